@@ -1,0 +1,1 @@
+"""Measurements of accuracy, speed and memory, each one command with a JSON result."""

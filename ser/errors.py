@@ -1,0 +1,29 @@
+"""What can go wrong, in sentences that are safe to show to a person.
+
+A message says what was found, what was expected and what to do next. Errors of other libraries are
+turned into these once, in the adapter that calls the library.
+"""
+
+
+class SerError(Exception):
+    """Base of every error this project raises on purpose; its message may be shown to a person."""
+
+
+class AudioError(SerError):
+    """The given bytes or file are no usable speech recording."""
+
+
+class ModelUnavailableError(SerError):
+    """A model could not be loaded: absent, damaged, incompatible, or out of reach."""
+
+
+class TrainingDataError(SerError):
+    """The examples given for training or evaluation do not suffice, or are malformed."""
+
+
+class TrainingCancelledError(SerError):
+    """A training run stopped because it was asked to."""
+
+
+class SettingsError(SerError):
+    """An option or an environment variable holds a value that cannot be used."""

@@ -1,0 +1,283 @@
+"""What recognition means: audio, transcript, scores, the answer, and the parts that make it.
+
+Pure values and protocols; nothing here loads a model, opens a file or knows of storage.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ser.labels import EMOTIONS
+
+SAMPLING_RATE = 16_000
+"""Hz; every model of the project, embedded or from a hub, hears speech at this rate."""
+
+Signal = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """A mono recording, checked once where it was decoded.
+
+    Attributes:
+        signal: float32 of shape (samples,), full scale ±1.
+        sampling_rate: Hz, always `SAMPLING_RATE` after decoding.
+        notes: what a listener should know of its quality ("clipped", "very quiet"), as sentences.
+    """
+
+    signal: Signal
+    sampling_rate: int = SAMPLING_RATE
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.signal.ndim != 1 or self.signal.dtype != np.float32:
+            raise ValueError(f"signal must be float32 of shape (samples,), not {self.signal.dtype} {self.signal.shape}")
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self.signal) / self.sampling_rate
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the signal as 16-bit samples: the same recording has the same name, whatever its container."""
+        samples = np.clip(np.rint(self.signal * 32768.0), -32768, 32767).astype("<i2")
+        return hashlib.sha256(samples.tobytes()).hexdigest()
+
+    def crop(self, start: float, end: float) -> "Audio":
+        """The part from `start` to `end` seconds, within the recording."""
+        first = max(0, round(start * self.sampling_rate))
+        last = min(len(self.signal), round(end * self.sampling_rate))
+        return Audio(self.signal[first:last], self.sampling_rate, self.notes)
+
+
+@dataclass(frozen=True)
+class SpeechRegion:
+    """A stretch of speech; `start` and `end` in seconds."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A word or phrase of a transcript; times in seconds, confidence in 0..1 or None where unknown."""
+
+    start: float
+    end: float
+    text: str
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said.
+
+    Attributes:
+        text: the words; empty where none were recognised.
+        language: ISO 639-1 code, or None where the recogniser does not tell.
+        segments: words with times and confidences, in order.
+        source: the name of the recogniser, or of the person who wrote it.
+    """
+
+    text: str
+    language: str | None
+    segments: tuple[Segment, ...]
+    source: str
+
+    @property
+    def confidence(self) -> float | None:
+        """Mean word confidence weighted by word duration, 0..1; None where no word carries one."""
+        known = [(s.end - s.start, s.confidence) for s in self.segments if s.confidence is not None]
+        total = sum(duration for duration, _ in known)
+        if total <= 0:
+            return None
+        return sum(duration * confidence for duration, confidence in known) / total
+
+
+@dataclass(frozen=True)
+class EmotionScores:
+    """A probability for each of `EMOTIONS`.
+
+    Attributes:
+        probabilities: in `EMOTIONS` order, each in 0..1, sum 1.
+        unmapped: what the model gave to labels that are none of ours, before the rest was
+            renormalised to sum 1; empty for the embedded models.
+
+    >>> EmotionScores((0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.0)).label
+    'anger'
+    """
+
+    probabilities: tuple[float, ...]
+    unmapped: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.probabilities) != len(EMOTIONS):
+            raise ValueError(f"{len(self.probabilities)} probabilities, expected one for each of {EMOTIONS}")
+        if any(not 0.0 <= p <= 1.0 + 1e-6 for p in self.probabilities):
+            raise ValueError(f"probabilities must lie in 0..1: {self.probabilities}")
+        if not math.isclose(sum(self.probabilities), 1.0, abs_tol=1e-4):
+            raise ValueError(f"probabilities must sum to 1, they sum to {sum(self.probabilities)}")
+
+    @classmethod
+    def from_dict(cls, scores: Mapping[str, float]) -> "EmotionScores":
+        """From {label: probability}; labels that are absent get 0."""
+        unknown = sorted(set(scores) - set(EMOTIONS))
+        if unknown:
+            raise ValueError(f"unknown labels {unknown}, expected some of {list(EMOTIONS)}")
+        return cls(tuple(float(scores.get(label, 0.0)) for label in EMOTIONS))
+
+    def as_dict(self) -> dict[str, float]:
+        """{label: probability} in `EMOTIONS` order."""
+        return dict(zip(EMOTIONS, self.probabilities, strict=True))
+
+    @property
+    def label(self) -> str:
+        """The most probable emotion; the first in `EMOTIONS` order on a tie."""
+        return EMOTIONS[max(range(len(EMOTIONS)), key=self.probabilities.__getitem__)]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of `label`."""
+        return max(self.probabilities)
+
+    @property
+    def entropy(self) -> float:
+        """Shannon entropy divided by its maximum: 0 is certain, 1 knows nothing."""
+        nats = -sum(p * math.log(p) for p in self.probabilities if p > 0)
+        return nats / math.log(len(EMOTIONS))
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds spent in each step; 0 for a step that was not run."""
+
+    decode: float = 0.0
+    vad: float = 0.0
+    transcription: float = 0.0
+    acoustic: float = 0.0
+    text: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """The answer for one recording.
+
+    Attributes:
+        duration: of the recording, seconds.
+        speech: where speech was found.
+        acoustic: the emotion in the sound.
+        transcript: None while it is awaited, and where no transcriber is in use.
+        text: the emotion in the words; None where the words abstain.
+        fused: sound and words together; equals `acoustic` where the words abstain.
+        text_weight: the share of the words in `fused`, 0..1.
+        notes: sentences on quality, on abstaining, on anything a person should know.
+        timings: seconds.
+        models: names and versions under the keys `acoustic`, `text`, `transcriber`.
+        complete: False for the early answers of `Recognizer.recognize_steps`.
+    """
+
+    duration: float
+    speech: tuple[SpeechRegion, ...]
+    acoustic: EmotionScores
+    transcript: Transcript | None
+    text: EmotionScores | None
+    fused: EmotionScores
+    text_weight: float
+    notes: tuple[str, ...]
+    timings: Timings
+    models: Mapping[str, str]
+    complete: bool = True
+
+
+@dataclass(frozen=True)
+class Example:
+    """A labelled recording for training or evaluation.
+
+    Attributes:
+        path: the audio file.
+        label: the corpus's own label as one of `EMOTIONS`, or soft: {label: share}, shares sum to 1.
+        speaker: who speaks, unique across corpora; the unit that a split never divides.
+        corpus: where it comes from, for figures per corpus.
+        transcript: what is said, where known.
+        language: ISO 639-1, where known.
+        weight: its share in the loss relative to 1.
+    """
+
+    path: Path
+    label: str | Mapping[str, float]
+    speaker: str
+    corpus: str = ""
+    transcript: str | None = None
+    language: str | None = None
+    weight: float = 1.0
+
+    @property
+    def soft_label(self) -> npt.NDArray[np.float32]:
+        """Shape (7,), in `EMOTIONS` order, sum 1."""
+        shares = {self.label: 1.0} if isinstance(self.label, str) else self.label
+        return np.array([shares.get(emotion, 0.0) for emotion in EMOTIONS], dtype=np.float32)
+
+    @property
+    def hard_label(self) -> str:
+        """The label, or the largest share of a soft one."""
+        return self.label if isinstance(self.label, str) else max(EMOTIONS, key=lambda e: dict(self.label).get(e, 0.0))
+
+
+class SpeechDetector(Protocol):
+    """Finds where speech is."""
+
+    name: str
+
+    def detect(self, audio: Audio) -> tuple[SpeechRegion, ...]:
+        """Regions of speech in order; empty where there is none."""
+        ...
+
+
+class Transcriber(Protocol):
+    """Turns speech into words. Must be safe to call from several threads."""
+
+    name: str
+
+    def transcribe(self, audio: Audio, regions: Sequence[SpeechRegion]) -> Transcript:
+        """The words within the given regions; times count from the start of `audio`."""
+        ...
+
+
+class AcousticModel(Protocol):
+    """Hears emotion in the sound. Must be safe to call from several threads."""
+
+    name: str
+    labels: tuple[str, ...]
+
+    def classify(self, audio: Audio) -> EmotionScores:
+        """Calibrated scores for a recording that has been cut to its speech."""
+        ...
+
+    def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
+        """The same for many; equal to one-by-one within float tolerance."""
+        ...
+
+
+class TextModel(Protocol):
+    """Reads emotion in the words. Must be safe to call from several threads."""
+
+    name: str
+    labels: tuple[str, ...]
+    languages: tuple[str, ...] | None
+
+    def classify(self, text: str) -> EmotionScores:
+        """Calibrated scores for a sentence in one of `languages` (None: any)."""
+        ...
+
+    def classify_batch(self, texts: Sequence[str]) -> list[EmotionScores]:
+        """The same for many."""
+        ...
