@@ -1,1 +1,53 @@
-"""Speech emotion recognition: audio in, `Recognition` out. Knows no database and no page."""
+"""Speech emotion recognition: audio in, `Recognition` out. Knows no database and no page.
+
+    from ser import load_recognizer
+    load_recognizer().recognize("clip.wav").label
+
+The names below are loaded when first used, so that `import ser` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ser.audio import decode_bytes, decode_file
+    from ser.config import Settings
+    from ser.errors import SerError
+    from ser.labels import EMOTIONS
+    from ser.loading import load_recognizer
+    from ser.recognizer import Recognizer
+    from ser.types import Audio, EmotionScores, Recognition, Transcript
+
+__all__ = [
+    "EMOTIONS",
+    "Audio",
+    "EmotionScores",
+    "Recognition",
+    "Recognizer",
+    "SerError",
+    "Settings",
+    "Transcript",
+    "decode_bytes",
+    "decode_file",
+    "load_recognizer",
+]
+
+_HOMES = {
+    "EMOTIONS": "ser.labels",
+    "Audio": "ser.types",
+    "EmotionScores": "ser.types",
+    "Recognition": "ser.types",
+    "Recognizer": "ser.recognizer",
+    "SerError": "ser.errors",
+    "Settings": "ser.config",
+    "Transcript": "ser.types",
+    "decode_bytes": "ser.audio",
+    "decode_file": "ser.audio",
+    "load_recognizer": "ser.loading",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ser' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

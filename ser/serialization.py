@@ -1,0 +1,73 @@
+"""A `Recognition` as the JSON object that the command line prints and the API returns.
+
+Pure; the keys are a public form that other programs read.
+"""
+
+from dataclasses import asdict
+
+from ser.types import EmotionScores, Recognition, Transcript
+
+DIGITS = 4
+
+
+def recognition_to_dict(recognition: Recognition, file: str | None = None) -> dict[str, object]:
+    """Turn an answer into plain values for JSON.
+
+    Args:
+        recognition: complete or early.
+        file: name to report under `file`.
+
+    Returns:
+        `file, duration, label, confidence, fused, acoustic, text, transcript, timings, models` and, beside
+        them, `text_weight, notes, speech, complete`; seconds for times, 0..1 for probabilities.
+    """
+    return {
+        "file": file,
+        "duration": round(recognition.duration, 3),
+        "label": recognition.fused.label,
+        "confidence": round(recognition.fused.confidence, DIGITS),
+        "fused": scores_to_dict(recognition.fused),
+        "acoustic": scores_to_dict(recognition.acoustic),
+        "text": scores_to_dict(recognition.text) if recognition.text else None,
+        "text_weight": round(recognition.text_weight, DIGITS),
+        "transcript": transcript_to_dict(recognition.transcript) if recognition.transcript else None,
+        "unmapped": {
+            part: {name: round(p, DIGITS) for name, p in scores.unmapped.items()}
+            for part, scores in (("acoustic", recognition.acoustic), ("text", recognition.text))
+            if scores and scores.unmapped
+        },
+        "speech": [{"start": round(r.start, 3), "end": round(r.end, 3)} for r in recognition.speech],
+        "notes": list(recognition.notes),
+        "timings": {name: round(seconds, 4) for name, seconds in asdict(recognition.timings).items()},
+        "models": dict(recognition.models),
+        "complete": recognition.complete,
+    }
+
+
+def scores_to_dict(scores: EmotionScores) -> dict[str, float]:
+    """{label: probability}, rounded.
+
+    >>> scores_to_dict(EmotionScores((1.0, 0, 0, 0, 0, 0, 0)))["anger"]
+    1.0
+    """
+    return {label: round(p, DIGITS) for label, p in scores.as_dict().items()}
+
+
+def transcript_to_dict(transcript: Transcript) -> dict[str, object]:
+    """`text, language, source, confidence, segments`."""
+    confidence = transcript.confidence
+    return {
+        "text": transcript.text,
+        "language": transcript.language,
+        "source": transcript.source,
+        "confidence": None if confidence is None else round(confidence, DIGITS),
+        "segments": [
+            {
+                "start": round(segment.start, 3),
+                "end": round(segment.end, 3),
+                "text": segment.text,
+                "confidence": None if segment.confidence is None else round(segment.confidence, DIGITS),
+            }
+            for segment in transcript.segments
+        ],
+    }
