@@ -4,6 +4,7 @@ Each one implements a protocol of `ser.types` and computes its answer from its i
 learnt anything from people, so their scores mean nothing. Needs numpy only.
 """
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -87,6 +88,7 @@ class BandEnergyModel:
     def __init__(self, seed: int = 0, name: str | None = None) -> None:
         self.name = name or f"band energy, seed {seed}"
         self._weights = np.random.default_rng(seed).standard_normal((self.bands, len(EMOTIONS)))
+        self.sha256 = hashlib.sha256(self._weights.tobytes()).hexdigest()
 
     def classify(self, audio: Audio) -> EmotionScores:
         """Scores from the shape of the long-term spectrum; the level does not count."""

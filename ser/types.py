@@ -253,10 +253,14 @@ class Transcriber(Protocol):
 
 
 class AcousticModel(Protocol):
-    """Hears emotion in the sound. Must be safe to call from several threads."""
+    """Hears emotion in the sound. Must be safe to call from several threads.
+
+    `labels` are those of `EMOTIONS` that the model tells apart; `sha256` is the hash of its weights.
+    """
 
     name: str
     labels: tuple[str, ...]
+    sha256: str
 
     def classify(self, audio: Audio) -> EmotionScores:
         """Calibrated scores for a recording that has been cut to its speech."""

@@ -1,0 +1,131 @@
+"""Which feedback is kept back from training, so that a new model is judged on voices it has not heard.
+
+Pure: no database, no audio.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from annotations.queries import FeedbackExample
+from ser.errors import TrainingDataError
+
+HELD_OUT_SHARE = 0.3
+"""Share of the units that their hash sends to the held-out side."""
+
+MIN_TRAINING_CLIPS = 20
+MIN_HELD_OUT_CLIPS = 8
+MIN_LABELS = 2
+
+SITTING_PART = 5
+"""Clips in a row that stay together where one speaker's one sitting is all the feedback there is."""
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """A division of the feedback.
+
+    Attributes:
+        training: what a model may learn from.
+        held_out: what it is judged on; shares no unit with `training`.
+        unit: what was kept together: `speaker`, `session` or `part of the sitting`.
+        units: how many units there are on both sides together.
+    """
+
+    training: tuple[FeedbackExample, ...]
+    held_out: tuple[FeedbackExample, ...]
+    unit: str
+    units: int
+
+
+def divide(examples: Sequence[FeedbackExample]) -> Holdout:
+    """Divide feedback by speaker; one speaker by session; one session by parts of the sitting.
+
+    A unit's side follows from the hash of its name, so it keeps its side as feedback grows. Only where that
+    leaves one side with too little is another division tried, in an order that the hashes fix as well.
+
+    Args:
+        examples: clips with the raters' votes, in order of their ids.
+
+    Returns:
+        Both sides.
+
+    Raises:
+        TrainingDataError: where there is too little, with the numbers that are needed.
+    """
+    unit, names = _units(examples)
+    order = sorted(set(names), key=_hash_share)
+    refusal: TrainingDataError | None = None
+    for held in _candidates(order):
+        training = tuple(e for e, name in zip(examples, names, strict=True) if name not in held)
+        held_out = tuple(e for e, name in zip(examples, names, strict=True) if name in held)
+        try:
+            _require_enough(examples, training, held_out)
+        except TrainingDataError as error:
+            refusal = refusal or error
+            continue
+        return Holdout(training, held_out, unit, len(order))
+    raise refusal or TrainingDataError(
+        f"No labelled clip may be used for training yet; {MIN_TRAINING_CLIPS + MIN_HELD_OUT_CLIPS} are needed. "
+        "Label clips whose speakers allow training."
+    )
+
+
+def missing(examples: Sequence[FeedbackExample]) -> str | None:
+    """What is still missing for a retraining, as a sentence; None where there is enough."""
+    try:
+        divide(examples)
+    except TrainingDataError as error:
+        return str(error)
+    return None
+
+
+def _units(examples: Sequence[FeedbackExample]) -> tuple[str, list[str]]:
+    voices = [e.clip.speaker or e.clip.session or e.clip.sha256 for e in examples]
+    if len(set(voices)) > 1:
+        return "speaker", voices
+    sessions = [e.clip.session or "" for e in examples]
+    if len(set(sessions)) > 1:
+        return "session", sessions
+    return "part of the sitting", [f"{voices[0]}/{index // SITTING_PART}" for index in range(len(examples))]
+
+
+def _candidates(order: Sequence[str]) -> Iterator[set[str]]:
+    """Sets of units to hold out, best first: as their hashes say; then one alone; then all but one."""
+    by_hash = {name for name in order if _hash_share(name) < HELD_OUT_SHARE}
+    if 0 < len(by_hash) < len(order):
+        yield by_hash
+    if len(order) > 1:
+        yield from ({name} for name in order)
+        yield from (set(order) - {name} for name in reversed(order))
+
+
+def _hash_share(name: str) -> float:
+    """A number in 0..1 that depends on the name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+
+
+def _require_enough(
+    examples: Sequence[FeedbackExample], training: Sequence[FeedbackExample], held_out: Sequence[FeedbackExample]
+) -> None:
+    lacking = []
+    if len(training) < MIN_TRAINING_CLIPS:
+        lacking.append(f"{MIN_TRAINING_CLIPS - len(training)} more for training (there are {len(training)})")
+    if len(held_out) < MIN_HELD_OUT_CLIPS:
+        lacking.append(
+            f"{MIN_HELD_OUT_CLIPS - len(held_out)} more from other speakers or sessions "
+            f"to judge the result on (there are {len(held_out)})"
+        )
+    if lacking:
+        raise TrainingDataError(
+            f"{len(examples)} labelled clips may be used for training. Needed: {' and '.join(lacking)}. "
+            "Label more clips whose speakers allow training."
+        )
+    for side, part in (("training", training), ("held-out", held_out)):
+        labels = Counter(max(e.soft_label, key=e.soft_label.__getitem__) for e in part)
+        if len(labels) < MIN_LABELS:
+            raise TrainingDataError(
+                f"All {len(part)} {side} clips are labelled {next(iter(labels))}; "
+                f"at least {MIN_LABELS} different labels are needed. Label clips of other emotions."
+            )

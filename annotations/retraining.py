@@ -1,0 +1,202 @@
+"""Starts, watches and stops the training process; one run at a time for one store.
+
+Knows processes and status files. What is learnt, and whether it is good enough, is the business of
+`annotations.training_worker`; this module imports no torch.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from filelock import FileLock
+
+from annotations import queries
+from annotations.holdout import divide
+from annotations.records import TrainingRun
+from annotations.run_status import TrainingStatus, read_status, run_folder, write_status
+from annotations.store import AnnotationStore
+
+CANCEL_PATIENCE = 20.0
+"""Seconds that a cancelled run has to stop by itself before it is killed."""
+
+
+@dataclass(frozen=True)
+class RetrainingConfig:
+    """How a run learns from feedback.
+
+    Attributes:
+        epochs: passes over the feedback.
+        learning_rate: of AdamW.
+        seed: draws order and augmentation.
+        device: `auto` takes CUDA where there is one.
+        confidence: of the paired bootstrap that a new model has to pass to replace the old one.
+        min_gain: least gain in unweighted average recall on held-out feedback, 0..1.
+    """
+
+    epochs: int = 20
+    learning_rate: float = 3e-4
+    seed: int = 0
+    device: str = "auto"
+    confidence: float = 0.9
+    min_gain: float = 0.01
+
+
+class Retrainer:
+    """The retraining of one store's model, in a process of its own.
+
+    Args:
+        store: where the feedback lies.
+        config: how to learn.
+    """
+
+    def __init__(self, store: AnnotationStore, config: RetrainingConfig | None = None) -> None:
+        self.store = store
+        self.config = config or RetrainingConfig()
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._lock = FileLock(store.data_dir / "runs.lock")
+
+    def start(self, by: str) -> TrainingRun:
+        """Start a run on the feedback as it stands now.
+
+        Args:
+            by: who asks for it.
+
+        Returns:
+            The run, with status `running`.
+
+        Raises:
+            TrainingDataError: where there is too little feedback, with the numbers that are needed.
+            TrainingInProgressError: where a run is under way, here or in another process.
+        """
+        with self._lock:
+            self._mark_interrupted()
+            examples = queries.training_examples(self.store)
+            divide(examples)
+            run = self.store.start_training_run(
+                asdict(self.config),
+                git_commit=_git_commit(),
+                base_version_id=self.store.active_version().id,
+                started_by=by,
+                correction_ids=[vote for example in examples for vote in example.correction_ids],
+            )
+            self._worker = _spawn_worker(self.store.data_dir, run.id)
+            process = psutil.Process(self._worker.pid)
+            write_status(
+                self.store.data_dir,
+                TrainingStatus(
+                    state="running", run_id=run.id, pid=process.pid, pid_created=process.create_time()
+                ).changed(message=f"Run {run.id}: starting on {len(examples)} clips."),
+            )
+            return run
+
+    def status(self) -> TrainingStatus:
+        """Where the newest run stands; a run whose process is gone is marked interrupted on the way."""
+        runs = queries.list_training_runs(self.store, limit=1)
+        if not runs:
+            return TrainingStatus()
+        if runs[0].status == "running":
+            with self._lock:
+                self._mark_interrupted()
+            run = self.store.get_training_run(runs[0].id)
+        else:
+            run = runs[0]
+        status = read_status(self.store.data_dir, run.id) or TrainingStatus(run_id=run.id)
+        if run.status != "running" and status.state != run.status:
+            return status.changed(state=run.status, message=run.reason or "", eta=None)
+        return status
+
+    def cancel(self) -> None:
+        """Ask the run under way to stop, and kill it where it does not; without a run nothing happens."""
+        status = self.status()
+        if status.state != "running" or status.run_id is None:
+            return
+        process = _find_worker(status)
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(timeout=CANCEL_PATIENCE)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait()
+        with self._lock:
+            run = self.store.get_training_run(status.run_id)
+            if run.status == "running":
+                self.store.finish_training_run(run.id, "cancelled", {}, "Cancelled before training had begun.")
+
+    def wait(self, on_status: Callable[[TrainingStatus], None], interval: float = 0.5) -> TrainingStatus:
+        """Follow the run under way to its end.
+
+        Args:
+            on_status: called with every new status.
+            interval: seconds between looks.
+
+        Returns:
+            The last status.
+        """
+        while (status := self.status()).state == "running":
+            on_status(status)
+            process = _find_worker(status)
+            if process is not None:
+                psutil.wait_procs([process], timeout=interval)
+        on_status(status)
+        return status
+
+    def _mark_interrupted(self) -> None:
+        """Close a run that is `running` on paper while its process is gone: killed, or the machine restarted."""
+        if self._worker is not None:
+            self._worker.poll()
+        for run in queries.list_training_runs(self.store, limit=1):
+            if run.status != "running":
+                continue
+            status = read_status(self.store.data_dir, run.id)
+            if status is not None and _find_worker(status) is not None:
+                continue
+            reason = "The training process ended before it was done. The model in use is unchanged; start another run."
+            self.store.finish_training_run(run.id, "interrupted", {}, reason)
+
+
+def _spawn_worker(data_dir: Path, run_id: int) -> subprocess.Popen[bytes]:
+    folder = run_folder(data_dir, run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    # One thread: with two the page's own answers take twice as long on a small machine.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    command = [sys.executable, "-m", "annotations.training_worker", "--data-dir", str(data_dir), "--run", str(run_id)]
+    with (folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            cwd=Path(__file__).resolve().parent.parent,
+            start_new_session=True,
+        )
+
+
+def _find_worker(status: TrainingStatus) -> psutil.Process | None:
+    """The process that the status names, where it still runs; a later process of the same number does not count."""
+    if status.pid is None:
+        return None
+    try:
+        process = psutil.Process(status.pid)
+        same = status.pid_created is None or abs(process.create_time() - status.pid_created) < 1.0
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit that the code stands at; None outside a repository."""
+    result = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=Path(__file__).resolve().parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() or None
