@@ -1,0 +1,153 @@
+"""Finds where speech is, with Silero's voice activity detector in ONNX form.
+
+Runs the network that the silero-vad package carries, without importing that package (which would bring torch in).
+Knows nothing of words or emotions.
+"""
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from ser.errors import ModelUnavailableError
+from ser.types import SAMPLING_RATE, Audio, Signal, SpeechRegion
+
+NETWORK = Path("data") / "silero_vad_16k_sequence.onnx"
+"""Within the package: the form that hears many frames at a call; its probabilities equal the frame-by-frame form's."""
+
+FRAME, CONTEXT, STATE = 512, 64, 128
+"""Samples per decision (32 ms), samples of the frame before that are heard again, and the size of the memory.
+
+Source: silero-vad 6.2, sequence_vad.py."""
+
+FRAMES_PER_CALL = 512
+"""Frames given to the network at once, 16 s: bounds its working memory on long recordings."""
+
+SPEECH_THRESHOLD, SILENCE_THRESHOLD = 0.5, 0.35
+"""Probability at which a region begins, and below which it may end. Source: silero-vad 6.2, utils_vad.py."""
+
+MIN_SILENCE, MIN_SPEECH, REGION_PADDING = 0.1, 0.25, 0.03
+"""Seconds of silence that end a region, of speech that make one, and that are added at either side.
+
+Source: silero-vad 6.2, utils_vad.py."""
+
+
+class SileroDetector:
+    """A `SpeechDetector`; safe to call from several threads, as the network's memory lives within each call.
+
+    Raises:
+        ModelUnavailableError: where the silero-vad package, or the network in it, is missing.
+    """
+
+    def __init__(self) -> None:
+        options = onnxruntime.SessionOptions()
+        # One thread that sleeps when idle: beside other work, more threads or spinning ones were slower.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            str(_find_network()), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+        self.name = f"silero-vad {importlib.metadata.version('silero-vad')}"
+
+    def detect(self, audio: Audio) -> tuple[SpeechRegion, ...]:
+        """Regions of speech in order; empty for silence, noise and tones.
+
+        Args:
+            audio: mono at 16 kHz, of any length.
+        """
+        return find_regions(self.speech_probabilities(audio.signal), len(audio.signal))
+
+    def speech_probabilities(self, signal: Signal) -> npt.NDArray[np.float32]:
+        """The probability of speech in each frame of 32 ms.
+
+        Args:
+            signal: float32 of shape (samples,) at 16 kHz; the last frame is filled up with zeros.
+
+        Returns:
+            Shape (frames,), 0..1.
+        """
+        count = -(-len(signal) // FRAME)
+        padded = np.zeros(CONTEXT + count * FRAME, np.float32)
+        padded[CONTEXT : CONTEXT + len(signal)] = signal
+        hidden = cell = np.zeros((1, 1, STATE), np.float32)
+        parts = [np.zeros(0, np.float32)]
+        for first in range(0, count, FRAMES_PER_CALL):
+            block = padded[first * FRAME : CONTEXT + (first + FRAMES_PER_CALL) * FRAME]
+            windows = np.lib.stride_tricks.sliding_window_view(block, CONTEXT + FRAME)[::FRAME]
+            inputs = {"input": np.ascontiguousarray(windows), "h": hidden, "c": cell}
+            probabilities, hidden, cell = self._session.run(["speech_probs", "hn", "cn"], inputs)
+            parts.append(probabilities.reshape(-1))
+        return np.concatenate(parts)
+
+
+def find_regions(probabilities: Sequence[float] | npt.NDArray[np.float32], samples: int) -> tuple[SpeechRegion, ...]:
+    """Turn frame probabilities into regions, with hysteresis.
+
+    Args:
+        probabilities: of speech, one for each frame of `FRAME` samples.
+        samples: length of the recording at 16 kHz.
+
+    >>> find_regions([0.1] * 10 + [0.9] * 20 + [0.1] * 10, 40 * 512)
+    (SpeechRegion(start=0.29, end=0.99),)
+    >>> find_regions([0.1] * 10 + [0.9] * 5 + [0.1] * 10, 25 * 512)
+    ()
+    """
+    spans: list[tuple[int, int]] = []
+    start = silence = None
+    for position, probability in zip(range(0, len(probabilities) * FRAME, FRAME), probabilities, strict=True):
+        if probability >= SPEECH_THRESHOLD:
+            silence = None
+            start = position if start is None else start
+        elif start is not None and probability < SILENCE_THRESHOLD:
+            silence = position if silence is None else silence
+            if position - silence >= MIN_SILENCE * SAMPLING_RATE:
+                spans.append((start, silence))
+                start = silence = None
+    if start is not None:
+        spans.append((start, samples))
+    return _pad([span for span in spans if span[1] - span[0] > MIN_SPEECH * SAMPLING_RATE], samples)
+
+
+def _pad(spans: list[tuple[int, int]], samples: int) -> tuple[SpeechRegion, ...]:
+    """Widen each span by `REGION_PADDING`, or by half the gap to its neighbour where that is less."""
+    padding = round(REGION_PADDING * SAMPLING_RATE)
+    regions = []
+    for index, (start, end) in enumerate(spans):
+        before = start if index == 0 else (start - spans[index - 1][1]) // 2
+        after = samples - end if index == len(spans) - 1 else (spans[index + 1][0] - end) // 2
+        first, last = start - min(padding, before), end + min(padding, after)
+        regions.append(SpeechRegion(first / SAMPLING_RATE, last / SAMPLING_RATE))
+    return tuple(regions)
+
+
+def trim_to_speech(audio: Audio, regions: Sequence[SpeechRegion], padding: float = 0.2) -> Audio:
+    """Cut what lies before the first and after the last region, with `padding` seconds left at either side.
+
+    Without any region the whole recording is returned. Recognition and training both hear speech cut this way.
+
+    >>> trim_to_speech(Audio(np.zeros(48_000, np.float32)), [SpeechRegion(1.0, 2.0)]).duration
+    1.4
+    """
+    if not regions:
+        return audio
+    return audio.crop(regions[0].start - padding, regions[-1].end + padding)
+
+
+def _find_network() -> Path:
+    package = importlib.util.find_spec("silero_vad")
+    folders = list(package.submodule_search_locations or ()) if package else []
+    if not folders:
+        raise ModelUnavailableError("The package silero-vad is not installed. Run 'pip install -r requirements.txt'.")
+    path = Path(folders[0]) / NETWORK
+    if not path.is_file():
+        raise ModelUnavailableError(
+            f"The installed silero-vad {importlib.metadata.version('silero-vad')} holds no {NETWORK.name}; "
+            "version 6.2.3 or newer does. Run 'pip install -r requirements.txt'."
+        )
+    return path
