@@ -1,0 +1,62 @@
+"""Keeps track of the uploaded files of each browser session and deletes them as soon as they are not needed.
+
+Gradio writes an upload to its cache folder under a name made from its content, so that two people who
+upload the same recording share one file: it is deleted when the last of them lets go of it. Knows no component.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gradio.utils import get_upload_folder
+
+
+class Uploads:
+    """The uploads in use; safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, Path] = {}
+        self._users: Counter[Path] = Counter()
+
+    def hold(self, session: str, path: str | Path) -> None:
+        """Keep one file for a session; the one it held before is let go."""
+        new = Path(path)
+        with self._lock:
+            self._users[new] += 1
+            self._drop(self._held.get(session))
+            self._held[session] = new
+
+    def release(self, session: str) -> None:
+        """Let go of a session's file, if it holds one."""
+        with self._lock:
+            self._drop(self._held.pop(session, None))
+
+    @contextmanager
+    def borrow(self, path: str | Path) -> Iterator[Path]:
+        """Use a file for the length of a call and let it go afterwards, however the call ends."""
+        borrowed = Path(path)
+        with self._lock:
+            self._users[borrowed] += 1
+        try:
+            yield borrowed
+        finally:
+            with self._lock:
+                self._drop(borrowed)
+
+    def _drop(self, path: Path | None) -> None:
+        if path is None:
+            return
+        self._users[path] -= 1
+        if self._users[path] > 0:
+            return
+        del self._users[path]
+        folder = Path(get_upload_folder()).resolve()
+        # Only what lies in the cache is ours to delete; a path from elsewhere belongs to somebody.
+        if folder not in path.resolve().parents:
+            return
+        path.unlink(missing_ok=True)
+        if path.parent.resolve() != folder and path.parent.is_dir() and not any(path.parent.iterdir()):
+            path.parent.rmdir()
