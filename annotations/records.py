@@ -1,7 +1,8 @@
 """Rows of the store as values. Knows nothing of SQL or of models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 VERDICTS = ("accept", "correct", "skip", "unsure")
 """What a rater says of an answer. An accept is a vote too; a skip and an unsure carry no label."""
@@ -64,6 +65,8 @@ class Prediction:
     Attributes:
         scores: {"fused": {label: p}, "acoustic": {label: p}, "text": {label: p} | None}.
         entropy: of the fused scores, 0..1; the review queue's order.
+        transcript: the words, or None where nothing was transcribed.
+        details: the whole answer in the form of `ser.serialization.recognition_to_dict`, word times and notes included.
     """
 
     id: int
@@ -74,6 +77,7 @@ class Prediction:
     entropy: float
     transcript: str | None
     created_at: str
+    details: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,3 +123,85 @@ class TrainingRun:
     started_by: str
     started_at: str
     finished_at: str | None
+
+
+@dataclass(frozen=True)
+class ReviewItem:
+    """A clip as it is put before a rater.
+
+    Attributes:
+        prediction: the newest one, or None where no model has heard the clip.
+        audio_path: the FLAC file, absolute.
+        raters: how many people have given the clip a label that stands.
+    """
+
+    clip: Clip
+    prediction: Prediction | None
+    audio_path: Path
+    raters: int
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """Something that happened: a vote on a clip, or a training run.
+
+    Attributes:
+        kind: `correction` or `training_run`.
+        at: when, ISO 8601, UTC; a run counts from its start.
+        correction: the vote, with `clip` and the `prediction` it was given on, where there was one.
+        run: the training run.
+    """
+
+    kind: str
+    at: str
+    correction: Correction | None = None
+    clip: Clip | None = None
+    prediction: Prediction | None = None
+    run: TrainingRun | None = None
+
+
+@dataclass(frozen=True)
+class FeedbackExample:
+    """A clip with what its raters say together, as training reads it.
+
+    Attributes:
+        soft_label: {label: share} over the raters whose newest standing vote has a label; shares sum to 1.
+        votes: how many raters that is.
+        group: speaker, else session, else the clip's own hash: what a split must never divide.
+        correction_ids: the votes that made the label.
+        transcript: as the latest of them wrote it, or None.
+    """
+
+    clip: Clip
+    soft_label: Mapping[str, float]
+    votes: int
+    group: str
+    correction_ids: tuple[int, ...]
+    transcript: str | None = None
+
+
+@dataclass(frozen=True)
+class FeedbackSummary:
+    """How much feedback there is; only votes that stand and carry a label count.
+
+    Attributes:
+        votes: one per rater and clip.
+        clips: with at least one vote.
+        raters: who gave one.
+        labels: {label: votes} for each emotion, in order, zeros included.
+        training_clips: clips with a vote whose consent includes training.
+        training_labels: {label: clips} among those, by the largest share of the soft label.
+        groups: speakers (or sessions, or single clips) among those.
+        single_vote_clips: clips that only one person has judged.
+        new_votes: votes that the version in use did not learn from.
+    """
+
+    votes: int
+    clips: int
+    raters: int
+    labels: Mapping[str, int]
+    training_clips: int
+    training_labels: Mapping[str, int]
+    groups: int
+    single_vote_clips: int
+    new_votes: int

@@ -1,0 +1,35 @@
+"""What can go wrong in the store, in sentences that are safe to show to a person."""
+
+from ser.errors import SerError
+
+
+class StoreError(SerError):
+    """The store cannot be opened, read or written: no space, no permission, damage, a newer schema."""
+
+
+class ClipNotFoundError(SerError):
+    """No clip with that id, or its recording is missing."""
+
+
+class ConsentRequiredError(SerError):
+    """Nothing of a recording is kept without consent to at least one purpose."""
+
+
+class InvalidVoteError(SerError):
+    """A vote holds something that cannot be: an unknown label, an intensity out of range, no rater."""
+
+
+class NothingToUndoError(SerError):
+    """The rater has no vote left that could be taken back."""
+
+
+class TrainingInProgressError(SerError):
+    """Another training run has not ended yet."""
+
+
+class VersionNotFoundError(SerError):
+    """No model version with that id, or none is in use yet."""
+
+
+class ExchangeError(SerError):
+    """Something to import cannot be read, or an export cannot be written."""

@@ -1,0 +1,128 @@
+"""What the votes say together: one standing vote a rater and clip, soft labels over raters, and how much there is.
+
+The part of `annotations.queries` that training reads.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from sqlite3 import Connection
+
+from annotations.records import Correction, FeedbackExample, FeedbackSummary
+from annotations.rows import CLIPS, STANDING, to_clip, to_correction
+from annotations.store import AnnotationStore
+from annotations.training_records import find_active_version
+from ser.labels import EMOTIONS
+
+EFFECTIVE = f"""
+SELECT * FROM (
+    SELECT corrections.*, NULL AS retracted_at,
+        row_number() OVER (PARTITION BY clip_id, rater ORDER BY created_at DESC, id DESC) AS age
+    FROM corrections WHERE {STANDING}
+) WHERE age = 1
+"""
+"""The newest vote of each rater on each clip, among those not taken back."""
+
+
+def soft_label(labels: Iterable[str]) -> dict[str, float]:
+    """The share of each emotion among votes that count alike; emotions without a vote are left out.
+
+    >>> soft_label(["sadness", "fear", "sadness", "sadness"])
+    {'fear': 0.25, 'sadness': 0.75}
+    """
+    counts = Counter(labels)
+    total = counts.total()
+    return {label: counts[label] / total for label in EMOTIONS if counts[label]}
+
+
+def hard_label(shares: Mapping[str, float]) -> str:
+    """The emotion with the largest share; on a tie the first in `EMOTIONS` order.
+
+    >>> hard_label({"sadness": 0.5, "fear": 0.5})
+    'fear'
+    """
+    return max(EMOTIONS, key=lambda label: shares.get(label, 0.0))
+
+
+def effective_corrections(store: AnnotationStore) -> list[Correction]:
+    """The newest standing vote of each rater on each clip, oldest first; skips and unsures among them."""
+    with store.reading() as connection:
+        return _effective(connection)
+
+
+def training_examples(store: AnnotationStore) -> list[FeedbackExample]:
+    """What retraining learns from: each clip with the soft label its raters give it together.
+
+    Of each rater the newest vote on the clip counts, unless they took it back; where that newest one is a skip
+    or an unsure they say nothing of the clip, even if an earlier vote of theirs did. Each of the rest counts the
+    same: two votes for fear and one for sadness are fear 2/3, sadness 1/3. Left out are clips that nobody gave
+    a label and clips whose consent, as it stands now, does not include training.
+
+    Args:
+        store: to read; a snapshot of it gives the same from one moment on.
+
+    Returns:
+        In the order in which the clips were stored. `group` must not be divided between training and test:
+        it is the speaker where known, else the session, else the clip alone.
+    """
+    with store.reading() as connection:
+        stored = map(to_clip, connection.execute(f"{CLIPS} ORDER BY clips.id"))
+        clips = {clip.id: clip for clip in stored if "training" in clip.consent}
+        votes: dict[int, list[Correction]] = defaultdict(list)
+        for correction in _effective(connection):
+            if correction.label is not None:
+                votes[correction.clip_id].append(correction)
+    return [
+        FeedbackExample(
+            clip=clip,
+            soft_label=soft_label(vote.label for vote in votes[clip_id] if vote.label),
+            votes=len(votes[clip_id]),
+            group=clip.speaker or clip.session or clip.sha256,
+            correction_ids=tuple(vote.id for vote in votes[clip_id]),
+            transcript=next((vote.transcript for vote in reversed(votes[clip_id]) if vote.transcript), None),
+        )
+        for clip_id, clip in clips.items()
+        if clip_id in votes
+    ]
+
+
+def label_counts(store: AnnotationStore) -> dict[str, int]:
+    """How many standing votes each emotion has, in `EMOTIONS` order, zeros included."""
+    counts = Counter(vote.label for vote in effective_corrections(store))
+    return {label: counts[label] for label in EMOTIONS}
+
+
+def feedback_summary(store: AnnotationStore) -> FeedbackSummary:
+    """How much feedback there is for a retraining, and how much of it is new."""
+    examples = training_examples(store)
+    with store.reading() as connection:
+        votes = [vote for vote in _effective(connection) if vote.label is not None]
+        learned = _learned_by_active_version(connection)
+    per_clip = Counter(vote.clip_id for vote in votes)
+    labels = Counter(vote.label for vote in votes)
+    training_labels = Counter(hard_label(example.soft_label) for example in examples)
+    return FeedbackSummary(
+        votes=len(votes),
+        clips=len(per_clip),
+        raters=len({vote.rater for vote in votes}),
+        labels={label: labels[label] for label in EMOTIONS},
+        training_clips=len(examples),
+        training_labels={label: training_labels[label] for label in EMOTIONS},
+        groups=len({example.group for example in examples}),
+        single_vote_clips=sum(1 for count in per_clip.values() if count == 1),
+        new_votes=sum(1 for vote in votes if vote.id not in learned),
+    )
+
+
+def _effective(connection: Connection) -> list[Correction]:
+    return [to_correction(row) for row in connection.execute(f"{EFFECTIVE} ORDER BY created_at, id")]
+
+
+def _learned_by_active_version(connection: Connection) -> set[int]:
+    # By the run's own list and not by time: an imported vote is older than its import.
+    version = find_active_version(connection)
+    if version is None or version.training_run_id is None:
+        return set()
+    rows = connection.execute(
+        "SELECT correction_id FROM training_run_corrections WHERE training_run_id = ?", (version.training_run_id,)
+    )
+    return {row["correction_id"] for row in rows}

@@ -1,0 +1,289 @@
+"""The store of clips, answers, votes, model versions and training runs: its write side.
+
+Recordings lie as files beside one SQLite database. Knows no model and no page; reading is in `annotations.queries`.
+"""
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from sqlite3 import Connection
+from types import TracebackType
+from typing import TypeVar
+
+from annotations import writes
+from annotations.database import StoreDatabase
+from annotations.errors import ClipNotFoundError, NothingToUndoError, StoreError
+from annotations.media import media_path, save_media, sync_folder
+from annotations.records import Clip, Correction, Prediction
+from annotations.rows import CLIPS, CORRECTIONS, timestamp, to_clip
+from annotations.training_records import TrainingRecords, read_active_version
+from annotations.validation import check_rater
+from annotations.writes import NewClip, NewVote
+from ser.types import Audio, Recognition
+
+DATABASE = "annotations.db"
+Result = TypeVar("Result")
+
+
+class AnnotationStore(TrainingRecords):
+    """Clips and what was said of them, under one folder.
+
+    What a method has returned is on the disk: it survives a killed process and a power loss. What it has not
+    returned is there wholly or not at all. Methods may be called from any thread, and any number of processes
+    may open the same folder.
+
+    Args:
+        data_dir: the folder; made where it is missing.
+        journal_mode: `wal`; on a network disk `delete`.
+        database: another database file for the same recordings, such as a `snapshot`.
+
+    Raises:
+        StoreError: where the folder cannot be used or its database is newer than this code.
+    """
+
+    def __init__(self, data_dir: Path, *, journal_mode: str = "wal", database: Path | None = None) -> None:
+        self.data_dir = Path(data_dir).absolute()
+        self.database = StoreDatabase(database or self.data_dir / DATABASE, journal_mode)
+
+    def __enter__(self) -> "AnnotationStore":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database file."""
+        self.database.close()
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A read-only connection on one consistent state, for `annotations.queries`."""
+        return self.database.reading()
+
+    # Clips
+
+    def add_clip(
+        self,
+        audio: Audio,
+        *,
+        source: str,
+        speaker: str | None = None,
+        session: str | None = None,
+        consent: Sequence[str] = ("research",),
+        consent_by: str | None = None,
+    ) -> Clip:
+        """Store a recording once, however often it comes.
+
+        Args:
+            audio: mono at 16 kHz.
+            source: `page`, `api`, or the name of what it was imported from.
+            speaker: who speaks; fills in what was not known before, never overwrites.
+            session: groups clips of one sitting; likewise.
+            consent: purposes of `CONSENT_PURPOSES`; added to those given before.
+            consent_by: who consents.
+
+        Returns:
+            The clip, the same one for the same signal.
+
+        Raises:
+            ConsentRequiredError: where `consent` is empty or unknown; nothing is written then.
+            StoreError: where the disk is full or refuses; nothing is stored then.
+        """
+        clip = NewClip(source, speaker, session, tuple(consent), consent_by)
+        return self.write_clip(audio, lambda connection: writes.insert_clip(connection, audio, clip))
+
+    def get_clip(self, clip_id: int) -> Clip:
+        """The clip with that id, or `ClipNotFoundError`."""
+        with self.reading() as connection:
+            return writes.read_clip(connection, clip_id)
+
+    def find_clip(self, sha256: str) -> Clip | None:
+        """The clip of a signal, if it is stored."""
+        with self.reading() as connection:
+            row = connection.execute(f"{CLIPS} WHERE sha256 = ?", (sha256,)).fetchone()
+        return to_clip(row) if row else None
+
+    def clip_path(self, clip: Clip) -> Path:
+        """The clip's FLAC file, absolute.
+
+        Raises:
+            ClipNotFoundError: where the file is gone.
+        """
+        path = self.data_dir / clip.path
+        if not path.is_file():
+            raise ClipNotFoundError(
+                f"The recording of clip {clip.id} is missing ({path}). Run `python -m annotations check`."
+            )
+        return path
+
+    # Answers and votes
+
+    def add_prediction(self, clip_id: int, recognition: Recognition, model_version_id: int) -> Prediction:
+        """Store what a model answered for a clip; earlier answers stay.
+
+        Raises:
+            ClipNotFoundError, VersionNotFoundError: where one of the two is not there.
+        """
+        with self.database.writing() as connection:
+            writes.read_clip(connection, clip_id)
+            return writes.insert_prediction(connection, clip_id, recognition, model_version_id)
+
+    def add_correction(
+        self,
+        clip_id: int,
+        *,
+        rater: str,
+        verdict: str,
+        label: str | None = None,
+        intensity: float | None = None,
+        transcript: str | None = None,
+        prediction_id: int | None = None,
+    ) -> Correction:
+        """Store one person's vote on a clip; it takes the place of their earlier one, which stays on record.
+
+        Args:
+            clip_id: of the clip.
+            rater: who votes, 1 to 80 characters.
+            verdict: one of `VERDICTS`; accept and correct need a label, skip and unsure take none.
+            label: one of `EMOTIONS`.
+            intensity: 0..100.
+            transcript: what was said, as the rater heard it, where they changed it.
+            prediction_id: the answer that the rater saw.
+
+        Raises:
+            InvalidVoteError: where one of these cannot be.
+            ClipNotFoundError: where there is no such clip.
+        """
+        vote = NewVote(rater, verdict, label, intensity, transcript)
+        with self.database.writing() as connection:
+            writes.read_clip(connection, clip_id)
+            return writes.insert_correction(connection, clip_id, vote, prediction_id)
+
+    def save_feedback(
+        self,
+        audio: Audio,
+        recognition: Recognition | None,
+        *,
+        rater: str,
+        verdict: str,
+        label: str | None,
+        intensity: float | None,
+        transcript: str | None,
+        consent: Sequence[str],
+        source: str,
+        speaker: str | None = None,
+        session: str | None = None,
+        model_version_id: int | None = None,
+    ) -> tuple[Clip, Correction]:
+        """Store a recording, the answer given for it and a vote on that answer, all or nothing.
+
+        Args:
+            audio: mono at 16 kHz.
+            recognition: what the page showed; None where no model answered.
+            rater: as in `add_correction`, like verdict, label, intensity and transcript; also who consents.
+            verdict: see there.
+            label: see there.
+            intensity: see there.
+            transcript: see there.
+            consent: as in `add_clip`, like source, speaker and session.
+            source: see there.
+            speaker: see there.
+            session: see there.
+            model_version_id: the version that answered; by default the one in use now.
+
+        Raises:
+            ConsentRequiredError, InvalidVoteError: where something given cannot be; nothing is written then.
+            StoreError: where the disk is full or refuses; nothing is stored then.
+        """
+        vote = NewVote(rater, verdict, label, intensity, transcript)
+        clip = NewClip(source, speaker, session, tuple(consent), vote.rater)
+
+        def write(connection: Connection) -> tuple[Clip, Correction]:
+            stored = writes.insert_clip(connection, audio, clip)
+            prediction_id = None
+            if recognition is not None:
+                version_id = model_version_id or read_active_version(connection).id
+                prediction_id = writes.insert_prediction(connection, stored.id, recognition, version_id).id
+            return stored, writes.insert_correction(connection, stored.id, vote, prediction_id)
+
+        return self.write_clip(audio, write)
+
+    def undo_last_correction(self, rater: str) -> Correction:
+        """Take back a rater's last vote that stands; the vote stays on record, marked.
+
+        Raises:
+            NothingToUndoError: where no vote of theirs stands.
+        """
+        rater = check_rater(rater)
+        with self.database.writing() as connection:
+            row = connection.execute(
+                f"{CORRECTIONS} WHERE rater = ? AND retracted_at IS NULL ORDER BY created_at DESC, id DESC LIMIT 1",
+                (rater,),
+            ).fetchone()
+            if row is None:
+                raise NothingToUndoError(f"{rater} has no vote left to undo.")
+            writes.insert_retraction(connection, row["id"], timestamp())
+            return writes.read_correction(connection, row["id"])
+
+    # The whole
+
+    def snapshot(self, path: Path) -> Path:
+        """Copy the database, as it is at one moment, to one compact file; writers go on meanwhile.
+
+        Args:
+            path: the copy; replaced whole where it is there. Recordings are not copied: open the copy with
+                `AnnotationStore(data_dir, database=path)`.
+
+        Raises:
+            StoreError: where the copy cannot be written.
+        """
+        path = Path(path).absolute()
+        temporary = path.with_name(f".tmp-{os.getpid()}-{uuid.uuid4().hex}.db")
+        with self.database.plain_errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.database.vacuum_into(temporary)
+                with open(temporary, "rb+") as file:
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+            sync_folder(path.parent)
+        return path
+
+    def write_clip(self, audio: Audio, write: Callable[[Connection], Result]) -> Result:
+        """Put a recording on the disk, then run a transaction that refers to it.
+
+        The file comes first: a crash in between leaves a file without a row, which does no harm and which
+        `annotations check` finds, never a row without its file.
+
+        Args:
+            audio: the recording.
+            write: makes the rows; run within one transaction.
+
+        Returns:
+            What `write` returns.
+        """
+        with self.database.plain_errors():
+            written = save_media(self.data_dir, audio)
+        try:
+            with self.database.writing() as connection:
+                # Under the write lock nobody removes files; what was removed just before it is written again.
+                save_media(self.data_dir, audio)
+                return write(connection)
+        except BaseException:
+            if written:
+                self._discard_media(audio.sha256)
+            raise
+
+    def _discard_media(self, sha256: str) -> None:
+        # Another process may have stored the same recording meanwhile: only the write lock makes the look certain.
+        try:
+            with self.database.writing() as connection:
+                if connection.execute("SELECT 1 FROM clips WHERE sha256 = ?", (sha256,)).fetchone() is None:
+                    (self.data_dir / media_path(sha256)).unlink(missing_ok=True)
+        except StoreError:
+            return  # The first error is the one to tell; `annotations check` finds the file.

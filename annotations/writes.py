@@ -1,0 +1,236 @@
+"""The single rows of the store, each written within a transaction that the caller holds.
+
+Knows SQL; opens no connection and touches no file.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from annotations.errors import ClipNotFoundError, StoreError, VersionNotFoundError
+from annotations.records import Clip, Correction, Prediction
+from annotations.rows import CLIPS, CORRECTIONS, timestamp, to_clip, to_correction, to_json, to_prediction
+from annotations.validation import (
+    MAX_SOURCE,
+    check_consent,
+    check_intensity,
+    check_name,
+    check_rater,
+    check_transcript,
+    check_verdict,
+)
+from ser.serialization import recognition_to_dict
+from ser.types import Audio, Recognition
+
+
+@dataclass(frozen=True)
+class NewClip:
+    """What is known of a recording about to be stored; checked and cleaned when it is made.
+
+    Attributes:
+        consent: the purposes allowed, at least one.
+        consent_by: who allowed them; None where it was not said.
+        created_at: for imports that carry their own time; None is now.
+    """
+
+    source: str
+    speaker: str | None = None
+    session: str | None = None
+    consent: tuple[str, ...] = ()
+    consent_by: str | None = None
+    created_at: str | None = None
+
+    def __post_init__(self) -> None:
+        source = check_name("The source", self.source, MAX_SOURCE)
+        if source is None:
+            raise StoreError("The clip's source is empty; say where it comes from, such as 'page'.")
+        object.__setattr__(self, "source", source)
+        object.__setattr__(self, "speaker", check_name("The speaker", self.speaker))
+        object.__setattr__(self, "session", check_name("The session", self.session))
+        object.__setattr__(self, "consent", check_consent(self.consent))
+        object.__setattr__(self, "consent_by", check_name("The name of who consents", self.consent_by))
+
+
+@dataclass(frozen=True)
+class NewVote:
+    """A vote about to be stored; checked and cleaned when it is made.
+
+    Attributes:
+        created_at: for imports that carry their own time; None is now.
+        retracted_at: when an imported vote was taken back, or None.
+    """
+
+    rater: str
+    verdict: str
+    label: str | None = None
+    intensity: float | None = None
+    transcript: str | None = None
+    created_at: str | None = None
+    retracted_at: str | None = None
+
+    def __post_init__(self) -> None:
+        verdict, label = check_verdict(self.verdict, self.label)
+        object.__setattr__(self, "rater", check_rater(self.rater))
+        object.__setattr__(self, "label", label)
+        object.__setattr__(self, "verdict", verdict)
+        object.__setattr__(self, "intensity", check_intensity(self.intensity))
+        object.__setattr__(self, "transcript", check_transcript(self.transcript))
+
+
+def read_clip(connection: sqlite3.Connection, clip_id: int) -> Clip:
+    """One clip.
+
+    Raises:
+        ClipNotFoundError: where there is none with that id.
+    """
+    row = connection.execute(f"{CLIPS} WHERE clips.id = ?", (clip_id,)).fetchone()
+    if row is None:
+        raise ClipNotFoundError(f"There is no clip {clip_id}. It may have been erased; choose another.")
+    return to_clip(row)
+
+
+def insert_clip(connection: sqlite3.Connection, audio: Audio, clip: NewClip) -> Clip:
+    """Add a clip, or what is new about one that is there: a speaker, a session, consent to more."""
+    now = clip.created_at or timestamp()
+    connection.execute(
+        "INSERT INTO clips (sha256, duration, speaker, session, source, created_at) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (sha256) DO UPDATE SET speaker = coalesce(clips.speaker, excluded.speaker), "
+        "session = coalesce(clips.session, excluded.session) "
+        "WHERE (clips.speaker IS NULL AND excluded.speaker IS NOT NULL) "
+        "OR (clips.session IS NULL AND excluded.session IS NOT NULL)",
+        (audio.sha256, audio.duration, clip.speaker, clip.session, clip.source, now),
+    )
+    clip_id = connection.execute("SELECT id FROM clips WHERE sha256 = ?", (audio.sha256,)).fetchone()["id"]
+    in_force = connection.execute("SELECT purpose FROM consents_in_force WHERE clip_id = ?", (clip_id,))
+    given = {row["purpose"] for row in in_force}
+    connection.executemany(
+        "INSERT INTO consents (clip_id, purpose, given_by, created_at) VALUES (?, ?, ?, ?)",
+        [(clip_id, purpose, clip.consent_by, now) for purpose in clip.consent if purpose not in given],
+    )
+    return read_clip(connection, clip_id)
+
+
+def insert_prediction(
+    connection: sqlite3.Connection, clip_id: int, recognition: Recognition, model_version_id: int
+) -> Prediction:
+    """Add what a model answered.
+
+    Raises:
+        VersionNotFoundError: where there is no such model version.
+    """
+    require_version(connection, model_version_id)
+    scores: Mapping[str, object] = {
+        "fused": recognition.fused.as_dict(),
+        "acoustic": recognition.acoustic.as_dict(),
+        "text": recognition.text.as_dict() if recognition.text else None,
+    }
+    details = {key: value for key, value in recognition_to_dict(recognition).items() if key != "file"}
+    cursor = connection.execute(
+        "INSERT INTO predictions (clip_id, model_version_id, label, scores, entropy, transcript, details, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            clip_id,
+            model_version_id,
+            recognition.fused.label,
+            to_json(scores),
+            min(max(recognition.fused.entropy, 0.0), 1.0),
+            recognition.transcript.text if recognition.transcript else None,
+            to_json(details),
+            timestamp(),
+        ),
+    )
+    row = connection.execute("SELECT * FROM predictions WHERE id = ?", (cursor.lastrowid,)).fetchone()
+    return to_prediction(row)
+
+
+def insert_correction(
+    connection: sqlite3.Connection, clip_id: int, vote: NewVote, prediction_id: int | None = None
+) -> Correction:
+    """Add a vote."""
+    if prediction_id is not None:
+        row = connection.execute("SELECT clip_id FROM predictions WHERE id = ?", (prediction_id,)).fetchone()
+        if row is None or row["clip_id"] != clip_id:
+            raise StoreError(f"Prediction {prediction_id} is none of clip {clip_id}. Load the clip again and vote.")
+    created_at = vote.created_at or _after_last_vote(connection, vote.rater)
+    cursor = connection.execute(
+        "INSERT INTO corrections (clip_id, prediction_id, rater, verdict, label, intensity, transcript, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            clip_id,
+            prediction_id,
+            vote.rater,
+            vote.verdict,
+            vote.label,
+            vote.intensity,
+            vote.transcript,
+            created_at,
+        ),
+    )
+    assert cursor.lastrowid is not None
+    if vote.retracted_at:
+        insert_retraction(connection, cursor.lastrowid, vote.retracted_at)
+    return read_correction(connection, cursor.lastrowid)
+
+
+def read_correction(connection: sqlite3.Connection, correction_id: int) -> Correction:
+    """One vote that is known to exist."""
+    return to_correction(connection.execute(f"{CORRECTIONS} WHERE corrections.id = ?", (correction_id,)).fetchone())
+
+
+def insert_retraction(connection: sqlite3.Connection, correction_id: int, retracted_at: str) -> None:
+    """Mark a vote as taken back; the vote itself stays."""
+    connection.execute("INSERT INTO correction_retractions VALUES (?, ?)", (correction_id, retracted_at))
+
+
+def require_version(connection: sqlite3.Connection, version_id: int) -> sqlite3.Row:
+    """The row of a model version.
+
+    Raises:
+        VersionNotFoundError: where there is none with that id.
+    """
+    row: sqlite3.Row | None = connection.execute("SELECT * FROM model_versions WHERE id = ?", (version_id,)).fetchone()
+    if row is None:
+        raise VersionNotFoundError(f"There is no model version {version_id}. Choose one of the list of versions.")
+    return row
+
+
+def insert_version(
+    connection: sqlite3.Connection,
+    name: str,
+    sha256: str,
+    path: str | None,
+    training_run_id: int | None,
+    metrics: Mapping[str, object],
+) -> int:
+    """Add a model version; its name must be new."""
+    if connection.execute("SELECT 1 FROM model_versions WHERE name = ?", (name,)).fetchone():
+        raise StoreError(f"A model version named '{name}' exists already. Give the new one another name.")
+    cursor = connection.execute(
+        "INSERT INTO model_versions (name, sha256, path, training_run_id, metrics, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (name, sha256, path, training_run_id, to_json(metrics), timestamp()),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def insert_promotion(connection: sqlite3.Connection, version_id: int, by: str, reason: str) -> None:
+    """Put a version to use."""
+    connection.execute(
+        "INSERT INTO promotions (model_version_id, promoted_by, reason, created_at) VALUES (?, ?, ?, ?)",
+        (version_id, by, reason, timestamp()),
+    )
+
+
+def link_corrections(connection: sqlite3.Connection, run_id: int, correction_ids: Iterable[int]) -> None:
+    """Record which votes a run learns from."""
+    connection.executemany(
+        "INSERT INTO training_run_corrections VALUES (?, ?)",
+        [(run_id, number) for number in sorted(set(correction_ids))],
+    )
+
+
+def _after_last_vote(connection: sqlite3.Connection, rater: str) -> str:
+    # A clock that was set back must not make a rater's newer vote the older one; the id breaks a tie.
+    last = connection.execute("SELECT max(created_at) FROM corrections WHERE rater = ?", (rater,)).fetchone()[0]
+    return max(timestamp(), last or "")
