@@ -10,6 +10,7 @@ from collections.abc import Callable
 from annotations.records import ModelVersion
 from annotations.store import AnnotationStore
 from ser.config import EMBEDDED
+from ser.errors import ModelUnavailableError
 from ser.recognizer import Recognizer
 from ser.types import AcousticModel
 
@@ -26,8 +27,9 @@ class ActiveModel:
         load: turns a version's folder into a model.
         base: name of the model that the recogniser came with; registered as a version where it is new.
 
-    Raises:
-        ModelUnavailableError: where the version in use cannot be loaded.
+    Attributes:
+        version: the one that answers.
+        base_version: the version of `base`.
     """
 
     def __init__(
@@ -37,8 +39,8 @@ class ActiveModel:
         self.recognizer = recognizer
         self._load = load
         self._lock = threading.Lock()
-        self.version = store.ensure_base_version(base, sha256=recognizer.acoustic.sha256)
-        self.refresh()
+        self._base = base
+        self.base_version = self.version = store.ensure_base_version(base, recognizer.acoustic.sha256)
 
     def refresh(self) -> ModelVersion:
         """Load the version in use where it is not the one loaded; a look at the database otherwise.
@@ -66,11 +68,22 @@ class ActiveModel:
         version = self.store.get_model_version(version_id)
         with self._lock:
             model = self._load(self.location(version))
-            self.store.promote(version.id, by=by, reason=reason)
+            self.store.promote(version.id, by=by, reason=reason or "chosen on the list of versions")
             self.recognizer.replace_acoustic(model)
             self.version = version
         return version
 
     def location(self, version: ModelVersion) -> str:
-        """What `load` takes for a version: its folder, or the name of a model that lies outside the store."""
-        return version.name if version.path is None else str(self.store.data_dir / version.path)
+        """What `load` takes for a version: its folder, or the name of the model that the program started with.
+
+        Raises:
+            ModelUnavailableError: for a model that an earlier program or setting brought along.
+        """
+        if version.path is not None:
+            return str(self.store.data_dir / version.path)
+        if version.id == self.base_version.id:
+            return self._base
+        raise ModelUnavailableError(
+            f"The weights of version '{version.name}' came with an earlier program or setting and are gone. "
+            "Choose another version."
+        )

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from annotations.queries import FeedbackExample
+from annotations.records import FeedbackExample
 from ser.errors import TrainingDataError
 
 HELD_OUT_SHARE = 0.3
@@ -82,7 +82,7 @@ def missing(examples: Sequence[FeedbackExample]) -> str | None:
 
 
 def _units(examples: Sequence[FeedbackExample]) -> tuple[str, list[str]]:
-    voices = [e.clip.speaker or e.clip.session or e.clip.sha256 for e in examples]
+    voices = [e.group for e in examples]
     if len(set(voices)) > 1:
         return "speaker", voices
     sessions = [e.clip.session or "" for e in examples]
@@ -92,13 +92,13 @@ def _units(examples: Sequence[FeedbackExample]) -> tuple[str, list[str]]:
 
 
 def _candidates(order: Sequence[str]) -> Iterator[set[str]]:
-    """Sets of units to hold out, best first: as their hashes say; then one alone; then all but one."""
+    """Sets of units to hold out, best first: as their hashes say; then the lowest few hashes; then one alone."""
     by_hash = {name for name in order if _hash_share(name) < HELD_OUT_SHARE}
     if 0 < len(by_hash) < len(order):
         yield by_hash
+    yield from (set(order[:count]) for count in range(1, len(order)))
     if len(order) > 1:
         yield from ({name} for name in order)
-        yield from (set(order) - {name} for name in reversed(order))
 
 
 def _hash_share(name: str) -> float:

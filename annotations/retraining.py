@@ -8,17 +8,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
 from filelock import FileLock
 
-from annotations import queries
+from annotations.active_model import ActiveModel
+from annotations.feedback import training_examples
 from annotations.holdout import divide
+from annotations.queries import list_training_runs
 from annotations.records import TrainingRun
 from annotations.run_status import TrainingStatus, read_status, run_folder, write_status
-from annotations.store import AnnotationStore
+from ser.checkpoints import git_commit
 
 CANCEL_PATIENCE = 20.0
 """Seconds that a cancelled run has to stop by itself before it is killed."""
@@ -35,6 +37,7 @@ class RetrainingConfig:
         device: `auto` takes CUDA where there is one.
         confidence: of the paired bootstrap that a new model has to pass to replace the old one.
         min_gain: least gain in unweighted average recall on held-out feedback, 0..1.
+        base: what training starts from, as `load_acoustic_model` takes it; filled in when a run starts.
     """
 
     epochs: int = 20
@@ -43,21 +46,23 @@ class RetrainingConfig:
     device: str = "auto"
     confidence: float = 0.9
     min_gain: float = 0.01
+    base: str = ""
 
 
 class Retrainer:
     """The retraining of one store's model, in a process of its own.
 
     Args:
-        store: where the feedback lies.
+        active_model: the model in use, which training starts from, and the store where the feedback lies.
         config: how to learn.
     """
 
-    def __init__(self, store: AnnotationStore, config: RetrainingConfig | None = None) -> None:
-        self.store = store
+    def __init__(self, active_model: ActiveModel, config: RetrainingConfig | None = None) -> None:
+        self.active_model = active_model
+        self.store = active_model.store
         self.config = config or RetrainingConfig()
         self._worker: subprocess.Popen[bytes] | None = None
-        self._lock = FileLock(store.data_dir / "runs.lock")
+        self._lock = FileLock(self.store.data_dir / "runs.lock")
 
     def start(self, by: str) -> TrainingRun:
         """Start a run on the feedback as it stands now.
@@ -74,15 +79,19 @@ class Retrainer:
         """
         with self._lock:
             self._mark_interrupted()
-            examples = queries.training_examples(self.store)
+            base = self.store.active_version()
+            config = asdict(replace(self.config, base=self.active_model.location(base)))
+            examples = training_examples(self.store)
             divide(examples)
             run = self.store.start_training_run(
-                asdict(self.config),
-                git_commit=_git_commit(),
-                base_version_id=self.store.active_version().id,
+                config,
+                git_commit=git_commit(),
+                base_version_id=base.id,
                 started_by=by,
                 correction_ids=[vote for example in examples for vote in example.correction_ids],
             )
+            run_folder(self.store.data_dir, run.id).mkdir(parents=True, exist_ok=True)
+            self.store.snapshot(snapshot_path(self.store.data_dir, run.id))
             self._worker = _spawn_worker(self.store.data_dir, run.id)
             process = psutil.Process(self._worker.pid)
             write_status(
@@ -95,7 +104,7 @@ class Retrainer:
 
     def status(self) -> TrainingStatus:
         """Where the newest run stands; a run whose process is gone is marked interrupted on the way."""
-        runs = queries.list_training_runs(self.store, limit=1)
+        runs = list_training_runs(self.store)[:1]
         if not runs:
             return TrainingStatus()
         if runs[0].status == "running":
@@ -150,7 +159,7 @@ class Retrainer:
         """Close a run that is `running` on paper while its process is gone: killed, or the machine restarted."""
         if self._worker is not None:
             self._worker.poll()
-        for run in queries.list_training_runs(self.store, limit=1):
+        for run in list_training_runs(self.store)[:1]:
             if run.status != "running":
                 continue
             status = read_status(self.store.data_dir, run.id)
@@ -160,13 +169,21 @@ class Retrainer:
             self.store.finish_training_run(run.id, "interrupted", {}, reason)
 
 
+def snapshot_path(data_dir: Path, run_id: int) -> Path:
+    """The votes as they stood when the run was started; gone when it has ended."""
+    return run_folder(data_dir, run_id) / "feedback.db"
+
+
+def log_path(data_dir: Path, run_id: int) -> Path:
+    """What the training process printed."""
+    return run_folder(data_dir, run_id) / "log.txt"
+
+
 def _spawn_worker(data_dir: Path, run_id: int) -> subprocess.Popen[bytes]:
-    folder = run_folder(data_dir, run_id)
-    folder.mkdir(parents=True, exist_ok=True)
     # One thread: with two the page's own answers take twice as long on a small machine.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, "-m", "annotations.training_worker", "--data-dir", str(data_dir), "--run", str(run_id)]
-    with (folder / "log.txt").open("ab") as log:
+    with log_path(data_dir, run_id).open("ab") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -188,15 +205,3 @@ def _find_worker(status: TrainingStatus) -> psutil.Process | None:
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
         return None
-
-
-def _git_commit() -> str | None:
-    """The commit that the code stands at; None outside a repository."""
-    result = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=Path(__file__).resolve().parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.stdout.strip() or None

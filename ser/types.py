@@ -229,7 +229,8 @@ class Example:
     @property
     def hard_label(self) -> str:
         """The label, or the largest share of a soft one."""
-        return self.label if isinstance(self.label, str) else max(EMOTIONS, key=lambda e: dict(self.label).get(e, 0.0))
+        label = self.label
+        return label if isinstance(label, str) else max(EMOTIONS, key=lambda emotion: label.get(emotion, 0.0))
 
 
 class SpeechDetector(Protocol):

@@ -1,0 +1,198 @@
+"""The training process: feedback in, a compared and perhaps promoted model version out.
+
+`annotations.retraining` starts it as `python -m annotations.training_worker --data-dir DIR --run N`. It reads the
+votes from the run's snapshot, reports through the run's status file, and writes to the store once, at its end.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from annotations.feedback import hard_label, training_examples
+from annotations.gate import Decision, decide
+from annotations.holdout import Holdout, divide
+from annotations.records import FeedbackExample, TrainingRun
+from annotations.retraining import RetrainingConfig, snapshot_path
+from annotations.run_status import TrainingStatus, write_status
+from annotations.store import AnnotationStore
+from annotations.training_records import NewVersion
+from ser.acoustic.classifier import load_acoustic_model
+from ser.audio import decode_file
+from ser.config import EMBEDDED, TrainConfig
+from ser.errors import SerError, TrainingCancelledError
+from ser.hub import pick_device
+from ser.training import TrainedModel, train
+from ser.training.progress import TrainProgress
+from ser.types import Audio, Example
+from ser.vad import SileroDetector, trim_to_speech
+
+NICENESS = 15
+"""The page's answers come first; measured: at 15 they take no longer than without any training."""
+
+TRAINED_SHARE = 0.9
+"""Of the progress bar; the rest is the comparison."""
+
+
+class Worker:
+    """One run, from its snapshot to its decision.
+
+    Args:
+        store: to read recordings from and to write the outcome to.
+        run: recorded as running.
+    """
+
+    def __init__(self, store: AnnotationStore, run: TrainingRun) -> None:
+        self.store = store
+        self.run = run
+        self.config = RetrainingConfig(**run.config)  # type: ignore[arg-type]
+        self.stopping = False
+        process = psutil.Process()
+        self.status = TrainingStatus(state="running", run_id=run.id, pid=process.pid, pid_created=process.create_time())
+        self._last_write = 0.0
+
+    def stop(self, signum: int, frame: FrameType | None) -> None:
+        """Signal handler: stop after the step under way."""
+        self.stopping = True
+
+    def work(self) -> int:
+        """Do the run and record how it ended; returns the exit code.
+
+        Raises:
+            Exception: whatever nobody foresaw, after it was recorded; its trace goes to the run's log.
+        """
+        try:
+            decision, version = self._learn()
+        except TrainingCancelledError:
+            self._finish("cancelled", {}, "Cancelled. The model in use is unchanged.")
+            return 0
+        except SerError as error:
+            self._finish("failed", {}, f"{error} The model in use is unchanged.")
+            return 1
+        except Exception as error:
+            reason = (
+                f"Training failed ({type(error).__name__}: {error}). The model in use is unchanged; the log says more."
+            )
+            self._finish("failed", {}, reason)
+            raise
+        self._finish("promoted" if decision.promoted else "refused", decision.metrics(), decision.reason, version)
+        return 0
+
+    def _learn(self) -> tuple[Decision, NewVersion]:
+        with AnnotationStore(self.store.data_dir, database=snapshot_path(self.store.data_dir, self.run.id)) as snapshot:
+            holdout = divide(training_examples(snapshot))
+        self._say(
+            f"Run {self.run.id}: {len(holdout.training)} clips to learn from, {len(holdout.held_out)} held out by "
+            f"{holdout.unit}."
+        )
+        device = pick_device(self.config.device)
+        trained = train(
+            [self._example(e) for e in holdout.training],
+            train_config(self.config),
+            dev=[self._example(e) for e in holdout.held_out],
+            init=self.config.base,
+            device=device,
+            on_progress=self._on_progress,
+            should_stop=lambda: self.stopping,
+        )
+        version = self._save(trained, holdout)
+        self._say("Comparing with the model in use.", progress=TRAINED_SHARE, eta=None)
+        return self._compare(version, holdout, device), version
+
+    def _example(self, feedback: FeedbackExample) -> Example:
+        return Example(
+            path=self.store.clip_path(feedback.clip),
+            label=feedback.soft_label,
+            speaker=feedback.group,
+            corpus="feedback",
+            transcript=feedback.transcript,
+        )
+
+    def _save(self, trained: TrainedModel, holdout: Holdout) -> NewVersion:
+        name = f"v{self.run.id}"
+        path = Path("models") / name
+        meta = trained.save(
+            self.store.data_dir / path,
+            name=name,
+            data={
+                "corpus": "feedback",
+                "training_clips": len(holdout.training),
+                "held_out_clips": len(holdout.held_out),
+                "held_out_by": holdout.unit,
+                "training_run": self.run.id,
+                "base_version": self.run.base_version_id,
+            },
+        )
+        return NewVersion(name, meta.sha256, path.as_posix())
+
+    def _compare(self, version: NewVersion, holdout: Holdout, device: str) -> Decision:
+        detector = SileroDetector()
+        audios: list[Audio] = []
+        for feedback in holdout.held_out:
+            audio = decode_file(self.store.clip_path(feedback.clip))
+            audios.append(trim_to_speech(audio, detector.detect(audio)))
+        answers = []
+        for location in (self.config.base, str(self.store.data_dir / version.path)):
+            if self.stopping:
+                raise TrainingCancelledError("Cancelled before the comparison was done.")
+            model = load_acoustic_model(location, device)
+            answers.append([scores.label for scores in model.classify_batch(audios)])
+        return decide(
+            [hard_label(e.soft_label) for e in holdout.held_out],
+            answers[0],
+            answers[1],
+            [e.group for e in holdout.held_out],
+            confidence=self.config.confidence,
+            min_gain=self.config.min_gain,
+            seed=self.config.seed,
+        )
+
+    def _on_progress(self, progress: TrainProgress) -> None:
+        curve = self.status.curve
+        if progress.epoch_done:
+            curve = (*curve, {"epoch": progress.epoch, "loss": progress.loss, "uar": progress.uar})
+        elif time.monotonic() - self._last_write < 0.3:
+            return
+        self._say(
+            f"Epoch {progress.epoch} of {progress.epochs}.",
+            progress=TRAINED_SHARE * progress.fraction,
+            eta=progress.eta,
+            epoch=progress.epoch,
+            epochs=progress.epochs,
+            loss=progress.loss,
+            uar=progress.uar,
+            curve=curve,
+        )
+
+    def _say(self, message: str, **changes: object) -> None:
+        self.status = self.status.changed(message=message, **changes)
+        write_status(self.store.data_dir, self.status)
+        self._last_write = time.monotonic()
+
+    def _finish(self, state: str, metrics: dict[str, object], reason: str, version: NewVersion | None = None) -> None:
+        self.store.finish_training_run(self.run.id, state, metrics, reason, version)
+        self._say(reason, state=state, progress=1.0 if version else self.status.progress, eta=None)
+        snapshot_path(self.store.data_dir, self.run.id).unlink(missing_ok=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the process; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m annotations.training_worker", description=__doc__)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--run", type=int, required=True)
+    options = parser.parse_args(argv)
+    os.nice(NICENESS)
+    with AnnotationStore(options.data_dir) as store:
+        worker = Worker(store, store.get_training_run(options.run))
+        signal.signal(signal.SIGTERM, worker.stop)
+        return worker.work()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""The options of `python -m ser`; the work is done in `ser.commands`, imported when the options are known."""
+
+import argparse
+import dataclasses
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ser.config import DEVICES, TRANSCRIBERS, Settings
+from ser.errors import SerError
+from ser.labels import EMOTIONS
+
+_SETTINGS_OPTIONS = ("text_model", "transcriber", "whisper_model", "device", "max_duration")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of all commands."""
+    parser = argparse.ArgumentParser(prog="python -m ser", description="Speech emotion recognition.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_recognize(commands.add_parser("recognize", help="say which emotion is in recordings"))
+    _add_evaluate(commands.add_parser("evaluate", help="measure a model on a labelled corpus"))
+    _add_train(commands.add_parser("train", help="train a model on labelled corpora"))
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0 done, 1 some files failed, 2 nothing could be done."""
+    options = build_parser().parse_args(argv)
+    command = importlib.import_module(f"ser.commands.{options.command}")
+    try:
+        code: int = command.run(options, _settings(options))
+    except SerError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return code
+
+
+def _add_recognize(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="recordings, or folders of them")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--model", metavar="MODEL", help="acoustic model: embedded, a folder or a Hub id")
+    parser.add_argument("--text-model", metavar="MODEL", help="text model: embedded, none, a folder or a Hub id")
+    parser.add_argument("--transcriber", choices=TRANSCRIBERS, help="what turns speech into words")
+    parser.add_argument("--whisper-model", metavar="MODEL", help="speech recognition checkpoint: a folder or a Hub id")
+    parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="refuse longer recordings")
+    parser.add_argument("--device", choices=DEVICES, help="where the models run")
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="DIR", help="folder with metadata.csv; may be given again"
+    )
+    parser.add_argument("--text", metavar="FILE.csv", help="measure the text model instead, on columns text,label")
+    parser.add_argument("--model", metavar="MODEL", help="embedded (default), a folder or a Hub id")
+    parser.add_argument("--speakers", type=_names, metavar="A,B", help="only these speakers")
+    parser.add_argument(
+        "--labels", type=_emotions, metavar="a,b", help="only these labels, in truth and answer (renormalised)"
+    )
+    parser.add_argument("--device", choices=DEVICES, help="where the model runs")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", nargs="+", action="extend", default=[], metavar="DIR", help="folders with metadata.csv"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the model goes; must not exist yet")
+    parser.add_argument(
+        "--init",
+        default=None,
+        metavar="MODEL",
+        help="what to start from: none (default), embedded, a folder or a Hub id",
+    )
+    parser.add_argument("--noise", metavar="DIR", help="recordings of noise to mix in")
+    parser.add_argument(
+        "--test-speakers", type=_names, metavar="A,B", help="kept out of training and choice, then measured"
+    )
+    parser.add_argument("--dev-speakers", type=_names, metavar="A,B", help="kept out of training, used for choice")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the examples")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default 0)")
+    parser.add_argument("--device", choices=DEVICES, help="where to train")
+    parser.add_argument("--text", metavar="TRAIN.csv", help="train the text model instead, on columns text,label")
+    parser.add_argument("--dev", metavar="DEV.csv", help="with --text: what the best epoch is chosen on")
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """The environment's settings, with those replaced that the command line gives."""
+    settings = Settings.from_env()
+    options_of = {"acoustic_model": "model", **{name: name for name in _SETTINGS_OPTIONS}}
+    values = {field: getattr(options, name, None) for field, name in options_of.items()}
+    given = {field: value for field, value in values.items() if value is not None}
+    # Long recordings are for the command line: there is no limit but the one that is asked for.
+    return dataclasses.replace(settings, **{"max_duration": None, **given})
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _emotions(text: str) -> list[str]:
+    names = _names(text)
+    unknown = [name for name in names if name not in EMOTIONS]
+    if unknown or len(names) < 2:
+        raise argparse.ArgumentTypeError(f"'{text}': at least two of {', '.join(EMOTIONS)} are needed")
+    return names

@@ -1,0 +1,37 @@
+import pytest
+
+from ser.config import Settings
+from ser.errors import SettingsError
+
+
+def test_defaults_need_no_environment() -> None:
+    assert Settings.from_env({}) == Settings()
+
+
+def test_every_variable_is_read() -> None:
+    settings = Settings.from_env(
+        {
+            "SER_ACOUSTIC_MODEL": "some/model",
+            "SER_TEXT_MODEL": "none",
+            "SER_TRANSCRIBER": "whisper",
+            "SER_WHISPER_MODEL": "some/whisper",
+            "SER_DEVICE": "cpu",
+            "SER_MAX_DURATION": "12.5",
+        }
+    )
+    assert settings == Settings("some/model", "none", "whisper", "some/whisper", "cpu", 12.5)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("SER_TRANSCRIBER", "kaldi", "transcriber is 'kaldi'; expected one of auto, pocketsphinx, whisper, none."),
+        ("SER_DEVICE", "tpu", "device is 'tpu'; expected one of auto, cpu, cuda."),
+        ("SER_MAX_DURATION", "long", "SER_MAX_DURATION is 'long'; a number of seconds is needed."),
+        ("SER_MAX_DURATION", "-1", "max_duration is -1.0 s; it must be above 0. Leave it out for no limit."),
+    ],
+)
+def test_a_wrong_value_is_named(variable: str, value: str, message: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        Settings.from_env({variable: value})
+    assert str(error.value) == message

@@ -1,0 +1,88 @@
+from collections.abc import Sequence
+
+import pytest
+
+from annotations.holdout import MIN_HELD_OUT_CLIPS, MIN_TRAINING_CLIPS, divide, missing
+from annotations.records import Clip, FeedbackExample
+from ser.errors import TrainingDataError
+
+LABELS = ("anger", "sadness", "fear")
+
+
+def feedback(
+    number: int, *, speaker: str | None, session: str | None = None, label: str | None = None
+) -> FeedbackExample:
+    sha256 = f"{number:064x}"
+    clip = Clip(number, sha256, f"{sha256}.flac", 2.0, speaker, "page", session, ("training",), "2026-01-01T00:00:00")
+    return FeedbackExample(
+        clip, {label or LABELS[number % 3]: 1.0}, 1, speaker or session or sha256, correction_ids=(number,)
+    )
+
+
+def many(speakers: Sequence[str | None], each: int, session: str | None = None) -> list[FeedbackExample]:
+    return [
+        feedback(index * each + number, speaker=speaker, session=session)
+        for index, speaker in enumerate(speakers)
+        for number in range(each)
+    ]
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 12, 40])
+def test_no_speaker_is_on_both_sides(count: int) -> None:
+    holdout = divide(many([f"speaker {n}" for n in range(count)], 20))
+    assert holdout.unit == "speaker" and holdout.units == count
+    assert not {e.group for e in holdout.training} & {e.group for e in holdout.held_out}
+    assert len(holdout.training) + len(holdout.held_out) == 20 * count
+    assert len(holdout.training) >= MIN_TRAINING_CLIPS and len(holdout.held_out) >= MIN_HELD_OUT_CLIPS
+
+
+def test_one_speaker_is_divided_by_session() -> None:
+    examples = [feedback(n, speaker="ann", session=f"day {n % 4}") for n in range(60)]
+    holdout = divide(examples)
+    assert holdout.unit == "session"
+    assert not {e.clip.session for e in holdout.training} & {e.clip.session for e in holdout.held_out}
+
+
+def test_one_sitting_of_one_speaker_is_divided_in_parts_that_stay_whole() -> None:
+    holdout = divide(many(["ann"], 60, session="today"))
+    assert holdout.unit == "part of the sitting" and holdout.units == 12
+    parts = [{e.clip.id // 5 for e in side} for side in (holdout.training, holdout.held_out)]
+    assert not parts[0] & parts[1]
+
+
+def test_speakers_keep_their_side_as_feedback_grows() -> None:
+    before = divide(many([f"speaker {n}" for n in range(20)], 5))
+    after = divide(many([f"speaker {n}" for n in range(40)], 5))
+    assert {e.group for e in before.held_out} <= {e.group for e in after.held_out}
+    assert {e.group for e in before.training} <= {e.group for e in after.training}
+
+
+def test_clips_without_a_known_speaker_are_units_of_their_own() -> None:
+    holdout = divide(many([None], 100))
+    assert holdout.units == 100
+
+
+def test_nothing_at_all() -> None:
+    with pytest.raises(TrainingDataError) as error:
+        divide([])
+    assert str(error.value) == (
+        "No labelled clip may be used for training yet; 28 are needed. Label clips whose speakers allow training."
+    )
+
+
+def test_too_few_clips_are_refused_with_the_numbers_needed() -> None:
+    message = missing(many(["ann", "bob"], 5))
+    assert message is not None
+    assert message.startswith("10 labelled clips may be used for training. Needed: ")
+    assert "15 more for training (there are 5)" in message
+    assert "3 more from other speakers or sessions to judge the result on (there are 5)" in message
+
+
+def test_one_label_teaches_nothing() -> None:
+    examples = [feedback(n, speaker=f"speaker {n % 5}", label="anger") for n in range(60)]
+    with pytest.raises(TrainingDataError, match="are labelled anger; at least 2 different labels are needed"):
+        divide(examples)
+
+
+def test_enough_is_enough() -> None:
+    assert missing(many(["ann", "bob", "cem"], 20)) is None
