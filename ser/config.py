@@ -5,7 +5,7 @@ Knows the environment's variables; knows nothing of pages or databases.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ser.errors import SettingsError
 
@@ -71,6 +71,74 @@ class Settings:
             device=environ.get("SER_DEVICE") or cls.device,
             max_duration=max_duration,
         )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How an acoustic network is trained; the defaults train from nothing.
+
+    Attributes:
+        epochs: passes over the examples, or draws of `epoch_size` of them.
+        epoch_size: examples drawn in an epoch, corpora by `corpus_weights` and labels evenly; None for each once.
+        batch_size: examples in a step.
+        learning_rate: peak of AdamW's, reached after `warmup` of all steps, falling as a cosine.
+        warmup: share of all steps, 0..1.
+        weight_decay: AdamW's.
+        label_smoothing: share of each truth spread over the labels, 0..1.
+        class_weight_power: 0 counts every example the same, 1 every label.
+        mixup: parameter of the Beta distribution that mixes pairs; 0 for no mixing.
+        mixup_probability: share of the examples that are mixed.
+        augment: whether features are changed at every draw.
+        variants: changed recordings (speed, noise, room) made of every example beforehand.
+        max_duration: seconds of a recording that a step sees, cut at random.
+        ema_decay: of the average of the weights that is kept; 0 keeps the weights themselves.
+        patience: epochs without a better dev score before stopping; None to go on to the end.
+        corpus_weights: share of each corpus in an epoch and in the dev score; 1 where absent.
+        mask_absent_labels: whether a corpus's examples compete only among the labels that corpus has.
+        frozen_blocks: 0 trains everything; n freezes the convolutional front and the first n - 1 blocks over time.
+        freeze_norms: keep the statistics of batch normalisation, as small data would spoil them.
+        anchor: pull towards the weights training began with, for fine-tuning.
+        autocast: half precision (bfloat16) where the machine has it.
+        threads: torch's; None leaves them as they are.
+        seed: of everything drawn.
+        network: sizes that differ from the defaults of `ser.acoustic.network.AcousticConfig`.
+    """
+
+    epochs: int = 30
+    epoch_size: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    warmup: float = 0.08
+    weight_decay: float = 0.03
+    label_smoothing: float = 0.1
+    class_weight_power: float = 0.5
+    mixup: float = 0.4
+    mixup_probability: float = 0.5
+    augment: bool = True
+    variants: int = 5
+    max_duration: float = 3.0
+    ema_decay: float = 0.995
+    patience: int | None = None
+    corpus_weights: Mapping[str, float] = field(default_factory=dict)
+    mask_absent_labels: bool = False
+    frozen_blocks: int = 0
+    freeze_norms: bool = False
+    anchor: float = 0.0
+    autocast: bool = True
+    threads: int | None = None
+    seed: int = 0
+    network: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "max_duration"):
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be above 0.")
+        for name in ("warmup", "label_smoothing", "mixup_probability", "ema_decay"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must lie in 0..1.")
+        for name in ("variants", "frozen_blocks", "mixup", "anchor", "weight_decay", "class_weight_power"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must not be negative.")
 
 
 def _require_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -1,0 +1,141 @@
+"""The picture of sound that the embedded network looks at: a log-mel spectrogram beside a pitch map.
+
+Pure functions of a signal; knows nothing of networks, files or labels.
+"""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from ser.types import SAMPLING_RATE, Signal
+
+WINDOW = 800
+"""Samples of a frame, 50 ms: long enough to tell the harmonics of a low voice (80 Hz) apart."""
+
+HOP = 200
+"""Samples from frame to frame, 12.5 ms."""
+
+FFT_SIZE = 1024
+MEL_BANDS = 80
+MEL_RANGE = (50.0, 8000.0)
+"""Hz."""
+
+PITCH_BINS = 48
+PITCH_RANGE = (70.0, 600.0)
+"""Hz: from a low male voice to a woman's shout. Source: Banse & Scherer 1996, "Acoustic Profiles in Vocal Emotion
+Expression", https://doi.org/10.1037/0022-3514.70.3.614 (fundamental frequency of acted rage and elation)."""
+
+PITCH_CUTOFF = 2500.0
+"""Hz: harmonics fade out towards here, which keeps the peaks of the pitch map wider than its bins."""
+
+PITCH_COMPRESSION = 1 / 3
+"""Power that flattens the spectrum, so that formants do not pass for pitch.
+
+Source: Tolonen & Karjalainen 2000, "A computationally efficient multipitch analysis model",
+https://doi.org/10.1109/89.876309 (generalised autocorrelation, k = 0.67 of the magnitude)."""
+
+FLOOR = 1e-5
+"""Of the clip's mean mel power: -50 dB, under which lies the room and the codec, not the voice."""
+
+FEATURE_SIZE = MEL_BANDS + PITCH_BINS
+
+
+def hz_to_mel(frequency: float) -> float:
+    """Frequency in Hz on the mel scale.
+
+    Source: O'Shaughnessy 1987, "Speech Communication: Human and Machine", p. 150 (the "HTK" mel).
+
+    >>> round(hz_to_mel(1000.0))
+    1000
+    """
+    return 2595.0 * math.log10(1.0 + frequency / 700.0)
+
+
+@lru_cache(maxsize=1)
+def mel_filters() -> torch.Tensor:
+    """Triangular filters of shape (FFT_SIZE // 2 + 1, MEL_BANDS), each with a sum of 1.
+
+    >>> tuple(mel_filters().shape)
+    (513, 80)
+    """
+    low, high = (hz_to_mel(f) for f in MEL_RANGE)
+    edges = 700.0 * (10.0 ** (np.linspace(low, high, MEL_BANDS + 2) / 2595.0) - 1.0)
+    bins = np.linspace(0.0, SAMPLING_RATE / 2, FFT_SIZE // 2 + 1)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    filters = np.maximum(0.0, np.minimum(rising, falling))
+    # A narrow filter may miss every bin: it then takes the nearest one.
+    for band in np.flatnonzero(filters.sum(0) == 0):
+        filters[np.abs(bins[:, 0] - edges[band + 1]).argmin(), band] = 1.0
+    return torch.from_numpy((filters / filters.sum(0)).astype(np.float32))
+
+
+@lru_cache(maxsize=1)
+def pitch_kernel() -> torch.Tensor:
+    """Turns a compressed spectrum into its autocorrelation at logarithmically spaced lags.
+
+    Returns:
+        float32 of shape (FFT_SIZE // 2 + 1, PITCH_BINS), from the lowest pitch to the highest.
+    """
+    frequencies = np.linspace(0.0, SAMPLING_RATE / 2, FFT_SIZE // 2 + 1)
+    pitches = np.geomspace(*PITCH_RANGE, PITCH_BINS)
+    weight = np.where(frequencies < PITCH_CUTOFF, 0.5 + 0.5 * np.cos(math.pi * frequencies / PITCH_CUTOFF), 0.0)
+    weight[frequencies < MEL_RANGE[0]] = 0.0
+    kernel = weight[:, None] * np.cos(2.0 * math.pi * frequencies[:, None] / pitches[None, :])
+    return torch.from_numpy(kernel.astype(np.float32))
+
+
+@lru_cache(maxsize=1)
+def _pitch_weight() -> torch.Tensor:
+    """The weight alone, shape (FFT_SIZE // 2 + 1,): the autocorrelation at lag 0."""
+    frequencies = torch.linspace(0.0, SAMPLING_RATE / 2, FFT_SIZE // 2 + 1)
+    weight = torch.where(
+        frequencies < PITCH_CUTOFF, 0.5 + 0.5 * torch.cos(math.pi * frequencies / PITCH_CUTOFF), torch.tensor(0.0)
+    )
+    weight[frequencies < MEL_RANGE[0]] = 0.0
+    return weight
+
+
+@lru_cache(maxsize=1)
+def _window() -> torch.Tensor:
+    return torch.hann_window(WINDOW, periodic=True)
+
+
+def frame_count(samples: int) -> int:
+    """How many frames a signal of so many samples gives; a signal shorter than a window gives one.
+
+    >>> frame_count(16_000), frame_count(10)
+    (77, 1)
+    """
+    return 1 + max(0, samples - WINDOW) // HOP
+
+
+def extract_features(signal: Signal) -> np.ndarray:
+    """Log-mel spectrogram and pitch map of a recording.
+
+    The level of the whole recording is taken out (a microphone's gain says nothing of a feeling); how level and
+    spectrum move within the recording, and its spectral tilt, stay.
+
+    Args:
+        signal: float32 of shape (samples,) at 16 kHz.
+
+    Returns:
+        float32 of shape (frames, FEATURE_SIZE): `MEL_BANDS` values in bels over the recording's mean power,
+        not under log10(FLOOR), then `PITCH_BINS` normalised autocorrelations in -1..1.
+
+    >>> extract_features(np.zeros(16_000, dtype=np.float32)).shape
+    (77, 128)
+    """
+    samples = torch.from_numpy(np.ascontiguousarray(signal, dtype=np.float32))
+    if len(samples) < WINDOW:
+        samples = torch.nn.functional.pad(samples, (0, WINDOW - len(samples)))
+    frames = samples.unfold(0, WINDOW, HOP) * _window()
+    power = torch.fft.rfft(frames, n=FFT_SIZE).abs().square()
+    mels = power @ mel_filters()
+    level = mels.mean().clamp_min(1e-10)
+    mels = torch.log10(mels / level + FLOOR)
+    compressed = (power + level * FLOOR).pow(PITCH_COMPRESSION)
+    pitch = (compressed @ pitch_kernel()) / (compressed @ _pitch_weight())[:, None].clamp_min(1e-10)
+    return torch.cat([mels, pitch], dim=1).numpy()

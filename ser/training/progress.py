@@ -1,0 +1,40 @@
+"""How far a training run is. Knows nothing of what is trained."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """A moment of a training run.
+
+    Attributes:
+        epoch: the current one, from 1.
+        epochs: at most.
+        step: of the whole run, from 1.
+        steps: of the whole run.
+        loss: running mean of the training loss; None before the first step.
+        uar: the newest dev score, 0..1; None before the first, or without dev examples.
+        eta: seconds left at the present speed; None while unknown.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float | None
+    uar: float | None
+    eta: float | None
+
+    @property
+    def fraction(self) -> float:
+        """Done, 0..1.
+
+        >>> TrainProgress(1, 2, 5, 10, None, None, None).fraction
+        0.5
+        """
+        return self.step / self.steps
+
+
+OnProgress = Callable[[TrainProgress], None]
+ShouldStop = Callable[[], bool]
