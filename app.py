@@ -124,9 +124,10 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         # Uploads of people who did not consent must not outlive the program, so they get a folder of their own.
         os.environ["GRADIO_TEMP_DIR"] = uploads
         # Imported by name, after the options are known: `--help` and a wrong option answer at once.
-        program = importlib.import_module("ui.server")
-        services = program.build_services(server.data_dir, settings, fake=server.fake)
-        program.serve(services, host=server.host, port=server.port, logins=logins)
+        page = importlib.import_module("ui.app")
+        services = importlib.import_module("ui.startup").load_parts(server.data_dir, settings, fake=server.fake)
+        demo = page.build_app(services)
+        demo.launch(server_name=server.host, server_port=server.port, auth=logins, **page.launch_options())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
