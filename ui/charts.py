@@ -60,13 +60,13 @@ def comparison_table(before: Mapping[str, object], after: Mapping[str, object]) 
     """Figures of the model in use and of the new one, side by side; empty where there are none.
 
     Args:
-        before: such as {"uar": 0.58, "war": ..., "per_class": {label: {"recall": ...}}}.
+        before: such as {"uar": 0.58, "war": 0.6, "recall": {label: 0.4}}; labels without a clip are left out.
         after: the same of the new model.
     """
     rows = [(name.upper(), _number(before.get(name)), _number(after.get(name))) for name in ("uar", "war") if name in after]
-    old, new = before.get("per_class"), after.get("per_class")
+    old, new = before.get("recall"), after.get("recall")
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        rows += [(f"{label} recall", _recall(old, label), _recall(new, label)) for label in EMOTIONS if label in new]
+        rows += [(f"{label} found", _number(old.get(label)), _number(new.get(label))) for label in EMOTIONS if label in new]
     if not rows:
         return ""
     body = "".join(
@@ -89,11 +89,6 @@ def _y(value: float, high: float) -> float:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
-
-
-def _recall(per_class: Mapping[str, object], label: str) -> float | None:
-    figures = per_class.get(label)
-    return _number(figures.get("recall")) if isinstance(figures, Mapping) else None
 
 
 def _share(value: float | None) -> str:

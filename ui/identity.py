@@ -48,3 +48,14 @@ def on_rename(typed: str) -> tuple[str, str]:
     """Keep a changed name in the browser; an emptied field gets a new pseudonym."""
     name = " ".join(typed.split())[:MAX_NAME] or pseudonym()
     return name, name
+
+
+def on_load_preferences(stored: dict[str, bool] | None) -> tuple[bool, bool]:
+    """Blind and one-key-saves as the browser remembers them."""
+    kept = stored or {}
+    return bool(kept.get("blind")), bool(kept.get("quick"))
+
+
+def on_preference(blind: bool, quick: bool) -> dict[str, bool]:
+    """Remember both."""
+    return {"blind": blind, "quick": quick}

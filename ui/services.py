@@ -1,4 +1,4 @@
-"""What every tab works with, in one value; built once by `ui.app`."""
+"""What every tab works with, in one value; built once where the page starts."""
 
 from dataclasses import dataclass, field
 
@@ -6,6 +6,7 @@ from annotations.active_model import ActiveModel
 from annotations.retraining import Retrainer
 from annotations.store import AnnotationStore
 from ser.recognizer import Recognizer
+from ui.presentation import escape
 from ui.uploads import Uploads
 
 
@@ -26,3 +27,12 @@ class Services:
     retrainer: Retrainer
     active_model: ActiveModel
     uploads: Uploads = field(default_factory=Uploads)
+
+    def header(self) -> str:
+        """The page's first line: its name, and the models in use, as HTML."""
+        transcriber = self.recognizer.transcriber
+        words = transcriber.name if transcriber else "none"
+        return (
+            '<div class="masthead"><h1>Speech Emotion Studio</h1><p>model: <strong>'
+            f"{escape(self.store.active_version().name)}</strong> · transcripts: <strong>{escape(words)}</strong></p></div>"
+        )

@@ -1,0 +1,163 @@
+"""The endpoints that programs use, each under its own name; the page itself uses none of them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from annotations import queries
+from annotations.records import CONSENT_PURPOSES
+from ser.audio import decode_file
+from ser.errors import SerError
+from ser.labels import EMOTIONS
+from ser.serialization import recognition_to_dict
+from ui.errors import shows_errors
+from ui.identity import rater_name
+from ui.palette import UNSURE
+from ui.served import served_copy
+from ui.services import Services
+from ui.votes import verdict_of
+
+
+class ApiHandlers:
+    """What each endpoint does; the names of the arguments are the names of its parameters."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    def recognize(self, audio: str | None) -> dict[str, object]:
+        """Recognise one recording; nothing of it is stored."""
+        if audio is None:
+            raise SerError("No audio was given. Send a file under `audio`.")
+        with self.services.uploads.borrow(audio) as path:
+            self.services.active_model.refresh()
+            return recognition_to_dict(self.services.recognizer.recognize(path), file=path.name)
+
+    def correct(
+        self,
+        audio: str | None,
+        clip_id: float | None,
+        label: str,
+        rater: str,
+        transcript: str,
+        intensity: float | None,
+        consent: list[str],
+        request: gr.Request,
+    ) -> dict[str, object]:
+        """Store a vote: on a stored clip by its id, or on a new recording given with consent."""
+        if label not in (*EMOTIONS, UNSURE):
+            raise SerError(f"The label is '{label}'; expected one of {', '.join(EMOTIONS)} or {UNSURE}.")
+        name = rater_name(request, rater)
+        if audio is None:
+            return self._correct_stored(clip_id, label, name, transcript or None, intensity)
+        with self.services.uploads.borrow(audio) as path:
+            version = self.services.active_model.refresh()
+            recording = decode_file(path, max_duration=self.services.recognizer.max_duration)
+            recognition = self.services.recognizer.recognize(recording) if consent else None
+        verdict, vote = verdict_of(label, recognition.fused.label if recognition else None)
+        clip, correction = self.services.store.save_feedback(
+            recording,
+            recognition,
+            rater=name,
+            verdict=verdict,
+            label=vote,
+            intensity=intensity,
+            transcript=transcript or None,
+            consent=consent,
+            source="api",
+            model_version_id=version.id,
+        )
+        return {"clip_id": clip.id, "correction_id": correction.id}
+
+    def next_clip(self, rater: str, request: gr.Request) -> tuple[dict[str, object] | None, str | None]:
+        """The clip that a rater should judge next, with its recording; null where none waits."""
+        item = queries.next_clip(self.services.store, rater_name(request, rater))
+        if item is None:
+            return None, None
+        prediction = item.prediction
+        clip = {
+            "clip_id": item.clip.id,
+            "duration": item.clip.duration,
+            "speaker": item.clip.speaker,
+            "source": item.clip.source,
+            "raters": item.raters,
+            "prediction": None
+            if prediction is None
+            else {"label": prediction.label, "scores": dict(prediction.scores), "transcript": prediction.transcript},
+        }
+        return clip, str(served_copy(self.services.store.clip_path(item.clip), item.clip.id))
+
+    def retrain(self, rater: str, request: gr.Request) -> dict[str, Any]:
+        """Start a training run on the feedback as it stands; one at a time."""
+        self.services.retrainer.start(rater_name(request, rater))
+        return self.training_status()
+
+    def training_status(self) -> dict[str, Any]:
+        """Where the newest training run stands."""
+        status = dataclasses.asdict(self.services.retrainer.status())
+        return {name: value for name, value in status.items() if name not in ("pid", "pid_created")}
+
+    def _correct_stored(
+        self, clip_id: float | None, label: str, rater: str, transcript: str | None, intensity: float | None
+    ) -> dict[str, object]:
+        if clip_id is None:
+            raise SerError("Neither audio nor clip_id was given. Send a recording, or the id of a stored clip.")
+        item = queries.get_review_item(self.services.store, int(clip_id))
+        prediction = item.prediction
+        verdict, vote = verdict_of(label, prediction.label if prediction else None)
+        correction = self.services.store.add_correction(
+            item.clip.id,
+            rater=rater,
+            verdict=verdict,
+            label=vote,
+            intensity=intensity,
+            transcript=transcript,
+            prediction_id=prediction.id if prediction else None,
+        )
+        return {"clip_id": item.clip.id, "correction_id": correction.id}
+
+
+def build_api(services: Services) -> None:
+    """Add the endpoints; their components are never drawn."""
+    handlers = ApiHandlers(services)
+    with gr.Row(visible=False):
+        # Each endpoint has components of its own: a shared one would give a parameter the wrong words in the docs.
+        trigger = gr.Button()
+        recording = gr.Audio(label="a recording of speech, at most a minute", type="filepath")
+        answer = gr.JSON(label="the answer, as `python -m ser recognize --json` prints it")
+        judged = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
+        clip_id = gr.Number(label="id of a stored clip, or null for a new recording", value=None, precision=0)
+        label = gr.Textbox(label=f"one of {', '.join(EMOTIONS)}, or {UNSURE}")
+        rater = gr.Textbox(label="who judges; the login wins where there is one", value="")
+        transcript = gr.Textbox(label="what was said, where it should be corrected", value="")
+        intensity = gr.Number(label="0 to 100, or null", value=None)
+        consent = gr.CheckboxGroup(
+            list(CONSENT_PURPOSES), value=[], label="what a new recording may be stored for; nothing is stored without"
+        )
+        stored = gr.JSON(label="{clip_id, correction_id}")
+        reviewer = gr.Textbox(label="who will judge; each rater gets each clip once", value="")
+        clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null where no clip waits")
+        clip_audio = gr.Audio(label="the recording as FLAC", type="filepath")
+        starter = gr.Textbox(label="who starts the run; the login wins where there is one", value="")
+        started = gr.JSON(label="the state of the run")
+        status = gr.JSON(label="state, run_id, message, progress, eta, epoch, epochs, loss, uar, curve, updated_at")
+
+    for name, inputs, outputs in (
+        ("recognize", [recording], [answer]),
+        ("correct", [judged, clip_id, label, rater, transcript, intensity, consent], [stored]),
+        ("next_clip", [reviewer], [clip, clip_audio]),
+        ("retrain", [starter], [started]),
+        ("training_status", [], [status]),
+    ):
+        handler = getattr(handlers, name)
+        heavy = name in ("recognize", "correct")
+        trigger.click(
+            shows_errors(handler),
+            inputs,
+            outputs,
+            api_name=name,
+            api_description=handler.__doc__,
+            concurrency_limit=2 if heavy else "default",
+            concurrency_id="recognition" if heavy else None,
+        )
