@@ -20,7 +20,7 @@ from annotations.holdout import divide
 from annotations.queries import list_training_runs
 from annotations.records import TrainingRun
 from annotations.run_status import TrainingStatus, read_status, run_folder, write_status
-from ser.checkpoints import git_commit
+from ser.checkpoints import current_commit
 
 CANCEL_PATIENCE = 20.0
 """Seconds that a cancelled run has to stop by itself before it is killed."""
@@ -85,7 +85,7 @@ class Retrainer:
             divide(examples)
             run = self.store.start_training_run(
                 config,
-                git_commit=git_commit(),
+                git_commit=current_commit(),
                 base_version_id=base.id,
                 started_by=by,
                 correction_ids=[vote for example in examples for vote in example.correction_ids],
