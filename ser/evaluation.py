@@ -1,0 +1,237 @@
+"""How well an acoustic model does on labelled recordings, with nothing dropped in silence.
+
+Hears each recording as recognition does: decoded, cut to its speech, classified. Knows nothing of training.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ser.audio import decode_file
+from ser.errors import AudioError, TrainingDataError
+from ser.labels import EMOTIONS
+from ser.metrics import bootstrap_interval, confusion, ece, macro_f1_of, per_class, uar_of, war_of
+from ser.types import AcousticModel, Audio, EmotionScores, Example, SpeechDetector
+from ser.vad import SileroDetector, trim_to_speech
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model's answers on a set of examples, and what to make of them.
+
+    Attributes:
+        model: its name.
+        labels: the classes in question, in `EMOTIONS` order.
+        examples: those that were answered, in the order given.
+        probabilities: shape (examples, labels), rows that sum to 1.
+        left_out: examples whose label is none of `labels`.
+        unknown_labels: {name: count} of a corpus's labels that mean none of the seven emotions.
+        unreadable: {file: reason} of recordings that could not be decoded.
+        no_speech: answered recordings in which no speech was found; they were heard whole.
+        undecided: examples to all of whose `labels` the model gave nothing; their answer is uniform.
+    """
+
+    model: str
+    labels: tuple[str, ...]
+    examples: tuple[Example, ...]
+    probabilities: npt.NDArray[np.float64]
+    left_out: int = 0
+    unknown_labels: Mapping[str, int] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    no_speech: int = 0
+    undecided: int = 0
+
+    @property
+    def truth(self) -> list[str]:
+        """The label of each example."""
+        return [example.hard_label for example in self.examples]
+
+    @property
+    def predictions(self) -> list[str]:
+        """The model's label for each example."""
+        return [self.labels[index] for index in self.probabilities.argmax(1)]
+
+    @property
+    def speakers(self) -> list[str]:
+        """The speaker of each example."""
+        return [example.speaker for example in self.examples]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as plain values for JSON.
+
+        Returns:
+            `n, uar, uar_ci, war, macro_f1, per_class, confusion, ece` (see `summarize`; the interval draws whole
+            speakers), and `model, per_corpus, per_speaker, left_out, unknown_labels, unreadable,
+            no_speech, undecided`.
+        """
+        figures = summarize(self.truth, self.probabilities, self.labels, groups=self.speakers)
+        return {
+            **figures,
+            "model": self.model,
+            "per_corpus": self._per([example.corpus for example in self.examples]),
+            "per_speaker": self._per(self.speakers),
+            "left_out": self.left_out,
+            "unknown_labels": dict(self.unknown_labels),
+            "unreadable": dict(self.unreadable),
+            "no_speech": self.no_speech,
+            "undecided": self.undecided,
+        }
+
+    def _per(self, groups: Sequence[str]) -> dict[str, dict[str, float]]:
+        truth, predictions = np.array(self.truth), np.array(self.predictions)
+        figures = {}
+        for name in sorted(set(groups)):
+            chosen = np.array([group == name for group in groups])
+            matrix = confusion(truth[chosen].tolist(), predictions[chosen].tolist(), self.labels)
+            figures[name] = {
+                "n": int(chosen.sum()),
+                "uar": uar_of(matrix),
+                "war": war_of(matrix),
+                "macro_f1": macro_f1_of(matrix),
+            }
+        return figures
+
+
+def evaluate(
+    model: AcousticModel,
+    examples: Sequence[Example],
+    *,
+    labels: Sequence[str] | None = None,
+    batch_size: int = 16,
+    on_progress: Callable[[int, int], None] | None = None,
+    unknown_labels: Mapping[str, int] | None = None,
+    detector: SpeechDetector | None = None,
+) -> Evaluation:
+    """Let a model answer every example.
+
+    Args:
+        model: to be measured.
+        examples: recordings with their labels; of a soft label the largest share counts.
+        labels: only these classes, in truth and answer: other examples are left out, answers renormalised.
+        batch_size: recordings that the model hears together.
+        on_progress: called with the recordings done and their number.
+        unknown_labels: {name: count} that the reading of the corpus found, to be passed on.
+        detector: finds the speech that recordings are cut to; Silero's where left out.
+
+    Raises:
+        TrainingDataError: where no example has one of the labels, or none of the recordings can be read.
+        ModelUnavailableError: where the speech detector is missing.
+    """
+    chosen = tuple(EMOTIONS if labels is None else (e for e in EMOTIONS if e in set(labels)))
+    wanted = [example for example in examples if example.hard_label in chosen]
+    if not wanted:
+        found = Counter(example.hard_label for example in examples)
+        raise TrainingDataError(
+            f"There is nothing to evaluate: {len(examples)} examples, with the labels "
+            f"{', '.join(sorted(found)) or 'none'}; needed are some of {', '.join(chosen)}."
+        )
+    hearing = _Hearing(model, detector or SileroDetector())
+    report = on_progress or (lambda done, total: None)
+    for first in range(0, len(wanted), batch_size):
+        hearing.hear(wanted[first : first + batch_size])
+        report(min(first + batch_size, len(wanted)), len(wanted))
+    if not hearing.answered:
+        reason = next(iter(hearing.unreadable.values()))
+        raise TrainingDataError(f"None of {len(wanted)} recordings could be read. The first one: {reason}")
+    probabilities, undecided = restrict(hearing.scores, chosen)
+    return Evaluation(
+        model=model.name,
+        labels=chosen,
+        examples=tuple(hearing.answered),
+        probabilities=probabilities,
+        left_out=len(examples) - len(wanted),
+        unknown_labels=dict(unknown_labels or {}),
+        unreadable=hearing.unreadable,
+        no_speech=hearing.no_speech,
+        undecided=undecided,
+    )
+
+
+def summarize(
+    truth: Sequence[str],
+    probabilities: npt.ArrayLike,
+    labels: Sequence[str],
+    *,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """All figures of one evaluation, as plain values for JSON.
+
+    Args:
+        truth: a label of each example, at least one.
+        probabilities: shape (examples, labels); the largest of a row is its answer, the first on a tie.
+        labels: names of the columns.
+        groups: the speaker of each example, for the interval.
+        seed: of the interval's draws.
+
+    Returns:
+        `n, uar, uar_ci [low, high], war, macro_f1, per_class, confusion {labels, matrix}, ece`.
+
+    >>> summarize(["a", "b"], [[0.9, 0.1], [0.2, 0.8]], ["a", "b"])["uar"]
+    1.0
+    """
+    rows = np.asarray(probabilities, dtype=np.float64)
+    answers = [labels[index] for index in rows.argmax(1)]
+    matrix = confusion(truth, answers, labels)
+    interval = bootstrap_interval(truth, answers, labels, groups=groups, seed=seed)
+    return {
+        "n": len(answers),
+        "uar": uar_of(matrix),
+        "uar_ci": [interval.low, interval.high],
+        "war": war_of(matrix),
+        "macro_f1": macro_f1_of(matrix),
+        "per_class": {label: asdict(scores) for label, scores in per_class(matrix, labels).items()},
+        "confusion": {"labels": list(labels), "matrix": matrix.tolist()},
+        "ece": ece(rows, truth, labels),
+    }
+
+
+def restrict(scores: Sequence[EmotionScores], labels: Sequence[str]) -> tuple[npt.NDArray[np.float64], int]:
+    """Scores over fewer classes, renormalised.
+
+    Args:
+        scores: of each example.
+        labels: the classes that remain.
+
+    Returns:
+        Shape (examples, labels), and how many rows had nothing in these classes and became uniform.
+
+    >>> restrict([EmotionScores.from_dict({"anger": 0.2, "fear": 0.2, "sadness": 0.6})], ["anger", "fear"])
+    (array([[0.5, 0.5]]), 0)
+    """
+    columns = [EMOTIONS.index(label) for label in labels]
+    rows = np.array([score.probabilities for score in scores], dtype=np.float64)[:, columns]
+    empty = rows.sum(1) <= 0
+    rows[empty] = 1.0
+    return rows / rows.sum(1, keepdims=True), int(empty.sum())
+
+
+class _Hearing:
+    """Collects a model's answers, and the recordings it could not be asked about."""
+
+    def __init__(self, model: AcousticModel, detector: SpeechDetector) -> None:
+        self.model, self.detector = model, detector
+        self.answered: list[Example] = []
+        self.scores: list[EmotionScores] = []
+        self.unreadable: dict[str, str] = {}
+        self.no_speech = 0
+
+    def hear(self, examples: Sequence[Example]) -> None:
+        """Decode, cut and classify one batch."""
+        audios: list[Audio] = []
+        for example in examples:
+            try:
+                audio = decode_file(example.path)
+            except AudioError as error:
+                self.unreadable[str(example.path)] = str(error)
+                continue
+            regions = self.detector.detect(audio)
+            self.no_speech += not regions
+            audios.append(trim_to_speech(audio, regions))
+            self.answered.append(example)
+        if audios:
+            self.scores.extend(self.model.classify_batch(audios))

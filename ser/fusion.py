@@ -1,0 +1,149 @@
+"""Sound and words into one answer: when the words may speak, how much they weigh, and the pooling itself.
+
+Pure functions of transcripts and scores; knows no model. Constants without a source were chosen with
+`python -m benchmarks.fusion` on the development speakers.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ser.labels import EMOTIONS
+from ser.types import EmotionScores, Transcript
+
+MIN_CONFIDENCE = 0.5
+"""Transcript confidence below which the words abstain."""
+
+MIN_WORD_CONFIDENCE = 0.5
+"""Confidence from which a word counts as understood."""
+
+MIN_CONFIDENT_WORDS = 3
+"""Fewer understood words than this carry too little to be read."""
+
+UNKNOWN_CONFIDENCE = 0.8
+"""Assumed where a recogniser gives no confidences."""
+
+MAX_WEIGHT = 0.6
+"""Share of the words at their best: words that are surely understood and say one emotion plainly."""
+
+
+def abstention(transcript: Transcript, languages: Sequence[str] | None) -> str | None:
+    """Why the words should not be heard, in a sentence; None where they may.
+
+    Args:
+        transcript: what was recognised.
+        languages: ISO 639-1 codes that the text model reads; None for any.
+
+    >>> abstention(Transcript("", "en", (), "pocketsphinx"), ("en",))
+    'The words are left out: none were recognised.'
+    >>> abstention(Transcript("ich bin froh", "de", (), "whisper"), ("en",))
+    'The words are left out: they are in de, and the text model reads en.'
+    """
+    if not transcript.text.strip():
+        return "The words are left out: none were recognised."
+    spoken = (transcript.language or "").lower().replace("_", "-").partition("-")[0]
+    if languages is not None and spoken and spoken not in languages:
+        return f"The words are left out: they are in {spoken}, and the text model reads {', '.join(languages)}."
+    confidence = transcript.confidence
+    if confidence is not None and confidence < MIN_CONFIDENCE:
+        return f"The words are left out: they were recognised with a confidence of only {confidence:.0%}."
+    understood = confident_words(transcript)
+    if understood < MIN_CONFIDENT_WORDS:
+        return (
+            f"The words are left out: {understood or 'no'} word{'s were' if understood != 1 else ' was'} understood, "
+            f"{MIN_CONFIDENT_WORDS} are needed."
+        )
+    return None
+
+
+def confident_words(transcript: Transcript) -> int:
+    """How many words count as understood; a word without a confidence does.
+
+    >>> confident_words(Transcript("oh no", "en", (), "a person"))
+    2
+    """
+    if not transcript.segments:
+        return len(transcript.text.split())
+    return sum(
+        len(segment.text.split())
+        for segment in transcript.segments
+        if segment.confidence is None or segment.confidence >= MIN_WORD_CONFIDENCE
+    )
+
+
+def text_weight(transcript: Transcript, text: EmotionScores) -> float:
+    """The share of the words in the pooled answer.
+
+    It falls to 0 as the transcript's confidence falls to `MIN_CONFIDENCE`, as the words come near to neutral, and as
+    their scores come near to knowing nothing: neutral words contradict no emotion in the voice.
+
+    Args:
+        transcript: its confidence counts.
+        text: what the words say.
+
+    Returns:
+        0..`MAX_WEIGHT`.
+
+    >>> sure = Transcript("i hate you", "en", (), "a person")
+    >>> text_weight(sure, EmotionScores.from_dict({"neutral": 1.0}))
+    0.0
+    >>> round(text_weight(sure, EmotionScores.from_dict({"anger": 1.0})), 2)
+    0.36
+    """
+    known = transcript.confidence
+    confidence = UNKNOWN_CONFIDENCE if known is None else known
+    trust = min(1.0, max(0.0, (confidence - MIN_CONFIDENCE) / (1.0 - MIN_CONFIDENCE)))
+    return MAX_WEIGHT * trust * informativeness(text)
+
+
+def informativeness(text: EmotionScores) -> float:
+    """How much words say: 0 for neutral words and for scores that know nothing, 1 for one emotion and no doubt.
+
+    >>> informativeness(EmotionScores((1 / 7,) * 7)) < 1e-9
+    True
+    """
+    emotional = 1.0 - text.as_dict()["neutral"]
+    return max(0.0, min(1.0, emotional * (1.0 - text.entropy)))
+
+
+def fuse(acoustic: EmotionScores, text: EmotionScores, weight: float) -> EmotionScores:
+    """Logarithmic opinion pool: the weighted geometric mean of both opinions, brought to sum 1.
+
+    A label with probability exactly 0 is one that a model does not know. It then follows the other model on that
+    label, in the measure in which the other counts, so that ignorance is no veto.
+
+    Source: Genest & Zidek 1986, "Combining Probability Distributions: A Critique and an Annotated Bibliography".
+
+    Args:
+        acoustic: what the sound says.
+        text: what the words say.
+        weight: share of the words, 0 (the acoustic scores as they are) to 1 (the text's as they are).
+
+    Raises:
+        ValueError: where the weight lies outside 0..1.
+
+    >>> sound = EmotionScores.from_dict({"anger": 0.6, "sadness": 0.4})
+    >>> words = EmotionScores.from_dict({"anger": 0.1, "sadness": 0.9})
+    >>> fuse(sound, words, 0.5).label
+    'sadness'
+    """
+    if not 0.0 <= weight <= 1.0:
+        raise ValueError(f"weight is {weight}; it must lie in 0..1")
+    if weight == 0.0:
+        return acoustic
+    if weight == 1.0:
+        return text
+    sound, words = np.array(acoustic.probabilities), np.array(text.probabilities)
+    sound, words = _filled(sound, words, weight), _filled(words, sound, 1.0 - weight)
+    known = (sound > 0) & (words > 0)
+    pooled = np.zeros(len(EMOTIONS))
+    logs = (1.0 - weight) * np.log(sound[known]) + weight * np.log(words[known])
+    pooled[known] = np.exp(logs - logs.max())
+    return EmotionScores(tuple((pooled / pooled.sum()).tolist()))
+
+
+def _filled(own: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
+    """One opinion with the labels it does not know taken from the other, times `share`; sum 1."""
+    unknown = own == 0
+    borrowed = np.where(unknown, other * share, 0.0)
+    return own * (1.0 - borrowed.sum()) + borrowed

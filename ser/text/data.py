@@ -1,0 +1,107 @@
+"""Labelled sentences from CSV files, and how a sentence looks once a speech recogniser has written it down.
+
+Knows nothing of models.
+"""
+
+import csv
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ser.errors import TrainingDataError
+from ser.labels import EMOTIONS, to_emotion
+
+LABEL_COLUMNS = ("label", "labels")
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """Sentences with one or more emotions each.
+
+    Attributes:
+        texts: the sentences.
+        labels: the emotions of each, in the file's order, at least one.
+        unknown_labels: {label: rows} of labels that are none of `EMOTIONS`; a row with nothing else is left out.
+        without_text: rows left out because they hold no words.
+    """
+
+    texts: tuple[str, ...]
+    labels: tuple[tuple[str, ...], ...]
+    unknown_labels: Mapping[str, int] = field(default_factory=dict)
+    without_text: int = 0
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def soft_labels(self) -> npt.NDArray[np.float32]:
+        """Shape (rows, 7), in `EMOTIONS` order: a row's labels share its mass equally."""
+        shares = np.zeros((len(self), len(EMOTIONS)), dtype=np.float32)
+        for row, names in enumerate(self.labels):
+            for name in names:
+                shares[row, EMOTIONS.index(name)] = 1.0 / len(names)
+        return shares
+
+    @property
+    def single(self) -> npt.NDArray[np.bool_]:
+        """Shape (rows,): where a row has exactly one emotion."""
+        return np.array([len(names) == 1 for names in self.labels], dtype=bool)
+
+
+def read_labelled_texts(path: Path) -> LabelledTexts:
+    """Read a CSV with the columns `text` and `label` (or `labels`, several separated by spaces).
+
+    Raises:
+        TrainingDataError: where the file cannot be read, lacks a column, or has no row with a known label.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingDataError(f"{path} cannot be read as a CSV file in UTF-8: {error}.") from error
+    label_column = next((name for name in LABEL_COLUMNS if name in columns), None)
+    if "text" not in columns or label_column is None:
+        raise TrainingDataError(
+            f"{path} has the columns {', '.join(columns) or 'none'}; needed are text, and label or labels."
+        )
+    texts: list[str] = []
+    labels: list[tuple[str, ...]] = []
+    unknown: Counter[str] = Counter()
+    without_text = 0
+    for row in rows:
+        text, names = (row["text"] or "").strip(), (row[label_column] or "").split()
+        emotions = tuple(dict.fromkeys(e for e in map(to_emotion, names) if e is not None))
+        unknown.update(name for name in names if to_emotion(name) is None)
+        if not names:
+            unknown["(none)"] += 1
+        if not text:
+            without_text += 1
+        elif emotions:
+            texts.append(text)
+            labels.append(emotions)
+    if not texts:
+        raise TrainingDataError(
+            f"{path} has {len(rows)} rows and none with words and a known label. Known labels: {', '.join(EMOTIONS)}."
+        )
+    return LabelledTexts(tuple(texts), tuple(labels), dict(sorted(unknown.items())), without_text)
+
+
+def as_transcript(text: str) -> str:
+    """Write a sentence as a speech recogniser would: lower case, no punctuation, no symbols, no emoji.
+
+    Apostrophes inside a word stay, as recognisers write them.
+
+    >>> as_transcript("WOW!!! I can’t believe it... 😂")
+    "wow i can't believe it"
+    """
+    plain = unicodedata.normalize("NFKC", text).replace("’", "'").lower()
+    kept = "".join(c if c == "'" or unicodedata.category(c)[0] in "LMN" else " " for c in plain)
+    words = (word.strip("'") for word in kept.split())
+    return " ".join(word for word in words if word)
