@@ -114,13 +114,12 @@ class StoreDatabase:
     def plain_errors(self) -> Iterator[None]:
         """Turn errors of SQLite and of the operating system into `StoreError`."""
         try:
-            yield
-        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
-            if isinstance(error, sqlite3.ProgrammingError):
+            with plain_os_errors(self.path.parent):
+                yield
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.ProgrammingError):  # A mistake in this code, not in the world.
                 raise
             raise StoreError(explain_sqlite(error, self.path)) from error
-        except OSError as error:
-            raise StoreError(explain_os(error, self.path.parent)) from error
 
     def _connect(self) -> sqlite3.Connection:
         # isolation_level None: transactions begin where the code says so, never by themselves.
@@ -166,6 +165,15 @@ class StoreDatabase:
         except BaseException:
             connection.close()
             raise
+
+
+@contextmanager
+def plain_os_errors(folder: Path) -> Iterator[None]:
+    """Turn errors of the operating system, met while writing to a folder, into `StoreError`."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(explain_os(error, folder)) from error
 
 
 def explain_sqlite(error: sqlite3.Error, path: Path) -> str:

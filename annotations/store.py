@@ -20,7 +20,7 @@ from annotations.records import Clip, Correction, Prediction
 from annotations.rows import CLIPS, CORRECTIONS, timestamp, to_clip
 from annotations.training_records import TrainingRecords, read_active_version
 from annotations.validation import check_rater
-from annotations.writes import NewClip, NewVote
+from annotations.writes import NewClip, NewVote, grant
 from ser.types import Audio, Recognition
 
 DATABASE = "annotations.db"
@@ -92,7 +92,7 @@ class AnnotationStore(TrainingRecords):
             ConsentRequiredError: where `consent` is empty or unknown; nothing is written then.
             StoreError: where the disk is full or refuses; nothing is stored then.
         """
-        clip = NewClip(source, speaker, session, tuple(consent), consent_by)
+        clip = NewClip(source, speaker, session, grant(consent, consent_by))
         return self.write_clip(audio, lambda connection: writes.insert_clip(connection, audio, clip))
 
     def get_clip(self, clip_id: int) -> Clip:
@@ -199,7 +199,7 @@ class AnnotationStore(TrainingRecords):
             StoreError: where the disk is full or refuses; nothing is stored then.
         """
         vote = NewVote(rater, verdict, label, intensity, transcript)
-        clip = NewClip(source, speaker, session, tuple(consent), vote.rater)
+        clip = NewClip(source, speaker, session, grant(consent, vote.rater))
 
         def write(connection: Connection) -> tuple[Clip, Correction]:
             stored = writes.insert_clip(connection, audio, clip)

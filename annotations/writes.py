@@ -24,20 +24,43 @@ from ser.types import Audio, Recognition
 
 
 @dataclass(frozen=True)
+class Grant:
+    """Consent to one purpose.
+
+    Attributes:
+        purpose: one of `CONSENT_PURPOSES`.
+        given_by: who consents; None where it was not said.
+        created_at: for imports that carry their own time; None is now.
+    """
+
+    purpose: str
+    given_by: str | None = None
+    created_at: str | None = None
+
+
+def grant(consent: Iterable[str], given_by: str | None) -> tuple[Grant, ...]:
+    """Consent of one person to some purposes, now.
+
+    Raises:
+        ConsentRequiredError: where there is none, or one that is not known.
+    """
+    given_by = check_name("The name of who consents", given_by)
+    return tuple(Grant(purpose, given_by) for purpose in check_consent(consent))
+
+
+@dataclass(frozen=True)
 class NewClip:
     """What is known of a recording about to be stored; checked and cleaned when it is made.
 
     Attributes:
-        consent: the purposes allowed, at least one.
-        consent_by: who allowed them; None where it was not said.
+        grants: what was consented to, at least one purpose.
         created_at: for imports that carry their own time; None is now.
     """
 
     source: str
     speaker: str | None = None
     session: str | None = None
-    consent: tuple[str, ...] = ()
-    consent_by: str | None = None
+    grants: tuple[Grant, ...] = ()
     created_at: str | None = None
 
     def __post_init__(self) -> None:
@@ -47,8 +70,7 @@ class NewClip:
         object.__setattr__(self, "source", source)
         object.__setattr__(self, "speaker", check_name("The speaker", self.speaker))
         object.__setattr__(self, "session", check_name("The session", self.session))
-        object.__setattr__(self, "consent", check_consent(self.consent))
-        object.__setattr__(self, "consent_by", check_name("The name of who consents", self.consent_by))
+        check_consent(given.purpose for given in self.grants)
 
 
 @dataclass(frozen=True)
@@ -105,7 +127,11 @@ def insert_clip(connection: sqlite3.Connection, audio: Audio, clip: NewClip) -> 
     given = {row["purpose"] for row in in_force}
     connection.executemany(
         "INSERT INTO consents (clip_id, purpose, given_by, created_at) VALUES (?, ?, ?, ?)",
-        [(clip_id, purpose, clip.consent_by, now) for purpose in clip.consent if purpose not in given],
+        [
+            (clip_id, new.purpose, new.given_by, new.created_at or now)
+            for new in clip.grants
+            if new.purpose not in given
+        ],
     )
     return read_clip(connection, clip_id)
 

@@ -1,0 +1,7 @@
+"""`python -m annotations`."""
+
+import sys
+
+from annotations.cli import main
+
+sys.exit(main())

@@ -1,0 +1,181 @@
+"""Where things to import lie: a folder or a zip archive, read alike and never left.
+
+A zip is read in place and nothing of it is unpacked to the disk, so that no member can name a place outside.
+Knows no formats of tables.
+"""
+
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from annotations.errors import ExchangeError
+from ser.audio import decode_bytes, decode_file
+from ser.types import Audio
+
+MAX_MEMBER = 512 * 2**20
+"""Bytes of one unpacked file in a zip; an hour of 16-bit stereo at 44.1 kHz is 635 MB, a clip a few."""
+
+MAX_MEMBERS = 500_000
+BOMB_RATIO = 100
+"""Unpacked bytes a byte of the archive. Recordings seldom pass 3, tables of text 20; bombs reach thousands."""
+
+BOMB_FREE = 256 * 2**20
+"""Unpacked bytes that are let through whatever the ratio: silence packs well."""
+
+
+class Place(Protocol):
+    """A tree of files.
+
+    Attributes:
+        name: of the whole, for messages and as the corpus's name.
+        names: of the files in it, relative, with forward slashes, sorted.
+        refused: (name, reason) of what was found but will not be read.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...]
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+        ...
+
+    def decode(self, name: str, max_duration: float | None) -> Audio:
+        """A file as a recording."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class FolderPlace:
+    """A folder, without what links lead out of it to.
+
+    Args:
+        root: the folder.
+        only: where given, the one file of it that counts.
+    """
+
+    def __init__(self, root: Path, only: str | None = None) -> None:
+        self.root = root.resolve()
+        self.name = self.root.name
+        refused: list[tuple[str, str]] = []
+        self.names = (only,) if only else tuple(sorted(self._walk(refused)))
+        self.refused = tuple(refused)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            ExchangeError: where it cannot be read or lies outside.
+        """
+        try:
+            return self._inside(name).read_bytes()
+        except OSError as error:
+            raise ExchangeError(f"{self.root / name} cannot be read ({error.strerror}). Check the path.") from error
+
+    def decode(self, name: str, max_duration: float | None) -> Audio:
+        """A file as a recording; AudioError where it is none."""
+        return decode_file(self._inside(name), max_duration)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _inside(self, name: str) -> Path:
+        try:
+            path = (self.root / name).resolve()
+            outside, found = not path.is_relative_to(self.root), path.is_file()
+        except (OSError, ValueError) as error:  # Too long a name, or a null character in it.
+            raise ExchangeError(f"{name[:80]!r} cannot be a file name ({error}). Correct it.") from error
+        if outside:
+            raise ExchangeError(f"{name} lies outside of {self.root}. Only files inside are imported; move it there.")
+        if not found:
+            raise ExchangeError(f"{name} is not in {self.root}. Put it there, or take it off the table.")
+        return path
+
+    def _walk(self, refused: list[tuple[str, str]]) -> Iterator[str]:
+        for folder, folders, files in os.walk(self.root, followlinks=False):
+            folders[:] = sorted(f for f in folders if not f.startswith("."))
+            for file in files:
+                path = Path(folder, file)
+                name = path.relative_to(self.root).as_posix()
+                if file.startswith("."):
+                    continue
+                if path.is_symlink() and not path.resolve().is_relative_to(self.root):
+                    refused.append((name, "it is a link to somewhere outside of the folder"))
+                    continue
+                yield name
+
+
+class ZipPlace:
+    """A zip archive, read member by member within bounds.
+
+    Raises:
+        ExchangeError: where it is no zip, or holds absurdly many members.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.stem
+        self._path = path
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise ExchangeError(f"{path} cannot be read as a zip archive ({error}). Pack it again.") from error
+        if len(self._archive.infolist()) > MAX_MEMBERS:
+            raise ExchangeError(f"{path} holds more than {MAX_MEMBERS} files. Unpack it and import the folder.")
+        self._allowance = max(BOMB_FREE, BOMB_RATIO * path.stat().st_size)
+        refused: list[tuple[str, str]] = []
+        self.names = tuple(sorted(self._list(refused)))
+        self.refused = tuple(refused)
+
+    def read(self, name: str) -> bytes:
+        """The content of a member.
+
+        Raises:
+            ExchangeError: where it is damaged or encrypted, or unpacks to more than a recording could hold.
+        """
+        limit = min(MAX_MEMBER, self._allowance)
+        if name not in self.names:
+            raise ExchangeError(f"{name} is not in {self._path.name}. Put it there, or take it off the table.")
+        try:
+            with self._archive.open(name) as member:
+                # What the header says of the size is not to be trusted: reading stops by itself.
+                content = member.read(limit + 1)
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+            raise ExchangeError(
+                f"{name} cannot be unpacked from {self._path.name} ({error}). Pack it again."
+            ) from error
+        if len(content) > limit:
+            raise ExchangeError(
+                f"{name} unpacks to far more than its archive could honestly hold; it was not read. "
+                "Unpack it yourself and import the folder, if you trust it."
+            )
+        self._allowance -= len(content)
+        return content
+
+    def decode(self, name: str, max_duration: float | None) -> Audio:
+        """A member as a recording; AudioError where it is none."""
+        return decode_bytes(self.read(name), name, max_duration)
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._archive.close()
+
+    def _list(self, refused: list[tuple[str, str]]) -> Iterator[str]:
+        for info in self._archive.infolist():
+            path = PurePosixPath(info.filename)
+            if info.is_dir() or any(part.startswith(".") and part != ".." for part in path.parts):
+                continue
+            if path.parts[:1] == ("__MACOSX",):
+                continue
+            if stat.S_ISLNK(info.external_attr >> 16):
+                refused.append((info.filename, "it is a link, which is not followed"))
+            elif path.is_absolute() or ".." in path.parts or "\\" in info.filename or ":" in path.parts[0]:
+                refused.append((info.filename, "its name leads out of the archive"))
+            else:
+                yield info.filename

@@ -1,0 +1,177 @@
+"""What there is to import in a file, a folder or an archive: recordings, and what tables say of them.
+
+Reads tables; decodes nothing and stores nothing.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from annotations.errors import ExchangeError
+from annotations.exchange.places import FolderPlace, Place, ZipPlace
+
+AUDIO_SUFFIXES = frozenset(
+    ".wav .wave .flac .ogg .oga .opus .mp3 .m4a .mp4 .aac .webm .mka .wma .aif .aiff .aifc .caf .au".split()
+)
+OWN_TABLE = "annotations.jsonl"
+"""What this program's own export calls its table; it says all that the store knew, votes and consent included."""
+
+TABLE = "metadata.csv"
+"""The table of the `audiofolder` form. Source: https://huggingface.co/docs/datasets/audio_dataset"""
+
+FILE_COLUMN = "file_name"
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A recording to import.
+
+    Attributes:
+        place: where it lies.
+        name: of its file there.
+        corpus: the name of what it is a part of.
+        fields: what a table says of it, as text: label, speaker, transcript, session.
+        record: the line of an own export; None for anything else.
+    """
+
+    place: Place
+    name: str
+    corpus: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    record: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a source holds.
+
+    Attributes:
+        incoming: recordings, in a fixed order.
+        refused: (name, reason) of what will not be read.
+        unlisted: recordings that lie beside a table which does not name them; they are left out.
+    """
+
+    incoming: tuple[Incoming, ...]
+    refused: tuple[tuple[str, str], ...]
+    unlisted: int
+
+
+def find_recordings(source: Path, stack: ExitStack) -> Findings:
+    """List what a source holds.
+
+    Args:
+        source: a recording, a folder (with tables in it or not), a `metadata.csv`, an own `.jsonl`, or a zip of these.
+        stack: closes archives once the recordings have been read.
+
+    Raises:
+        ExchangeError: where there is nothing there, or nothing that could be imported, or a table is malformed.
+    """
+    suffix = source.suffix.lower()
+    if source.is_dir():
+        return _search(FolderPlace(source))
+    if not source.is_file():
+        raise ExchangeError(f"{source} does not exist. Name a recording, a folder, a zip archive or a {TABLE}.")
+    if suffix in (".csv", ".jsonl"):
+        place = FolderPlace(source.parent, source.name)
+        read = _read_csv if suffix == ".csv" else _read_own
+        return Findings(tuple(read(place, source.name)), (), 0)
+    if suffix == ".zip":
+        archive = ZipPlace(source)
+        stack.callback(archive.close)
+        return _search(archive)
+    return Findings((Incoming(FolderPlace(source.parent, source.name), source.name, "file"),), (), 0)
+
+
+def _search(place: Place) -> Findings:
+    tables = _choose_tables(place)
+    incoming: list[Incoming] = []
+    for table in tables.values():
+        read = _read_own if PurePosixPath(table).name == OWN_TABLE else _read_csv
+        incoming += read(place, table)
+    listed = {item.name for item in incoming}
+    unlisted = 0
+    for name in place.names:
+        if PurePosixPath(name).suffix.lower() not in AUDIO_SUFFIXES or name in listed:
+            continue
+        if any(folder in tables for folder in PurePosixPath(name).parents):
+            unlisted += 1
+        else:
+            incoming.append(Incoming(place, name, place.name))
+    if not incoming and not place.refused:
+        raise ExchangeError(
+            f"There is no recording in {place.name}. Expected audio files, or a {TABLE} that names them."
+        )
+    return Findings(tuple(incoming), place.refused, unlisted)
+
+
+def _choose_tables(place: Place) -> dict[PurePosixPath, str]:
+    """The table of each folder that has one; an own one says more than the other."""
+    tables: dict[PurePosixPath, str] = {}
+    for wanted in (TABLE, OWN_TABLE):
+        for name in place.names:
+            if PurePosixPath(name).name == wanted:
+                tables[PurePosixPath(name).parent] = name
+    return tables
+
+
+def _read_csv(place: Place, table: str) -> list[Incoming]:
+    text = _read_text(place, table)
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise ExchangeError(f"{table} is no CSV table ({error}). Write it with commas and double quotes.") from error
+    if not rows:
+        raise ExchangeError(f"{table} has no rows. Expected a header with '{FILE_COLUMN}', and a row for each clip.")
+    if FILE_COLUMN not in rows[0]:
+        columns = ", ".join(str(name) for name in rows[0])
+        raise ExchangeError(f"{table} has the columns {columns}; a column '{FILE_COLUMN}' is needed. Add it.")
+    corpus = PurePosixPath(table).parent.name or place.name
+    return [
+        Incoming(
+            place,
+            _join(table, row[FILE_COLUMN] or ""),
+            corpus,
+            {key: value.strip() for key, value in row.items() if isinstance(key, str) and value and value.strip()},
+        )
+        for row in rows
+    ]
+
+
+def _read_own(place: Place, table: str) -> list[Incoming]:
+    incoming = []
+    for number, line in enumerate(_read_text(place, table).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ExchangeError(f"Line {number} of {table} is no JSON ({error}). Export it again.") from error
+        if not isinstance(record, dict) or not isinstance(record.get(FILE_COLUMN), str):
+            raise ExchangeError(f"Line {number} of {table} is no object with a '{FILE_COLUMN}'. Export it again.")
+        corpus = record.get("source")
+        incoming.append(
+            Incoming(
+                place,
+                _join(table, record[FILE_COLUMN]),
+                corpus if isinstance(corpus, str) and corpus else place.name,
+                record=record,
+            )
+        )
+    return incoming
+
+
+def _join(table: str, name: str) -> str:
+    return (PurePosixPath(table).parent / name.replace("\\", "/")).as_posix()
+
+
+def _read_text(place: Place, table: str) -> str:
+    try:
+        return place.read(table).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ExchangeError(
+            f"{table} is not in UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from error
