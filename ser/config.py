@@ -140,6 +140,43 @@ class TrainConfig:
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must not be negative.")
 
+    @classmethod
+    def fine_tune(cls, **changes: object) -> "TrainConfig":
+        """For tens to hundreds of new recordings, from a trained model: gentle, and quick on one thread."""
+        values: dict[str, object] = {
+            "epochs": 12,
+            "batch_size": 16,
+            "learning_rate": 5e-4,
+            "weight_decay": 0.01,
+            "variants": 3,
+            "mixup_probability": 0.3,
+            "ema_decay": 0.95,
+            "frozen_blocks": 3,
+            "freeze_norms": True,
+            "anchor": 0.01,
+        }
+        return cls(**{**values, **changes})  # type: ignore[arg-type]
+
+    @classmethod
+    def tiny(cls, **changes: object) -> "TrainConfig":
+        """A network and a run small enough for tests: seconds, and no accuracy to speak of."""
+        values: dict[str, object] = {
+            "epochs": 3,
+            "batch_size": 8,
+            "variants": 1,
+            "ema_decay": 0.5,
+            "autocast": False,
+            "network": {
+                "mel_channels": (4, 4),
+                "pitch_channels": (4, 4),
+                "width": 16,
+                "dilations": (1, 2),
+                "attention_size": 8,
+                "embedding_size": 16,
+            },
+        }
+        return cls(**{**values, **changes})  # type: ignore[arg-type]
+
 
 def _require_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:

@@ -63,9 +63,7 @@ class AcousticFeatureExtractor(SequenceFeatureExtractor):
         padding_value: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs
-        )
+        super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
 
     def __call__(
         self,
@@ -115,21 +113,22 @@ def pad_features(features: Sequence[np.ndarray], multiple_of: int = 1) -> tuple[
 
 
 class _Front(nn.Module):
-    """2-D convolutions over (bands, time): each halves the bands, the first also halves the time."""
+    """2-D convolutions over (bands, time): each halves the bands, the first two also halve the time."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         inputs = [1, *channels[:-1]]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(i, o, 5 if n == 0 else 3, stride=(2, 2 if n == 0 else 1), padding=2 if n == 0 else 1, bias=False)
+            nn.Conv2d(i, o, 5 if n == 0 else 3, stride=(2, 2 if n < 2 else 1), padding=2 if n == 0 else 1, bias=False)
             for n, (i, o) in enumerate(zip(inputs, channels, strict=True))
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(o) for o in channels)
 
     def forward(self, picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(batch, bands, time), (batch, 1, halved time) -> (batch, channels * bands left, halved time)."""
+        """(batch, bands, time), (batch, 1, time) -> (batch, channels * bands left, a quarter of the time)."""
         hidden = picture[:, None]
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+        for n, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            mask = mask[:, :, ::2] if n < 2 else mask
             hidden = torch.relu(norm(convolution(hidden)))
             # In the type of the values: half precision times a float32 mask would be computed in float32.
             hidden = hidden * mask[:, None].to(hidden.dtype)
@@ -225,8 +224,9 @@ class AcousticModelForAudioClassification(PreTrainedModel):
         mask = mask.to(input_features.dtype)
         normal = (input_features - self.feature_mean) / self.feature_deviation * mask[:, :, None]
         picture = normal.transpose(1, 2)
-        mask = mask[:, None, ::2]
+        mask = mask[:, None]
         fronts = [self.mel_front(picture[:, :MEL_BANDS], mask), self.pitch_front(picture[:, MEL_BANDS:], mask)]
+        mask = mask[:, :, ::2][:, :, ::2]
         hidden = torch.relu(self.join_norm(self.join(torch.cat(fronts, dim=1))))
         hidden = hidden * mask.to(hidden.dtype)
         for block in self.blocks:

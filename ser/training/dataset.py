@@ -12,7 +12,6 @@ from ser.augmentation import FeatureAugmentation, Features
 from ser.config import TrainConfig
 from ser.types import SAMPLING_RATE
 
-
 POOL = 8
 """Batches' worth of examples that are sorted by length together."""
 
@@ -147,9 +146,9 @@ class BatchDrawer:
 
     def _draw(self, example: int) -> Features:
         variants = self.data.variants[example]
-        features = variants[int(self.generator.integers(len(variants)))]
-        if len(features) > self.max_frames:
-            start = int(self.generator.integers(0, len(features) - self.max_frames + 1))
-            features = features[start : start + self.max_frames]
-        features = features.astype(np.float32)
+        drawn = variants[int(self.generator.integers(len(variants)))]
+        if len(drawn) > self.max_frames:
+            start = int(self.generator.integers(0, len(drawn) - self.max_frames + 1))
+            drawn = drawn[start : start + self.max_frames]
+        features: Features = drawn.astype(np.float32)
         return self.augmentation.apply(features, self.generator) if self.config.augment else features

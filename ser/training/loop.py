@@ -183,9 +183,7 @@ class _Run:
         if self.on_progress is None:
             return
         eta = (time.monotonic() - self.started) / self.step * (self.steps - self.step)
-        self.on_progress(
-            TrainProgress(epoch, self.config.epochs, self.step, self.steps, self.loss, self.score, eta)
-        )
+        self.on_progress(TrainProgress(epoch, self.config.epochs, self.step, self.steps, self.loss, self.score, eta))
 
 
 def predict_logits(

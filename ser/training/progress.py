@@ -16,6 +16,7 @@ class TrainProgress:
         loss: running mean of the training loss; None before the first step.
         uar: the newest dev score, 0..1; None before the first, or without dev examples.
         eta: seconds left at the present speed; None while unknown.
+        stage: `preparing` while recordings are read (steps count them, epochs are 0), then `training`.
     """
 
     epoch: int
@@ -25,6 +26,7 @@ class TrainProgress:
     loss: float | None
     uar: float | None
     eta: float | None
+    stage: str = "training"
 
     @property
     def fraction(self) -> float:

@@ -1,0 +1,267 @@
+"""Loads an acoustic model, ours or anyone's, and hears emotion with it.
+
+Knows transformers' audio classification checkpoints; knows nothing of transcripts, pages or storage.
+"""
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
+from transformers.utils import logging as transformers_logging
+
+from ser.acoustic.features import extract_features
+from ser.acoustic.network import MODEL_TYPE, AcousticModelForAudioClassification, pad_features
+from ser.checkpoints import Meta, file_sha256, verify
+from ser.config import EMBEDDED
+from ser.errors import ModelUnavailableError
+from ser.hub import pick_device, resolve_checkpoint
+from ser.labels import EMOTIONS, map_labels
+from ser.types import SAMPLING_RATE, AcousticModel, Audio, EmotionScores, Signal
+
+EMBEDDED_FOLDER = Path(__file__).parent.parent / "weights" / "acoustic"
+
+WINDOW_DURATION = 6.0
+"""Seconds that the embedded network hears at once; longer recordings are heard in overlapping windows."""
+
+FOREIGN_WINDOW_DURATION = 10.0
+"""Seconds that a checkpoint of others hears at once. Source: AST's input is 1,024 frames of 10 ms
+(https://arxiv.org/abs/2104.01778); the others take more, but their memory grows with it."""
+
+MIN_DURATION = 0.1
+"""Seconds under which convolutional encoders have no frame left; shorter recordings are filled up with zeros."""
+
+BATCH_SIZE = 32
+FIXED_INPUT_TYPES = ("whisper", "audio-spectrogram-transformer")
+"""Their extractors bring every recording to one length, so that any recordings can share a batch."""
+
+
+def load_acoustic_model(name_or_dir: str | Path, device: str = "cpu") -> "LoadedAcousticModel":
+    """Load an acoustic model.
+
+    Args:
+        name_or_dir: `embedded`, a folder, or a Hub id of an audio classification checkpoint.
+        device: `cpu`, `cuda` or `auto`.
+
+    Returns:
+        An `AcousticModel` that also knows the `sha256` of its weights.
+
+    Raises:
+        ModelUnavailableError: where it is absent, damaged, of another kind, or has none of our labels.
+    """
+    folder = EMBEDDED_FOLDER if str(name_or_dir) == EMBEDDED else resolve_checkpoint(name_or_dir)
+    device = pick_device(device)
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelUnavailableError(f"{folder} holds no model that transformers knows: {_first_line(error)}") from error
+    if config.model_type == MODEL_TYPE:
+        meta = verify(folder)
+        network = load_network(folder)
+        return NetworkModel(network, meta, device)
+    return CheckpointModel(folder, str(name_or_dir), device)
+
+
+def load_network(folder: Path) -> AcousticModelForAudioClassification:
+    """The bare network of a folder of ours, in evaluation mode on the CPU.
+
+    Raises:
+        ModelUnavailableError: where the folder holds none, or its weights do not fit.
+    """
+    model = _from_pretrained(folder)
+    if not isinstance(model, AcousticModelForAudioClassification):
+        raise ModelUnavailableError(
+            f"{folder} holds a {model.config.model_type} network; one of type {MODEL_TYPE} is expected here. "
+            "Take a folder that 'python -m ser train' made, or 'embedded'."
+        )
+    return model
+
+
+class NetworkModel:
+    """A network of our own kind: the embedded one, or one trained by this project."""
+
+    def __init__(self, network: AcousticModelForAudioClassification, meta: Meta, device: str = "cpu") -> None:
+        unknown = [label for label in meta.labels if label not in EMOTIONS]
+        if unknown or len(meta.labels) != network.config.num_labels:
+            raise ModelUnavailableError(
+                f"The model {meta.name} has {network.config.num_labels} outputs and the labels "
+                f"{', '.join(meta.labels)}; one of {', '.join(EMOTIONS)} is expected for each output."
+            )
+        self.name = meta.name
+        self.labels = meta.labels
+        self.sha256 = meta.sha256
+        self.meta = meta
+        self.device = device
+        self._network = network.to(device).eval()
+        self._places = [EMOTIONS.index(label) for label in meta.labels]
+
+    def classify(self, audio: Audio) -> EmotionScores:
+        """Calibrated scores for a recording that has been cut to its speech."""
+        return self.classify_batch([audio])[0]
+
+    def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
+        """The same for many; equal to one-by-one within float tolerance."""
+        windows = [(i, w) for i, audio in enumerate(audios) for w in cut_windows(audio.signal, WINDOW_DURATION)]
+        probabilities = np.zeros((len(audios), len(EMOTIONS)))
+        counts = np.bincount([i for i, _ in windows], minlength=len(audios))
+        # Recordings of like length share a batch, so that little of it is padding.
+        windows.sort(key=lambda window: len(window[1]))
+        for first in range(0, len(windows), BATCH_SIZE):
+            batch = windows[first : first + BATCH_SIZE]
+            answers = self._probabilities([extract_features(window) for _, window in batch])
+            for (i, _), answer in zip(batch, answers, strict=True):
+                probabilities[i, self._places] += answer / counts[i]
+        return [EmotionScores(tuple((row / row.sum()).tolist())) for row in probabilities]
+
+    def _probabilities(self, features: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
+        stacked, mask = pad_features(features)
+        with torch.inference_mode():
+            logits = self._network(
+                torch.from_numpy(stacked).to(self.device), torch.from_numpy(mask).to(self.device)
+            ).logits
+            probabilities = torch.softmax(logits.double() / self.meta.temperature, dim=1)
+        answer: npt.NDArray[np.float64] = probabilities.cpu().numpy()
+        return answer
+
+
+class CheckpointModel:
+    """Any audio classification checkpoint of transformers, its labels mapped to ours by name."""
+
+    def __init__(self, folder: Path, name: str, device: str = "cpu") -> None:
+        self._extractor = _load_extractor(folder)
+        self._network = _from_pretrained(folder).to(device)
+        config = self._network.config
+        names = [config.id2label[i] for i in range(config.num_labels)]
+        self._mapped, self.unmapped_labels = map_labels(names)
+        self._names = names
+        if not self._mapped:
+            raise ModelUnavailableError(
+                f"None of the labels of {name} is an emotion we know: {', '.join(names[:10])}. "
+                f"Expected names such as {', '.join(EMOTIONS)}."
+            )
+        self.name = name
+        self.labels = tuple(emotion for emotion in EMOTIONS if emotion in self._mapped.values())
+        self.sha256 = _weights_sha256(folder)
+        self.device = device
+
+    def classify(self, audio: Audio) -> EmotionScores:
+        """Scores for a recording that has been cut to its speech; `unmapped` holds what is none of ours."""
+        return self.classify_batch([audio])[0]
+
+    def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
+        """The same for many; equal to one-by-one within float tolerance."""
+        windows = [(i, w) for i, audio in enumerate(audios) for w in cut_windows(audio.signal, FOREIGN_WINDOW_DURATION)]
+        totals = np.zeros((len(audios), len(self._names)))
+        counts = np.bincount([i for i, _ in windows], minlength=len(audios))
+        # Some encoders (wav2vec2-base among them) take no mask: padding would change their answer, so that only
+        # recordings of one length share a batch.
+        groups: dict[int, list[tuple[int, Signal]]] = defaultdict(list)
+        for i, window in windows:
+            fixed = self._network.config.model_type in FIXED_INPUT_TYPES
+            groups[0 if fixed else len(window)].append((i, window))
+        for group in groups.values():
+            for first in range(0, len(group), BATCH_SIZE):
+                batch = group[first : first + BATCH_SIZE]
+                answers = self._probabilities([window for _, window in batch])
+                for (i, _), answer in zip(batch, answers, strict=True):
+                    totals[i] += answer / counts[i]
+        return [self._scores(row) for row in totals]
+
+    def _probabilities(self, signals: Sequence[Signal]) -> npt.NDArray[np.float64]:
+        inputs = self._extractor(list(signals), sampling_rate=SAMPLING_RATE, return_tensors="pt")
+        main = self._network.main_input_name
+        with torch.inference_mode():
+            logits = self._network(inputs[main].to(self.device)).logits
+            answer: npt.NDArray[np.float64] = torch.softmax(logits.double(), dim=1).cpu().numpy()
+        return answer
+
+    def _scores(self, row: npt.NDArray[np.float64]) -> EmotionScores:
+        probabilities = np.zeros(len(EMOTIONS))
+        for output, emotion in self._mapped.items():
+            probabilities[EMOTIONS.index(emotion)] += row[output]
+        known = probabilities.sum()
+        if known <= 0.0:
+            probabilities[[EMOTIONS.index(label) for label in self.labels]] = 1.0
+            known = probabilities.sum()
+        unmapped: Mapping[str, float] = {
+            name: float(row[output]) for output, name in enumerate(self._names) if output not in self._mapped
+        }
+        return EmotionScores(tuple((probabilities / known).tolist()), unmapped)
+
+
+LoadedAcousticModel = NetworkModel | CheckpointModel
+
+
+def cut_windows(signal: Signal, duration: float) -> list[Signal]:
+    """Cut a long recording into equal, half overlapping windows of at most `duration` seconds.
+
+    A recording shorter than `MIN_DURATION` is filled up with zeros.
+
+    >>> [len(w) for w in cut_windows(np.zeros(20 * 16_000, dtype=np.float32), 10.0)]
+    [160000, 160000, 160000]
+    """
+    shortest, size = round(MIN_DURATION * SAMPLING_RATE), round(duration * SAMPLING_RATE)
+    if len(signal) < shortest:
+        return [np.pad(signal, (0, shortest - len(signal)))]
+    if len(signal) <= size:
+        return [signal]
+    count = math.ceil((len(signal) - size) / (size / 2)) + 1
+    starts = np.linspace(0, len(signal) - size, count).round().astype(int)
+    return [signal[start : start + size] for start in starts]
+
+
+def _load_extractor(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    try:
+        extractor = AutoFeatureExtractor.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelUnavailableError(
+            f"The feature extractor of {folder} cannot be loaded: {_first_line(error)}"
+        ) from error
+    rate = getattr(extractor, "sampling_rate", None)
+    if rate != SAMPLING_RATE:
+        raise ModelUnavailableError(
+            f"The model in {folder} hears speech at {rate} Hz; {SAMPLING_RATE} Hz is expected. Take another checkpoint."
+        )
+    return extractor
+
+
+def _from_pretrained(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        model, report = AutoModelForAudioClassification.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelUnavailableError(
+            f"{folder} cannot be loaded as an audio classification model: {_first_line(error)}"
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelUnavailableError(
+            f"The checkpoint in {folder} lacks trained weights for {', '.join(missing[:3])}, so its answers would be "
+            "random. Take one that was fine-tuned for emotion recognition."
+        )
+    return model.eval()
+
+
+def _weights_sha256(folder: Path) -> str:
+    """Of one file its own hash; of several the hash of their hashes, in the order of their names."""
+    hashes = [file_sha256(path) for path in sorted(folder.glob("*.safetensors"))]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def as_protocol(model: LoadedAcousticModel) -> AcousticModel:
+    """The model as the protocol that the recogniser asks for (a check for mypy)."""
+    return model

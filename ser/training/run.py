@@ -1,0 +1,222 @@
+"""train(): labelled recordings in, a trained model out; from nothing or from a model that stands.
+
+Knows nothing of corpora, splits or databases: who trains and who is held out is the caller's choice.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ser.acoustic.classifier import EMBEDDED_FOLDER, NetworkModel, load_network
+from ser.acoustic.network import AcousticConfig, AcousticFeatureExtractor, AcousticModelForAudioClassification
+from ser.augmentation import load_noises
+from ser.checkpoints import Meta, load_meta, save_checkpoint
+from ser.config import EMBEDDED, NO_MODEL, TrainConfig
+from ser.errors import TrainingDataError
+from ser.hub import resolve_checkpoint
+from ser.labels import EMOTIONS
+from ser.training.calibration import fit_temperature
+from ser.training.dataset import FeatureSet
+from ser.training.loop import fit, predict_logits, uar_by_corpus, weighted_score
+from ser.training.preparation import Preparation, feature_statistics, prepare
+from ser.training.progress import OnProgress, ShouldStop
+from ser.types import Example
+
+MIN_CALIBRATION_EXAMPLES = 30
+"""Dev examples under which a temperature would be fitted to chance; the one before then stays."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network and what is to be said of it.
+
+    Attributes:
+        network: in evaluation mode, on the CPU.
+        labels: of its outputs.
+        temperature: fitted on dev.
+        config: of the run.
+        curve: figures of each epoch.
+        metrics: `best_epoch`, and with dev examples `dev` with the UAR of each corpus.
+        data: counts of what it was trained on.
+    """
+
+    network: AcousticModelForAudioClassification
+    labels: tuple[str, ...]
+    temperature: float
+    config: TrainConfig
+    curve: list[dict[str, object]]
+    metrics: Mapping[str, object] = field(default_factory=dict)
+    data: Mapping[str, object] = field(default_factory=dict)
+
+    def save(self, folder: Path | str, *, name: str | None = None, metrics: Mapping[str, object] | None = None) -> Meta:
+        """Write config.json, model.safetensors, preprocessor_config.json and meta.json, whole or not at all.
+
+        Args:
+            folder: must not exist yet, or be empty.
+            name: for people; the folder's by default.
+            metrics: added to those of the run.
+
+        Raises:
+            ModelUnavailableError: where the folder holds something already.
+        """
+        folder = Path(folder)
+        return save_checkpoint(folder, self._save_weights, self._meta(name or folder.name, metrics))
+
+    def as_acoustic_model(self, name: str = "trained", device: str = "cpu") -> NetworkModel:
+        """Ready to classify, without going through a folder."""
+        return NetworkModel(self.network, self._meta(name, None), device)
+
+    def _meta(self, name: str, metrics: Mapping[str, object] | None) -> Meta:
+        return Meta(
+            name=name,
+            labels=self.labels,
+            temperature=self.temperature,
+            config=asdict(self.config),
+            data=self.data,
+            metrics={**self.metrics, "curve": self.curve, **(metrics or {})},
+        )
+
+    def _save_weights(self, folder: Path) -> None:
+        self.network.save_pretrained(folder)
+        AcousticFeatureExtractor().save_pretrained(folder)
+
+
+def train(
+    examples: Sequence[Example],
+    config: TrainConfig | None = None,
+    *,
+    dev: Sequence[Example] | None = None,
+    init: str | Path | None = None,
+    replay: Sequence[Example] = (),
+    noise_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    device: str = "cpu",
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> TrainedModel:
+    """Train an acoustic model.
+
+    Args:
+        examples: to learn from; labels may be soft, weights count.
+        config: by default `TrainConfig()` from nothing, `TrainConfig.fine_tune()` where `init` is given.
+        dev: of other speakers: chooses the epoch and fits the temperature. Without it the last epoch is taken.
+        init: `embedded`, or a folder or Hub id of a model of this project; None or `none` begins from nothing.
+        replay: examples of what the model learnt before, mixed in so that it is not forgotten.
+        noise_dir: recordings of noise to mix in.
+        cache_dir: keeps features between runs; None keeps nothing.
+        device: `cpu` or `cuda`.
+        on_progress: told while recordings are prepared and after every step.
+        should_stop: asked just as often.
+
+    Raises:
+        TrainingDataError: where the examples do not suffice or cannot be read.
+        ModelUnavailableError: where `init` cannot be had.
+        TrainingCancelledError: when asked to stop.
+    """
+    starts_fresh = init is None or str(init) == NO_MODEL
+    config = config or (TrainConfig() if starts_fresh else TrainConfig.fine_tune())
+    check_labels(examples)
+    noises = load_noises(noise_dir) if noise_dir else ()
+    how = Preparation(config.variants, config.seed, noises, cache_dir, None, on_progress, should_stop)
+    return train_on_features(
+        prepare([*examples, *replay], how),
+        config,
+        dev=prepare(dev, replace(how, variants=0)) if dev else None,
+        init=init,
+        data=describe(examples, dev or (), replay),
+        device=device,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+
+
+def train_on_features(
+    features: FeatureSet,
+    config: TrainConfig,
+    *,
+    dev: FeatureSet | None = None,
+    init: str | Path | None = None,
+    data: Mapping[str, object] | None = None,
+    device: str = "cpu",
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> TrainedModel:
+    """As `train`, with the features at hand; `data` is what is to be said of them."""
+    starts_fresh = init is None or str(init) == NO_MODEL
+    network, temperature = _start(None if starts_fresh else init, config)
+    if starts_fresh:
+        mean, deviation = feature_statistics(features)
+        network.feature_mean.copy_(torch.from_numpy(mean))
+        network.feature_deviation.copy_(torch.from_numpy(deviation))
+    result = fit(network, features, config, dev=dev, device=device, on_progress=on_progress, should_stop=should_stop)
+    metrics: dict[str, object] = {"best_epoch": result.best_epoch}
+    if dev is not None:
+        temperature, metrics["dev"] = _judge(result.network, dev, config, temperature)
+    return TrainedModel(result.network, EMOTIONS, temperature, config, result.curve, metrics, data or {})
+
+
+def check_labels(examples: Sequence[Example]) -> None:
+    """Refuse examples that no two labels can be told apart on.
+
+    Raises:
+        TrainingDataError: where they have fewer than two labels.
+    """
+    labels = Counter(example.hard_label for example in examples)
+    if len(labels) < 2:
+        found = f"only {next(iter(labels))}" if labels else "none"
+        raise TrainingDataError(
+            f"{len(examples)} examples with {len(labels)} label(s) ({found}) were given; at least two different "
+            "labels are needed. Add examples of other emotions."
+        )
+
+
+def _start(init: str | Path | None, config: TrainConfig) -> tuple[AcousticModelForAudioClassification, float]:
+    """The network to begin with, and its temperature."""
+    if init is None:
+        torch.manual_seed(config.seed)
+        shape = AcousticConfig(
+            num_labels=len(EMOTIONS),
+            id2label=dict(enumerate(EMOTIONS)),
+            label2id={label: i for i, label in enumerate(EMOTIONS)},
+            **dict(config.network),
+        )
+        return AcousticModelForAudioClassification(shape), 1.0
+    folder = EMBEDDED_FOLDER if str(init) == EMBEDDED else resolve_checkpoint(init)
+    network = load_network(folder)
+    meta = load_meta(folder)
+    if meta.labels != EMOTIONS:
+        raise TrainingDataError(
+            f"The model in {folder} has the labels {', '.join(meta.labels)}; {', '.join(EMOTIONS)} are expected."
+        )
+    return network, meta.temperature
+
+
+def _judge(
+    network: AcousticModelForAudioClassification, dev: FeatureSet, config: TrainConfig, temperature: float
+) -> tuple[float, dict[str, object]]:
+    logits = predict_logits(network, dev)
+    by_corpus = uar_by_corpus(logits, dev)
+    if len(dev) >= MIN_CALIBRATION_EXAMPLES:
+        # Every corpus counts alike, however many clips it has.
+        sizes = Counter(dev.corpora)
+        weights = np.array([1.0 / sizes[corpus] for corpus in dev.corpora], dtype=np.float32)
+        temperature = fit_temperature(logits, dev.targets, weights)
+    return temperature, {"uar": by_corpus, "score": weighted_score(by_corpus, config)}
+
+
+def describe(
+    examples: Sequence[Example], dev: Sequence[Example] = (), replay: Sequence[Example] = ()
+) -> dict[str, object]:
+    """What meta.json says of the data: counts, labels, speakers."""
+    return {
+        "clips": dict(Counter(example.corpus for example in examples)),
+        "labels": dict(sorted(Counter(example.hard_label for example in examples).items())),
+        "speakers": sorted({example.speaker for example in examples}),
+        "dev_speakers": sorted({example.speaker for example in dev}),
+        "dev_clips": len(dev),
+        "replayed_clips": len(replay),
+    }
