@@ -25,7 +25,7 @@ from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
 from ser.acoustic.classifier import load_acoustic_model
 from ser.audio import decode_file
-from ser.config import EMBEDDED, TrainConfig
+from ser.config import TrainConfig
 from ser.errors import SerError, TrainingCancelledError
 from ser.hub import pick_device
 from ser.training import TrainedModel, train
@@ -159,8 +159,9 @@ class Worker:
             curve = (*curve, {"epoch": progress.epoch, "loss": progress.loss, "uar": progress.uar})
         elif time.monotonic() - self._last_write < 0.3:
             return
+        reading = progress.stage == "preparing"
         self._say(
-            f"Epoch {progress.epoch} of {progress.epochs}.",
+            "Reading the clips." if reading else f"Epoch {progress.epoch} of {progress.epochs}.",
             progress=TRAINED_SHARE * progress.fraction,
             eta=progress.eta,
             epoch=progress.epoch,
@@ -179,6 +180,17 @@ class Worker:
         self.store.finish_training_run(self.run.id, state, metrics, reason, version)
         self._say(reason, state=state, progress=1.0 if version else self.status.progress, eta=None)
         snapshot_path(self.store.data_dir, self.run.id).unlink(missing_ok=True)
+
+
+def train_config(config: RetrainingConfig) -> TrainConfig:
+    """The network's training, on one thread and without looking at the held-out clips."""
+    return TrainConfig.fine_tune(
+        epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        seed=config.seed,
+        threads=1,
+        choose_best=False,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -49,8 +49,10 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """Read `SER_ACOUSTIC_MODEL`, `SER_TEXT_MODEL`, `SER_TRANSCRIBER`, `SER_WHISPER_MODEL`, `SER_DEVICE`
-        and `SER_MAX_DURATION`; what is unset or empty keeps its default.
+        """Read the variables; what is unset or empty keeps its default.
+
+        They are `SER_ACOUSTIC_MODEL`, `SER_TEXT_MODEL`, `SER_TRANSCRIBER`, `SER_WHISPER_MODEL`, `SER_DEVICE` and
+        `SER_MAX_DURATION`.
 
         Raises:
             SettingsError: where a variable holds a value that cannot be used.
@@ -93,6 +95,8 @@ class TrainConfig:
         max_duration: seconds of a recording that a step sees, cut at random.
         ema_decay: of the average of the weights that is kept; 0 keeps the weights themselves.
         patience: epochs without a better dev score before stopping; None to go on to the end.
+        choose_best: keep the epoch with the best dev score; False keeps the last one, where the dev score is only
+            watched because the same examples judge the outcome.
         corpus_weights: share of each corpus in an epoch and in the dev score; 1 where absent.
         mask_absent_labels: whether a corpus's examples compete only among the labels that corpus has.
         frozen_blocks: 0 trains everything; n freezes the convolutional front and the first n - 1 blocks over time.
@@ -119,6 +123,7 @@ class TrainConfig:
     max_duration: float = 3.0
     ema_decay: float = 0.995
     patience: int | None = None
+    choose_best: bool = True
     corpus_weights: Mapping[str, float] = field(default_factory=dict)
     mask_absent_labels: bool = False
     frozen_blocks: int = 0

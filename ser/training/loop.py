@@ -115,17 +115,17 @@ class _Run:
         for epoch in range(1, self.config.epochs + 1):
             losses = [self._step(batch, epoch) for batch in self.drawer.epoch()]
             entry: dict[str, object] = {"epoch": epoch, "loss": float(np.mean(losses))}
-            if self.dev is None:
-                ranking = (float(epoch), 0.0)
-            else:
+            ranking = (float(epoch), 0.0)
+            if self.dev is not None:
                 logits = predict_logits(self.average, self.dev, self.device)
                 by_corpus = uar_by_corpus(logits, self.dev)
                 self.score = weighted_score(by_corpus, self.config)
                 dev_loss = soft_cross_entropy(logits, self.dev.targets)
                 entry |= {"score": self.score, "uar": by_corpus, "dev_loss": dev_loss}
-                ranking = (self.score, -dev_loss)
+                if self.config.choose_best:
+                    ranking = (self.score, -dev_loss)
             self.curve.append(entry)
-            self._report(epoch)
+            self._report(epoch, epoch_done=True)
             if ranking > best:
                 best_state, best_epoch, best = copy.deepcopy(self.average.state_dict()), epoch, ranking
             elif self.config.patience is not None and epoch - best_epoch >= self.config.patience:
@@ -179,11 +179,22 @@ class _Run:
                 total = total + (parameter - self.anchor[name]).square().sum()
         return 0.5 * self.config.anchor * total
 
-    def _report(self, epoch: int) -> None:
+    def _report(self, epoch: int, epoch_done: bool = False) -> None:
         if self.on_progress is None:
             return
         eta = (time.monotonic() - self.started) / self.step * (self.steps - self.step)
-        self.on_progress(TrainProgress(epoch, self.config.epochs, self.step, self.steps, self.loss, self.score, eta))
+        self.on_progress(
+            TrainProgress(
+                epoch,
+                self.config.epochs,
+                self.step,
+                self.steps,
+                self.loss,
+                self.score,
+                eta,
+                epoch_done=epoch_done,
+            )
+        )
 
 
 def predict_logits(

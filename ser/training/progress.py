@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+PREPARING_SHARE = 0.1
+"""Of the whole run, about; features that are cached are ready at once."""
+
 
 @dataclass(frozen=True)
 class TrainProgress:
@@ -17,6 +20,7 @@ class TrainProgress:
         uar: the newest dev score, 0..1; None before the first, or without dev examples.
         eta: seconds left at the present speed; None while unknown.
         stage: `preparing` while recordings are read (steps count them, epochs are 0), then `training`.
+        epoch_done: True once at the end of each epoch, when `uar` is that epoch's.
     """
 
     epoch: int
@@ -27,15 +31,17 @@ class TrainProgress:
     uar: float | None
     eta: float | None
     stage: str = "training"
+    epoch_done: bool = False
 
     @property
     def fraction(self) -> float:
-        """Done, 0..1.
+        """Done of the whole, 0..1; preparing counts as its first tenth.
 
         >>> TrainProgress(1, 2, 5, 10, None, None, None).fraction
-        0.5
+        0.55
         """
-        return self.step / self.steps
+        done = self.step / self.steps
+        return PREPARING_SHARE * done if self.stage == "preparing" else PREPARING_SHARE + (1 - PREPARING_SHARE) * done
 
 
 OnProgress = Callable[[TrainProgress], None]

@@ -1,0 +1,114 @@
+"""`python -m ser evaluate`: a model's figures on labelled recordings, or on labelled sentences."""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ser.acoustic.classifier import load_acoustic_model
+from ser.config import EMBEDDED, Settings
+from ser.corpora import read_corpus
+from ser.errors import SettingsError, TrainingDataError
+from ser.evaluation import evaluate
+from ser.hub import pick_device
+from ser.text.classifier import load_text_model
+from ser.text.evaluation import evaluate_text
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Measure and print.
+
+    Args:
+        options: `data` or `text`; `model, speakers, labels, json`.
+        settings: device, and the acoustic model where `model` is not given.
+
+    Returns:
+        0.
+
+    Raises:
+        SettingsError: where neither or both of `data` and `text` are given.
+        SerError: where the model or the data cannot be used.
+    """
+    if bool(options.data) == bool(options.text):
+        raise SettingsError("Name either recordings (--data DIR) or sentences (--text FILE.csv).")
+    figures = _text_figures(options, settings) if options.text else _acoustic_figures(options, settings)
+    print(json.dumps(figures, ensure_ascii=False) if options.json else describe(figures))
+    return 0
+
+
+def _text_figures(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    model = load_text_model(options.model or EMBEDDED, pick_device(settings.device))
+    if model is None:
+        raise SettingsError("There is nothing to evaluate: the text model is 'none'. Name one with --model.")
+    return evaluate_text(model, Path(options.text))
+
+
+def _acoustic_figures(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    corpora = [read_corpus(folder) for folder in options.data]
+    for note in (note for corpus in corpora for note in corpus.notes):
+        print(note, file=sys.stderr)
+    examples = [example for corpus in corpora for example in corpus.examples]
+    if options.speakers:
+        speakers = {example.speaker for example in examples}
+        absent = sorted(set(options.speakers) - speakers)
+        if absent:
+            raise TrainingDataError(
+                f"There is no speaker {', '.join(absent)} in the data. It has {', '.join(sorted(speakers)[:12])}"
+                f"{' ...' if len(speakers) > 12 else ''}."
+            )
+        examples = [example for example in examples if example.speaker in options.speakers]
+    unknown: Counter[str] = Counter()
+    for corpus in corpora:
+        unknown.update(corpus.unknown_labels)
+    model = load_acoustic_model(settings.acoustic_model, pick_device(settings.device))
+    with tqdm(total=len(examples), unit="clip", disable=None) as progress:
+        evaluation = evaluate(
+            model,
+            examples,
+            labels=options.labels,
+            on_progress=lambda done, total: _move(progress, done, total),
+            unknown_labels=unknown,
+        )
+    missing = [f"{corpus.name}/{name}" for corpus in corpora for name in corpus.missing_files]
+    return {**evaluation.as_dict(), "missing_files": missing}
+
+
+def _move(progress: Any, done: int, total: int) -> None:
+    progress.total = total
+    progress.update(done - progress.n)
+
+
+def describe(figures: Mapping[str, Any]) -> str:
+    """The figures as lines that a person likes to read."""
+    low, high = figures["uar_ci"]
+    lines = [
+        f"{figures['model']}: {figures['n']} examples",
+        f"  UAR {figures['uar']:.1%} [{low:.1%}, {high:.1%}]   WAR {figures['war']:.1%}   "
+        f"macro-F1 {figures['macro_f1']:.3f}   ECE {figures['ece']:.3f}",
+        "",
+        f"  {'':<10} precision  recall      F1  support",
+    ]
+    for label, scores in figures["per_class"].items():
+        lines.append(
+            f"  {label:<10} {scores['precision']:>9.1%} {scores['recall']:>7.1%} {scores['f1']:>7.3f} "
+            f"{scores['support']:>8}"
+        )
+    labels, matrix = figures["confusion"]["labels"], figures["confusion"]["matrix"]
+    lines += ["", "  truth \\ answer  " + " ".join(f"{label[:7]:>7}" for label in labels)]
+    lines += [f"  {label:<15} " + " ".join(f"{n:>7}" for n in row) for label, row in zip(labels, matrix, strict=True)]
+    for corpus, scores in figures.get("per_corpus", {}).items():
+        lines.append(f"\n  {corpus}: {scores['n']} examples, UAR {scores['uar']:.1%}")
+    for key in ("left_out", "multi_label", "no_speech", "undecided"):
+        if figures.get(key):
+            lines.append(f"  {key.replace('_', ' ')}: {figures[key]}")
+    for key in ("unknown_labels", "unreadable"):
+        for name, value in figures.get(key, {}).items():
+            lines.append(f"  {key.replace('_', ' ')}: {name}: {value}")
+    for name in figures.get("missing_files", []):
+        lines.append(f"  missing: {name}")
+    return "\n".join(lines)
