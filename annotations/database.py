@@ -5,7 +5,6 @@ Knows how the file is opened and migrated; knows no table.
 
 import errno
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from annotations import schema
 from annotations.errors import StoreError
+from annotations.turns import Turns
 
 JOURNAL_MODES = ("wal", "delete", "truncate", "persist")
 """WAL is quickest; the others are for network disks, which lack the shared memory that WAL needs."""
@@ -44,8 +44,7 @@ class StoreDatabase:
             raise StoreError(f"journal_mode is '{journal_mode}'; expected one of {', '.join(JOURNAL_MODES)}.")
         self.path = path
         self.journal_mode = journal_mode
-        # SQLite lets waiting writers poll, and a poller can starve; the threads of this process queue here instead.
-        self._writer = threading.Lock()
+        self._turns = Turns(path.with_name(f"{path.name}.turns"))
         self._keeper: sqlite3.Connection | None = None
         with self.plain_errors():
             self._open()
@@ -69,7 +68,7 @@ class StoreDatabase:
         It takes the write lock at its start (`BEGIN IMMEDIATE`): a transaction that reads first and asks for
         the lock later fails at once where another has written in between, however long the timeout.
         """
-        with self._writer, self.plain_errors():
+        with self._turns.turn(), self.plain_errors():
             connection = self._connect()
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -109,6 +108,7 @@ class StoreDatabase:
         if self._keeper is not None:
             self._keeper.close()
             self._keeper = None
+        self._turns.close()
 
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
