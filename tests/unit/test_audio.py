@@ -1,0 +1,277 @@
+import os
+import resource
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser.audio import FORMATS, decode_bytes, decode_file
+from ser.errors import AudioError
+from tests.unit.recordings import encode, silent_film, voice, wav_header
+
+CONTAINERS = ["wav", "flac", "ogg", "opus", "mp3", "aiff", "caf", "m4a", "aac", "webm", "wma", "mkv"]
+AGAIN = f"Expected {FORMATS}. Record again, or choose another file."
+NO_LEVELS = (
+    "The recording holds samples that are no sound levels (not a number, infinite or absurdly large); "
+    "values within ±1 are expected. Export it again."
+)
+
+
+def pcm(signal: np.ndarray) -> bytes:
+    return np.rint(np.clip(signal, -1, 1) * 32767).astype("<i2").tobytes()
+
+
+@pytest.mark.parametrize("extension", CONTAINERS)
+def test_every_container_gives_the_same_sound(extension: str, tmp_path: Path) -> None:
+    original = voice(3.0)
+    path = tmp_path / f"a clip, schön 🎤.{extension}"
+    path.write_bytes(encode(original, extension))
+    audio = decode_file(path)
+    assert (audio.sampling_rate, audio.signal.dtype, audio.signal.ndim) == (16_000, np.float32, 1)
+    assert audio.duration == pytest.approx(3.0, abs=0.12)
+    assert audio.notes == ()
+    # Lossy codecs shift the sound by their delay: look for the best overlap.
+    spectrum = np.fft.rfft(audio.signal, 1 << 17) * np.conj(np.fft.rfft(original, 1 << 17))
+    likeness = np.fft.irfft(spectrum).max() / (np.linalg.norm(audio.signal) * np.linalg.norm(original))
+    assert likeness > 0.9
+    assert decode_bytes(path.read_bytes(), path.name).sha256 == audio.sha256
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000, 192_000])
+def test_every_rate_is_resampled_as_a_whole_would_be(rate: int) -> None:
+    audio = decode_bytes(encode(voice(2.0, rate), "wav", rate))
+    assert len(audio.signal) == pytest.approx(32_000, abs=1)
+    reference = voice(2.0)
+    error = audio.signal[800:31_200] - reference[800:31_200]
+    assert np.sqrt(np.mean(error**2)) < 2e-3
+    telephone = (f"Telephone quality: sampled at {rate} Hz, so high frequencies are missing.",)
+    assert audio.notes == (telephone if rate < 16_000 else ())
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"])
+def test_sample_formats(subtype: str, tmp_path: Path) -> None:
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, voice(1.0), 16_000, subtype=subtype)
+    assert np.abs(decode_file(path).signal - voice(1.0)).max() < 0.03
+
+
+def test_a_signal_at_16_khz_is_kept_bit_by_bit() -> None:
+    samples = np.rint(voice(1.0) * 32767) / 32768
+    assert np.array_equal(decode_bytes(encode(samples.astype(np.float32), "flac")).signal, samples.astype(np.float32))
+
+
+def test_channels_are_averaged() -> None:
+    left, right = voice(1.0), 0.5 * voice(1.0)
+    audio = decode_bytes(encode(np.stack([left, right], axis=1), "wav"))
+    assert np.allclose(audio.signal, 0.75 * voice(1.0), atol=1e-3)
+
+
+def test_opposite_phases_do_not_cancel() -> None:
+    audio = decode_bytes(encode(np.stack([voice(1.0), -voice(1.0)], axis=1), "wav"))
+    assert np.allclose(np.abs(audio.signal), np.abs(voice(1.0)), atol=1e-3)
+
+
+def test_one_voice_among_six_channels_is_heard_alone() -> None:
+    channels = np.zeros((16_000, 6), np.float32)
+    channels[:, 2] = voice(1.0)
+    assert np.allclose(decode_bytes(encode(channels, "wav")).signal, voice(1.0), atol=1e-3)
+
+
+def test_levels_above_full_scale_are_brought_down(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "loud.wav", 6 * voice(1.0), 16_000, subtype="FLOAT")
+    audio = decode_file(tmp_path / "loud.wav")
+    assert np.allclose(audio.signal, 2 * voice(1.0), atol=1e-5)
+    assert audio.notes == ("The samples exceeded full scale 3 times; the level was brought down.",)
+
+
+def test_a_header_of_unknown_length_announces_nothing() -> None:
+    for size in (0xFFFF_FFFF, 0x7FFF_FFFF, 0):
+        assert decode_bytes(wav_header(size) + pcm(voice(1.0))).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("extension", "note"),
+    [
+        ("wav", "The file ends early: it announces 12.0 s, and 7.2 s are there."),
+        ("aiff", "The file ends early: it announces 12.0 s, and 7.2 s are there."),
+        ("mp3", "The file ends early: it announces 12.0 s, and "),
+        ("flac", "The file ends early: it announces 12.0 s, and "),
+        ("webm", "The file ends early: it announces 12.0 s, and "),
+        ("ogg", "Parts of the file are damaged or missing; what could be read is used."),
+        ("opus", "Parts of the file are damaged or missing; what could be read is used."),
+    ],
+)
+def test_what_is_left_of_a_truncated_file_is_used_and_told(extension: str, note: str) -> None:
+    whole = encode(voice(12.0), extension)
+    audio = decode_bytes(whole[: len(whole) * 6 // 10])
+    assert 3.0 <= audio.duration < 9.0
+    assert audio.notes[0].startswith(note)
+
+
+@pytest.mark.parametrize("extension", CONTAINERS)
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.97])
+def test_any_truncation_gives_audio_or_a_sentence(extension: str, share: float) -> None:
+    whole = encode(voice(3.0), extension)
+    outcome(whole[: round(len(whole) * share)])
+
+
+@pytest.mark.parametrize("extension", CONTAINERS)
+def test_any_damage_gives_audio_or_a_sentence(extension: str) -> None:
+    whole = np.frombuffer(encode(voice(3.0), extension), np.uint8)
+    random = np.random.default_rng(7)
+    for count in (1, 20, 400):
+        damaged = whole.copy()
+        damaged[random.integers(0, len(whole), count)] = random.integers(0, 256, count)
+        outcome(damaged.tobytes())
+
+
+def outcome(data: bytes) -> None:
+    """Decode; whatever comes must keep the promises."""
+    try:
+        audio = decode_bytes(data, "clip", max_duration=30.0)
+    except AudioError as error:
+        assert str(error).endswith(".") and len(str(error)) > 20
+    else:
+        assert 0.4 <= audio.duration <= 30.1
+        assert np.isfinite(audio.signal).all() and np.abs(audio.signal).max() <= 1.0
+
+
+def nan_wav(value: float) -> bytes:
+    samples = voice(1.0).astype("<f4")
+    samples[8_000] = value
+    return wav_header(samples.nbytes, bits=32, tag=3) + samples.tobytes()
+
+
+CLIP = pcm(voice(1.0))
+TOO_FEW = "The recording is 0.00 s long; at least 0.4 s is needed. Record again."
+DAMAGED_WAV = f"'clip' cannot be read as sound: it is a damaged WAV file. {AGAIN}"
+BROKEN = {
+    "zero bytes": (b"", "The file is empty (0 bytes). Record or export it again."),
+    "random bytes": (
+        np.random.default_rng(1).bytes(50_000),
+        f"'clip' cannot be read as sound: its content is no known audio format. {AGAIN}",
+    ),
+    "PNG": (
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 13, b"IHDR") + bytes(40),
+        f"'clip' cannot be read as sound: it is a PNG picture. {AGAIN}",
+    ),
+    "text": (b"kids are talking by the door\n" * 300, f"'clip' cannot be read as sound: it is text. {AGAIN}"),
+    "playlist": (
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n",
+        f"'clip' cannot be read as sound: it is text. {AGAIN}",
+    ),
+    "film without sound": (
+        silent_film(),
+        f"'clip' cannot be read as sound: it holds video or pictures, but no sound. {AGAIN}",
+    ),
+    "an hour announced": (
+        wav_header(3600 * 32_000) + CLIP[:2_000],
+        "The file ends early: it announces 3600.0 s, and 0.06 s are there; at least 0.4 s is needed. "
+        "Record or export it again.",
+    ),
+    "header alone": (wav_header(0), DAMAGED_WAV),
+    "no channel": (wav_header(len(CLIP), channels=0) + CLIP, DAMAGED_WAV),
+    "no rate": (wav_header(len(CLIP), rate=0) + CLIP, DAMAGED_WAV),
+    "1 Hz": (
+        wav_header(len(CLIP), rate=1) + CLIP,
+        "The file claims a sampling rate of 1 Hz; 4000 to 768000 Hz are expected. Export it again at 16000 Hz.",
+    ),
+    "2 GHz": (
+        wav_header(len(CLIP), rate=2**31 - 1) + CLIP,
+        "The file claims a sampling rate of 2147483647 Hz; 4000 to 768000 Hz are expected. "
+        "Export it again at 16000 Hz.",
+    ),
+    "one sample": (wav_header(2) + CLIP[:2], TOO_FEW),
+    "too short": (
+        wav_header(12_480) + CLIP[:12_480],
+        "The recording is 0.39 s long; at least 0.4 s is needed. Record again.",
+    ),
+    "silence": (
+        wav_header(32_000) + bytes(32_000),
+        "The recording is silent: all its samples are equal; speech above -70 dBFS is needed. "
+        "Check the microphone and record again.",
+    ),
+    "constant offset": (
+        encode(np.full(44_100, 0.3, np.float32), "wav", 44_100),
+        "The recording is silent: its loudest sound is at -inf dBFS",
+    ),
+    "hiss of a muted microphone": (
+        wav_header(32_000) + np.random.default_rng(2).integers(-2, 3, 16_000).astype("<i2").tobytes(),
+        "The recording is silent: its loudest sound is at -84 dBFS; speech above -70 dBFS is needed. "
+        "Check the microphone and record again.",
+    ),
+    "not a number": (nan_wav(np.nan), NO_LEVELS),
+    "infinite": (nan_wav(-np.inf), NO_LEVELS),
+    "absurdly loud": (nan_wav(1e30), NO_LEVELS),
+    "MP4 without its end": (
+        encode(voice(1.0), "m4a")[:4_000],
+        f"'clip' cannot be read as sound: it is an MP4 file that is damaged or whose end is missing. {AGAIN}",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(set(BROKEN) - {"constant offset"}))
+def test_what_is_no_recording_is_refused_in_a_sentence(case: str, tmp_path: Path) -> None:
+    data, sentence = BROKEN[case]
+    with pytest.raises(AudioError) as refusal:
+        decode_bytes(data, "clip")
+    assert str(refusal.value) == sentence
+    (tmp_path / "clip").write_bytes(data)
+    with pytest.raises(AudioError) as refusal:
+        decode_file(tmp_path / "clip")
+    assert str(refusal.value) == sentence
+
+
+def test_a_constant_offset_is_silence() -> None:
+    with pytest.raises(AudioError, match="^The recording is silent: "):
+        decode_bytes(BROKEN["constant offset"][0])
+
+
+def test_what_is_no_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    cases = {
+        tmp_path: f"'{tmp_path}' is a folder; a file is expected. Name one of the files in it.",
+        tmp_path / "none.wav": f"There is no file '{tmp_path / 'none.wav'}'. Check the path.",
+        tmp_path / "pipe": (
+            f"'{tmp_path / 'pipe'}' is not a regular file; a recording is expected. Save it to a file first."
+        ),
+    }
+    for path, sentence in cases.items():
+        with pytest.raises(AudioError) as refusal:
+            decode_file(path)
+        assert str(refusal.value) == sentence
+    for name in ("a\0b.wav", "x" * 5_000):
+        with pytest.raises(AudioError):
+            decode_file(name)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "locked.wav"
+    path.write_bytes(wav_header(len(CLIP)) + CLIP)
+    path.chmod(0)
+    with pytest.raises(AudioError, match="may not be read by this user"):
+        decode_file(path)
+
+
+def test_the_limit_leaves_room_for_an_encoders_padding() -> None:
+    assert decode_bytes(encode(voice(2.0), "m4a"), max_duration=2.0).duration == pytest.approx(2.0, abs=0.1)
+    with pytest.raises(AudioError) as refusal:
+        decode_bytes(encode(voice(2.2), "wav"), max_duration=2.0)
+    assert str(refusal.value) == (
+        "The recording is longer than 2 s, the most that is accepted here. Cut it into shorter pieces."
+    )
+
+
+def test_a_small_file_that_unfolds_to_hours_stays_out_of_memory() -> None:
+    hour = np.zeros(3600 * 48_000 // 4, np.int16)
+    data = encode(hour, "flac", 48_000)
+    assert len(data) < 500_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(AudioError, match="longer than 60 s"):
+        decode_bytes(data, max_duration=60.0)
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit < 64 << 20
