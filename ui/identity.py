@@ -36,12 +36,12 @@ def rater_name(request: gr.Request | None, typed: str | None) -> str:
     return " ".join((typed or "").split())[:MAX_NAME] or "anonymous"
 
 
-def on_load(stored: str | None, request: gr.Request) -> tuple[gr.Textbox, str]:
+def on_load(stored: str | None, request: gr.Request) -> tuple[dict[str, object], str]:
     """Fill the name field when a page opens: login, else the browser's pseudonym, else a new one."""
     if request is not None and request.username:
-        return gr.Textbox(value=str(request.username), interactive=False, info="from your login"), stored or ""
+        return gr.update(value=str(request.username), interactive=False, info="from your login"), stored or ""
     name = stored or pseudonym()
-    return gr.Textbox(value=name, interactive=True), name
+    return gr.update(value=name, interactive=True), name
 
 
 def on_rename(typed: str) -> tuple[str, str]:

@@ -13,8 +13,8 @@ import soundfile
 
 from ui.presentation import clock, escape
 
-BINS = 240
-"""Bars of the waveform; about one for three pixels of a wide page."""
+BINS = 160
+"""Bars of the waveform; about one for four pixels of a wide page."""
 
 WIDTH, HEIGHT = 960, 120
 

@@ -71,7 +71,7 @@ def blank(card: str, *, live: str = "", status: str = "") -> Form:
         rated=False,
         details="",
         answer_json=None,
-        save=gr.Button(interactive=False),
+        save=gr.update(interactive=False),
         status=status,
     )
 
@@ -85,6 +85,8 @@ class RecognizeHandlers:
     def on_audio(self, path: str | None, request: gr.Request) -> Iterator[Form]:
         """A clip was recorded or chosen: yield the answer as it grows, or why there is none."""
         if path is None:
+            # A generator that yields nothing would empty every output, down to the words on the buttons.
+            yield Form()
             return
         session = str(request.session_hash)
         self.services.uploads.hold(session, path)
@@ -170,7 +172,7 @@ class RecognizeHandlers:
             live=presentation.announcement(answer),
             details=presentation.details_table(answer),
             answer_json=recognition_to_dict(answer),
-            save=gr.Button(interactive=True),
+            save=gr.update(interactive=True),
         )
 
 
@@ -219,23 +221,21 @@ def build_recognize_tab(services: Services, rater: gr.Textbox) -> None:
         with gr.Row(elem_classes="consent-row"):
             consent = gr.CheckboxGroup(
                 CONSENT_CHOICES,
-                label="This clip may be stored for",
-                info="Without a tick nothing of it stays on the server.",
+                label="Store this clip for (without a tick nothing of it stays)",
                 elem_id="consent",
-                scale=4,
+                scale=5,
                 min_width=280,
             )
             speaker = gr.Textbox(
-                label="Speaker (optional)",
-                placeholder="a pseudonym of who speaks",
+                label="Speaker, optional",
+                placeholder="a pseudonym",
                 max_length=80,
                 elem_id="speaker",
                 scale=2,
-                min_width=180,
+                min_width=150,
             )
-        with gr.Row(elem_classes="save-row"):
-            status = gr.HTML("", elem_id="save-status", apply_default_css=False)
-            save = gr.Button("Save  ⏎", variant="primary", interactive=False, scale=0, min_width=180, elem_id="save")
+            save = gr.Button("Save  ⏎", variant="primary", interactive=False, scale=0, min_width=150, elem_id="save")
+        status = gr.HTML(status_line("", "gentle"), elem_id="save-status", apply_default_css=False)
 
     outputs = list(
         Form(

@@ -12,8 +12,9 @@ SCRIPTS = ("microphone.js", "player.js", "keys.js")
 
 def theme() -> gr.themes.Base:
     """Quiet greys, bundled fonts: nothing is fetched from elsewhere."""
-    plex = gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 600))
-    mono = gr.themes.utils.fonts.LocalFont("IBM Plex Mono", weights=(400, 600))
+    # Bold and not semi-bold: of that one Gradio bundles only the letters of its own start page.
+    plex = gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700))
+    mono = gr.themes.utils.fonts.LocalFont("IBM Plex Mono", weights=(400, 700))
     return gr.themes.Base(
         primary_hue=gr.themes.colors.slate,
         secondary_hue=gr.themes.colors.slate,
@@ -36,6 +37,14 @@ def theme() -> gr.themes.Base:
         block_border_color_dark="#2a2e36",
         block_label_text_color="#566072",
         block_label_text_color_dark="#a2abba",
+        block_label_background_fill_dark=SURFACE_DARK,
+        checkbox_background_color_dark="#101216",
+        checkbox_border_color="#8a93a3",
+        checkbox_border_color_dark="#6b7484",
+        checkbox_background_color_selected="#1f2937",
+        checkbox_background_color_selected_dark="#4b5563",
+        checkbox_label_background_fill="#ffffff",
+        checkbox_label_background_fill_dark=SURFACE_DARK,
         block_title_text_color="#1c2430",
         block_title_text_color_dark="#e6e9ee",
         block_title_text_weight="600",

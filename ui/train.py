@@ -52,13 +52,13 @@ class TrainHandlers:
             running = now["running"]
             form = form._replace(
                 run=now["run"],
-                timer=gr.Timer(FAST if running else SLOW),
-                cancel=gr.Button(interactive=running),
+                timer=gr.update(value=FAST if running else SLOW),
+                cancel=gr.update(interactive=running),
             )
         if now["feedback"] != seen.get("feedback"):
             form = form._replace(feedback=now["feedback"])
         if (now["running"], now["missing"]) != (seen.get("running"), seen.get("missing")):
-            form = form._replace(retrain=gr.Button(interactive=not now["running"] and now["missing"] is None))
+            form = form._replace(retrain=gr.update(interactive=not now["running"] and now["missing"] is None))
         if now["versions"] != seen.get("versions"):
             form = form._replace(versions=now["versions"], choice=self._choice(), header=self.services.header())
         return form
@@ -96,10 +96,10 @@ class TrainHandlers:
             "versions": training_cards.versions_table(queries.list_versions(store), active),
         }
 
-    def _choice(self) -> gr.Dropdown:
+    def _choice(self) -> dict[str, object]:
         active = self.services.store.active_version()
         others = [v for v in queries.list_versions(self.services.store) if v.id != active.id]
-        return gr.Dropdown(
+        return gr.update(
             choices=[(version.name, version.id) for version in others],
             value=others[0].id if others else None,
             interactive=bool(others),

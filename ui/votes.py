@@ -29,9 +29,8 @@ def build_vote_fields(name: str, question: str, choices: list[tuple[str, str]]) 
     vote = gr.Radio(choices, label=question, elem_id=f"{name}-vote", elem_classes="votes")
     with gr.Row(elem_classes="vote-row"):
         transcript = gr.Textbox(
-            label="Transcript",
+            label="Transcript: correct what was misheard",
             placeholder="what was said",
-            info="Correct what was misheard.",
             lines=1,
             max_lines=3,
             elem_id=f"{name}-transcript",
@@ -39,8 +38,8 @@ def build_vote_fields(name: str, question: str, choices: list[tuple[str, str]]) 
             min_width=280,
         )
         with gr.Column(scale=2, min_width=220, elem_classes="intensity"):
-            intensity = gr.Slider(0, 100, 50, step=1, label="Intensity, 0 weak to 100 strong", elem_id=f"{name}-intensity")
-            rated = gr.Checkbox(False, label="rate the intensity", elem_id=f"{name}-rated")
+            intensity = gr.Slider(0, 100, 50, step=1, label="Intensity", elem_id=f"{name}-intensity")
+            rated = gr.Checkbox(False, label="rated", elem_id=f"{name}-rated")
     # In the browser alone: a slider always has a value, and one that nobody touched must not count as a rating.
     intensity.input(fn=None, js="() => true", outputs=rated, api_visibility="private")
     return VoteFields(vote, transcript, intensity, rated)

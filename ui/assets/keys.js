@@ -72,15 +72,11 @@
     if (event.target === dialog()) dialog().close();
   });
 
-  // Gradio draws these elements, so they are told from here that screen readers should read their changes.
-  const announce = () =>
-    document.querySelectorAll(".announcer").forEach((element) => {
+  // Gradio draws these elements, when a tab is first opened: from here they are told that changes are to be read out.
+  new MutationObserver(() => {
+    document.querySelectorAll(".announcer:not([aria-live])").forEach((element) => {
       element.setAttribute("aria-live", "polite");
       element.setAttribute("aria-atomic", "true");
     });
-  new MutationObserver((_, observer) => {
-    if (document.querySelectorAll(".announcer").length < 2) return;
-    observer.disconnect();
-    announce();
   }).observe(document.documentElement, { childList: true, subtree: true });
 })();
