@@ -47,7 +47,7 @@ def write_whisper(folder: Path, *, aligned: bool = True) -> Path:
     model = WhisperForConditionalGeneration(config)
     generation = GenerationConfig(
         pad_token_id=config.pad_token_id, bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id,
-        decoder_start_token_id=config.decoder_start_token_id, is_multilingual=True, max_length=24,
+        decoder_start_token_id=config.decoder_start_token_id, is_multilingual=True, max_length=10,
         lang_to_id={name: ids[name] for name in ("<|en|>", "<|de|>")}, return_timestamps=False,
         task_to_id={"transcribe": ids["<|transcribe|>"], "translate": ids["<|translate|>"]},
         no_timestamps_token_id=ids["<|notimestamps|>"], max_initial_timestamp_index=50,
