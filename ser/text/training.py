@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from ser.errors import SettingsError, TrainingCancelledError
+from ser.errors import SettingsError, TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
 from ser.metrics import ece, macro_f1, uar
 from ser.text.base import load_base
@@ -128,6 +128,8 @@ def train_text_model(
     """
     config = config or TextTrainConfig()
     train, dev = read_labelled_texts(Path(train_csv)), read_labelled_texts(Path(dev_csv))
+    if not dev.single.any():
+        raise TrainingDataError(f"{dev_csv} has no row with a single label; such rows choose the best epoch.")
     torch.manual_seed(seed)
     run = _Run(config, train, dev, np.random.default_rng(seed), on_progress, should_stop)
     logits, truth = run.train()
