@@ -27,7 +27,9 @@ def label_bars(counts: Mapping[str, int], wanted: int = 0) -> str:
     return f'<ul class="bars counts" role="list" aria-label="Votes for each emotion">{rows}</ul>'
 
 
-def curve(points: Sequence[Mapping[str, float | None]], key: str, title: str, *, epochs: int, top: float | None = None) -> str:
+def curve(
+    points: Sequence[Mapping[str, float | None]], key: str, title: str, *, epochs: int, top: float | None = None
+) -> str:
     """One figure over the epochs of a run as a line.
 
     Args:
@@ -42,7 +44,8 @@ def curve(points: Sequence[Mapping[str, float | None]], key: str, title: str, *,
     high = top or max([value for _, value in known], default=1.0) or 1.0
     last = max(epochs, 1)
     path = " ".join(
-        f"{'M' if index == 0 else 'L'}{_x(epoch, last):.1f} {_y(value, high):.1f}" for index, (epoch, value) in enumerate(known)
+        f"{'M' if index == 0 else 'L'}{_x(epoch, last):.1f} {_y(value, high):.1f}"
+        for index, (epoch, value) in enumerate(known)
     )
     dot = f'<circle cx="{_x(known[-1][0], last):.1f}" cy="{_y(known[-1][1], high):.1f}" r="4"/>' if known else ""
     return (
@@ -63,10 +66,14 @@ def comparison_table(before: Mapping[str, object], after: Mapping[str, object]) 
         before: such as {"uar": 0.58, "war": 0.6, "recall": {label: 0.4}}; labels without a clip are left out.
         after: the same of the new model.
     """
-    rows = [(name.upper(), _number(before.get(name)), _number(after.get(name))) for name in ("uar", "war") if name in after]
+    rows = [
+        (name.upper(), _number(before.get(name)), _number(after.get(name))) for name in ("uar", "war") if name in after
+    ]
     old, new = before.get("recall"), after.get("recall")
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        rows += [(f"{label} found", _number(old.get(label)), _number(new.get(label))) for label in EMOTIONS if label in new]
+        rows += [
+            (f"{label} found", _number(old.get(label)), _number(new.get(label))) for label in EMOTIONS if label in new
+        ]
     if not rows:
         return ""
     body = "".join(

@@ -54,7 +54,7 @@ def _row(entry: HistoryEntry) -> str:
     said = f"{icon(entry.prediction.label)} {escape(entry.prediction.label)}" if entry.prediction else "–"
     clip = f"{vote.clip_id} · {clock(entry.clip.duration)}" if entry.clip else str(vote.clip_id)
     return (
-        f'<tr{" class=retracted" if vote.retracted_at else ""}><td>{moment(entry.at)}</td><td>{escape(vote.rater)}</td>'
+        f"<tr{' class=retracted' if vote.retracted_at else ''}><td>{moment(entry.at)}</td><td>{escape(vote.rater)}</td>"
         f"<td>{_vote(vote)}</td><td>{said}</td><td>{clip}</td></tr>"
     )
 

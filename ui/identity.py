@@ -12,7 +12,20 @@ STORAGE_SECRET = "speech-emotion-studio"
 MAX_NAME = 80
 """Characters; the store refuses longer names."""
 
-ADJECTIVES = ("amber", "brisk", "calm", "clever", "early", "gentle", "keen", "lucky", "mellow", "quiet", "swift", "warm")
+ADJECTIVES = (
+    "amber",
+    "brisk",
+    "calm",
+    "clever",
+    "early",
+    "gentle",
+    "keen",
+    "lucky",
+    "mellow",
+    "quiet",
+    "swift",
+    "warm",
+)
 ANIMALS = ("badger", "crane", "dolphin", "finch", "hare", "heron", "lynx", "otter", "owl", "robin", "seal", "wren")
 
 

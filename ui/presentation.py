@@ -126,7 +126,9 @@ def bars(fused: Scores | None, acoustic: Scores | None = None, text: Scores | No
     rows = []
     for label in EMOTIONS:
         p = (fused or {}).get(label, 0.0)
-        parts = [f"{name} {percent(scores[label])}" for name, scores in (("sound", acoustic), ("words", text)) if scores]
+        parts = [
+            f"{name} {percent(scores[label])}" for name, scores in (("sound", acoustic), ("words", text)) if scores
+        ]
         marks = "".join(
             f'<i class="mark {name}" style="left:{100 * scores[label]:.1f}%"></i>'
             for name, scores in (("sound", acoustic), ("words", text))
@@ -186,8 +188,15 @@ def empty_card() -> str:
 
 def listening_card() -> str:
     """The answer's place while the sound is judged."""
-    return empty_card().replace("answer empty", "answer empty busy", 1).replace("Ready", "Listening …", 1).replace(
-        "Record or choose a clip of speech: the answer comes by itself.", "The sound is judged first, then the words.", 1
+    return (
+        empty_card()
+        .replace("answer empty", "answer empty busy", 1)
+        .replace("Ready", "Listening …", 1)
+        .replace(
+            "Record or choose a clip of speech: the answer comes by itself.",
+            "The sound is judged first, then the words.",
+            1,
+        )
     )
 
 
@@ -210,7 +219,9 @@ def announcement(recognition: Recognition) -> str:
 
 def clip_line(duration: float, notes: Sequence[str], stored: str) -> str:
     """Duration, quality and whether anything is stored, in one line."""
-    quality = "clean" if not notes else escape(notes[0]).rstrip(".").lower() if len(notes) == 1 else f"{len(notes)} notes"
+    quality = (
+        "clean" if not notes else escape(notes[0]).rstrip(".").lower() if len(notes) == 1 else f"{len(notes)} notes"
+    )
     return f'<p class="clip-line">{clock(duration)} · {quality} · {escape(stored)}</p>'
 
 
@@ -219,7 +230,9 @@ def details_table(recognition: Recognition) -> str:
     timings = recognition.timings
     steps = ("decode", "vad", "acoustic", "transcription", "text", "total")
     times = "".join(f"<tr><th>{step}</th><td>{getattr(timings, step):.3f} s</td></tr>" for step in steps)
-    models = "".join(f"<tr><th>{escape(part)}</th><td>{escape(name)}</td></tr>" for part, name in recognition.models.items())
+    models = "".join(
+        f"<tr><th>{escape(part)}</th><td>{escape(name)}</td></tr>" for part, name in recognition.models.items()
+    )
     return (
         '<div class="details"><table><caption>Time</caption>' + times + "</table>"
         "<table><caption>Models</caption>" + models + "</table></div>"

@@ -256,9 +256,7 @@ def build_recognize_tab(services: Services, rater: gr.Textbox) -> None:
     audio.change(
         handlers.on_change, [audio, heard], outputs, show_progress="hidden", queue=False, api_visibility="private"
     )
-    clear.click(
-        handlers.on_clear, None, outputs, cancels=answering, show_progress="hidden", api_visibility="private"
-    )
+    clear.click(handlers.on_clear, None, outputs, cancels=answering, show_progress="hidden", api_visibility="private")
     gr.on(
         [save.click, fields.transcript.submit, speaker.submit],
         shows_errors(handlers.on_save),
@@ -268,4 +266,3 @@ def build_recognize_tab(services: Services, rater: gr.Textbox) -> None:
         trigger_mode="once",
         api_visibility="private",
     )
-

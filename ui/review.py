@@ -80,7 +80,9 @@ class ReviewHandlers:
         prediction = sitting.item.prediction
         verdict, label = verdict_of(vote, prediction.label if prediction else None)
         edited = changed_transcript(transcript, prediction.transcript or "" if prediction else "")
-        return self._vote(sitting, verdict, label, intensity_of(intensity, rated), edited, blind, rater_name(request, rater))
+        return self._vote(
+            sitting, verdict, label, intensity_of(intensity, rated), edited, blind, rater_name(request, rater)
+        )
 
     def on_skip(self, sitting: Sitting, blind: bool, rater: str, request: gr.Request) -> Form:
         """Leave the clip to others and bring the next one."""
@@ -175,7 +177,11 @@ def build_review_tab(
     with gr.Row(elem_classes="review-bar"):
         progress = gr.HTML(review_cards.progress(0, 0, []), elem_id="review-progress", apply_default_css=False)
         blind = gr.Checkbox(
-            blind_by_default, label="blind: hide the model’s answer", elem_id="review-blind", container=False, min_width=220
+            blind_by_default,
+            label="blind: hide the model’s answer",
+            elem_id="review-blind",
+            container=False,
+            min_width=220,
         )
         quick = gr.Checkbox(False, label="one key saves", elem_id="review-quick", container=False, min_width=140)
         gr.Button("? keys", size="sm", scale=0, min_width=88, elem_id="keys-button")

@@ -15,18 +15,24 @@ class Services:
     """The domain as the page sees it.
 
     Attributes:
-        recognizer: answers.
-        store: keeps clips and votes.
+        active_model: the recogniser, kept on the model version in use, and the store that says which it is.
         retrainer: trains in a process of its own.
-        active_model: keeps the recogniser on the version in use.
         uploads: the files of open sessions.
     """
 
-    recognizer: Recognizer
-    store: AnnotationStore
-    retrainer: Retrainer
     active_model: ActiveModel
+    retrainer: Retrainer
     uploads: Uploads = field(default_factory=Uploads)
+
+    @property
+    def recognizer(self) -> Recognizer:
+        """Answers."""
+        return self.active_model.recognizer
+
+    @property
+    def store(self) -> AnnotationStore:
+        """Keeps clips and votes."""
+        return self.active_model.store
 
     def header(self) -> str:
         """The page's first line: its name, and the models in use, as HTML."""

@@ -60,7 +60,7 @@ def connect(data_dir: Path, recognizer: Recognizer, load: LoadModel, *, base: st
     except ModelUnavailableError as error:
         print(f"{error} Going back to the model '{active.base_version.name}'.", file=sys.stderr)
         active.use(active.base_version.id, by=PROGRAM, reason=str(error))
-    return Services(recognizer, store, Retrainer(active), active)
+    return Services(active, Retrainer(active))
 
 
 def _load_stand_in(name: str) -> AcousticModel:

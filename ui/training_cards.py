@@ -33,7 +33,7 @@ def feedback_card(summary: FeedbackSummary, missing: str | None) -> str:
         else f'<p class="status good">Enough to retrain: {summary.training_clips} clips of {summary.groups} speakers or sittings.</p>'
     )
     return (
-        f'<h3>Feedback</h3><p><strong>{summary.votes}</strong> {_plural("vote", summary.votes)} on <strong>{summary.clips}'
+        f"<h3>Feedback</h3><p><strong>{summary.votes}</strong> {_plural('vote', summary.votes)} on <strong>{summary.clips}"
         f"</strong> {_plural('clip', summary.clips)} by <strong>{summary.raters}</strong> {_plural('rater', summary.raters)}{again} · "
         f"{summary.new_votes:+d} since the model in use</p>" + label_bars(summary.labels) + state
     )

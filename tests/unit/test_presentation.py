@@ -1,0 +1,106 @@
+from dataclasses import replace
+
+import pytest
+
+from ser.labels import EMOTIONS
+from ser.testing import fake_recognizer, synthetic_speech
+from ser.types import EmotionScores, Recognition, Segment, Transcript
+from ui import presentation
+from ui.palette import LOOKS, SURFACE_DARK, SURFACE_LIGHT, contrast_ratio, label_choices, palette_css
+
+
+@pytest.fixture(scope="module")
+def steps() -> list[Recognition]:
+    return list(fake_recognizer("i am so happy").recognize_steps(synthetic_speech(1.5)))
+
+
+def sure_of(label: str, p: float = 0.94) -> EmotionScores:
+    rest = (1 - p) / (len(EMOTIONS) - 1)
+    return EmotionScores.from_dict({name: p if name == label else rest for name in EMOTIONS})
+
+
+@pytest.mark.parametrize("label", EMOTIONS)
+def test_colours_can_be_told_from_their_surface(label: str) -> None:
+    assert contrast_ratio(LOOKS[label].light, SURFACE_LIGHT) >= 3
+    assert contrast_ratio(LOOKS[label].dark, SURFACE_DARK) >= 3
+
+
+def test_each_emotion_has_one_colour_one_key_one_face() -> None:
+    assert tuple(LOOKS) == EMOTIONS
+    for part in ("light", "dark", "key", "face"):
+        assert len({getattr(look, part) for look in LOOKS.values()}) == len(EMOTIONS)
+    assert [value for _, value in label_choices()] == [*EMOTIONS, "unsure"]
+    assert all(f"--emotion-{label}:" in palette_css() for label in EMOTIONS)
+
+
+def test_what_people_wrote_cannot_act_on_the_page(steps: list[Recognition]) -> None:
+    words = "<img src=x onerror=alert(1)> {{x}} ${y}"
+    answer = replace(
+        steps[-1],
+        transcript=Transcript(words, "en", (Segment(0, 1, words, 0.2),), "x"),
+        notes=(words,),
+        models={words: words},
+    )
+    for part in (
+        presentation.answer_card(answer),
+        presentation.details_table(answer),
+        presentation.refusal_card(words),
+    ):
+        assert "<img" not in part and "${" not in part and "{{" not in part
+        assert "&lt;img" in part
+
+
+def test_the_card_keeps_its_frame_while_the_answer_grows(steps: list[Recognition]) -> None:
+    cards = [presentation.empty_card(), presentation.listening_card(), presentation.refusal_card("No.")]
+    cards += [presentation.answer_card(step) for step in steps]
+    for card in cards:
+        assert card.count('class="track"') == len(EMOTIONS)
+        assert [card.count(f'class="{part}') for part in ("headline", "bars", "legend", "transcript", "notes")] == [
+            1
+        ] * 5
+
+
+def test_bars_show_the_answer_and_mark_sound_and_words() -> None:
+    fused, acoustic, text = (sure_of(label, 0.4).as_dict() for label in ("fear", "anger", "sadness"))
+    drawn = presentation.bars(fused, acoustic, text)
+    assert drawn.count('class="mark sound"') == drawn.count('class="mark words"') == len(EMOTIONS)
+    assert '<li class="emotion-fear first"' in drawn
+    assert 'title="anger: sound 40\xa0%, words 10\xa0%"' in drawn
+    assert presentation.bars(None).count("–</span>") == len(EMOTIONS)
+
+
+def test_sound_and_words_disagree(steps: list[Recognition]) -> None:
+    answer = replace(steps[-1], acoustic=sure_of("anger"), text=sure_of("happiness"))
+    assert "Sound and words disagree" in presentation.answer_card(answer)
+    for text in (sure_of("anger"), sure_of("neutral"), sure_of("happiness", 0.3)):
+        assert "disagree" not in presentation.answer_card(replace(answer, text=text))
+
+
+def test_what_is_awaited_is_told_apart_from_what_is_absent(steps: list[Recognition]) -> None:
+    first, last = steps[0], steps[-1]
+    assert first.transcript is None and not first.complete
+    assert "Listening to the words" in presentation.answer_card(first)
+    assert "no transcriber is in use" in presentation.answer_card(replace(first, complete=True))
+    assert "No words were recognised" in presentation.answer_card(
+        replace(last, transcript=Transcript(" ", "en", (), "x"))
+    )
+
+
+def test_unsure_words_are_greyed_with_their_confidence() -> None:
+    drawn = presentation.words_html(
+        "we were here", [Segment(0, 1, "we", 0.6), Segment(1, 2, "were", 0.59), Segment(2, 3, "here")]
+    )
+    assert drawn == (
+        '“<span title="60\xa0% sure">we</span> <span class="unsure" title="59\xa0% sure">were</span> <span>here</span>”'
+    )
+
+
+def test_clip_line() -> None:
+    assert "0:03.2 · clean · not stored" in presentation.clip_line(3.24, (), "not stored")
+    assert "· clipped ·" in presentation.clip_line(3, ("Clipped.",), "not stored")
+    assert "· 2 notes ·" in presentation.clip_line(3, ("a.", "b."), "not stored")
+
+
+def test_announcement_is_a_sentence(steps: list[Recognition]) -> None:
+    answer = replace(steps[-1], fused=sure_of("fear", 0.4), text=None)
+    assert presentation.announcement(answer) == "fear, 40 percent, from the sound."

@@ -1,0 +1,140 @@
+"""Each endpoint by way of gradio_client against a page that is really served."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from annotations import queries
+from ser.config import Settings
+from ser.labels import EMOTIONS
+from ser.testing import synthetic_speech
+from ui.app import build_app, launch_options
+from ui.services import Services
+from ui.startup import load_parts
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["GRADIO_TEMP_DIR"]
+    else:
+        os.environ["GRADIO_TEMP_DIR"] = before
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Services:
+    return load_parts(tmp_path_factory.mktemp("data"), Settings(), fake=True)
+
+
+@pytest.fixture(scope="module")
+def client(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    demo = build_app(services)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield Client(url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+    demo.close()
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, synthetic_speech(1.0, seed=3).signal, 16_000)
+    return path
+
+
+def in_cache(cache: Path) -> list[Path]:
+    return [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_only_the_named_endpoints_are_public_and_described(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/recognize", "/correct", "/next_clip", "/retrain", "/training_status"}
+    assert all(endpoint["description"] for endpoint in endpoints.values())
+    names = {name: [p["parameter_name"] for p in endpoint["parameters"]] for name, endpoint in endpoints.items()}
+    assert names["/recognize"] == ["audio"]
+    assert names["/correct"] == ["audio", "clip_id", "label", "rater", "transcript", "intensity", "consent"]
+    assert names["/next_clip"] == names["/retrain"] == ["rater"]
+
+
+def test_recognize_answers_and_keeps_nothing(client: Client, services: Services, cache: Path, clip: Path) -> None:
+    answer = client.predict(audio=handle_file(clip), api_name="/recognize")
+    assert {"file", "duration", "label", "confidence", "fused", "acoustic", "text", "transcript", "timings"} <= set(
+        answer
+    )
+    assert answer["file"] == "clip.wav" and set(answer["fused"]) == set(EMOTIONS)
+    assert sum(answer["fused"].values()) == pytest.approx(1, abs=0.01)
+    assert queries.list_clips(services.store) == [] and in_cache(cache) == []
+
+
+def test_a_bad_file_is_refused_with_a_sentence(client: Client, cache: Path, tmp_path: Path) -> None:
+    path = tmp_path / "notes.wav"
+    path.write_text("no sound")
+    with pytest.raises(AppError, match="notes.wav|audio"):
+        client.predict(audio=handle_file(path), api_name="/recognize")
+    with pytest.raises(AppError, match="No audio was given"):
+        client.predict(audio=None, api_name="/recognize")
+    assert in_cache(cache) == []
+
+
+def test_correct_needs_consent_then_stores_then_takes_a_second_vote(
+    client: Client, services: Services, cache: Path, clip: Path
+) -> None:
+    with pytest.raises(AppError, match="consent"):
+        client.predict(audio=handle_file(clip), label="fear", rater="ann", consent=[], api_name="/correct")
+    assert queries.list_clips(services.store) == []
+    stored = client.predict(
+        audio=handle_file(clip), label="fear", rater="ann", intensity=70, consent=["research"], api_name="/correct"
+    )
+    again = client.predict(
+        audio=None, clip_id=stored["clip_id"], label="unsure", rater="bob", transcript="so", api_name="/correct"
+    )
+    assert again["clip_id"] == stored["clip_id"] and again["correction_id"] > stored["correction_id"]
+    newest, oldest = (entry.correction for entry in queries.history(services.store))
+    assert newest is not None and (newest.rater, newest.verdict, newest.transcript) == ("bob", "unsure", "so")
+    assert oldest is not None and (oldest.rater, oldest.label, oldest.intensity) == ("ann", "fear", 70)
+    assert in_cache(cache) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"clip_id": 999, "label": "fear"}, "999"),
+        ({"clip_id": None, "label": "fear"}, "Neither audio nor clip_id"),
+        ({"clip_id": 1, "label": "boredom"}, "expected one of anger"),
+        ({"clip_id": 1, "label": "fear", "intensity": 700}, "700"),
+    ],
+)
+def test_wrong_votes_are_refused_with_a_sentence(client: Client, given: dict[str, object], message: str) -> None:
+    with pytest.raises(AppError, match=message):
+        client.predict(audio=None, rater="eve", **given, api_name="/correct")
+
+
+def test_next_clip_gives_the_recording(client: Client, services: Services) -> None:
+    audio = synthetic_speech(0.8, seed=9)
+    services.store.add_clip(audio, source="import")
+    seen = []
+    while True:
+        clip, path = client.predict(rater="dan", api_name="/next_clip")
+        if clip is None:
+            break
+        signal, rate = soundfile.read(path, dtype="float32")
+        assert rate == 16_000 and len(signal) / rate == pytest.approx(clip["duration"], abs=0.01)
+        seen.append(clip["clip_id"])
+        client.predict(audio=None, clip_id=clip["clip_id"], label="neutral", rater="dan", api_name="/correct")
+    assert seen and len(seen) == len(set(seen)) == len(queries.list_clips(services.store))
+    assert path is None
+
+
+def test_training_endpoints(client: Client) -> None:
+    status = client.predict(api_name="/training_status")
+    assert status["state"] == "idle" and "pid" not in status
+    with pytest.raises(AppError, match="needed"):
+        client.predict(rater="ann", api_name="/retrain")
