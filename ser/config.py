@@ -159,6 +159,7 @@ class TrainConfig:
             "frozen_blocks": 3,
             "freeze_norms": True,
             "anchor": 0.01,
+            "threads": 1,
         }
         return cls(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -171,6 +172,7 @@ class TrainConfig:
             "variants": 1,
             "ema_decay": 0.5,
             "autocast": False,
+            "threads": 1,
             "network": {
                 "mel_channels": (4, 4),
                 "pitch_channels": (4, 4),

@@ -231,8 +231,10 @@ def _load_extractor(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN2
 
 
 def _from_pretrained(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    # Progress bars and the report of missing weights are for notebooks; what is missing is told below.
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         model, report = AutoModelForAudioClassification.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True

@@ -26,6 +26,8 @@ class FeatureSet:
         weights: float32 of shape (examples,).
         speakers: of each example.
         corpora: of each example.
+        paths: of each example's file; empty where unknown.
+        skipped: a sentence for each recording that was left out.
     """
 
     variants: Sequence[Sequence[npt.NDArray[np.float16]]]
@@ -33,19 +35,11 @@ class FeatureSet:
     weights: npt.NDArray[np.float32]
     speakers: Sequence[str]
     corpora: Sequence[str]
+    paths: Sequence[str] = ()
+    skipped: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.variants)
-
-    def subset(self, keep: Sequence[int]) -> "FeatureSet":
-        """The examples at these places."""
-        return FeatureSet(
-            [self.variants[i] for i in keep],
-            self.targets[list(keep)],
-            self.weights[list(keep)],
-            [self.speakers[i] for i in keep],
-            [self.corpora[i] for i in keep],
-        )
 
 
 @dataclass(frozen=True)
@@ -61,8 +55,8 @@ class Batch:
 def class_weights(targets: npt.NDArray[np.float32], power: float) -> npt.NDArray[np.float32]:
     """How much each label counts: the rarer, the more; mean 1 over the examples.
 
-    >>> class_weights(np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=np.float32), 1.0).round(2).tolist()
-    [0.67, 2.0]
+    >>> print(class_weights(np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=np.float32), 1.0).round(2))
+    [0.67 2.  ]
     """
     counts = targets.sum(0)
     weights = np.where(counts > 0, np.maximum(counts, 1e-6) ** -power, 0.0)

@@ -36,6 +36,7 @@ class Preparation:
         noises: recordings to mix in; synthetic noise without.
         cache_dir: where features are kept by content; None keeps nothing.
         detector: of speech; None takes Silero's.
+        tolerated: share of recordings that may be unusable and are left out; beyond it that is an error.
         on_progress: told every few examples, as stage `preparing`.
         should_stop: asked at every example.
     """
@@ -45,6 +46,7 @@ class Preparation:
     noises: Sequence[Signal] = ()
     cache_dir: Path | None = None
     detector: SpeechDetector | None = None
+    tolerated: float = 0.0
     on_progress: OnProgress | None = None
     should_stop: ShouldStop | None = None
 
@@ -59,11 +61,14 @@ def prepare(examples: Sequence[Example], how: Preparation) -> FeatureSet:
     """Features of every example.
 
     Args:
-        examples: whose files are read; unreadable ones are an error, as they would silently shrink the data.
+        examples: whose files are read.
         how: see there.
 
+    Returns:
+        Those whose files can be used, in order, with a sentence in `skipped` for each of the others.
+
     Raises:
-        TrainingDataError: where there are no examples, or files cannot be used; names the first ones.
+        TrainingDataError: where there are no examples, or more files than tolerated cannot be used; names the first.
         TrainingCancelledError: when asked to stop.
     """
     if not examples:
@@ -85,15 +90,18 @@ def prepare(examples: Sequence[Example], how: Preparation) -> FeatureSet:
     workers = max(1, min(torch.get_num_threads(), os.cpu_count() or 1))
     with ThreadPoolExecutor(workers) as pool:
         variants = list(pool.map(features_of, examples))
-    broken = [v for v in variants if isinstance(v, str)]
-    if broken:
-        raise TrainingDataError(f"{len(broken)} of {len(examples)} recordings cannot be used. First: {broken[0]}")
+    skipped = tuple(v for v in variants if isinstance(v, str))
+    if len(skipped) > how.tolerated * len(examples):
+        raise TrainingDataError(f"{len(skipped)} of {len(examples)} recordings cannot be used. First: {skipped[0]}")
+    kept = [example for example, v in zip(examples, variants, strict=True) if not isinstance(v, str)]
     return FeatureSet(
         [v for v in variants if not isinstance(v, str)],
-        np.stack([example.soft_label for example in examples]),
-        np.array([example.weight for example in examples], dtype=np.float32),
-        [example.speaker for example in examples],
-        [example.corpus for example in examples],
+        np.stack([example.soft_label for example in kept]),
+        np.array([example.weight for example in kept], dtype=np.float32),
+        [example.speaker for example in kept],
+        [example.corpus for example in kept],
+        [str(example.path) for example in kept],
+        skipped,
     )
 
 

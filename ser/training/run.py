@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers.utils import logging as transformers_logging
 
 from ser.acoustic.classifier import EMBEDDED_FOLDER, NetworkModel, load_network
 from ser.acoustic.network import AcousticConfig, AcousticFeatureExtractor, AcousticModelForAudioClassification
@@ -52,35 +53,46 @@ class TrainedModel:
     metrics: Mapping[str, object] = field(default_factory=dict)
     data: Mapping[str, object] = field(default_factory=dict)
 
-    def save(self, folder: Path | str, *, name: str | None = None, metrics: Mapping[str, object] | None = None) -> Meta:
+    def save(
+        self,
+        folder: Path | str,
+        *,
+        name: str | None = None,
+        metrics: Mapping[str, object] | None = None,
+        data: Mapping[str, object] | None = None,
+    ) -> Meta:
         """Write config.json, model.safetensors, preprocessor_config.json and meta.json, whole or not at all.
 
         Args:
             folder: must not exist yet, or be empty.
             name: for people; the folder's by default.
             metrics: added to those of the run.
+            data: added to what the run says of its data.
 
         Raises:
             ModelUnavailableError: where the folder holds something already.
         """
         folder = Path(folder)
-        return save_checkpoint(folder, self._save_weights, self._meta(name or folder.name, metrics))
+        return save_checkpoint(folder, self._save_weights, self._meta(name or folder.name, metrics, data))
 
     def as_acoustic_model(self, name: str = "trained", device: str = "cpu") -> NetworkModel:
         """Ready to classify, without going through a folder."""
-        return NetworkModel(self.network, self._meta(name, None), device)
+        return NetworkModel(self.network, self._meta(name), device)
 
-    def _meta(self, name: str, metrics: Mapping[str, object] | None) -> Meta:
+    def _meta(
+        self, name: str, metrics: Mapping[str, object] | None = None, data: Mapping[str, object] | None = None
+    ) -> Meta:
         return Meta(
             name=name,
             labels=self.labels,
             temperature=self.temperature,
             config=asdict(self.config),
-            data=self.data,
+            data={**self.data, **(data or {})},
             metrics={**self.metrics, "curve": self.curve, **(metrics or {})},
         )
 
     def _save_weights(self, folder: Path) -> None:
+        transformers_logging.disable_progress_bar()
         self.network.save_pretrained(folder)
         AcousticFeatureExtractor().save_pretrained(folder)
 

@@ -1,0 +1,286 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from ser.acoustic.classifier import load_acoustic_model
+from ser.acoustic.features import FEATURE_SIZE
+from ser.config import TrainConfig
+from ser.errors import ModelUnavailableError, SettingsError, TrainingCancelledError, TrainingDataError
+from ser.labels import EMOTIONS
+from ser.testing import synthetic_speech
+from ser.training import TrainProgress, run_recipe, train
+from ser.training.calibration import fit_temperature
+from ser.training.dataset import BatchDrawer, FeatureSet, draw_probabilities
+from ser.training.loop import freeze, predict_logits, soft_cross_entropy, update_average
+from ser.training.preparation import Preparation, prepare
+from ser.types import Example
+
+PITCHES = {"anger": 300.0, "sadness": 110.0, "neutral": 180.0}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
+    """Four speakers, three emotions that differ in pitch, two takes of each."""
+    folder = tmp_path_factory.mktemp("clips")
+    examples = []
+    for speaker in range(4):
+        for label, pitch in PITCHES.items():
+            for take in range(2):
+                path = folder / f"{speaker}_{label}_{take}.flac"
+                audio = synthetic_speech(0.7, pitch=pitch * (1 + 0.03 * speaker), seed=10 * speaker + take)
+                soundfile.write(path, audio.signal, audio.sampling_rate)
+                examples.append(Example(path, label, f"s{speaker}", "synthetic"))
+    return examples
+
+
+def of(examples: Sequence[Example], *speakers: str) -> list[Example]:
+    return [example for example in examples if example.speaker in speakers]
+
+
+def features(count: int, corpora: Sequence[str], labels: Sequence[int]) -> FeatureSet:
+    generator = np.random.default_rng(0)
+    return FeatureSet(
+        [[generator.standard_normal((20 + i, FEATURE_SIZE)).astype(np.float16)] for i in range(count)],
+        np.eye(7, dtype=np.float32)[list(labels)],
+        np.ones(count, dtype=np.float32),
+        [f"s{i}" for i in range(count)],
+        list(corpora),
+    )
+
+
+@pytest.fixture(scope="module")
+def base(clips: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base") / "model"
+    config = TrainConfig.tiny(epochs=25, learning_rate=5e-3, mixup=0.0)
+    train(of(clips, "s0", "s1"), config, dev=of(clips, "s2")).save(folder)
+    return folder
+
+
+def test_it_learns_and_hears_a_speaker_it_never_met(clips: list[Example], base: Path) -> None:
+    model = load_acoustic_model(base)
+    answers = [model.classify(synthetic_speech(0.7, pitch=p, seed=77)).label for p in PITCHES.values()]
+    assert answers == list(PITCHES)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(clips: list[Example]) -> None:
+    def weights(seed: int) -> torch.Tensor:
+        network = train(of(clips, "s0", "s1"), TrainConfig.tiny(seed=seed, threads=1, epochs=2)).network
+        return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_fine_tuning_learns_new_clips_and_leaves_frozen_parts_alone(clips: list[Example], base: Path) -> None:
+    # What was neutral is happiness to this speaker: the base cannot know.
+    relabelled = [Example(e.path, "happiness" if e.label == "neutral" else e.label, e.speaker) for e in of(clips, "s3")]
+    config = TrainConfig.tiny(epochs=30, learning_rate=5e-3, frozen_blocks=1, freeze_norms=True, mixup=0.0)
+    tuned = train(relabelled, config, init=base)
+    data = prepare(relabelled, Preparation())
+    untuned = load_acoustic_model(base)._network
+    before = soft_cross_entropy(predict_logits(untuned, data), data.targets)
+    after = soft_cross_entropy(predict_logits(tuned.network, data), data.targets)
+    assert after < 0.7 * before
+    assert torch.equal(tuned.network.mel_front.convolutions[0].weight, untuned.mel_front.convolutions[0].weight)
+    assert torch.equal(tuned.network.mel_front.norms[0].running_mean, untuned.mel_front.norms[0].running_mean)
+    assert not torch.equal(tuned.network.classifier.weight, untuned.classifier.weight)
+
+
+def test_an_anchor_keeps_the_weights_closer(clips: list[Example], base: Path) -> None:
+    start = load_acoustic_model(base)._network.classifier.weight
+
+    def distance(anchor: float) -> float:
+        config = TrainConfig.tiny(epochs=4, learning_rate=5e-3, anchor=anchor)
+        return float((train(of(clips, "s3"), config, init=base).network.classifier.weight - start).detach().norm())
+
+    assert distance(30.0) < 0.8 * distance(0.0)
+
+
+def test_saved_and_loaded_it_answers_the_same(clips: list[Example], tmp_path: Path) -> None:
+    trained = train(of(clips, "s0"), TrainConfig.tiny(epochs=1), dev=of(clips, "s1"))
+    meta = trained.save(tmp_path / "v2", name="v2", metrics={"note": 1}, data={"run": 7})
+    loaded = load_acoustic_model(tmp_path / "v2")
+    audio = synthetic_speech(0.8)
+    assert loaded.classify(audio) == trained.as_acoustic_model().classify(audio)
+    assert loaded.name == meta.name == "v2" and loaded.sha256 == meta.sha256
+    assert meta.data["run"] == 7 and meta.metrics["note"] == 1
+    assert meta.data["speakers"] == ["s0"] and meta.data["dev_speakers"] == ["s1"]
+    assert meta.config["epochs"] == 1
+    with pytest.raises(ModelUnavailableError, match="exists already"):
+        trained.save(tmp_path / "v2")
+
+
+def test_progress_counts_up_and_ends_at_the_end(clips: list[Example]) -> None:
+    seen: list[TrainProgress] = []
+    train(of(clips, "s0", "s1"), TrainConfig.tiny(epochs=2), dev=of(clips, "s2"), on_progress=seen.append)
+    training = [p for p in seen if p.stage == "training"]
+    assert [p.stage for p in seen][0] == "preparing"
+    assert training[-1].step == training[-1].steps and training[-1].fraction == pytest.approx(1.0)
+    assert [p.epoch for p in training if p.epoch_done] == [1, 2]
+    assert all(p.uar is not None and 0.0 <= p.uar <= 1.0 for p in training if p.epoch_done)
+    fractions = [p.fraction for p in training]
+    assert fractions == sorted(fractions)
+    assert training[-1].eta == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("calls", [0, 3, 30])
+def test_it_stops_when_asked(clips: list[Example], calls: int) -> None:
+    asked = iter(range(10_000))
+    with pytest.raises(TrainingCancelledError, match="Training was stopped"):
+        train(of(clips, "s0", "s1"), TrainConfig.tiny(epochs=50), should_stop=lambda: next(asked) >= calls)
+
+
+def test_patience_ends_a_run_that_gains_nothing(clips: list[Example]) -> None:
+    config = TrainConfig.tiny(epochs=40, learning_rate=1e-9, patience=2, ema_decay=0.0)
+    trained = train(of(clips, "s0"), config, dev=of(clips, "s1"))
+    assert len(trained.curve) < 40
+
+
+def test_soft_labels_and_weights_count(clips: list[Example]) -> None:
+    """Every clip is claimed twice, with opposite labels: the weight decides who is believed."""
+    one = of(clips, "s0")
+    both = [Example(e.path, "fear", e.speaker, weight=10.0) for e in one]
+    both += [Example(e.path, {"anger": 0.5, "disgust": 0.5}, e.speaker, weight=0.1) for e in one]
+    trained = train(both, TrainConfig.tiny(epochs=25, learning_rate=1e-2, class_weight_power=0.0, mixup=0.0))
+    answers = predict_logits(trained.network, prepare(one, Preparation())).argmax(1)
+    assert set(answers.tolist()) == {EMOTIONS.index("fear")}
+
+
+def test_too_few_labels_are_refused(clips: list[Example]) -> None:
+    with pytest.raises(TrainingDataError, match=r"0 examples with 0 label\(s\) \(none\)"):
+        train([])
+    same = [e for e in clips if e.label == "anger"]
+    with pytest.raises(TrainingDataError, match=r"8 examples with 1 label\(s\) \(only anger\)"):
+        train(same)
+
+
+def test_unreadable_recordings_are_named(clips: list[Example], tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_bytes(b"no sound at all")
+    broken = [*of(clips, "s0"), Example(tmp_path / "bad.wav", "fear", "s9")]
+    with pytest.raises(TrainingDataError, match=r"1 of 7 recordings cannot be used. First: .*bad.wav"):
+        train(broken, TrainConfig.tiny())
+
+
+def test_features_are_cached_by_content(clips: list[Example], tmp_path: Path) -> None:
+    how = Preparation(variants=2, seed=3, cache_dir=tmp_path)
+    first = prepare(of(clips, "s0"), how)
+    files = sorted(tmp_path.rglob("*.npz"))
+    times = [f.stat().st_mtime_ns for f in files]
+    again = prepare(list(reversed(of(clips, "s0"))), how)
+    assert len(files) == len(of(clips, "s0")) and [f.stat().st_mtime_ns for f in files] == times
+    for ours, theirs in zip(first.variants, reversed(again.variants), strict=True):
+        assert len(ours) == 3
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_corpora_and_labels_are_drawn_by_weight() -> None:
+    data = features(12, ["a"] * 10 + ["b"] * 2, [0] * 9 + [1, 0, 1])
+    chances = draw_probabilities(data, {"a": 3.0})
+    assert chances.sum() == pytest.approx(1.0)
+    assert chances[:10].sum() == pytest.approx(0.75)
+    assert chances[9] == pytest.approx(0.375) and chances[10] == pytest.approx(0.125)
+
+
+def test_an_epoch_shows_every_example_once() -> None:
+    data = features(50, ["a"] * 50, [i % 7 for i in range(50)])
+    config = TrainConfig.tiny(augment=False, mixup=0.0, batch_size=8)
+    drawer = BatchDrawer(data, config, np.random.default_rng(0))
+    seen = [float(f[0, 0]) for batch in drawer.epoch() for f in batch.features]
+    assert sorted(seen) == sorted(float(v[0][0, 0]) for v in data.variants)
+    assert drawer.steps == len(list(drawer.epoch()))
+
+
+def test_the_average_of_weights_moves_towards_the_network() -> None:
+    average, network = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    torch.nn.init.zeros_(average.weight)
+    torch.nn.init.ones_(network.weight)
+    update_average(average, network, 0.9)
+    assert average.weight.item() == pytest.approx(0.1)
+
+
+def test_freezing_all_blocks_leaves_the_head(base: Path) -> None:
+    network = load_acoustic_model(base)._network
+    freeze(network, len(network.blocks) + 1)
+    trained = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
+    assert trained == {"pooling", "pool_norm", "embedding", "classifier"}
+
+
+def test_a_temperature_makes_over_confident_answers_honest() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, 7, 4000)
+    logits = generator.standard_normal((4000, 7)).astype(np.float32)
+    logits[np.arange(4000), truth] += 1.0
+    targets = np.eye(7, dtype=np.float32)[truth]
+    # With these logits the posterior is softmax(logits): three times as sharp needs a temperature of three.
+    assert fit_temperature(3.0 * logits, targets) == pytest.approx(3.0, rel=0.1)
+    assert fit_temperature(logits, targets) == pytest.approx(1.0, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"epochs": 0}, "epochs is 0; it must be above 0"), ({"label_smoothing": 2.0}, "must lie in 0..1")],
+)
+def test_impossible_configurations_are_refused(changes: dict[str, float], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        TrainConfig(**changes)
+
+
+def write_corpus(folder: Path, examples: Sequence[Example]) -> Path:
+    (folder / "audio").mkdir(parents=True)
+    rows = ["file_name,label,speaker"]
+    for example in examples:
+        (folder / "audio" / example.path.name).write_bytes(example.path.read_bytes())
+        rows.append(f"audio/{example.path.name},{example.label},{example.speaker}")
+    (folder / "metadata.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_the_recipe_trains_measures_and_saves(clips: list[Example], tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", clips)
+    result = run_recipe(
+        [corpus],
+        tmp_path / "out",
+        config=TrainConfig.tiny(epoch_size=24),
+        epochs=2,
+        seed=5,
+        test_speakers=["s3"],
+        dev_speakers=["s2"],
+        cache_dir=tmp_path / "cache",
+    )
+    assert result.leaks.clean and set(result.test_uar) == {"corpus"}
+    assert result.meta.data["speakers"] == ["s0", "s1"] and result.meta.data["test_speakers"] == ["s3"]
+    assert result.meta.config["seed"] == 5 and result.meta.config["epochs"] == 2
+    assert load_acoustic_model(tmp_path / "out").sha256 == result.meta.sha256
+
+
+def test_the_recipe_fails_on_a_planted_copy(clips: list[Example], tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", clips)
+    copied = next(e for e in clips if e.speaker == "s0")
+    planted = next(e for e in clips if e.speaker == "s3")
+    (corpus / "audio" / planted.path.name).write_bytes(copied.path.read_bytes())
+    with pytest.raises(TrainingDataError, match=r"1 leak\(s\): the same audio is in .*Remove the copies"):
+        run_recipe(
+            [corpus],
+            tmp_path / "out",
+            config=TrainConfig.tiny(),
+            test_speakers=["s3"],
+            dev_speakers=["s2"],
+            cache_dir=tmp_path / "cache",
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_recipe_draws_dev_speakers_where_none_are_named(clips: list[Example], tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", clips)
+    result = run_recipe(
+        [corpus], tmp_path / "out", config=TrainConfig.tiny(epochs=1), cache_dir=tmp_path / "cache", test_speakers=[]
+    )
+    dev, training = set(result.meta.data["dev_speakers"]), set(result.meta.data["speakers"])
+    assert dev and training and not dev & training
+    with pytest.raises(TrainingDataError, match="Dev speakers nobody are not in the data"):
+        run_recipe([corpus], tmp_path / "out2", dev_speakers=["nobody"], cache_dir=tmp_path / "cache")
