@@ -1,7 +1,7 @@
 """The endpoints that programs use, each under its own name; the page itself uses none of them."""
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -26,7 +26,7 @@ class ApiHandlers:
     def __init__(self, services: Services) -> None:
         self.services = services
 
-    def recognize(self, audio: str | None) -> dict[str, object]:
+    def recognize(self, audio: str | None = None) -> dict[str, object]:
         """Recognise one recording; nothing of it is stored."""
         if audio is None:
             raise SerError("No audio was given. Send a file under `audio`.")
@@ -36,14 +36,14 @@ class ApiHandlers:
 
     def correct(
         self,
-        audio: str | None,
-        clip_id: float | None,
-        label: str,
-        rater: str,
-        transcript: str,
-        intensity: float | None,
-        consent: list[str],
-        request: gr.Request,
+        audio: str | None = None,
+        clip_id: float | None = None,
+        label: str = "",
+        rater: str = "",
+        transcript: str = "",
+        intensity: float | None = None,
+        consent: Sequence[str] = (),
+        request: gr.Request | None = None,
     ) -> dict[str, object]:
         """Store a vote: on a stored clip by its id, or on a new recording given with consent."""
         if label not in (*EMOTIONS, UNSURE):
@@ -70,7 +70,7 @@ class ApiHandlers:
         )
         return {"clip_id": clip.id, "correction_id": correction.id}
 
-    def next_clip(self, rater: str, request: gr.Request) -> tuple[dict[str, object] | None, str | None]:
+    def next_clip(self, rater: str = "", request: gr.Request | None = None) -> tuple[dict[str, object] | None, str | None]:
         """The clip that a rater should judge next, with its recording; null where none waits."""
         item = queries.next_clip(self.services.store, rater_name(request, rater))
         if item is None:
@@ -88,7 +88,7 @@ class ApiHandlers:
         }
         return clip, str(served_copy(self.services.store.clip_path(item.clip), item.clip.id))
 
-    def retrain(self, rater: str, request: gr.Request) -> dict[str, Any]:
+    def retrain(self, rater: str = "", request: gr.Request | None = None) -> dict[str, Any]:
         """Start a training run on the feedback as it stands; one at a time."""
         self.services.retrainer.start(rater_name(request, rater))
         return self.training_status()

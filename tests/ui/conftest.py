@@ -1,0 +1,135 @@
+"""A page that is really served, and a real Chromium in front of it."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+from ser.config import Settings
+from ser.testing import fake_recognizer, synthetic_speech
+from ui.app import build_app, launch_options
+from ui.services import Services
+from ui.startup import load_parts
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
+).split()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.ui)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's program; its absence skips the tests, and is a failure where CI counts on it."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        message = "no Chromium on this machine: install Debian's package chromium to run the tests of the page"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds for the upload button and the microphone."""
+    path = tmp_path_factory.mktemp("speech") / "speech.wav"
+    soundfile.write(path, synthetic_speech(2.0, seed=5).signal, 16_000)
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright, chromium: str, speech: Path) -> Iterator[Browser]:
+    flags = [*FLAGS, f"--use-file-for-fake-audio-capture={speech}"]
+    browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Gradio's folder for uploads."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def services(tmp_path: Path, cache: Path) -> Services:
+    return load_parts(tmp_path / "data", Settings(), fake=True)
+
+
+@pytest.fixture
+def url(services: Services) -> Iterator[str]:
+    """Where the page is served."""
+    demo = build_app(services)
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield address
+    demo.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
+    """Opens the page in a browser profile of its own; fails the test on any error in a script."""
+    contexts: list[BrowserContext] = []
+    problems: list[str] = []
+
+    def open_one(**options: object) -> Page:
+        settings = {"viewport": {"width": 1280, "height": 900}, "permissions": ["microphone"], **options}
+        context = browser.new_context(**settings)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: problems.append(request.url) if _is_foreign(request.url, url) else None)
+        page.goto(url)
+        page.wait_for_selector("#answer-card .bars")
+        page.wait_for_function("document.querySelector('#rater textarea, #rater input').value !== ''")
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    return open_page()
+
+
+def _is_foreign(address: str, url: str) -> bool:
+    return not address.startswith((url.rstrip("/"), "data:", "blob:"))
+
+
+@pytest.fixture
+def fill(services: Services) -> Callable[[int], None]:
+    """Stores clips with answers, ready for review."""
+
+    def store(count: int) -> None:
+        for seed in range(count):
+            audio = synthetic_speech(0.8 + seed % 3 * 0.4, seed=seed)
+            clip = services.store.add_clip(
+                audio, source="import", speaker=f"speaker {seed % 6}", consent=("research", "training")
+            )
+            answer = fake_recognizer(seed=seed).recognize(audio)
+            services.store.add_prediction(clip.id, answer, services.store.active_version().id)
+
+    return store
