@@ -308,6 +308,13 @@ def test_a_bomb_is_not_unpacked(store, tmp_path, monkeypatch):
     assert "unpacks to far more" in report.failed[0][1]
 
 
+def test_many_small_bombs_are_one_bomb(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("annotations.exchange.places.BOMB_FREE", 2**20)
+    path = make_zip(tmp_path / "bombs.zip", {f"{number}.wav": bytes(600_000) for number in range(3)})
+    report = import_sources(store, [path], RESEARCH)
+    assert ["unpacks to far more" in reason for _, reason in report.failed] == [False, True, True]
+
+
 def test_a_damaged_archive_is_told(store, tmp_path):
     (tmp_path / "x.zip").write_bytes(b"PK nothing")
     with pytest.raises(ExchangeError, match="cannot be read as a zip archive"):

@@ -55,7 +55,10 @@ def start(code, *arguments):
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_eight_threads_in_each_of_two_processes_lose_no_write_and_meet_no_lock(tmp_path):
+@pytest.mark.parametrize("line", ["in line", "by SQLite's locks alone"])
+def test_eight_threads_in_each_of_two_processes_lose_no_write_and_meet_no_lock(tmp_path, line):
+    if line != "in line":
+        (tmp_path / "annotations.db.turns").mkdir()  # Not a file: there is no standing in line, as on odd disks.
     with AnnotationStore(tmp_path) as store:
         for seed in range(3):
             store.add_clip(recording(seed), source="page")
@@ -74,7 +77,7 @@ def test_every_acknowledged_save_survives_kill_9_with_its_recording(tmp_path):
     with AnnotationStore(tmp_path) as store:
         store.ensure_base_version("embedded", "a" * 64)
     acknowledged = []
-    for round_, moment in enumerate((1, 2, 4, 7)):
+    for round_, moment in enumerate((1, 3, 7)):
         writer = start(SAVER, tmp_path, 1000 * round_)
         lines = [writer.stdout.readline() for _ in range(moment)]
         writer.send_signal(signal.SIGKILL)
@@ -82,7 +85,7 @@ def test_every_acknowledged_save_survives_kill_9_with_its_recording(tmp_path):
         writer.communicate()
         assert writer.returncode == -signal.SIGKILL
         acknowledged += [line.split() for line in lines]
-    assert len(acknowledged) >= 14
+    assert len(acknowledged) >= 11
     with AnnotationStore(tmp_path) as store:
         assert store.database.problems() == []
         votes = {vote.id: vote for vote in queries.effective_corrections(store)}
@@ -94,12 +97,12 @@ def test_every_acknowledged_save_survives_kill_9_with_its_recording(tmp_path):
         assert report.missing == ()
 
 
-def test_four_processes_may_open_a_new_store_at_once(tmp_path):
+def test_three_processes_may_open_a_new_store_at_once(tmp_path):
     code = (
         "import sys; from pathlib import Path; from annotations.store import AnnotationStore as S; S(Path(sys.argv[1]))"
     )
-    workers = [start(code, tmp_path / "new") for _ in range(4)]
-    assert [worker.communicate(timeout=60)[1] for worker in workers] == [""] * 4
+    workers = [start(code, tmp_path / "new") for _ in range(3)]
+    assert [worker.communicate(timeout=60)[1] for worker in workers] == [""] * 3
 
 
 def test_saved_means_on_the_disk(tmp_path):
@@ -270,6 +273,29 @@ AnnotationStore(Path(sys.argv[1])).write_clip(recording(), lambda connection: os
         assert report.orphans == (f"clips/{recording().sha256[:2]}/{recording().sha256}.flac",)
         clip = store.add_clip(recording(), source="page")
         assert compare_media(tmp_path, [clip.sha256]).orphans == ()
+
+
+class OvertakenDatabase(StoreDatabase):
+    """A database that another process writes to just before our first write."""
+
+    overtake = None
+
+    def writing(self):
+        overtake, self.overtake = self.overtake, None
+        if overtake:
+            overtake()
+        return super().writing()
+
+
+def test_a_failed_save_spares_the_recording_that_another_process_has_stored_meanwhile(tmp_path):
+    with AnnotationStore(tmp_path) as other, AnnotationStore(tmp_path) as store:
+        store.database.close()
+        store.database = OvertakenDatabase(tmp_path / "annotations.db")
+        store.database.overtake = lambda: other.add_clip(recording(), source="page")
+        with pytest.raises(StoreError, match="refused the operation"):
+            store.write_clip(recording(), lambda connection: connection.execute("DELETE FROM clips"))
+        (clip,) = queries.list_clips(other)
+        assert other.clip_path(clip).is_file()
 
 
 def test_a_waiting_thread_is_not_overtaken():
