@@ -65,7 +65,8 @@ def training_examples(store: AnnotationStore) -> list[FeedbackExample]:
         it is the speaker where known, else the session, else the clip alone.
     """
     with store.reading() as connection:
-        stored = map(to_clip, connection.execute(f"{CLIPS} ORDER BY clips.id"))
+        voted = "clips.id IN (SELECT clip_id FROM corrections WHERE label IS NOT NULL)"
+        stored = map(to_clip, connection.execute(f"{CLIPS} WHERE {voted} ORDER BY clips.id"))
         clips = {clip.id: clip for clip in stored if "training" in clip.consent}
         votes: dict[int, list[Correction]] = defaultdict(list)
         for correction in _effective(connection):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -166,11 +167,32 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         AnnotationStore(tmp_path / "file")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission_is_named(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(StoreError, match="cannot be (written to|opened for writing)"):
-        AnnotationStore(tmp_path / "data")
+OPENER = """
+import os, sys
+from pathlib import Path
+from annotations.errors import StoreError
+from annotations.store import AnnotationStore
+if os.geteuid() == 0:
+    os.setuid(65534)  # Nobody: root may write everywhere.
+try:
+    AnnotationStore(Path(sys.argv[1]))
+except StoreError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_without_permission_is_named(tmp_path, there):
+    folder = tmp_path / "data"
+    if there:
+        AnnotationStore(folder).close()
+        for path in (*folder.iterdir(), folder):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+    tmp_path.chmod(0o555)
+    said, complaint = start(OPENER, folder).communicate(timeout=60)
+    assert complaint == ""
+    assert re.fullmatch(r"The (folder|store) .* cannot be (written to|opened for writing) .*[.]\n", said)
 
 
 def test_what_the_operating_system_refuses_is_said_in_words():
