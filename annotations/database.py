@@ -120,6 +120,8 @@ class StoreDatabase:
             if isinstance(error, sqlite3.ProgrammingError):  # A mistake in this code, not in the world.
                 raise
             raise StoreError(explain_sqlite(error, self.path)) from error
+        except OverflowError as error:
+            raise StoreError("A number is larger than any the store can hold: nothing was done. Correct it.") from error
 
     def _connect(self) -> sqlite3.Connection:
         # isolation_level None: transactions begin where the code says so, never by themselves.

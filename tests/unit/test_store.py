@@ -140,6 +140,8 @@ def test_what_is_not_there_is_said_so(store):
     prediction = store.add_prediction(other.id, answer(), version.id)
     with pytest.raises(ClipNotFoundError, match="There is no clip 99"):
         store.get_clip(99)
+    with pytest.raises(StoreError, match="A number is larger than any the store can hold"):
+        store.get_clip(10**30)
     with pytest.raises(ClipNotFoundError):
         store.add_correction(99, rater="ann", verdict="skip")
     with pytest.raises(VersionNotFoundError):
