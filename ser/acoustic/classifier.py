@@ -22,7 +22,7 @@ from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError
 from ser.hub import pick_device, resolve_checkpoint
 from ser.labels import EMOTIONS, map_labels
-from ser.types import SAMPLING_RATE, AcousticModel, Audio, EmotionScores, Signal
+from ser.types import SAMPLING_RATE, Audio, EmotionScores, Signal
 
 EMBEDDED_FOLDER = Path(__file__).parent.parent / "weights" / "acoustic"
 
@@ -262,8 +262,3 @@ def _weights_sha256(folder: Path) -> str:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
-
-
-def as_protocol(model: LoadedAcousticModel) -> AcousticModel:
-    """The model as the protocol that the recogniser asks for (a check for mypy)."""
-    return model

@@ -73,29 +73,22 @@ def mel_filters() -> torch.Tensor:
 
 
 @lru_cache(maxsize=1)
-def pitch_kernel() -> torch.Tensor:
-    """Turns a compressed spectrum into its autocorrelation at logarithmically spaced lags.
+def pitch_kernels() -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn a compressed spectrum into its autocorrelation at logarithmically spaced lags.
 
     Returns:
-        float32 of shape (FFT_SIZE // 2 + 1, PITCH_BINS), from the lowest pitch to the highest.
+        The kernel, float32 of shape (FFT_SIZE // 2 + 1, PITCH_BINS), from the lowest pitch to the highest, and the
+        kernel of lag 0, float32 of shape (FFT_SIZE // 2 + 1,), by which the others are normalised.
+
+    >>> [tuple(kernel.shape) for kernel in pitch_kernels()]
+    [(513, 48), (513,)]
     """
     frequencies = np.linspace(0.0, SAMPLING_RATE / 2, FFT_SIZE // 2 + 1)
     pitches = np.geomspace(*PITCH_RANGE, PITCH_BINS)
-    weight = np.where(frequencies < PITCH_CUTOFF, 0.5 + 0.5 * np.cos(math.pi * frequencies / PITCH_CUTOFF), 0.0)
-    weight[frequencies < MEL_RANGE[0]] = 0.0
+    fading = 0.5 + 0.5 * np.cos(math.pi * frequencies / PITCH_CUTOFF)
+    weight = np.where((frequencies >= MEL_RANGE[0]) & (frequencies < PITCH_CUTOFF), fading, 0.0)
     kernel = weight[:, None] * np.cos(2.0 * math.pi * frequencies[:, None] / pitches[None, :])
-    return torch.from_numpy(kernel.astype(np.float32))
-
-
-@lru_cache(maxsize=1)
-def _pitch_weight() -> torch.Tensor:
-    """The weight alone, shape (FFT_SIZE // 2 + 1,): the autocorrelation at lag 0."""
-    frequencies = torch.linspace(0.0, SAMPLING_RATE / 2, FFT_SIZE // 2 + 1)
-    weight = torch.where(
-        frequencies < PITCH_CUTOFF, 0.5 + 0.5 * torch.cos(math.pi * frequencies / PITCH_CUTOFF), torch.tensor(0.0)
-    )
-    weight[frequencies < MEL_RANGE[0]] = 0.0
-    return weight
+    return torch.from_numpy(kernel.astype(np.float32)), torch.from_numpy(weight.astype(np.float32))
 
 
 @lru_cache(maxsize=1)
@@ -137,5 +130,6 @@ def extract_features(signal: Signal) -> np.ndarray:
     level = mels.mean().clamp_min(1e-10)
     mels = torch.log10(mels / level + FLOOR)
     compressed = (power + level * FLOOR).pow(PITCH_COMPRESSION)
-    pitch = (compressed @ pitch_kernel()) / (compressed @ _pitch_weight())[:, None].clamp_min(1e-10)
+    lags, lag_zero = pitch_kernels()
+    pitch = (compressed @ lags) / (compressed @ lag_zero)[:, None].clamp_min(1e-10)
     return torch.cat([mels, pitch], dim=1).numpy()

@@ -219,7 +219,11 @@ class AcousticModelForAudioClassification(PreTrainedModel):
         Source: He et al. 2015, "Delving Deep into Rectifiers", https://arxiv.org/abs/1502.01852
         """
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
-            initialization.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module is self.classifier:
+                # Training begins undecided.
+                initialization.normal_(module.weight, std=0.02)
+            else:
+                initialization.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 initialization.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):

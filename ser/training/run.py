@@ -133,7 +133,14 @@ def train(
     config = config or (TrainConfig() if starts_fresh else TrainConfig.fine_tune())
     check_labels(examples)
     noises = load_noises(noise_dir) if noise_dir else ()
-    how = Preparation(config.variants, config.seed, noises, cache_dir, None, on_progress, should_stop)
+    how = Preparation(
+        variants=config.variants,
+        seed=config.seed,
+        noises=noises,
+        cache_dir=cache_dir,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
     return train_on_features(
         prepare([*examples, *replay], how),
         config,

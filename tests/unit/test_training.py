@@ -8,6 +8,7 @@ import torch
 
 from ser.acoustic.classifier import load_acoustic_model
 from ser.acoustic.features import FEATURE_SIZE
+from ser.audio import decode_file
 from ser.config import TrainConfig
 from ser.errors import ModelUnavailableError, SettingsError, TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
@@ -55,15 +56,16 @@ def features(count: int, corpora: Sequence[str], labels: Sequence[int]) -> Featu
 @pytest.fixture(scope="module")
 def base(clips: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base") / "model"
-    config = TrainConfig.tiny(epochs=25, learning_rate=5e-3, mixup=0.0)
+    config = TrainConfig.tiny(epochs=40, learning_rate=5e-3, mixup=0.0)
     train(of(clips, "s0", "s1"), config, dev=of(clips, "s2")).save(folder)
     return folder
 
 
 def test_it_learns_and_hears_a_speaker_it_never_met(clips: list[Example], base: Path) -> None:
     model = load_acoustic_model(base)
-    answers = [model.classify(synthetic_speech(0.7, pitch=p, seed=77)).label for p in PITCHES.values()]
-    assert answers == list(PITCHES)
+    answers = [model.classify(decode_file(e.path)).label for e in of(clips, "s3")]
+    right = [answer == e.label for answer, e in zip(answers, of(clips, "s3"), strict=True)]
+    assert np.mean(right) > 0.8
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(clips: list[Example]) -> None:
@@ -78,7 +80,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(clips: lis
 def test_fine_tuning_learns_new_clips_and_leaves_frozen_parts_alone(clips: list[Example], base: Path) -> None:
     # What was neutral is happiness to this speaker: the base cannot know.
     relabelled = [Example(e.path, "happiness" if e.label == "neutral" else e.label, e.speaker) for e in of(clips, "s3")]
-    config = TrainConfig.tiny(epochs=30, learning_rate=5e-3, frozen_blocks=1, freeze_norms=True, mixup=0.0)
+    config = TrainConfig.tiny(epochs=20, learning_rate=5e-3, frozen_blocks=1, freeze_norms=True, mixup=0.0)
     tuned = train(relabelled, config, init=base)
     data = prepare(relabelled, Preparation())
     untuned = load_acoustic_model(base)._network
@@ -145,7 +147,7 @@ def test_soft_labels_and_weights_count(clips: list[Example]) -> None:
     one = of(clips, "s0")
     both = [Example(e.path, "fear", e.speaker, weight=10.0) for e in one]
     both += [Example(e.path, {"anger": 0.5, "disgust": 0.5}, e.speaker, weight=0.1) for e in one]
-    trained = train(both, TrainConfig.tiny(epochs=25, learning_rate=1e-2, class_weight_power=0.0, mixup=0.0))
+    trained = train(both, TrainConfig.tiny(epochs=12, learning_rate=1e-2, class_weight_power=0.0, mixup=0.0))
     answers = predict_logits(trained.network, prepare(one, Preparation())).argmax(1)
     assert set(answers.tolist()) == {EMOTIONS.index("fear")}
 
