@@ -56,7 +56,7 @@ class TextTrainConfig:
     epochs: int = 2
     batch_size: int = 64
     max_tokens: int = 64
-    class_balance: float = 0.25
+    class_balance: float = 0.5
     label_smoothing: float = 0.0
     transcript_share: float = 0.5
     multi_label: bool = True
@@ -119,7 +119,7 @@ def train_text_model(
         config: the recipe; the shipped one where left out.
         seed: of everything random.
         on_progress: called every few steps and after each epoch.
-        should_stop: asked every few steps; True ends the training without writing anything.
+        should_stop: asked after every step; True ends the training without writing anything.
 
     Raises:
         TrainingDataError: where a file is malformed.
@@ -205,9 +205,9 @@ class _Run:
                 losses.append(self._step(rows, optimizer, parameters))
                 schedule.step()
                 step += 1
+                if self.should_stop():
+                    raise TrainingCancelledError("Training of the text model was cancelled; nothing was written.")
                 if step % 20 == 0:
-                    if self.should_stop():
-                        raise TrainingCancelledError("Training of the text model was cancelled; nothing was written.")
                     self._report(epoch, step, steps, losses, None, started)
             logits = [self._logits(ids) for ids in self.dev]
             score = float(np.mean([_macro_f1(rows, self.dev_truth) for rows in logits]))
