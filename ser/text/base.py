@@ -5,10 +5,13 @@ The encoder is a file inside an installed package. The package's code is never i
 
 import hashlib
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from ser.errors import ModelUnavailableError
 
@@ -73,11 +76,25 @@ def load_base(attention: str = "sdpa") -> tuple[BertModel, PreTrainedTokenizerBa
     """
     folder = find_base()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    encoder = BertModel.from_pretrained(
-        folder, attn_implementation=attention, use_safetensors=True, local_files_only=True
-    )
+    with quiet_loading():
+        encoder = BertModel.from_pretrained(
+            folder, attn_implementation=attention, use_safetensors=True, local_files_only=True
+        )
     encoder.pooler = None  # the sentence vector is a mean over tokens; the pooler of the checkpoint was never trained
     return encoder.eval(), tokenizer
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keep transformers' progress bar and report of a loading off the terminal; what matters in it is checked here."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        transformers_logging.enable_progress_bar()
 
 
 def sha256_of(path: Path) -> str:

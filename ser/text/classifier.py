@@ -24,7 +24,7 @@ from ser.config import EMBEDDED, NO_MODEL
 from ser.errors import ModelUnavailableError
 from ser.hub import resolve_checkpoint
 from ser.labels import EMOTIONS, map_labels
-from ser.text.base import load_base
+from ser.text.base import load_base, quiet_loading
 from ser.text.checkpoint import is_trained, load_trained
 from ser.text.network import TextEmotionNetwork, add_adapter, merge_adapter, pad, set_trained_tensors
 from ser.types import EmotionScores, TextModel
@@ -153,9 +153,10 @@ def _load_checkpoint(name: str, device: str, languages: tuple[str, ...] | None) 
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         names = [str(config.id2label[index]) for index in range(config.num_labels)]
         mapped, foreign = _mapped(name, names)
-        network, report = AutoModelForSequenceClassification.from_pretrained(
-            folder, config=config, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
+        with quiet_loading():
+            network, report = AutoModelForSequenceClassification.from_pretrained(
+                folder, config=config, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelUnavailableError(
             f"'{name}' cannot be loaded as a text classification checkpoint: {str(error).splitlines()[0]}"
