@@ -1,9 +1,11 @@
 """Sound and words into one answer: when the words may speak, how much they weigh, and the pooling itself.
 
-Pure functions of transcripts and scores; knows no model. Constants without a source were chosen with
-`python -m benchmarks.fusion` on the development speakers.
+Pure functions of transcripts and scores; knows no model. The constants were chosen on the development speakers
+ravdess_04, 10, 12 and 14, heard by the embedded recogniser and paired with sentences of the GoEmotions dev set; see
+`benchmarks.fusion`.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,19 +14,21 @@ from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Transcript
 
 MIN_CONFIDENCE = 0.5
-"""Transcript confidence below which the words abstain."""
+"""Transcript confidence below which the words abstain. At 0.4 misheard words
+cost up to 0.4 points of UAR on RAVDESS, at 0.5 none."""
 
 MIN_WORD_CONFIDENCE = 0.5
 """Confidence from which a word counts as understood."""
 
-MIN_CONFIDENT_WORDS = 3
+MIN_CONFIDENT_WORDS = 2
 """Fewer understood words than this carry too little to be read."""
 
 UNKNOWN_CONFIDENCE = 0.8
 """Assumed where a recogniser gives no confidences."""
 
 MAX_WEIGHT = 0.6
-"""Share of the words at their best: words that are surely understood and say one emotion plainly."""
+"""Share of the words at their best: words that are surely understood and say one emotion plainly. More gained little
+where words say something, and sound and words should come near to an even say where they contradict each other."""
 
 
 def abstention(transcript: Transcript, languages: Sequence[str] | None) -> str | None:
@@ -99,11 +103,14 @@ def text_weight(transcript: Transcript, text: EmotionScores) -> float:
 def informativeness(text: EmotionScores) -> float:
     """How much words say: 0 for neutral words and for scores that know nothing, 1 for one emotion and no doubt.
 
-    >>> informativeness(EmotionScores((1 / 7,) * 7)) < 1e-9
+    The square holds back words that are neutral for the most part, which is what misheard words mostly are: with it
+    RAVDESS lost nothing, without it up to a point of UAR.
+
+    >>> informativeness(EmotionScores((1 / 7,) * 7)) < 1e-6
     True
     """
     emotional = 1.0 - text.as_dict()["neutral"]
-    return max(0.0, min(1.0, emotional * (1.0 - text.entropy)))
+    return emotional**2 * math.sqrt(max(0.0, 1.0 - text.entropy))
 
 
 def fuse(acoustic: EmotionScores, text: EmotionScores, weight: float) -> EmotionScores:
