@@ -24,8 +24,7 @@ MEL_RANGE = (50.0, 8000.0)
 
 PITCH_BINS = 48
 PITCH_RANGE = (70.0, 600.0)
-"""Hz: from a low male voice to a woman's shout. Source: Banse & Scherer 1996, "Acoustic Profiles in Vocal Emotion
-Expression", https://doi.org/10.1037/0022-3514.70.3.614 (fundamental frequency of acted rage and elation)."""
+"""Hz: from a low male voice to a woman's shout; three octaves, four fifths of a semitone from bin to bin."""
 
 PITCH_CUTOFF = 2500.0
 """Hz: harmonics fade out towards here, which keeps the peaks of the pitch map wider than its bins."""
