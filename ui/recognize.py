@@ -72,7 +72,7 @@ def blank(card: str, *, live: str = "", status: str = "") -> Form:
         details="",
         answer_json=None,
         save=gr.update(interactive=False),
-        status=status,
+        status=status or status_line("", "good"),
     )
 
 

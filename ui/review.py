@@ -108,9 +108,22 @@ class ReviewHandlers:
         """Hide or show the model's answer of the clip on the page."""
         return Form(card=review_cards.card(sitting.item, blind)) if sitting.item else Form()
 
-    def on_vote(self, quick: bool, *save_inputs: object) -> Form:
+    def on_vote(
+        self,
+        quick: bool,
+        sitting: Sitting,
+        vote: str | None,
+        transcript: str,
+        intensity: float,
+        rated: bool,
+        blind: bool,
+        rater: str,
+        request: gr.Request,
+    ) -> Form:
         """A vote was chosen: where one key saves, save it."""
-        return self.on_save(*save_inputs) if quick else Form()  # type: ignore[arg-type]
+        if not quick:
+            return Form()
+        return self.on_save(sitting, vote, transcript, intensity, rated, blind, rater, request)
 
     def _vote(
         self,
@@ -150,7 +163,7 @@ class ReviewHandlers:
             transcript=(prediction.transcript or "") if prediction else "",
             intensity=50,
             rated=False,
-            status=status,
+            status=status or review_cards.status("", "good"),
         )
 
     def _progress(self, sitting: Sitting, name: str) -> str:
@@ -195,7 +208,7 @@ def build_review_tab(
                 save = gr.Button("Save, next  ⏎", variant="primary", elem_id="review-save", min_width=150, scale=2)
                 skip = gr.Button("Skip  S", elem_id="review-skip", min_width=90)
                 undo = gr.Button("Undo  Z", elem_id="review-undo", min_width=90)
-            status = gr.HTML("", elem_id="review-status", apply_default_css=False)
+            status = gr.HTML(review_cards.status("", "good"), elem_id="review-status", apply_default_css=False)
 
     outputs = list(
         Form(sitting, card, progress, live, fields.vote, fields.transcript, fields.intensity, fields.rated, status)

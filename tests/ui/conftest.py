@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from ser.config import Settings
 from ser.testing import fake_recognizer, synthetic_speech
 from ui.app import build_app, launch_options
 from ui.services import Services
 from ui.startup import load_parts
+
+PATIENCE = 60_000
+"""Milliseconds that anything on the page may take; machines that run tests are often busy."""
+
+expect.set_options(timeout=PATIENCE)
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -85,18 +90,25 @@ def url(services: Services) -> Iterator[str]:
     demo.close()
 
 
+@pytest.fixture(scope="session")
+def profile(browser: Browser) -> Iterator[BrowserContext]:
+    """A profile whose cache of Gradio's own files serves many tests; each of them finds its storage empty."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["microphone"])
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def open_page(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
-    """Opens the page in a browser profile of its own; fails the test on any error in a script."""
-    contexts: list[BrowserContext] = []
+def open_page(browser: Browser, profile: BrowserContext, url: str) -> Iterator[Callable[..., Page]]:
+    """Opens the page, in a profile of its own where options are given; fails the test on any error in a script."""
+    own: list[BrowserContext] = []
     problems: list[str] = []
 
     def open_one(**options: object) -> Page:
-        settings = {"viewport": {"width": 1280, "height": 900}, "permissions": ["microphone"], **options}
-        context = browser.new_context(**settings)  # type: ignore[arg-type]
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15_000)
+        if options:
+            own.append(browser.new_context(permissions=["microphone"], **options))  # type: ignore[arg-type]
+        page = (own[-1] if options else profile).new_page()
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: problems.append(request.url) if _is_foreign(request.url, url) else None)
         page.goto(url)
@@ -105,7 +117,11 @@ def open_page(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
         return page
 
     yield open_one
-    for context in contexts:
+    for page in profile.pages:
+        if page.url.startswith(url):
+            page.evaluate("localStorage.clear()")
+        page.close()
+    for context in own:
         context.close()
     assert problems == []
 

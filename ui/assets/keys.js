@@ -65,8 +65,9 @@
     const act = /^[1-7]$/.test(key) ? () => vote(tab, Number(key) - 1) : acts[tab][key];
     if (!act) return;
     event.preventDefault();
+    event.stopPropagation();
     act();
-  });
+  }, true); // On the way down: Gradio's checkboxes would otherwise flip at Enter.
   document.addEventListener("click", (event) => {
     if (event.target.closest && event.target.closest("#keys-button")) dialog().showModal();
     if (event.target === dialog()) dialog().close();
