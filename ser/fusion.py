@@ -14,8 +14,8 @@ from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Transcript
 
 MIN_CONFIDENCE = 0.5
-"""Transcript confidence below which the words abstain. Beside a weak acoustic model (35 % UAR) misheard words cost up to
-0.4 points at a threshold of 0.4 and none at 0.5; beside the embedded one they cost nothing at either."""
+"""Transcript confidence below which the words abstain. Beside a weak acoustic model (35 % UAR) misheard words cost up
+to 0.4 points at a threshold of 0.4 and none at 0.5; beside the embedded one they cost nothing at either."""
 
 MIN_WORD_CONFIDENCE = 0.5
 """Confidence from which a word counts as understood."""
