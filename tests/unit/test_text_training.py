@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 
 from ser.errors import SettingsError, TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
@@ -23,6 +24,15 @@ def write(path, things):
     rows.append('"what a lovely, awful day",happiness sadness')
     path.write_text("text,labels\n" + "\n".join(rows) + "\n")
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    # Batches this small are slower on several threads, much so on a busy machine.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
