@@ -43,6 +43,7 @@ class ApiHandlers:
         transcript: str = "",
         intensity: float | None = None,
         consent: Sequence[str] = (),
+        speaker: str = "",
         request: gr.Request | None = None,
     ) -> dict[str, object]:
         """Store a vote: on a stored clip by its id, or on a new recording given with consent."""
@@ -66,17 +67,21 @@ class ApiHandlers:
             transcript=transcript or None,
             consent=consent,
             source="api",
+            speaker=speaker.strip() or None,
+            session=str(request.session_hash) if request else None,
             model_version_id=version.id,
         )
         return {"clip_id": clip.id, "correction_id": correction.id}
 
-    def next_clip(self, rater: str = "", request: gr.Request | None = None) -> tuple[dict[str, object] | None, str | None]:
+    def next_clip(
+        self, rater: str = "", request: gr.Request | None = None
+    ) -> tuple[dict[str, object] | None, str | None]:
         """The clip that a rater should judge next, with its recording; null where none waits."""
         item = queries.next_clip(self.services.store, rater_name(request, rater))
         if item is None:
             return None, None
         prediction = item.prediction
-        clip = {
+        clip: dict[str, object] = {
             "clip_id": item.clip.id,
             "duration": item.clip.duration,
             "speaker": item.clip.speaker,
@@ -135,6 +140,7 @@ def build_api(services: Services) -> None:
         consent = gr.CheckboxGroup(
             list(CONSENT_PURPOSES), value=[], label="what a new recording may be stored for; nothing is stored without"
         )
+        speaker = gr.Textbox(label="a pseudonym of who speaks in a new recording; training keeps speakers apart", value="")
         stored = gr.JSON(label="{clip_id, correction_id}")
         reviewer = gr.Textbox(label="who will judge; each rater gets each clip once", value="")
         clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null where no clip waits")
@@ -145,7 +151,7 @@ def build_api(services: Services) -> None:
 
     for name, inputs, outputs in (
         ("recognize", [recording], [answer]),
-        ("correct", [judged, clip_id, label, rater, transcript, intensity, consent], [stored]),
+        ("correct", [judged, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
         ("next_clip", [reviewer], [clip, clip_audio]),
         ("retrain", [starter], [started]),
         ("training_status", [], [status]),
