@@ -231,6 +231,9 @@ def _load_extractor(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN2
 
 
 def _from_pretrained(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    if not (folder / "config.json").is_file():
+        # transformers would take the name for a Hub id, and spend a minute asking for it where there is no network.
+        raise ModelUnavailableError(f"There is no config.json in {folder}; the folder of a model is expected.")
     # Progress bars and the report of missing weights are for notebooks; what is missing is told below.
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()

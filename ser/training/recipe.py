@@ -34,7 +34,7 @@ DEV_SPEAKERS = (
 """Chosen by: EmoBox's fold 2 of RAVDESS, and some of every other corpus that can spare a speaker."""
 
 FROM_NOTHING = TrainConfig(
-    epochs=22,
+    epochs=42,
     epoch_size=3840,
     batch_size=64,
     learning_rate=2e-3,
