@@ -19,7 +19,8 @@ def label_bars(counts: Mapping[str, int], wanted: int = 0) -> str:
     largest = max([wanted, 1, *counts.values()])
     line = f'<i class="wanted" style="left:{100 * wanted / largest:.1f}%"></i>' if wanted else ""
     rows = "".join(
-        f'<li class="emotion-{label}">{icon(label)}<span class="name">{label}</span><span class="track" aria-hidden="true">'
+        f'<li class="emotion-{label}">{icon(label)}<span class="name">{label}</span>'
+        '<span class="track" aria-hidden="true">'
         f'<i class="fill" style="width:{100 * counts.get(label, 0) / largest:.1f}%"></i>{line}</span>'
         f'<span class="number">{counts.get(label, 0)}</span></li>'
         for label in EMOTIONS
@@ -48,9 +49,10 @@ def curve(
         for index, (epoch, value) in enumerate(known)
     )
     dot = f'<circle cx="{_x(known[-1][0], last):.1f}" cy="{_y(known[-1][1], high):.1f}" r="4"/>' if known else ""
+    spoken = f"{escape(title)} over {len(known)} epochs, now {latest}"
     return (
         f'<figure class="curve"><figcaption>{escape(title)} <strong>{latest}</strong></figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)} over {len(known)} epochs, now {latest}">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">'
         f'<path class="axis" d="M{MARGIN} 8V{HEIGHT - MARGIN}H{WIDTH - 8}"/>'
         f'<text x="{MARGIN - 4}" y="14" text-anchor="end">{high:.2g}</text>'
         f'<text x="{MARGIN - 4}" y="{HEIGHT - MARGIN}" text-anchor="end">0</text>'
@@ -77,7 +79,8 @@ def comparison_table(before: Mapping[str, object], after: Mapping[str, object]) 
     if not rows:
         return ""
     body = "".join(
-        f"<tr><th scope='row'>{name}</th><td>{_share(one)}</td><td>{_share(other)}</td><td>{_change(one, other)}</td></tr>"
+        f"<tr><th scope='row'>{name}</th><td>{_share(one)}</td><td>{_share(other)}</td>"
+        f"<td>{_change(one, other)}</td></tr>"
         for name, one, other in rows
     )
     return (

@@ -41,8 +41,9 @@ def history_table(entries: Sequence[HistoryEntry]) -> str:
             "<p>Votes from Recognize and Review and training runs will stand here.</p></div>"
         )
     return (
-        '<table class="plain history"><thead><tr><th scope="col">when</th><th scope="col">who</th><th scope="col">what</th>'
-        f'<th scope="col">model said</th><th scope="col">clip</th></tr></thead><tbody>{"".join(map(_row, entries))}</tbody></table>'
+        '<table class="plain history"><thead><tr><th scope="col">when</th><th scope="col">who</th>'
+        '<th scope="col">what</th><th scope="col">model said</th><th scope="col">clip</th></tr></thead>'
+        f"<tbody>{''.join(map(_row, entries))}</tbody></table>"
     )
 
 

@@ -37,7 +37,8 @@ def player(path: Path, duration: float, name: str) -> str:
     return (
         f'<div class="player" role="group" aria-label="{escape(name)}">'
         f'<audio preload="auto" src="data:audio/flac;base64,{sound}"></audio>'
-        '<button type="button" class="play" aria-label="Play or pause (Space)"><span aria-hidden="true"></span></button>'
+        '<button type="button" class="play" aria-label="Play or pause (Space)">'
+        '<span aria-hidden="true"></span></button>'
         f'<div class="wave" aria-hidden="true"><svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none">'
         f'<path class="base" d="{drawing}"/><path class="done" d="{drawing}"/></svg></div>'
         f'<span class="time"><span class="now">0:00.0</span> / {clock(duration)}</span></div>'

@@ -33,10 +33,10 @@ def escape(text: object) -> str:
 
 
 def percent(probability: float) -> str:
-    """A probability as whole percent.
+    r"""A probability as whole percent.
 
     >>> percent(0.714)
-    '71\\xa0%'
+    '71\xa0%'
     """
     return f"{round(100 * probability)}{NO_BREAK_SPACE}%"
 
@@ -135,7 +135,8 @@ def bars(fused: Scores | None, acoustic: Scores | None = None, text: Scores | No
             if scores
         )
         rows.append(
-            f'<li class="emotion-{label}{" first" if label == first else ""}" title="{label}: {", ".join(parts) or "no answer yet"}">'
+            f'<li class="emotion-{label}{" first" if label == first else ""}" '
+            f'title="{label}: {", ".join(parts) or "no answer yet"}">'
             f'{icon(label)}<span class="name">{label}</span>'
             f'<span class="track" aria-hidden="true"><i class="fill" style="width:{100 * p:.1f}%"></i>{marks}</span>'
             f'<span class="number">{round(100 * p) if fused else "–"}</span></li>'
@@ -160,10 +161,10 @@ def transcript_line(recognition: Recognition) -> str:
 
 
 def words_html(text: str, segments: Sequence[Segment]) -> str:
-    """A transcript in quotation marks; each word's confidence in its title, unsure ones greyed.
+    r"""A transcript in quotation marks; each word's confidence in its title, unsure ones greyed.
 
     >>> words_html("hi you", [Segment(0, 1, "hi", 0.9), Segment(1, 2, "you", 0.3)])
-    '“<span title="90\\xa0% sure">hi</span> <span class="unsure" title="30\\xa0% sure">you</span>”'
+    '“<span title="90\xa0% sure">hi</span> <span class="unsure" title="30\xa0% sure">you</span>”'
     """
     if not segments:
         return f"“{escape(text)}”"

@@ -98,9 +98,9 @@ def _segments(prediction: Prediction) -> list[Segment]:
 
 def _answer(prediction: Prediction | None, blind: bool) -> str:
     if blind:
-        return '<div class="model-answer hidden-answer"><p class="quiet">The model’s answer is hidden while you judge.</p></div>'
+        return _no_answer("The model’s answer is hidden while you judge.")
     if prediction is None:
-        return '<div class="model-answer hidden-answer"><p class="quiet">No model has heard this clip yet.</p></div>'
+        return _no_answer("No model has heard this clip yet.")
     scores = prediction.scores
     fused = cast(Scores, scores["fused"])
     acoustic = scores.get("acoustic") or fused
@@ -110,3 +110,7 @@ def _answer(prediction: Prediction | None, blind: bool) -> str:
         + bars(fused, acoustic, scores.get("text"))
         + "</div>"
     )
+
+
+def _no_answer(sentence: str) -> str:
+    return f'<div class="model-answer hidden-answer"><p class="quiet">{sentence}</p></div>'

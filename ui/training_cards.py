@@ -27,14 +27,11 @@ def feedback_card(summary: FeedbackSummary, missing: str | None) -> str:
         missing: what is lacking, as a sentence; None where there is enough.
     """
     again = f" ({summary.single_vote_clips} with a single vote)" if summary.single_vote_clips else ""
-    state = (
-        f'<p class="status gentle">{escape(missing)}</p>'
-        if missing
-        else f'<p class="status good">Enough to retrain: {summary.training_clips} clips of {summary.groups} speakers or sittings.</p>'
-    )
+    enough = f"Enough to retrain: {summary.training_clips} clips of {summary.groups} speakers or sittings."
+    state = f'<p class="status {"gentle" if missing else "good"}">{escape(missing or enough)}</p>'
     return (
-        f"<h3>Feedback</h3><p><strong>{summary.votes}</strong> {_plural('vote', summary.votes)} on <strong>{summary.clips}"
-        f"</strong> {_plural('clip', summary.clips)} by <strong>{summary.raters}</strong> {_plural('rater', summary.raters)}{again} · "
+        f"<h3>Feedback</h3><p>{_count(summary.votes, 'vote')} on {_count(summary.clips, 'clip')} by "
+        f"{_count(summary.raters, 'rater')}{again} · "
         f"{summary.new_votes:+d} since the model in use</p>" + label_bars(summary.labels) + state
     )
 
@@ -54,7 +51,8 @@ def run_card(status: TrainingStatus, run: TrainingRun | None) -> str:
     detail = f'<p class="reason">{escape(status.message)}</p>' if status.run_id is not None else ""
     return (
         f'<div class="run {escape(status.state)}"><h3>{number} <span class="badge">{escape(status.state)}</span></h3>'
-        f"<p><strong>{sentence}</strong> {figures}</p>{bar if running else ''}{detail}{_curves(status)}{_decision(run)}</div>"
+        f"<p><strong>{sentence}</strong> {figures}</p>{bar if running else ''}{detail}{_curves(status)}"
+        f"{_decision(run)}</div>"
     )
 
 
@@ -68,8 +66,9 @@ def versions_table(versions: Sequence[ModelVersion], active: ModelVersion) -> st
         for version in versions
     )
     return (
-        '<table class="plain"><thead><tr><th scope="col">version</th><th scope="col"></th><th scope="col">UAR on held-out '
-        f'feedback</th><th scope="col">made by</th><th scope="col">since</th></tr></thead><tbody>{rows}</tbody></table>'
+        '<table class="plain"><thead><tr><th scope="col">version</th><th scope="col"></th>'
+        '<th scope="col">UAR on held-out feedback</th>'
+        f'<th scope="col">made by</th><th scope="col">since</th></tr></thead><tbody>{rows}</tbody></table>'
     )
 
 
@@ -109,5 +108,5 @@ def _uar(metrics: Mapping[str, object]) -> str:
     return percent(uar) if isinstance(uar, int | float) else "–"
 
 
-def _plural(noun: str, count: int) -> str:
-    return noun if count == 1 else noun + "s"
+def _count(count: int, noun: str) -> str:
+    return f"<strong>{count}</strong> {noun if count == 1 else noun + 's'}"

@@ -66,7 +66,8 @@ def test_a_moved_slider_counts_as_a_rating(page: Page, services: Services, speec
     assert correction is not None and correction.intensity == 55
 
 
-def test_the_microphone_gives_an_answer_without_another_click(page: Page, cache: Path) -> None:
+def test_the_microphone_gives_an_answer_without_another_click(open_page: Callable[..., Page], cache: Path) -> None:
+    page = open_page(viewport={"width": 1280, "height": 900})
     page.click("#recognize-audio button:has-text('Record')")
     page.wait_for_timeout(2_000)
     page.click("#recognize-audio button:has-text('Stop') >> visible=true")

@@ -137,8 +137,9 @@ def test_the_next_clip_comes_at_once(page: Page, fill: Callable[[int], None]) ->
     page.evaluate(
         """() => {
             window.waits = [];
-            document.addEventListener("keydown", (event) => { if (event.key === "Enter") window.asked = performance.now(); }, true);
-            document.addEventListener("playing", () => window.asked && window.waits.push(performance.now() - window.asked), true);
+            const now = () => performance.now();
+            document.addEventListener("keydown", ({ key }) => { if (key === "Enter") window.asked = now(); }, true);
+            document.addEventListener("playing", () => window.asked && window.waits.push(now() - window.asked), true);
         }"""
     )
     for _ in range(10):
