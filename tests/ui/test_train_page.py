@@ -1,0 +1,87 @@
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from annotations import queries
+from annotations.retraining import Retrainer, RetrainingConfig
+from ser.labels import EMOTIONS
+from ui.services import Services
+
+TRAINING = 300_000
+"""Milliseconds that a short run may take on a busy machine."""
+
+
+@pytest.fixture
+def services(services: Services) -> Services:
+    """The page on stand-ins, but with the real training process, for three epochs."""
+    config = RetrainingConfig(epochs=3, device="cpu")
+    return Services(services.active_model, Retrainer(services.active_model, config), services.uploads)
+
+
+@pytest.fixture
+def votes(services: Services, fill: Callable[[int], None]) -> None:
+    """Enough feedback for a run."""
+    fill(48)
+    for clip in queries.list_clips(services.store):
+        label = EMOTIONS[clip.id % 2]
+        services.store.add_correction(clip.id, rater="ann", verdict="correct", label=label)
+
+
+def open_train(page: Page) -> None:
+    page.click("[role=tab]:has-text('Train')")
+    expect(page.locator("#train-feedback")).to_contain_text("votes on")
+
+
+def test_too_little_feedback_says_what_is_missing(page: Page) -> None:
+    open_train(page)
+    expect(page.locator("#train-feedback")).to_contain_text("needed")
+    expect(page.locator("#retrain")).to_be_disabled()
+    expect(page.locator("#train-run")).to_contain_text("No run yet")
+
+
+def test_retrain_to_its_end_through_a_reload(votes: None, open_page: Callable[..., Page], services: Services) -> None:
+    page = open_page()
+    open_train(page)
+    expect(page.locator("#retrain")).to_be_enabled()
+    page.click("#retrain")
+    expect(page.locator("#train-run .badge")).to_have_text("running")
+    expect(page.locator("#retrain")).to_be_disabled()
+    page.reload()
+    other = open_page(viewport={"width": 1280, "height": 900})
+    for watcher in (page, other):
+        watcher.wait_for_selector("#answer-card .bars")
+        open_train(watcher)
+    ended = page.locator("#train-run .badge", has_text="promoted").or_(
+        page.locator("#train-run .badge", has_text="refused")
+    )
+    expect(ended).to_be_visible(timeout=TRAINING)
+    (run,) = queries.list_training_runs(services.store)
+    for watcher in (page, other):
+        expect(watcher.locator("#train-run .badge")).to_have_text(run.status)
+        expect(watcher.locator("#train-run")).to_contain_text(run.reason or "no reason")
+        expect(watcher.locator("#train-run .comparison")).to_contain_text("UAR")
+        expect(watcher.locator("#train-run .curve")).to_have_count(2)
+        expect(watcher.locator("#retrain")).to_be_enabled()
+    page.click("[role=tab]:has-text('History')")
+    expect(page.locator("#history-table")).to_contain_text(f"training run {run.id}: {run.status}")
+
+
+def test_a_run_is_cancelled(votes: None, page: Page, services: Services) -> None:
+    open_train(page)
+    page.click("#retrain")
+    expect(page.locator("#train-cancel")).to_be_enabled()
+    page.click("#train-cancel")
+    expect(page.locator("#train-run .badge")).to_have_text("cancelled", timeout=TRAINING)
+    assert queries.list_training_runs(services.store)[0].status == "cancelled"
+    assert services.store.active_version().name == "embedded"
+
+
+def test_another_version_is_put_to_use(page: Page, services: Services) -> None:
+    services.store.add_model_version("v2", "0" * 64, "models/v2", None, {"after": {"uar": 0.63}})
+    open_train(page)
+    expect(page.locator("#train-versions")).to_contain_text("v2")
+    expect(page.locator("#version-use")).to_be_enabled()
+    page.click("#version-use")
+    expect(page.locator("#header")).to_contain_text("model: v2")
+    assert services.store.active_version().name == "v2"
