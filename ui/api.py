@@ -140,7 +140,7 @@ def build_api(services: Services) -> None:
         consent = gr.CheckboxGroup(
             list(CONSENT_PURPOSES), value=[], label="what a new recording may be stored for; nothing is stored without"
         )
-        speaker = gr.Textbox(label="a pseudonym of who speaks in a new recording; training keeps speakers apart", value="")
+        speaker = gr.Textbox(label="a pseudonym of who speaks; training keeps speakers apart", value="")
         stored = gr.JSON(label="{clip_id, correction_id}")
         reviewer = gr.Textbox(label="who will judge; each rater gets each clip once", value="")
         clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null where no clip waits")
