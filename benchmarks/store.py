@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -160,7 +161,7 @@ def kill_writers(folder: Path, kills: int, seed: int, seconds: float) -> Numbers
     rng = random.Random(seed)
     # A server with everything imported forks the victims: starting Python anew would take most of the time.
     methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
         context.set_forkserver_preload(["annotations.queries", "numpy", "tqdm"])
     acknowledged: set[int] = set()
