@@ -40,8 +40,8 @@ class RetrainingConfig:
         base: what training starts from, as `load_acoustic_model` takes it; filled in when a run starts.
     """
 
-    epochs: int = 12
-    learning_rate: float = 5e-4
+    epochs: int = 30
+    learning_rate: float = 1e-3
     seed: int = 0
     device: str = "auto"
     confidence: float = 0.9

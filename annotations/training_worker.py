@@ -29,7 +29,9 @@ from ser.config import TrainConfig
 from ser.errors import SerError, TrainingCancelledError
 from ser.hub import pick_device
 from ser.training import TrainedModel, train
+from ser.training.encoder import TunedEncoder
 from ser.training.progress import TrainProgress
+from ser.training.run import is_encoder_of_others
 from ser.types import Audio, Example
 from ser.vad import SileroDetector, trim_to_speech
 
@@ -114,7 +116,7 @@ class Worker:
             transcript=feedback.transcript,
         )
 
-    def _save(self, trained: TrainedModel, holdout: Holdout) -> NewVersion:
+    def _save(self, trained: TrainedModel | TunedEncoder, holdout: Holdout) -> NewVersion:
         name = f"v{self.run.id}"
         path = Path("models") / name
         meta = trained.save(
@@ -183,7 +185,12 @@ class Worker:
 
 
 def train_config(config: RetrainingConfig) -> TrainConfig:
-    """The network's training, on one thread and without looking at the held-out clips."""
+    """The training of the model in use, on one thread and without looking at the held-out clips.
+
+    An encoder of others has steps of its own size: `epochs` and `learning_rate` are for networks of ours.
+    """
+    if is_encoder_of_others(config.base):
+        return TrainConfig.tune_encoder(seed=config.seed, threads=1, choose_best=False)
     return TrainConfig.fine_tune(
         epochs=config.epochs,
         learning_rate=config.learning_rate,

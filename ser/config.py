@@ -164,6 +164,19 @@ class TrainConfig:
         return cls(**{**values, **changes})  # type: ignore[arg-type]
 
     @classmethod
+    def tune_encoder(cls, **changes: object) -> "TrainConfig":
+        """For a pretrained encoder of others: small steps, as its weights know more than the examples do."""
+        values: dict[str, object] = {
+            "epochs": 5,
+            "batch_size": 8,
+            "learning_rate": 5e-5,
+            "warmup": 0.1,
+            "weight_decay": 0.01,
+            "max_duration": 6.0,
+        }
+        return cls(**{**values, **changes})  # type: ignore[arg-type]
+
+    @classmethod
     def tiny(cls, **changes: object) -> "TrainConfig":
         """A network and a run small enough for tests: seconds, and no accuracy to speak of."""
         values: dict[str, object] = {

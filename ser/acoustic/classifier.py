@@ -54,17 +54,35 @@ def load_acoustic_model(name_or_dir: str | Path, device: str = "cpu") -> "Loaded
     Raises:
         ModelUnavailableError: where it is absent, damaged, of another kind, or has none of our labels.
     """
-    folder = EMBEDDED_FOLDER if str(name_or_dir) == EMBEDDED else resolve_checkpoint(name_or_dir)
+    folder = model_folder(name_or_dir)
     device = pick_device(device)
-    try:
-        config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelUnavailableError(f"{folder} holds no model that transformers knows: {_first_line(error)}") from error
-    if config.model_type == MODEL_TYPE:
+    if is_own_model(folder):
         meta = verify(folder)
         network = load_network(folder)
         return NetworkModel(network, meta, device)
     return CheckpointModel(folder, str(name_or_dir), device)
+
+
+def model_folder(name_or_dir: str | Path) -> Path:
+    """Where a model lies on this machine.
+
+    Raises:
+        ModelUnavailableError: where it cannot be had.
+    """
+    return EMBEDDED_FOLDER if str(name_or_dir) == EMBEDDED else resolve_checkpoint(name_or_dir)
+
+
+def is_own_model(folder: Path) -> bool:
+    """Whether a folder holds a network of this project, rather than a checkpoint of others.
+
+    Raises:
+        ModelUnavailableError: where transformers knows no model of that kind.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelUnavailableError(f"{folder} holds no model that transformers knows: {_first_line(error)}") from error
+    return bool(config.model_type == MODEL_TYPE)
 
 
 def load_network(folder: Path) -> AcousticModelForAudioClassification:

@@ -21,14 +21,33 @@ from transformers.utils import logging as transformers_logging
 from ser.audio import decode_file
 from ser.checkpoints import Meta, save_checkpoint
 from ser.config import TrainConfig
-from ser.errors import ModelUnavailableError, TrainingCancelledError
+from ser.errors import AudioError, ModelUnavailableError, TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
 from ser.metrics import uar
 from ser.training.dataset import class_weights
 from ser.training.loop import has_bfloat16
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
-from ser.types import SAMPLING_RATE, Example, Signal, SpeechDetector
+from ser.types import SAMPLING_RATE, Audio, Example, Signal, SpeechDetector
 from ser.vad import SileroDetector, trim_to_speech
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Examples with their speech in memory.
+
+    Attributes:
+        examples: those that could be read.
+        signals: of each, cut to its speech, float32 of shape (samples,) at 16 kHz.
+        skipped: a sentence on each of the others.
+    """
+
+    examples: tuple[Example, ...]
+    signals: tuple[Signal, ...]
+    skipped: tuple[str, ...] = ()
+
+    def hashes(self) -> dict[str, str]:
+        """{path: hash of the speech}: tells copies, whatever their container."""
+        return {str(e.path): Audio(s).sha256 for e, s in zip(self.examples, self.signals, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,21 @@ class TunedEncoder:
     curve: list[dict[str, object]]
     metrics: Mapping[str, object] = field(default_factory=dict)
     data: Mapping[str, object] = field(default_factory=dict)
+
+    def uar_by_corpus(self, recordings: Recordings, device: str = "cpu") -> dict[str, float]:
+        """Unweighted average recall on each corpus of the recordings, over the labels that it has."""
+        longest = round(self.config.max_duration * SAMPLING_RATE)
+        answers = predict_labels(self.network, self.extractor, recordings.signals, longest, device)
+        corpora = sorted({example.corpus for example in recordings.examples})
+        pairs = list(zip(recordings.examples, answers, strict=True))
+        return {
+            corpus: uar(
+                [e.hard_label for e, _ in pairs if e.corpus == corpus],
+                [answer for e, answer in pairs if e.corpus == corpus],
+                EMOTIONS,
+            )
+            for corpus in corpora
+        }
 
     def save(
         self,
@@ -80,15 +114,54 @@ class TunedEncoder:
         self.extractor.save_pretrained(folder)
 
 
+def read_recordings(
+    examples: Sequence[Example],
+    *,
+    tolerated: float = 0.0,
+    detector: SpeechDetector | None = None,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Recordings:
+    """Decode examples and cut them to their speech.
+
+    Args:
+        examples: whose files are read.
+        tolerated: share of them that may be unusable.
+        detector: of speech; Silero's where left out.
+        on_progress: told after every recording, as stage `preparing`.
+        should_stop: asked just as often.
+
+    Raises:
+        TrainingDataError: where more of them are unusable; names the first.
+        TrainingCancelledError: when asked to stop.
+    """
+    hears = detector or SileroDetector()
+    watch = _Watch(on_progress, should_stop)
+    usable: list[Example] = []
+    signals: list[Signal] = []
+    skipped: list[str] = []
+    for number, example in enumerate(examples, start=1):
+        try:
+            audio = decode_file(example.path)
+        except AudioError as error:
+            skipped.append(f"{example.path}: {error}")
+        else:
+            usable.append(example)
+            signals.append(trim_to_speech(audio, hears.detect(audio)).signal)
+        watch.report(TrainProgress(0, 0, number, len(examples), None, None, None, stage="preparing"))
+    if len(skipped) > tolerated * len(examples):
+        raise TrainingDataError(f"{len(skipped)} of {len(examples)} recordings cannot be used. First: {skipped[0]}")
+    return Recordings(tuple(usable), tuple(signals), tuple(skipped))
+
+
 def tune_encoder(
     checkpoint: Path,
-    examples: Sequence[Example],
+    recordings: Recordings,
     config: TrainConfig,
     *,
-    dev: Sequence[Example] = (),
+    dev: Recordings | None = None,
     data: Mapping[str, object] | None = None,
     device: str = "cpu",
-    detector: SpeechDetector | None = None,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> TunedEncoder:
@@ -97,29 +170,25 @@ def tune_encoder(
     Args:
         checkpoint: folder of an audio encoder, with or without a classification head; a head of other labels is
             replaced by a new one.
-        examples: to learn from; labels may be soft, weights count.
+        recordings: to learn from; labels may be soft, weights count.
         config: `epochs, batch_size, learning_rate, warmup, weight_decay, label_smoothing, class_weight_power,
             max_duration, patience, choose_best, autocast, seed` count; the rest is for our own network.
         dev: of other speakers, to choose the epoch by; without it the last epoch is taken.
         data: what is to be said of the data.
         device: `cpu` or `cuda`.
-        detector: of the speech that recordings are cut to; Silero's where left out.
-        on_progress: told while recordings are read and after every step.
+        on_progress: told after every step.
         should_stop: asked just as often.
 
     Raises:
         ModelUnavailableError: where the checkpoint cannot be had.
-        AudioError: where a recording cannot be read.
         TrainingCancelledError: when asked to stop.
     """
     torch.manual_seed(config.seed)
     network, extractor = _load(checkpoint)
-    watch = _Watch(on_progress, should_stop)
-    hears = detector or SileroDetector()
-    signals = _read([*examples, *dev], hears, watch)
-    run = _Run(network, extractor, config, device, watch)
-    run.fit(signals[: len(examples)], examples, signals[len(examples) :], dev)
-    return TunedEncoder(run.network.to("cpu").eval(), extractor, config, run.curve, run.metrics, data or {})
+    run = _Run(network, extractor, config, device, _Watch(on_progress, should_stop))
+    run.fit(recordings, dev)
+    network = run.network.to("cpu").eval()
+    return TunedEncoder(network, extractor, config, run.curve, run.metrics, data or {})
 
 
 @dataclass(frozen=True)
@@ -153,13 +222,8 @@ class _Run:
         self.optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
         self.score: float | None = None
 
-    def fit(
-        self,
-        signals: Sequence[Signal],
-        examples: Sequence[Example],
-        dev_signals: Sequence[Signal],
-        dev: Sequence[Example],
-    ) -> None:
+    def fit(self, recordings: Recordings, dev: Recordings | None) -> None:
+        signals, examples = recordings.signals, recordings.examples
         targets = np.stack([example.soft_label for example in examples])
         weights = np.array([example.weight for example in examples], dtype=np.float32)
         weights *= targets @ class_weights(targets, self.config.class_weight_power)
@@ -183,8 +247,8 @@ class _Run:
             entry: dict[str, object] = {"epoch": epoch, "loss": float(np.mean(losses))}
             ranking = float(epoch)
             if dev:
-                answers = [EMOTIONS[i] for i in self._logits(dev_signals).argmax(1)]
-                self.score = uar([example.hard_label for example in dev], answers, EMOTIONS)
+                answers = predict_labels(self.network, self.extractor, dev.signals, self.longest, self.device)
+                self.score = uar([example.hard_label for example in dev.examples], answers, EMOTIONS)
                 entry["uar"] = self.score
                 if self.config.choose_best:
                     ranking = self.score
@@ -220,15 +284,6 @@ class _Run:
         self.optimizer.step()
         return float(loss.detach())
 
-    def _logits(self, signals: Sequence[Signal]) -> npt.NDArray[np.float32]:
-        self.network.eval()
-        rows = []
-        with torch.inference_mode():
-            # One by one: some encoders take no mask, and padding would change their answer.
-            for signal in signals:
-                rows.append(self.network(**self._inputs([signal[: self.longest]])).logits.float().cpu().numpy())
-        return np.concatenate(rows)
-
     def _inputs(self, signals: Sequence[Signal]) -> dict[str, torch.Tensor]:
         inputs = _extract(self.extractor, signals)
         return {name: inputs[name].to(self.device) for name in inputs}
@@ -240,6 +295,19 @@ class _Run:
     def _autocast(self) -> torch.autocast:
         enabled = self.config.autocast and has_bfloat16(self.device)
         return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def predict_labels(network: Any, extractor: Any, signals: Sequence[Signal], longest: int, device: str) -> list[str]:
+    """The most probable emotion of each signal's first `longest` samples."""
+    network.to(device).eval()
+    labels = []
+    with torch.inference_mode():
+        # One by one: some encoders take no mask, and padding would change their answer.
+        for signal in signals:
+            inputs = _extract(extractor, [signal[:longest]])
+            logits = network(**{name: inputs[name].to(device) for name in inputs}).logits
+            labels.append(EMOTIONS[int(logits[0].argmax())])
+    return labels
 
 
 def _load(checkpoint: Path) -> tuple[Any, Any]:
@@ -274,15 +342,6 @@ def _extract(extractor: Any, signals: Sequence[Signal]) -> Any:
     if getattr(extractor, "nb_max_frames", None) is None and not hasattr(extractor, "num_mel_bins"):
         arguments["padding"] = True
     return extractor(list(signals), **arguments)
-
-
-def _read(examples: Sequence[Example], detector: SpeechDetector, watch: _Watch) -> list[Signal]:
-    signals = []
-    for number, example in enumerate(examples, start=1):
-        audio = decode_file(example.path)
-        signals.append(trim_to_speech(audio, detector.detect(audio)).signal)
-        watch.report(TrainProgress(0, 0, number, len(examples), None, None, None, stage="preparing"))
-    return signals
 
 
 def _rate(step: int, steps: int, warmup: float) -> float:

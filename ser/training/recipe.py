@@ -3,22 +3,19 @@
 The shipped weights come from it; the speakers named here are never trained on.
 """
 
-import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ser.augmentation import load_noises
 from ser.checkpoints import Meta
 from ser.config import NO_MODEL, TrainConfig
 from ser.corpora import read_corpus
 from ser.errors import TrainingDataError
-from ser.splits import LeakReport, draw_dev_speakers, report_leaks, split_by_speaker
-from ser.training.dataset import FeatureSet
-from ser.training.loop import predict_logits, uar_by_corpus
-from ser.training.preparation import Preparation, default_cache_dir, prepare
+from ser.splits import LeakReport, draw_dev_speakers, split_by_speaker
+from ser.training.lesson import Lesson, learn_encoder, learn_network
+from ser.training.preparation import default_cache_dir
 from ser.training.progress import OnProgress, ShouldStop
-from ser.training.run import check_labels, describe, train_on_features
+from ser.training.run import check_labels, default_config, is_encoder_of_others
 from ser.types import Example
 
 RESERVED_SPEAKERS = (
@@ -44,9 +41,6 @@ FROM_NOTHING = TrainConfig(
     corpus_weights={"ravdess": 0.45, "nemo": 0.25, "tess": 0.1, "emodb": 0.1, "turev": 0.1},
 )
 """How the shipped weights were trained; other corpora weigh 1 beside each other."""
-
-TOLERATED = 0.01
-"""Share of a corpus's recordings that may be unusable (too short, silent); they are named in the notes."""
 
 DEV_SHARE = 0.15
 """Of the clips, where none of the named dev speakers is in the data."""
@@ -93,10 +87,11 @@ def run_recipe(
     Args:
         data_dirs: corpus folders with `metadata.csv`.
         out: folder of the model; must not exist yet, or be empty.
-        init: `none` (the default), `embedded`, or a folder or Hub id of a model of this project.
+        init: `none` (the default), `embedded`, or a folder or Hub id of a model of this project or of an audio
+            encoder of others.
         seed: of everything drawn.
         epochs: in place of the configuration's.
-        config: by default `FROM_NOTHING`, or `TrainConfig.fine_tune()` where `init` names a model.
+        config: by default `FROM_NOTHING`, or what `default_config` gives where `init` names a model.
         test_speakers: kept out and measured at the end; by default `RESERVED_SPEAKERS`.
         dev_speakers: kept out and chosen by; by default `DEV_SPEAKERS`, or drawn where the data has none of them.
         noise_dir: recordings of noise to mix in.
@@ -115,7 +110,7 @@ def run_recipe(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TrainingDataError(f"{out} exists already. Name a new folder for the model, or remove it first.")
     fresh = init is None or str(init) == NO_MODEL
-    config = config or (FROM_NOTHING if fresh else TrainConfig.fine_tune())
+    config = config or (FROM_NOTHING if fresh else default_config(init))
     config = replace(config, seed=seed, epochs=epochs or config.epochs)
     corpora = [read_corpus(folder) for folder in data_dirs]
     examples = [example for corpus in corpora for example in corpus.examples]
@@ -123,40 +118,22 @@ def run_recipe(
     dev = _choose_dev(examples, held_out, dev_speakers, seed)
     split = split_by_speaker(examples, test_speakers=held_out, dev_speakers=dev)
     check_labels(split.train)
-    noises = load_noises(Path(noise_dir)) if noise_dir else ()
-    how = Preparation(
-        variants=config.variants,
-        seed=seed,
-        noises=noises,
-        cache_dir=Path(cache_dir) if cache_dir else default_cache_dir(),
-        on_progress=on_progress,
-        should_stop=should_stop,
-        tolerated=TOLERATED,
-    )
-    plain = replace(how, variants=0)
-    train_set = prepare(split.train, how)
-    dev_set = prepare(split.dev, plain) if split.dev else None
-    test_set = prepare(split.test, plain) if split.test else None
-    sets = [data for data in (train_set, dev_set, test_set) if data is not None]
-    hashes = {path: digest for data in sets for path, digest in recording_hashes(data).items()}
-    leaks = report_leaks(split, hashes)
-    if not leaks.clean:
-        raise TrainingDataError(f"{leaks} Remove the copies, or put them on one side.")
-    model = train_on_features(
-        train_set,
+    lesson = Lesson(
+        split,
         config,
-        dev=dev_set,
         init=None if fresh else init,
-        data={**describe(split.train, split.dev), "test_speakers": sorted({e.speaker for e in split.test})},
+        noise_dir=Path(noise_dir) if noise_dir else None,
+        cache_dir=Path(cache_dir) if cache_dir else default_cache_dir(),
         device=device,
         on_progress=on_progress,
         should_stop=should_stop,
     )
-    test_uar = uar_by_corpus(predict_logits(model.network, test_set), test_set) if test_set else {}
-    meta = model.save(out, name=name, metrics={"test": {"uar": test_uar}} if test_uar else None)
+    learnt = learn_encoder(lesson) if is_encoder_of_others(init) else learn_network(lesson)
+    metrics = {"test": {"uar": learnt.test_uar}} if learnt.test_uar else None
+    meta = learnt.model.save(out, name=name, metrics=metrics)
     notes = tuple(note for corpus in corpora for note in corpus.notes)
-    notes += tuple(f"Left out: {sentence}" for data in sets for sentence in data.skipped)
-    return RecipeResult(out, meta, notes, leaks, test_uar)
+    notes += tuple(f"Left out: {sentence}" for sentence in learnt.skipped)
+    return RecipeResult(out, meta, notes, learnt.leaks, learnt.test_uar)
 
 
 def _choose_dev(
@@ -173,11 +150,3 @@ def _choose_dev(
         return set(asked)
     known = speakers & set(DEV_SPEAKERS)
     return known or draw_dev_speakers([e for e in examples if e.speaker in speakers], DEV_SHARE, seed)
-
-
-def recording_hashes(data: FeatureSet) -> dict[str, str]:
-    """{path: hash of its features}: the same audio gives the same features, whatever its container."""
-    return {
-        path: hashlib.sha256(variants[0].tobytes()).hexdigest()
-        for path, variants in zip(data.paths, data.variants, strict=True)
-    }

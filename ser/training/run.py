@@ -6,22 +6,23 @@ Knows nothing of corpora, splits or databases: who trains and who is held out is
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
-from ser.acoustic.classifier import EMBEDDED_FOLDER, NetworkModel, load_network
+from ser.acoustic.classifier import NetworkModel, is_own_model, load_network, model_folder
 from ser.acoustic.network import AcousticConfig, AcousticFeatureExtractor, AcousticModelForAudioClassification
 from ser.augmentation import load_noises
 from ser.checkpoints import Meta, load_meta, save_checkpoint
-from ser.config import EMBEDDED, NO_MODEL, TrainConfig
+from ser.config import NO_MODEL, TrainConfig
 from ser.errors import TrainingDataError
-from ser.hub import resolve_checkpoint
 from ser.labels import EMOTIONS
 from ser.training.calibration import fit_temperature
 from ser.training.dataset import FeatureSet
+from ser.training.encoder import TunedEncoder, read_recordings, tune_encoder
 from ser.training.loop import fit, predict_logits, uar_by_corpus, weighted_score
 from ser.training.preparation import Preparation, feature_statistics, prepare
 from ser.training.progress import OnProgress, ShouldStop
@@ -109,14 +110,15 @@ def train(
     device: str = "cpu",
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
-) -> TrainedModel:
+) -> TrainedModel | TunedEncoder:
     """Train an acoustic model.
 
     Args:
         examples: to learn from; labels may be soft, weights count.
-        config: by default `TrainConfig()` from nothing, `TrainConfig.fine_tune()` where `init` is given.
+        config: by default `default_config(init)`.
         dev: of other speakers: chooses the epoch and fits the temperature. Without it the last epoch is taken.
-        init: `embedded`, or a folder or Hub id of a model of this project; None or `none` begins from nothing.
+        init: `embedded`, or a folder or Hub id of a model of this project or of an audio encoder of others; None or
+            `none` begins from nothing.
         replay: examples of what the model learnt before, mixed in so that it is not forgotten.
         noise_dir: recordings of noise to mix in.
         cache_dir: keeps features between runs; None keeps nothing.
@@ -129,9 +131,20 @@ def train(
         ModelUnavailableError: where `init` cannot be had.
         TrainingCancelledError: when asked to stop.
     """
-    starts_fresh = init is None or str(init) == NO_MODEL
-    config = config or (TrainConfig() if starts_fresh else TrainConfig.fine_tune())
+    config = config or default_config(init)
     check_labels(examples)
+    if is_encoder_of_others(init):
+        hear = partial(read_recordings, on_progress=on_progress, should_stop=should_stop)
+        return tune_encoder(
+            model_folder(str(init)),
+            hear([*examples, *replay]),
+            config,
+            dev=hear(dev) if dev else None,
+            data=describe(examples, dev or (), replay),
+            device=device,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
     noises = load_noises(noise_dir) if noise_dir else ()
     how = Preparation(
         variants=config.variants,
@@ -151,6 +164,26 @@ def train(
         on_progress=on_progress,
         should_stop=should_stop,
     )
+
+
+def is_encoder_of_others(init: str | Path | None) -> bool:
+    """Whether training begins from a checkpoint that is not of this project's kind.
+
+    Raises:
+        ModelUnavailableError: where `init` cannot be had.
+    """
+    return init is not None and str(init) != NO_MODEL and not is_own_model(model_folder(init))
+
+
+def default_config(init: str | Path | None) -> TrainConfig:
+    """What suits where training begins: from nothing, from a model of ours, or from an encoder of others.
+
+    Raises:
+        ModelUnavailableError: where `init` cannot be had.
+    """
+    if init is None or str(init) == NO_MODEL:
+        return TrainConfig()
+    return TrainConfig.tune_encoder() if is_encoder_of_others(init) else TrainConfig.fine_tune()
 
 
 def train_on_features(
@@ -204,7 +237,7 @@ def _start(init: str | Path | None, config: TrainConfig) -> tuple[AcousticModelF
             **dict(config.network),
         )
         return AcousticModelForAudioClassification(shape), 1.0
-    folder = EMBEDDED_FOLDER if str(init) == EMBEDDED else resolve_checkpoint(init)
+    folder = model_folder(init)
     network = load_network(folder)
     meta = load_meta(folder)
     if meta.labels != EMOTIONS:

@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
-    ASTConfig,
-    ASTFeatureExtractor,
-    ASTForAudioClassification,
     Wav2Vec2Config,
-    Wav2Vec2FeatureExtractor,
-    Wav2Vec2ForSequenceClassification,
     Wav2Vec2Model,
-    WhisperConfig,
-    WhisperFeatureExtractor,
-    WhisperForAudioClassification,
 )
 
 from ser.acoustic.classifier import EMBEDDED_FOLDER, cut_windows, load_acoustic_model
@@ -26,6 +18,7 @@ from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 from ser.types import Audio
+from tests.unit.emotion_checkpoints import write_classifier
 
 IEMOCAP = ("neu", "hap", "ang", "sad")
 CLIPS = [synthetic_speech(d, pitch=p, seed=i) for i, (d, p) in enumerate([(0.9, 120.0), (1.6, 210.0), (0.5, 300.0)])]
@@ -40,30 +33,6 @@ def save_own(folder: Path, temperature: float = 1.0) -> Path:
         AcousticFeatureExtractor().save_pretrained(target)
 
     save_checkpoint(folder, write, Meta("own", EMOTIONS, temperature))
-    return folder
-
-
-def save_foreign(folder: Path, kind: str, labels: tuple[str, ...] = IEMOCAP, rate: int = 16_000) -> Path:
-    """A tiny random checkpoint of a published architecture."""
-    torch.manual_seed(0)
-    names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
-    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    if kind == "wav2vec2":
-        shape = {"conv_dim": (8, 8), "conv_stride": (20, 16), "conv_kernel": (20, 16), "num_conv_pos_embeddings": 4}
-        extra = {"num_conv_pos_embedding_groups": 2, "num_feat_extract_layers": 2, "classifier_proj_size": 8}
-        network = Wav2Vec2ForSequenceClassification(Wav2Vec2Config(**size, **shape, **extra, **names))
-        extractor = Wav2Vec2FeatureExtractor(sampling_rate=rate)
-    elif kind == "whisper":
-        shape = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 16}
-        decoder = {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "vocab_size": 10}
-        tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
-        network = WhisperForAudioClassification(WhisperConfig(**shape, **decoder, **tokens, **names))
-        extractor = WhisperFeatureExtractor(sampling_rate=rate)
-    else:
-        network = ASTForAudioClassification(ASTConfig(**size, max_length=128, **names))
-        extractor = ASTFeatureExtractor(max_length=128, sampling_rate=rate)
-    network.save_pretrained(folder)
-    extractor.save_pretrained(folder)
     return folder
 
 
@@ -110,7 +79,7 @@ def test_replaced_weights_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["wav2vec2", "whisper", "ast"])
 def test_published_architectures_answer_with_our_labels(tmp_path: Path, kind: str) -> None:
-    model = load_acoustic_model(save_foreign(tmp_path / kind, kind))
+    model = load_acoustic_model(write_classifier(tmp_path / kind, kind))
     assert model.labels == ("anger", "happiness", "neutral", "sadness")
     together = model.classify_batch(CLIPS)
     for clip, scores in zip(CLIPS, together, strict=True):
@@ -122,7 +91,7 @@ def test_published_architectures_answer_with_our_labels(tmp_path: Path, kind: st
 
 
 def test_labels_we_do_not_know_are_reported_with_their_share(tmp_path: Path) -> None:
-    folder = save_foreign(tmp_path / "m", "wav2vec2", ("angry", "boredom", "contempt", "happy"))
+    folder = write_classifier(tmp_path / "m", "wav2vec2", ("angry", "boredom", "contempt", "happy"))
     model = load_acoustic_model(folder)
     scores = model.classify(CLIPS[0])
     assert set(scores.unmapped) == {"boredom", "contempt"}
@@ -132,25 +101,25 @@ def test_labels_we_do_not_know_are_reported_with_their_share(tmp_path: Path) -> 
 
 
 def test_several_outputs_of_one_emotion_are_added(tmp_path: Path) -> None:
-    both = load_acoustic_model(save_foreign(tmp_path / "m", "wav2vec2", ("calm", "neutral", "angry", "sad")))
+    both = load_acoustic_model(write_classifier(tmp_path / "m", "wav2vec2", ("calm", "neutral", "angry", "sad")))
     assert both.labels == ("anger", "neutral", "sadness")
     assert both.classify(CLIPS[0]).as_dict()["neutral"] > 0.0
 
 
 def test_a_model_without_any_of_our_labels_is_refused(tmp_path: Path) -> None:
-    folder = save_foreign(tmp_path / "m", "wav2vec2", ("yes", "no"))
+    folder = write_classifier(tmp_path / "m", "wav2vec2", ("yes", "no"))
     with pytest.raises(ModelUnavailableError, match="None of the labels of .* is an emotion we know: yes, no"):
         load_acoustic_model(folder)
 
 
 def test_another_sampling_rate_is_refused(tmp_path: Path) -> None:
-    folder = save_foreign(tmp_path / "m", "wav2vec2", rate=8000)
+    folder = write_classifier(tmp_path / "m", "wav2vec2", rate=8000)
     with pytest.raises(ModelUnavailableError, match="hears speech at 8000 Hz; 16000 Hz is expected"):
         load_acoustic_model(folder)
 
 
 def test_a_checkpoint_without_a_trained_head_is_refused(tmp_path: Path) -> None:
-    save_foreign(tmp_path / "m", "wav2vec2")
+    write_classifier(tmp_path / "m", "wav2vec2")
     config = Wav2Vec2Config.from_pretrained(tmp_path / "m")
     Wav2Vec2Model(config).save_pretrained(tmp_path / "m")
     with pytest.raises(ModelUnavailableError, match="lacks trained weights for"):
@@ -158,14 +127,14 @@ def test_a_checkpoint_without_a_trained_head_is_refused(tmp_path: Path) -> None:
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
-    save_foreign(tmp_path / "m", "wav2vec2")
+    write_classifier(tmp_path / "m", "wav2vec2")
     (tmp_path / "m" / "model.safetensors").rename(tmp_path / "m" / "pytorch_model.bin")
     with pytest.raises(ModelUnavailableError, match="safetensors"):
         load_acoustic_model(tmp_path / "m")
 
 
 def test_a_model_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
-    save_foreign(tmp_path / "m", "wav2vec2")
+    write_classifier(tmp_path / "m", "wav2vec2")
     (tmp_path / "m" / "config.json").write_text(json.dumps({"model_type": "crystal_ball"}))
     with pytest.raises(ModelUnavailableError, match="holds no model that transformers knows"):
         load_acoustic_model(tmp_path / "m")

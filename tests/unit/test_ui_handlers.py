@@ -333,7 +333,7 @@ def test_a_run_is_followed_and_cancelled(scripted: Services) -> None:
     handlers = TrainHandlers(scripted)
     seen = handlers.on_tick({}).seen
     running = handlers.on_retrain(seen, "ann", ANN)  # type: ignore[arg-type]
-    assert "epoch 7 of 20" in str(running.run) and "0:48.0 left" in str(running.run)
+    assert "epoch 7 of 20" in str(running.run) and "0:48 left" in str(running.run)
     assert running.timer == gr.update(value=FAST) and running.cancel == gr.update(interactive=True)
     assert handlers.on_tick(running.seen) == handlers.on_tick(running.seen)._replace(seen=UNCHANGED)  # type: ignore[arg-type]
     ended = handlers.on_cancel(running.seen)  # type: ignore[arg-type]

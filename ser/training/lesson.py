@@ -1,0 +1,153 @@
+"""A split corpus -> a trained model, its leaks looked for first and its test speakers measured last.
+
+What `ser.training.recipe` does alike for our own network and for encoders of others stands there; what differs, here.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ser.acoustic.classifier import model_folder
+from ser.augmentation import load_noises
+from ser.config import TrainConfig
+from ser.errors import TrainingDataError
+from ser.splits import LeakReport, Split, report_leaks
+from ser.training.dataset import FeatureSet
+from ser.training.encoder import Recordings, TunedEncoder, read_recordings, tune_encoder
+from ser.training.loop import predict_logits, uar_by_corpus
+from ser.training.preparation import Preparation, prepare
+from ser.training.progress import OnProgress, ShouldStop
+from ser.training.run import TrainedModel, describe, train_on_features
+from ser.types import Example
+
+TOLERATED = 0.01
+"""Share of a corpus's recordings that may be unusable (too short, silent); they are named in the notes."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is to be learnt, and how; the attributes are those of `ser.training.recipe.run_recipe`."""
+
+    split: Split
+    config: TrainConfig
+    init: str | Path | None
+    noise_dir: Path | None
+    cache_dir: Path
+    device: str
+    on_progress: OnProgress | None
+    should_stop: ShouldStop | None
+
+    def description(self) -> dict[str, object]:
+        """What the model's meta.json says of the data."""
+        speakers = sorted({example.speaker for example in self.split.test})
+        return {**describe(self.split.train, self.split.dev), "test_speakers": speakers}
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What came of a lesson.
+
+    Attributes:
+        model: to be saved.
+        leaks: between train, dev and test; always clean, as a lesson that leaks is not given.
+        test_uar: by corpus, on the test speakers; empty where there are none.
+        skipped: a sentence on each recording that could not be used.
+    """
+
+    model: TrainedModel | TunedEncoder
+    leaks: LeakReport
+    test_uar: dict[str, float] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+
+
+def learn_network(lesson: Lesson) -> Learnt:
+    """Train a network of ours.
+
+    Raises:
+        TrainingDataError: where recordings cannot be used, or leak between the sides.
+        ModelUnavailableError: where the model to begin with cannot be had.
+        TrainingCancelledError: when asked to stop.
+    """
+    how = Preparation(
+        variants=lesson.config.variants,
+        seed=lesson.config.seed,
+        noises=load_noises(lesson.noise_dir) if lesson.noise_dir else (),
+        cache_dir=lesson.cache_dir,
+        on_progress=lesson.on_progress,
+        should_stop=lesson.should_stop,
+        tolerated=TOLERATED,
+    )
+    plain = replace(how, variants=0)
+    train = prepare(lesson.split.train, how)
+    dev = prepare(lesson.split.dev, plain) if lesson.split.dev else None
+    test = prepare(lesson.split.test, plain) if lesson.split.test else None
+    sets = [data for data in (train, dev, test) if data is not None]
+    hashes = {path: digest for data in sets for path, digest in recording_hashes(data).items()}
+    leaks = refuse_leaks(lesson.split, hashes)
+    model = train_on_features(
+        train,
+        lesson.config,
+        dev=dev,
+        init=lesson.init,
+        data=lesson.description(),
+        device=lesson.device,
+        on_progress=lesson.on_progress,
+        should_stop=lesson.should_stop,
+    )
+    test_uar = uar_by_corpus(predict_logits(model.network, test), test) if test else {}
+    return Learnt(model, leaks, test_uar, tuple(sentence for data in sets for sentence in data.skipped))
+
+
+def learn_encoder(lesson: Lesson) -> Learnt:
+    """Fine-tune an encoder of others; raises as `learn_network`."""
+
+    def hear(examples: Sequence[Example]) -> Recordings | None:
+        if not examples:
+            return None
+        return read_recordings(
+            examples, tolerated=TOLERATED, on_progress=lesson.on_progress, should_stop=lesson.should_stop
+        )
+
+    train, dev, test = hear(lesson.split.train), hear(lesson.split.dev), hear(lesson.split.test)
+    if train is None:
+        raise TrainingDataError("There are no examples. Give recordings with labels.")
+    sides = [side for side in (train, dev, test) if side is not None]
+    hashes = {path: digest for side in sides for path, digest in side.hashes().items()}
+    leaks = refuse_leaks(lesson.split, hashes)
+    model = tune_encoder(
+        model_folder(str(lesson.init)),
+        train,
+        lesson.config,
+        dev=dev,
+        data=lesson.description(),
+        device=lesson.device,
+        on_progress=lesson.on_progress,
+        should_stop=lesson.should_stop,
+    )
+    test_uar = model.uar_by_corpus(test, lesson.device) if test else {}
+    return Learnt(model, leaks, test_uar, tuple(sentence for side in sides for sentence in side.skipped))
+
+
+def refuse_leaks(split: Split, hashes: dict[str, str]) -> LeakReport:
+    """Look for speakers and recordings on two sides.
+
+    Args:
+        split: the sides.
+        hashes: of each example's audio, by path.
+
+    Raises:
+        TrainingDataError: where there are any.
+    """
+    leaks = report_leaks(split, hashes)
+    if not leaks.clean:
+        raise TrainingDataError(f"{leaks} Remove the copies, or put them on one side.")
+    return leaks
+
+
+def recording_hashes(data: FeatureSet) -> dict[str, str]:
+    """{path: hash of its features}: the same audio gives the same features, whatever its container."""
+    return {
+        path: hashlib.sha256(variants[0].tobytes()).hexdigest()
+        for path, variants in zip(data.paths, data.variants, strict=True)
+    }
