@@ -41,13 +41,13 @@ def percent(probability: float) -> str:
     return f"{round(100 * probability)}{NO_BREAK_SPACE}%"
 
 
-def clock(seconds: float) -> str:
-    """A duration as minutes and seconds, tenths below a minute.
+def clock(seconds: float, *, tenths: bool = True) -> str:
+    """A duration as minutes and seconds, with tenths below a minute where wanted.
 
-    >>> clock(3.24), clock(75)
-    ('0:03.2', '1:15')
+    >>> clock(3.24), clock(75), clock(48, tenths=False)
+    ('0:03.2', '1:15', '0:48')
     """
-    if seconds < 59.95:
+    if tenths and seconds < 59.95:
         return f"0:{seconds:04.1f}"
     whole = round(seconds)
     return f"{whole // 60}:{whole % 60:02d}"

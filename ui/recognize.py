@@ -158,7 +158,7 @@ class RecognizeHandlers:
         answer = heard.recognition
         form = Form(
             card=presentation.answer_card(answer),
-            clip_line=presentation.clip_line(answer.duration, answer.notes, NOT_STORED),
+            clip_line=presentation.clip_line(answer.duration, heard.audio.notes, NOT_STORED),
         )
         # A field is filled when its value first comes, so that nothing a person has typed meanwhile is overwritten.
         if shown is None or shown.fused.label != answer.fused.label:

@@ -39,7 +39,7 @@ def feedback_card(summary: FeedbackSummary, missing: str | None) -> str:
 def run_card(status: TrainingStatus, run: TrainingRun | None) -> str:
     """The run under way with its progress, or how the last one ended."""
     number = f"Run {status.run_id}" if status.run_id is not None else "Training"
-    left = f" · {clock(status.eta)} left" if status.state == "running" and status.eta is not None else ""
+    left = f" · {clock(round(status.eta), tenths=False)} left" if status.state == "running" and status.eta is not None else ""
     epochs = f" · epoch {status.epoch} of {status.epochs}" if status.epochs else ""
     running = status.state == "running"
     bar = (
@@ -48,7 +48,9 @@ def run_card(status: TrainingStatus, run: TrainingRun | None) -> str:
     )
     figures = percent(status.progress) + epochs + left if running else ""
     sentence = SENTENCES.get(status.state, status.state)
-    detail = f'<p class="reason">{escape(status.message)}</p>' if status.run_id is not None else ""
+    # While epochs go by, their number is already in the line above.
+    told = status.run_id is not None and not (running and status.epoch)
+    detail = f'<p class="reason">{escape(status.message)}</p>' if told else ""
     return (
         f'<div class="run {escape(status.state)}"><h3>{number} <span class="badge">{escape(status.state)}</span></h3>'
         f"<p><strong>{sentence}</strong> {figures}</p>{bar if running else ''}{detail}{_curves(status)}"
