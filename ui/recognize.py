@@ -1,7 +1,9 @@
 """The first tab: record or choose a clip, see the answer grow, confirm or correct it, store it with consent."""
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import gradio as gr
@@ -9,7 +11,7 @@ import gradio as gr
 from ser.audio import decode_file
 from ser.errors import SerError
 from ser.serialization import recognition_to_dict
-from ser.types import Audio, Recognition
+from ser.types import SAMPLING_RATE, Audio, Recognition
 from ui import presentation
 from ui.errors import shows_errors
 from ui.identity import rater_name
@@ -35,6 +37,7 @@ class Heard:
     audio: Audio
     recognition: Recognition
     model_version_id: int
+    file: str
 
 
 class Form(NamedTuple):
@@ -148,10 +151,14 @@ class RecognizeHandlers:
     def _answers(self, path: str) -> Iterator[Form]:
         recognizer = self.services.recognizer
         version = self.services.active_model.refresh()
+        start = time.perf_counter()
         audio = decode_file(path, max_duration=recognizer.max_duration)
+        decoding = time.perf_counter() - start
         shown: Recognition | None = None
-        for recognition in recognizer.recognize_steps(audio):
-            yield self._answer(Heard(audio, recognition, version.id), shown)
+        for step in recognizer.recognize_steps(audio):
+            timings = replace(step.timings, decode=decoding, total=step.timings.total + decoding)
+            recognition = replace(step, timings=timings)
+            yield self._answer(Heard(audio, recognition, version.id, Path(path).name), shown)
             shown = recognition
 
     def _answer(self, heard: Heard, shown: Recognition | None) -> Form:
@@ -171,7 +178,7 @@ class RecognizeHandlers:
             heard=heard,
             live=presentation.announcement(answer),
             details=presentation.details_table(answer),
-            answer_json=recognition_to_dict(answer),
+            answer_json=recognition_to_dict(answer, heard.file),
             save=gr.update(interactive=True),
         )
 
@@ -194,19 +201,10 @@ def status_line(message: str, kind: str) -> str:
 
 def build_recognize_tab(services: Services, rater: gr.Textbox) -> None:
     """Lay out the tab and connect its events; `rater` is the page's name field."""
-    handlers = RecognizeHandlers(services)
     heard = gr.State(None)
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=5, min_width=320):
-            audio = gr.Audio(
-                label="Speech",
-                sources=["microphone", "upload"],
-                type="filepath",
-                elem_id="recognize-audio",
-                editable=False,
-                buttons=[],
-                waveform_options=gr.WaveformOptions(sample_rate=16_000),
-            )
+            audio = _build_audio()
             with gr.Row(elem_classes="under-audio"):
                 clip_line = gr.HTML(EMPTY_LINE, elem_id="clip-line", apply_default_css=False)
                 clear = gr.Button("Clear", size="sm", scale=0, min_width=88, elem_id="recognize-clear")
@@ -219,50 +217,63 @@ def build_recognize_tab(services: Services, rater: gr.Textbox) -> None:
     with gr.Group(elem_id="recognize-form", elem_classes="panel"):
         fields = build_vote_fields("recognize", "Is that right?", label_choices())
         with gr.Row(elem_classes="consent-row"):
-            consent = gr.CheckboxGroup(
-                CONSENT_CHOICES,
-                label="Store this clip for (without a tick nothing of it stays)",
-                elem_id="consent",
-                scale=5,
-                min_width=280,
-            )
-            speaker = gr.Textbox(
-                label="Speaker, optional",
-                placeholder="a pseudonym",
-                max_length=80,
-                elem_id="speaker",
-                scale=2,
-                min_width=150,
-            )
+            consent, speaker = _build_consent()
             save = gr.Button("Save  ⏎", variant="primary", interactive=False, scale=0, min_width=150, elem_id="save")
-        status = gr.HTML(status_line("", "gentle"), elem_id="save-status", apply_default_css=False)
+        status = gr.HTML(status_line("", "good"), elem_id="save-status", apply_default_css=False)
 
-    outputs = list(
-        Form(
-            audio, heard, card, live, clip_line, fields.vote, fields.transcript, fields.intensity, fields.rated,
-            details, answer_json, save, status,
-        )
-    )  # fmt: skip
-    answering = audio.input(
-        shows_errors(handlers.on_audio),
-        audio,
-        outputs,
-        show_progress="hidden",
-        trigger_mode="always_last",
-        concurrency_limit=2,
-        concurrency_id="recognition",
-        api_visibility="private",
-    )
-    audio.change(
-        handlers.on_change, [audio, heard], outputs, show_progress="hidden", queue=False, api_visibility="private"
-    )
-    clear.click(handlers.on_clear, None, outputs, cancels=answering, show_progress="hidden", api_visibility="private")
+    voting = (fields.vote, fields.transcript, fields.intensity, fields.rated)
+    form = Form(audio, heard, card, live, clip_line, *voting, details, answer_json, save, status)
+    handlers = RecognizeHandlers(services)
+    _connect_clip(handlers, form, audio, clear)
     gr.on(
         [save.click, fields.transcript.submit, speaker.submit],
         shows_errors(handlers.on_save),
-        [heard, fields.vote, fields.transcript, fields.intensity, fields.rated, speaker, consent, rater],
-        outputs,
+        [heard, *voting, speaker, consent, rater],
+        list(form),
         show_progress="hidden",
         trigger_mode="once",
         api_visibility="private",
     )
+
+
+def _build_audio() -> gr.Audio:
+    return gr.Audio(
+        label="Speech",
+        sources=["microphone", "upload"],
+        type="filepath",
+        elem_id="recognize-audio",
+        editable=False,
+        buttons=[],
+        waveform_options=gr.WaveformOptions(sample_rate=SAMPLING_RATE),
+    )
+
+
+def _build_consent() -> tuple[gr.CheckboxGroup, gr.Textbox]:
+    consent = gr.CheckboxGroup(
+        CONSENT_CHOICES,
+        label="Store this clip for (without a tick nothing of it stays)",
+        elem_id="consent",
+        scale=5,
+        min_width=280,
+    )
+    speaker = gr.Textbox(
+        label="Speaker, optional", placeholder="a pseudonym", max_length=80, elem_id="speaker", scale=2, min_width=150
+    )
+    return consent, speaker
+
+
+def _connect_clip(handlers: RecognizeHandlers, form: Form, audio: gr.Audio, clear: gr.Button) -> None:
+    """A clip comes, is taken away by the player's own cross, or is cleared."""
+    outputs = list(form)
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    answering = audio.input(
+        shows_errors(handlers.on_audio),
+        audio,
+        outputs,
+        trigger_mode="always_last",
+        concurrency_limit=2,
+        concurrency_id="recognition",
+        **quiet,
+    )
+    audio.change(handlers.on_change, [audio, form.heard], outputs, queue=False, **quiet)
+    clear.click(handlers.on_clear, None, outputs, cancels=answering, **quiet)

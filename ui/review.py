@@ -171,32 +171,22 @@ class ReviewHandlers:
         return review_cards.progress(sitting.done, waiting, sitting.stamps)
 
 
-def build_review_tab(
-    services: Services, tab: gr.Tab, rater: gr.Textbox, blind_by_default: bool = False
-) -> tuple[gr.Checkbox, gr.Checkbox]:
+def build_review_tab(services: Services, tab: gr.Tab, rater: gr.Textbox) -> tuple[gr.Checkbox, gr.Checkbox]:
     """Lay out the tab and connect its events.
 
     Args:
         services: the domain.
         tab: the tab around it; it loads its first clip when it is opened.
         rater: the page's name field.
-        blind_by_default: whether the model's answer is hidden at first.
 
     Returns:
         The two choices that the browser remembers: blind, one key saves.
     """
-    handlers = ReviewHandlers(services)
     sitting = gr.State(Sitting())
     with gr.Row(elem_classes="review-bar"):
         progress = gr.HTML(review_cards.progress(0, 0, []), elem_id="review-progress", apply_default_css=False)
-        blind = gr.Checkbox(
-            blind_by_default,
-            label="blind: hide the model’s answer",
-            elem_id="review-blind",
-            container=False,
-            min_width=220,
-        )
-        quick = gr.Checkbox(False, label="one key saves", elem_id="review-quick", container=False, min_width=140)
+        blind = gr.Checkbox(label="blind: hide the model’s answer", elem_id="review-blind", container=False)
+        quick = gr.Checkbox(label="one key saves", elem_id="review-quick", container=False)
         gr.Button("? keys", size="sm", scale=0, min_width=88, elem_id="keys-button")
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=7, min_width=320):
@@ -210,23 +200,17 @@ def build_review_tab(
                 undo = gr.Button("Undo  Z", elem_id="review-undo", min_width=90)
             status = gr.HTML(review_cards.status("", "good"), elem_id="review-status", apply_default_css=False)
 
-    outputs = list(
-        Form(sitting, card, progress, live, fields.vote, fields.transcript, fields.intensity, fields.rated, status)
-    )
-    saved = [sitting, fields.vote, fields.transcript, fields.intensity, fields.rated, blind, rater]
+    handlers = ReviewHandlers(services)
+    voting = (fields.vote, fields.transcript, fields.intensity, fields.rated)
+    outputs = list(Form(sitting, card, progress, live, *voting, status))
+    place, vote = [sitting, blind, rater], [sitting, *voting, blind, rater]
     # Not queued: one request and its answer, which is what makes the next clip come at once.
     direct = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-    tab.select(shows_errors(handlers.on_open), [sitting, blind, rater], outputs, **direct)
-    gr.on(
-        [save.click, fields.transcript.submit],
-        shows_errors(handlers.on_save),
-        saved,
-        outputs,
-        trigger_mode="once",
-        **direct,
-    )
-    fields.vote.input(shows_errors(handlers.on_vote), [quick, *saved], outputs, trigger_mode="once", **direct)
-    skip.click(shows_errors(handlers.on_skip), [sitting, blind, rater], outputs, trigger_mode="once", **direct)
-    undo.click(shows_errors(handlers.on_undo), [sitting, blind, rater], outputs, trigger_mode="once", **direct)
+    once = {"trigger_mode": "once", **direct}
+    tab.select(shows_errors(handlers.on_open), place, outputs, **direct)
     blind.input(shows_errors(handlers.on_blind), [sitting, blind], outputs, **direct)
+    gr.on([save.click, fields.transcript.submit], shows_errors(handlers.on_save), vote, outputs, **once)
+    fields.vote.input(shows_errors(handlers.on_vote), [quick, *vote], outputs, **once)
+    skip.click(shows_errors(handlers.on_skip), place, outputs, **once)
+    undo.click(shows_errors(handlers.on_undo), place, outputs, **once)
     return blind, quick

@@ -39,7 +39,11 @@ def feedback_card(summary: FeedbackSummary, missing: str | None) -> str:
 def run_card(status: TrainingStatus, run: TrainingRun | None) -> str:
     """The run under way with its progress, or how the last one ended."""
     number = f"Run {status.run_id}" if status.run_id is not None else "Training"
-    left = f" · {clock(round(status.eta), tenths=False)} left" if status.state == "running" and status.eta is not None else ""
+    left = (
+        f" · {clock(round(status.eta), tenths=False)} left"
+        if status.state == "running" and status.eta is not None
+        else ""
+    )
     epochs = f" · epoch {status.epoch} of {status.epochs}" if status.epochs else ""
     running = status.state == "running"
     bar = (

@@ -7,6 +7,7 @@ from ser.testing import fake_recognizer, synthetic_speech
 from ser.types import EmotionScores, Recognition, Segment, Transcript
 from ui import presentation
 from ui.palette import LOOKS, SURFACE_DARK, SURFACE_LIGHT, contrast_ratio, label_choices, palette_css
+from ui.style import COLOURS
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +105,17 @@ def test_clip_line() -> None:
 def test_announcement_is_a_sentence(steps: list[Recognition]) -> None:
     answer = replace(steps[-1], fused=sure_of("fear", 0.4), text=None)
     assert presentation.announcement(answer) == "fear, 40 percent, from the sound."
+
+
+@pytest.mark.parametrize("dark", ["", "_dark"])
+def test_text_can_be_read_on_its_ground(dark: str) -> None:
+    pairs = [
+        ("body_text_color", "body_background_fill"),
+        ("body_text_color_subdued", "body_background_fill"),
+        ("body_text_color_subdued", "block_background_fill"),
+        ("button_primary_text_color", "button_primary_background_fill"),
+        ("button_secondary_text_color", "button_secondary_background_fill"),
+    ]
+    for text, ground in pairs:
+        assert contrast_ratio(COLOURS[text + dark], COLOURS[ground + dark]) >= 4.5, (text, ground)
+    assert contrast_ratio(COLOURS["input_border_color" + dark], COLOURS["input_background_fill" + dark]) >= 3

@@ -60,7 +60,7 @@ def test_only_the_named_endpoints_are_public_and_described(client: Client) -> No
     assert all(endpoint["description"] for endpoint in endpoints.values())
     names = {name: [p["parameter_name"] for p in endpoint["parameters"]] for name, endpoint in endpoints.items()}
     assert names["/recognize"] == ["audio"]
-    assert names["/correct"] == ["audio", "clip_id", "label", "rater", "transcript", "intensity", "consent"]
+    assert names["/correct"] == ["audio", "clip_id", "label", "rater", "transcript", "intensity", "consent", "speaker"]
     assert names["/next_clip"] == names["/retrain"] == ["rater"]
 
 

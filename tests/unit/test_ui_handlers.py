@@ -89,6 +89,8 @@ def test_the_answer_grows_from_sound_to_words(services: Services, cache: Path) -
     assert "Listening to the words" in str(forms[1].card)
     assert all(f">{word}</span>" in str(forms[2].card) for word in "what a wonderful day".split())
     assert forms[-1].save == gr.update(interactive=True)
+    assert forms[-1].heard.recognition.timings.decode > 0  # type: ignore[attr-defined]
+    assert forms[-1].answer_json["file"] == "clip.wav"  # type: ignore[index]
     assert forms[-1].answer_json["label"] == forms[-1].heard.recognition.fused.label  # type: ignore[index, attr-defined]
     assert [form.transcript for form in forms[1:]].count("what a wonderful day") == 1, "filled once, then the person's"
 
