@@ -149,9 +149,9 @@ class TrainConfig:
     def fine_tune(cls, **changes: object) -> "TrainConfig":
         """For tens to hundreds of new recordings, from a trained model: gentle, and quick on one thread."""
         values: dict[str, object] = {
-            "epochs": 12,
+            "epochs": 30,
             "batch_size": 16,
-            "learning_rate": 5e-4,
+            "learning_rate": 1e-3,
             "weight_decay": 0.01,
             "variants": 3,
             "mixup_probability": 0.3,
