@@ -138,3 +138,31 @@ def test_training_endpoints(client: Client) -> None:
     assert status["state"] == "idle" and "pid" not in status
     with pytest.raises(AppError, match="needed"):
         client.predict(rater="ann", api_name="/retrain")
+
+
+def test_the_login_is_the_rater(services: Services, clip: Path) -> None:
+    demo = build_app(services)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, auth=[("ann", "secret")], **launch_options())
+    try:
+        client = Client(url, auth=("ann", "secret"), verbose=False)
+        client.predict(
+            audio=handle_file(clip), label="fear", rater="somebody else", consent=["research"], api_name="/correct"
+        )
+    finally:
+        demo.close()
+    correction = queries.history(services.store)[0].correction
+    assert correction is not None and correction.rater == "ann"
+
+
+def test_a_served_clip_is_one_file_that_the_page_will_sweep_away(services: Services, cache: Path) -> None:
+    services.store.add_clip(synthetic_speech(0.7, seed=11), source="import")
+    demo = build_app(services)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    try:
+        before = set(in_cache(cache))
+        Client(url, verbose=False).predict(rater="fay", api_name="/next_clip")
+        (served,) = set(in_cache(cache)) - before
+        swept = {Path(path) for files in demo.temp_file_sets for path in files}
+        assert served in swept
+    finally:
+        demo.close()
