@@ -5,7 +5,7 @@ Pure: no database, no audio.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from annotations.records import FeedbackExample
@@ -13,6 +13,9 @@ from ser.errors import TrainingDataError
 
 HELD_OUT_SHARE = 0.3
 """Share of the units that their hash sends to the held-out side."""
+
+FAIR_DISTANCE = 0.1
+"""How far from `HELD_OUT_SHARE` the clips on the held-out side may be by chance; with few units it often is more."""
 
 MIN_TRAINING_CLIPS = 20
 MIN_HELD_OUT_CLIPS = 8
@@ -42,8 +45,8 @@ class Holdout:
 def divide(examples: Sequence[FeedbackExample]) -> Holdout:
     """Divide feedback by speaker; one speaker by session; one session by parts of the sitting.
 
-    A unit's side follows from the hash of its name, so it keeps its side as feedback grows. Only where that
-    leaves one side with too little is another division tried, in an order that the hashes fix as well.
+    A unit's side follows from the hash of its name, so it keeps its side as feedback grows. Only where that gives
+    one side too much or too little is another division taken, which the hashes fix as well.
 
     Args:
         examples: clips with the raters' votes, in order of their ids.
@@ -56,8 +59,9 @@ def divide(examples: Sequence[FeedbackExample]) -> Holdout:
     """
     unit, names = _units(examples)
     order = sorted(set(names), key=_hash_share)
+    sizes = Counter(names)
     refusal: TrainingDataError | None = None
-    for held in _candidates(order):
+    for held in _candidates(order, sizes):
         training = tuple(e for e, name in zip(examples, names, strict=True) if name not in held)
         held_out = tuple(e for e, name in zip(examples, names, strict=True) if name in held)
         try:
@@ -91,14 +95,18 @@ def _units(examples: Sequence[FeedbackExample]) -> tuple[str, list[str]]:
     return "part of the sitting", [f"{voices[0]}/{index // SITTING_PART}" for index in range(len(examples))]
 
 
-def _candidates(order: Sequence[str]) -> Iterator[set[str]]:
-    """Sets of units to hold out, best first: as their hashes say; then the lowest few hashes; then one alone."""
+def _candidates(order: Sequence[str], sizes: Mapping[str, int]) -> Iterator[set[str]]:
+    """Sets of units to hold out, best first: as their hashes say, where that is a fair share; else the nearest to one."""
+    total = sum(sizes.values())
+
+    def distance(held: set[str]) -> float:
+        return abs(sum(sizes[name] for name in held) / total - HELD_OUT_SHARE)
+
     by_hash = {name for name in order if _hash_share(name) < HELD_OUT_SHARE}
-    if 0 < len(by_hash) < len(order):
+    if distance(by_hash) <= FAIR_DISTANCE:
         yield by_hash
-    yield from (set(order[:count]) for count in range(1, len(order)))
-    if len(order) > 1:
-        yield from ({name} for name in order)
+    others = [set(order[:count]) for count in range(1, len(order))] + [{name} for name in order if len(order) > 1]
+    yield from sorted(others, key=distance)
 
 
 def _hash_share(name: str) -> float:

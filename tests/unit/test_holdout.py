@@ -50,9 +50,15 @@ def test_one_sitting_of_one_speaker_is_divided_in_parts_that_stay_whole() -> Non
     assert not parts[0] & parts[1]
 
 
+@pytest.mark.parametrize("count", [3, 7, 12, 60])
+def test_a_fair_share_is_held_out(count: int) -> None:
+    holdout = divide(many([f"voice {n}" for n in range(count)], 20))
+    assert 0.2 <= len(holdout.held_out) / (20 * count) <= 0.4
+
+
 def test_speakers_keep_their_side_as_feedback_grows() -> None:
-    before = divide(many([f"speaker {n}" for n in range(20)], 5))
-    after = divide(many([f"speaker {n}" for n in range(40)], 5))
+    before = divide(many([f"speaker {n}" for n in range(100)], 5))
+    after = divide(many([f"speaker {n}" for n in range(200)], 5))
     assert {e.group for e in before.held_out} <= {e.group for e in after.held_out}
     assert {e.group for e in before.training} <= {e.group for e in after.training}
 
