@@ -96,14 +96,13 @@ def _units(examples: Sequence[FeedbackExample]) -> tuple[str, list[str]]:
 
 
 def _candidates(order: Sequence[str], sizes: Mapping[str, int]) -> Iterator[set[str]]:
-    """Sets of units to hold out, best first: as their hashes say, where that is a fair share; else the nearest to one."""
-    total = sum(sizes.values())
+    """Sets of units to hold out, best first: as the hashes say, where that is a fair share; then the nearest to one."""
 
     def distance(held: set[str]) -> float:
-        return abs(sum(sizes[name] for name in held) / total - HELD_OUT_SHARE)
+        return abs(sum(sizes[name] for name in held) / sum(sizes.values()) - HELD_OUT_SHARE)
 
     by_hash = {name for name in order if _hash_share(name) < HELD_OUT_SHARE}
-    if distance(by_hash) <= FAIR_DISTANCE:
+    if by_hash and distance(by_hash) <= FAIR_DISTANCE:
         yield by_hash
     others = [set(order[:count]) for count in range(1, len(order))] + [{name} for name in order if len(order) > 1]
     yield from sorted(others, key=distance)
