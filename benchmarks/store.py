@@ -8,7 +8,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import random
 import sqlite3
 import subprocess
@@ -17,7 +16,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from annotations import queries
 from annotations.errors import StoreError
 from annotations.rows import timestamp
 from annotations.store import AnnotationStore
+from benchmarks.machine import describe_run
 from ser.labels import EMOTIONS
 
 PROCESSES = 2
@@ -231,13 +230,8 @@ def measure(clips: int, votes: int, kills: int, seed: int, kill_seconds: float) 
         "lost_votes": lost,
         "clips": clips,
         "raters_at_once": PROCESSES * THREADS,
-        "seed": seed,
-        "versions": {
-            "python": platform.python_version(),
-            "sqlite": sqlite3.sqlite_version,
-            "sqlite-utils": version("sqlite-utils"),
-        },
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "processor": platform.machine()},
+        "sqlite": sqlite3.sqlite_version,
+        **describe_run(seed, ("sqlite-utils",)),
     }
 
 

@@ -6,10 +6,10 @@ Knows files and hashes; knows nothing of texts or training.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -18,9 +18,6 @@ from torch import Tensor
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 from ser.text.base import BASE_DISTRIBUTION, BASE_NAME, BASE_SHA256, sha256_of
-
-if TYPE_CHECKING:
-    from ser.text.training import TextTrainConfig
 
 WEIGHTS_FILE = "adapter.safetensors"
 META_FILE = "meta.json"
@@ -48,7 +45,7 @@ def save_trained(
     folder: Path,
     tensors: Mapping[str, Tensor],
     *,
-    config: "TextTrainConfig",
+    config: Mapping[str, object],
     temperature: float,
     seed: int,
     data: Mapping[str, object],
@@ -68,7 +65,7 @@ def save_trained(
         "temperature": round(temperature, 4),
         "sha256": sha256_of(folder / WEIGHTS_FILE),
         "base": {"name": BASE_NAME, "package": BASE_DISTRIBUTION, "sha256": BASE_SHA256},
-        "config": asdict(config),
+        "config": dict(config),
         "seed": seed,
         "data": dict(data),
         "metrics": dict(metrics),

@@ -6,7 +6,7 @@ Writes a folder that `ser.text.classifier.load_text_model` reads. Knows nothing 
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,11 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from ser.calibration import fit_temperature
 from ser.errors import SettingsError, TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
 from ser.metrics import ece, macro_f1, uar
 from ser.text.base import load_base
-from ser.text.calibration import fit_temperature
 from ser.text.checkpoint import save_trained
 from ser.text.data import LabelledTexts, as_transcript, read_labelled_texts
 from ser.text.network import TextEmotionNetwork, add_adapter, pad, set_trained_tensors, trained_tensors
@@ -133,11 +133,13 @@ def train_text_model(
     torch.manual_seed(seed)
     run = _Run(config, train, dev, np.random.default_rng(seed), on_progress, should_stop)
     logits, truth = run.train()
-    temperature = fit_temperature(np.concatenate(logits), np.concatenate([truth, truth]))
+    temperature = fit_temperature(
+        np.concatenate(logits), np.eye(len(EMOTIONS), dtype=np.float32)[np.concatenate([truth, truth])]
+    )
     metrics = _metrics(logits, truth, temperature)
     data = {"train": Path(train_csv).name, "train_rows": run.rows, "dev": Path(dev_csv).name, "dev_rows": len(truth)}
     save_trained(
-        Path(out), trained_tensors(run.network), config=config, temperature=temperature, seed=seed,
+        Path(out), trained_tensors(run.network), config=asdict(config), temperature=temperature, seed=seed,
         data=data, metrics=metrics, created=time.time(),
     )  # fmt: skip
     return TextTrainingResult(Path(out), temperature, metrics)

@@ -18,36 +18,16 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 from transformers.utils import logging as transformers_logging
 
-from ser.audio import decode_file
 from ser.checkpoints import Meta, save_checkpoint
 from ser.config import TrainConfig
-from ser.errors import AudioError, ModelUnavailableError, TrainingCancelledError, TrainingDataError
+from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 from ser.metrics import uar
 from ser.training.dataset import class_weights
 from ser.training.loop import has_bfloat16
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
-from ser.types import SAMPLING_RATE, Audio, Example, Signal, SpeechDetector
-from ser.vad import SileroDetector, trim_to_speech
-
-
-@dataclass(frozen=True)
-class Recordings:
-    """Examples with their speech in memory.
-
-    Attributes:
-        examples: those that could be read.
-        signals: of each, cut to its speech, float32 of shape (samples,) at 16 kHz.
-        skipped: a sentence on each of the others.
-    """
-
-    examples: tuple[Example, ...]
-    signals: tuple[Signal, ...]
-    skipped: tuple[str, ...] = ()
-
-    def hashes(self) -> dict[str, str]:
-        """{path: hash of the speech}: tells copies, whatever their container."""
-        return {str(e.path): Audio(s).sha256 for e, s in zip(self.examples, self.signals, strict=True)}
+from ser.training.recordings import Recordings, Watch
+from ser.types import SAMPLING_RATE, Signal
 
 
 @dataclass(frozen=True)
@@ -114,46 +94,6 @@ class TunedEncoder:
         self.extractor.save_pretrained(folder)
 
 
-def read_recordings(
-    examples: Sequence[Example],
-    *,
-    tolerated: float = 0.0,
-    detector: SpeechDetector | None = None,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
-) -> Recordings:
-    """Decode examples and cut them to their speech.
-
-    Args:
-        examples: whose files are read.
-        tolerated: share of them that may be unusable.
-        detector: of speech; Silero's where left out.
-        on_progress: told after every recording, as stage `preparing`.
-        should_stop: asked just as often.
-
-    Raises:
-        TrainingDataError: where more of them are unusable; names the first.
-        TrainingCancelledError: when asked to stop.
-    """
-    hears = detector or SileroDetector()
-    watch = _Watch(on_progress, should_stop)
-    usable: list[Example] = []
-    signals: list[Signal] = []
-    skipped: list[str] = []
-    for number, example in enumerate(examples, start=1):
-        try:
-            audio = decode_file(example.path)
-        except AudioError as error:
-            skipped.append(f"{example.path}: {error}")
-        else:
-            usable.append(example)
-            signals.append(trim_to_speech(audio, hears.detect(audio)).signal)
-        watch.report(TrainProgress(0, 0, number, len(examples), None, None, None, stage="preparing"))
-    if len(skipped) > tolerated * len(examples):
-        raise TrainingDataError(f"{len(skipped)} of {len(examples)} recordings cannot be used. First: {skipped[0]}")
-    return Recordings(tuple(usable), tuple(signals), tuple(skipped))
-
-
 def tune_encoder(
     checkpoint: Path,
     recordings: Recordings,
@@ -185,30 +125,16 @@ def tune_encoder(
     """
     torch.manual_seed(config.seed)
     network, extractor = _load(checkpoint)
-    run = _Run(network, extractor, config, device, _Watch(on_progress, should_stop))
+    run = _Run(network, extractor, config, device, Watch(on_progress, should_stop))
     run.fit(recordings, dev)
     network = run.network.to("cpu").eval()
     return TunedEncoder(network, extractor, config, run.curve, run.metrics, data or {})
 
 
-@dataclass(frozen=True)
-class _Watch:
-    """Who is told, and who may stop the run."""
-
-    on_progress: OnProgress | None
-    should_stop: ShouldStop | None
-
-    def report(self, progress: TrainProgress) -> None:
-        if self.on_progress is not None:
-            self.on_progress(progress)
-        if self.should_stop is not None and self.should_stop():
-            raise TrainingCancelledError("Training was stopped.")
-
-
 class _Run:
     """The moving parts of one fine-tuning."""
 
-    def __init__(self, network: Any, extractor: Any, config: TrainConfig, device: str, watch: _Watch) -> None:
+    def __init__(self, network: Any, extractor: Any, config: TrainConfig, device: str, watch: Watch) -> None:
         self.network = network.to(device)
         self.extractor = extractor
         self.config = config

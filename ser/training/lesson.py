@@ -14,10 +14,11 @@ from ser.config import TrainConfig
 from ser.errors import TrainingDataError
 from ser.splits import LeakReport, Split, report_leaks
 from ser.training.dataset import FeatureSet
-from ser.training.encoder import Recordings, TunedEncoder, read_recordings, tune_encoder
+from ser.training.encoder import TunedEncoder, tune_encoder
 from ser.training.loop import predict_logits, uar_by_corpus
 from ser.training.preparation import Preparation, prepare
 from ser.training.progress import OnProgress, ShouldStop
+from ser.training.recordings import Recordings, read_recordings
 from ser.training.run import TrainedModel, describe, train_on_features
 from ser.types import Example
 

@@ -16,16 +16,17 @@ from transformers.utils import logging as transformers_logging
 from ser.acoustic.classifier import NetworkModel, is_own_model, load_network, model_folder
 from ser.acoustic.network import AcousticConfig, AcousticFeatureExtractor, AcousticModelForAudioClassification
 from ser.augmentation import load_noises
+from ser.calibration import fit_temperature
 from ser.checkpoints import Meta, load_meta, save_checkpoint
 from ser.config import NO_MODEL, TrainConfig
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
-from ser.training.calibration import fit_temperature
 from ser.training.dataset import FeatureSet
-from ser.training.encoder import TunedEncoder, read_recordings, tune_encoder
+from ser.training.encoder import TunedEncoder, tune_encoder
 from ser.training.loop import fit, predict_logits, uar_by_corpus, weighted_score
 from ser.training.preparation import Preparation, feature_statistics, prepare
 from ser.training.progress import OnProgress, ShouldStop
+from ser.training.recordings import read_recordings
 from ser.types import Example
 
 MIN_CALIBRATION_EXAMPLES = 30

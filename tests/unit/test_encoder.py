@@ -11,7 +11,8 @@ from ser.errors import ModelUnavailableError, TrainingCancelledError, TrainingDa
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 from ser.training import TrainProgress, run_recipe, train
-from ser.training.encoder import TunedEncoder, read_recordings
+from ser.training.encoder import TunedEncoder
+from ser.training.recordings import read_recordings
 from ser.types import SAMPLING_RATE, Example
 from tests.unit.emotion_checkpoints import write_classifier
 

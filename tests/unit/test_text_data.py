@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from ser.calibration import fit_temperature
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
-from ser.text.calibration import fit_temperature
 from ser.text.data import as_transcript, read_labelled_texts
 
 
@@ -83,5 +83,6 @@ def test_temperature_undoes_over_and_under_confidence(true_temperature):
     logits = rng.normal(0, 2, (20_000, 4))
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     truth = np.array([rng.choice(4, p=row) for row in probabilities])
-    found = fit_temperature((logits * true_temperature).astype(np.float32), truth)
+    targets = np.eye(4, dtype=np.float32)[truth]
+    found = fit_temperature((logits * true_temperature).astype(np.float32), targets)
     assert found == pytest.approx(true_temperature, rel=0.06)

@@ -9,12 +9,12 @@ import torch
 from ser.acoustic.classifier import load_acoustic_model
 from ser.acoustic.features import FEATURE_SIZE
 from ser.audio import decode_file
+from ser.calibration import fit_temperature
 from ser.config import TrainConfig
 from ser.errors import ModelUnavailableError, SettingsError, TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 from ser.training import TrainProgress, run_recipe, train
-from ser.training.calibration import fit_temperature
 from ser.training.dataset import BatchDrawer, FeatureSet, draw_probabilities
 from ser.training.loop import freeze, predict_logits, soft_cross_entropy, update_average
 from ser.training.preparation import Preparation, prepare
