@@ -16,10 +16,10 @@ PAUSE = 60.0
 
 EMPTY_QUEUE = """
 <div class="empty-queue"><h3>Nothing waits for you</h3>
-<p>You have judged every stored clip. New ones come in three ways:</p>
+<p>There is no stored clip that you have not judged. New ones come in three ways:</p>
 <ul><li>record and save one under <em>Recognize</em>;</li>
 <li>import a folder, with or without a <code>metadata.csv</code>:<br>
-<code>python -m annotations --data-dir DIR import FOLDER</code></li>
+<code>python -m annotations --data-dir DIR import FOLDER --consent research,training --recognize</code></li>
 <li>send one over the API: <code>/correct</code>.</li></ul>
 <p>This page looks again whenever you come back to it.</p></div>
 """

@@ -1,0 +1,123 @@
+"""What the corrections of one new speaker's clips do: before and after a retraining, on that speaker's other clips.
+
+    python -m benchmarks.retraining --data ../shared/data/nemo --speakers nemo_EB0,nemo_MK0 [--corrections 60] [--json]
+
+Each round fills a store with corrected clips, runs the real retraining with its comparison, and then measures the
+model in use before and the new model on clips that were in neither half of the feedback. With `--sham` the
+corrections are drawn at random: none of those rounds should end in a promotion.
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from annotations.active_model import ActiveModel
+from annotations.queries import list_versions
+from annotations.retraining import Retrainer, RetrainingConfig
+from annotations.store import AnnotationStore
+from benchmarks.machine import describe_run
+from ser.acoustic.classifier import load_acoustic_model
+from ser.audio import decode_file
+from ser.corpora import load_corpus
+from ser.errors import TrainingDataError
+from ser.evaluation import evaluate
+from ser.recognizer import Recognizer
+from ser.types import Example
+from ser.vad import SileroDetector
+
+PACKAGES = ("torch", "transformers")
+
+
+def play_round(
+    examples: Sequence[Example], corrections: int, unseen: int, *, seed: int, sham: bool
+) -> dict[str, object]:
+    """Correct, retrain, compare.
+
+    Args:
+        examples: of one speaker.
+        corrections: how many of them are corrected.
+        unseen: at most so many of the others are measured on.
+        seed: draws which, and the sham labels.
+        sham: whether the corrections are drawn from the labels at random.
+
+    Returns:
+        `state` and `reason` of the run, its `seconds`, and the UAR `before` and `after` on the unseen clips.
+    """
+    draw = random.Random(seed)
+    shuffled = draw.sample(list(examples), len(examples))
+    taught, rest = shuffled[:corrections], shuffled[corrections : corrections + unseen]
+    labels = sorted({example.hard_label for example in examples})
+    with tempfile.TemporaryDirectory() as folder:
+        store = AnnotationStore(Path(folder))
+        base = load_acoustic_model("embedded")
+        active = ActiveModel(store, Recognizer(SileroDetector(), base, None, None), load_acoustic_model)
+        for example in taught:
+            clip = store.add_clip(
+                decode_file(example.path), source="benchmark", speaker=example.speaker, consent=("training",)
+            )
+            told = draw.choice(labels) if sham else example.hard_label
+            store.add_correction(clip.id, rater="benchmark", verdict="correct", label=told)
+        retrainer = Retrainer(active, RetrainingConfig(seed=seed))
+        started = time.monotonic()
+        retrainer.start("benchmark")
+        end = retrainer.wait(lambda status: None)
+        seconds = time.monotonic() - started
+        made = next((v for v in list_versions(store) if v.training_run_id is not None), None)
+        after = load_acoustic_model(active.location(made)) if made else base
+        figures = [float(evaluate(model, rest).as_dict()["uar"]) for model in (base, after)] if rest else [None, None]
+    return {
+        "speaker": examples[0].speaker,
+        "state": end.state,
+        "reason": end.message,
+        "seconds": round(seconds, 1),
+        "unseen_clips": len(rest),
+        "before": figures[0],
+        "after": figures[1],
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.retraining", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="a corpus folder")
+    parser.add_argument("--speakers", required=True, help="A,B: speakers that the embedded model never heard")
+    parser.add_argument("--corrections", type=int, default=60)
+    parser.add_argument("--unseen", type=int, default=150)
+    parser.add_argument("--rounds", type=int, default=3, help="for each speaker")
+    parser.add_argument("--sham", action="store_true", help="corrections drawn at random")
+    parser.add_argument("--quick", action="store_true", help="one round for each speaker, 30 unseen clips")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="one JSON object on one line")
+    options = parser.parse_args(argv)
+    rounds, unseen = (1, 30) if options.quick else (options.rounds, options.unseen)
+    corpus = load_corpus(options.data)
+    results = []
+    for speaker in tqdm(options.speakers.split(","), unit="speaker", disable=None):
+        examples = [example for example in corpus if example.speaker == speaker]
+        if not examples:
+            raise TrainingDataError(f"There is no speaker {speaker} in {options.data}.")
+        for number in range(rounds):
+            seed = options.seed + number
+            results.append(play_round(examples, options.corrections, unseen, seed=seed, sham=options.sham))
+    gains = [r["after"] - r["before"] for r in results if r["before"] is not None]  # type: ignore[operator]
+    result = {
+        "corrections": options.corrections,
+        "sham": options.sham,
+        "rounds": results,
+        "promoted_rate": float(np.mean([r["state"] == "promoted" for r in results])),
+        "mean_gain": float(np.mean(gains)) if gains else None,
+    }
+    print(json.dumps(result | describe_run(options.seed, PACKAGES), indent=None if options.json else 2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
