@@ -32,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SerError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
     return code
 
 

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _train_acoustic(options: argparse.Namespace, settings: Settings) -> None:
-    with _bar() as bar:
+    with _Bar() as bar:
         result = run_recipe(
             options.data,
             options.out,
@@ -49,7 +49,7 @@ def _train_acoustic(options: argparse.Namespace, settings: Settings) -> None:
             dev_speakers=options.dev_speakers,
             noise_dir=options.noise,
             device=pick_device(settings.device),
-            on_progress=lambda progress: _show(bar, progress),
+            on_progress=bar.show,
         )
     for note in result.notes:
         print(note, file=sys.stderr)
@@ -64,38 +64,54 @@ def _train_text(options: argparse.Namespace) -> None:
     if not options.dev:
         raise SettingsError("--text needs --dev FILE.csv: the best epoch is chosen on it.")
     config = TextTrainConfig(epochs=options.epochs) if options.epochs else TextTrainConfig()
-    with _bar() as bar:
+    with _Bar() as bar:
         result = train_text_model(
             Path(options.text),
             Path(options.dev),
             Path(options.out),
             config=config,
             seed=options.seed,
-            on_progress=lambda progress: _show_text(bar, progress),
+            on_progress=bar.show_text,
         )
     print(f"Saved {result.folder}.")
     for name, value in result.metrics.items():
         print(f"  {name}: {value:.3f}")
 
 
-def _bar() -> Any:
-    return tqdm(unit="step", disable=None, dynamic_ncols=True)
+class _Bar:
+    """A progress bar that begins anew with each stage; silent where nobody watches."""
 
+    def __init__(self) -> None:
+        self._bar = tqdm(unit="step", disable=None, dynamic_ncols=True)
+        self._stage = ""
 
-def _show(bar: Any, progress: TrainProgress) -> None:
-    if bar.desc != f"{progress.stage}: ":
-        bar.reset(total=progress.steps)
-        bar.set_description(progress.stage)
-    if progress.stage == "training":
-        uar = "" if progress.uar is None else f", dev UAR {progress.uar:.1%}"
-        bar.set_postfix_str(f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}{uar}", refresh=False)
-    bar.update(progress.step - bar.n)
+    def __enter__(self) -> "_Bar":
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
 
-def _show_text(bar: Any, progress: TextProgress) -> None:
-    bar.total = progress.steps
-    bar.set_postfix_str(f"epoch {progress.epoch}, loss {progress.loss:.3f}", refresh=False)
-    bar.update(progress.step - bar.n)
+    def show(self, progress: TrainProgress) -> None:
+        if progress.stage != self._stage:
+            self._stage = progress.stage
+            self._bar.reset(total=progress.steps)
+            self._bar.set_description(progress.stage)
+        if progress.loss is not None:
+            uar = "" if progress.uar is None else f", dev UAR {progress.uar:.1%}"
+            text = f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}{uar}"
+            self._bar.set_postfix_str(text, refresh=False)
+        self._move(progress.step, progress.steps)
+
+    def show_text(self, progress: TextProgress) -> None:
+        self._bar.set_postfix_str(f"epoch {progress.epoch}, loss {progress.loss:.3f}", refresh=False)
+        self._move(progress.step, progress.steps)
+
+    def _move(self, step: int, steps: int) -> None:
+        # A second set of recordings (dev, test) counts from 1 again.
+        if step < self._bar.n:
+            self._bar.reset(total=steps)
+        self._bar.total = steps
+        self._bar.update(step - self._bar.n)
 
 
 def _dev_uar(metrics: Any) -> dict[str, float]:
