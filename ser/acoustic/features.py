@@ -6,6 +6,7 @@ Pure functions of a signal; knows nothing of networks, files or labels.
 import math
 from functools import lru_cache
 
+import librosa.filters
 import numpy as np
 import torch
 
@@ -41,34 +42,18 @@ FLOOR = 1e-5
 FEATURE_SIZE = MEL_BANDS + PITCH_BINS
 
 
-def hz_to_mel(frequency: float) -> float:
-    """Frequency in Hz on the mel scale.
-
-    Source: O'Shaughnessy 1987, "Speech Communication: Human and Machine", p. 150 (the "HTK" mel).
-
-    >>> round(hz_to_mel(1000.0))
-    1000
-    """
-    return 2595.0 * math.log10(1.0 + frequency / 700.0)
-
-
 @lru_cache(maxsize=1)
 def mel_filters() -> torch.Tensor:
-    """Triangular filters of shape (FFT_SIZE // 2 + 1, MEL_BANDS), each with a sum of 1.
+    """Triangular filters of shape (FFT_SIZE // 2 + 1, MEL_BANDS) on the HTK mel scale, each with a sum of 1.
 
     >>> tuple(mel_filters().shape)
     (513, 80)
     """
-    low, high = (hz_to_mel(f) for f in MEL_RANGE)
-    edges = 700.0 * (10.0 ** (np.linspace(low, high, MEL_BANDS + 2) / 2595.0) - 1.0)
-    bins = np.linspace(0.0, SAMPLING_RATE / 2, FFT_SIZE // 2 + 1)[:, None]
-    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    filters = np.maximum(0.0, np.minimum(rising, falling))
-    # A narrow filter may miss every bin: it then takes the nearest one.
-    for band in np.flatnonzero(filters.sum(0) == 0):
-        filters[np.abs(bins[:, 0] - edges[band + 1]).argmin(), band] = 1.0
-    return torch.from_numpy((filters / filters.sum(0)).astype(np.float32))
+    low, high = MEL_RANGE
+    filters = librosa.filters.mel(
+        sr=SAMPLING_RATE, n_fft=FFT_SIZE, n_mels=MEL_BANDS, fmin=low, fmax=high, htk=True, norm=1
+    )
+    return torch.from_numpy(np.ascontiguousarray(filters.T, dtype=np.float32))
 
 
 @lru_cache(maxsize=1)
