@@ -6,9 +6,9 @@ Pure functions of a signal; knows nothing of networks, files or labels.
 import math
 from functools import lru_cache
 
-import librosa.filters
 import numpy as np
 import torch
+from librosa.filters import mel
 
 from ser.types import SAMPLING_RATE, Signal
 
@@ -50,9 +50,7 @@ def mel_filters() -> torch.Tensor:
     (513, 80)
     """
     low, high = MEL_RANGE
-    filters = librosa.filters.mel(
-        sr=SAMPLING_RATE, n_fft=FFT_SIZE, n_mels=MEL_BANDS, fmin=low, fmax=high, htk=True, norm=1
-    )
+    filters = mel(sr=SAMPLING_RATE, n_fft=FFT_SIZE, n_mels=MEL_BANDS, fmin=low, fmax=high, htk=True, norm=1)
     return torch.from_numpy(np.ascontiguousarray(filters.T, dtype=np.float32))
 
 
