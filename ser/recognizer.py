@@ -8,10 +8,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ser.audio import decode_bytes, decode_file
 from ser.errors import AudioError
 from ser.fusion import abstention, fuse, text_weight
-from ser.types import AcousticModel, Audio, Recognition, SpeechDetector, TextModel, Timings, Transcriber
+from ser.types import (
+    SAMPLING_RATE,
+    AcousticModel,
+    Audio,
+    Recognition,
+    SpeechDetector,
+    SpeechRegion,
+    TextModel,
+    Timings,
+    Transcriber,
+)
 from ser.vad import trim_to_speech
 
 Source = str | Path | bytes | Audio
@@ -54,6 +66,17 @@ class Recognizer:
     def replace_acoustic(self, model: AcousticModel) -> None:
         """Put another acoustic model to use; answers under way finish on the one they began with."""
         self.acoustic = model
+
+    def warm_up(self) -> None:
+        """Let every model answer once: libraries do much at their first use that nobody should have to wait for."""
+        noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLING_RATE).astype(np.float32)
+        audio = Audio(noise)
+        self.detector.detect(audio)
+        self.acoustic.classify(audio)
+        if self.transcriber is not None:
+            self.transcriber.transcribe(audio, (SpeechRegion(0.0, audio.duration),))
+        if self.text is not None:
+            self.text.classify("hello")
 
     def recognize(self, source: Source) -> Recognition:
         """Recognise one recording.

@@ -39,7 +39,9 @@ def load_parts(data_dir: Path, settings: Settings, *, fake: bool = False) -> Ser
     def load(name: str) -> AcousticModel:
         return classifier.load_acoustic_model(name, device)
 
-    return connect(data_dir, loading.load_recognizer(settings), load, base=settings.acoustic_model)
+    services = connect(data_dir, loading.load_recognizer(settings), load, base=settings.acoustic_model)
+    services.recognizer.warm_up()
+    return services
 
 
 def connect(data_dir: Path, recognizer: Recognizer, load: LoadModel, *, base: str) -> Services:
