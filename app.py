@@ -126,6 +126,7 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         # Imported by name, after the options are known: `--help` and a wrong option answer at once.
         page = importlib.import_module("ui.app")
         services = importlib.import_module("ui.startup").load_parts(server.data_dir, settings, fake=server.fake)
+        print(services.recognizer.transcriber_reason or "Stand-ins answer.", flush=True)
         demo = page.build_app(services)
         demo.launch(server_name=server.host, server_port=server.port, auth=logins, **page.launch_options())
 

@@ -51,6 +51,7 @@ def decide(
     confidence: float,
     min_gain: float,
     seed: int = 0,
+    unit: str = "speaker",
 ) -> Decision:
     """Compare two models on the same clips.
 
@@ -65,6 +66,7 @@ def decide(
         confidence: one-sided, 0.5..1.
         min_gain: 0..1.
         seed: of the bootstrap.
+        unit: what the held-out clips share with no clip that was learnt from; see `annotations.holdout`.
 
     Returns:
         The decision with its figures.
@@ -86,6 +88,7 @@ def decide(
     figures = (
         f"{_points(interval.value)} points of unweighted average recall "
         f"[{_points(interval.low)}, {_points(interval.high)}] on {len(truth)} held-out clips"
+        f"{'' if unit == 'speaker' else ' of speakers it has learnt from'}"
     )
     if promoted:
         reason = f"Promoted: {figures}."

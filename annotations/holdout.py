@@ -22,7 +22,7 @@ MIN_HELD_OUT_CLIPS = 8
 MIN_LABELS = 2
 
 SITTING_PART = 5
-"""Clips in a row that stay together where one speaker's one sitting is all the feedback there is."""
+"""Clips in a row that stay together where one speaker's one sitting is nearly all the feedback there is."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class Holdout:
 
 
 def divide(examples: Sequence[FeedbackExample]) -> Holdout:
-    """Divide feedback by speaker; one speaker by session; one session by parts of the sitting.
+    """Divide feedback by speaker; where that leaves a side with too little by session, then by parts of the sitting.
+
+    Only the first way says how a model does on voices it has not heard; `Holdout.unit` tells which way was taken.
 
     A unit's side follows from the hash of its name, so it keeps its side as feedback grows. Only where that gives
     one side too much or too little is another division taken, which the hashes fix as well.
@@ -57,19 +59,19 @@ def divide(examples: Sequence[FeedbackExample]) -> Holdout:
     Raises:
         TrainingDataError: where there is too little, with the numbers that are needed.
     """
-    unit, names = _units(examples)
-    order = sorted(set(names), key=_hash_share)
-    sizes = Counter(names)
     refusal: TrainingDataError | None = None
-    for held in _candidates(order, sizes):
-        training = tuple(e for e, name in zip(examples, names, strict=True) if name not in held)
-        held_out = tuple(e for e, name in zip(examples, names, strict=True) if name in held)
-        try:
-            _require_enough(examples, training, held_out)
-        except TrainingDataError as error:
-            refusal = refusal or error
-            continue
-        return Holdout(training, held_out, unit, len(order))
+    for unit, names in _units(examples):
+        sizes = Counter(names)
+        order = sorted(sizes, key=_hash_share)
+        for held in _candidates(order, sizes):
+            training = tuple(e for e, name in zip(examples, names, strict=True) if name not in held)
+            held_out = tuple(e for e, name in zip(examples, names, strict=True) if name in held)
+            try:
+                _require_enough(examples, training, held_out)
+            except TrainingDataError as error:
+                refusal = refusal or error
+                continue
+            return Holdout(training, held_out, unit, len(order))
     raise refusal or TrainingDataError(
         f"No labelled clip may be used for training yet; {MIN_TRAINING_CLIPS + MIN_HELD_OUT_CLIPS} are needed. "
         "Label clips whose speakers allow training."
@@ -85,14 +87,16 @@ def missing(examples: Sequence[FeedbackExample]) -> str | None:
     return None
 
 
-def _units(examples: Sequence[FeedbackExample]) -> tuple[str, list[str]]:
-    voices = [e.group for e in examples]
-    if len(set(voices)) > 1:
-        return "speaker", voices
-    sessions = [e.clip.session or "" for e in examples]
-    if len(set(sessions)) > 1:
-        return "session", sessions
-    return "part of the sitting", [f"{voices[0]}/{index // SITTING_PART}" for index in range(len(examples))]
+def _units(examples: Sequence[FeedbackExample]) -> Iterator[tuple[str, list[str]]]:
+    """What may be kept together, strictest first, and the unit of each example."""
+    yield "speaker", [e.group for e in examples]
+    yield "session", [f"{e.group}/{e.clip.session}" for e in examples]
+    seen: Counter[str] = Counter()
+    parts = []
+    for example in examples:
+        parts.append(f"{example.group}/{seen[example.group] // SITTING_PART}")
+        seen[example.group] += 1
+    yield "part of the sitting", parts
 
 
 def _candidates(order: Sequence[str], sizes: Mapping[str, int]) -> Iterator[set[str]]:

@@ -153,6 +153,7 @@ class Worker:
             confidence=self.config.confidence,
             min_gain=self.config.min_gain,
             seed=self.config.seed,
+            unit=holdout.unit,
         )
 
     def _on_progress(self, progress: TrainProgress) -> None:

@@ -36,4 +36,5 @@ def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel
         load_text_model(settings.text_model, device),
         choice.transcriber,
         max_duration=settings.max_duration,
+        transcriber_reason=choice.reason,
     )

@@ -38,7 +38,8 @@ class Recognizer:
         text: reads emotion in the words; None leaves the answer to the sound.
         transcriber: turns speech into words; None leaves out transcript and text.
         max_duration: longest accepted recording in seconds; None for no limit.
-        remarks: what to tell with every answer, such as why no transcriber is in use.
+        remarks: what to tell with every answer.
+        transcriber_reason: why this transcriber is in use, as a sentence.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Recognizer:
         *,
         max_duration: float | None = 60.0,
         remarks: tuple[str, ...] = (),
+        transcriber_reason: str = "",
     ) -> None:
         self.detector = detector
         self.acoustic = acoustic
@@ -57,6 +59,7 @@ class Recognizer:
         self.transcriber = transcriber
         self.max_duration = max_duration
         self.remarks = remarks
+        self.transcriber_reason = transcriber_reason
 
     @property
     def models(self) -> dict[str, str]:

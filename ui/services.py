@@ -40,6 +40,6 @@ class Services:
         words = transcriber.name if transcriber else "none"
         return (
             '<div class="masthead"><h1>Speech Emotion Studio</h1><p>model: <strong>'
-            f"{escape(self.store.active_version().name)}</strong> · transcripts: <strong>{escape(words)}</strong>"
-            "</p></div>"
+            f"{escape(self.store.active_version().name)}</strong> · transcripts: "
+            f'<strong title="{escape(self.recognizer.transcriber_reason)}">{escape(words)}</strong></p></div>'
         )

@@ -66,3 +66,8 @@ def test_figures_name_only_labels_that_occur() -> None:
     decision = decide(["anger", "fear"], ["anger", "anger"], ["anger", "fear"], ["a", "b"], **CONFIDENCE)
     assert decision.before["recall"] == {"anger": 1.0, "fear": 0.0}
     assert decision.before["uar"] == 0.5 and decision.after["uar"] == pytest.approx(1.0)
+
+
+def test_figures_on_known_voices_say_so() -> None:
+    decision = decide(TRUTH, answers(TRUTH, 0.3, 0), TRUTH, GROUPS, **CONFIDENCE, unit="session")
+    assert decision.reason.endswith("on 84 held-out clips of speakers it has learnt from.")

@@ -50,6 +50,22 @@ def test_one_sitting_of_one_speaker_is_divided_in_parts_that_stay_whole() -> Non
     assert not parts[0] & parts[1]
 
 
+def test_a_second_speaker_of_few_clips_does_not_stand_in_the_way() -> None:
+    examples = [feedback(n, speaker="bob" if n < 3 else "ann") for n in range(60)]
+    holdout = divide(examples)
+    assert holdout.unit == "part of the sitting"
+    parts = [
+        {(e.group, (e.clip.id - 3) // 5 if e.group == "ann" else 0) for e in side}
+        for side in (holdout.training, holdout.held_out)
+    ]
+    assert not parts[0] & parts[1]
+
+
+def test_a_session_of_one_clip_does_not_stand_in_the_way() -> None:
+    examples = [feedback(n, speaker="ann", session="page" if n == 0 else None) for n in range(60)]
+    assert divide(examples).unit == "part of the sitting"
+
+
 @pytest.mark.parametrize("count", [3, 7, 12, 60])
 def test_a_fair_share_is_held_out(count: int) -> None:
     holdout = divide(many([f"voice {n}" for n in range(count)], 20))
