@@ -44,7 +44,7 @@ class RetrainingConfig:
     learning_rate: float = 1e-3
     seed: int = 0
     device: str = "auto"
-    confidence: float = 0.9
+    confidence: float = 0.95
     min_gain: float = 0.01
     base: str = ""
 
