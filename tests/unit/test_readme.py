@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from annotations.feedback import effective_corrections
+from ser.config import Settings
 from ser.testing import synthetic_speech
 from ser.types import SAMPLING_RATE
+from ui.app import build_app, launch_options
+from ui.startup import load_parts
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,6 +51,25 @@ def test_the_python_example(desk: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     exec(compile(example, "README.md", "exec"), {})
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) >= 3 and printed[-1].startswith("True {'anger': ")
+
+
+def test_the_api_example(
+    desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    services = load_parts(tmp_path / "data", Settings(), fake=True)
+    demo = build_app(services)
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    monkeypatch.chdir(desk)
+    (example,) = blocks("python", "Over the API")
+    assert "http://127.0.0.1:7860" in example
+    try:
+        exec(compile(example.replace("http://127.0.0.1:7860", address), "README.md", "exec"), {})
+    finally:
+        demo.close()
+    assert "1 idle" in capsys.readouterr().out
+    (vote,) = effective_corrections(services.store)
+    assert (vote.rater, vote.label) == ("ann", "sadness")
 
 
 @pytest.mark.slow
