@@ -6,6 +6,8 @@ Start it with `make run`, or `python app.py --help`. A Hugging Face Space runs t
 import argparse
 import importlib
 import os
+import shutil
+import signal
 import stat
 import sys
 import tempfile
@@ -13,10 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from ser.config import Settings
 from ser.errors import SerError, SettingsError
 
 DEFAULT_PORT = 7860
+
+UPLOADS = "speech-emotion-studio-"
+"""Prefix of the temporary folder of uploads; the number of the process follows."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,10 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         SerError: where a model, the store or an option cannot be used.
     """
     logins = read_auth_file(server.auth_file) if server.auth_file else None
-    with tempfile.TemporaryDirectory(prefix="speech-emotion-studio-") as uploads:
+    # A stopped container gets SIGTERM: leave as at Ctrl-C, so that the uploads are deleted.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    remove_leftovers()
+    with tempfile.TemporaryDirectory(prefix=f"{UPLOADS}{os.getpid()}-") as uploads:
         # Uploads of people who did not consent must not outlive the program, so they get a folder of their own.
         os.environ["GRADIO_TEMP_DIR"] = uploads
         # Imported by name, after the options are known: `--help` and a wrong option answer at once.
@@ -128,7 +138,21 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         services = importlib.import_module("ui.startup").load_parts(server.data_dir, settings, fake=server.fake)
         print(services.recognizer.transcriber_reason or "Stand-ins answer.", flush=True)
         demo = page.build_app(services)
-        demo.launch(server_name=server.host, server_port=server.port, auth=logins, **page.launch_options())
+        try:
+            demo.launch(server_name=server.host, server_port=server.port, auth=logins, **page.launch_options())
+        except OSError as error:
+            raise SettingsError(
+                f"The page cannot be served at {server.host}:{server.port} ({str(error).partition(chr(10))[0]}). "
+                "Name another address or port with --host and --port."
+            ) from error
+
+
+def remove_leftovers() -> None:
+    """Delete the uploads of programs that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{UPLOADS}*"):
+        pid = folder.name.removeprefix(UPLOADS).partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

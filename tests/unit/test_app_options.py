@@ -1,8 +1,16 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from app import DEFAULT_PORT, main, parse_arguments, read_auth_file
+import app
+from app import DEFAULT_PORT, UPLOADS, main, parse_arguments, read_auth_file, remove_leftovers
 from ser.errors import SettingsError
 
 
@@ -50,3 +58,59 @@ def test_a_damaged_login_file_is_refused(tmp_path: Path, text: str, message: str
     with pytest.raises(SettingsError) as error:
         read_auth_file(path)
     assert str(error.value) == message.format(path=path)
+
+
+def test_uploads_of_killed_programs_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for pid in (ended.pid, os.getpid()):
+        (tmp_path / f"{UPLOADS}{pid}-x").mkdir()
+        (tmp_path / f"{UPLOADS}{pid}-x" / "clip.wav").write_bytes(b"voice")
+    remove_leftovers()
+    assert [folder.name for folder in tmp_path.iterdir()] == [f"{UPLOADS}{os.getpid()}-x"]
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts the program on stand-ins."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(port: int) -> subprocess.Popen[str]:
+        command = [sys.executable, "-u", "app.py", "--fake", "--port", str(port), "--data-dir", str(tmp_path / "data")]
+        (tmp_path / "tmp").mkdir(exist_ok=True)
+        started.append(
+            subprocess.Popen(
+                command,
+                cwd=Path(app.__file__).parent,
+                env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_the_program_prints_its_address_and_leaves_no_upload_behind(
+    program: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = program(port)
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    assert any(f"http://127.0.0.1:{port}" in line for line in lines)
+    assert list((tmp_path / "tmp").glob(f"{UPLOADS}*"))
+    second = program(port)
+    assert second.wait(timeout=60) == 2
+    assert second.stderr is not None and "Name another address or port" in second.stderr.read()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    assert not list((tmp_path / "tmp").glob(f"{UPLOADS}*"))
