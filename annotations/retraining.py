@@ -135,7 +135,7 @@ class Retrainer:
         with self._lock:
             run = self.store.get_training_run(status.run_id)
             if run.status == "running":
-                self.store.finish_training_run(run.id, "cancelled", {}, "Cancelled before training had begun.")
+                self._close(run.id, "cancelled", "Cancelled. The model in use is unchanged.")
 
     def wait(self, on_status: Callable[[TrainingStatus], None], interval: float = 0.5) -> TrainingStatus:
         """Follow the run under way to its end.
@@ -166,7 +166,12 @@ class Retrainer:
             if status is not None and _find_worker(status) is not None:
                 continue
             reason = "The training process ended before it was done. The model in use is unchanged; start another run."
-            self.store.finish_training_run(run.id, "interrupted", {}, reason)
+            self._close(run.id, "interrupted", reason)
+
+    def _close(self, run_id: int, status: str, reason: str) -> None:
+        """End a run whose process can no longer do it."""
+        self.store.finish_training_run(run_id, status, {}, reason)
+        snapshot_path(self.store.data_dir, run_id).unlink(missing_ok=True)
 
 
 def snapshot_path(data_dir: Path, run_id: int) -> Path:

@@ -135,6 +135,7 @@ def test_a_killed_run_is_interrupted_and_harms_nothing(active: ActiveModel) -> N
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: Retrainer(active).status().state == "interrupted")
     assert active.store.get_training_run(run.id).status == "interrupted"
+    assert not snapshot_path(active.store.data_dir, run.id).exists()
     assert active.refresh().id == active.base_version.id
     assert retrainer.start("ann").id == run.id + 1
     retrainer.cancel()
