@@ -30,6 +30,9 @@ MAX_WEIGHT = 0.6
 """Share of the words at their best: words that are surely understood and say one emotion plainly. More gained little
 where words say something, and sound and words should come near to an even say where they contradict each other."""
 
+MIN_WEIGHT = 0.05
+"""A smaller share is none: it could only tip an answer that stands on the edge, by words that say next to nothing."""
+
 
 def abstention(transcript: Transcript, languages: Sequence[str] | None) -> str | None:
     """Why the words should not be heard, in a sentence; None where they may.
@@ -86,7 +89,7 @@ def text_weight(transcript: Transcript, text: EmotionScores) -> float:
         text: what the words say.
 
     Returns:
-        0..`MAX_WEIGHT`.
+        0, or `MIN_WEIGHT`..`MAX_WEIGHT`.
 
     >>> sure = Transcript("i hate you", "en", (), "a person")
     >>> text_weight(sure, EmotionScores.from_dict({"neutral": 1.0}))
@@ -97,7 +100,8 @@ def text_weight(transcript: Transcript, text: EmotionScores) -> float:
     known = transcript.confidence
     confidence = UNKNOWN_CONFIDENCE if known is None else known
     trust = min(1.0, max(0.0, (confidence - MIN_CONFIDENCE) / (1.0 - MIN_CONFIDENCE)))
-    return MAX_WEIGHT * trust * informativeness(text)
+    weight = MAX_WEIGHT * trust * informativeness(text)
+    return weight if weight >= MIN_WEIGHT else 0.0
 
 
 def informativeness(text: EmotionScores) -> float:

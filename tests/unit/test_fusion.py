@@ -5,6 +5,7 @@ from ser.fusion import (
     MAX_WEIGHT,
     MIN_CONFIDENCE,
     MIN_CONFIDENT_WORDS,
+    MIN_WEIGHT,
     MIN_WORD_CONFIDENCE,
     abstention,
     confident_words,
@@ -135,3 +136,11 @@ def test_only_sure_words_count_as_understood():
         Segment(1.1, 2, "you", None),
     )
     assert confident_words(Transcript("i hate bananas you", "en", segments, "test")) == 3
+
+
+def test_words_that_say_next_to_nothing_weigh_nothing() -> None:
+    spoken = Transcript("kids are talking by the door", "en", (), "a person")
+    faint = EmotionScores.from_dict({"neutral": 0.9, "happiness": 0.1})
+    plain = EmotionScores.from_dict({"neutral": 0.3, "happiness": 0.7})
+    assert text_weight(spoken, faint) == 0.0
+    assert text_weight(spoken, plain) >= MIN_WEIGHT
