@@ -47,12 +47,13 @@ class ApiHandlers:
         request: gr.Request | None = None,
     ) -> dict[str, object]:
         """Store a vote: on a stored clip by its id, or on a new recording given with consent."""
-        if label not in (*EMOTIONS, UNSURE):
-            raise SerError(f"The label is '{label}'; expected one of {', '.join(EMOTIONS)} or {UNSURE}.")
-        name = rater_name(request, rater)
         if audio is None:
-            return self._correct_stored(clip_id, label, name, transcript or None, intensity)
+            check_label(label)
+            return self._correct_stored(clip_id, label, rater_name(request, rater), transcript or None, intensity)
+        # Everything that can go wrong goes wrong in here, so that no upload is left behind.
         with self.services.uploads.borrow(audio) as path:
+            check_label(label)
+            name = rater_name(request, rater)
             version = self.services.active_model.refresh()
             recording = decode_file(path, max_duration=self.services.recognizer.max_duration)
             recognition = self.services.recognizer.recognize(recording) if consent else None
@@ -121,6 +122,12 @@ class ApiHandlers:
             prediction_id=prediction.id if prediction else None,
         )
         return {"clip_id": item.clip.id, "correction_id": correction.id}
+
+
+def check_label(label: str) -> None:
+    """Refuse what is neither an emotion nor unsure."""
+    if label not in (*EMOTIONS, UNSURE):
+        raise SerError(f"The label is '{label}'; expected one of {', '.join(EMOTIONS)} or {UNSURE}.")
 
 
 def build_api(services: Services) -> None:

@@ -103,6 +103,25 @@ def test_correct_needs_consent_then_stores_then_takes_a_second_vote(
     assert in_cache(cache) == []
 
 
+def test_a_refused_vote_leaves_no_upload(client: Client, services: Services, cache: Path, clip: Path) -> None:
+    for label, intensity, message in (("joy", 50, "expected one of anger"), ("fear", 700, "700")):
+        with pytest.raises(AppError, match=message):
+            client.predict(
+                audio=handle_file(clip), label=label, intensity=intensity, consent=["research"], api_name="/correct"
+            )
+        assert in_cache(cache) == []
+
+
+def test_a_vote_says_who_speaks(client: Client, services: Services, tmp_path: Path) -> None:
+    path = tmp_path / "other.wav"
+    soundfile.write(path, synthetic_speech(1.1, seed=77).signal, 16_000)
+    saved = client.predict(
+        audio=handle_file(path), label="fear", consent=["training"], speaker=" s7 ", api_name="/correct"
+    )
+    clip = services.store.get_clip(saved["clip_id"])
+    assert clip.speaker == "s7" and clip.session and clip.consent == ("training",)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
