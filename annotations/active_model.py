@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from annotations.records import ModelVersion
 from annotations.store import AnnotationStore
+from annotations.training_records import PROGRAM
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError
 from ser.recognizer import Recognizer
@@ -55,6 +56,19 @@ class ActiveModel:
                     self.recognizer.replace_acoustic(self._load(self.location(wanted)))
                     self.version = wanted
         return self.version
+
+    def settle(self) -> str | None:
+        """Answer with the version in use; go back to the base where it cannot be loaded any more.
+
+        Returns:
+            What a person should know of the latter, None otherwise; the store keeps it as the promotion's reason.
+        """
+        try:
+            self.refresh()
+        except ModelUnavailableError as error:
+            self.use(self.base_version.id, by=PROGRAM, reason=str(error))
+            return f"{error} Going back to the model '{self.base_version.name}'."
+        return None
 
     def use(self, version_id: int, *, by: str, reason: str | None = None) -> ModelVersion:
         """Put another version to use, here and in every other process.

@@ -15,9 +15,11 @@ from annotations.errors import StoreError
 from annotations.exchange.exporting import FORMATS, export_store
 from annotations.exchange.importing import IMPORTER, ImportOptions, import_sources
 from annotations.media import compare_media
+from annotations.prelabelling import recognize_clips
 from annotations.queries import stats
 from annotations.records import CONSENT_PURPOSES
 from annotations.store import DATABASE, AnnotationStore
+from ser.config import Settings
 from ser.errors import SerError
 
 DATA_DIR_VARIABLE = "SER_DATA_DIR"
@@ -103,9 +105,12 @@ def _import(options: argparse.Namespace) -> int:
         )
         if options.recognize:
             # By name, because it brings torch in.
-            prelabelling = importlib.import_module("annotations.prelabelling")
-            report.failed += prelabelling.recognize_clips(
-                prelabelling.load_active_model(store),
+            active = importlib.import_module("annotations.model_loading").load_active_model(store, Settings.from_env())
+            remark = active.settle()
+            if remark:
+                print(remark, file=sys.stderr)
+            report.failed += recognize_clips(
+                active,
                 list(report.clip_ids),
                 lambda ids: tqdm(ids, desc="recognize", unit="clip", disable=None),
             )

@@ -1,39 +1,16 @@
 """Lets the model in use answer for stored clips, so that the review queue knows which are uncertain.
 
-Importing it brings torch in; `annotations.cli` does so only when asked to recognise.
+Knows the recogniser, not the models behind it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 
 from annotations.active_model import ActiveModel
-from annotations.store import AnnotationStore
-from ser.acoustic.classifier import load_acoustic_model
 from ser.audio import decode_file
-from ser.config import Settings
 from ser.errors import SerError
-from ser.hub import pick_device
-from ser.loading import load_recognizer
-from ser.types import AcousticModel
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
 """Wraps the clips to show how far it is."""
-
-
-def load_active_model(store: AnnotationStore) -> ActiveModel:
-    """The recogniser that the environment's settings name, on the version that the store says is in use.
-
-    Raises:
-        SerError: where a model or a setting cannot be used.
-    """
-    settings = Settings.from_env()
-    device = pick_device(settings.device)
-
-    def load(name: str) -> AcousticModel:
-        return load_acoustic_model(name, device)
-
-    active = ActiveModel(store, load_recognizer(settings), load, base=settings.acoustic_model)
-    active.refresh()
-    return active
 
 
 def recognize_clips(active: ActiveModel, clip_ids: Iterable[int], progress: Progress = list) -> list[tuple[str, str]]:

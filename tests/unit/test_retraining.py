@@ -160,6 +160,16 @@ def test_a_version_whose_weights_are_damaged_is_never_put_to_use(active: ActiveM
     assert store.active_version().id == active.base_version.id
 
 
+def test_a_version_that_is_gone_is_replaced_by_the_base_and_the_store_says_why(active: ActiveModel) -> None:
+    store = active.store
+    version = store.add_model_version("v9", "0" * 64, "models/v9", None, {})
+    store.promote(version.id, by="ann", reason="it was fine yesterday")
+    remark = active.settle()
+    assert remark is not None and remark.endswith(f"Going back to the model '{active.base_version.name}'.")
+    assert store.active_version().id == active.base_version.id
+    assert active.settle() is None
+
+
 def test_status_survives_a_restart_of_the_app(active: ActiveModel) -> None:
     give_feedback(active.store)
     retrainer = Retrainer(active, config(epochs=5000))
