@@ -1,22 +1,26 @@
 """Corpus folders -> Examples. Reads tables, opens no audio, knows nothing of features or training.
 
-A corpus folder holds `metadata.csv` with `file_name,label` and, where known, `speaker`, `transcript`, `language`
-and `weight`; file names are relative to the folder.
+A corpus folder holds `metadata.csv` with `file_name,label` and, where known, `speaker`, `transcript`, `language`,
+`gender`, `intensity` (normal, strong, or a number from 0 to 1), `split` and `weight`; file names are relative to
+the folder.
 """
 
 import csv
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ser.errors import TrainingDataError
-from ser.labels import to_emotion
+from ser.labels import EMOTIONS, to_label
 from ser.types import Example
 
 METADATA_FILE = "metadata.csv"
 REQUIRED_COLUMNS = ("file_name", "label")
+
+INTENSITIES: Mapping[str, float] = {"normal": 0.0, "strong": 1.0}
+"""RAVDESS's two levels. Source: Livingstone & Russo 2018, https://doi.org/10.1371/journal.pone.0196391"""
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +35,7 @@ class Corpus:
         unknown_labels: {label: clips} that mean none of our emotions; those clips are left out.
         missing_files: named in the table, absent from the folder.
         speakers_known: False where every file counts as a speaker of its own.
+        label_set: the labels that were asked for.
     """
 
     name: str
@@ -38,6 +43,7 @@ class Corpus:
     unknown_labels: Mapping[str, int]
     missing_files: tuple[str, ...]
     speakers_known: bool
+    label_set: tuple[str, ...] = EMOTIONS
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -45,7 +51,7 @@ class Corpus:
         notes = []
         if self.unknown_labels:
             counts = ", ".join(f"{label} ({count})" for label, count in self.unknown_labels.items())
-            notes.append(f"{self.name}: labels that mean none of the seven emotions, left out: {counts}.")
+            notes.append(f"{self.name}: labels that mean none of the {len(self.label_set)} wanted, left out: {counts}.")
         if self.missing_files:
             first = ", ".join(self.missing_files[:3])
             notes.append(f"{self.name}: {len(self.missing_files)} file(s) of the table are missing, such as {first}.")
@@ -54,11 +60,12 @@ class Corpus:
         return tuple(notes)
 
 
-def read_corpus(folder: Path | str) -> Corpus:
+def read_corpus(folder: Path | str, label_set: Sequence[str] = EMOTIONS) -> Corpus:
     """Read a corpus folder.
 
     Args:
         folder: with `metadata.csv`.
+        label_set: the labels wanted; with `ser.labels.RAVDESS_EIGHT`, calm stays apart from neutral.
 
     Returns:
         Its examples, and what was left out by name and number.
@@ -72,7 +79,7 @@ def read_corpus(folder: Path | str) -> Corpus:
     missing: list[str] = []
     examples: list[Example] = []
     for row in rows:
-        emotion = to_emotion(row["label"])
+        emotion = to_label(row["label"], label_set)
         path = folder / row["file_name"]
         if emotion is None:
             unknown[row["label"].strip() or "(empty)"] += 1
@@ -88,6 +95,9 @@ def read_corpus(folder: Path | str) -> Corpus:
                     transcript=row.get("transcript") or None,
                     language=row.get("language") or None,
                     weight=_weight(row.get("weight"), folder),
+                    intensity=_intensity(row.get("intensity"), folder),
+                    gender=row.get("gender") or None,
+                    split=row.get("split") or None,
                 )
             )
     corpus = Corpus(
@@ -96,6 +106,7 @@ def read_corpus(folder: Path | str) -> Corpus:
         dict(sorted(unknown.items())),
         tuple(missing),
         all(row.get("speaker") for row in rows),
+        tuple(label_set),
     )
     if not examples:
         reasons = " ".join(corpus.notes) or "The table has no rows."
@@ -103,13 +114,13 @@ def read_corpus(folder: Path | str) -> Corpus:
     return corpus
 
 
-def load_corpus(folder: Path | str) -> list[Example]:
+def load_corpus(folder: Path | str, label_set: Sequence[str] = EMOTIONS) -> list[Example]:
     """The examples of a corpus folder; what was left out is logged as a warning.
 
     Raises:
         TrainingDataError: as `read_corpus`.
     """
-    corpus = read_corpus(folder)
+    corpus = read_corpus(folder, label_set)
     for note in corpus.notes:
         logger.warning(note)
     return list(corpus.examples)
@@ -148,3 +159,19 @@ def _weight(text: str | None, folder: Path) -> float:
     if not 0.0 < weight < float("inf"):
         raise TrainingDataError(f"{folder / METADATA_FILE}: the weight {weight} must be above 0.")
     return weight
+
+
+def _intensity(text: str | None, folder: Path) -> float | None:
+    if not text:
+        return None
+    try:
+        intensity = INTENSITIES.get(text.strip().lower())
+        intensity = float(text) if intensity is None else intensity
+    except ValueError:
+        intensity = -1.0
+    if not 0.0 <= intensity <= 1.0:
+        raise TrainingDataError(
+            f"{folder / METADATA_FILE}: the intensity '{text}' is neither {', nor '.join(INTENSITIES)}, "
+            "nor a number from 0 to 1."
+        )
+    return intensity

@@ -3,7 +3,7 @@
 Knows nothing of models or files.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 EMOTIONS: tuple[str, ...] = (
@@ -16,6 +16,12 @@ EMOTIONS: tuple[str, ...] = (
     "surprise",
 )
 """Ekman's six basic emotions and neutral, in alphabetical order: the order of every score vector."""
+
+RAVDESS_EIGHT: tuple[str, ...] = ("anger", "calm", *EMOTIONS[1:])
+"""The eight classes of RAVDESS, calm apart from neutral, in alphabetical order: what its benchmarks count.
+
+Source: EmoBox, https://arxiv.org/abs/2406.07162
+"""
 
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
@@ -63,8 +69,27 @@ def to_emotion(name: str) -> str | None:
     >>> to_emotion("Angry"), to_emotion("calm"), to_emotion("boredom")
     ('anger', 'neutral', None)
     """
+    return to_label(name, EMOTIONS)
+
+
+def to_label(name: str, label_set: Collection[str]) -> str | None:
+    """Map a foreign label to one of a label set.
+
+    A label that the set names itself stays, so that `calm` is neutral for `EMOTIONS` and calm for `RAVDESS_EIGHT`.
+
+    Args:
+        name: a label as a corpus or a checkpoint spells it; case and outer spaces do not matter.
+        label_set: the labels wanted, in lower case.
+
+    Returns:
+        The label, or None where the name means none of them.
+
+    >>> to_label("Calm", RAVDESS_EIGHT), to_label("angry", RAVDESS_EIGHT), to_label("boredom", ("anger", "boredom"))
+    ('calm', 'anger', 'boredom')
+    """
     key = name.strip().lower()
-    return key if key in EMOTIONS else ALIASES.get(key)
+    label = key if key in label_set else ALIASES.get(key)
+    return label if label in label_set else None
 
 
 def map_labels(names: Iterable[str]) -> tuple[dict[int, str], list[str]]:

@@ -204,12 +204,16 @@ class Example:
 
     Attributes:
         path: the audio file.
-        label: the corpus's own label as one of `EMOTIONS`, or soft: {label: share}, shares sum to 1.
+        label: the corpus's own label as one of `EMOTIONS` (or of the label set that its reader was asked for),
+            or soft: {label: share}, shares sum to 1.
         speaker: who speaks, unique across corpora; the unit that a split never divides.
         corpus: where it comes from, for figures per corpus.
         transcript: what is said, where known.
         language: ISO 639-1, where known.
         weight: its share in the loss relative to 1.
+        intensity: of the emotion, 0 (normal) to 1 (strong); None where the corpus says nothing.
+        gender: of the speaker, `female` or `male`; None where unknown.
+        split: the corpus owner's own split or fold (`train`, `dev`, `test`, `Session1`); None where there is none.
     """
 
     path: Path
@@ -219,18 +223,29 @@ class Example:
     transcript: str | None = None
     language: str | None = None
     weight: float = 1.0
+    intensity: float | None = None
+    gender: str | None = None
+    split: str | None = None
 
     @property
     def soft_label(self) -> npt.NDArray[np.float32]:
         """Shape (7,), in `EMOTIONS` order, sum 1."""
+        return self.shares(EMOTIONS)
+
+    def shares(self, labels: Sequence[str]) -> npt.NDArray[np.float32]:
+        """The share of each of `labels`, shape (labels,); sum 1 where the set holds all that the example is.
+
+        >>> Example(Path("a.wav"), "calm", "s").shares(("anger", "calm"))
+        array([0., 1.], dtype=float32)
+        """
         shares = {self.label: 1.0} if isinstance(self.label, str) else self.label
-        return np.array([shares.get(emotion, 0.0) for emotion in EMOTIONS], dtype=np.float32)
+        return np.array([shares.get(label, 0.0) for label in labels], dtype=np.float32)
 
     @property
     def hard_label(self) -> str:
         """The label, or the largest share of a soft one."""
         label = self.label
-        return label if isinstance(label, str) else max(EMOTIONS, key=lambda emotion: label.get(emotion, 0.0))
+        return label if isinstance(label, str) else max(sorted(label), key=lambda name: label[name])
 
 
 class SpeechDetector(Protocol):

@@ -5,6 +5,7 @@ import pytest
 
 from ser.corpora import load_corpus, read_corpus
 from ser.errors import TrainingDataError
+from ser.labels import RAVDESS_EIGHT
 
 
 def make(folder: Path, table: str, *files: str) -> Path:
@@ -57,6 +58,29 @@ def test_weights_are_read_and_checked(tmp_path: Path) -> None:
     (folder / "metadata.csv").write_text("file_name,label,speaker,weight\naudio/a.wav,sad,s,much\n")
     with pytest.raises(TrainingDataError, match="the weight 'much' is no number"):
         load_corpus(folder)
+
+
+def test_intensity_gender_and_split_are_read(tmp_path: Path) -> None:
+    table = "file_name,label,gender,intensity,split\naudio/a.wav,sad,female,strong,train\naudio/b.wav,sad,,normal,\n"
+    folder = make(tmp_path / "c", table + "audio/c.wav,sad,male,0.25,\naudio/d.wav,sad,,,\n", *"abcd")
+    for name in "abcd":
+        (folder / "audio" / name).rename(folder / "audio" / f"{name}.wav")
+    first, *others = load_corpus(folder)
+    assert (first.gender, first.intensity, first.split) == ("female", 1.0, "train")
+    assert [(e.gender, e.intensity) for e in others] == [(None, 0.0), ("male", 0.25), (None, None)]
+    (folder / "metadata.csv").write_text("file_name,label,intensity\naudio/a.wav,sad,nan\n")
+    with pytest.raises(TrainingDataError, match="the intensity 'nan' is neither normal, nor strong, nor a number"):
+        load_corpus(folder)
+
+
+def test_another_label_set_keeps_calm_apart(tmp_path: Path) -> None:
+    folder = make(tmp_path / "c", "file_name,label,speaker\naudio/a.wav,calm,s\n", "a.wav")
+    assert load_corpus(folder)[0].label == "neutral"
+    calm = load_corpus(folder, RAVDESS_EIGHT)[0]
+    assert calm.label == "calm"
+    assert calm.shares(RAVDESS_EIGHT).tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
+    with pytest.raises(TrainingDataError, match=r"none of the 2 wanted, left out: calm \(1\)"):
+        read_corpus(folder, ("anger", "fear"))
 
 
 def test_missing_columns_are_named(tmp_path: Path) -> None:
