@@ -110,6 +110,17 @@ def test_the_interval_narrows_with_more_clips_and_is_the_same_for_a_seed() -> No
     assert many.low < 0.36 < many.high  # type: ignore[operator]
 
 
+def test_the_interval_of_many_clips_is_as_wide_as_their_number_says() -> None:
+    random = np.random.default_rng(1)
+    truth = random.integers(0, 7, 8000)
+    clips = np.repeat(np.arange(8000), 2)
+    shares = np.eye(7)[np.where(random.random(16_000) < 0.6, truth[clips], random.integers(0, 7, 16_000))]
+    # 900 clips are drawn one by one, 8000 in groups.
+    many, some = agreement(clips, shares), agreement(clips[:1800], shares[:1800])
+    ratio = (some.high - some.low) / (many.high - many.low)  # type: ignore[operator]
+    assert ratio == pytest.approx((8000 / 900) ** 0.5, rel=0.12)
+
+
 def test_half_a_vote_is_half_as_far() -> None:
     clips = np.array([0, 0, 1, 1])
     far = agreement(clips, np.array([[1.0, 0], [0, 1], [1, 0], [1, 0]]))
