@@ -1,0 +1,213 @@
+"""What noise, rooms, codecs and levels cost: `python -m benchmarks.robustness --data DATA [--model NAME] [--json]`.
+
+Every clip of the reserved speakers is heard clean and in each condition of `benchmarks.degradations`, through the whole
+path of recognition: the speech is looked for in the degraded recording, too. Noise comes from DATA/noise, ESC-10's fold 5
+only, which training must leave out (`benchmarks.degradations.HELD_OUT_NOISE`). A clip gets the same noise at each level.
+"""
+
+import argparse
+import json
+import sys
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.degradations import Degrade, conditions, read_held_out_noises
+from benchmarks.machine import describe_run
+from ser.acoustic.classifier import load_acoustic_model
+from ser.audio import decode_file
+from ser.config import EMBEDDED
+from ser.corpora import load_corpus
+from ser.errors import SerError, TrainingDataError
+from ser.labels import EMOTIONS
+from ser.metrics import Interval, Matrix, paired_bootstrap, uar, uar_of
+from ser.training.recipe import RESERVED_SPEAKERS
+from ser.types import AcousticModel, Audio, SpeechDetector
+from ser.vad import SileroDetector, trim_to_speech
+
+CORPORA = ("ravdess", "nemo", "emodb", "turev")
+"""Folders that hold reserved speakers."""
+
+CLEAN = "clean"
+EXEMPT = ("noise 0 dB", "first 1 s")
+"""Conditions in which a model may lose as much as it will: little is left to hear."""
+
+ALLOWED_LOSS = 0.08
+"""UAR that any other condition may cost, on the mean of the corpora."""
+
+QUICK_CLIPS, BATCH_SIZE = 12, 16
+PACKAGES = ("torch", "transformers", "numpy", "scipy", "av", "soundfile", "pyroomacoustics", "silero-vad")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording of the test, as it was made."""
+
+    name: str
+    corpus: str
+    truth: str
+    audio: Audio
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print one JSON object; 0 where done, 2 where something needed is missing."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the corpora and of noise")
+    parser.add_argument("--model", default=EMBEDDED, help="embedded, a folder or a Hub id")
+    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="folders in DATA")
+    parser.add_argument("--speakers", nargs="+", default=RESERVED_SPEAKERS)
+    parser.add_argument("--conditions", nargs="+", metavar="NAME", help="some of them only")
+    parser.add_argument("--limit", type=int, metavar="N", help="clips drawn from each corpus; all where left out")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_CLIPS} clips a corpus")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="one JSON object on one line")
+    options = parser.parse_args(argv)
+    try:
+        result = measure(options)
+    except SerError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps(result, indent=None if options.json else 2))
+    return 0
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of every condition.
+
+    Raises:
+        SerError: where model, clips or noise cannot be had, or a condition is not known.
+    """
+    torch.set_num_threads(1)
+    known = conditions(read_held_out_noises(options.data / "noise"))
+    chosen = known if options.conditions is None else _choose(known, options.conditions)
+    clips = read_clips(
+        [options.data / name for name in options.corpora],
+        set(options.speakers),
+        QUICK_CLIPS if options.quick else options.limit,
+        options.seed,
+    )
+    model, detector = load_acoustic_model(options.model), SileroDetector()
+    answers = {
+        name: hear(model, detector, clips, degrade, options.seed)
+        for name, degrade in tqdm(chosen.items(), unit="condition", disable=None)
+    }
+    return {
+        "benchmark": "robustness",
+        "model": model.name,
+        "sha256": model.sha256,
+        "clips": {corpus: sum(clip.corpus == corpus for clip in clips) for corpus in options.corpora},
+        **compare(clips, answers, options.seed),
+        **describe_run(options.seed, PACKAGES),
+    }
+
+
+def read_clips(folders: Sequence[Path], speakers: Collection[str], limit: int | None, seed: int) -> list[Clip]:
+    """The clips of some speakers.
+
+    Args:
+        folders: of corpora.
+        speakers: whose clips are wanted.
+        limit: of clips drawn from each corpus; None for all.
+        seed: draws them.
+
+    Raises:
+        TrainingDataError: where a corpus has none of the speakers.
+        AudioError: where a clip cannot be read.
+    """
+    clips = []
+    for folder in folders:
+        examples = [example for example in load_corpus(folder) if example.speaker in speakers]
+        if not examples:
+            raise TrainingDataError(
+                f"{folder} has no clip of {', '.join(sorted(speakers)[:6])}. Name others with --speakers, or leave the "
+                "corpus out with --corpora."
+            )
+        if limit is not None and limit < len(examples):
+            drawn = np.random.default_rng(seed).permutation(len(examples))[:limit]
+            examples = [examples[index] for index in sorted(drawn)]
+        clips += [Clip(e.path.name, e.corpus, e.hard_label, decode_file(e.path)) for e in examples]
+    return clips
+
+
+def hear(
+    model: AcousticModel, detector: SpeechDetector, clips: Sequence[Clip], degrade: Degrade, seed: int
+) -> list[str]:
+    """The model's label for every clip in one condition."""
+    answers: list[str] = []
+    for first in range(0, len(clips), BATCH_SIZE):
+        audios = []
+        for clip in clips[first : first + BATCH_SIZE]:
+            # Seeded by the clip alone, so that all noise levels use one stretch of one noise.
+            generator = np.random.default_rng([seed, zlib.crc32(clip.name.encode())])
+            audio = Audio(degrade(clip.audio.signal, generator))
+            audios.append(trim_to_speech(audio, detector.detect(audio)))
+        answers += [scores.label for scores in model.classify_batch(audios)]
+    return answers
+
+
+def compare(clips: Sequence[Clip], answers: dict[str, list[str]], seed: int) -> dict[str, Any]:
+    """UAR by corpus in each condition, and what it lost against the clean recordings.
+
+    Args:
+        clips: in the order of the answers.
+        answers: {condition: label of each clip}; holds `CLEAN`.
+        seed: of the intervals' draws.
+
+    Returns:
+        `conditions`: {name: `uar` by corpus and `mean`, `change` of the same, each `[value, low, high]`}, and `target`.
+    """
+    names = sorted({clip.corpus for clip in clips})
+    rows = {}
+    for condition, heard in answers.items():
+        scores, changes = {}, {}
+        for corpus in names:
+            places = [index for index, clip in enumerate(clips) if clip.corpus == corpus]
+            truth = [clips[index].truth for index in places]
+            given, clean = ([labels[index] for index in places] for labels in (heard, answers[CLEAN]))
+            scores[corpus] = round(uar(truth, given, EMOTIONS), 4)
+            changes[corpus] = _rounded(paired_bootstrap(truth, clean, given, EMOTIONS, seed=seed))
+        change = _change_of_mean(clips, answers[CLEAN], heard, names, seed)
+        scores["mean"], changes["mean"] = round(float(np.mean(list(scores.values()))), 4), _rounded(change)
+        rows[condition] = {"uar": scores, "change": changes}
+    missed = [name for name, row in rows.items() if name not in EXEMPT and row["change"]["mean"][0] < -ALLOWED_LOSS]
+    return {"conditions": rows, "target": {"allowed_loss": ALLOWED_LOSS, "exempt": list(EXEMPT), "missed_in": missed}}
+
+
+def _change_of_mean(
+    clips: Sequence[Clip], clean: Sequence[str], heard: Sequence[str], corpora: Sequence[str], seed: int
+) -> Interval:
+    """What the mean over corpora changed by, clips of all of them drawn together."""
+    size = len(EMOTIONS)
+    labels = [f"{corpus} {emotion}" for corpus in corpora for emotion in EMOTIONS]
+
+    def mean_uar(matrix: Matrix) -> float:
+        # Each corpus has a block of its own on the diagonal of the one confusion matrix.
+        starts = range(0, len(labels), size)
+        return float(np.mean([uar_of(matrix[first : first + size, first : first + size]) for first in starts]))
+
+    def named(answers: Sequence[str]) -> list[str]:
+        return [f"{clip.corpus} {answer}" for clip, answer in zip(clips, answers, strict=True)]
+
+    truth = named([clip.truth for clip in clips])
+    return paired_bootstrap(truth, named(clean), named(heard), labels, statistic=mean_uar, seed=seed)
+
+
+def _choose(known: dict[str, Degrade], wanted: Sequence[str]) -> dict[str, Degrade]:
+    strangers = sorted(set(wanted) - set(known))
+    if strangers:
+        raise TrainingDataError(f"There is no condition {', '.join(strangers)}; expected some of {', '.join(known)}.")
+    return {name: degrade for name, degrade in known.items() if name == CLEAN or name in wanted}
+
+
+def _rounded(interval: Interval) -> list[float]:
+    return [round(value, 4) for value in (interval.value, interval.low, interval.high)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
