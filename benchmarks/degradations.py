@@ -266,7 +266,9 @@ def read_held_out_noises(folder: Path) -> list[Signal]:
         sounding = np.flatnonzero(powers > powers.max() * 1e-6)
         noises.append(signal[sounding[0] * LEVEL_FRAME : (sounding[-1] + 1) * LEVEL_FRAME])
     if not noises:
-        raise TrainingDataError(f"No noise under {folder} has a name that begins with '{HELD_OUT_NOISE}' (ESC, fold 5).")
+        raise TrainingDataError(
+            f"No noise under {folder} has a name that begins with '{HELD_OUT_NOISE}' (ESC, fold 5)."
+        )
     return noises
 
 

@@ -1,8 +1,9 @@
 """What noise, rooms, codecs and levels cost: `python -m benchmarks.robustness --data DATA [--model NAME] [--json]`.
 
-Every clip of the reserved speakers is heard clean and in each condition of `benchmarks.degradations`, through the whole
-path of recognition: the speech is looked for in the degraded recording, too. Noise comes from DATA/noise, ESC-10's fold 5
-only, which training must leave out (`benchmarks.degradations.HELD_OUT_NOISE`). A clip gets the same noise at each level.
+Every clip of the reserved speakers is heard clean and in each condition of `benchmarks.degradations`, through the
+whole path of recognition: the speech is looked for in the degraded recording, too. Noise comes from DATA/noise, of
+ESC-10's fold 5 only, which training must leave out (`benchmarks.degradations.HELD_OUT_NOISE`: files whose names begin
+with `5-`). A clip gets the same stretch of noise at each level.
 """
 
 import argparse
