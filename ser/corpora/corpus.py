@@ -1,0 +1,201 @@
+"""What a reader of a layout yields, and the Corpus made of it. Opens no audio, knows no layout by name."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ser.errors import TrainingDataError
+from ser.labels import EMOTIONS, to_label
+from ser.types import Example
+
+AUDIO_SUFFIXES = frozenset(".wav .flac .mp3 .ogg .opus .m4a .mp4 .webm .aac .wma .aiff .aif .caf".split())
+"""Of the files that count as recordings; `ser.audio` opens them all."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A recording as its corpus tells of it.
+
+    Attributes:
+        file: relative to the corpus folder, or absolute.
+        label: the emotion's name; in the owner's own words where no map knows it.
+        speaker: unique across corpora; empty where unknown.
+        transcript, language, gender, intensity, weight, split: as in `Example`; empty or None where unknown.
+    """
+
+    file: str
+    label: str
+    speaker: str = ""
+    transcript: str | None = None
+    language: str | None = None
+    gender: str | None = None
+    intensity: float | None = None
+    weight: float = 1.0
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A row or file that cannot be understood.
+
+    Attributes:
+        where: the file, with the line where it is one of a table.
+        why: what was found and what was expected, as half a sentence.
+    """
+
+    where: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the owner of a corpus lays it out.
+
+    Attributes:
+        name: to ask for it by, and of its examples' corpus.
+        title: for people.
+        looks_like: what of it is recognised, for people.
+        licence: of the recordings.
+        source: where it comes from.
+        recognises: whether a folder is laid out so.
+        rows: what lies in such a folder (of an audio set: under such an id).
+    """
+
+    name: str
+    title: str
+    looks_like: str
+    licence: str
+    source: str
+    recognises: Callable[[Path], bool]
+    rows: Callable[[Path], Iterable[Row | Broken]]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a corpus gave.
+
+    Attributes:
+        name: of its layout, or of the folder where its table is our own.
+        examples: with a label we know and a file that is there.
+        unknown_labels: {label: clips} that mean none of the labels wanted; those clips are left out.
+        missing_files: named in a table, absent from the folder.
+        speakers_known: False where some file counts as a speaker of its own.
+        label_set: the labels that were asked for.
+        broken: sentences on rows and files that could not be understood.
+        layout: the name of its layout.
+        licence: of the recordings; empty where unknown.
+    """
+
+    name: str
+    examples: tuple[Example, ...]
+    unknown_labels: Mapping[str, int]
+    missing_files: tuple[str, ...]
+    speakers_known: bool
+    label_set: tuple[str, ...] = EMOTIONS
+    broken: tuple[str, ...] = field(default=())
+    layout: str = ""
+    licence: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of it, as sentences."""
+        notes = []
+        if self.unknown_labels:
+            counts = ", ".join(f"{label} ({count})" for label, count in self.unknown_labels.items())
+            notes.append(f"{self.name}: labels that mean none of the {len(self.label_set)} wanted, left out: {counts}.")
+        if self.missing_files:
+            first = ", ".join(self.missing_files[:3])
+            notes.append(f"{self.name}: {len(self.missing_files)} file(s) of the table are missing, such as {first}.")
+        if self.broken:
+            first = "; ".join(self.broken[:3])
+            notes.append(f"{self.name}: {len(self.broken)} row(s) or file(s) are not understood, such as {first}.")
+        if not self.speakers_known:
+            notes.append(f"{self.name}: no speakers are given, so each file counts as a speaker of its own.")
+        return tuple(notes)
+
+
+def build_corpus(
+    rows: Iterable[Row | Broken],
+    *,
+    name: str,
+    folder: Path,
+    label_set: Sequence[str],
+    layout: str,
+    licence: str = "",
+) -> Corpus:
+    """Map labels, look for files, and count what is left out.
+
+    Args:
+        rows: of a layout's reader.
+        name: of the corpus.
+        folder: that the rows' files are relative to.
+        label_set: the labels wanted.
+        layout: the name of the layout.
+        licence: of the recordings.
+
+    Raises:
+        TrainingDataError: where no usable example comes of it.
+    """
+    unknown: Counter[str] = Counter()
+    missing: list[str] = []
+    broken: list[str] = []
+    examples: list[Example] = []
+    speakers_known = True
+    for row in rows:
+        if isinstance(row, Broken):
+            broken.append(str(row))
+            continue
+        label = to_label(row.label, label_set)
+        speakers_known = speakers_known and bool(row.speaker)
+        if label is None:
+            unknown[row.label.strip() or "(empty)"] += 1
+        elif not (folder / row.file).is_file():
+            missing.append(row.file)
+        else:
+            examples.append(_example(row, label, folder, name))
+    corpus = Corpus(
+        name,
+        tuple(examples),
+        dict(sorted(unknown.items())),
+        tuple(missing),
+        speakers_known,
+        tuple(label_set),
+        tuple(broken),
+        layout,
+        licence,
+    )
+    if not examples:
+        reasons = " ".join(corpus.notes) or "It has no rows."
+        raise TrainingDataError(f"{folder} gives no usable example as {layout}. {reasons}")
+    return corpus
+
+
+def _example(row: Row, label: str, folder: Path, corpus: str) -> Example:
+    return Example(
+        path=folder / row.file,
+        label=label,
+        speaker=row.speaker or f"{corpus}/{row.file}",
+        corpus=corpus,
+        transcript=row.transcript or None,
+        language=row.language or None,
+        weight=row.weight,
+        intensity=row.intensity,
+        gender=row.gender or None,
+        split=row.split or None,
+    )
+
+
+def recordings(folder: Path) -> Iterator[Path]:
+    """The recordings below a folder, sorted; hidden files (such as those that macOS leaves) are none."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
+            yield path
+
+
+def relative(path: Path, folder: Path) -> str:
+    """The path below a folder, with forward slashes."""
+    return path.relative_to(folder).as_posix()
