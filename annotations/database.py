@@ -62,14 +62,20 @@ class StoreDatabase:
                 connection.close()
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """A transaction that nobody else writes beside; on the disk once the block is left, or undone wholly.
+
+        Args:
+            durable: False where it does not matter if a power loss takes the transaction back; it then need not wait
+                for the disk. A killed process takes nothing back.
 
         It takes the write lock at its start (`BEGIN IMMEDIATE`): a transaction that reads first and asks for
         the lock later fails at once where another has written in between, however long the timeout.
         """
         with self._turns.turn(), self.plain_errors():
             connection = self._connect()
+            if not durable and self.journal_mode == "wal":
+                connection.execute("PRAGMA synchronous = NORMAL")
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
@@ -88,6 +94,21 @@ class StoreDatabase:
             connection = self._connect()
             try:
                 connection.execute("VACUUM INTO ?", (str(target),))
+            finally:
+                connection.close()
+
+    def compact(self) -> bool:
+        """Write the database anew without its free pages, and empty the log: nothing deleted is left in either.
+
+        Returns:
+            Whether the log could be emptied; False where somebody kept reading an older state meanwhile.
+        """
+        with self._turns.turn(), self.plain_errors():
+            connection = self._connect()
+            try:
+                connection.execute("PRAGMA secure_delete = ON")
+                connection.execute("VACUUM")
+                return bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
             finally:
                 connection.close()
 

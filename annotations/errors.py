@@ -33,3 +33,7 @@ class VersionNotFoundError(SerError):
 
 class ExchangeError(SerError):
     """Something to import cannot be read, or an export cannot be written."""
+
+
+class InvalidSettingError(SerError):
+    """A setting of the annotation is not what it can be."""

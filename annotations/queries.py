@@ -4,7 +4,6 @@ Every function takes the store, opens a read-only connection of its own and sees
 """
 
 from collections import Counter
-from collections.abc import Collection
 from sqlite3 import Connection
 
 from annotations.feedback import (
@@ -13,6 +12,7 @@ from annotations.feedback import (
     label_counts,
     training_examples,
 )
+from annotations.queue import next_clip, queue_length
 from annotations.records import (
     CONSENT_PURPOSES,
     VERDICTS,
@@ -22,13 +22,12 @@ from annotations.records import (
     HistoryEntry,
     ModelVersion,
     Prediction,
-    ReviewItem,
     TrainingRun,
 )
+from annotations.review_items import get_review_item
 from annotations.rows import (
     CLIPS,
     CORRECTIONS,
-    STANDING,
     to_clip,
     to_correction,
     to_model_version,
@@ -37,7 +36,6 @@ from annotations.rows import (
 )
 from annotations.store import AnnotationStore
 from annotations.training_records import find_active_version
-from annotations.validation import check_rater
 from annotations.writes import read_clip
 
 __all__ = [
@@ -58,62 +56,6 @@ __all__ = [
     "stats",
     "training_examples",
 ]
-
-MAX_EXCLUDED = 500
-"""Clips that a page may ask to leave out; SQLite limits the parameters of a statement."""
-
-
-def next_clip(store: AnnotationStore, rater: str, *, exclude: Collection[int] = ()) -> ReviewItem | None:
-    """The clip that a rater should hear next: the least certain one that they have not judged.
-
-    Least certain is the highest entropy of the newest prediction; clips that no model has heard come last. A
-    skip and an unsure count as judged; a vote taken back does not, so that its clip comes again.
-
-    Args:
-        store: to read.
-        rater: who asks.
-        exclude: ids of clips not to give, such as the one on the page now.
-
-    Returns:
-        The clip with its newest prediction, or None where the rater has judged all.
-    """
-    rater = check_rater(rater)
-    left_out = list(exclude)[-MAX_EXCLUDED:]
-    marks = ",".join("?" * len(left_out))
-    with store.reading() as connection:
-        row = connection.execute(
-            f"""
-            SELECT id FROM clips
-            WHERE id NOT IN ({marks}) AND NOT EXISTS (
-                SELECT 1 FROM corrections WHERE rater = ? AND clip_id = clips.id AND {STANDING}
-            )
-            ORDER BY uncertainty DESC, id LIMIT 1
-            """,
-            (*left_out, rater),
-        ).fetchone()
-        return _read_item(store, connection, row["id"]) if row else None
-
-
-def queue_length(store: AnnotationStore, rater: str) -> int:
-    """How many clips a rater has not judged yet."""
-    rater = check_rater(rater)
-    with store.reading() as connection:
-        row = connection.execute(
-            "SELECT (SELECT count(*) FROM clips) "
-            f"- (SELECT count(DISTINCT clip_id) FROM corrections WHERE rater = ? AND {STANDING}) AS waiting",
-            (rater,),
-        ).fetchone()
-    return int(row["waiting"])
-
-
-def get_review_item(store: AnnotationStore, clip_id: int) -> ReviewItem:
-    """A clip as it is put before a rater.
-
-    Raises:
-        ClipNotFoundError: where there is no such clip.
-    """
-    with store.reading() as connection:
-        return _read_item(store, connection, clip_id)
 
 
 def newest_prediction(store: AnnotationStore, clip_id: int) -> Prediction | None:
@@ -143,13 +85,29 @@ def history(store: AnnotationStore, limit: int = 50) -> list[HistoryEntry]:
     return sorted(entries, key=lambda entry: entry.at, reverse=True)[:limit]
 
 
-def clip_history(store: AnnotationStore, clip_id: int) -> list[Correction]:
-    """Every vote ever given on a clip, oldest first, those taken back included."""
+def clip_history(store: AnnotationStore, clip_id: int) -> list[HistoryEntry]:
+    """All that was ever said of a clip, oldest first: each answer with the version that gave it, and each vote.
+
+    Votes taken back are among them, marked; a vote has with it the answer that it was given on.
+    """
     with store.reading() as connection:
-        return [
+        clip = read_clip(connection, clip_id)
+        versions = {row["id"]: to_model_version(row) for row in connection.execute("SELECT * FROM model_versions")}
+        rows = connection.execute("SELECT * FROM predictions WHERE clip_id = ? ORDER BY id", (clip_id,))
+        answers = {row["id"]: to_prediction(row) for row in rows}
+        votes = [
             to_correction(row)
             for row in connection.execute(f"{CORRECTIONS} WHERE clip_id = ? ORDER BY created_at, id", (clip_id,))
         ]
+    entries = [
+        HistoryEntry("prediction", answer.created_at, None, clip, answer, version=versions[answer.model_version_id])
+        for answer in answers.values()
+    ]
+    for vote in votes:
+        seen = answers.get(vote.prediction_id) if vote.prediction_id else None
+        version = versions[seen.model_version_id] if seen else None
+        entries.append(HistoryEntry("correction", vote.created_at, vote, clip, seen, version=version))
+    return sorted(entries, key=lambda entry: entry.at)
 
 
 def list_clips(store: AnnotationStore) -> list[Clip]:
@@ -207,15 +165,6 @@ def stats(store: AnnotationStore) -> dict[str, object]:
             for run in list_training_runs(store)
         ],
     }
-
-
-def _read_item(store: AnnotationStore, connection: Connection, clip_id: int) -> ReviewItem:
-    clip = read_clip(connection, clip_id)
-    raters = connection.execute(
-        f"SELECT count(DISTINCT rater) FROM corrections WHERE clip_id = ? AND label IS NOT NULL AND {STANDING}",
-        (clip_id,),
-    ).fetchone()[0]
-    return ReviewItem(clip, _newest_prediction(connection, clip_id), store.data_dir / clip.path, raters)
 
 
 def _newest_prediction(connection: Connection, clip_id: int) -> Prediction | None:

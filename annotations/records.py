@@ -26,6 +26,7 @@ class Clip:
         session: groups clips of one sitting where the speaker is unknown.
         consent: the purposes allowed, some of `CONSENT_PURPOSES`.
         created_at: ISO 8601, UTC.
+        language: ISO 639-1, as it came with the recording, or None where unknown.
     """
 
     id: int
@@ -37,6 +38,7 @@ class Clip:
     session: str | None
     consent: tuple[str, ...]
     created_at: str
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,11 @@ class Prediction:
 
     Attributes:
         scores: {"fused": {label: p}, "acoustic": {label: p}, "text": {label: p} | None}.
-        entropy: of the fused scores, 0..1; the review queue's order.
+        entropy: of the fused scores, 0..1.
         transcript: the words, or None where nothing was transcribed.
         details: the whole answer in the form of `ser.serialization.recognition_to_dict`, word times and notes included.
+        margin: how far the first label is ahead of the second in the fused scores, 0..1.
+        disagreement: between sound and words, 0..1; None where the words abstained.
     """
 
     id: int
@@ -78,6 +82,8 @@ class Prediction:
     transcript: str | None
     created_at: str
     details: Mapping[str, object] = field(default_factory=dict)
+    margin: float | None = None
+    disagreement: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,9 +91,17 @@ class Correction:
     """One rater's vote on one clip, never changed; a later one of the same rater replaces it in effect.
 
     Attributes:
-        label: the emotion; None for a skip or an unsure.
+        prediction_id: the newest answer there was when they voted, or None where there was none.
+        label: the emotion, the largest share of a distribution; None for a skip or an unsure.
         intensity: 0..100, or None where not given.
         retracted_at: when the rater undid it, or None.
+        distribution: {label: share}, shares sum to 1; None where the rater chose one label.
+        valence: from 0, most unpleasant, by 50, neutral, to 100, most pleasant, or None where not given. A point n of
+            a nine-point scale, such as that of the self-assessment manikins, is `round((n - 1) * 12.5)`.
+        arousal: from 0, calm, to 100, excited, likewise.
+        comment: what the rater wanted to say besides, or None.
+        seconds: the time from the clip's appearance to the vote, or None where not measured.
+        answer_shown: whether the rater saw the answer before they voted, False in blind mode; None where not known.
     """
 
     id: int
@@ -100,6 +114,19 @@ class Correction:
     transcript: str | None
     created_at: str
     retracted_at: str | None = None
+    distribution: Mapping[str, float] | None = None
+    valence: int | None = None
+    arousal: int | None = None
+    comment: str | None = None
+    seconds: float | None = None
+    answer_shown: bool | None = None
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What the vote says of the emotions: its distribution, or all of it for its label; empty without a label."""
+        if self.distribution is not None:
+            return dict(self.distribution)
+        return {self.label: 1.0} if self.label is not None else {}
 
 
 @dataclass(frozen=True)
@@ -143,13 +170,15 @@ class ReviewItem:
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """Something that happened: a vote on a clip, or a training run.
+    """Something that happened: a vote on a clip, an answer of a model, or a training run.
 
     Attributes:
-        kind: `correction` or `training_run`.
+        kind: `correction`, `prediction` or `training_run`.
         at: when, ISO 8601, UTC; a run counts from its start.
         correction: the vote, with `clip` and the `prediction` it was given on, where there was one.
+        prediction: the answer, with `clip`.
         run: the training run.
+        version: the model version that gave the prediction; only in the history of a clip.
     """
 
     kind: str
@@ -158,6 +187,40 @@ class HistoryEntry:
     clip: Clip | None = None
     prediction: Prediction | None = None
     run: TrainingRun | None = None
+    version: ModelVersion | None = None
+
+
+@dataclass(frozen=True)
+class RaterProgress:
+    """How far a rater is.
+
+    Attributes:
+        today: clips they judged since midnight UTC.
+        total: clips they ever judged, votes taken back not counted.
+        clips_per_minute: over their last votes, pauses left out; None before the second vote.
+        waiting: clips that the queue still holds for them.
+    """
+
+    today: int
+    total: int
+    clips_per_minute: float | None
+    waiting: int
+
+
+@dataclass(frozen=True)
+class GoldResult:
+    """How a rater judged clips whose label is known.
+
+    Attributes:
+        right: labels that are the known one.
+        total: labels given on gold clips.
+        unsure: gold clips that they were unsure of; in neither number.
+    """
+
+    rater: str
+    right: int
+    total: int
+    unsure: int
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def to_clip(row: sqlite3.Row) -> Clip:
         session=row["session"],
         consent=tuple(purpose for purpose in CONSENT_PURPOSES if purpose in given),
         created_at=row["created_at"],
+        language=row["language"],
     )
 
 
@@ -77,6 +78,8 @@ def to_prediction(row: sqlite3.Row) -> Prediction:
         transcript=row["transcript"],
         created_at=row["created_at"],
         details=json.loads(row["details"]),
+        margin=row["margin"],
+        disagreement=row["disagreement"],
     )
 
 
@@ -93,6 +96,12 @@ def to_correction(row: sqlite3.Row) -> Correction:
         transcript=row["transcript"],
         created_at=row["created_at"],
         retracted_at=row["retracted_at"],
+        distribution=json.loads(row["distribution"]) if row["distribution"] else None,
+        valence=row["valence"],
+        arousal=row["arousal"],
+        comment=row["comment"],
+        seconds=row["seconds"],
+        answer_shown=None if row["answer_shown"] is None else bool(row["answer_shown"]),
     )
 
 

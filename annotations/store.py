@@ -5,17 +5,22 @@ Recordings lie as files beside one SQLite database. Knows no model and no page; 
 
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from sqlite3 import Connection
 from types import TracebackType
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from annotations import writes
 from annotations.database import StoreDatabase
+from annotations.embeddings import insert_embedding
 from annotations.errors import ClipNotFoundError, NothingToUndoError, StoreError
 from annotations.media import media_path, save_media, sync_folder
+from annotations.queue_index import QueueIndex
 from annotations.records import Clip, Correction, Prediction
 from annotations.rows import CLIPS, CORRECTIONS, timestamp, to_clip
 from annotations.training_records import TrainingRecords, read_active_version
@@ -39,6 +44,9 @@ class AnnotationStore(TrainingRecords):
         journal_mode: `wal`; on a network disk `delete`.
         database: another database file for the same recordings, such as a `snapshot`.
 
+    Attributes:
+        queue_index: what the review queue keeps in memory, filled when it is first asked for a clip.
+
     Raises:
         StoreError: where the folder cannot be used or its database is newer than this code.
     """
@@ -46,6 +54,7 @@ class AnnotationStore(TrainingRecords):
     def __init__(self, data_dir: Path, *, journal_mode: str = "wal", database: Path | None = None) -> None:
         self.data_dir = Path(data_dir).absolute()
         self.database = StoreDatabase(database or self.data_dir / DATABASE, journal_mode)
+        self.queue_index = QueueIndex()
 
     def __enter__(self) -> "AnnotationStore":
         return self
@@ -74,6 +83,7 @@ class AnnotationStore(TrainingRecords):
         session: str | None = None,
         consent: Sequence[str] = ("research",),
         consent_by: str | None = None,
+        language: str | None = None,
     ) -> Clip:
         """Store a recording once, however often it comes.
 
@@ -84,6 +94,7 @@ class AnnotationStore(TrainingRecords):
             session: groups clips of one sitting; likewise.
             consent: purposes of `CONSENT_PURPOSES`; added to those given before.
             consent_by: who consents.
+            language: ISO 639-1, where known; likewise.
 
         Returns:
             The clip, the same one for the same signal.
@@ -92,7 +103,7 @@ class AnnotationStore(TrainingRecords):
             ConsentRequiredError: where `consent` is empty or unknown; nothing is written then.
             StoreError: where the disk is full or refuses; nothing is stored then.
         """
-        clip = NewClip(source, speaker, session, grant(consent, consent_by))
+        clip = NewClip(source, speaker, session, grant(consent, consent_by), language=language)
         return self.write_clip(audio, lambda connection: writes.insert_clip(connection, audio, clip))
 
     def get_clip(self, clip_id: int) -> Clip:
@@ -121,15 +132,46 @@ class AnnotationStore(TrainingRecords):
 
     # Answers and votes
 
-    def add_prediction(self, clip_id: int, recognition: Recognition, model_version_id: int) -> Prediction:
+    def add_prediction(
+        self,
+        clip_id: int,
+        recognition: Recognition,
+        model_version_id: int,
+        embedding: npt.NDArray[np.floating] | None = None,
+    ) -> Prediction:
         """Store what a model answered for a clip; earlier answers stay.
+
+        Args:
+            clip_id: of the clip.
+            recognition: the answer.
+            model_version_id: of the model.
+            embedding: as in `add_embedding`, where the model gives one.
 
         Raises:
             ClipNotFoundError, VersionNotFoundError: where one of the two is not there.
         """
         with self.database.writing() as connection:
             writes.read_clip(connection, clip_id)
+            if embedding is not None:
+                insert_embedding(connection, clip_id, model_version_id, embedding)
             return writes.insert_prediction(connection, clip_id, recognition, model_version_id)
+
+    def add_embedding(self, clip_id: int, version_id: int, vector: npt.NDArray[np.floating]) -> None:
+        """Store what a model made of a clip's sound, for the queue's order by information.
+
+        Args:
+            clip_id: of the clip.
+            version_id: of the model version; embeddings are comparable within one.
+            vector: shape (size,), not all 0; replaces the version's earlier one of the clip.
+
+        Raises:
+            ClipNotFoundError, VersionNotFoundError: where one of the two is not there.
+            StoreError: where the vector is none.
+        """
+        with self.database.writing() as connection:
+            writes.read_clip(connection, clip_id)
+            writes.require_version(connection, version_id)
+            insert_embedding(connection, clip_id, version_id, vector)
 
     def add_correction(
         self,
@@ -141,6 +183,12 @@ class AnnotationStore(TrainingRecords):
         intensity: float | None = None,
         transcript: str | None = None,
         prediction_id: int | None = None,
+        distribution: Mapping[str, float] | None = None,
+        valence: float | None = None,
+        arousal: float | None = None,
+        comment: str | None = None,
+        seconds: float | None = None,
+        answer_shown: bool | None = None,
     ) -> Correction:
         """Store one person's vote on a clip; it takes the place of their earlier one, which stays on record.
 
@@ -148,16 +196,34 @@ class AnnotationStore(TrainingRecords):
             clip_id: of the clip.
             rater: who votes, 1 to 80 characters.
             verdict: one of `VERDICTS`; accept and correct need a label, skip and unsure take none.
-            label: one of `EMOTIONS`.
+            label: one of `EMOTIONS`; may be left out beside a distribution, whose largest share it is.
             intensity: 0..100.
             transcript: what was said, as the rater heard it, where they changed it.
-            prediction_id: the answer that the rater saw.
+            prediction_id: the answer that was on the page, or kept from it in blind mode.
+            distribution: {label: weight} of any sum, as sliders give them; stored as shares that sum to 1.
+            valence: 0..100, from unpleasant to pleasant; 50 is neutral.
+            arousal: 0..100, from calm to excited.
+            comment: anything else.
+            seconds: the time the vote took.
+            answer_shown: False in blind mode; None where not known.
 
         Raises:
             InvalidVoteError: where one of these cannot be.
             ClipNotFoundError: where there is no such clip.
         """
-        vote = NewVote(rater, verdict, label, intensity, transcript)
+        vote = NewVote(
+            rater,
+            verdict,
+            label,
+            intensity,
+            transcript,
+            distribution=distribution,
+            valence=valence,
+            arousal=arousal,
+            comment=comment,
+            seconds=seconds,
+            answer_shown=answer_shown,
+        )
         with self.database.writing() as connection:
             writes.read_clip(connection, clip_id)
             return writes.insert_correction(connection, clip_id, vote, prediction_id)
@@ -177,13 +243,21 @@ class AnnotationStore(TrainingRecords):
         speaker: str | None = None,
         session: str | None = None,
         model_version_id: int | None = None,
+        language: str | None = None,
+        distribution: Mapping[str, float] | None = None,
+        valence: float | None = None,
+        arousal: float | None = None,
+        comment: str | None = None,
+        seconds: float | None = None,
+        answer_shown: bool | None = None,
     ) -> tuple[Clip, Correction]:
         """Store a recording, the answer given for it and a vote on that answer, all or nothing.
 
         Args:
             audio: mono at 16 kHz.
             recognition: what the page showed; None where no model answered.
-            rater: as in `add_correction`, like verdict, label, intensity and transcript; also who consents.
+            rater: as in `add_correction`, like verdict, label, intensity, transcript, distribution, valence, arousal,
+                comment, seconds and answer_shown; also who consents.
             verdict: see there.
             label: see there.
             intensity: see there.
@@ -193,13 +267,32 @@ class AnnotationStore(TrainingRecords):
             speaker: see there.
             session: see there.
             model_version_id: the version that answered; by default the one in use now.
+            language: as in `add_clip`.
+            distribution: as in `add_correction`.
+            valence: see there.
+            arousal: see there.
+            comment: see there.
+            seconds: see there.
+            answer_shown: see there.
 
         Raises:
             ConsentRequiredError, InvalidVoteError: where something given cannot be; nothing is written then.
             StoreError: where the disk is full or refuses; nothing is stored then.
         """
-        vote = NewVote(rater, verdict, label, intensity, transcript)
-        clip = NewClip(source, speaker, session, grant(consent, vote.rater))
+        vote = NewVote(
+            rater,
+            verdict,
+            label,
+            intensity,
+            transcript,
+            distribution=distribution,
+            valence=valence,
+            arousal=arousal,
+            comment=comment,
+            seconds=seconds,
+            answer_shown=answer_shown,
+        )
+        clip = NewClip(source, speaker, session, grant(consent, vote.rater), language=language)
 
         def write(connection: Connection) -> tuple[Clip, Correction]:
             stored = writes.insert_clip(connection, audio, clip)

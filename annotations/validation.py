@@ -3,7 +3,7 @@
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from annotations.errors import ConsentRequiredError, InvalidVoteError
 from annotations.records import CONSENT_PURPOSES, VERDICTS
@@ -63,17 +63,16 @@ def check_verdict(verdict: object, label: object) -> tuple[str, str | None]:
     return verdict, label
 
 
-def check_intensity(intensity: object) -> int | None:
-    """A whole number in 0..100, or None.
+def check_intensity(intensity: object, what: str = "intensity") -> int | None:
+    """A whole number in 0..100, or None; of valence and arousal too.
 
     >>> check_intensity(49.6)
     50
     """
     if intensity is None:
         return None
-    number = isinstance(intensity, int | float) and not isinstance(intensity, bool)
-    if not number or not math.isfinite(intensity) or not 0 <= intensity <= 100:  # type: ignore[arg-type,operator]
-        raise InvalidVoteError(f"The intensity is {intensity!r}; expected a number from 0 to 100.")
+    if not _is_number(intensity) or not 0 <= intensity <= 100:  # type: ignore[operator]
+        raise InvalidVoteError(f"The {what} is {intensity!r}; expected a number from 0 to 100.")
     return round(intensity)  # type: ignore[call-overload]
 
 
@@ -83,18 +82,70 @@ def check_transcript(transcript: object) -> str | None:
     >>> check_transcript(" kids are talking ")
     'kids are talking'
     """
-    if transcript is None:
+    return check_text("transcript", transcript)
+
+
+def check_text(what: str, value: object) -> str | None:
+    """A transcript or a comment: text of several lines without outer spaces; an empty one is None.
+
+    >>> check_text("comment", " a dog barks ")
+    'a dog barks'
+    """
+    if value is None:
         return None
-    if not isinstance(transcript, str):
-        raise InvalidVoteError(f"The transcript is of type {type(transcript).__name__}; expected text.")
-    text = unicodedata.normalize("NFC", transcript).strip()
+    if not isinstance(value, str):
+        raise InvalidVoteError(f"The {what} is of type {type(value).__name__}; expected text.")
+    text = unicodedata.normalize("NFC", value).strip()
     if len(text) > MAX_TRANSCRIPT:
-        raise InvalidVoteError(
-            f"The transcript has {len(text)} characters; at most {MAX_TRANSCRIPT} are kept. Shorten it."
-        )
+        raise InvalidVoteError(f"The {what} has {len(text)} characters; at most {MAX_TRANSCRIPT} are kept. Shorten it.")
     if any(character == "\0" or unicodedata.category(character) == "Cs" for character in text):
-        raise InvalidVoteError("The transcript holds characters that are no text. Remove them.")
+        raise InvalidVoteError(f"The {what} holds characters that are no text. Remove them.")
     return text or None
+
+
+def check_distribution(verdict: object, label: object, distribution: object) -> dict[str, float] | None:
+    """Shares of the emotions that sum to 1, from weights of any sum, as sliders give them; those of nothing left out.
+
+    Args:
+        verdict: of the same vote; only an accept and a correct may have shares.
+        label: of the same vote; must be a largest share, or empty.
+        distribution: {label: weight}, or None.
+
+    >>> check_distribution("correct", "fear", {"fear": 60, "sadness": 20, "anger": 0})
+    {'fear': 0.75, 'sadness': 0.25}
+    """
+    if distribution is None:
+        return None
+    if verdict not in LABELLING_VERDICTS:
+        raise InvalidVoteError(f"The verdict '{verdict}' takes no shares of labels. Leave them out.")
+    if not isinstance(distribution, Mapping):
+        raise InvalidVoteError(f"The shares are of type {type(distribution).__name__}; expected {{label: share}}.")
+    for name, weight in distribution.items():
+        if name not in EMOTIONS:
+            raise InvalidVoteError(f"The label is {name!r}; expected one of {', '.join(EMOTIONS)}.")
+        if not _is_number(weight) or weight < 0:
+            raise InvalidVoteError(f"The share of '{name}' is {weight!r}; expected a number of 0 or more.")
+    total = sum(distribution.values())
+    if not 0 < total < math.inf:
+        raise InvalidVoteError("All shares are 0. Give at least one label a share.")
+    shares = {name: round(distribution[name] / total, 6) for name in EMOTIONS if distribution.get(name)}
+    top = max(shares.values())
+    if label not in (None, "") and shares.get(str(label), 0.0) < top:
+        raise InvalidVoteError(f"The label is '{label}', but another one has a larger share. Choose that one.")
+    return shares
+
+
+def check_seconds(seconds: object) -> float | None:
+    """A time of 0 s or more, or None.
+
+    >>> check_seconds(3)
+    3.0
+    """
+    if seconds is None:
+        return None
+    if not _is_number(seconds) or seconds < 0:  # type: ignore[operator]
+        raise InvalidVoteError(f"The time taken is {seconds!r}; expected seconds, 0 or more.")
+    return round(float(seconds), 3)  # type: ignore[arg-type]
 
 
 def check_consent(consent: Iterable[str]) -> tuple[str, ...]:
@@ -118,6 +169,10 @@ def check_consent(consent: Iterable[str]) -> tuple[str, ...]:
             f"{', '.join(CONSENT_PURPOSES)}, or do not save the clip."
         )
     return tuple(purpose for purpose in CONSENT_PURPOSES if purpose in given)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _clean(what: str, name: object, limit: int) -> str | None:

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from annotations.errors import ClipNotFoundError, StoreError, VersionNotFoundError
 from annotations.records import Clip, Correction, Prediction
 from annotations.rows import CLIPS, CORRECTIONS, timestamp, to_clip, to_correction, to_json, to_prediction
+from annotations.uncertainty import disagreement, margin
 from annotations.validation import (
     MAX_SOURCE,
     check_consent,
+    check_distribution,
     check_intensity,
     check_name,
     check_rater,
+    check_seconds,
+    check_text,
     check_transcript,
     check_verdict,
 )
@@ -62,6 +66,7 @@ class NewClip:
     session: str | None = None
     grants: tuple[Grant, ...] = ()
     created_at: str | None = None
+    language: str | None = None
 
     def __post_init__(self) -> None:
         source = check_name("The source", self.source, MAX_SOURCE)
@@ -70,14 +75,17 @@ class NewClip:
         object.__setattr__(self, "source", source)
         object.__setattr__(self, "speaker", check_name("The speaker", self.speaker))
         object.__setattr__(self, "session", check_name("The session", self.session))
+        object.__setattr__(self, "language", check_name("The language", self.language))
         check_consent(given.purpose for given in self.grants)
 
 
 @dataclass(frozen=True)
 class NewVote:
-    """A vote about to be stored; checked and cleaned when it is made.
+    """A vote about to be stored, as in `annotations.records.Correction`; checked and cleaned when it is made.
 
     Attributes:
+        label: may be left out beside a distribution, whose largest share it then is.
+        distribution: {label: weight} of any sum; stored as shares.
         created_at: for imports that carry their own time; None is now.
         retracted_at: when an imported vote was taken back, or None.
     """
@@ -89,9 +97,22 @@ class NewVote:
     transcript: str | None = None
     created_at: str | None = None
     retracted_at: str | None = None
+    distribution: Mapping[str, float] | None = None
+    valence: float | None = None
+    arousal: float | None = None
+    comment: str | None = None
+    seconds: float | None = None
+    answer_shown: bool | None = None
 
     def __post_init__(self) -> None:
-        verdict, label = check_verdict(self.verdict, self.label)
+        shares = check_distribution(self.verdict, self.label, self.distribution)
+        largest = max(shares, key=lambda label: shares[label]) if shares else None
+        verdict, label = check_verdict(self.verdict, self.label or largest)
+        object.__setattr__(self, "distribution", shares)
+        object.__setattr__(self, "valence", check_intensity(self.valence, "valence"))
+        object.__setattr__(self, "arousal", check_intensity(self.arousal, "arousal"))
+        object.__setattr__(self, "comment", check_text("comment", self.comment))
+        object.__setattr__(self, "seconds", check_seconds(self.seconds))
         object.__setattr__(self, "rater", check_rater(self.rater))
         object.__setattr__(self, "label", label)
         object.__setattr__(self, "verdict", verdict)
@@ -115,12 +136,14 @@ def insert_clip(connection: sqlite3.Connection, audio: Audio, clip: NewClip) -> 
     """Add a clip, or what is new about one that is there: a speaker, a session, consent to more."""
     now = clip.created_at or timestamp()
     connection.execute(
-        "INSERT INTO clips (sha256, duration, speaker, session, source, created_at) VALUES (?, ?, ?, ?, ?, ?) "
+        "INSERT INTO clips (sha256, duration, speaker, session, language, source, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (sha256) DO UPDATE SET speaker = coalesce(clips.speaker, excluded.speaker), "
-        "session = coalesce(clips.session, excluded.session) "
+        "session = coalesce(clips.session, excluded.session), language = coalesce(clips.language, excluded.language) "
         "WHERE (clips.speaker IS NULL AND excluded.speaker IS NOT NULL) "
-        "OR (clips.session IS NULL AND excluded.session IS NOT NULL)",
-        (audio.sha256, audio.duration, clip.speaker, clip.session, clip.source, now),
+        "OR (clips.session IS NULL AND excluded.session IS NOT NULL) "
+        "OR (clips.language IS NULL AND excluded.language IS NOT NULL)",
+        (audio.sha256, audio.duration, clip.speaker, clip.session, clip.language, clip.source, now),
     )
     clip_id = connection.execute("SELECT id FROM clips WHERE sha256 = ?", (audio.sha256,)).fetchone()["id"]
     in_force = connection.execute("SELECT purpose FROM consents_in_force WHERE clip_id = ?", (clip_id,))
@@ -145,21 +168,24 @@ def insert_prediction(
         VersionNotFoundError: where there is no such model version.
     """
     require_version(connection, model_version_id)
+    text = recognition.text
     scores: Mapping[str, object] = {
         "fused": recognition.fused.as_dict(),
         "acoustic": recognition.acoustic.as_dict(),
-        "text": recognition.text.as_dict() if recognition.text else None,
+        "text": text.as_dict() if text else None,
     }
     details = {key: value for key, value in recognition_to_dict(recognition).items() if key != "file"}
     cursor = connection.execute(
-        "INSERT INTO predictions (clip_id, model_version_id, label, scores, entropy, transcript, details, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO predictions (clip_id, model_version_id, label, scores, entropy, margin, disagreement, transcript, "
+        "details, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             clip_id,
             model_version_id,
             recognition.fused.label,
             to_json(scores),
             min(max(recognition.fused.entropy, 0.0), 1.0),
+            margin(recognition.fused.as_dict()),
+            disagreement(recognition.acoustic.as_dict(), text.as_dict()) if text else None,
             recognition.transcript.text if recognition.transcript else None,
             to_json(details),
             timestamp(),
@@ -179,8 +205,9 @@ def insert_correction(
             raise StoreError(f"Prediction {prediction_id} is none of clip {clip_id}. Load the clip again and vote.")
     created_at = vote.created_at or _after_last_vote(connection, vote.rater)
     cursor = connection.execute(
-        "INSERT INTO corrections (clip_id, prediction_id, rater, verdict, label, intensity, transcript, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO corrections (clip_id, prediction_id, rater, verdict, label, intensity, transcript, created_at, "
+        "distribution, valence, arousal, comment, seconds, answer_shown) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             clip_id,
             prediction_id,
@@ -190,6 +217,12 @@ def insert_correction(
             vote.intensity,
             vote.transcript,
             created_at,
+            to_json(vote.distribution) if vote.distribution else None,
+            vote.valence,
+            vote.arousal,
+            vote.comment,
+            vote.seconds,
+            vote.answer_shown,
         ),
     )
     assert cursor.lastrowid is not None

@@ -10,10 +10,6 @@ def m003_add_imports_exports_and_erasures(db: Database) -> None:
     """What was imported from where, what was exported to where, lost recordings, and the log of erasures."""
     for statement in _M003:
         db.execute(statement)
-    columns = {column.name for column in db["clips"].columns}
-    for name in ("language", "transcript"):
-        if name not in columns:
-            db.execute(f"ALTER TABLE clips ADD COLUMN {name} TEXT CHECK (length({name}) > 0)")
 
 
 _M003 = (
@@ -63,6 +59,20 @@ _M003 = (
         reason TEXT NOT NULL,
         found_at TEXT NOT NULL
     ) STRICT
+    """,
+    # The review queue leaves out what queue_erased lists, and takes up again what was changed later.
+    """
+    CREATE TRIGGER missing_media_insert_queue AFTER INSERT ON missing_media BEGIN
+        UPDATE queue_clock SET now = now + 1;
+        INSERT OR REPLACE INTO queue_erased (clip_id, changed) VALUES (NEW.clip_id, (SELECT now FROM queue_clock));
+    END
+    """,
+    """
+    CREATE TRIGGER missing_media_delete_queue AFTER DELETE ON missing_media BEGIN
+        UPDATE queue_clock SET now = now + 1;
+        DELETE FROM queue_erased WHERE clip_id = OLD.clip_id;
+        UPDATE queue_clips SET changed = (SELECT now FROM queue_clock) WHERE clip_id = OLD.clip_id;
+    END
     """,
     # Kept of an erasure: that it happened. subject is a salted one-way hash of what was erased; pending is the work
     # left to do outside of the database, empty once it is done.

@@ -81,12 +81,6 @@ def test_a_review_item_holds_what_the_page_shows(store):
         queries.get_review_item(store, 99)
 
 
-def test_the_queue_reads_an_index_and_no_whole_table(store):
-    with store.reading() as connection:
-        plan = connection.execute("EXPLAIN QUERY PLAN SELECT id FROM clips ORDER BY uncertainty DESC, id LIMIT 1")
-        assert ["SCAN clips USING COVERING INDEX clips_uncertainty"] == [row["detail"] for row in plan]
-
-
 def test_soft_labels_count_each_rater_once_by_their_newest_standing_vote(store):
     clip_id = add(store, 0, speaker="s1")
     vote(store, clip_id, "ann", "anger")

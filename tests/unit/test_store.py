@@ -163,7 +163,7 @@ def test_undo_takes_back_ones_own_votes_newest_first_and_keeps_them_on_record(st
     with pytest.raises(NothingToUndoError, match="ann has no vote left to undo"):
         store.undo_last_correction("ann")
     history = queries.clip_history(store, clip.id)
-    assert [vote.retracted_at is None for vote in history] == [False, True, False]
+    assert [entry.correction.retracted_at is None for entry in history] == [False, True, False]
     assert [vote.label for vote in queries.effective_corrections(store)] == ["anger"]
 
 
@@ -173,7 +173,10 @@ def test_votes_and_predictions_are_never_overwritten(store):
     for label in ("fear", "anger"):
         store.add_prediction(clip.id, answer(label), version.id)
         store.add_correction(clip.id, rater="ann", verdict="correct", label=label)
-    assert [vote.label for vote in queries.clip_history(store, clip.id)] == ["fear", "anger"]
+    history = queries.clip_history(store, clip.id)
+    assert [entry.kind for entry in history] == ["prediction", "correction"] * 2
+    assert [(entry.correction or entry.prediction).label for entry in history] == ["fear", "fear", "anger", "anger"]
+    assert [entry.version and entry.version.name for entry in history] == ["embedded", None] * 2
     with store.reading() as connection:
         assert connection.execute("SELECT count(*) FROM predictions").fetchone()[0] == 2
     assert queries.newest_prediction(store, clip.id).label == "anger"

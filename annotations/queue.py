@@ -1,0 +1,288 @@
+"""The review queue: which clip a rater should hear next, in which order, among which clips.
+
+Chooses in memory (`annotations.queue_index`); what it gives out is read from the database.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from sqlite3 import Connection
+
+import numpy as np
+
+from annotations.embeddings import embedded_version, read_embeddings
+from annotations.gold import gold_is_due
+from annotations.leases import leased_to_others, release_lease, take_lease
+from annotations.queue_index import Mask, Places, QueueIndex
+from annotations.queue_order import POOL, QueueOrder, best_places, order_keys, spread_out
+from annotations.records import ReviewItem
+from annotations.review_items import read_items
+from annotations.settings import AnnotationSettings, settings_in_force
+from annotations.store import AnnotationStore
+from annotations.validation import check_rater
+
+__all__ = ["QueueFilter", "QueueOrder", "next_clip", "order_note", "queue_length", "queue_page", "release_lease"]
+
+CANDIDATES = 32
+"""Clips of which a rater gets the first that nobody else has taken meanwhile; more than people ask at once."""
+
+LATELY = 128
+"""Votes whose clips count as known to `QueueOrder.MOST_INFORMATIVE`."""
+
+
+@dataclass(frozen=True)
+class QueueFilter:
+    """Which clips to give; what is None does not matter.
+
+    Attributes:
+        label: that the newest answer names.
+        version_id: the model version that gave the newest answer.
+        rater: somebody who has judged the clip.
+        source: where the clip comes from, as in `Clip.source`.
+        min_duration: seconds.
+        max_duration: seconds.
+        language: as it came with the clip, else as the transcriber heard it.
+        text: words that all stand in the transcript, as corrected or else as heard; `talk*` finds talking.
+    """
+
+    label: str | None = None
+    version_id: int | None = None
+    rater: str | None = None
+    source: str | None = None
+    min_duration: float | None = None
+    max_duration: float | None = None
+    language: str | None = None
+    text: str | None = None
+
+
+NO_FILTER = QueueFilter()
+
+
+def next_clip(
+    store: AnnotationStore,
+    rater: str,
+    *,
+    order: QueueOrder = QueueOrder.LEAST_CERTAIN,
+    filters: QueueFilter = NO_FILTER,
+    exclude: Collection[int] = (),
+) -> ReviewItem | None:
+    """The clip that a rater should hear next, kept for them a while where the settings limit how many people judge one.
+
+    Nobody gets a clip that they have judged; a skip and an unsure count as judged, a vote taken back does not, so that
+    its clip comes again. Gold clips come at the rate that the settings say, and where nothing else is left; they are
+    given to everybody.
+
+    Args:
+        store: to read; a lease is written to it.
+        rater: who asks.
+        order: which one first.
+        filters: among which.
+        exclude: ids of clips not to give, such as the one on the page now.
+
+    Returns:
+        The clip with its newest prediction, or None where the rater has judged all that they may have.
+
+    Raises:
+        InvalidVoteError: where the rater's name cannot be.
+    """
+    rater = check_rater(rater)
+    left_out = set(exclude)
+    while True:
+        with _looking(store, rater, filters, left_out) as look:
+            candidates, gold = _candidates(look, order)
+            if not candidates:
+                return None
+            if gold or look.settings.overlap is None:
+                return next(iter(read_items(store, look.connection, candidates[:1])), None)
+            settings = look.settings
+        overlap = settings.overlap or 1
+        clip_id = take_lease(store, rater, candidates, overlap=overlap, minutes=settings.lease_minutes)
+        if clip_id is not None:
+            with store.reading() as connection:
+                items = read_items(store, connection, [clip_id])
+            if items:  # Else it was erased this very moment.
+                return items[0]
+        left_out.update(candidates)
+
+
+def queue_page(
+    store: AnnotationStore,
+    rater: str,
+    order: QueueOrder = QueueOrder.LEAST_CERTAIN,
+    filters: QueueFilter = NO_FILTER,
+    *,
+    limit: int = 50,
+    after: int | None = None,
+) -> list[ReviewItem]:
+    """What a rater's queue holds, in its order; takes no lease, and does not tell which clips are gold.
+
+    Args:
+        store: to read.
+        rater: whose queue.
+        order: which first.
+        filters: among which.
+        limit: clips at most.
+        after: the last clip of the page before, by its id; None for the first page.
+    """
+    with _looking(store, check_rater(rater), filters, ()) as look:
+        return read_items(store, look.connection, _ordered(look, order, look.places(), limit, after))
+
+
+def queue_length(store: AnnotationStore, rater: str, filters: QueueFilter = NO_FILTER) -> int:
+    """How many clips a rater may still judge."""
+    with _looking(store, check_rater(rater), filters, ()) as look:
+        return int(np.count_nonzero(look.mask))
+
+
+def order_note(store: AnnotationStore, order: QueueOrder) -> str | None:
+    """Why an order cannot do what it says yet, in a sentence; None where it can."""
+    needed = {
+        QueueOrder.LEAST_CERTAIN: "entropy IS NOT NULL",
+        QueueOrder.SMALLEST_MARGIN: "margin IS NOT NULL",
+        QueueOrder.SOUND_AGAINST_WORDS: "disagreement IS NOT NULL",
+        QueueOrder.MOST_DISPUTED: "dispute > 0",
+    }
+    with store.reading() as connection:
+        if order is QueueOrder.MOST_INFORMATIVE:
+            if embedded_version(connection) is None:
+                return "No model has told yet how alike the clips sound, so that the least certain come first."
+            return None
+        if order not in needed:
+            return None
+        if connection.execute(f"SELECT 1 FROM queue_clips WHERE {needed[order]} LIMIT 1").fetchone():
+            return None
+    if order is QueueOrder.MOST_DISPUTED:
+        return "No two raters disagree yet, so that the clips come as they were stored."
+    if order is QueueOrder.SOUND_AGAINST_WORDS:
+        return "No words have been read for their emotion yet, so that the clips come as they were stored."
+    return "No model has heard the clips yet, so that they come as they were stored."
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One look at the queue: the columns as of one moment, and which clips a rater may have.
+
+    Attributes:
+        seen: clips that the rater has judged.
+        mask: the places of the clips that they may have, filters applied.
+    """
+
+    index: QueueIndex
+    connection: Connection
+    settings: AnnotationSettings
+    rater: str
+    given: int
+    mask: Mask
+
+    def places(self) -> Places:
+        return np.flatnonzero(self.mask)
+
+
+@contextmanager
+def _looking(store: AnnotationStore, rater: str, filters: QueueFilter, exclude: Collection[int]) -> Iterator[_Look]:
+    index = store.queue_index
+    with index.lock, store.reading() as connection:
+        index.refresh(connection)
+        settings = settings_in_force(connection)
+        judged = index.judged_by(connection, rater)
+        mask = index.alive[: index.size] & ~judged
+        lost = connection.execute("SELECT clip_id FROM missing_media")
+        mask[index.places(row["clip_id"] for row in lost)] = False
+        if settings.overlap is not None:
+            _leave_finished(index, connection, rater, settings, mask)
+        _apply(index, connection, filters, mask)
+        left_out = index.places(exclude)
+        given = int(np.count_nonzero(judged)) + int(np.count_nonzero(~judged[left_out]))
+        mask[left_out] = False
+        yield _Look(index, connection, settings, rater, given, mask)
+
+
+def _leave_finished(
+    index: QueueIndex, connection: Connection, rater: str, settings: AnnotationSettings, mask: Mask
+) -> None:
+    """Take off the clips that enough people have judged, those who are at it now among them; gold is for everybody."""
+    people = index.columns["judged"][: index.size]
+    held = leased_to_others(connection, rater)
+    lacking = people < settings.overlap
+    for clip_id, others in held.items():
+        place = index.places([clip_id])
+        lacking[place] = people[place] + others < settings.overlap
+    if settings.gold_rate > 0:
+        lacking |= index.columns["gold"][: index.size]
+    mask &= lacking
+
+
+def _apply(index: QueueIndex, connection: Connection, filters: QueueFilter, mask: Mask) -> None:
+    columns, size = index.columns, index.size
+    for name in ("label", "source", "language"):
+        wanted = getattr(filters, name)
+        if wanted is not None:
+            mask &= columns[name][:size] == index.code(name, wanted)
+    if filters.version_id is not None:
+        mask &= columns["version"][:size] == filters.version_id
+    if filters.min_duration is not None:
+        mask &= columns["duration"][:size] >= filters.min_duration
+    if filters.max_duration is not None:
+        mask &= columns["duration"][:size] <= filters.max_duration
+    if filters.rater is not None:
+        mask &= index.judged_by(connection, check_rater(filters.rater))
+    if filters.text is not None:
+        found = index.with_words(connection, filters.text)
+        if found is not None:
+            mask &= found
+
+
+def _candidates(look: _Look, order: QueueOrder) -> tuple[list[int], bool]:
+    """Clips that would do, best first, and whether the first is a gold one."""
+    places = look.places()
+    rate = look.settings.gold_rate
+    if rate > 0:
+        gold = look.index.columns["gold"][places]
+        known, ordinary = places[gold], places[~gold]
+        if len(known) and (not len(ordinary) or gold_is_due(look.rater, look.given, rate)):
+            return _ordered(look, QueueOrder.RANDOM, known, 1, None), True
+        places = ordinary
+    return _ordered(look, order, places, CANDIDATES, None), False
+
+
+def _ordered(look: _Look, order: QueueOrder, places: Places, limit: int, after: int | None) -> list[int]:
+    """The ids of the first clips of some places in an order, or of those after a certain clip."""
+    index = look.index
+    if order is QueueOrder.MOST_INFORMATIVE:
+        pool = _informative(look, places, limit if after is None else POOL)
+        if after in pool:
+            pool = pool[pool.index(after) + 1 :]
+            after = None
+        elif after is not None:
+            pool = []
+        if pool:
+            return pool[:limit]
+    keys = order_keys(index, order, look.rater, places)
+    last = index.places([] if after is None else [after])
+    if len(last):
+        key = order_keys(index, order, look.rater, last)[0]
+        behind = (keys < key) | ((keys == key) & (places > last[0]))
+        keys, places = keys[behind], places[behind]
+    chosen = best_places(keys, places, limit)
+    return [int(clip_id) for clip_id in index.columns["id"][chosen]]
+
+
+def _informative(look: _Look, places: Places, count: int) -> list[int]:
+    """The least certain of some places that have embeddings, so ordered that each is unlike those before it."""
+    version = embedded_version(look.connection)
+    if version is None:
+        return []
+    index = look.index
+    keys = order_keys(index, QueueOrder.MOST_INFORMATIVE, look.rater, places)
+    pool = best_places(keys, places, POOL)
+    ids = [int(clip_id) for clip_id in index.columns["id"][pool]]
+    vectors = read_embeddings(look.connection, version, ids)
+    rows = look.connection.execute("SELECT clip_id FROM corrections ORDER BY id DESC LIMIT ?", (LATELY,))
+    known = read_embeddings(look.connection, version, [row["clip_id"] for row in rows])
+    with_one = [number for number, clip_id in enumerate(ids) if clip_id in vectors]
+    if not with_one:
+        return []
+    stacked = np.stack([vectors[ids[number]] for number in with_one])
+    before = np.stack([*known.values()]) if known else stacked[:0]
+    uncertainty = index.columns["entropy"][pool[with_one]]
+    return [ids[with_one[number]] for number in spread_out(uncertainty, stacked, before, count)]
