@@ -116,7 +116,7 @@ def load_meta(folder: Path) -> Meta:
         raise ModelUnavailableError(f"{path} is damaged: {error}. Take the model from its source again.") from error
 
 
-def verify(folder: Path) -> Meta:
+def verify(folder: Path, weights_file: str = WEIGHTS_FILE) -> Meta:
     """Check that the weights are the ones that meta.json speaks of.
 
     Returns:
@@ -126,7 +126,7 @@ def verify(folder: Path) -> Meta:
         ModelUnavailableError: where the weights are absent or differ.
     """
     meta = load_meta(folder)
-    weights = folder / WEIGHTS_FILE
+    weights = folder / weights_file
     if not weights.is_file():
         raise ModelUnavailableError(f"{weights} is missing. Take the model from its source again.")
     found = file_sha256(weights)

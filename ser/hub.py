@@ -146,6 +146,8 @@ def _defect(folder: Path) -> str | None:
     """What a folder lacks of a checkpoint, in a sentence; None where it is complete."""
     if not (folder / "config.json").is_file():
         return "config.json is missing. Save the model with save_pretrained."
+    if (folder / "model.onnx").is_file() and (folder / "meta.json").is_file():
+        return None
     if any(folder.glob("*.safetensors")):
         missing = _missing_shards(folder)
         return f"{', '.join(missing)} of its weights are missing. Copy or download it again." if missing else None

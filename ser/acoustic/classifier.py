@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 from transformers.utils import logging as transformers_logging
 
 from ser.acoustic.features import extract_features
 from ser.acoustic.network import MODEL_TYPE, AcousticModelForAudioClassification, pad_features
+from ser.acoustic.onnx import EMBEDDED_BACKEND, MODEL_FILE, OnnxNetwork, is_exported, open_beside, softmax
+from ser.acoustic.torch_network import TorchNetwork
 from ser.checkpoints import Meta, file_sha256, verify
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError
@@ -45,8 +46,9 @@ def load_acoustic_model(name_or_dir: str | Path, device: str = "cpu") -> "Loaded
     """Load an acoustic model.
 
     Args:
-        name_or_dir: `embedded`, a folder, or a Hub id of an audio classification checkpoint.
-        device: `cpu`, `cuda` or `auto`.
+        name_or_dir: `embedded`, a folder (also one that `python -m ser export` wrote), or a Hub id of an audio
+            classification checkpoint.
+        device: `cpu`, `cuda` or `auto`; a model in ONNX form runs on the CPU.
 
     Returns:
         An `AcousticModel` that also knows the `sha256` of its weights.
@@ -55,11 +57,16 @@ def load_acoustic_model(name_or_dir: str | Path, device: str = "cpu") -> "Loaded
         ModelUnavailableError: where it is absent, damaged, of another kind, or has none of our labels.
     """
     folder = model_folder(name_or_dir)
+    if is_exported(folder):
+        meta = verify(folder, MODEL_FILE)
+        if is_own_model(folder):
+            return NetworkModel(OnnxNetwork(folder / MODEL_FILE), meta)
+        return CheckpointModel(folder, str(name_or_dir))
     device = pick_device(device)
     if is_own_model(folder):
         meta = verify(folder)
-        network = load_network(folder)
-        return NetworkModel(network, meta, device)
+        beside = open_beside(folder, meta.sha256) if device == "cpu" and EMBEDDED_BACKEND == "onnx" else None
+        return NetworkModel(beside or load_network(folder), meta, device)
     return CheckpointModel(folder, str(name_or_dir), device)
 
 
@@ -103,11 +110,14 @@ def load_network(folder: Path) -> AcousticModelForAudioClassification:
 class NetworkModel:
     """A network of our own kind: the embedded one, or one trained by this project."""
 
-    def __init__(self, network: AcousticModelForAudioClassification, meta: Meta, device: str = "cpu") -> None:
+    def __init__(
+        self, network: AcousticModelForAudioClassification | OnnxNetwork, meta: Meta, device: str = "cpu"
+    ) -> None:
         unknown = [label for label in meta.labels if label not in EMOTIONS]
-        if unknown or len(meta.labels) != network.config.num_labels:
+        outputs = network.output_size if isinstance(network, OnnxNetwork) else network.config.num_labels
+        if unknown or len(meta.labels) != outputs:
             raise ModelUnavailableError(
-                f"The model {meta.name} has {network.config.num_labels} outputs and the labels "
+                f"The model {meta.name} has {outputs} outputs and the labels "
                 f"{', '.join(meta.labels)}; one of {', '.join(EMOTIONS)} is expected for each output."
             )
         self.name = meta.name
@@ -115,7 +125,8 @@ class NetworkModel:
         self.sha256 = meta.sha256
         self.meta = meta
         self.device = device
-        self._network = network.to(device).eval()
+        self.backend = "onnx" if isinstance(network, OnnxNetwork) else "torch"
+        self._run = network.run if isinstance(network, OnnxNetwork) else TorchNetwork(network, device).run
         self._places = [EMOTIONS.index(label) for label in meta.labels]
 
     def classify(self, audio: Audio) -> EmotionScores:
@@ -138,13 +149,8 @@ class NetworkModel:
 
     def _probabilities(self, features: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
         stacked, mask = pad_features(features)
-        with torch.inference_mode():
-            logits = self._network(
-                torch.from_numpy(stacked).to(self.device), torch.from_numpy(mask).to(self.device)
-            ).logits
-            probabilities = torch.softmax(logits.double() / self.meta.temperature, dim=1)
-        answer: npt.NDArray[np.float64] = probabilities.cpu().numpy()
-        return answer
+        logits = self._run({"input_features": stacked, "attention_mask": mask})["logits"]
+        return softmax(logits, self.meta.temperature)
 
 
 class CheckpointModel:
@@ -152,8 +158,13 @@ class CheckpointModel:
 
     def __init__(self, folder: Path, name: str, device: str = "cpu") -> None:
         self._extractor = _load_extractor(folder)
-        self._network = _from_pretrained(folder).to(device)
-        config = self._network.config
+        if is_exported(folder):
+            exported = OnnxNetwork(folder / MODEL_FILE, threads=0)
+            config, self._input, self._run = AutoConfig.from_pretrained(folder), exported.inputs[0], exported.run
+        else:
+            network = _from_pretrained(folder)
+            config, self._input, self._run = network.config, network.main_input_name, TorchNetwork(network, device).run
+        self._fixed = config.model_type in FIXED_INPUT_TYPES
         names = [config.id2label[i] for i in range(config.num_labels)]
         self._mapped, self.unmapped_labels = map_labels(names)
         self._names = names
@@ -180,8 +191,7 @@ class CheckpointModel:
         # recordings of one length share a batch.
         groups: dict[int, list[tuple[int, Signal]]] = defaultdict(list)
         for i, window in windows:
-            fixed = self._network.config.model_type in FIXED_INPUT_TYPES
-            groups[0 if fixed else len(window)].append((i, window))
+            groups[0 if self._fixed else len(window)].append((i, window))
         for group in groups.values():
             for first in range(0, len(group), BATCH_SIZE):
                 batch = group[first : first + BATCH_SIZE]
@@ -191,12 +201,8 @@ class CheckpointModel:
         return [self._scores(row) for row in totals]
 
     def _probabilities(self, signals: Sequence[Signal]) -> npt.NDArray[np.float64]:
-        inputs = self._extractor(list(signals), sampling_rate=SAMPLING_RATE, return_tensors="pt")
-        main = self._network.main_input_name
-        with torch.inference_mode():
-            logits = self._network(inputs[main].to(self.device)).logits
-            answer: npt.NDArray[np.float64] = torch.softmax(logits.double(), dim=1).cpu().numpy()
-        return answer
+        inputs = self._extractor(list(signals), sampling_rate=SAMPLING_RATE, return_tensors="np")
+        return softmax(self._run({self._input: inputs[self._input].astype(np.float32, copy=False)})["logits"])
 
     def _scores(self, row: npt.NDArray[np.float64]) -> EmotionScores:
         probabilities = np.zeros(len(EMOTIONS))
@@ -277,7 +283,8 @@ def _from_pretrained(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN
 
 def _weights_sha256(folder: Path) -> str:
     """Of one file its own hash; of several the hash of their hashes, in the order of their names."""
-    hashes = [file_sha256(path) for path in sorted(folder.glob("*.safetensors"))]
+    weights = sorted(folder.glob("*.safetensors")) or [folder / MODEL_FILE]
+    hashes = [file_sha256(path) for path in weights]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 

@@ -1,0 +1,36 @@
+"""Runs a network in torch, with the same face as `ser.acoustic.onnx.OnnxNetwork`.
+
+Knows nothing of what the network computes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import nn
+
+
+class TorchNetwork:
+    """A network in torch; safe to call from several threads.
+
+    Args:
+        network: whose `forward` takes tensors by name and returns a mapping of tensors.
+        device: where it runs.
+    """
+
+    def __init__(self, network: nn.Module, device: str = "cpu") -> None:
+        self._network, self._device = network.to(device).eval(), device
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Answer one batch.
+
+        Args:
+            inputs: an array for each argument of the network.
+
+        Returns:
+            {name: array} of its outputs.
+        """
+        with torch.inference_mode():
+            outputs = self._network(**{name: torch.from_numpy(a).to(self._device) for name, a in inputs.items()})
+            return {name: t.float().cpu().numpy() for name, t in outputs.items() if isinstance(t, torch.Tensor)}
