@@ -4,21 +4,18 @@ The part of `annotations.queries` that training reads.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from sqlite3 import Connection
 
 from annotations.records import Correction, FeedbackExample, FeedbackSummary
-from annotations.rows import CLIPS, STANDING, to_clip, to_correction
+from annotations.rows import CLIPS, to_clip, to_correction
 from annotations.store import AnnotationStore
 from annotations.training_records import find_active_version
 from ser.labels import EMOTIONS
 
-EFFECTIVE = f"""
-SELECT * FROM (
-    SELECT corrections.*, NULL AS retracted_at,
-        row_number() OVER (PARTITION BY clip_id, rater ORDER BY created_at DESC, id DESC) AS age
-    FROM corrections WHERE {STANDING}
-) WHERE age = 1
+EFFECTIVE = """
+SELECT corrections.*, NULL AS retracted_at
+FROM judgements JOIN corrections ON corrections.id = judgements.correction_id
 """
 """The newest vote of each rater on each clip, among those not taken back."""
 
@@ -32,6 +29,16 @@ def soft_label(labels: Iterable[str]) -> dict[str, float]:
     counts = Counter(labels)
     total = counts.total()
     return {label: counts[label] / total for label in EMOTIONS if counts[label]}
+
+
+def mix_shares(votes: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What several votes say together, each counting the same, whether it is one label or shares of several.
+
+    >>> mix_shares([{"fear": 1.0}, {"fear": 0.5, "sadness": 0.5}])
+    {'fear': 0.75, 'sadness': 0.25}
+    """
+    mixed = {label: sum(shares.get(label, 0.0) for shares in votes) / len(votes) for label in EMOTIONS}
+    return {label: share for label, share in mixed.items() if share}
 
 
 def hard_label(shares: Mapping[str, float]) -> str:
@@ -54,8 +61,9 @@ def training_examples(store: AnnotationStore) -> list[FeedbackExample]:
 
     Of each rater the newest vote on the clip counts, unless they took it back; where that newest one is a skip
     or an unsure they say nothing of the clip, even if an earlier vote of theirs did. Each of the rest counts the
-    same: two votes for fear and one for sadness are fear 2/3, sadness 1/3. Left out are clips that nobody gave
-    a label and clips whose consent, as it stands now, does not include training.
+    same: two votes for fear and one for sadness are fear 2/3, sadness 1/3; a vote that is itself a distribution is
+    divided as it says. Left out are clips that nobody gave a label and clips whose consent, as it stands now, does
+    not include training.
 
     Args:
         store: to read; a snapshot of it gives the same from one moment on.
@@ -75,7 +83,7 @@ def training_examples(store: AnnotationStore) -> list[FeedbackExample]:
     return [
         FeedbackExample(
             clip=clip,
-            soft_label=soft_label(vote.label for vote in votes[clip_id] if vote.label),
+            soft_label=mix_shares([vote.shares for vote in votes[clip_id]]),
             votes=len(votes[clip_id]),
             group=clip.speaker or clip.session or clip.sha256,
             correction_ids=tuple(vote.id for vote in votes[clip_id]),
