@@ -83,7 +83,8 @@ def ensure_environment(environment: Environment, folder: Path) -> Path:
     venv.create(place)
     if environment.bare:
         _install(python, ["--no-deps", *environment.bare])
-    _install(python, environment.requirements)
+    if environment.requirements:
+        _install(python, environment.requirements)
     stamp.write_text(json.dumps(wanted), encoding="utf-8")
     return python
 
