@@ -1,12 +1,13 @@
 import doctest
 import hashlib
 import json
+from argparse import Namespace
 
 import numpy as np
 import pytest
 
 from benchmarks import cross_corpus
-from benchmarks.cross_corpus import copy_some, draw, main, read_four, run_functionals
+from benchmarks.cross_corpus import copy_some, draw, main, read_four, run_functionals, trained_without
 from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
 from tests.unit.benchmark_corpora import make_corpus
@@ -69,10 +70,14 @@ def test_functionals_are_normalised_per_speaker_or_not(data, tmp_path):
     assert all(row["uar"] < 0.8 and row["n"] == 12 for row in plain.values())
 
 
-def test_the_network_is_trained_once_and_answers_the_corpus_it_never_heard(data, tmp_path, monkeypatch, capsys):
+def test_a_trained_network_is_used_again_on_the_corpus_it_never_heard(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    options = ["--data", str(data), "--corpora", "one", "two", "--left-out", "two", "--parts", "network", "--json"]
-    assert main([*options, "--quick"]) == 0
+    quick = Namespace(quick=True, seed=0, noise=None)
+    model = trained_without("two", [data / "one", data / "two"], tmp_path / "models", quick)
+    assert set(model.meta.data["test_speakers"]) == {"d", "e", "f"}
+    # Without --quick the recipe would take an hour here, were the model not used again.
+    options = ["--corpora", "one", "two", "--left-out", "two", "--parts", "network", "--json"]
+    assert main(["--data", str(data), "--models", str(tmp_path / "models"), *options]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["clips"] == {"one": 12, "two": 12}
     row = result["figures"]["network, plain"]["two"]
