@@ -25,9 +25,6 @@ GROUPS = 1000
 LEVEL = 0.95
 """Of every interval here."""
 
-SCALES = ("intensity", "valence", "arousal")
-"""What raters give as numbers; alpha takes their squared differences."""
-
 # Source: Krippendorff 2018, "Content Analysis", 4th edition, chapter 12: conclusions from 0.800 on, tentative ones
 # from 0.667 on, none below.
 RELIABLE, TENTATIVE = 0.8, 0.667
@@ -75,7 +72,7 @@ def label_agreement(ratings: Ratings, *, resamples: int = RESAMPLES, seed: int =
 
 
 def scale_agreement(ratings: Ratings, scale: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Agreement:
-    """Agreement on one of `SCALES`: interval alpha; votes without a number are left out."""
+    """Agreement on one of `annotations.ratings.SCALES`: interval alpha; votes without a number are left out."""
     values = ratings.scales[scale]
     given = ~np.isnan(values)
     found = agreement(ratings.clips[given], values[given, None], resamples=resamples, seed=seed)

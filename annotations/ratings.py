@@ -3,26 +3,31 @@
 Knows SQL and numpy, no statistics.
 """
 
-from collections.abc import Mapping
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from annotations.rows import STANDING
 from annotations.store import AnnotationStore
 from ser.labels import EMOTIONS
 
 Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
-NEWEST = f"""
-SELECT clip_id, rater, label, verdict, intensity FROM (
-    SELECT corrections.*, row_number() OVER (PARTITION BY clip_id, rater ORDER BY created_at DESC, id DESC) AS age
-    FROM corrections WHERE {STANDING}
-) WHERE age = 1 ORDER BY clip_id, rater
+STANDING_VOTES = """
+SELECT judgements.clip_id, judgements.rater, judgements.verdict, judgements.label,
+    corrections.distribution, corrections.intensity, corrections.valence, corrections.arousal
+FROM judgements JOIN corrections ON corrections.id = judgements.correction_id
+WHERE judgements.verdict IS NOT NULL AND judgements.verdict != 'skip'
+ORDER BY judgements.clip_id, judgements.rater
 """
-"""Of each rater the newest vote on each clip that was not taken back."""
+"""Of each rater the newest vote on each clip that was not taken back, skips left out."""
+
+SCALES = ("intensity", "valence", "arousal")
+"""What raters give as numbers from 0 to 100."""
 
 
 @dataclass(frozen=True)
@@ -68,22 +73,26 @@ class Ratings:
 def read_ratings(store: AnnotationStore) -> Ratings:
     """Everyone's newest standing vote on each clip; skips are left out."""
     with store.reading() as connection:
-        rows = [tuple(row) for row in connection.execute(NEWEST)]
-    rows = [row for row in rows if row[3] != "skip"]
-    names = sorted({row[1] for row in rows})
+        rows = connection.execute(STANDING_VOTES).fetchall()
+    names = sorted({row["rater"] for row in rows})
     code = {name: index for index, name in enumerate(names)}
+    return Ratings(
+        clips=np.array([row["clip_id"] for row in rows], dtype=np.int64),
+        raters=np.array([code[row["rater"]] for row in rows], dtype=np.int64),
+        names=tuple(names),
+        shares=_shares(rows),
+        unsure=np.array([row["verdict"] == "unsure" for row in rows], dtype=np.bool_),
+        # A missing number becomes NaN.
+        scales={scale: np.array([row[scale] for row in rows], dtype=np.float64) for scale in SCALES},
+    )
+
+
+def _shares(rows: Sequence[sqlite3.Row]) -> Numbers:
     place = {label: index for index, label in enumerate(EMOTIONS)}
     shares = np.zeros((len(rows), len(EMOTIONS)))
     for index, row in enumerate(rows):
-        if row[2] in place:
-            shares[index, place[row[2]]] = 1.0
-    empty = np.full(len(rows), np.nan)
-    intensity = np.array([np.nan if row[4] is None else row[4] for row in rows], dtype=np.float64)
-    return Ratings(
-        clips=np.array([row[0] for row in rows], dtype=np.int64),
-        raters=np.array([code[row[1]] for row in rows], dtype=np.int64),
-        names=tuple(names),
-        shares=shares,
-        unsure=np.array([row[3] == "unsure" for row in rows], dtype=np.bool_),
-        scales={"intensity": intensity, "valence": empty, "arousal": empty},
-    )
+        spread = json.loads(row["distribution"]) if row["distribution"] else {row["label"]: 1.0}
+        for label, share in spread.items():
+            if label in place:
+                shares[index, place[label]] = share
+    return shares

@@ -1,0 +1,151 @@
+"""What raters of different worth say together: Dawid and Skene's model, fitted by expectation maximisation.
+
+Each rater has a confusion matrix of their own, drawn towards that of all raters as far as their votes are few. Pure
+numpy on arrays; `annotations.reliability` gives it votes by name and reads its answer.
+
+Source: Dawid & Skene 1979, "Maximum Likelihood Estimation of Observer Error-Rates Using the EM Algorithm", Applied
+Statistics 28(1); the pull towards all raters: Paun et al. 2018, "Comparing Bayesian Models of Annotation", TACL 6
+(the hierarchical variant), here as a Dirichlet prior around the pooled matrix.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Priors:
+    """What is believed before any vote, in imagined votes; zeros throughout give Dawid and Skene's own estimate.
+
+    Attributes:
+        rater: votes on each true label that a rater is given, spread as all raters' votes are.
+        pooled: votes on each true label that all raters together are given, spread as `hit` says.
+        hit: share of those that fall on the right label.
+        evenness: imagined clips, of all labels alike, to each real clip. Without them a label that raters fall back
+            on, as they do on neutral, swallows the others where clips have few votes.
+    """
+
+    rater: float = 10.0
+    pooled: float = 20.0
+    hit: float = 0.5
+    evenness: float = 1.0
+
+
+DEFAULT = Priors()
+"""Chosen on simulated listeners (`benchmarks.raters`)."""
+
+MAXIMUM_LIKELIHOOD = Priors(0.0, 0.0, 0.5, 0.0)
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Votes as columns.
+
+    Attributes:
+        clips: positions 0..n-1, shape (votes,).
+        raters: positions 0..m-1, shape (votes,).
+        shares: over the labels, rows sum to 1, shape (votes, labels).
+        weights: what each vote counts, 0..1, shape (votes,).
+    """
+
+    clips: Codes
+    raters: Codes
+    shares: Numbers
+    weights: Numbers
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the votes say together.
+
+    Attributes:
+        truth: probability of each label for each clip, shape (clips, labels).
+        confusion: of each rater, shape (raters, labels, labels): the row is the true label, the column the vote.
+        pseudo_votes: what stands behind each entry of it, prior included: parameters of Dirichlet rows.
+        pooled: all raters' matrix, shape (labels, labels).
+        shares: of the labels among the clips, shape (labels,).
+        rounds: of the fit.
+    """
+
+    truth: Numbers
+    confusion: Numbers
+    pseudo_votes: Numbers
+    pooled: Numbers
+    shares: Numbers
+    rounds: int
+
+
+def fit(
+    votes: Votes, gold: Codes, raters: int, *, priors: Priors = DEFAULT, rounds: int = 200, tolerance: float = 1e-5
+) -> Fit:
+    """Find the labels and the raters' confusion that explain the votes best.
+
+    Args:
+        votes: at least one for each clip that is not gold.
+        gold: the known label of each clip, -1 where it is not known, shape (clips,).
+        raters: how many there are.
+        priors: beliefs beforehand.
+        rounds: at most.
+        tolerance: ends when no probability changes by more.
+    """
+    truth = _majority(votes, gold)
+    done = 0
+    while done < rounds:
+        done += 1
+        shares, pooled, pseudo_votes = _maximise(votes, truth, raters, priors)
+        confusion = _rows(pseudo_votes)
+        before, truth = truth, _expect(votes, gold, shares, confusion)
+        if np.abs(truth - before).max(initial=0.0) < tolerance:
+            break
+    return Fit(truth, confusion, pseudo_votes, pooled, shares, done)
+
+
+def _majority(votes: Votes, gold: Codes) -> Numbers:
+    """Where the fit starts: the share of each label among a clip's votes."""
+    labels = votes.shares.shape[1]
+    counts = _sum_by(votes.clips, votes.shares * votes.weights[:, None], len(gold))
+    return _with_gold(_rows(counts + TINY), gold, labels)
+
+
+def _maximise(votes: Votes, truth: Numbers, raters: int, priors: Priors) -> tuple[Numbers, Numbers, Numbers]:
+    labels = truth.shape[1]
+    shares = truth.sum(0) + priors.evenness * len(truth) / labels
+    weighted = votes.shares * votes.weights[:, None]
+    believed = truth[votes.clips]
+    counts = np.stack(
+        [_sum_by(votes.raters, believed[:, [label]] * weighted, raters) for label in range(labels)], axis=1
+    )
+    hits = np.full((labels, labels), (1 - priors.hit) / max(labels - 1, 1))
+    np.fill_diagonal(hits, priors.hit)
+    pooled = _rows(counts.sum(0) + priors.pooled * hits)
+    return shares / shares.sum(), pooled, counts + priors.rater * pooled
+
+
+def _expect(votes: Votes, gold: Codes, shares: Numbers, confusion: Numbers) -> Numbers:
+    likely = np.log(np.maximum(confusion, TINY))
+    evidence = np.einsum("vl,vkl->vk", votes.shares * votes.weights[:, None], likely[votes.raters])
+    logits = np.log(np.maximum(shares, TINY)) + _sum_by(votes.clips, evidence, len(gold))
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    return _with_gold(_rows(odds), gold, len(shares))
+
+
+def _with_gold(truth: Numbers, gold: Codes, labels: int) -> Numbers:
+    known = gold >= 0
+    truth[known] = np.eye(labels)[gold[known]]
+    return truth
+
+
+def _sum_by(groups: Codes, values: Numbers, size: int) -> Numbers:
+    return np.stack([np.bincount(groups, column, minlength=size) for column in values.T], axis=1)
+
+
+def _rows(values: Numbers) -> Numbers:
+    """Rows brought to 1; empty ones become even."""
+    total = values.sum(-1, keepdims=True)
+    return np.divide(values, total, out=np.full_like(values, 1 / values.shape[-1]), where=total > TINY)
