@@ -18,6 +18,7 @@ import soundfile
 import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
 
+from benchmarks.speech_level import LEVEL_FRAME, active_level, frame_powers, speech_start
 from ser.audio import decode_bytes, decode_file
 from ser.errors import AudioError, TrainingDataError
 from ser.types import SAMPLING_RATE, Signal
@@ -29,12 +30,6 @@ HELD_OUT_NOISE = "5-"
 
 Training must leave these files out. Source: Piczak 2015, "ESC: Dataset for Environmental Sound Classification",
 https://doi.org/10.1145/2733373.2806390 (clips of one original recording stay within one fold)."""
-
-LEVEL_FRAME = 320
-"""Samples of the frames whose levels are compared, 20 ms."""
-
-ACTIVE_MARGIN = 15.9
-"""dB under the active level at which a frame stops to count as speech. Source: ITU-T Recommendation P.56."""
 
 OPUS_BIT_RATE, MP3_BIT_RATE = 16_000, 32_000
 """bit/s. 16 kbit/s is a poor call; 32 kbit/s at 16 kHz is a voice memo."""
@@ -71,31 +66,6 @@ ROOMS = (
     Room((11.5, 8.2, 4.0), 0.90, (3.1, 4.4, 1.6), (6.4, 3.0, 1.2)),
 )
 """An office, a living room, a meeting room, a classroom; heard from 1.0 to 3.6 m."""
-
-
-def active_level(signal: Signal) -> float:
-    """Root mean square of a recording while someone speaks, pauses left out.
-
-    Source: the method of ITU-T P.56, on frames of 20 ms in place of an envelope.
-
-    >>> tone = np.sin(np.arange(16_000) * 0.3).astype(np.float32)
-    >>> round(active_level(np.concatenate([np.zeros(16_000, np.float32), tone])), 2)  # as loud as the tone alone
-    0.71
-    """
-    powers = _frame_powers(signal)
-    return float(np.sqrt(powers[_active(powers)].mean())) if len(powers) else 0.0
-
-
-def speech_start(signal: Signal) -> int:
-    """The sample at which the first active frame begins; 0 where all is silent.
-
-    >>> tone = np.sin(np.arange(16_000) * 0.3).astype(np.float32)
-    >>> speech_start(np.concatenate([np.zeros(16_000, np.float32), tone]))
-    16000
-    """
-    powers = _frame_powers(signal)
-    active = np.flatnonzero(_active(powers) & (powers > 0.0))
-    return int(active[0]) * LEVEL_FRAME if len(active) else 0
 
 
 def mix_noise(signal: Signal, noise: Signal, snr: float, generator: np.random.Generator) -> Signal:
@@ -261,7 +231,7 @@ def read_held_out_noises(folder: Path) -> list[Signal]:
             signal = decode_file(path).signal
         except AudioError as error:
             raise TrainingDataError(f"The noise {path} cannot be used: {error}") from error
-        powers = _frame_powers(signal)
+        powers = frame_powers(signal)
         # 60 dB under the loudest frame: codecs turn the filling into faint noise rather than zeros.
         sounding = np.flatnonzero(powers > powers.max() * 1e-6)
         noises.append(signal[sounding[0] * LEVEL_FRAME : (sounding[-1] + 1) * LEVEL_FRAME])
@@ -270,23 +240,6 @@ def read_held_out_noises(folder: Path) -> list[Signal]:
             f"No noise under {folder} has a name that begins with '{HELD_OUT_NOISE}' (ESC, fold 5)."
         )
     return noises
-
-
-def _frame_powers(signal: Signal) -> npt.NDArray[np.float64]:
-    count = max(1, len(signal) // LEVEL_FRAME)
-    frames = signal[: count * LEVEL_FRAME].astype(np.float64).reshape(count, -1)
-    return np.asarray((frames**2).mean(axis=1))
-
-
-def _active(powers: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    active = np.ones(len(powers), dtype=bool)
-    while True:
-        threshold = powers[active].mean() / 10.0 ** (ACTIVE_MARGIN / 10.0)
-        # The frames that are left only grow louder on average, so that this ends.
-        fewer = active & (powers >= threshold)
-        if fewer.sum() == active.sum():
-            return active
-        active = fewer
 
 
 def _recode(signal: Signal, container: str, codec: str, bit_rate: int, options: dict[str, str]) -> Signal:

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks import degradations
+from benchmarks import degradations, speech_level
 from benchmarks.degradations import (
     ROOMS,
-    active_level,
     clip,
     conditions,
     mix_noise,
@@ -18,6 +17,7 @@ from benchmarks.degradations import (
     room_response,
     telephone,
 )
+from benchmarks.speech_level import active_level
 from ser.errors import TrainingDataError
 from ser.testing import synthetic_speech
 from ser.types import SAMPLING_RATE
@@ -38,8 +38,9 @@ def power_between(signal, low, high):
     return spectrum[(frequencies >= low) & (frequencies < high)].sum()
 
 
-def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(degradations).failed == 0
+@pytest.mark.parametrize("module", [degradations, speech_level])
+def test_the_examples_in_the_docstrings_hold(module):
+    assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize("name", list(conditions([np.ones(10, np.float32)])))

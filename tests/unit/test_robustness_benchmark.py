@@ -1,9 +1,11 @@
+import doctest
 import json
 
 import numpy as np
 import pytest
 import soundfile
 
+from benchmarks import robustness
 from benchmarks.robustness import Clip, compare, main
 from ser.types import SAMPLING_RATE, Audio
 from tests.unit.benchmark_corpora import make_corpus
@@ -26,6 +28,18 @@ def test_a_loss_is_told_by_corpus_and_on_their_mean():
     assert row["change"]["two"] == [0.0, 0.0, 0.0]
     assert result["conditions"]["clean"]["change"]["mean"] == [0.0, 0.0, 0.0]
     assert result["target"]["missed_in"] == ["noise 10 dB"], "0 dB may cost what it will"
+    assert result["target"]["beyond_in"] == {"noise 10 dB": ["one"]}
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(robustness).failed == 0
+
+
+def test_the_mean_of_one_corpus_changes_as_that_corpus_does():
+    clips = clips_of("one", 50)
+    worse = [clip.truth if index % 4 else "fear" for index, clip in enumerate(clips)]
+    row = compare(clips, {"clean": [c.truth for c in clips], "telephone": worse}, seed=0)["conditions"]["telephone"]
+    assert row["change"]["mean"] == pytest.approx(row["change"]["one"], abs=0.03)
 
 
 def test_the_interval_holds_the_change():
