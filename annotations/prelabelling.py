@@ -1,16 +1,30 @@
 """Lets the model in use answer for stored clips, so that the review queue knows which are uncertain.
 
-Knows the recogniser, not the models behind it.
+Knows the recogniser, not the models behind it. In the background it is a process of its own, `python -m annotations
+prelabel`: what was answered stays, so that it goes on where it was stopped.
 """
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from annotations.active_model import ActiveModel
+from annotations.store import AnnotationStore
+from annotations.training_records import find_active_version
 from ser.audio import decode_file
 from ser.errors import SerError
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
 """Wraps the clips to show how far it is."""
+
+LOCK = "prelabel.lock"
+LOG = "prelabel.log"
+NICENESS = 15
+"""The page's answers come first."""
 
 
 def recognize_clips(active: ActiveModel, clip_ids: Iterable[int], progress: Progress = list) -> list[tuple[str, str]]:
@@ -30,11 +44,60 @@ def recognize_clips(active: ActiveModel, clip_ids: Iterable[int], progress: Prog
         heard = {row["clip_id"] for row in rows}
     failed = []
     for clip_id in progress([clip_id for clip_id in clip_ids if clip_id not in heard]):
-        clip = store.get_clip(clip_id)
         try:
+            clip = store.get_clip(clip_id)
             recognition = active.recognizer.recognize(decode_file(store.clip_path(clip)))
+            store.add_prediction(clip_id, recognition, version.id)
         except SerError as error:
-            failed.append((clip.path, str(error)))
-            continue
-        store.add_prediction(clip_id, recognition, version.id)
+            failed.append((f"clip {clip_id}", str(error)))
     return failed
+
+
+def unheard_clips(store: AnnotationStore) -> list[int]:
+    """Clips that the version in use has not answered for and whose recording is there, oldest first."""
+    with store.reading() as connection:
+        version = find_active_version(connection)
+        rows = connection.execute(
+            "SELECT id FROM clips WHERE id NOT IN (SELECT clip_id FROM missing_media) "
+            "AND NOT EXISTS (SELECT 1 FROM predictions WHERE clip_id = clips.id AND model_version_id = ?) ORDER BY id",
+            (version.id if version else None,),
+        )
+        return [row["id"] for row in rows]
+
+
+def start_prelabelling(store: AnnotationStore) -> bool:
+    """Start the process that answers for all clips the version in use has not heard; it outlives this one.
+
+    Returns:
+        Whether it was started; False where there is nothing to do or another one is at it.
+    """
+    if not unheard_clips(store) or is_prelabelling(store):
+        return False
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    command = [sys.executable, "-m", "annotations", "--data-dir", str(store.data_dir), "prelabel", "--background"]
+    with (store.data_dir / LOG).open("wb") as log:
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            cwd=Path(__file__).resolve().parent.parent,
+            start_new_session=True,
+        )
+    return True
+
+
+def is_prelabelling(store: AnnotationStore) -> bool:
+    """Whether a process answers for stored clips now."""
+    lock = prelabelling_lock(store)
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def prelabelling_lock(store: AnnotationStore) -> FileLock:
+    """Held by the one process that answers for stored clips."""
+    return FileLock(store.data_dir / LOCK)

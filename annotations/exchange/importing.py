@@ -3,97 +3,49 @@
 Knows the store and the forms of `annotations.exchange.sources`; runs no model.
 """
 
+import json
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from annotations.errors import ExchangeError
-from annotations.exchange.sources import Incoming, find_recordings
-from annotations.records import Clip
-from annotations.rows import STANDING, normalise_timestamp
+from annotations.database import plain_os_errors
+from annotations.erasure_log import was_erased
+from annotations.exchange.decoding import StoredRecording, store_recordings
+from annotations.exchange.options import ImportOptions, ImportProgress, ImportReport, OnProgress, ShouldStop
+from annotations.exchange.rows_in import Prepared, discard_unused, prepare, write_prepared
+from annotations.exchange.sources import Findings, Incoming, find_recordings
+from annotations.rows import timestamp
 from annotations.store import AnnotationStore
-from annotations.validation import MAX_NAME, check_consent
-from annotations.writes import Grant, NewClip, NewVote, grant, insert_clip, insert_correction, insert_retraction
+from annotations.validation import check_consent, check_rater
 from ser.errors import SerError
-from ser.labels import to_emotion
-from ser.types import Audio
 
-IMPORTER = "importer"
-RATER_PREFIX = "import:"
-"""Before the corpus's name: the rater that a corpus's own labels count as."""
+__all__ = ["ImportOptions", "ImportProgress", "ImportReport", "import_sources"]
 
-
-@dataclass(frozen=True)
-class ImportOptions:
-    """How to import.
-
-    Attributes:
-        consent: purposes allowed for what carries no consent of its own.
-        consent_by: who says so.
-        labels: whether a table's label counts as a vote of the corpus.
-        max_duration: seconds; longer recordings are refused. None for no limit but the decoder's own.
-    """
-
-    consent: tuple[str, ...] = ()
-    consent_by: str = IMPORTER
-    labels: bool = False
-    max_duration: float | None = None
-
-
-@dataclass
-class ImportReport:
-    """What an import did.
-
-    Attributes:
-        added: clips that are new to the store.
-        known: recordings that were there before, or came twice.
-        votes: votes added.
-        failed: (file, reason) of what was not imported.
-        unknown_labels: {label: clips} of labels that are none of ours; those clips are stored without a vote.
-        unlisted: recordings left out because the table beside them does not name them.
-        clip_ids: of every clip met, in order, each once.
-    """
-
-    added: int = 0
-    known: int = 0
-    votes: int = 0
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    unknown_labels: Counter[str] = field(default_factory=Counter)
-    unlisted: int = 0
-    clip_ids: dict[int, None] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, object]:
-        """As plain values for JSON."""
-        return {
-            "added": self.added,
-            "known": self.known,
-            "votes": self.votes,
-            "failed": [{"file": name, "error": reason} for name, reason in self.failed],
-            "unknown_labels": dict(self.unknown_labels),
-            "unlisted": self.unlisted,
-        }
-
-
-Progress = Callable[[Sequence[Incoming]], Iterable[Incoming]]
-"""Wraps the recordings to show how far the import is."""
+BATCH = 50
+"""Clips a transaction: few enough that a vote on the page does not wait, many enough that the disk is not the limit."""
 
 
 def import_sources(
-    store: AnnotationStore, sources: Sequence[Path], options: ImportOptions, progress: Progress = list
+    store: AnnotationStore,
+    sources: Sequence[Path | str],
+    options: ImportOptions | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> ImportReport:
-    """Import recordings, and the votes of own exports.
+    """Import recordings, and all that own exports say of them.
 
-    Running it again after an interruption goes on where it stopped: what is stored is not stored twice. An own
-    export brings its clips' consents, votes and times along unchanged.
+    Running it again after an interruption goes on where it stopped: what is stored is not stored twice, and
+    what was decoded is not decoded again. An own export brings its clips' consents, answers, votes and times
+    along unchanged.
 
     Args:
-        store: to write to.
+        store: to write to; others may write meanwhile.
         sources: as in `find_recordings`.
         options: see there.
-        progress: shows how far it is.
+        on_progress: told after every recording, from this thread.
+        should_stop: asked after every recording; what was imported so far stays.
 
     Returns:
         What was done; a bad recording is named in it and does not stop the rest.
@@ -101,136 +53,125 @@ def import_sources(
     Raises:
         ExchangeError: where a source as a whole cannot be read; nothing is stored then.
         ConsentRequiredError: where consent is missing for anything that carries none; nothing is stored then.
-        StoreError: where the store cannot be written.
+        StoreError: where the store cannot be written; what was imported before stays.
     """
+    options = options or ImportOptions()
+    if options.labels_as:
+        check_rater(options.labels_as)
     report = ImportReport()
     with ExitStack() as stack:
-        found = [find_recordings(source, stack) for source in sources]
-        incoming = [item for findings in found for item in findings.incoming]
-        if options.consent or any(item.record is None for item in incoming):
+        found = [(str(source), find_recordings(source, stack)) for source in sources]
+        needing = [item for _, findings in found for item in findings.incoming if not item.brings_consent]
+        if options.consent or needing:
             check_consent(options.consent)
-        for findings in found:
-            report.failed += findings.refused
-            report.unlisted += findings.unlisted
-        for item in progress(incoming):
-            try:
-                audio = item.place.decode(item.name, options.max_duration)
-                clip, votes = _describe(item, audio, options, report)
-            except SerError as error:
-                report.failed.append((item.name, str(error)))
-                continue
-            _store(store, audio, clip, votes, report)
+        _Import(store, options, report, found, on_progress, should_stop).run()
     return report
 
 
-def _describe(
-    item: Incoming, audio: Audio, options: ImportOptions, report: ImportReport
-) -> tuple[NewClip, tuple[NewVote, ...]]:
-    if item.record is not None:
-        return _from_record(item.record, audio)
-    fields = item.fields
-    clip = NewClip(
-        source=item.corpus,
-        speaker=fields.get("speaker"),
-        session=fields.get("session"),
-        grants=grant(options.consent, options.consent_by),
-    )
-    label = fields.get("label")
-    if not options.labels or label is None:
-        return clip, ()
-    emotion = to_emotion(label)
-    if emotion is None:
-        report.unknown_labels[label] += 1
-        return clip, ()
-    rater = f"{RATER_PREFIX}{item.corpus}"[:MAX_NAME]
-    return clip, (NewVote(rater, "correct", emotion, transcript=fields.get("transcript")),)
+class _Import:
+    """One import on its way through its sources."""
+
+    def __init__(
+        self,
+        store: AnnotationStore,
+        options: ImportOptions,
+        report: ImportReport,
+        found: Sequence[tuple[str, Findings]],
+        on_progress: OnProgress | None,
+        should_stop: ShouldStop | None,
+    ) -> None:
+        self._store = store
+        self._options = options
+        self._report = report
+        self._found = found
+        self._on_progress = on_progress
+        self._should_stop = should_stop or (lambda: False)
+        self._total = sum(len(findings.incoming) for _, findings in found)
+        self._done = 0
+        self._met: set[str] = set()
+        self._written: set[str] = set()
+        self._batch: list[Prepared] = []
+
+    def run(self) -> None:
+        """Import every source."""
+        for name, findings in self._found:
+            before = _finished(self._store, name)
+            if before:
+                self._report.finished_before[name] = before
+            self._report.failed += findings.refused
+            self._report.unlisted += findings.unlisted
+            number = self._begin(name)
+            try:
+                with plain_os_errors(self._store.data_dir):
+                    self._import(findings)
+                self._flush()
+            except BaseException:
+                discard_unused(self._store, self._written)
+                raise
+            if self._report.stopped:
+                discard_unused(self._store, self._written)
+                return
+            self._end(number)
+
+    def _import(self, findings: Findings) -> None:
+        options = self._options
+        for item, outcome in store_recordings(self._store, findings.incoming, options.max_duration, options.workers):
+            self._done += 1
+            if isinstance(outcome, SerError):
+                self._report.failed.append((item.name, str(outcome)))
+            else:
+                self._add(item, outcome)
+            if len(self._batch) >= BATCH:
+                self._flush()
+            if self._on_progress is not None:
+                progress = ImportProgress(
+                    self._done, self._total, item.name, self._report.added, len(self._report.failed)
+                )
+                self._on_progress(progress)
+            if self._should_stop():
+                self._report.stopped = True
+                return
+
+    def _add(self, item: Incoming, recording: StoredRecording) -> None:
+        if recording.written:
+            self._written.add(recording.sha256)
+        if not self._options.readmit and was_erased(self._store, recording.sha256):
+            self._report.erased += 1
+            return
+        try:
+            self._batch.append(prepare(item, recording, self._options, self._report))
+        except SerError as error:
+            self._report.failed.append((item.name, str(error)))
+            return
+        self._report.duplicates += recording.sha256 in self._met
+        self._met.add(recording.sha256)
+
+    def _flush(self) -> None:
+        if self._batch:
+            write_prepared(self._store, self._batch, self._report)
+            self._written.difference_update(prepared.recording.sha256 for prepared in self._batch)
+            self._batch = []
+
+    def _begin(self, name: str) -> int:
+        with self._store.database.writing() as connection:
+            cursor = connection.execute("INSERT INTO imports (source, started_at) VALUES (?, ?)", (name, timestamp()))
+            assert cursor.lastrowid is not None
+            return cursor.lastrowid
+
+    def _end(self, number: int) -> None:
+        counts = {name: value for name, value in self._report.as_dict().items() if isinstance(value, int)}
+        counts["failed"] = len(self._report.failed)
+        with self._store.database.writing() as connection:
+            connection.execute(
+                "UPDATE imports SET counts = ?, finished_at = ? WHERE id = ?", (json.dumps(counts), timestamp(), number)
+            )
 
 
-def _from_record(record: Mapping[str, object], audio: Audio) -> tuple[NewClip, tuple[NewVote, ...]]:
-    listed = record.get("sha256")
-    if listed is not None and listed != audio.sha256:
-        raise ExchangeError(
-            "The recording is not the one that was annotated: its content differs from the table's sha256. "
-            "Put the exported file back."
-        )
-    clip = NewClip(
-        source=_text(record, "source") or "import",
-        speaker=_text(record, "speaker"),
-        session=_text(record, "session"),
-        grants=tuple(
-            Grant(_text(given, "purpose") or "", _text(given, "given_by"), _time(given, "created_at"))
-            for given in _objects(record, "consents")
-        ),
-        created_at=_time(record, "created_at"),
-    )
-    votes = tuple(
-        NewVote(
-            rater=_text(vote, "rater") or "",
-            verdict=_text(vote, "verdict") or "",
-            label=_text(vote, "label"),
-            intensity=vote.get("intensity"),  # type: ignore[arg-type]
-            transcript=_text(vote, "transcript"),
-            created_at=_time(vote, "created_at"),
-            retracted_at=_time(vote, "retracted_at"),
-        )
-        for vote in _objects(record, "votes")
-    )
-    return clip, votes
-
-
-def _store(store: AnnotationStore, audio: Audio, clip: NewClip, votes: Sequence[NewVote], report: ImportReport) -> None:
-    def write(connection: sqlite3.Connection) -> tuple[Clip, bool, int]:
-        known = connection.execute("SELECT 1 FROM clips WHERE sha256 = ?", (audio.sha256,)).fetchone() is not None
-        stored = insert_clip(connection, audio, clip)
-        return stored, known, sum(_add_vote(connection, stored.id, vote) for vote in votes)
-
-    stored, known, added = store.write_clip(audio, write)
-    report.known += known
-    report.added += not known
-    report.votes += added
-    report.clip_ids[stored.id] = None
-
-
-def _add_vote(connection: sqlite3.Connection, clip_id: int, vote: NewVote) -> bool:
-    """Add a vote unless it is there; a corpus's label is there if the corpus said the same last time."""
-    if vote.created_at is None:
-        last = connection.execute(
-            f"SELECT label FROM corrections WHERE clip_id = ? AND rater = ? AND {STANDING} ORDER BY id DESC LIMIT 1",
-            (clip_id, vote.rater),
+def _finished(store: AnnotationStore, name: str) -> str | None:
+    """When a source was imported whole before, if it was."""
+    with store.reading() as connection:
+        row: sqlite3.Row = connection.execute(
+            "SELECT max(finished_at) AS at FROM imports WHERE source = ?", (name,)
         ).fetchone()
-        if last is not None and last["label"] == vote.label:
-            return False
-    else:
-        same = connection.execute(
-            "SELECT id, (SELECT retracted_at FROM correction_retractions WHERE correction_id = id) AS retracted_at "
-            "FROM corrections WHERE clip_id = ? AND rater = ? AND created_at = ? AND verdict = ? AND label IS ?",
-            (clip_id, vote.rater, vote.created_at, vote.verdict, vote.label),
-        ).fetchone()
-        if same is not None:
-            if vote.retracted_at and same["retracted_at"] is None:
-                insert_retraction(connection, same["id"], vote.retracted_at)
-            return False
-    insert_correction(connection, clip_id, vote)
-    return True
-
-
-def _text(record: Mapping[str, object], key: str) -> str | None:
-    value = record.get(key)
-    if value is not None and not isinstance(value, str):
-        raise ExchangeError(f"'{key}' is {value!r} in the table; expected text. Export it again.")
-    return value
-
-
-def _time(record: Mapping[str, object], key: str) -> str | None:
-    text = _text(record, key)
-    try:
-        return normalise_timestamp(text) if text else None
-    except (ValueError, OverflowError) as error:
-        raise ExchangeError(f"'{key}' is '{text}' in the table; expected an ISO 8601 time. Export it again.") from error
-
-
-def _objects(record: Mapping[str, object], key: str) -> list[Mapping[str, object]]:
-    value = record.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise ExchangeError(f"'{key}' is no list of objects in the table. Export it again.")
-    return value
+    at: str | None = row["at"]
+    return at

@@ -4,41 +4,85 @@ Knows the columns; knows neither the store nor other formats.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from annotations.errors import ExchangeError
+from annotations.exchange.reading import Exported
+from annotations.exchange.tables import gold_label, purposes_in_force, votes_of
 from ser.labels import EMOTIONS
 from ser.types import SAMPLING_RATE
 
 GROUP = 100
 """Clips a row group: as the Hub's viewer likes it for audio, and little memory here."""
 
-_TEXT = ("sha256", "speaker", "session", "source", "created_at", "label", "transcript")
-_VOTE = ("rater", "verdict", "label", "transcript", "created_at", "retracted_at")
+RECORD = "record"
+"""The column that holds all that is known of a clip, as JSON, for an import of ours."""
+
+_TEXT = ("sha256", "speaker", "session", "source", "language", "created_at", "label", "transcript")
+_VOTE = {
+    "rater": pa.string(),
+    "verdict": pa.string(),
+    "label": pa.string(),
+    "intensity": pa.int64(),
+    "valence": pa.int64(),
+    "arousal": pa.int64(),
+    "transcript": pa.string(),
+    "comment": pa.string(),
+    "seconds": pa.float64(),
+    "answer_shown": pa.int64(),
+    "created_at": pa.string(),
+    "retracted_at": pa.string(),
+}
 
 
-def write_parquet(clips: Iterable[tuple[Mapping[str, object], Path]], target: Path) -> None:
+def write_parquet(clips: Iterable[Exported], target: Path) -> None:
     """Write clips, some at a time.
 
     Args:
-        clips: (what is said of a clip, its FLAC file).
+        clips: what is said of each, and its FLAC file.
         target: the file to make.
     """
     schema = _schema()
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         group: list[dict[str, object]] = []
-        for record, path in clips:
-            row: dict[str, object] = {name: record[name] for name in schema.names if name != "audio"}
-            row["audio"] = {"bytes": path.read_bytes(), "path": path.name}
-            group.append(row)
+        for clip in clips:
+            group.append(_row(clip))
             if len(group) == GROUP:
                 writer.write_table(pa.Table.from_pylist(group, schema))
                 group = []
         if group:
             writer.write_table(pa.Table.from_pylist(group, schema))
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, object]]:
+    """The rows of a Parquet file, some at a time.
+
+    Raises:
+        ExchangeError: where it is none, or lacks one of the columns.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(GROUP, columns=columns):
+                yield from batch.to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+        raise ExchangeError(f"{path} cannot be read as Parquet ({error}). Write it again.") from error
+
+
+def _row(clip: Exported) -> dict[str, object]:
+    record = clip.record
+    votes: list[Mapping[str, object]] = votes_of(record)
+    return {
+        "audio": {"bytes": clip.path.read_bytes(), "path": clip.path.name},
+        **{name: record[name] for name in (*_TEXT, "duration", "raters", "soft_label")},
+        "gold": gold_label(record),
+        "consent": purposes_in_force(record),
+        "votes": [{name: vote.get(name) for name in _VOTE} for vote in votes],
+        RECORD: json.dumps(record, ensure_ascii=False, separators=(",", ":")),
+    }
 
 
 def _schema() -> pa.Schema:
@@ -50,8 +94,10 @@ def _schema() -> pa.Schema:
         pa.field("duration", number),
         pa.field("raters", pa.int64()),
         pa.field("soft_label", pa.struct([(label, number) for label in EMOTIONS])),
-        pa.field("consents", pa.list_(pa.struct([(name, text) for name in ("purpose", "given_by", "created_at")]))),
-        pa.field("votes", pa.list_(pa.struct([*((name, text) for name in _VOTE), ("intensity", pa.int64())]))),
+        pa.field("gold", text),
+        pa.field("consent", pa.list_(text)),
+        pa.field("votes", pa.list_(pa.struct(list(_VOTE.items())))),
+        pa.field(RECORD, text),
     ]
     schema = pa.schema(columns)
     features = {column.name: _feature(column.type) for column in schema}

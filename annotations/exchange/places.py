@@ -4,11 +4,15 @@ A zip is read in place and nothing of it is unpacked to the disk, so that no mem
 Knows no formats of tables.
 """
 
+import functools
+import hashlib
 import os
 import stat
+import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -25,6 +29,24 @@ BOMB_RATIO = 100
 
 BOMB_FREE = 256 * 2**20
 """Unpacked bytes that are let through whatever the ratio: silence packs well."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file at hand.
+
+    Attributes:
+        fingerprint: SHA-256 of its bytes.
+        decode: makes a recording of it, given the longest accepted duration in seconds; AudioError where it is none.
+    """
+
+    fingerprint: str
+    decode: Callable[[float | None], Audio]
+
+
+def fetched_bytes(content: bytes, name: str) -> Fetched:
+    """A file whose bytes are in memory."""
+    return Fetched(hashlib.sha256(content).hexdigest(), functools.partial(decode_bytes, content, name))
 
 
 class Place(Protocol):
@@ -44,8 +66,8 @@ class Place(Protocol):
         """The content of a file."""
         ...
 
-    def decode(self, name: str, max_duration: float | None) -> Audio:
-        """A file as a recording."""
+    def fetch(self, name: str) -> Fetched:
+        """A file, ready to be decoded; safe to call from several threads."""
         ...
 
     def close(self) -> None:
@@ -79,9 +101,15 @@ class FolderPlace:
         except OSError as error:
             raise ExchangeError(f"{self.root / name} cannot be read ({error.strerror}). Check the path.") from error
 
-    def decode(self, name: str, max_duration: float | None) -> Audio:
-        """A file as a recording; AudioError where it is none."""
-        return decode_file(self._inside(name), max_duration)
+    def fetch(self, name: str) -> Fetched:
+        """A file, ready to be decoded; of a long one only a part at a time is in memory."""
+        path = self._inside(name)
+        try:
+            with open(path, "rb") as file:
+                fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ExchangeError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from error
+        return Fetched(fingerprint, functools.partial(decode_file, path))
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -131,6 +159,8 @@ class ZipPlace:
         self._allowance = max(BOMB_FREE, BOMB_RATIO * path.stat().st_size)
         refused: list[tuple[str, str]] = []
         self.names = tuple(sorted(self._list(refused)))
+        self._members = frozenset(self.names)
+        self._lock = threading.Lock()
         self.refused = tuple(refused)
 
     def read(self, name: str) -> bytes:
@@ -139,9 +169,14 @@ class ZipPlace:
         Raises:
             ExchangeError: where it is damaged or encrypted, or unpacks to more than a recording could hold.
         """
-        limit = min(MAX_MEMBER, self._allowance)
-        if name not in self.names:
+        if name not in self._members:
             raise ExchangeError(f"{name} is not in {self._path.name}. Put it there, or take it off the table.")
+        # One at a time, so that the allowance is kept; unpacking is quick beside decoding.
+        with self._lock:
+            return self._unpack(name)
+
+    def _unpack(self, name: str) -> bytes:
+        limit = min(MAX_MEMBER, self._allowance)
         try:
             with self._archive.open(name) as member:
                 # What the header says of the size is not to be trusted: reading stops by itself.
@@ -158,9 +193,9 @@ class ZipPlace:
         self._allowance -= len(content)
         return content
 
-    def decode(self, name: str, max_duration: float | None) -> Audio:
-        """A member as a recording; AudioError where it is none."""
-        return decode_bytes(self.read(name), name, max_duration)
+    def fetch(self, name: str) -> Fetched:
+        """A member, ready to be decoded."""
+        return fetched_bytes(self.read(name), name)
 
     def close(self) -> None:
         """Close the archive."""

@@ -4,6 +4,7 @@ Reads tables; decodes nothing and stores nothing.
 """
 
 import csv
+import importlib
 import io
 import json
 from collections.abc import Mapping
@@ -44,6 +45,11 @@ class Incoming:
     fields: Mapping[str, str] = field(default_factory=dict)
     record: Mapping[str, object] | None = None
 
+    @property
+    def brings_consent(self) -> bool:
+        """Whether what is said of it holds the purposes that were consented to."""
+        return self.record is not None or bool(listed_purposes(self.fields))
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -60,16 +66,22 @@ class Findings:
     unlisted: int
 
 
-def find_recordings(source: Path, stack: ExitStack) -> Findings:
+def find_recordings(source: Path | str, stack: ExitStack) -> Findings:
     """List what a source holds.
 
     Args:
-        source: a recording, a folder (with tables in it or not), a `metadata.csv`, an own `.jsonl`, or a zip of these.
+        source: a recording, a folder (with tables in it or not), a `metadata.csv`, an own `.jsonl`, a zip of these,
+            a Parquet file, or `datasets:ID[:CONFIG][:SPLIT]`.
         stack: closes archives once the recordings have been read.
 
     Raises:
         ExchangeError: where there is nothing there, or nothing that could be imported, or a table is malformed.
     """
+    if str(source).startswith("datasets:") or (Path(source).suffix.lower() == ".parquet" and Path(source).is_file()):
+        # By name, because it brings slow libraries in.
+        found: Findings = importlib.import_module("annotations.exchange.row_places").find_in_set(str(source))
+        return found
+    source = Path(source)
     suffix = source.suffix.lower()
     if source.is_dir():
         return _search(FolderPlace(source))
@@ -84,6 +96,15 @@ def find_recordings(source: Path, stack: ExitStack) -> Findings:
         stack.callback(archive.close)
         return _search(archive)
     return Findings((Incoming(FolderPlace(source.parent, source.name), source.name, "file"),), (), 0)
+
+
+def listed_purposes(fields: Mapping[str, str]) -> tuple[str, ...]:
+    """The purposes that a table's column `consent` lists, with spaces or commas between them.
+
+    >>> listed_purposes({"consent": "research, training"}), listed_purposes({})
+    (('research', 'training'), ())
+    """
+    return tuple(fields.get("consent", "").replace(",", " ").split())
 
 
 def _search(place: Place) -> Findings:

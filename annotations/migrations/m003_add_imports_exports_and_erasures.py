@@ -82,7 +82,7 @@ _M003 = (
         kind TEXT NOT NULL CHECK (kind IN ('clip', 'rater', 'speaker', 'consent', 'retention')),
         subject TEXT NOT NULL,
         counts TEXT NOT NULL CHECK (json_valid(counts)),
-        pending TEXT CHECK (json_valid(pending)),
+        pending TEXT CHECK (pending IS NULL OR json_valid(pending)),
         erased_by TEXT NOT NULL,
         created_at TEXT NOT NULL
     ) STRICT

@@ -12,16 +12,27 @@ import pytest
 import soundfile
 
 from annotations import queries
+from annotations.erasure import withdraw_consent
 from annotations.errors import ConsentRequiredError, ExchangeError
 from annotations.exchange.exporting import export_store
 from annotations.exchange.importing import ImportOptions, import_sources
 from annotations.exchange.places import FolderPlace, ZipPlace
 from annotations.exchange.sources import find_recordings
+from annotations.gold import mark_gold, unmark_gold
 from annotations.store import AnnotationStore
 from ser.audio import decode_bytes
-from tests.unit.stored import recording
+from tests.unit.stored import answer, recording
 
 RESEARCH = ImportOptions(consent=("research",))
+
+WHOLE_VOTE = {
+    "distribution": {"fear": 0.75, "sadness": 0.25},
+    "valence": 20,
+    "arousal": 80,
+    "comment": "trembling",
+    "seconds": 7.25,
+    "answer_shown": True,
+}
 
 
 @pytest.fixture
@@ -55,26 +66,43 @@ def corpus(tmp_path):
 
 
 def everything(store):
-    """All of a store that an export carries, without ids."""
-    with store.reading() as connection:
-        rows = connection.execute(
-            "SELECT sha256, rater, verdict, label, intensity, transcript, corrections.created_at, retracted_at "
-            "FROM corrections JOIN clips ON clips.id = clip_id "
-            "LEFT JOIN correction_retractions ON correction_id = corrections.id ORDER BY corrections.id"
-        )
-        votes = [tuple(row) for row in rows]
-        rows = connection.execute(
-            "SELECT sha256, purpose, given_by, consents.created_at FROM consents JOIN clips ON clips.id = clip_id"
-        )
-        consents = sorted(tuple(row) for row in rows)
-    clips = [
-        (c.sha256, c.duration, c.speaker, c.session, c.source, c.consent, c.created_at)
-        for c in queries.list_clips(store)
-    ]
-    return clips, votes, consents
+    """All of a store that an export carries, column by column, without ids."""
+
+    def rows(query, without=("id", "clip_id", "model_version_id", "prediction_id")):
+        with store.reading() as connection:
+            found = [dict(row) for row in connection.execute(query)]
+        return [{name: value for name, value in row.items() if name not in without} for row in found]
+
+    return {
+        "clips": rows("SELECT * FROM clips ORDER BY sha256"),
+        "consents": rows(
+            "SELECT sha256, consents.* FROM consents JOIN clips ON clips.id = clip_id ORDER BY sha256, consents.id"
+        ),
+        "gold": rows(
+            "SELECT sha256, gold_marks.* FROM gold_marks JOIN clips ON clips.id = clip_id "
+            "ORDER BY sha256, gold_marks.id"
+        ),
+        "answers": rows(
+            "SELECT clips.sha256 AS clip, name AS version, model_versions.sha256 AS weights, predictions.* "
+            "FROM predictions JOIN clips ON clips.id = clip_id "
+            "JOIN model_versions ON model_versions.id = model_version_id ORDER BY clip, predictions.id"
+        ),
+        "votes": rows(
+            "SELECT sha256, corrections.*, retracted_at, predictions.created_at AS answered_at FROM corrections "
+            "JOIN clips ON clips.id = corrections.clip_id LEFT JOIN predictions ON predictions.id = prediction_id "
+            "LEFT JOIN correction_retractions ON correction_id = corrections.id ORDER BY sha256, corrections.id"
+        ),
+        "queue": rows(
+            "SELECT sha256, label, entropy, margin, votes, judged, dispute, gold, language FROM queue_clips "
+            "JOIN clips ON clips.id = clip_id ORDER BY sha256".replace("language FROM", "queue_clips.language FROM")
+        ),
+    }
 
 
 def fill(store):
+    """Three clips with all that can be said of them, five votes each and two answers."""
+    base = store.ensure_base_version("embedded", "a" * 64)
+    later = store.add_model_version("v2", "b" * 64, "models/v2", None, {})
     for seed in range(3):
         clip = store.add_clip(
             recording(seed),
@@ -84,12 +112,20 @@ def fill(store):
             consent=("research", "training"),
             consent_by="Zoë",
         )
-        store.add_correction(clip.id, rater="Zoë", verdict="correct", label="anger", intensity=70)
+        first = store.add_prediction(clip.id, answer("fear"), base.id)
+        store.add_prediction(clip.id, answer("anger", 0.7), later.id)
+        store.add_correction(
+            clip.id, rater="Zoë", verdict="correct", label="anger", intensity=70, prediction_id=first.id
+        )
         store.add_correction(clip.id, rater="Zoë", verdict="correct", label="fear", transcript='a "b", c\nd')
-        store.add_correction(clip.id, rater="bob", verdict="correct", label="fear")
+        store.add_correction(clip.id, rater="bob", verdict="correct", label="fear", **WHOLE_VOTE)
         store.add_correction(clip.id, rater="cid", verdict="correct", label="sadness")
         store.add_correction(clip.id, rater="dan", verdict="skip")
     store.undo_last_correction("bob")
+    mark_gold(store, 1, "fear", by="Zoë")
+    unmark_gold(store, 1, by="Zoë")
+    mark_gold(store, 2, "anger", by="Zoë")
+    withdraw_consent(store, 3, ["training"], "Zoë")
 
 
 def test_a_folder_is_imported_by_its_table(store, corpus):
@@ -133,12 +169,12 @@ def test_nothing_is_imported_without_consent(store, corpus):
     assert queries.list_clips(store) == []
 
 
-@pytest.mark.parametrize("form", ["audiofolder", "jsonl", "zip"])
+@pytest.mark.parametrize("form", ["audiofolder", "jsonl", "parquet", "zip"])
 def test_an_own_export_reads_back_whole(store, other, tmp_path, form):
     fill(store)
-    if form == "jsonl":
-        source = tmp_path / "out.jsonl"
-        export_store(store, "jsonl", source)
+    if form in ("jsonl", "parquet"):
+        source = tmp_path / f"out.{form}"
+        export_store(store, form, source)
     else:
         source = tmp_path / "out"
         report = export_store(store, "audiofolder", source)
@@ -146,7 +182,7 @@ def test_an_own_export_reads_back_whole(store, other, tmp_path, form):
     if form == "zip":
         source = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "out"))
     report = import_sources(other, [source], ImportOptions())
-    assert (report.added, report.votes, report.failed) == (3, 15, [])
+    assert (report.added, report.votes, report.predictions, report.failed) == (3, 15, 6, [])
     assert everything(other) == everything(store)
     assert queries.training_examples(other)[0].soft_label == queries.training_examples(store)[0].soft_label
     # Importing it once more changes nothing, wherever.
@@ -218,8 +254,8 @@ def test_the_table_for_datasets_has_the_votes_taken_together(store, tmp_path):
         row = next(csv.DictReader(file))
     assert (tmp_path / "out" / row["file_name"]).is_file()
     assert (row["label"], row["raters"], row["speaker"], row["consent"]) == ("fear", "3", "s1", "research training")
-    assert float(row["share_fear"]) == pytest.approx(2 / 3)
-    assert float(row["share_sadness"]) == pytest.approx(1 / 3)
+    assert float(row["share_fear"]) == pytest.approx(1.75 / 3)
+    assert float(row["share_sadness"]) == pytest.approx(1.25 / 3)
     assert row["transcript"] == 'a "b", c\nd'
 
 
@@ -241,7 +277,7 @@ def test_parquet_is_read_by_datasets_with_its_recordings(store, tmp_path):
     assert isinstance(loaded.features["audio"], datasets.Audio)
     row = loaded.cast_column("audio", datasets.Audio(sampling_rate=16_000, decode=False))[0]
     assert decode_bytes(row["audio"]["bytes"]).sha256 == row["sha256"] == recording(0).sha256
-    assert row["soft_label"]["fear"] == pytest.approx(2 / 3)
+    assert row["soft_label"]["fear"] == pytest.approx(1.75 / 3)
     assert [vote["label"] for vote in row["votes"]] == ["anger", "fear", "fear", "sadness", None]
     assert row["votes"][0]["intensity"] == 70
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 3

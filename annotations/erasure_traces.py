@@ -1,0 +1,188 @@
+"""What of a clip or a person lies outside of the rows: recordings, caches, copies of the database, dead pages.
+
+Deletes files of the store and copies made from them; decides nothing.
+"""
+
+import hashlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from annotations.database import StoreDatabase
+from annotations.erasure_rows import text_indexes
+from annotations.errors import StoreError
+from annotations.media import FOLDER, media_path
+from annotations.store import DATABASE, AnnotationStore
+
+SQLITE_HEADER = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True)
+class Traces:
+    """By what the copies of a recording are found.
+
+    Attributes:
+        sha256: of the decoded signal; its file is named so.
+        content: SHA-256 of the stored file's bytes; None where the file was gone already.
+        size: of that file, bytes.
+    """
+
+    sha256: str
+    content: str | None = None
+    size: int = 0
+
+    def as_dict(self) -> dict[str, object]:
+        """As plain values for JSON."""
+        return asdict(self)
+
+
+def find_traces(data_dir: Path, sha256: str) -> Traces:
+    """Look at a stored recording."""
+    path = data_dir / media_path(sha256)
+    if not path.is_file():
+        return Traces(sha256)
+    content = path.read_bytes()
+    return Traces(sha256, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def remove_recordings(store: AnnotationStore, traces: Iterable[Traces]) -> int:
+    """Delete recordings that no row names; returns how many there were."""
+    removed = 0
+    for trace in traces:
+        path = store.data_dir / media_path(trace.sha256)
+        # Under the write lock, and looked up again: somebody may have consented to it anew meanwhile.
+        with store.database.writing() as connection:
+            if connection.execute("SELECT 1 FROM clips WHERE sha256 = ?", (trace.sha256,)).fetchone() is None:
+                removed += path.is_file()
+                path.unlink(missing_ok=True)
+        if path.parent.is_dir() and not any(path.parent.iterdir()):
+            _remove_empty(path.parent)
+    return removed
+
+
+def remove_derived(data_dir: Path, traces: Iterable[Traces], *, features_only: bool = False) -> list[str]:
+    """Delete what was made from recordings: files named after their hash, copies in the page's cache, kept features.
+
+    Args:
+        data_dir: the store's folder.
+        traces: of the recordings.
+        features_only: leave the rest; for a recording that stays but may not be trained on.
+
+    Returns:
+        The files that were deleted.
+    """
+    traces = list(traces)
+    removed = []
+    copies = [] if features_only else [*_named_after(data_dir, traces), *_served_copies(traces)]
+    for path in [*copies, *_kept_features(traces)]:
+        path.unlink(missing_ok=True)
+        removed.append(str(path))
+    return removed
+
+
+def copies_of_database(data_dir: Path) -> Iterator[Path]:
+    """Other databases in the store's folder: the state that a training run reads, and snapshots put there."""
+    for path in sorted(data_dir.rglob("*")):
+        if FOLDER in path.relative_to(data_dir).parts[:1] or path == data_dir / DATABASE or not path.is_file():
+            continue
+        with path.open("rb") as file:
+            if file.read(len(SQLITE_HEADER)) == SQLITE_HEADER:
+                yield path
+
+
+def erase_in_copies(
+    data_dir: Path, erase: Callable[[sqlite3.Connection], Mapping[str, int]]
+) -> tuple[list[str], list[str]]:
+    """Do an erasure in every copy of the database that lies in the store's folder, too.
+
+    Args:
+        data_dir: the store's folder.
+        erase: deletes rows; returns how many of each table.
+
+    Returns:
+        The copies that held something, and sentences about those that could not be reached.
+    """
+    changed, remains = [], []
+    for path in list(copies_of_database(data_dir)):
+        try:
+            with _opened(path) as database:
+                with database.writing() as connection:
+                    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'clips'").fetchone() is None:
+                        continue
+                    counts = erase(connection)
+                if any(counts.values()):
+                    changed.append(str(path))
+                    remains += scrub(database)
+        except StoreError as error:
+            remains.append(f"The copy {path} was not changed ({error}). Delete it.")
+    return changed, remains
+
+
+def scrub(database: StoreDatabase) -> list[str]:
+    """Remove what deleted rows leave behind: text indexes, free pages and the log.
+
+    Returns:
+        Sentences about what could not be removed now.
+    """
+    with database.writing() as connection:
+        for name in text_indexes(connection):
+            # Deleted words stay in the parts of an index until these are merged.
+            connection.execute(f"INSERT INTO {name} ({name}) VALUES ('optimize')")
+    if database.compact():
+        return []
+    return [f"{database.path} is being read: its log keeps old pages until the next erasure or the next start."]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[StoreDatabase]:
+    beside = {path.with_name(f"{path.name}{suffix}") for suffix in (".lock", ".turns")}
+    new = {file for file in beside if not file.exists()}
+    database = StoreDatabase(path)
+    try:
+        yield database
+    finally:
+        database.close()
+        for file in new:
+            file.unlink(missing_ok=True)
+
+
+def _named_after(data_dir: Path, traces: Iterable[Traces]) -> Iterator[Path]:
+    hashes = [trace.sha256 for trace in traces]
+    for folder in sorted(data_dir.iterdir()):
+        if folder.name != FOLDER and folder.is_dir():
+            yield from (p for p in folder.rglob("*") if p.is_file() and any(sha256 in p.name for sha256 in hashes))
+
+
+def _served_copies(traces: Iterable[Traces]) -> Iterator[Path]:
+    """Copies that the page has served, found by their content. Source: gradio's `GRADIO_TEMP_DIR`."""
+    folder = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir(), "gradio"))
+    wanted: dict[int, set[str]] = {}
+    for trace in traces:
+        if trace.content is not None:
+            wanted.setdefault(trace.size, set()).add(trace.content)
+    if not wanted or not folder.is_dir():
+        return
+    for path in folder.rglob("*"):
+        if path.is_file() and path.stat().st_size in wanted:
+            if hashlib.sha256(path.read_bytes()).hexdigest() in wanted[path.stat().st_size]:
+                yield path
+
+
+def _kept_features(traces: Iterable[Traces]) -> Iterator[Path]:
+    """Features that training keeps for this user, named after the file they were made from."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "speech-emotion-studio" / "features"
+    for trace in traces:
+        if trace.content is not None:
+            yield from folder.glob(f"*/{trace.content}*")
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # Somebody has put a recording there just now.

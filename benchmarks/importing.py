@@ -1,0 +1,142 @@
+"""How quick an import is: `python -m benchmarks.importing --data DIR [--quick] [--clips N] [--json]`.
+
+Makes N different recordings out of a folder's real ones, imports them into an empty store without recognition, imports
+them once more, and kills a third import midway to see what going on costs. Two cores are what the figures are for.
+"""
+
+import argparse
+import csv
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from tqdm import tqdm
+
+from annotations.exchange.importing import ImportOptions, import_sources
+from annotations.inspection import inspect
+from annotations.store import AnnotationStore
+from benchmarks.machine import describe_run
+from ser.corpora import read_corpus
+
+GOAL_CLIPS, GOAL_SECONDS = 10_000, 600.0
+QUICK_CLIPS = 300
+OPTIONS = ImportOptions(consent=("research",), labels=True)
+
+Numbers = dict[str, object]
+
+
+def make_corpus(source: Path, target: Path, clips: int, seed: int) -> float:
+    """Write a corpus of different recordings; copies of one are told apart by their gain and by noise of one bit.
+
+    Args:
+        source: a corpus folder of real recordings.
+        target: the folder to make, Ogg/Opus files and a `metadata.csv`.
+        clips: how many.
+        seed: of the noise.
+
+    Returns:
+        Seconds of speech.
+    """
+    rng = np.random.default_rng(seed)
+    (target / "audio").mkdir(parents=True)
+    seconds = 0.0
+    with open(target / "metadata.csv", "w", encoding="utf-8", newline="") as table:
+        writer = csv.writer(table)
+        writer.writerow(("file_name", "label", "speaker"))
+        examples = itertools.cycle(read_corpus(source).examples)
+        for number, example in zip(tqdm(range(clips), "make", disable=None), examples, strict=False):
+            signal, rate = soundfile.read(example.path, dtype="float32")
+            signal = signal * rng.uniform(0.5, 0.9) + rng.normal(0, 1e-4, signal.shape).astype(np.float32)
+            name = f"audio/{number:06d}.ogg"
+            soundfile.write(target / name, signal, rate, format="OGG", subtype="OPUS")
+            label = max(example.soft_label) if not isinstance(example.label, str) else example.label
+            writer.writerow((name, label, example.speaker))
+            seconds += len(signal) / rate
+    return seconds
+
+
+def time_import(folder: Path, data_dir: Path) -> tuple[float, float, int]:
+    """Seconds of the first import and of one over the same again, and how many clips there are."""
+    with AnnotationStore(data_dir) as store:
+        began = time.perf_counter()
+        first = import_sources(store, [folder], OPTIONS)
+        middle = time.perf_counter()
+        import_sources(store, [folder], OPTIONS)
+        return middle - began, time.perf_counter() - middle, first.added
+
+
+def kill_and_go_on(folder: Path, data_dir: Path, clips: int) -> Numbers:
+    """Kill an import midway with SIGKILL, import again, and look for damage."""
+    command = [sys.executable, "-m", "annotations", "--data-dir", str(data_dir), "import", str(folder)]
+    with subprocess.Popen(
+        [*command, "--consent", "research"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None and _stored(data_dir) < clips // 3:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+    with AnnotationStore(data_dir) as store:
+        before = _stored(data_dir)
+        report = import_sources(store, [folder], OPTIONS)
+        found = inspect(store, contents=False)
+    return {
+        "killed_at": before,
+        "added_after": report.added,
+        "lost": clips - before - report.added,
+        "well": found.is_well or not (found.missing or found.problems),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.importing", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="a corpus folder of real recordings")
+    parser.add_argument("--clips", type=int, default=2000)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_CLIPS} clips")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="one JSON object in place of prose")
+    options = parser.parse_args(argv)
+    clips = QUICK_CLIPS if options.quick else options.clips
+    with tempfile.TemporaryDirectory(prefix="import-benchmark-") as scratch:
+        folder = Path(scratch, "corpus")
+        seconds = make_corpus(options.data, folder, clips, options.seed)
+        load = os.getloadavg()[0]
+        spent, again, added = time_import(folder, Path(scratch, "store"))
+        killed = kill_and_go_on(folder, Path(scratch, "killed"), clips)
+    result: Numbers = {
+        "clips": added,
+        "audio_seconds": round(seconds, 1),
+        "import_s": round(spent, 2),
+        "ms_per_clip": round(1000 * spent / clips, 2),
+        "seconds_for_10000": round(spent / clips * GOAL_CLIPS, 1),
+        "goal_s": GOAL_SECONDS,
+        "again_s": round(again, 2),
+        "killed": killed,
+        "load_before": round(load, 2),
+        **describe_run(options.seed, ["numpy", "soundfile", "soxr", "sqlite-utils"]),
+    }
+    if options.json:
+        print(json.dumps(result))
+    else:
+        for name, value in result.items():
+            print(f"{name:<18} {value}")
+    return 0
+
+
+def _stored(data_dir: Path) -> int:
+    if not (data_dir / "annotations.db").is_file():
+        return 0
+    with AnnotationStore(data_dir) as store, store.reading() as connection:
+        return int(connection.execute("SELECT count(*) FROM clips").fetchone()[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
