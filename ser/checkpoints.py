@@ -47,13 +47,16 @@ class Meta:
     created_at: str = ""
 
 
-def save_checkpoint(folder: Path, save_weights: Callable[[Path], object], meta: Meta) -> Meta:
+def save_checkpoint(
+    folder: Path, save_weights: Callable[[Path], object], meta: Meta, weights_file: str = WEIGHTS_FILE
+) -> Meta:
     """Write a model's folder so that it is there whole or not at all.
 
     Args:
         folder: where it goes; must not exist yet, or be empty.
         save_weights: writes config.json and model.safetensors into the folder it is given (`save_pretrained`).
         meta: `sha256`, `git_commit` and `created_at` are filled in here.
+        weights_file: whose hash is noted.
 
     Returns:
         The meta as written.
@@ -69,7 +72,7 @@ def save_checkpoint(folder: Path, save_weights: Callable[[Path], object], meta: 
         save_weights(building)
         values = asdict(meta) | {
             "labels": list(meta.labels),
-            "sha256": file_sha256(building / WEIGHTS_FILE),
+            "sha256": file_sha256(building / weights_file),
             "git_commit": meta.git_commit or current_commit(),
             "created_at": meta.created_at or datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -142,6 +145,13 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_sha256(folder: Path) -> str:
+    """The hash of a checkpoint's one file of weights; of several the hash of their hashes, in order of their names."""
+    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.onnx"))
+    hashes = [file_sha256(path) for path in weights]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def current_commit() -> str | None:

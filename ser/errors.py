@@ -21,9 +21,17 @@ class TrainingDataError(SerError):
     """The examples given for training or evaluation do not suffice, or are malformed."""
 
 
+class DataLeakError(TrainingDataError):
+    """A speaker or a recording is on two sides of a split."""
+
+
 class TrainingCancelledError(SerError):
     """A training run stopped because it was asked to."""
 
 
 class SettingsError(SerError):
     """An option or an environment variable holds a value that cannot be used."""
+
+
+class ExportError(SerError):
+    """A model could not be brought into another form, or answers differently in it."""

@@ -3,7 +3,6 @@
 Knows transformers' audio classification checkpoints; knows nothing of transcripts, pages or storage.
 """
 
-import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,9 +15,9 @@ from transformers.utils import logging as transformers_logging
 
 from ser.acoustic.features import extract_features
 from ser.acoustic.network import MODEL_TYPE, AcousticModelForAudioClassification, pad_features
-from ser.acoustic.onnx import EMBEDDED_BACKEND, MODEL_FILE, OnnxNetwork, is_exported, open_beside, softmax
+from ser.acoustic.onnx import EMBEDDED_BACKEND, MODEL_FILE, Array, OnnxNetwork, is_exported, open_beside, softmax
 from ser.acoustic.torch_network import TorchNetwork
-from ser.checkpoints import Meta, file_sha256, verify
+from ser.checkpoints import Meta, verify, weights_sha256
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError
 from ser.hub import pick_device, resolve_checkpoint
@@ -42,13 +41,16 @@ FIXED_INPUT_TYPES = ("whisper", "audio-spectrogram-transformer")
 """Their extractors bring every recording to one length, so that any recordings can share a batch."""
 
 
-def load_acoustic_model(name_or_dir: str | Path, device: str = "cpu") -> "LoadedAcousticModel":
+def load_acoustic_model(
+    name_or_dir: str | Path, device: str = "cpu", *, backend: str = EMBEDDED_BACKEND
+) -> "LoadedAcousticModel":
     """Load an acoustic model.
 
     Args:
         name_or_dir: `embedded`, a folder (also one that `python -m ser export` wrote), or a Hub id of an audio
             classification checkpoint.
         device: `cpu`, `cuda` or `auto`; a model in ONNX form runs on the CPU.
+        backend: what answers where a network of ours has both forms: `onnx` or `torch`.
 
     Returns:
         An `AcousticModel` that also knows the `sha256` of its weights.
@@ -65,7 +67,7 @@ def load_acoustic_model(name_or_dir: str | Path, device: str = "cpu") -> "Loaded
     device = pick_device(device)
     if is_own_model(folder):
         meta = verify(folder)
-        beside = open_beside(folder, meta.sha256) if device == "cpu" and EMBEDDED_BACKEND == "onnx" else None
+        beside = open_beside(folder, meta.sha256) if (device, backend) == ("cpu", "onnx") else None
         return NetworkModel(beside or load_network(folder), meta, device)
     return CheckpointModel(folder, str(name_or_dir), device)
 
@@ -126,7 +128,7 @@ class NetworkModel:
         self.meta = meta
         self.device = device
         self.backend = "onnx" if isinstance(network, OnnxNetwork) else "torch"
-        self._run = network.run if isinstance(network, OnnxNetwork) else TorchNetwork(network, device).run
+        self.network = network if isinstance(network, OnnxNetwork) else TorchNetwork(network, device)
         self._places = [EMOTIONS.index(label) for label in meta.labels]
 
     def classify(self, audio: Audio) -> EmotionScores:
@@ -142,15 +144,18 @@ class NetworkModel:
         windows.sort(key=lambda window: len(window[1]))
         for first in range(0, len(windows), BATCH_SIZE):
             batch = windows[first : first + BATCH_SIZE]
-            answers = self._probabilities([extract_features(window) for _, window in batch])
+            answers = self._probabilities([window for _, window in batch])
             for (i, _), answer in zip(batch, answers, strict=True):
                 probabilities[i, self._places] += answer / counts[i]
         return [EmotionScores(tuple((row / row.sum()).tolist())) for row in probabilities]
 
-    def _probabilities(self, features: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
-        stacked, mask = pad_features(features)
-        logits = self._run({"input_features": stacked, "attention_mask": mask})["logits"]
-        return softmax(logits, self.meta.temperature)
+    def network_inputs(self, signals: Sequence[Signal]) -> dict[str, Array]:
+        """What the network is given for some windows: an array for each of its arguments."""
+        features, mask = pad_features([extract_features(signal) for signal in signals])
+        return {"input_features": features, "attention_mask": mask}
+
+    def _probabilities(self, signals: Sequence[Signal]) -> npt.NDArray[np.float64]:
+        return softmax(self.network.run(self.network_inputs(signals))["logits"], self.meta.temperature)
 
 
 class CheckpointModel:
@@ -158,16 +163,19 @@ class CheckpointModel:
 
     def __init__(self, folder: Path, name: str, device: str = "cpu") -> None:
         self._extractor = _load_extractor(folder)
+        self.network: OnnxNetwork | TorchNetwork
         if is_exported(folder):
-            exported = OnnxNetwork(folder / MODEL_FILE, threads=0)
-            config, self._input, self._run = AutoConfig.from_pretrained(folder), exported.inputs[0], exported.run
+            self.network = OnnxNetwork(folder / MODEL_FILE, threads=0)
+            config, self._input = AutoConfig.from_pretrained(folder), self.network.inputs[0]
         else:
             network = _from_pretrained(folder)
-            config, self._input, self._run = network.config, network.main_input_name, TorchNetwork(network, device).run
+            self.network = TorchNetwork(network, device)
+            config, self._input = network.config, network.main_input_name
+        self.backend = "onnx" if isinstance(self.network, OnnxNetwork) else "torch"
         self._fixed = config.model_type in FIXED_INPUT_TYPES
         names = [config.id2label[i] for i in range(config.num_labels)]
         self._mapped, self.unmapped_labels = map_labels(names)
-        self._names = names
+        self.output_names = tuple(names)
         if not self._mapped:
             raise ModelUnavailableError(
                 f"None of the labels of {name} is an emotion we know: {', '.join(names[:10])}. "
@@ -175,7 +183,7 @@ class CheckpointModel:
             )
         self.name = name
         self.labels = tuple(emotion for emotion in EMOTIONS if emotion in self._mapped.values())
-        self.sha256 = _weights_sha256(folder)
+        self.sha256 = weights_sha256(folder)
         self.device = device
 
     def classify(self, audio: Audio) -> EmotionScores:
@@ -185,7 +193,7 @@ class CheckpointModel:
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
         """The same for many; equal to one-by-one within float tolerance."""
         windows = [(i, w) for i, audio in enumerate(audios) for w in cut_windows(audio.signal, FOREIGN_WINDOW_DURATION)]
-        totals = np.zeros((len(audios), len(self._names)))
+        totals = np.zeros((len(audios), len(self.output_names)))
         counts = np.bincount([i for i, _ in windows], minlength=len(audios))
         # Some encoders (wav2vec2-base among them) take no mask: padding would change their answer, so that only
         # recordings of one length share a batch.
@@ -200,9 +208,13 @@ class CheckpointModel:
                     totals[i] += answer / counts[i]
         return [self._scores(row) for row in totals]
 
-    def _probabilities(self, signals: Sequence[Signal]) -> npt.NDArray[np.float64]:
+    def network_inputs(self, signals: Sequence[Signal]) -> dict[str, Array]:
+        """What the network is given for some windows: an array for its one argument."""
         inputs = self._extractor(list(signals), sampling_rate=SAMPLING_RATE, return_tensors="np")
-        return softmax(self._run({self._input: inputs[self._input].astype(np.float32, copy=False)})["logits"])
+        return {self._input: inputs[self._input].astype(np.float32, copy=False)}
+
+    def _probabilities(self, signals: Sequence[Signal]) -> npt.NDArray[np.float64]:
+        return softmax(self.network.run(self.network_inputs(signals))["logits"])
 
     def _scores(self, row: npt.NDArray[np.float64]) -> EmotionScores:
         probabilities = np.zeros(len(EMOTIONS))
@@ -213,7 +225,7 @@ class CheckpointModel:
             probabilities[[EMOTIONS.index(label) for label in self.labels]] = 1.0
             known = probabilities.sum()
         unmapped: Mapping[str, float] = {
-            name: float(row[output]) for output, name in enumerate(self._names) if output not in self._mapped
+            name: float(row[output]) for output, name in enumerate(self.output_names) if output not in self._mapped
         }
         return EmotionScores(tuple((probabilities / known).tolist()), unmapped)
 
@@ -279,13 +291,6 @@ def _from_pretrained(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN
             "random. Take one that was fine-tuned for emotion recognition."
         )
     return model.eval()
-
-
-def _weights_sha256(folder: Path) -> str:
-    """Of one file its own hash; of several the hash of their hashes, in the order of their names."""
-    weights = sorted(folder.glob("*.safetensors")) or [folder / MODEL_FILE]
-    hashes = [file_sha256(path) for path in weights]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _first_line(error: BaseException) -> str:

@@ -24,8 +24,15 @@ it follows are in benchmarks/README.md, by `python -m benchmarks.speed`."""
 
 Array = npt.NDArray[Any]
 
-_FAILURES = (states.Fail, states.InvalidArgument, states.InvalidGraph, states.InvalidProtobuf, states.NoSuchFile)
-_FAILURES += (states.NotImplemented, states.RuntimeException)
+_FAILURES = (
+    states.Fail,
+    states.InvalidArgument,
+    states.InvalidGraph,
+    states.InvalidProtobuf,
+    states.NoSuchFile,
+    states.NotImplemented,
+    states.RuntimeException,
+)
 
 
 class OnnxNetwork:

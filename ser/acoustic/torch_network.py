@@ -20,7 +20,7 @@ class TorchNetwork:
     """
 
     def __init__(self, network: nn.Module, device: str = "cpu") -> None:
-        self._network, self._device = network.to(device).eval(), device
+        self.module, self._device = network.to(device).eval(), device
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Answer one batch.
@@ -32,5 +32,5 @@ class TorchNetwork:
             {name: array} of its outputs.
         """
         with torch.inference_mode():
-            outputs = self._network(**{name: torch.from_numpy(a).to(self._device) for name, a in inputs.items()})
+            outputs = self.module(**{name: torch.from_numpy(a).to(self._device) for name, a in inputs.items()})
             return {name: t.float().cpu().numpy() for name, t in outputs.items() if isinstance(t, torch.Tensor)}
