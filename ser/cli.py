@@ -20,6 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recognize(commands.add_parser("recognize", help="say which emotion is in recordings"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on a labelled corpus"))
     _add_train(commands.add_parser("train", help="train a model on labelled corpora"))
+    _add_export(commands.add_parser("export", help="bring an acoustic model into ONNX form, checked and measured"))
     return parser
 
 
@@ -84,6 +85,26 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, help="where to train")
     parser.add_argument("--text", metavar="TRAIN.csv", help="train the text model instead, on columns text,label")
     parser.add_argument("--dev", metavar="DEV.csv", help="with --text: what the best epoch is chosen on")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="MODEL", help="embedded (default), a folder or a Hub id")
+    parser.add_argument("--format", choices=("onnx",), default="onnx", help="of the exported model (default onnx)")
+    parser.add_argument("--quantize", choices=("int8",), help="make it smaller and less exact")
+    parser.add_argument("--out", metavar="DIR", help="where the exported model goes; must not exist yet")
+    parser.add_argument(
+        "--beside", action="store_true", help="put the ONNX form beside the weights of one of our own models instead"
+    )
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="corpus to calibrate and compare on; may be given again",
+    )
+    parser.add_argument("--speakers", type=_names, metavar="A,B", help="only these speakers of the data")
+    parser.add_argument("--tolerance", type=float, metavar="P", help="greatest difference of any probability accepted")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def _settings(options: argparse.Namespace) -> Settings:
