@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from ser.config import DEVICES, TRANSCRIBERS, Settings
-from ser.errors import SerError
+from ser.corpora import LAYOUTS
+from ser.errors import DataLeakError, SerError
 from ser.labels import EMOTIONS
 
 _SETTINGS_OPTIONS = ("text_model", "transcriber", "whisper_model", "device", "max_duration")
@@ -20,16 +21,22 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recognize(commands.add_parser("recognize", help="say which emotion is in recordings"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on a labelled corpus"))
     _add_train(commands.add_parser("train", help="train a model on labelled corpora"))
+    _add_check_data(commands.add_parser("check-data", help="look for speakers and recordings on two sides of a split"))
     _add_export(commands.add_parser("export", help="bring an acoustic model into ONNX form, checked and measured"))
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0 done, 1 some files failed, 2 nothing could be done."""
+    """Run a command; returns the exit code: 0 done, 1 some files failed or data leaks, 2 nothing could be done."""
     options = build_parser().parse_args(argv)
-    command = importlib.import_module(f"ser.commands.{options.command}")
+    if getattr(options, "layout", None):
+        options.data = [f"{options.layout}:{source}" for source in options.data]
+    command = importlib.import_module(f"ser.commands.{options.command.replace('-', '_')}")
     try:
         code: int = command.run(options, _settings(options))
+    except DataLeakError as error:
+        print(error, file=sys.stderr)
+        return 1
     except SerError as error:
         print(error, file=sys.stderr)
         return 2
@@ -52,8 +59,14 @@ def _add_recognize(parser: argparse.ArgumentParser) -> None:
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", action="append", default=[], metavar="DIR", help="folder with metadata.csv; may be given again"
+        "--data",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="corpus folders as their owners ship them, folders with metadata.csv, or datasets:ID (docs/corpora.md)",
     )
+    _add_layout(parser)
     parser.add_argument("--text", metavar="FILE.csv", help="measure the text model instead, on columns text,label")
     parser.add_argument("--model", metavar="MODEL", help="embedded (default), a folder or a Hub id")
     parser.add_argument("--speakers", type=_names, metavar="A,B", help="only these speakers")
@@ -66,8 +79,14 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", nargs="+", action="extend", default=[], metavar="DIR", help="folders with metadata.csv"
+        "--data",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="corpus folders as their owners ship them, folders with metadata.csv, or datasets:ID (docs/corpora.md)",
     )
+    _add_layout(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="where the model goes; must not exist yet")
     parser.add_argument(
         "--init",
@@ -85,6 +104,50 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, help="where to train")
     parser.add_argument("--text", metavar="TRAIN.csv", help="train the text model instead, on columns text,label")
     parser.add_argument("--dev", metavar="DEV.csv", help="with --text: what the best epoch is chosen on")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="MODEL", help="embedded (default), a folder or a Hub id")
+    parser.add_argument("--format", choices=("onnx",), default="onnx", help="of the exported model (default onnx)")
+    parser.add_argument("--quantize", choices=("int8",), help="make it smaller and less exact")
+    parser.add_argument("--out", metavar="DIR", help="where the exported model goes; must not exist yet")
+    parser.add_argument(
+        "--beside", action="store_true", help="put the ONNX form beside the weights of one of our own models instead"
+    )
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="corpus to calibrate and compare on; may be given again",
+    )
+    parser.add_argument("--speakers", type=_names, metavar="A,B", help="only these speakers of the data")
+    parser.add_argument("--tolerance", type=float, metavar="P", help="greatest difference of any probability accepted")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _add_check_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="corpus folders as their owners ship them, folders with metadata.csv, or datasets:ID (docs/corpora.md)",
+    )
+    _add_layout(parser)
+    parser.add_argument("--test-speakers", type=_names, metavar="A,B", help="those of the test side")
+    parser.add_argument("--dev-speakers", type=_names, metavar="A,B", help="those of the dev side; all others train")
+    parser.add_argument("--owner-splits", action="store_true", help="divide as the corpora's owners do, instead")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _add_layout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--layout",
+        choices=tuple(LAYOUTS),
+        metavar="NAME",
+        help="of all the data, where it is not recognised; or write NAME:DIR for one of them",
+    )
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

@@ -3,18 +3,20 @@
 The shipped weights come from it; the speakers named here are never trained on.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ser.checkpoints import Meta
 from ser.config import NO_MODEL, TrainConfig
+from ser.copies import Copies, find_copies, refuse_leaks
+from ser.copies import default_cache_dir as fingerprints_dir
 from ser.corpora import read_corpus
-from ser.errors import TrainingDataError
-from ser.splits import LeakReport, draw_dev_speakers, split_by_speaker
+from ser.errors import TrainingCancelledError, TrainingDataError
+from ser.splits import LeakReport, draw_dev_speakers, group_speakers, split_by_speaker
 from ser.training.lesson import Lesson, learn_encoder, learn_network
 from ser.training.preparation import default_cache_dir
-from ser.training.progress import OnProgress, ShouldStop
+from ser.training.progress import OnProgress, ShouldStop, TrainProgress
 from ser.training.run import check_labels, default_config, is_encoder_of_others
 from ser.types import Example
 
@@ -85,7 +87,7 @@ def run_recipe(
     """Read corpora, split by speaker, check for leaks, train, measure, save.
 
     Args:
-        data_dirs: corpus folders with `metadata.csv`.
+        data_dirs: corpora, as `ser.corpora.read_corpus` takes them.
         out: folder of the model; must not exist yet, or be empty.
         init: `none` (the default), `embedded`, or a folder or Hub id of a model of this project or of an audio
             encoder of others.
@@ -95,14 +97,15 @@ def run_recipe(
         test_speakers: kept out and measured at the end; by default `RESERVED_SPEAKERS`.
         dev_speakers: kept out and chosen by; by default `DEV_SPEAKERS`, or drawn where the data has none of them.
         noise_dir: recordings of noise to mix in.
-        cache_dir: keeps features between runs; by default in the user's cache folder.
+        cache_dir: keeps features and fingerprints between runs; by default in the user's cache folder.
         device: `cpu` or `cuda`.
         name: of the model, for people; the folder's by default.
         on_progress: told while recordings are prepared and after every step.
         should_stop: asked just as often.
 
     Raises:
-        TrainingDataError: where the data does not suffice, cannot be read, or leaks between the sides.
+        TrainingDataError: where the data does not suffice or cannot be read.
+        DataLeakError: where speakers or recordings are on two sides.
         ModelUnavailableError: where `init` cannot be had, or `out` holds something.
         TrainingCancelledError: when asked to stop.
     """
@@ -115,8 +118,10 @@ def run_recipe(
     corpora = [read_corpus(folder) for folder in data_dirs]
     examples = [example for corpus in corpora for example in corpus.examples]
     held_out = set(RESERVED_SPEAKERS if test_speakers is None else test_speakers)
-    dev = _choose_dev(examples, held_out, dev_speakers, seed)
+    copies = _compare(examples, Path(cache_dir) if cache_dir else fingerprints_dir(), on_progress, should_stop)
+    dev = _choose_dev(examples, held_out, dev_speakers, seed, group_speakers(examples, copies.hashes, copies.near))
     split = split_by_speaker(examples, test_speakers=held_out, dev_speakers=dev)
+    leaks = refuse_leaks(split, copies)
     check_labels(split.train)
     lesson = Lesson(
         split,
@@ -133,11 +138,30 @@ def run_recipe(
     meta = learnt.model.save(out, name=name, metrics=metrics)
     notes = tuple(note for corpus in corpora for note in corpus.notes)
     notes += tuple(f"Left out: {sentence}" for sentence in learnt.skipped)
-    return RecipeResult(out, meta, notes, learnt.leaks, learnt.test_uar)
+    notes += tuple(f"Copies: {sentence}." for sentence in leaks.within)
+    return RecipeResult(out, meta, notes, leaks, learnt.test_uar)
+
+
+def _compare(
+    examples: Sequence[Example], cache_dir: Path, on_progress: OnProgress | None, should_stop: ShouldStop | None
+) -> Copies:
+    """Look for copies among the recordings; told of and stopped as the preparation of features is."""
+
+    def tick(done: int, total: int) -> None:
+        if should_stop is not None and should_stop():
+            raise TrainingCancelledError("Training was stopped while the recordings were compared.")
+        if on_progress is not None and (done % 100 == 0 or done == total):
+            on_progress(TrainProgress(0, 0, done, total, None, None, None, stage="preparing"))
+
+    return find_copies(examples, cache_dir=cache_dir, on_progress=tick)
 
 
 def _choose_dev(
-    examples: Sequence[Example], held_out: Collection[str], asked: Collection[str] | None, seed: int
+    examples: Sequence[Example],
+    held_out: Collection[str],
+    asked: Collection[str] | None,
+    seed: int,
+    groups: Mapping[str, str],
 ) -> set[str]:
     speakers = {example.speaker for example in examples} - set(held_out)
     if asked is not None:
@@ -149,4 +173,4 @@ def _choose_dev(
             )
         return set(asked)
     known = speakers & set(DEV_SPEAKERS)
-    return known or draw_dev_speakers([e for e in examples if e.speaker in speakers], DEV_SHARE, seed)
+    return known or draw_dev_speakers([e for e in examples if e.speaker in speakers], DEV_SHARE, seed, groups)

@@ -1,0 +1,130 @@
+"""`python -m ser check-data`: what the sides of a split share, before anything is trained on them."""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from ser.config import Settings
+from ser.copies import Copies, default_cache_dir, find_copies
+from ser.corpora import Corpus, read_corpus
+from ser.errors import SettingsError, TrainingDataError
+from ser.splits import LeakReport, Split, report_leaks, split_by_speaker
+from ser.types import Example
+
+LEAKS = 1
+"""The exit code where something leaks."""
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Read, compare, and print.
+
+    Args:
+        options: `data, test_speakers, dev_speakers, owner_splits, json`.
+        settings: not needed.
+
+    Returns:
+        0 where nothing leaks, 1 where something does.
+
+    Raises:
+        SettingsError: where speakers are named although the owners' splits are asked for.
+        TrainingDataError: where the data cannot be read, or a named speaker is not in it.
+    """
+    corpora = [read_corpus(source) for source in options.data]
+    examples = [example for corpus in corpora for example in corpus.examples]
+    split = _split(examples, options)
+    with tqdm(total=len(examples), unit="clip", disable=None) as progress:
+        copies = find_copies(examples, cache_dir=default_cache_dir(), on_progress=lambda *_: _tick(progress))
+    leaks = report_leaks(split, copies.hashes, copies.near, copies.unreadable)
+    figures = summarize(corpora, split, copies, leaks)
+    print(json.dumps(figures, ensure_ascii=False) if options.json else describe(figures))
+    return 0 if leaks.clean else LEAKS
+
+
+def _tick(progress: Any) -> None:
+    progress.update()
+
+
+def _split(examples: Sequence[Example], options: argparse.Namespace) -> Split:
+    if options.owner_splits:
+        if options.test_speakers or options.dev_speakers:
+            raise SettingsError("Name speakers, or ask for the owners' splits: not both.")
+        sides: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
+        for example in examples:
+            # MSP-Podcast has several test sets.
+            side = "test" if (example.split or "").startswith("test") else example.split
+            sides.get(side or "train", sides["train"]).append(example)
+        return Split(tuple(sides["train"]), tuple(sides["dev"]), tuple(sides["test"]))
+    named = {*(options.test_speakers or ()), *(options.dev_speakers or ())}
+    absent = sorted(named - {example.speaker for example in examples})
+    if absent:
+        speakers = sorted({example.speaker for example in examples})
+        more = " ..." if len(speakers) > 12 else ""
+        raise TrainingDataError(
+            f"There is no speaker {', '.join(absent)} in the data. It has {', '.join(speakers[:12])}{more}."
+        )
+    return split_by_speaker(
+        examples, test_speakers=options.test_speakers or (), dev_speakers=options.dev_speakers or ()
+    )
+
+
+def summarize(corpora: Sequence[Corpus], split: Split, copies: Copies, leaks: LeakReport) -> dict[str, Any]:
+    """The report as plain values for JSON.
+
+    Returns:
+        `corpora` (name, layout, licence, clips, speakers, labels, notes), `sides` (clips and speakers of each),
+        `clean`, `leaks`, `speakers`, `recordings`, `near_copies`, `within`, `left_out`, `compared`.
+    """
+    return {
+        "corpora": [
+            {
+                "name": corpus.name,
+                "layout": corpus.layout,
+                "licence": corpus.licence,
+                "clips": len(corpus.examples),
+                "speakers": len({example.speaker for example in corpus.examples}),
+                "labels": dict(sorted(Counter(example.hard_label for example in corpus.examples).items())),
+                "notes": list(corpus.notes),
+            }
+            for corpus in corpora
+        ],
+        "sides": {
+            side: {"clips": len(examples), "speakers": len({example.speaker for example in examples})}
+            for side, examples in split.parts.items()
+        },
+        "compared": len(copies.hashes),
+        "clean": leaks.clean,
+        "leaks": list(leaks.leaks),
+        "speakers": {name: list(sides) for name, sides in leaks.speakers.items()},
+        "recordings": [list(files) for files in leaks.recordings.values()],
+        "near_copies": [[pair.first, pair.second, round(pair.difference, 4)] for pair in leaks.near_copies],
+        "within": list(leaks.within),
+        "left_out": list(leaks.left_out),
+    }
+
+
+def describe(figures: dict[str, Any]) -> str:
+    """The report as lines for a person."""
+    lines = []
+    for corpus in figures["corpora"]:
+        labels = ", ".join(f"{label} {count}" for label, count in corpus["labels"].items())
+        licence = f" ({corpus['licence']})" if corpus["licence"] else ""
+        lines.append(
+            f"{corpus['name']}, read as {corpus['layout']}{licence}: {corpus['clips']} clips of {corpus['speakers']} "
+            f"speakers: {labels}"
+        )
+        lines += [f"  {note}" for note in corpus["notes"]]
+    sides = [f"{side} {s['clips']} clips of {s['speakers']} speakers" for side, s in figures["sides"].items()]
+    lines.append(f"Sides: {', '.join(sides)}. {figures['compared']} recordings were compared.")
+    for key, title in (("left_out", "Not compared"), ("within", "Copies within one side, which leak nothing")):
+        if figures[key]:
+            lines += [f"{title}: {len(figures[key])}", *(f"  {sentence}" for sentence in figures[key])]
+    if figures["clean"]:
+        lines.append("Nothing leaks: no speaker and no recording is on two sides.")
+    else:
+        lines += [f"LEAKS: {len(figures['leaks'])}", *(f"  {leak}" for leak in figures["leaks"])]
+        lines.append("Remove the copies, or put their speakers on one side.")
+    return "\n".join(lines)
