@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ser.adaptation import adapt_to_speakers
 from ser.audio import decode_file
 from ser.errors import AudioError, TrainingDataError
 from ser.labels import EMOTIONS
@@ -33,6 +34,7 @@ class Evaluation:
         unreadable: {file: reason} of recordings that could not be decoded.
         no_speech: answered recordings in which no speech was found; they were heard whole.
         undecided: examples to all of whose `labels` the model gave nothing; their answer is uniform.
+        adapted_by: other clips of the speaker that each answer was adapted by; 0 for the plain answers.
     """
 
     model: str
@@ -44,6 +46,7 @@ class Evaluation:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     no_speech: int = 0
     undecided: int = 0
+    adapted_by: int = 0
 
     @property
     def truth(self) -> list[str]:
@@ -66,7 +69,7 @@ class Evaluation:
         Returns:
             `n, uar, uar_ci, war, macro_f1, per_class, confusion, ece` (see `summarize`; the interval draws whole
             speakers), and `model, per_corpus, per_speaker, left_out, unknown_labels, unreadable,
-            no_speech, undecided`.
+            no_speech, undecided, adapted_by`.
         """
         figures = summarize(self.truth, self.probabilities, self.labels, groups=self.speakers)
         return {
@@ -79,6 +82,7 @@ class Evaluation:
             "unreadable": dict(self.unreadable),
             "no_speech": self.no_speech,
             "undecided": self.undecided,
+            "adapted_by": self.adapted_by,
         }
 
     def _per(self, groups: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -105,6 +109,8 @@ def evaluate(
     on_progress: Callable[[int, int], None] | None = None,
     unknown_labels: Mapping[str, int] | None = None,
     detector: SpeechDetector | None = None,
+    adapt: int = 0,
+    seed: int = 0,
 ) -> Evaluation:
     """Let a model answer every example.
 
@@ -116,6 +122,8 @@ def evaluate(
         on_progress: called with the recordings done and their number.
         unknown_labels: {name: count} that the reading of the corpus found, to be passed on.
         detector: finds the speech that recordings are cut to; Silero's where left out.
+        adapt: drawn other clips of the speaker, unlabelled, that each answer is adapted by; 0 for none.
+        seed: of those draws.
 
     Raises:
         TrainingDataError: where no example has one of the labels, or none of the recordings can be read.
@@ -137,7 +145,10 @@ def evaluate(
     if not hearing.answered:
         reason = next(iter(hearing.unreadable.values()))
         raise TrainingDataError(f"None of {len(wanted)} recordings could be read. The first one: {reason}")
-    probabilities, undecided = restrict(hearing.scores, chosen)
+    scores: Sequence[EmotionScores] = hearing.scores
+    if adapt:
+        scores = adapt_to_speakers(scores, [example.speaker for example in hearing.answered], adapt, seed)
+    probabilities, undecided = restrict(scores, chosen)
     return Evaluation(
         model=model.name,
         labels=chosen,
@@ -148,6 +159,7 @@ def evaluate(
         unreadable=hearing.unreadable,
         no_speech=hearing.no_speech,
         undecided=undecided,
+        adapted_by=adapt,
     )
 
 

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Measure and print.
 
     Args:
-        options: `data` or `text`; `model, speakers, labels, json`.
+        options: `data` or `text`; `model, speakers, labels, adapt, seed, json`.
         settings: device, and the acoustic model where `model` is not given.
 
     Returns:
@@ -73,6 +73,8 @@ def _acoustic_figures(options: argparse.Namespace, settings: Settings) -> dict[s
             labels=options.labels,
             on_progress=lambda done, total: _move(progress, done, total),
             unknown_labels=unknown,
+            adapt=options.adapt,
+            seed=options.seed,
         )
     missing = [f"{corpus.name}/{name}" for corpus in corpora for name in corpus.missing_files]
     return {**evaluation.as_dict(), "missing_files": missing}
@@ -86,8 +88,9 @@ def _move(progress: Any, done: int, total: int) -> None:
 def describe(figures: Mapping[str, Any]) -> str:
     """The figures as lines that a person likes to read."""
     low, high = figures["uar_ci"]
+    adapted = f", adapted to the speaker by {figures['adapted_by']} clips" if figures.get("adapted_by") else ""
     lines = [
-        f"{figures['model']}: {figures['n']} examples",
+        f"{figures['model']}: {figures['n']} examples{adapted}",
         f"  UAR {figures['uar']:.1%} [{low:.1%}, {high:.1%}]   WAR {figures['war']:.1%}   "
         f"macro-F1 {figures['macro_f1']:.3f}   ECE {figures['ece']:.3f}",
         "",
