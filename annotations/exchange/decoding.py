@@ -6,7 +6,7 @@ Writes recordings; writes no row.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -45,8 +45,12 @@ Outcome = StoredRecording | AudioError | ExchangeError
 
 
 def store_recordings(
-    store: AnnotationStore, incoming: Iterable[Incoming], max_duration: float | None, workers: int = 0
-) -> Iterator[tuple[Incoming, Outcome]]:
+    store: AnnotationStore,
+    incoming: Iterable[Incoming],
+    max_duration: float | None,
+    workers: int = 0,
+    abandoned: set[str] | None = None,
+) -> Generator[tuple[Incoming, Outcome], None, None]:
     """Read recordings and put them on the disk.
 
     Args:
@@ -54,6 +58,7 @@ def store_recordings(
         incoming: what to read.
         max_duration: seconds; longer ones are refused.
         workers: threads; 0 for one a core.
+        abandoned: takes the hashes of recordings that were written and not handed on, where this is closed early.
 
     Yields:
         Each recording with where it is stored, or why it cannot be, in their order.
@@ -81,7 +86,11 @@ def store_recordings(
                 yield first, future.result()
         finally:
             for _, future in flying:
-                future.cancel()
+                # One that failed has told nobody yet; the error that ended this is the one to tell.
+                if not future.cancel() and abandoned is not None and future.exception() is None:
+                    outcome = future.result()
+                    if isinstance(outcome, StoredRecording) and outcome.written:
+                        abandoned.add(outcome.sha256)
 
 
 def store_recording(store: AnnotationStore, item: Incoming, max_duration: float | None) -> StoredRecording:

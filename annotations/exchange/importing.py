@@ -5,13 +5,13 @@ Knows the store and the forms of `annotations.exchange.sources`; runs no model.
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from annotations.database import plain_os_errors
 from annotations.erasure_log import was_erased
-from annotations.exchange.decoding import StoredRecording, store_recordings
+from annotations.exchange.decoding import Outcome, StoredRecording, store_recordings
 from annotations.exchange.options import ImportOptions, ImportProgress, ImportReport, OnProgress, ShouldStop
 from annotations.exchange.rows_in import Prepared, discard_unused, prepare, write_prepared
 from annotations.exchange.sources import Findings, Incoming, find_recordings
@@ -105,17 +105,24 @@ class _Import:
                 with plain_os_errors(self._store.data_dir):
                     self._import(findings)
                 self._flush()
-            except BaseException:
+            finally:
+                # Of recordings that were refused, or not come to: what was stored is not among them.
                 discard_unused(self._store, self._written)
-                raise
+                self._written.clear()
             if self._report.stopped:
-                discard_unused(self._store, self._written)
                 return
             self._end(number)
 
     def _import(self, findings: Findings) -> None:
         options = self._options
-        for item, outcome in store_recordings(self._store, findings.incoming, options.max_duration, options.workers):
+        recordings = store_recordings(
+            self._store, findings.incoming, options.max_duration, options.workers, self._written
+        )
+        with closing(recordings):
+            self._take(recordings)
+
+    def _take(self, recordings: Iterable[tuple[Incoming, Outcome]]) -> None:
+        for item, outcome in recordings:
             self._done += 1
             if isinstance(outcome, SerError):
                 self._report.failed.append((item.name, str(outcome)))
