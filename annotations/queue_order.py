@@ -73,10 +73,15 @@ def best_places(keys: Keys, places: Places, count: int) -> Places:
     [5, 3]
     """
     if len(keys) > count:
-        least = np.partition(keys, len(keys) - count)[len(keys) - count]
-        above = np.flatnonzero(keys > least)
-        # Many clips may share the last key: those stored first are taken.
-        chosen = np.concatenate([above, np.flatnonzero(keys == least)[: count - len(above)]])
+        # Many clips may share the smallest key, as most do that nobody disputes: they need no ordering.
+        floor = keys.min()
+        raised = np.flatnonzero(keys > floor)
+        if len(raised) < count:
+            chosen = np.concatenate([raised, np.flatnonzero(keys == floor)[: count - len(raised)]])
+        else:
+            least = np.partition(keys[raised], len(raised) - count)[len(raised) - count]
+            above = np.flatnonzero(keys > least)
+            chosen = np.concatenate([above, np.flatnonzero(keys == least)[: count - len(above)]])
         keys, places = keys[chosen], places[chosen]
     order: Places = places[np.lexsort((places, -keys))]
     return order
