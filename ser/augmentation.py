@@ -1,46 +1,56 @@
 """Makes other recordings of the same feeling: other voices, rooms, microphones, noises.
 
 Pure and seeded: every function takes the random generator it draws from. Signals are float32 of shape (samples,) at
-16 kHz; features are those of `ser.acoustic.features`. Knows nothing of training.
+16 kHz. Knows nothing of features or training.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import soxr
+from scipy.signal import butter, sosfilt
 
-from ser.acoustic.features import FLOOR, MEL_BANDS
+from ser.config import TrainConfig
 from ser.errors import TrainingDataError
 from ser.types import SAMPLING_RATE, Signal
 
-Features = npt.NDArray[np.float32]
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+
+TELEPHONE_RATE = 8_000
+"""Hz."""
 
 
 @dataclass(frozen=True)
 class SignalAugmentation:
-    """How far a recording may be changed.
+    """How far a recording may be changed; the attributes are those of `ser.config.TrainConfig`."""
 
-    Attributes:
-        speed: lowest and highest factor of speed and pitch together.
-        noise_probability: of noise being added.
-        snr: lowest and highest signal-to-noise ratio, dB.
-        reverb_probability: of a room being added.
-        reverb_time: shortest and longest RT60, seconds.
-    """
+    speed: tuple[float, float] = TrainConfig.speed
+    gain: tuple[float, float] = TrainConfig.gain
+    reverb_probability: float = TrainConfig.reverb_probability
+    reverb_time: tuple[float, float] = TrainConfig.reverb_time
+    noise_probability: float = TrainConfig.noise_probability
+    snr: tuple[float, float] = TrainConfig.snr
+    telephone_probability: float = TrainConfig.telephone_probability
+    clipping_probability: float = TrainConfig.clipping_probability
+    codec_probability: float = TrainConfig.codec_probability
+    codec_bitrate: tuple[float, float] = TrainConfig.codec_bitrate
 
-    speed: tuple[float, float] = (0.84, 1.19)
-    noise_probability: float = 0.5
-    snr: tuple[float, float] = (5.0, 30.0)
-    reverb_probability: float = 0.3
-    reverb_time: tuple[float, float] = (0.1, 0.5)
+    @classmethod
+    def of(cls, config: TrainConfig) -> "SignalAugmentation":
+        """What the configuration asks for."""
+        return cls(**{attribute.name: getattr(config, attribute.name) for attribute in fields(cls)})
 
     def apply(self, signal: Signal, noises: Sequence[Signal], generator: np.random.Generator) -> Signal:
-        """One drawn variant of `signal`; without `noises`, the noise is synthetic."""
+        """One drawn variant of `signal`; without `noises`, the noise is synthetic.
+
+        In the order in which it happens to a voice: the speaker, the room, the noise in it, the microphone, the line.
+        """
         low, high = self.speed
         out = change_speed(signal, float(np.exp(generator.uniform(np.log(low), np.log(high)))))
         if generator.random() < self.reverb_probability:
@@ -51,53 +61,16 @@ class SignalAugmentation:
             else:
                 noise = coloured_noise(len(out), float(generator.uniform(-1.0, 2.0)), generator)
             out = add_noise(out, noise, float(generator.uniform(*self.snr)))
-        return out
-
-
-@dataclass(frozen=True)
-class FeatureAugmentation:
-    """How far features may be changed while training; 0 switches a change off.
-
-    Attributes:
-        stretch: largest relative change of tempo.
-        warp: largest relative shift of the mel scale, a longer or shorter vocal tract.
-        equaliser: largest gain of a drawn microphone curve, bels.
-        floor: largest rise of the noise floor over `FLOOR`, bels.
-        time_masks: how many stretches of time are hidden, each at most `time_mask_share` of the clip.
-        band_masks: how many stretches of mel bands are hidden, each at most `band_mask_size` bands.
-    """
-
-    stretch: float = 0.2
-    warp: float = 0.08
-    equaliser: float = 0.6
-    floor: float = 2.5
-    time_masks: int = 2
-    time_mask_share: float = 0.12
-    band_masks: int = 2
-    band_mask_size: int = 10
-
-    def apply(self, features: Features, generator: np.random.Generator) -> Features:
-        """One drawn variant of `features`."""
-        out = features
-        if self.stretch or self.warp:
-            tempo = float(np.exp(generator.uniform(-self.stretch, self.stretch)))
-            out = warp_features(out, tempo, float(generator.uniform(-self.warp, self.warp)))
-        else:
-            out = out.copy()
-        mels = out[:, :MEL_BANDS]
-        if self.equaliser:
-            mels += equaliser_curve(self.equaliser, generator)
-        if self.floor and generator.random() < 0.5:
-            rise = generator.uniform(0.0, self.floor)
-            mels[:] = np.log10(10.0**mels + FLOOR * 10.0**rise)
-        for _ in range(self.time_masks):
-            size = int(generator.uniform(0.0, self.time_mask_share) * len(out))
-            start = int(generator.integers(0, len(out) - size + 1))
-            out[start : start + size] = out.mean(0)
-        for _ in range(self.band_masks):
-            size = int(generator.integers(0, self.band_mask_size + 1))
-            start = int(generator.integers(0, MEL_BANDS - size + 1))
-            mels[:, start : start + size] = mels.mean()
+        out = change_gain(out, float(generator.uniform(*self.gain)))
+        if generator.random() < self.clipping_probability:
+            out = overdrive(out, float(generator.uniform(3.0, 15.0)))
+        if generator.random() < self.telephone_probability:
+            out = telephone(out, float(generator.uniform(200.0, 400.0)), float(generator.uniform(3000.0, 3700.0)))
+        if generator.random() < self.codec_probability:
+            if generator.random() < 2 / 3:
+                out = opus(out, float(generator.uniform(*self.codec_bitrate)))
+            else:
+                out = mp3(out, float(generator.uniform(0.5, 0.99)))
         return out
 
 
@@ -159,43 +132,73 @@ def change_gain(signal: Signal, decibels: float) -> Signal:
     return np.clip(signal * 10.0 ** (decibels / 20.0), -1.0, 1.0).astype(np.float32)
 
 
-def warp_features(features: Features, tempo: float, shift: float) -> Features:
-    """Resample features over time and over mel bands.
+def overdrive(signal: Signal, decibels: float) -> Signal:
+    """As a microphone set too loud takes it: filled to full scale, then so much more, cut off.
 
-    Args:
-        features: (frames, size).
-        tempo: above 1 is faster, giving fewer frames.
-        shift: of the mel scale; 0.05 moves every band up by 5 % of its place. The pitch map stays.
+    >>> print(overdrive(np.array([0.1, -0.2, 0.02], dtype=np.float32), 6.0206).round(2))
+    [ 1.  -1.   0.2]
     """
-    frames = max(1, round(len(features) / tempo))
-    times = np.linspace(0.0, len(features) - 1.0, frames)
-    out = _interpolate(features, times)
-    if shift:
-        bands = np.clip(np.arange(MEL_BANDS) * (1.0 - shift), 0.0, MEL_BANDS - 1.0)
-        out[:, :MEL_BANDS] = _interpolate(np.ascontiguousarray(out[:, :MEL_BANDS].T), bands).T
-    return out
+    peak = float(np.abs(signal).max(initial=0.0))
+    return change_gain(signal / np.float32(peak), decibels) if peak > 0.0 else signal
 
 
-def _interpolate(values: Features, places: npt.NDArray[np.float64]) -> Features:
-    low = np.floor(places).astype(np.int64)
-    high = np.minimum(low + 1, len(values) - 1)
-    share = (places - low).astype(np.float32)[:, None]
-    return values[low] * (1.0 - share) + values[high] * share
+def telephone(signal: Signal, low: float, high: float) -> Signal:
+    """Keep the band from `low` to `high` Hz at 8 kHz, in the eight bits of mu-law.
+
+    Source: ITU-T G.711 (mu-law) and G.712 (the band of 300 to 3400 Hz).
+    """
+    narrow = soxr.resample(signal, SAMPLING_RATE, TELEPHONE_RATE, quality="MQ")
+    band = butter(4, (low, high), "bandpass", fs=TELEPHONE_RATE, output="sos")
+    line = np.clip(sosfilt(band, narrow), -1.0, 1.0)
+    coded = _recode(line, TELEPHONE_RATE, format="WAV", subtype="ULAW")
+    return _of_length(soxr.resample(coded, TELEPHONE_RATE, SAMPLING_RATE, quality="MQ"), len(signal))
 
 
-def equaliser_curve(largest: float, generator: np.random.Generator) -> Features:
-    """A smooth drawn microphone curve over the mel bands, in bels, shape (MEL_BANDS,)."""
-    knots = generator.uniform(-largest, largest, size=5)
-    return np.interp(np.linspace(0.0, 4.0, MEL_BANDS), np.arange(5), knots).astype(np.float32)
+def opus(signal: Signal, bitrate: float) -> Signal:
+    """Encode and decode by Opus, as browsers record: `bitrate` in kbit/s, about, from 6 to 256."""
+    # libsndfile takes a level of compression, which is linear in the bitrate from 256 (0) to 6 kbit/s (1).
+    level = float(np.clip(1.0 - (bitrate - 6.0) / 250.0, 0.0, 1.0))
+    return _of_length(
+        _recode(signal, SAMPLING_RATE, format="OGG", subtype="OPUS", compression_level=level), len(signal)
+    )
+
+
+def mp3(signal: Signal, level: float) -> Signal:
+    """Encode and decode by MP3; `level` of compression 0..0.99, 0.5 giving some 46 and 0.99 some 26 kbit/s."""
+    return _of_length(
+        _recode(signal, SAMPLING_RATE, format="MP3", subtype="MPEG_LAYER_III", compression_level=level), len(signal)
+    )
+
+
+def _recode(signal: Signal, rate: int, **options: Any) -> Signal:
+    with BytesIO() as coded:
+        with soundfile.SoundFile(coded, "w", rate, 1, **options) as writer:
+            writer.write(signal)
+        coded.seek(0)
+        decoded, _ = soundfile.read(coded, dtype="float32")
+    return np.asarray(decoded, dtype=np.float32)
+
+
+def _of_length(signal: Signal, samples: int) -> Signal:
+    """Cut, or filled with silence, to so many samples: codecs work in frames."""
+    kept = signal[:samples]
+    return np.pad(kept, (0, samples - len(kept))).astype(np.float32)
+
+
+HELD_OUT_NOISE = re.compile(r"5-\d+-[A-Z]\.")
+"""Begins the names of the noise that robustness is measured with, and that training therefore never hears: fold 5 of
+ESC-10. Source of the folds: Piczak 2015, "ESC: Dataset for Environmental Sound Classification",
+https://doi.org/10.1145/2733373.2806390"""
 
 
 def load_noises(folder: Path) -> list[Signal]:
-    """Read every recording under `folder` as noise.
+    """Read every recording under `folder` as noise, but those of `HELD_OUT_NOISE`.
 
     Raises:
         TrainingDataError: where there is none, or one is not at 16 kHz.
     """
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    paths = [path for path in paths if not HELD_OUT_NOISE.match(path.name)]
     if not paths:
         raise TrainingDataError(f"No recordings of noise under {folder}; expected files {', '.join(AUDIO_SUFFIXES)}.")
     noises = []

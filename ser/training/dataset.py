@@ -1,19 +1,17 @@
 """Features and truths in memory, and the batches drawn from them. Knows nothing of networks or audio files."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from ser.acoustic.features import HOP
-from ser.augmentation import FeatureAugmentation, Features
 from ser.config import TrainConfig
+from ser.training.feature_augmentation import augment_batch
+from ser.training.sampling import Places, Sampler, allowed_labels
 from ser.types import SAMPLING_RATE
-
-POOL = 8
-"""Batches' worth of examples that are sorted by length together."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,7 @@ class FeatureSet:
         corpora: of each example.
         paths: of each example's file; empty where unknown.
         skipped: a sentence for each recording that was left out.
+        intensities: of each example, 0..1, float32 of shape (examples,), NaN where unknown; None where all are.
     """
 
     variants: Sequence[Sequence[npt.NDArray[np.float16]]]
@@ -37,6 +36,7 @@ class FeatureSet:
     corpora: Sequence[str]
     paths: Sequence[str] = ()
     skipped: Sequence[str] = ()
+    intensities: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.variants)
@@ -44,105 +44,109 @@ class FeatureSet:
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples of one step; `allowed` is 1 for the labels that each example's corpus has."""
+    """Examples that pass through the network together.
 
-    features: list[Features]
-    targets: npt.NDArray[np.float32]
-    weights: npt.NDArray[np.float32]
-    allowed: npt.NDArray[np.float32]
-
-
-def class_weights(targets: npt.NDArray[np.float32], power: float) -> npt.NDArray[np.float32]:
-    """How much each label counts: the rarer, the more; mean 1 over the examples.
-
-    >>> print(class_weights(np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=np.float32), 1.0).round(2))
-    [0.67 2.  ]
+    Attributes:
+        input_features: float32 of shape (examples, frames, size), zero behind each end.
+        attention_mask: int64 of shape (examples, frames), 1 for what is real.
+        targets: float32 of shape (examples, labels).
+        weights: float32 of shape (examples,).
+        allowed: float32 of shape (examples, labels), 1 for the labels that each example's corpus has.
+        speakers: int64 of shape (examples,), the same number for the same speaker.
+        intensities: float32 of shape (examples,), 0..1, NaN where unknown.
     """
-    counts = targets.sum(0)
-    weights = np.where(counts > 0, np.maximum(counts, 1e-6) ** -power, 0.0)
-    return (weights * counts.sum() / max(float((weights * counts).sum()), 1e-9)).astype(np.float32)
 
-
-def draw_probabilities(data: FeatureSet, corpus_weights: Mapping[str, float]) -> npt.NDArray[np.float64]:
-    """How likely each example is drawn: corpora by weight, and within a corpus every label alike.
-
-    Returns:
-        Shape (examples,), sum 1.
-    """
-    labels = data.targets.argmax(1)
-    cells = Counter(zip(data.corpora, labels.tolist(), strict=True))
-    labels_of = Counter(corpus for corpus, _ in cells)
-    shares = np.array(
-        [
-            corpus_weights.get(corpus, 1.0) / labels_of[corpus] / cells[corpus, label]
-            for corpus, label in zip(data.corpora, labels.tolist(), strict=True)
-        ]
-    )
-    return shares / shares.sum()
-
-
-def allowed_labels(data: FeatureSet) -> npt.NDArray[np.float32]:
-    """1 where an example's corpus has a label at all, shape (examples, labels)."""
-    seen: dict[str, npt.NDArray[np.float32]] = {}
-    for corpus, target in zip(data.corpora, data.targets, strict=True):
-        seen[corpus] = np.maximum(seen.get(corpus, 0.0), (target > 0).astype(np.float32))
-    return np.stack([seen[corpus] for corpus in data.corpora])
+    input_features: torch.Tensor
+    attention_mask: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+    allowed: torch.Tensor
+    speakers: torch.Tensor
+    intensities: torch.Tensor
 
 
 class BatchDrawer:
-    """Draws the batches of an epoch, augmented, from a seeded generator."""
+    """Draws what the steps of an epoch show of their examples.
 
-    def __init__(self, data: FeatureSet, config: TrainConfig, generator: np.random.Generator) -> None:
+    Everything drawn follows from the seed, the epoch, the step's place in it and the part of the step.
+    """
+
+    def __init__(self, data: FeatureSet, config: TrainConfig) -> None:
         self.data = data
         self.config = config
-        self.generator = generator
-        self.augmentation = FeatureAugmentation()
         self.max_frames = max(1, round(config.max_duration * SAMPLING_RATE / HOP))
-        self.allowed = allowed_labels(data)
-        self.probabilities = draw_probabilities(data, config.corpus_weights) if config.epoch_size else None
+        lengths = np.array([min(len(variants[0]), self.max_frames) for variants in data.variants])
+        self.sampler = Sampler(data.targets, data.speakers, data.corpora, lengths, config)
+        self.allowed = allowed_labels(data.targets, data.corpora)
+        unknown = np.full(len(data), np.nan, dtype=np.float32)
+        self.intensities = unknown if data.intensities is None else data.intensities
 
-    @property
-    def steps(self) -> int:
-        """Batches in an epoch."""
-        return -(-(self.config.epoch_size or len(self.data)) // self.config.batch_size)
+    def epoch(self, epoch: int = 1) -> Iterator[Batch]:
+        """The batches of one epoch, each step in one part."""
+        for step, places in enumerate(self.sampler.plan(epoch)):
+            yield self.draw(places, epoch, step)
 
-    def epoch(self) -> Iterator[Batch]:
-        """The batches of one epoch."""
-        if self.probabilities is None:
-            order = self.generator.permutation(len(self.data))
-        else:
-            order = self.generator.choice(len(self.data), self.config.epoch_size, p=self.probabilities)
-        # Clips of like length share a batch, so that little of it is padding; which batch comes when stays random.
-        lengths = np.array([min(len(self.data.variants[i][0]), self.max_frames) for i in order])
-        size = POOL * self.config.batch_size
-        pools = [np.arange(first, min(first + size, len(order))) for first in range(0, len(order), size)]
-        batches: list[npt.NDArray[np.int64]] = []
-        for pool in pools:
-            ordered = order[pool[np.argsort(lengths[pool], kind="stable")]]
-            batches += np.array_split(ordered, -(-len(pool) // self.config.batch_size))
-        for place in self.generator.permutation(len(batches)):
-            yield self._batch(batches[place])
-
-    def _batch(self, places: npt.NDArray[np.int64]) -> Batch:
-        features = [self._draw(int(i)) for i in places]
-        targets = self.data.targets[places].copy()
-        allowed = self.allowed[places].copy()
+    def draw(self, places: Places, epoch: int, step: int, part: int = 0) -> Batch:
+        """What a step, or one part of it, shows of these examples."""
+        generator = np.random.default_rng([self.config.seed, epoch, step, part])
+        if len(places) == 1:
+            # Batch normalisation needs two to compare.
+            places = np.repeat(places, 2)
+        features, ends = augment_batch(
+            [self._clip(int(place), generator) for place in places], self.config, generator, self.max_frames
+        )
+        targets, allowed = self.data.targets[places], self.allowed[places]
         if self.config.mixup:
-            for row in np.flatnonzero(self.generator.random(len(places)) < self.config.mixup_probability):
-                other = int(places[self.generator.integers(len(places))])
-                share = float(self.generator.beta(self.config.mixup, self.config.mixup))
-                share = max(share, 1.0 - share)
-                partner = np.resize(self._draw(other), features[row].shape)
-                features[row] = share * features[row] + (1.0 - share) * partner
-                targets[row] = share * targets[row] + (1.0 - share) * self.data.targets[other]
-                allowed[row] = np.maximum(allowed[row], self.allowed[other])
-        return Batch(features, targets, self.data.weights[places], allowed)
+            self._mix(features.numpy(), ends, targets, allowed, places, generator)
+        mask = (np.arange(features.shape[1])[None] < ends[:, None]).astype(np.int64)
+        return Batch(
+            features,
+            torch.from_numpy(mask),
+            torch.from_numpy(targets),
+            torch.from_numpy(self.data.weights[places]),
+            torch.from_numpy(allowed),
+            torch.from_numpy(self.sampler.speakers[places]),
+            torch.from_numpy(self.intensities[places]),
+        )
 
-    def _draw(self, example: int) -> Features:
+    def _clip(self, example: int, generator: np.random.Generator) -> npt.NDArray[np.float16]:
         variants = self.data.variants[example]
-        drawn = variants[int(self.generator.integers(len(variants)))]
+        drawn = variants[int(generator.integers(len(variants)))]
         if len(drawn) > self.max_frames:
-            start = int(self.generator.integers(0, len(drawn) - self.max_frames + 1))
+            start = int(generator.integers(0, len(drawn) - self.max_frames + 1))
             drawn = drawn[start : start + self.max_frames]
-        features: Features = drawn.astype(np.float32)
-        return self.augmentation.apply(features, self.generator) if self.config.augment else features
+        return drawn
+
+    def _mix(
+        self,
+        features: npt.NDArray[np.float32],
+        ends: Places,
+        targets: npt.NDArray[np.float32],
+        allowed: npt.NDArray[np.float32],
+        places: Places,
+        generator: np.random.Generator,
+    ) -> None:
+        """Mix some rows with others of the batch, in place; a clip's larger share stays its own.
+
+        Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization", https://arxiv.org/abs/1710.09412
+        """
+        rows = np.flatnonzero(generator.random(len(places)) < self.config.mixup_probability)
+        shares = generator.beta(self.config.mixup, self.config.mixup, len(rows))
+        shares = np.maximum(shares, 1.0 - shares).astype(np.float32)
+        partners = generator.integers(len(places), size=len(rows))
+        if self.config.speakers_per_batch:
+            # Mixed with another's voice, a clip would spoil what the batch says of its speaker.
+            partners = np.array([generator.choice(np.flatnonzero(self._same(places, row))) for row in rows], dtype=int)
+        # The partners as they were: a row may be mixed before another one asks for it.
+        others = [features[partner, : ends[partner]].copy() for partner in partners]
+        other_targets, other_allowed = targets[partners], allowed[partners]
+        for row, share, other in zip(rows, shares, others, strict=True):
+            clip = features[row, : ends[row]]
+            clip *= share
+            clip += (1.0 - share) * np.resize(other, clip.shape)
+        targets[rows] = shares[:, None] * targets[rows] + (1.0 - shares[:, None]) * other_targets
+        allowed[rows] = np.maximum(allowed[rows], other_allowed)
+
+    def _same(self, places: Places, row: int) -> npt.NDArray[np.bool_]:
+        same: npt.NDArray[np.bool_] = self.sampler.speakers[places] == self.sampler.speakers[places[row]]
+        return same

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ser.acoustic.classifier import model_folder
-from ser.augmentation import load_noises
+from ser.augmentation import SignalAugmentation, load_noises
 from ser.config import TrainConfig
 from ser.errors import TrainingDataError
 from ser.splits import LeakReport, Split, report_leaks
@@ -17,6 +17,7 @@ from ser.training.dataset import FeatureSet
 from ser.training.encoder import TunedEncoder, tune_encoder
 from ser.training.loop import predict_logits, uar_by_corpus
 from ser.training.preparation import Preparation, prepare
+from ser.training.processes import Processes
 from ser.training.progress import OnProgress, ShouldStop
 from ser.training.recordings import Recordings, read_recordings
 from ser.training.run import TrainedModel, describe, train_on_features
@@ -38,6 +39,7 @@ class Lesson:
     device: str
     on_progress: OnProgress | None
     should_stop: ShouldStop | None
+    checkpoint_dir: Path | None = None
 
     def description(self) -> dict[str, object]:
         """What the model's meta.json says of the data."""
@@ -74,15 +76,18 @@ def learn_network(lesson: Lesson) -> Learnt:
         variants=lesson.config.variants,
         seed=lesson.config.seed,
         noises=load_noises(lesson.noise_dir) if lesson.noise_dir else (),
+        augmentation=SignalAugmentation.of(lesson.config),
         cache_dir=lesson.cache_dir,
         on_progress=lesson.on_progress,
         should_stop=lesson.should_stop,
         tolerated=TOLERATED,
     )
     plain = replace(how, variants=0)
-    train = prepare(lesson.split.train, how)
-    dev = prepare(lesson.split.dev, plain) if lesson.split.dev else None
-    test = prepare(lesson.split.test, plain) if lesson.split.test else None
+    # The other processes find in the cache what the main one has made.
+    with Processes(lesson.device).main_first():
+        train = prepare(lesson.split.train, how)
+        dev = prepare(lesson.split.dev, plain) if lesson.split.dev else None
+        test = prepare(lesson.split.test, plain) if lesson.split.test else None
     sets = [data for data in (train, dev, test) if data is not None]
     hashes = {path: digest for data in sets for path, digest in recording_hashes(data).items()}
     leaks = refuse_leaks(lesson.split, hashes)
@@ -93,6 +98,7 @@ def learn_network(lesson: Lesson) -> Learnt:
         init=lesson.init,
         data=lesson.description(),
         device=lesson.device,
+        checkpoint_dir=lesson.checkpoint_dir,
         on_progress=lesson.on_progress,
         should_stop=lesson.should_stop,
     )
@@ -122,7 +128,9 @@ def learn_encoder(lesson: Lesson) -> Learnt:
         lesson.config,
         dev=dev,
         data=lesson.description(),
+        noises=load_noises(lesson.noise_dir) if lesson.noise_dir else (),
         device=lesson.device,
+        checkpoint_dir=lesson.checkpoint_dir,
         on_progress=lesson.on_progress,
         should_stop=lesson.should_stop,
     )

@@ -1,14 +1,14 @@
-"""The training loop: a network, features and a configuration in, the best weights on dev speakers out.
+"""How our own network is trained: features and a configuration in, the best weights on dev speakers out.
 
-Knows nothing of files, corpora or the app.
+Knows nothing of files, corpora or the app; the loop itself is `ser.training.engine`'s.
 """
 
-import copy
+import hashlib
+import inspect
 import math
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,13 @@ import torch
 
 from ser.acoustic.network import AcousticModelForAudioClassification, pad_features
 from ser.config import TrainConfig
-from ser.errors import TrainingCancelledError
-from ser.training.dataset import Batch, BatchDrawer, FeatureSet, class_weights
-from ser.training.progress import OnProgress, ShouldStop, TrainProgress
+from ser.training.dataset import Batch, BatchDrawer, FeatureSet
+from ser.training.engine import optimise
+from ser.training.objective import batch_losses
+from ser.training.processes import Processes
+from ser.training.progress import OnProgress, ShouldStop
+from ser.training.sampling import Places
+from ser.training.task import Judgement, Surroundings
 
 
 @dataclass(frozen=True)
@@ -43,17 +47,22 @@ def fit(
     *,
     dev: FeatureSet | None = None,
     device: str = "cpu",
+    checkpoint_dir: Path | None = None,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Fit:
-    """Train `network` in place.
+    """Train `network` in place; under `torchrun`, together with the other processes.
 
     Args:
-        network: with its initial weights and its feature statistics set.
+        network: with its initial weights and its feature statistics set. It is called with `input_features` and
+            `attention_mask`, and with `speakers` (int64, the same number for the same speaker) where it takes them;
+            what its output may hold stands in `ser.training.objective.batch_losses`.
         data: to train on.
         config: how.
         dev: of other speakers, to choose the epoch by; without it the last epoch is taken.
         device: of torch.
+        checkpoint_dir: where the run is kept, to go on from after a kill; when it is over too, until it is removed by
+            `ser.training.run_state.remove_state`.
         on_progress: called after every step.
         should_stop: asked after every step.
 
@@ -61,157 +70,132 @@ def fit(
         The network with the chosen weights, on the CPU.
 
     Raises:
+        TrainingDataError: where `checkpoint_dir` holds another run.
         TrainingCancelledError: when `should_stop` says so.
     """
-    with _threads(config.threads):
-        return _Run(network, data, config, dev, device, on_progress, should_stop).fit()
+    processes = Processes(device)
+    freeze(network, config.frozen_blocks)
+    task = _NetworkTask(network, data, dev, config, processes)
+    around = Surroundings(processes, checkpoint_dir, on_progress, should_stop)
+    outcome = optimise(network, task, config, around, cosine)
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)
+    return Fit(network.to("cpu").eval(), outcome.curve, outcome.best_epoch)
 
 
-class _Run:
-    """One training run's moving parts."""
+class _NetworkTask:
+    """Our network learning from features; see `ser.training.task.Task`."""
+
+    clip_norm = 5.0
 
     def __init__(
         self,
         network: AcousticModelForAudioClassification,
         data: FeatureSet,
-        config: TrainConfig,
         dev: FeatureSet | None,
-        device: str,
-        on_progress: OnProgress | None,
-        should_stop: ShouldStop | None,
+        config: TrainConfig,
+        processes: Processes,
     ) -> None:
-        torch.manual_seed(config.seed)
-        self.network = network.to(device)
-        self.config = config
-        self.dev = dev
-        self.device = device
-        self.on_progress = on_progress
-        self.should_stop = should_stop
-        self.drawer = BatchDrawer(data, config, np.random.default_rng(config.seed))
-        self.steps = self.drawer.steps * config.epochs
-        self.step = 0
-        self.loss: float | None = None
-        self.score: float | None = None
-        self.curve: list[dict[str, object]] = []
-        self.average = copy.deepcopy(network).eval() if config.ema_decay else network
-        self.anchor = {n: p.detach().clone() for n, p in network.named_parameters()} if config.anchor else {}
-        # Drawing evens the labels out already; weighting them as well would count the rare ones twice.
-        power = 0.0 if self.drawer.probabilities is not None else config.class_weight_power
-        self.label_weights = torch.from_numpy(class_weights(data.targets, power)).to(device)
-        freeze(network, config.frozen_blocks)
-        trained = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(_decay_groups(trained, config.weight_decay), lr=config.learning_rate)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
+        self.data, self.dev, self.config, self.processes = data, dev, config, processes
+        self.drawer = BatchDrawer(data, config)
+        self.label_weights = torch.from_numpy(self.drawer.sampler.label_weights)
+        self.takes_speakers = "speakers" in inspect.signature(network.forward).parameters
 
-    def _rate(self, step: int) -> float:
-        warmup = max(1, round(self.config.warmup * self.steps))
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup))
+    @property
+    def steps(self) -> int:
+        return self.drawer.sampler.steps
 
-    def fit(self) -> Fit:
-        best_state, best_epoch, best = copy.deepcopy(self.average.state_dict()), 0, (-math.inf, 0.0)
-        self.started = time.monotonic()
-        for epoch in range(1, self.config.epochs + 1):
-            losses = [self._step(batch, epoch) for batch in self.drawer.epoch()]
-            entry: dict[str, object] = {"epoch": epoch, "loss": float(np.mean(losses))}
-            ranking = (float(epoch), 0.0)
-            if self.dev is not None:
-                logits = predict_logits(self.average, self.dev, self.device)
-                by_corpus = uar_by_corpus(logits, self.dev)
-                self.score = weighted_score(by_corpus, self.config)
-                dev_loss = soft_cross_entropy(logits, self.dev.targets)
-                entry |= {"score": self.score, "uar": by_corpus, "dev_loss": dev_loss}
-                if self.config.choose_best:
-                    ranking = (self.score, -dev_loss)
-            self.curve.append(entry)
-            self._report(epoch, epoch_done=True)
-            if ranking > best:
-                best_state, best_epoch, best = copy.deepcopy(self.average.state_dict()), epoch, ranking
-            elif self.config.patience is not None and epoch - best_epoch >= self.config.patience:
-                break
-        self.network.load_state_dict(best_state)
-        for parameter in self.network.parameters():
-            parameter.requires_grad_(True)
-        return Fit(self.network.to("cpu").eval(), self.curve, best_epoch)
+    def plan(self, epoch: int) -> Sequence[Places]:
+        return self.drawer.sampler.plan(epoch)
 
-    def _step(self, batch: Batch, epoch: int) -> float:
-        self.network.train()
-        if self.config.freeze_norms:
-            freeze_norms(self.network)
-        stacked, mask = pad_features(batch.features, multiple_of=32)
-        half = self.config.autocast and has_bfloat16(self.device)
-        with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=half):
-            logits = self.network(
-                torch.from_numpy(stacked).to(self.device), torch.from_numpy(mask).to(self.device)
-            ).logits
-        loss = self._loss(logits, batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss + self._anchor_loss()).backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimizer.step()
-        self.schedule.step()
-        self.step += 1
-        update_average(self.average, self.network, min(self.config.ema_decay, self.step / (self.step + 10)))
-        value = float(loss.detach())
-        self.loss = value if self.loss is None else 0.95 * self.loss + 0.05 * value
-        self._report(epoch)
-        if self.should_stop is not None and self.should_stop():
-            raise TrainingCancelledError(f"Training was stopped in epoch {epoch} of {self.config.epochs}.")
-        return value
+    def draw(self, places: Places, epoch: int, step: int, part: int) -> Batch:
+        return self.drawer.draw(places, epoch, step, part)
 
-    def _loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        targets = torch.from_numpy(batch.targets).to(self.device)
-        weights = torch.from_numpy(batch.weights).to(self.device) * (targets @ self.label_weights)
-        allowed = torch.ones_like(targets)
-        if self.config.mask_absent_labels:
-            allowed = torch.from_numpy(batch.allowed).to(self.device)
-            logits = logits.masked_fill(allowed == 0, -30.0)
-        spread = allowed / allowed.sum(1, keepdim=True)
-        targets = (1.0 - self.config.label_smoothing) * targets + self.config.label_smoothing * spread
-        losses = -(targets * torch.log_softmax(logits, dim=1)).sum(1)
-        return (losses * weights).sum() / weights.sum().clamp_min(1e-6)
+    def weights(self, batch: Batch) -> torch.Tensor:
+        return batch.weights * (batch.targets @ self.label_weights)
 
-    def _anchor_loss(self) -> torch.Tensor:
-        total = torch.zeros((), device=self.device)
-        for name, parameter in self.network.named_parameters():
-            if name in self.anchor and parameter.requires_grad:
-                total = total + (parameter - self.anchor[name]).square().sum()
-        return 0.5 * self.config.anchor * total
+    def losses(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        if self.processes.device != "cpu":
+            batch = _moved(batch, self.processes.device)
+        speakers = {"speakers": batch.speakers} if self.takes_speakers else {}
+        output = model(input_features=batch.input_features, attention_mask=batch.attention_mask, **speakers)
+        return batch_losses(output, batch, self.config)
 
-    def _report(self, epoch: int, epoch_done: bool = False) -> None:
-        if self.on_progress is None:
-            return
-        eta = (time.monotonic() - self.started) / self.step * (self.steps - self.step)
-        self.on_progress(
-            TrainProgress(
-                epoch,
-                self.config.epochs,
-                self.step,
-                self.steps,
-                self.loss,
-                self.score,
-                eta,
-                epoch_done=epoch_done,
-            )
-        )
+    def judge(self, network: torch.nn.Module) -> Judgement | None:
+        if self.dev is None:
+            return None
+        logits = predict_logits(network, self.dev, self.processes.device, processes=self.processes)
+        by_corpus = uar_by_corpus(logits, self.dev)
+        score = weighted_score(by_corpus, self.config)
+        dev_loss = soft_cross_entropy(logits, self.dev.targets)
+        return Judgement(score, -dev_loss, {"score": score, "uar": by_corpus, "dev_loss": dev_loss})
+
+    def after_step(self, step: int) -> None:
+        pass
+
+    def state(self) -> Mapping[str, object]:
+        return {}
+
+    def set_state(self, state: Mapping[str, object]) -> None:
+        pass
+
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"data": data_hash(self.data), "dev": "" if self.dev is None else data_hash(self.dev)}
+
+
+def _moved(batch: Batch, device: str) -> Batch:
+    return Batch(**{part.name: getattr(batch, part.name).to(device, non_blocking=True) for part in fields(batch)})
+
+
+def data_hash(data: FeatureSet) -> str:
+    """SHA-256 of what is learnt from: truths, weights, and features by their untouched recordings."""
+    digest = hashlib.sha256()
+    for name in (*data.speakers, *data.corpora):
+        digest.update(name.encode() + b"\0")
+    for values in (data.targets, data.weights, data.intensities):
+        digest.update(b"" if values is None else np.ascontiguousarray(values).tobytes())
+    for variants in data.variants:
+        digest.update(np.array([len(variant) for variant in variants]).tobytes())
+        digest.update(np.ascontiguousarray(variants[0]).data)
+    return digest.hexdigest()
+
+
+def cosine(step: int, steps: int, warmup: int) -> float:
+    """Linear up, then down as half a cosine.
+
+    >>> [round(cosine(step, 10, 2), 2) for step in (0, 1, 2, 6, 9)]
+    [0.5, 1.0, 1.0, 0.5, 0.04]
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, steps - warmup))
 
 
 def predict_logits(
-    network: AcousticModelForAudioClassification, data: FeatureSet, device: str = "cpu", batch_size: int = 64
+    network: torch.nn.Module,
+    data: FeatureSet,
+    device: str = "cpu",
+    batch_size: int = 64,
+    processes: Processes | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Logits of the untouched recordings, shape (examples, labels), in the order of `data`."""
+    """Logits of the untouched recordings, shape (examples, labels), in the order of `data`.
+
+    With `processes`, each of them answers for a part, and all have the whole.
+    """
     network.eval()
-    logits = np.zeros(data.targets.shape, dtype=np.float32)
+    logits = torch.zeros(data.targets.shape)
     # Clips of like length share a batch, so that little of it is padding.
     order = sorted(range(len(data)), key=lambda i: len(data.variants[i][0]))
+    batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+    mine = batches[processes.rank :: processes.count] if processes else batches
     with torch.inference_mode():
-        for first in range(0, len(order), batch_size):
-            places = order[first : first + batch_size]
+        for places in mine:
             stacked, mask = pad_features([data.variants[i][0].astype(np.float32) for i in places], multiple_of=32)
             answer = network(torch.from_numpy(stacked).to(device), torch.from_numpy(mask).to(device))
-            logits[places] = answer.logits.cpu().numpy()
-    return logits
+            logits[places] = answer.logits.float().cpu()
+    if processes is not None and processes.count > 1:
+        logits = processes.add(logits.to(processes.device)).cpu()
+    return logits.numpy()
 
 
 def uar_by_corpus(logits: npt.NDArray[np.float32], data: FeatureSet) -> dict[str, float]:
@@ -247,49 +231,3 @@ def freeze(network: AcousticModelForAudioClassification, blocks: int) -> None:
     for module in modules:
         for parameter in module.parameters():
             parameter.requires_grad_(False)
-
-
-def freeze_norms(network: torch.nn.Module) -> None:
-    """Put batch normalisation into evaluation mode."""
-    for module in network.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.eval()
-
-
-@torch.no_grad()
-def update_average(average: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
-    """Move the average a step towards the network; counters are copied."""
-    if average is network:
-        return
-    ours, theirs = average.state_dict(), network.state_dict()
-    for name, value in theirs.items():
-        if value.dtype.is_floating_point:
-            ours[name].lerp_(value, 1.0 - decay)
-        else:
-            ours[name].copy_(value)
-
-
-def has_bfloat16(device: str) -> bool:
-    """Whether half precision is quicker there: CUDA since Ampere, CPUs with bfloat16 instructions."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def _decay_groups(parameters: Sequence[torch.nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
-    """Biases and norms are not decayed."""
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

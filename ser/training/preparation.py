@@ -1,29 +1,29 @@
 """Examples -> features in memory: decoded, cut to speech, changed into variants, cached on disk. Knows no network."""
 
-import hashlib
 import os
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from joblib import Parallel, cpu_count, delayed
+from joblib.externals.loky import get_reusable_executor
 
-from ser.acoustic.features import FEATURE_SIZE, extract_features
-from ser.audio import decode_file
+from ser.acoustic.features import FEATURE_SIZE
 from ser.augmentation import SignalAugmentation
-from ser.errors import AudioError, TrainingCancelledError, TrainingDataError
+from ser.errors import TrainingCancelledError, TrainingDataError
+from ser.labels import EMOTIONS
 from ser.training.dataset import FeatureSet
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
 from ser.types import Example, Signal, SpeechDetector
-from ser.vad import SileroDetector, trim_to_speech
+from ser.variants import NoisePool, VariantRecipe, Variants, variants_alone, variants_or_sentence
 
-CACHE_VERSION = 1
-"""Part of every key: raise it whenever features, speech detection or augmentation change."""
+MIN_EXAMPLES_FOR_WORKERS = 200
+"""Under it, threads are done before worker processes have started (some five seconds)."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,13 @@ class Preparation:
         variants: changed recordings of each example beside the untouched one.
         seed: of the changes.
         noises: recordings to mix in; synthetic noise without.
+        augmentation: how far a variant may be changed.
         cache_dir: where features are kept by content; None keeps nothing.
         detector: of speech; None takes Silero's.
         tolerated: share of recordings that may be unusable and are left out; beyond it that is an error.
+        labels: of the targets, in order.
+        workers: processes that share the work; None takes as many as there are cores where there is enough to do,
+            with a detector of the caller's own none beside this one.
         on_progress: told every few examples, as stage `preparing`.
         should_stop: asked at every example.
     """
@@ -44,9 +48,12 @@ class Preparation:
     variants: int = 0
     seed: int = 0
     noises: Sequence[Signal] = ()
+    augmentation: SignalAugmentation = field(default_factory=SignalAugmentation)
     cache_dir: Path | None = None
     detector: SpeechDetector | None = None
     tolerated: float = 0.0
+    labels: Sequence[str] = EMOTIONS
+    workers: int | None = None
     on_progress: OnProgress | None = None
     should_stop: ShouldStop | None = None
 
@@ -73,88 +80,62 @@ def prepare(examples: Sequence[Example], how: Preparation) -> FeatureSet:
     """
     if not examples:
         raise TrainingDataError("There are no examples. Give recordings with labels.")
-    detector = how.detector or SileroDetector()
-    noise_key = hashlib.sha256(b"".join(noise[:64].tobytes() for noise in how.noises)).hexdigest()
+    recipe = VariantRecipe(how.variants, how.seed, how.augmentation, how.cache_dir)
+    noises = NoisePool.of(how.noises if how.variants else ())
     tick = _ticker(len(examples), how)
-
-    def features_of(example: Example) -> list[npt.NDArray[np.float16]] | str:
-        try:
-            features = _cached_features(example.path, how, detector, noise_key)
-        except (AudioError, OSError) as error:
-            return f"{example.path}: {error}"
-        finally:
-            tick()
-        return features
-
-    # The work is in numpy, torch and ONNX, which let other threads run; the order of results stays.
-    workers = max(1, min(torch.get_num_threads(), os.cpu_count() or 1))
-    with ThreadPoolExecutor(workers) as pool:
-        variants = list(pool.map(features_of, examples))
+    variants: list[Variants | str] = []
+    for made in _made([example.path for example in examples], recipe, noises, how):
+        tick()
+        variants.append(made)
     skipped = tuple(v for v in variants if isinstance(v, str))
     if len(skipped) > how.tolerated * len(examples):
         raise TrainingDataError(f"{len(skipped)} of {len(examples)} recordings cannot be used. First: {skipped[0]}")
     kept = [example for example, v in zip(examples, variants, strict=True) if not isinstance(v, str)]
     return FeatureSet(
         [v for v in variants if not isinstance(v, str)],
-        np.stack([example.soft_label for example in kept]),
+        np.stack([example.shares(how.labels) for example in kept]),
         np.array([example.weight for example in kept], dtype=np.float32),
         [example.speaker for example in kept],
         [example.corpus for example in kept],
         [str(example.path) for example in kept],
         skipped,
+        np.array([np.nan if e.intensity is None else e.intensity for e in kept], dtype=np.float32),
     )
+
+
+def _made(
+    paths: Sequence[Path], recipe: VariantRecipe, noises: NoisePool, how: Preparation
+) -> Iterator[Variants | str]:
+    """The features of each file, in order, or a sentence on what is wrong with it."""
+    workers = how.workers or cpu_count()
+    if how.detector is None and workers > 1 and len(paths) >= MIN_EXAMPLES_FOR_WORKERS:
+        # Each worker is a process: finding speech holds Python's lock, and codecs are slow.
+        try:
+            with Parallel(n_jobs=workers, return_as="generator", pre_dispatch="4 * n_jobs") as parallel:
+                yield from parallel(delayed(variants_alone)(path, recipe, noises) for path in paths)
+        finally:
+            # They would stay for minutes, with their memory.
+            get_reusable_executor().shutdown(wait=False)
+        return
+    with ThreadPoolExecutor(min(workers, torch.get_num_threads())) as pool:
+        yield from pool.map(lambda path: variants_or_sentence(path, recipe, noises, how.detector), paths)
 
 
 def _ticker(total: int, how: Preparation) -> Callable[[], None]:
     """Counts examples, tells of them, and stops the work when asked to."""
-    lock, started = threading.Lock(), time.monotonic()
+    started = time.monotonic()
     done = 0
 
     def tick() -> None:
         nonlocal done
         if how.should_stop is not None and how.should_stop():
             raise TrainingCancelledError("Training was stopped while the recordings were prepared.")
-        with lock:
-            done += 1
-            if how.on_progress is not None and (done % 25 == 0 or done == total):
-                eta = (time.monotonic() - started) / done * (total - done)
-                how.on_progress(TrainProgress(0, 0, done, total, None, None, eta, stage="preparing"))
+        done += 1
+        if how.on_progress is not None and (done % 25 == 0 or done == total):
+            eta = (time.monotonic() - started) / done * (total - done)
+            how.on_progress(TrainProgress(0, 0, done, total, None, None, eta, stage="preparing"))
 
     return tick
-
-
-def _cached_features(
-    path: Path, how: Preparation, detector: SpeechDetector, noise_key: str
-) -> list[npt.NDArray[np.float16]]:
-    content = hashlib.sha256(path.read_bytes()).hexdigest()
-    if how.cache_dir is None:
-        return _make_features(path, content, how, detector)
-    key = hashlib.sha256(f"{CACHE_VERSION} {content} {how.variants} {how.seed} {noise_key}".encode()).hexdigest()
-    file = how.cache_dir / key[:2] / f"{key}.npz"
-    if file.is_file():
-        with np.load(file) as stored:
-            ends = stored["ends"]
-            return np.split(stored["features"], ends[:-1])
-    features = _make_features(path, content, how, detector)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and moved, so that a killed run leaves no half a file behind.
-    building = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-    with building.open("wb") as out:
-        np.savez(out, features=np.concatenate(features), ends=np.cumsum([len(f) for f in features]))
-    os.replace(building, file)
-    return features
-
-
-def _make_features(
-    path: Path, content: str, how: Preparation, detector: SpeechDetector
-) -> list[npt.NDArray[np.float16]]:
-    audio = decode_file(path)
-    signal = trim_to_speech(audio, detector.detect(audio)).signal
-    # Seeded by content, so that neither the order of the examples nor the number of threads matters.
-    generator = np.random.default_rng([how.seed, int(content[:15], 16)])
-    augmentation = SignalAugmentation()
-    signals = [signal, *(augmentation.apply(signal, how.noises, generator) for _ in range(how.variants))]
-    return [extract_features(s).astype(np.float16) for s in signals]
 
 
 def feature_statistics(data: FeatureSet) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -1,7 +1,7 @@
 """How far a training run is. Knows nothing of what is trained."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 PREPARING_SHARE = 0.1
 """Of the whole run, about; features that are cached are ready at once."""
@@ -21,6 +21,8 @@ class TrainProgress:
         eta: seconds left at the present speed; None while unknown.
         stage: `preparing` while recordings are read (steps count them, epochs are 0), then `training`.
         epoch_done: True once at the end of each epoch, when `uar` is that epoch's.
+        learning_rate: of the next step; None while nothing is trained.
+        figures: of the epoch that is done, by name, as in the curve; empty at other times.
     """
 
     epoch: int
@@ -32,6 +34,8 @@ class TrainProgress:
     eta: float | None
     stage: str = "training"
     epoch_done: bool = False
+    learning_rate: float | None = None
+    figures: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def fraction(self) -> float:

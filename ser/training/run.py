@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from ser.acoustic.classifier import NetworkModel, is_own_model, load_network, model_folder
 from ser.acoustic.network import AcousticConfig, AcousticFeatureExtractor, AcousticModelForAudioClassification
-from ser.augmentation import load_noises
+from ser.augmentation import SignalAugmentation, load_noises
 from ser.calibration import fit_temperature
 from ser.checkpoints import Meta, load_meta, save_checkpoint
 from ser.config import NO_MODEL, TrainConfig
@@ -25,8 +25,10 @@ from ser.training.dataset import FeatureSet
 from ser.training.encoder import TunedEncoder, tune_encoder
 from ser.training.loop import fit, predict_logits, uar_by_corpus, weighted_score
 from ser.training.preparation import Preparation, feature_statistics, prepare
+from ser.training.processes import Processes
 from ser.training.progress import OnProgress, ShouldStop
 from ser.training.recordings import read_recordings
+from ser.training.run_state import remove_state
 from ser.types import Example
 
 MIN_CALIBRATION_EXAMPLES = 30
@@ -45,6 +47,7 @@ class TrainedModel:
         curve: figures of each epoch.
         metrics: `best_epoch`, and with dev examples `dev` with the UAR of each corpus.
         data: counts of what it was trained on.
+        checkpoint_dir: where the run is still kept; removed when the model is saved.
     """
 
     network: AcousticModelForAudioClassification
@@ -54,6 +57,7 @@ class TrainedModel:
     curve: list[dict[str, object]]
     metrics: Mapping[str, object] = field(default_factory=dict)
     data: Mapping[str, object] = field(default_factory=dict)
+    checkpoint_dir: Path | None = None
 
     def save(
         self,
@@ -75,7 +79,10 @@ class TrainedModel:
             ModelUnavailableError: where the folder holds something already.
         """
         folder = Path(folder)
-        return save_checkpoint(folder, self._save_weights, self._meta(name or folder.name, metrics, data))
+        meta = save_checkpoint(folder, self._save_weights, self._meta(name or folder.name, metrics, data))
+        if self.checkpoint_dir is not None:
+            remove_state(self.checkpoint_dir)
+        return meta
 
     def as_acoustic_model(self, name: str = "trained", device: str = "cpu") -> NetworkModel:
         """Ready to classify, without going through a folder."""
@@ -108,11 +115,12 @@ def train(
     replay: Sequence[Example] = (),
     noise_dir: Path | None = None,
     cache_dir: Path | None = None,
+    checkpoint_dir: Path | None = None,
     device: str = "cpu",
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> TrainedModel | TunedEncoder:
-    """Train an acoustic model.
+    """Train an acoustic model; under `torchrun`, every process calls it alike and has the model.
 
     Args:
         examples: to learn from; labels may be soft, weights count.
@@ -123,12 +131,14 @@ def train(
         replay: examples of what the model learnt before, mixed in so that it is not forgotten.
         noise_dir: recordings of noise to mix in.
         cache_dir: keeps features between runs; None keeps nothing.
+        checkpoint_dir: keeps the run, until its model is saved: called again after a kill with the same arguments,
+            it goes on there and gives the same weights. None keeps nothing.
         device: `cpu` or `cuda`.
         on_progress: told while recordings are prepared and after every step.
         should_stop: asked just as often.
 
     Raises:
-        TrainingDataError: where the examples do not suffice or cannot be read.
+        TrainingDataError: where the examples do not suffice or cannot be read, or `checkpoint_dir` keeps another run.
         ModelUnavailableError: where `init` cannot be had.
         TrainingCancelledError: when asked to stop.
     """
@@ -142,26 +152,33 @@ def train(
             config,
             dev=hear(dev) if dev else None,
             data=describe(examples, dev or (), replay),
+            noises=load_noises(noise_dir) if noise_dir else (),
             device=device,
+            checkpoint_dir=checkpoint_dir,
             on_progress=on_progress,
             should_stop=should_stop,
         )
-    noises = load_noises(noise_dir) if noise_dir else ()
     how = Preparation(
         variants=config.variants,
         seed=config.seed,
-        noises=noises,
+        noises=load_noises(noise_dir) if noise_dir else (),
+        augmentation=SignalAugmentation.of(config),
         cache_dir=cache_dir,
         on_progress=on_progress,
         should_stop=should_stop,
     )
+    # The others find in the cache what the main process has made.
+    with Processes(device).main_first():
+        features = prepare([*examples, *replay], how)
+        dev_features = prepare(dev, replace(how, variants=0)) if dev else None
     return train_on_features(
-        prepare([*examples, *replay], how),
+        features,
         config,
-        dev=prepare(dev, replace(how, variants=0)) if dev else None,
+        dev=dev_features,
         init=init,
         data=describe(examples, dev or (), replay),
         device=device,
+        checkpoint_dir=checkpoint_dir,
         on_progress=on_progress,
         should_stop=should_stop,
     )
@@ -195,6 +212,7 @@ def train_on_features(
     init: str | Path | None = None,
     data: Mapping[str, object] | None = None,
     device: str = "cpu",
+    checkpoint_dir: Path | None = None,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> TrainedModel:
@@ -205,11 +223,22 @@ def train_on_features(
         mean, deviation = feature_statistics(features)
         network.feature_mean.copy_(torch.from_numpy(mean))
         network.feature_deviation.copy_(torch.from_numpy(deviation))
-    result = fit(network, features, config, dev=dev, device=device, on_progress=on_progress, should_stop=should_stop)
+    result = fit(
+        network,
+        features,
+        config,
+        dev=dev,
+        device=device,
+        checkpoint_dir=checkpoint_dir,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
     metrics: dict[str, object] = {"best_epoch": result.best_epoch}
     if dev is not None:
         temperature, metrics["dev"] = _judge(result.network, dev, config, temperature)
-    return TrainedModel(result.network, EMOTIONS, temperature, config, result.curve, metrics, data or {})
+    return TrainedModel(
+        result.network, EMOTIONS, temperature, config, result.curve, metrics, data or {}, checkpoint_dir
+    )
 
 
 def check_labels(examples: Sequence[Example]) -> None:

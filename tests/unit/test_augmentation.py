@@ -1,12 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from ser.acoustic.features import FEATURE_SIZE, MEL_BANDS, extract_features
+from ser.acoustic.features import MEL_BANDS, extract_features
 from ser.augmentation import (
-    FeatureAugmentation,
     SignalAugmentation,
     add_noise,
     add_reverb,
@@ -15,7 +15,9 @@ from ser.augmentation import (
     coloured_noise,
     fit_length,
     load_noises,
-    warp_features,
+    mp3,
+    opus,
+    telephone,
 )
 from ser.errors import TrainingDataError
 from ser.testing import synthetic_speech
@@ -71,20 +73,35 @@ def test_noise_is_repeated_to_length() -> None:
     assert len(fit_length(np.arange(5, dtype=np.float32), 12, np.random.default_rng(0))) == 12
 
 
-def test_features_change_within_bounds_and_their_source_stays() -> None:
-    features = extract_features(SPEECH)
-    before = features.copy()
-    for seed in range(5):
-        changed = FeatureAugmentation().apply(features, np.random.default_rng(seed))
-        assert changed.shape[1] == FEATURE_SIZE and changed.dtype == np.float32
-        assert 0.8 * len(features) <= len(changed) <= 1.3 * len(features)
-        assert np.isfinite(changed).all()
-    np.testing.assert_array_equal(features, before)
+def test_a_telephone_keeps_its_band_only() -> None:
+    time = np.arange(16_000) / 16_000
+    heard = telephone(np.sin(2 * np.pi * 1000 * time).astype(np.float32) * 0.3, 300.0, 3400.0)
+    lost = telephone(np.sin(2 * np.pi * 6000 * time).astype(np.float32) * 0.3, 300.0, 3400.0)
+    assert len(heard) == len(time) and heard.dtype == np.float32
+    assert heard.std() > 10 * lost.std()
 
 
-def test_no_warp_is_no_change() -> None:
-    features = extract_features(SPEECH)
-    np.testing.assert_allclose(warp_features(features, 1.0, 0.0), features, atol=1e-6)
+@pytest.mark.parametrize("coded", [opus(SPEECH, 8.0), opus(SPEECH, 32.0), mp3(SPEECH, 0.5), mp3(SPEECH, 0.99)])
+def test_a_codec_keeps_the_speech_in_place_and_loses_something(coded: np.ndarray) -> None:
+    assert coded.shape == SPEECH.shape and coded.dtype == np.float32
+    assert 0.5 < np.corrcoef(coded, SPEECH)[0, 1] < 0.99999
+
+
+def test_less_bitrate_loses_more() -> None:
+    def loss(bitrate: float) -> float:
+        return float(np.mean((opus(SPEECH, bitrate) - SPEECH) ** 2))
+
+    assert loss(8.0) > loss(32.0)
+
+
+def test_every_change_is_made_where_it_is_certain_and_none_where_it_never_happens() -> None:
+    nothing = {f"{name}_probability": 0.0 for name in ("reverb", "noise", "telephone", "clipping", "codec")}
+    still = SignalAugmentation(speed=(1.0, 1.0), gain=(0.0, 0.0), **nothing)
+    np.testing.assert_array_equal(still.apply(SPEECH, (), np.random.default_rng(0)), SPEECH)
+    for name in nothing:
+        changed = replace(still, **{name: 1.0}).apply(SPEECH, (), np.random.default_rng(0))
+        assert changed.shape == SPEECH.shape and not np.allclose(changed, SPEECH, atol=1e-4)
+    assert len(replace(still, speed=(1.25, 1.25)).apply(SPEECH, (), np.random.default_rng(0))) < len(SPEECH)
 
 
 def test_noises_are_read_from_a_folder(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 import torch
 
-from ser.acoustic.classifier import load_acoustic_model
+from ser.acoustic.classifier import load_acoustic_model, load_network
 from ser.acoustic.features import FEATURE_SIZE
 from ser.audio import decode_file
 from ser.calibration import fit_temperature
@@ -15,9 +15,11 @@ from ser.errors import ModelUnavailableError, SettingsError, TrainingCancelledEr
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 from ser.training import TrainProgress, run_recipe, train
-from ser.training.dataset import BatchDrawer, FeatureSet, draw_probabilities
-from ser.training.loop import freeze, predict_logits, soft_cross_entropy, update_average
+from ser.training.dataset import BatchDrawer, FeatureSet
+from ser.training.loop import freeze, predict_logits, soft_cross_entropy
 from ser.training.preparation import Preparation, prepare
+from ser.training.sampling import draw_probabilities
+from ser.training.weight_average import WeightAverage
 from ser.types import Example
 
 PITCHES = {"anger": 300.0, "sadness": 110.0, "neutral": 180.0}
@@ -83,7 +85,7 @@ def test_fine_tuning_learns_new_clips_and_leaves_frozen_parts_alone(clips: list[
     config = TrainConfig.tiny(epochs=20, learning_rate=5e-3, frozen_blocks=1, freeze_norms=True, mixup=0.0)
     tuned = train(relabelled, config, init=base)
     data = prepare(relabelled, Preparation())
-    untuned = load_acoustic_model(base)._network
+    untuned = load_network(base)
     before = soft_cross_entropy(predict_logits(untuned, data), data.targets)
     after = soft_cross_entropy(predict_logits(tuned.network, data), data.targets)
     assert after < 0.7 * before
@@ -93,7 +95,7 @@ def test_fine_tuning_learns_new_clips_and_leaves_frozen_parts_alone(clips: list[
 
 
 def test_an_anchor_keeps_the_weights_closer(clips: list[Example], base: Path) -> None:
-    start = load_acoustic_model(base)._network.classifier.weight
+    start = load_network(base).classifier.weight
 
     def distance(anchor: float) -> float:
         config = TrainConfig.tiny(epochs=4, learning_rate=5e-3, anchor=anchor)
@@ -182,7 +184,7 @@ def test_features_are_cached_by_content(clips: list[Example], tmp_path: Path) ->
 
 def test_corpora_and_labels_are_drawn_by_weight() -> None:
     data = features(12, ["a"] * 10 + ["b"] * 2, [0] * 9 + [1, 0, 1])
-    chances = draw_probabilities(data, {"a": 3.0})
+    chances = draw_probabilities(data.targets, data.corpora, {"a": 3.0})
     assert chances.sum() == pytest.approx(1.0)
     assert chances[:10].sum() == pytest.approx(0.75)
     assert chances[9] == pytest.approx(0.375) and chances[10] == pytest.approx(0.125)
@@ -191,22 +193,25 @@ def test_corpora_and_labels_are_drawn_by_weight() -> None:
 def test_an_epoch_shows_every_example_once() -> None:
     data = features(50, ["a"] * 50, [i % 7 for i in range(50)])
     config = TrainConfig.tiny(augment=False, mixup=0.0, batch_size=8)
-    drawer = BatchDrawer(data, config, np.random.default_rng(0))
-    seen = [float(f[0, 0]) for batch in drawer.epoch() for f in batch.features]
+    drawer = BatchDrawer(data, config)
+    seen = [float(value) for batch in drawer.epoch() for value in batch.input_features[:, 0, 0]]
     assert sorted(seen) == sorted(float(v[0][0, 0]) for v in data.variants)
-    assert drawer.steps == len(list(drawer.epoch()))
+    assert drawer.sampler.steps == len(list(drawer.epoch()))
 
 
 def test_the_average_of_weights_moves_towards_the_network() -> None:
-    average, network = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    torch.nn.init.zeros_(average.weight)
-    torch.nn.init.ones_(network.weight)
-    update_average(average, network, 0.9)
-    assert average.weight.item() == pytest.approx(0.1)
+    network = torch.nn.BatchNorm1d(1)
+    average = WeightAverage(network, 0.9)
+    torch.nn.init.constant_(network.weight, 2.0)
+    network.num_batches_tracked += 5
+    average.update(0.9)
+    assert average.network.weight.item() == pytest.approx(1.1)
+    assert average.network.num_batches_tracked.item() == 5
+    assert network.weight.item() == 2.0
 
 
 def test_freezing_all_blocks_leaves_the_head(base: Path) -> None:
-    network = load_acoustic_model(base)._network
+    network = load_network(base)
     freeze(network, len(network.blocks) + 1)
     trained = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
     assert trained == {"pooling", "pool_norm", "embedding", "classifier"}

@@ -1,0 +1,292 @@
+"""The loop that trains any network: steps, averages, half precision, processes, early stopping, going on after a kill.
+
+What is learnt from what is a `Task`'s: the engine knows no features, no labels and no files but its own state.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from ser.config import TrainConfig
+from ser.errors import TrainingCancelledError
+from ser.training.processes import norms_of
+from ser.training.progress import TrainProgress
+from ser.training.run_state import RunState, hash_tensors, random_states, seed_everything, set_random_states
+from ser.training.sampling import Places
+from ser.training.task import Outcome, Schedule, Surroundings, Task
+from ser.training.weight_average import WeightAverage
+
+STATE_SECONDS = 120.0
+"""Between savings of the run within an epoch; each epoch's end is saved in any case."""
+
+
+def optimise(
+    network: torch.nn.Module,
+    task: Task,
+    config: TrainConfig,
+    around: Surroundings,
+    schedule: Schedule,
+) -> Outcome:
+    """Train `network` in place, on the device of `around`; its chosen weights are in it afterwards.
+
+    Args:
+        network: with its initial weights; parameters that need no gradient stay as they are.
+        task: what is learnt.
+        config: how.
+        around: where, and who watches.
+        schedule: of the learning rate.
+
+    Raises:
+        SettingsError: where steps are too small to be shared among the processes.
+        TrainingDataError: where the kept state is another run's, or damaged.
+        TrainingCancelledError: when asked to stop.
+    """
+    around.processes.check(config)
+    with torch_threads(config.threads):
+        return _Run(network, task, config, around, schedule).run()
+
+
+class _Run:
+    """One run's moving parts."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        task: Task,
+        config: TrainConfig,
+        around: Surroundings,
+        schedule: Schedule,
+    ) -> None:
+        self.task, self.config, self.around, self.processes = task, config, around, around.processes
+        self.device = self.processes.device
+        self.state = self._identify(network) if around.state_dir else None
+        # Dropout differs between processes; what is drawn of the data does not come from here.
+        seed_everything(config.seed + 7919 * self.processes.rank)
+        self.network = network.to(self.device)
+        self.model = self.processes.wrap(self.network)
+        self.average = WeightAverage(self.network, config.ema_decay)
+        self.anchor = (
+            [(p, p.detach().clone()) for p in network.parameters() if p.requires_grad] if config.anchor else []
+        )
+        self.trained = [p for p in network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            decay_groups(self.trained, config.weight_decay), lr=config.learning_rate, fused=True
+        )
+        self.steps = task.steps * config.epochs
+        warmup = max(1, round(config.warmup * self.steps))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: schedule(step, self.steps, warmup)
+        )
+        self.half = half_precision(self.device) if config.autocast else None
+        self.scaler = torch.amp.GradScaler(torch.device(self.device).type, enabled=self.half is torch.float16)
+        self.epoch, self.place, self.step = 1, 0, 0
+        self.losses: list[float] = []
+        self.loss: float | None = None
+        self.score: float | None = None
+        self.curve: list[dict[str, object]] = []
+        self.best_weights, self.best_epoch, self.best = self.average.copy(), 0, (-math.inf, 0.0)
+
+    def run(self) -> Outcome:
+        if self.state is not None and (state := self.state.load()) is not None:
+            self._restore(state)
+        self.started = self.saved = time.monotonic()
+        first = self.step
+        while self.epoch <= self.config.epochs and not self._stopped_early():
+            self._epoch(first)
+        self.average.choose(self.best_weights)
+        return Outcome(self.curve, self.best_epoch)
+
+    def _stopped_early(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and bool(self.curve) and self.epoch - 1 - self.best_epoch >= patience
+
+    def _epoch(self, first: int) -> None:
+        self.network.train()
+        if self.config.freeze_norms:
+            freeze_norms(self.network)
+        plan = self.task.plan(self.epoch)
+        while self.place < len(plan):
+            self._step(plan[self.place], first)
+        entry: dict[str, object] = {"epoch": self.epoch, "loss": float(np.mean(self.losses))}
+        ranking = (float(self.epoch), 0.0)
+        judgement = self.task.judge(self.average.network)
+        if judgement is not None:
+            self.score = judgement.score
+            entry |= judgement.figures
+            if self.config.choose_best:
+                ranking = (judgement.score, judgement.tie_breaker)
+        self.curve.append(entry)
+        self._report(first, entry)
+        if ranking > self.best:
+            self.best_weights, self.best_epoch, self.best = self.average.copy(), self.epoch, ranking
+        self.epoch, self.place, self.losses = self.epoch + 1, 0, []
+        self._save()
+
+    def _step(self, places: Places, first: int) -> None:
+        parts = [
+            self.task.draw(share, self.epoch, self.place, self.processes.rank * self.config.accumulation + number)
+            for number, share in enumerate(self.processes.parts(places, self.config.accumulation))
+        ]
+        weights = [self.task.weights(part).to(self.device) for part in parts]
+        total = torch.stack([w.sum() for w in weights]).sum()
+        total, stop, save = self._agree(total)
+        self.optimizer.zero_grad(set_to_none=True)
+        # Kept as a tensor until the step is done: reading a number makes a GPU wait.
+        value = torch.zeros((), device=self.device)
+        for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
+            with self.processes.apart(self.model, last=number == len(parts) - 1):
+                with torch.autocast(torch.device(self.device).type, dtype=self.half, enabled=self.half is not None):
+                    losses = self.task.losses(self.model, part)
+                # The mean over the whole step, however many parts and processes share it (gradients are averaged).
+                loss = (losses * weight).sum() / total.clamp_min(1e-6)
+                value += loss.detach()
+                cost = loss * self.processes.count
+                if self.anchor and number == 0:
+                    cost = cost + self._anchor_loss()
+                self.scaler.scale(cost).backward()
+        self._move()
+        self.place += 1
+        self.losses.append(float(self.processes.add(value)))
+        self.loss = self.losses[-1] if self.loss is None else 0.95 * self.loss + 0.05 * self.losses[-1]
+        self._report(first)
+        if save or stop:
+            self._save()
+        if stop:
+            raise TrainingCancelledError(f"Training was stopped in epoch {self.epoch} of {self.config.epochs}.")
+
+    def _agree(self, total: torch.Tensor) -> tuple[torch.Tensor, bool, bool]:
+        """The weight of the whole step, and whether to stop and to save after it, alike in all processes."""
+        stop = self.around.should_stop is not None and self.around.should_stop()
+        due = self.processes.main and time.monotonic() - self.saved > STATE_SECONDS
+        if self.processes.count == 1:
+            return total, stop, due
+        said = self.processes.add(torch.stack([total, total.new_tensor(float(stop)), total.new_tensor(float(due))]))
+        return said[0], bool(said[1] > 0), bool(said[2] > 0)
+
+    def _move(self) -> None:
+        self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.trained, self.task.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        self.processes.share_norms(self.network)
+        self.step += 1
+        self.task.after_step(self.step)
+        self.average.update(min(self.config.ema_decay, self.step / (self.step + 10)))
+
+    def _anchor_loss(self) -> torch.Tensor:
+        total = torch.zeros((), device=self.device)
+        for parameter, start in self.anchor:
+            total = total + (parameter - start).square().sum()
+        return 0.5 * self.config.anchor * total
+
+    def _report(self, first: int, entry: Mapping[str, object] | None = None) -> None:
+        if self.around.on_progress is None or not self.processes.main:
+            return
+        pace = (time.monotonic() - self.started) / max(1, self.step - first)
+        self.around.on_progress(
+            TrainProgress(
+                self.epoch,
+                self.config.epochs,
+                self.step,
+                self.steps,
+                self.loss,
+                self.score,
+                pace * (self.steps - self.step),
+                epoch_done=entry is not None,
+                learning_rate=self.schedule.get_last_lr()[0],
+                figures=entry or {},
+            )
+        )
+
+    def _identify(self, network: torch.nn.Module) -> RunState:
+        assert self.around.state_dir is not None
+        identity = {
+            "config": asdict(self.config),
+            **self.task.fingerprint(),
+            "start": hash_tensors(network.state_dict()),
+            "processes": self.processes.count,
+        }
+        return RunState(self.around.state_dir, identity)
+
+    def _save(self) -> None:
+        self.saved = time.monotonic()
+        if self.state is None:
+            return
+        states = self.processes.gather(random_states())
+        if not self.processes.main:
+            return
+        self.state.save(
+            {
+                "epoch": self.epoch,
+                "place": self.place,
+                "step": self.step,
+                "losses": self.losses,
+                "loss": self.loss,
+                "score": self.score,
+                "curve": self.curve,
+                "network": self.average.changing(self.network),
+                "average": self.average.changing(self.average.network) if self.config.ema_decay else None,
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "best": {"weights": self.best_weights, "epoch": self.best_epoch, "ranking": list(self.best)},
+                "random": states,
+                "task": self.task.state(),
+            }
+        )
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        for name in ("epoch", "place", "step", "losses", "loss", "score", "curve"):
+            setattr(self, name, state[name])
+        self.network.load_state_dict(state["network"], strict=False)
+        if state["average"] is not None:
+            self.average.network.load_state_dict(state["average"], strict=False)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        best = state["best"]
+        self.best_weights = {name: value.to(self.device) for name, value in best["weights"].items()}
+        self.best_epoch, self.best = best["epoch"], tuple(best["ranking"])
+        self.task.set_state(state["task"])
+        set_random_states(state["random"][self.processes.rank])
+
+
+def freeze_norms(network: torch.nn.Module) -> None:
+    """Put batch normalisation into evaluation mode."""
+    for norm in norms_of(network):
+        norm.eval()
+
+
+def half_precision(device: str) -> torch.dtype | None:
+    """What is quicker there than float32: bfloat16, float16 on GPUs without it, None on CPUs without it."""
+    if torch.device(device).type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    quick = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if quick else None
+
+
+def decay_groups(parameters: Sequence[torch.nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
+    """Biases and norms are not decayed."""
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """So many of torch's threads for a while; None leaves them as they are."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

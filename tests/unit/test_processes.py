@@ -1,0 +1,110 @@
+"""Training in two real processes, started as a person would, by torchrun on the CPU."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from ser.config import TrainConfig
+from ser.errors import SettingsError
+from ser.testing import synthetic_speech
+from ser.training.processes import Processes
+from ser.training.run_state import hash_tensors
+from ser.types import SAMPLING_RATE
+
+CONFIG = TrainConfig.tiny(epochs=2, batch_size=8, accumulation=2)
+
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+from tests.unit.test_processes import CONFIG
+from ser.training import lesson, run_recipe
+from ser.training.run_state import hash_tensors
+
+corpus, out, rank = Path(sys.argv[1]), Path(sys.argv[2]), os.environ["RANK"]
+seen, hashes, learn = [], [], lesson.train_on_features
+
+def watched(*values, **named):
+    model = learn(*values, **named)
+    norm = model.network.state_dict()["join_norm.running_var"]
+    hashes.append((hash_tensors(model.network.state_dict()), len(model.curve), float(norm.mean())))
+    return model
+
+lesson.train_on_features = watched
+result = run_recipe([corpus], out, config=CONFIG, epochs=2, test_speakers=["s3"], dev_speakers=["s2"],
+                    cache_dir=out.parent / "cache", checkpoint_dir=out.parent / "state", on_progress=seen.append)
+weights, epochs, variance = hashes[0]
+said = {"weights": weights, "epochs": epochs, "variance": variance, "sha256": result.meta.sha256,
+        "test": result.test_uar, "steps": sum(p.stage == "training" and not p.epoch_done for p in seen)}
+(out.parent / f"rank{rank}.json").write_text(json.dumps(said))
+"""
+
+
+def write_corpus(folder: Path) -> Path:
+    folder.mkdir()
+    rows = ["file_name,label,speaker"]
+    for speaker in range(4):
+        for number, (label, pitch) in enumerate((("anger", 300.0), ("sadness", 110.0), ("neutral", 180.0))):
+            for take in range(2):
+                name = f"{speaker}{number}{take}.flac"
+                audio = synthetic_speech(0.7, pitch=pitch * (1 + 0.03 * speaker), seed=10 * speaker + take)
+                soundfile.write(folder / name, audio.signal, SAMPLING_RATE)
+                rows.append(f"{name},{label},s{speaker}")
+    (folder / "metadata.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_two_processes_train_one_model(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus")
+    script = tmp_path / "together.py"
+    script.write_text(SCRIPT)
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, str(script), str(corpus), str(tmp_path / "model")],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
+    for name in ("weights", "epochs", "variance", "sha256", "test"):
+        assert first[name] == second[name]
+    # As many steps as one process makes; only the main one tells of them.
+    assert first["steps"] == 4 and second["steps"] == 0
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+    assert not (tmp_path / "state").exists()
+    assert [path.name for path in tmp_path.glob("*model*")] == ["model"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_every_example_of_a_step_is_in_one_part(count: int) -> None:
+    together = [Processes() for _ in range(count)]
+    for rank, process in enumerate(together):
+        process.count, process.rank = count, rank
+    parts = [part for process in together for part in process.parts(np.arange(12), 2)]
+    assert [place for part in parts for place in part] == list(range(12))
+    small = [part for process in together for part in process.parts(np.arange(3), 1)]
+    assert len(small) == count and all(len(part) >= (1 if count == 1 else 2) for part in small)
+
+
+def test_steps_too_small_to_share_are_refused() -> None:
+    with pytest.raises(SettingsError, match="batch_size is 4 for 1 process.*accumulation 4; at least 8 is needed"):
+        Processes().check(TrainConfig(batch_size=4, accumulation=4))
+
+
+def test_alone_nothing_is_waited_for() -> None:
+    alone = Processes()
+    assert alone.main and alone.gather(1) == [1] and alone.tell("a") == "a"
+    assert alone.on_main(lambda: 1, lambda: 2) == 1
+    network = torch.nn.BatchNorm1d(2)
+    before = hash_tensors(network.state_dict())
+    alone.share_norms(network)
+    assert alone.wrap(network) is network and hash_tensors(network.state_dict()) == before
