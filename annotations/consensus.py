@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -82,7 +83,7 @@ class Fit:
 
 
 def fit(
-    votes: Votes, gold: Codes, raters: int, *, priors: Priors = DEFAULT, rounds: int = 200, tolerance: float = 1e-5
+    votes: Votes, gold: Codes, raters: int, *, priors: Priors = DEFAULT, rounds: int = 200, tolerance: float = 1e-4
 ) -> Fit:
     """Find the labels and the raters' confusion that explain the votes best.
 
@@ -94,55 +95,57 @@ def fit(
         rounds: at most.
         tolerance: ends when no probability changes by more.
     """
-    truth = _majority(votes, gold)
+    table = _tabulate(votes, len(gold), raters)
+    labels = votes.shares.shape[1]
+    truth = _with_gold(_rows(table.sums + TINY), gold)
     done = 0
     while done < rounds:
         done += 1
-        shares, pooled, pseudo_votes = _maximise(votes, truth, raters, priors)
+        shares, pooled, pseudo_votes = _maximise(table, truth, priors)
         confusion = _rows(pseudo_votes)
-        before, truth = truth, _expect(votes, gold, shares, confusion)
+        likely = np.log(np.maximum(confusion, TINY)).transpose(0, 2, 1).reshape(raters * labels, labels)
+        logits = np.log(np.maximum(shares, TINY)) + table.votes @ likely
+        odds = np.exp(logits - logits.max(1, keepdims=True))
+        before, truth = truth, _with_gold(_rows(odds), gold)
         if np.abs(truth - before).max(initial=0.0) < tolerance:
             break
     return Fit(truth, confusion, pseudo_votes, pooled, shares, done)
 
 
-def _majority(votes: Votes, gold: Codes) -> Numbers:
-    """Where the fit starts: the share of each label among a clip's votes."""
+@dataclass(frozen=True)
+class _Table:
+    """Weighted votes: `votes` of shape (clips, raters x labels), sparse; `sums` of shape (clips, labels)."""
+
+    votes: sparse.csr_array
+    sums: Numbers
+    raters: int
+
+
+def _tabulate(votes: Votes, clips: int, raters: int) -> _Table:
     labels = votes.shares.shape[1]
-    counts = _sum_by(votes.clips, votes.shares * votes.weights[:, None], len(gold))
-    return _with_gold(_rows(counts + TINY), gold, labels)
+    vote, label = np.nonzero(votes.shares)
+    weights = votes.shares[vote, label] * votes.weights[vote]
+    places = votes.clips[vote], votes.raters[vote] * labels + label
+    table = sparse.csr_array((weights, places), shape=(clips, raters * labels))
+    sums = sparse.csr_array((weights, (votes.clips[vote], label)), shape=(clips, labels)).toarray()
+    return _Table(table, sums, raters)
 
 
-def _maximise(votes: Votes, truth: Numbers, raters: int, priors: Priors) -> tuple[Numbers, Numbers, Numbers]:
+def _maximise(table: _Table, truth: Numbers, priors: Priors) -> tuple[Numbers, Numbers, Numbers]:
+    """Shares of the labels, all raters' confusion, and each rater's pseudo votes."""
     labels = truth.shape[1]
     shares = truth.sum(0) + priors.evenness * len(truth) / labels
-    weighted = votes.shares * votes.weights[:, None]
-    believed = truth[votes.clips]
-    counts = np.stack(
-        [_sum_by(votes.raters, believed[:, [label]] * weighted, raters) for label in range(labels)], axis=1
-    )
+    counts = (table.votes.T @ truth).reshape(table.raters, labels, labels).transpose(0, 2, 1)
     hits = np.full((labels, labels), (1 - priors.hit) / max(labels - 1, 1))
     np.fill_diagonal(hits, priors.hit)
     pooled = _rows(counts.sum(0) + priors.pooled * hits)
     return shares / shares.sum(), pooled, counts + priors.rater * pooled
 
 
-def _expect(votes: Votes, gold: Codes, shares: Numbers, confusion: Numbers) -> Numbers:
-    likely = np.log(np.maximum(confusion, TINY))
-    evidence = np.einsum("vl,vkl->vk", votes.shares * votes.weights[:, None], likely[votes.raters])
-    logits = np.log(np.maximum(shares, TINY)) + _sum_by(votes.clips, evidence, len(gold))
-    odds = np.exp(logits - logits.max(1, keepdims=True))
-    return _with_gold(_rows(odds), gold, len(shares))
-
-
-def _with_gold(truth: Numbers, gold: Codes, labels: int) -> Numbers:
+def _with_gold(truth: Numbers, gold: Codes) -> Numbers:
     known = gold >= 0
-    truth[known] = np.eye(labels)[gold[known]]
+    truth[known] = np.eye(truth.shape[1])[gold[known]]
     return truth
-
-
-def _sum_by(groups: Codes, values: Numbers, size: int) -> Numbers:
-    return np.stack([np.bincount(groups, column, minlength=size) for column in values.T], axis=1)
 
 
 def _rows(values: Numbers) -> Numbers:
