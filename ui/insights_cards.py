@@ -1,0 +1,186 @@
+"""What the insights tab shows: counts, agreement, raters, disputed clips, as HTML. Knows no component.
+
+Every drawing stands beside its numbers in words or in a table, so that nothing is told by colour or shape alone.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from annotations.agreement import Agreement, in_words
+from annotations.insights import DisputedClip, Insights
+from annotations.reliability import RaterReliability
+from ser.labels import EMOTIONS
+from ui.insights_charts import figure_on_scale, heat_table, stacked_periods
+from ui.palette import icon
+from ui.presentation import escape, percent
+
+LOWEST = -0.2
+"""Left end of the scale that alpha is drawn on; agreement below it is drawn there."""
+
+SCALE_NAMES = {"intensity": "intensity", "valence": "pleasantness (valence)", "arousal": "activation (arousal)"}
+
+EMPTY = (
+    '<div class="empty-queue"><h3>No votes yet</h3><p>As soon as people have judged clips, this page shows how far '
+    "they agree, what the model hears otherwise than people, and which clips they cannot agree on. Open "
+    "<strong>Review</strong> and judge the first clip: one key is a vote.</p></div>"
+)
+
+
+def summary_card(found: Insights) -> str:
+    """How many votes on how many clips, and how far the collection is."""
+    if not found.votes:
+        return EMPTY
+    numbers = (
+        (found.votes, "votes"),
+        (found.judged, f"of {found.clips} clips judged"),
+        (found.several, "clips judged by two people or more"),
+        (found.unsure, "times somebody was unsure"),
+    )
+    tiles = "".join(f"<li><strong>{count:,}</strong> {text}</li>" for count, text in numbers)
+    return (
+        f'<h3>Progress</h3><ul class="tiles" role="list">{tiles}</ul>'
+        + _progress("judged at least once", found.judged, found.clips)
+        + _progress("judged by two people or more", found.several, found.clips)
+    )
+
+
+def agreement_card(found: Insights) -> str:
+    """Krippendorff's alpha in words and figures, on the label, on each label and on the scales."""
+    whole = found.agreement
+    figure = "–" if whole.alpha is None else f"{whole.alpha:.2f}"
+    range_ = "" if whole.low is None else f" <span class='quiet'>(95 % interval {_interval(whole)})</span>"
+    share = (
+        "" if whole.share is None else f" Two people who hear a clip say the same {percent(whole.share)} of the time."
+    )
+    by_label = "".join(
+        _agreement_row(f"{icon(label)} {label}", f"emotion-{label}", found.by_label[label]) for label in EMOTIONS
+    )
+    scales = "".join(
+        _agreement_row(SCALE_NAMES.get(name, name), "", result) for name, result in found.scales.items() if result.clips
+    )
+    sample = "<p class='quiet'>Computed on a sample of the clips.</p>" if found.sampled else ""
+    return (
+        "<h3>Agreement between raters</h3>"
+        f'<p class="alpha"><strong>{figure}</strong>{range_}</p><p>{in_words(whole)}{share}</p>'
+        '<table class="plain agreement"><caption class="quiet">Krippendorff’s alpha: 1 is complete agreement, 0 no '
+        "more than chance. The line is the 95 % interval.</caption>"
+        '<thead><tr><th scope="col">on</th><th scope="col" aria-hidden="true"></th><th scope="col">alpha</th>'
+        f'<th scope="col">second rater says it too</th></tr></thead><tbody>{by_label}{scales}</tbody></table>{sample}'
+    )
+
+
+def time_card(found: Insights) -> str:
+    """Votes over time, by label."""
+    return "<h3>Labels over time</h3>" + stacked_periods(found.periods)
+
+
+def model_card(found: Insights) -> str:
+    """How people vote on what the model said, and how they take one label for another."""
+    total = found.model.sum()
+    agreed = f"People and model agree on {percent(found.model.trace() / total)} of {total:,.0f} votes." if total else ""
+    table = (
+        heat_table(
+            found.model,
+            corner="people ↓ model →",
+            caption="Of people’s votes for the row, the model said the column, in %",
+        )
+        if total
+        else "<p class='quiet'>No model has heard the clips that people judged.</p>"
+    )
+    between = heat_table(
+        found.mistaken, corner="one ↓ another →", caption="Where one person says the row, another says the column, in %"
+    )
+    return (
+        f"<h3>Model against people</h3><p>{agreed}</p>{table}"
+        f"<details><summary>How people take one label for another</summary>{between}</details>"
+    )
+
+
+def raters_card(raters: Sequence[RaterReliability], *, everybody: bool) -> str:
+    """Reliability and gold clips of all raters, or of the one who looks.
+
+    Args:
+        raters: to show.
+        everybody: whether those are all there are.
+    """
+    title = "<h3>Raters</h3>" if everybody else "<h3>Your votes</h3>"
+    if not raters:
+        return f"{title}<p class='quiet'>You have given no label yet.</p>"
+    ordered = sorted(raters, key=lambda rater: -rater.votes)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(rater.rater)}</th><td>{rater.votes:,}</td>'
+        f'<td class="scale" aria-hidden="true">{figure_on_scale(rater.reliability, *rater.interval, 0.0)}</td>'
+        f"<td>{percent(rater.reliability)} <span class='quiet'>{round(100 * rater.interval[0])} to "
+        f"{round(100 * rater.interval[1])}</span></td><td>{_gold(rater)}</td></tr>"
+        for rater in ordered
+    )
+    return (
+        f'{title}<table class="plain raters"><caption class="quiet">How often a rater’s label is the right one, as far '
+        "as the others’ votes and the gold clips tell, were all emotions equally common; with its 95 % interval. "
+        "Emotions are hard to hear: compare raters with each other, not with 100 %.</caption>"
+        '<thead><tr><th scope="col">rater</th><th scope="col">votes</th><th scope="col" aria-hidden="true"></th>'
+        f'<th scope="col">reliability</th><th scope="col">gold clips right</th></tr></thead><tbody>{rows}</tbody>'
+        "</table>"
+    )
+
+
+def disputed_card(clips: Sequence[DisputedClip], players: Mapping[int, str]) -> str:
+    """The clips that people agree on least, to listen to.
+
+    Args:
+        clips: most disputed first.
+        players: HTML of each clip's player; a clip without one is said to have lost its recording.
+    """
+    if not clips:
+        return "<h3>Most disputed clips</h3><p class='quiet'>No two people have judged a clip differently yet.</p>"
+    items = "".join(
+        f"<li><h4>Clip {clip.clip_id}</h4>{players.get(clip.clip_id, '<p class=quiet>Its recording is missing.</p>')}"
+        f'<p class="said">{_votes(clip.votes)}{_model(clip.model)}</p></li>'
+        for clip in clips
+    )
+    return f'<h3>Most disputed clips</h3><ol class="disputed" role="list">{items}</ol>'
+
+
+def hidden_card() -> str:
+    """In place of the disputed clips, for those who may not see others' votes."""
+    return (
+        "<h3>Most disputed clips</h3><p class='quiet'>Maintainers see them here. Until voting is over nobody else "
+        "does, so that no vote leads another.</p>"
+    )
+
+
+def _progress(text: str, done: int, whole: int) -> str:
+    share = done / whole if whole else 0.0
+    return (
+        f'<p class="quiet bar-name">{percent(share)} {text}</p>'
+        f'<div class="progress" role="progressbar" aria-label="{text}" '
+        f'aria-valuemin="0" aria-valuemax="100" aria-valuenow="{round(100 * share)}">'
+        f'<i style="width:{100 * share:.1f}%"></i></div>'
+    )
+
+
+def _agreement_row(name: str, kind: str, found: Agreement) -> str:
+    if found.alpha is None:
+        cells = '<td aria-hidden="true"></td><td>–</td>'
+    else:
+        low, high = (found.alpha if end is None else end for end in (found.low, found.high))
+        cells = (
+            f'<td class="scale {kind}" aria-hidden="true">{figure_on_scale(found.alpha, low, high, LOWEST)}</td>'
+            f"<td>{found.alpha:.2f} <span class='quiet'>{_interval(found)}</span></td>"
+        )
+    return f'<tr><th scope="row">{name}</th>{cells}<td>{"–" if found.share is None else percent(found.share)}</td></tr>'
+
+
+def _interval(found: Agreement) -> str:
+    return "" if found.low is None or found.high is None else f"{found.low:.2f} to {found.high:.2f}".replace("-", "−")
+
+
+def _gold(rater: RaterReliability) -> str:
+    return f"{rater.gold_right} of {rater.gold_total}" if rater.gold_total else "–"
+
+
+def _votes(votes: Mapping[str, int]) -> str:
+    return " · ".join(f"{icon(label)} {escape(label)} <strong>{count}</strong>" for label, count in votes.items())
+
+
+def _model(label: str | None) -> str:
+    return "" if label is None else f' <span class="quiet">model: {escape(label)}</span>'
