@@ -17,6 +17,7 @@ from annotations.erasure_rows import text_indexes
 from annotations.errors import StoreError
 from annotations.media import FOLDER, media_path
 from annotations.store import DATABASE, AnnotationStore
+from ser.copies import cached_file
 
 SQLITE_HEADER = b"SQLite format 3\0"
 
@@ -173,12 +174,14 @@ def _served_copies(traces: Iterable[Traces]) -> Iterator[Path]:
 
 
 def _kept_features(traces: Iterable[Traces]) -> Iterator[Path]:
-    """Features that training keeps for this user, named after the file they were made from."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "speech-emotion-studio" / "features"
+    """Features and fingerprints that are kept for this user, by the bytes of the file they were made from."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speech-emotion-studio"
     for trace in traces:
         if trace.content is not None:
-            yield from folder.glob(f"*/{trace.content}*")
+            yield from base.glob(f"*/{trace.content[:2]}/{trace.content}*")
+            fingerprint = cached_file(base / "fingerprints", trace.content)
+            if fingerprint.is_file():
+                yield fingerprint
 
 
 def _remove_empty(folder: Path) -> None:

@@ -131,7 +131,7 @@ def unfinished_files(data_dir: Path) -> Iterator[str]:
 
 def broken_references(connection: sqlite3.Connection) -> list[dict[str, object]]:
     """Rows that point at rows which are not there, by table and column."""
-    found = {}
+    found: dict[tuple[str, str], dict[str, object]] = {}
     for row in connection.execute("PRAGMA foreign_key_check").fetchall():
         keys = connection.execute(f"PRAGMA foreign_key_list({row['table']})").fetchall()
         key = next(key for key in keys if key["id"] == row["fkid"])
@@ -139,7 +139,7 @@ def broken_references(connection: sqlite3.Connection) -> list[dict[str, object]]
         entry = found.setdefault(
             place, {"table": row["table"], "column": key["from"], "parent": key["table"], "to": key["to"], "rows": 0}
         )
-        entry["rows"] += 1
+        entry["rows"] = int(str(entry["rows"])) + 1
     return list(found.values())
 
 

@@ -83,6 +83,7 @@ class AnnotationStore(TrainingRecords):
         session: str | None = None,
         consent: Sequence[str] = ("research",),
         consent_by: str | None = None,
+        consent_wording: str | None = None,
         language: str | None = None,
     ) -> Clip:
         """Store a recording once, however often it comes.
@@ -94,6 +95,7 @@ class AnnotationStore(TrainingRecords):
             session: groups clips of one sitting; likewise.
             consent: purposes of `CONSENT_PURPOSES`; added to those given before.
             consent_by: who consents.
+            consent_wording: what was agreed to, in the words that were shown, or the name of their version.
             language: ISO 639-1, where known; likewise.
 
         Returns:
@@ -103,7 +105,7 @@ class AnnotationStore(TrainingRecords):
             ConsentRequiredError: where `consent` is empty or unknown; nothing is written then.
             StoreError: where the disk is full or refuses; nothing is stored then.
         """
-        clip = NewClip(source, speaker, session, grant(consent, consent_by), language=language)
+        clip = NewClip(source, speaker, session, grant(consent, consent_by, consent_wording), language=language)
         return self.write_clip(audio, lambda connection: writes.insert_clip(connection, audio, clip))
 
     def get_clip(self, clip_id: int) -> Clip:
@@ -250,6 +252,7 @@ class AnnotationStore(TrainingRecords):
         comment: str | None = None,
         seconds: float | None = None,
         answer_shown: bool | None = None,
+        consent_wording: str | None = None,
     ) -> tuple[Clip, Correction]:
         """Store a recording, the answer given for it and a vote on that answer, all or nothing.
 
@@ -274,6 +277,7 @@ class AnnotationStore(TrainingRecords):
             comment: see there.
             seconds: see there.
             answer_shown: see there.
+            consent_wording: as in `add_clip`.
 
         Raises:
             ConsentRequiredError, InvalidVoteError: where something given cannot be; nothing is written then.
@@ -292,7 +296,7 @@ class AnnotationStore(TrainingRecords):
             seconds=seconds,
             answer_shown=answer_shown,
         )
-        clip = NewClip(source, speaker, session, grant(consent, vote.rater), language=language)
+        clip = NewClip(source, speaker, session, grant(consent, vote.rater, consent_wording), language=language)
 
         def write(connection: Connection) -> tuple[Clip, Correction]:
             stored = writes.insert_clip(connection, audio, clip)

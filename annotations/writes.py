@@ -26,6 +26,9 @@ from annotations.validation import (
 from ser.serialization import recognition_to_dict
 from ser.types import Audio, Recognition
 
+MAX_WORDING = 2000
+"""Characters; the words of a consent that do not fit are better named by their version."""
+
 
 @dataclass(frozen=True)
 class Grant:
@@ -35,21 +38,24 @@ class Grant:
         purpose: one of `CONSENT_PURPOSES`.
         given_by: who consents; None where it was not said.
         created_at: for imports that carry their own time; None is now.
+        wording: what was agreed to, in the words that were shown, or the name of their version; None where not known.
     """
 
     purpose: str
     given_by: str | None = None
     created_at: str | None = None
+    wording: str | None = None
 
 
-def grant(consent: Iterable[str], given_by: str | None) -> tuple[Grant, ...]:
+def grant(consent: Iterable[str], given_by: str | None, wording: str | None = None) -> tuple[Grant, ...]:
     """Consent of one person to some purposes, now.
 
     Raises:
         ConsentRequiredError: where there is none, or one that is not known.
     """
     given_by = check_name("The name of who consents", given_by)
-    return tuple(Grant(purpose, given_by) for purpose in check_consent(consent))
+    wording = check_name("The wording of the consent", wording, MAX_WORDING)
+    return tuple(Grant(purpose, given_by, wording=wording) for purpose in check_consent(consent))
 
 
 @dataclass(frozen=True)
@@ -149,9 +155,9 @@ def insert_clip(connection: sqlite3.Connection, audio: Audio, clip: NewClip) -> 
     in_force = connection.execute("SELECT purpose FROM consents_in_force WHERE clip_id = ?", (clip_id,))
     given = {row["purpose"] for row in in_force}
     connection.executemany(
-        "INSERT INTO consents (clip_id, purpose, given_by, created_at) VALUES (?, ?, ?, ?)",
+        "INSERT INTO consents (clip_id, purpose, given_by, wording, created_at) VALUES (?, ?, ?, ?, ?)",
         [
-            (clip_id, new.purpose, new.given_by, new.created_at or now)
+            (clip_id, new.purpose, new.given_by, new.wording, new.created_at or now)
             for new in clip.grants
             if new.purpose not in given
         ],

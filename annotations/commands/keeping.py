@@ -1,6 +1,7 @@
 """`stats`, `versions` and `check`: what there is, and whether it is whole."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from tqdm import tqdm
@@ -113,7 +114,7 @@ def run_check(options: argparse.Namespace) -> int:
     """Look for damage, and mend it; 1 where some is left."""
     with open_existing(options.data_dir) as store, tqdm(desc="check", unit="clip", disable=None) as bar:
 
-        def show(files: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        def show(files: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
             bar.total = len(files)
             bar.update(len(files))
             return files

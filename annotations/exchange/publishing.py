@@ -57,6 +57,11 @@ def publish(
         (folder / f"{made.stem}_{CARD}").rename(Path(scratch, CARD))
         try:
             url = api.create_repo(name, repo_type="dataset", private=private, exist_ok=True)
+            if private and not api.repo_info(name, repo_type="dataset").private:
+                raise ExchangeError(
+                    f"The data set {name} is there already and everybody can see it; nothing was uploaded. Name "
+                    "another one, make it private on the Hub, or say --public."
+                )
             # Remembered before it is there: an erasure must not miss it.
             remember_export(store, name, HUB, purpose, report.clip_ids)
             api.upload_folder(

@@ -109,7 +109,7 @@ def exports_with_rater(connection: sqlite3.Connection, rater: str) -> list[int]:
 
 
 def remake_exports(
-    store: AnnotationStore, numbers: Iterable[int], remake: Callable[[RememberedExport, Sequence[int]], None]
+    store: AnnotationStore, numbers: Iterable[int], remake: Callable[[RememberedExport, Sequence[int]], object]
 ) -> Remade:
     """Make exports anew from what the store holds now, as far as they are still where they were put.
 

@@ -31,7 +31,6 @@ class Prepared:
         item: what it was read from.
         clip: columns of the clip.
         grants: consent, for what is no own export.
-        wording: of that consent.
         vote: the table's label as a vote.
         gold: the table's label as the known answer.
         own: the line of an own export.
@@ -41,7 +40,6 @@ class Prepared:
     recording: StoredRecording
     clip: Mapping[str, object]
     grants: tuple[Grant, ...] = ()
-    wording: str | None = None
     vote: NewVote | None = None
     gold: str | None = None
     own: OwnRecord | None = None
@@ -61,7 +59,7 @@ def prepare(item: Incoming, recording: StoredRecording, options: ImportOptions, 
         source=item.corpus,
         speaker=fields.get("speaker"),
         session=fields.get("session"),
-        grants=grant(listed_purposes(fields) or options.consent, options.consent_by),
+        grants=grant(listed_purposes(fields) or options.consent, options.consent_by, options.consent_wording),
     )
     clip = {
         "source": checked.source,
@@ -76,7 +74,7 @@ def prepare(item: Incoming, recording: StoredRecording, options: ImportOptions, 
     if emotion is not None and rater is not None:
         vote = NewVote(rater, "correct", emotion, transcript=fields.get("transcript"))
     gold = emotion if options.gold else None
-    return Prepared(item, recording, clip, checked.grants, options.consent_wording, vote, gold)
+    return Prepared(item, recording, clip, checked.grants, vote, gold)
 
 
 def write_prepared(store: AnnotationStore, batch: Sequence[Prepared], report: ImportReport) -> None:
@@ -167,7 +165,7 @@ def _add_consent(connection: sqlite3.Connection, clip_id: int, prepared: Prepare
     connection.executemany(
         "INSERT INTO consents (clip_id, purpose, given_by, wording, created_at) VALUES (?, ?, ?, ?, ?)",
         [
-            (clip_id, new.purpose, new.given_by, prepared.wording, timestamp())
+            (clip_id, new.purpose, new.given_by, new.wording, timestamp())
             for new in prepared.grants
             if new.purpose not in given
         ],

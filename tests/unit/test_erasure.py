@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from annotations.retention import sweep
 from annotations.settings import AnnotationSettings, change_settings
 from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
+from ser.copies import cached_file
 from tests.unit.stored import answer, recording
 
 SECRET = "the quick purple hippopotamus whispers"
@@ -77,6 +79,7 @@ def test_no_byte_of_an_erased_clip_is_found_again(store, tmp_path):
     fill(store)
     clip = store.get_clip(1)
     sound = store.clip_path(clip).read_bytes()
+    content = hashlib.sha256(sound).hexdigest()
     middle = sound[len(sound) // 2 : len(sound) // 2 + 64]
     for form in FORMATS:
         export_store(store, form, store.data_dir / "exports" / f"{form}.out")
@@ -84,6 +87,8 @@ def test_no_byte_of_an_erased_clip_is_found_again(store, tmp_path):
     derived = [
         store.data_dir / "features" / f"{clip.sha256}.npz",
         tmp_path / "page" / "token" / "clip-1.flac",
+        cached_file(tmp_path / "cache" / "speech-emotion-studio" / "fingerprints", content),
+        tmp_path / "cache" / "speech-emotion-studio" / "features" / content[:2] / f"{content}-1.npz",
         tmp_path / "cache" / "speech-emotion-studio" / "features" / "aa" / "unrelated.npz",
     ]
     for path in derived:
