@@ -38,7 +38,9 @@ class Copies:
 
 
 @dataclass(frozen=True)
-class _Heard:
+class Heard:
+    """One recording: the hash of its decoded audio, and its fingerprint."""
+
     digest: str
     fingerprint: Fingerprint
 
@@ -71,7 +73,7 @@ def find_copies(
     paths = sorted({str(example.path) for example in examples})
     for number, path in enumerate(paths, start=1):
         try:
-            heard = _hear(Path(path), cache_dir)
+            heard = hear(Path(path), cache_dir)
         except (AudioError, OSError) as error:
             unreadable.append(f"{path} was not compared: {error}")
         else:
@@ -104,15 +106,24 @@ def refuse_leaks(split: Split, copies: Copies) -> LeakReport:
     return leaks
 
 
-def _hear(path: Path, cache_dir: Path | None) -> _Heard:
+def cached_file(cache_dir: Path, content: str) -> Path:
+    """Where the fingerprint of a file with that SHA-256 is kept, so that it can be found when it is to be erased."""
+    key = hashlib.sha256(f"{CACHE_VERSION} {content}".encode()).hexdigest()
+    return cache_dir / key[:2] / f"{key}.npz"
+
+
+def hear(path: Path, cache_dir: Path | None) -> Heard:
+    """Decode a recording and take its fingerprint, or look both up by the file's content.
+
+    Raises:
+        AudioError: where it is no usable recording.
+    """
     if cache_dir is None:
         return _listen(path)
-    content = hashlib.sha256(path.read_bytes()).hexdigest()
-    key = hashlib.sha256(f"{CACHE_VERSION} {content}".encode()).hexdigest()
-    file = cache_dir / key[:2] / f"{key}.npz"
+    file = cached_file(cache_dir, hashlib.sha256(path.read_bytes()).hexdigest())
     if file.is_file():
         with np.load(file) as stored:
-            return _Heard(str(stored["digest"]), Fingerprint(stored["words"], stored["loud"]))
+            return Heard(str(stored["digest"]), Fingerprint(stored["words"], stored["loud"]))
     heard = _listen(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     # Written aside and moved, so that a killed run leaves no half a file behind.
@@ -123,6 +134,6 @@ def _hear(path: Path, cache_dir: Path | None) -> _Heard:
     return heard
 
 
-def _listen(path: Path) -> _Heard:
+def _listen(path: Path) -> Heard:
     audio = decode_file(path)
-    return _Heard(audio.sha256, fingerprint(audio.signal))
+    return Heard(audio.sha256, fingerprint(audio.signal))

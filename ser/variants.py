@@ -102,7 +102,8 @@ def make_variants(
     if recipe.cache_dir is None:
         return _make(path, content, recipe, noises, detector)
     key = recipe.key(content, noises.key)
-    file = recipe.cache_dir / key[:2] / f"{key}.npz"
+    # Named after the recording, so that what was made of it can be found when it is to be erased.
+    file = recipe.cache_dir / content[:2] / f"{content}-{key[:32]}.npz"
     if file.is_file():
         with np.load(file) as stored:
             ends = stored["ends"]
