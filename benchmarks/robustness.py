@@ -165,9 +165,10 @@ def compare(clips: Sequence[Clip], answers: dict[str, list[str]], seed: int) -> 
         `missed_in` by the mean, `beyond_in` {name: corpora that alone lose more}.
     """
     names = sorted({clip.corpus for clip in clips})
-    rows = {}
+    rows: dict[str, dict[str, dict[str, Any]]] = {}
     for condition, heard in answers.items():
-        scores, changes = {}, {}
+        scores: dict[str, float] = {}
+        changes: dict[str, list[float]] = {}
         for corpus in names:
             places = [index for index, clip in enumerate(clips) if clip.corpus == corpus]
             truth = [clips[index].truth for index in places]

@@ -70,7 +70,8 @@ def test_a_codec_keeps_the_words_where_they_were(codec, speech):
     coded = codec(speech)
     lags = np.fft.irfft(np.fft.rfft(coded, 65_536) * np.conj(np.fft.rfft(speech, 65_536)))
     lag = int(lags.argmax())
-    assert min(lag, 65_536 - lag) <= 0.005 * SAMPLING_RATE
+    # Opus looks 6.5 ms ahead.
+    assert min(lag, 65_536 - lag) <= 0.01 * SAMPLING_RATE
     assert np.corrcoef(np.roll(coded, -lag), speech)[0, 1] > 0.8
     assert not np.allclose(coded, speech, atol=1e-3)
 
