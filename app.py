@@ -58,7 +58,8 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         description="Serve the page of Speech Emotion Studio.",
         epilog="Models are chosen by SER_ACOUSTIC_MODEL, SER_TEXT_MODEL (embedded, a folder or a Hub id), "
         "SER_TRANSCRIBER (auto, pocketsphinx, whisper, none), SER_WHISPER_MODEL, SER_DEVICE (auto, cpu, cuda) "
-        "and SER_MAX_DURATION (seconds).",
+        "and SER_MAX_DURATION (seconds); who may do what by SER_MAINTAINERS (logins, with commas) and "
+        "SER_ROLE_WITHOUT_LOGIN (visitor, annotator, maintainer).",
     )
     parser.add_argument(
         "--host",
@@ -135,9 +136,13 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         os.environ["GRADIO_TEMP_DIR"] = uploads
         # Imported by name, after the options are known: `--help` and a wrong option answer at once.
         page = importlib.import_module("ui.app")
-        services = importlib.import_module("ui.startup").load_parts(server.data_dir, settings, fake=server.fake)
+        people = importlib.import_module("annotations.people")
+        access = people.access_from(os.environ, host=server.host, logins=[name for name, _ in logins or ()])
+        parts = importlib.import_module("ui.startup")
+        services = parts.load_parts(server.data_dir, settings, fake=server.fake, access=access)
         print(services.recognizer.transcriber_reason or "Stand-ins answer.", flush=True)
         demo = page.build_app(services)
+        upkeep = importlib.import_module("ui.upkeep").Upkeep(services).start()
         try:
             demo.launch(server_name=server.host, server_port=server.port, auth=logins, **page.launch_options())
         except OSError as error:
@@ -145,6 +150,8 @@ def serve(server: ServerSettings, settings: Settings) -> None:
                 f"The page cannot be served at {server.host}:{server.port} ({str(error).partition(chr(10))[0]}). "
                 "Name another address or port with --host and --port."
             ) from error
+        finally:
+            upkeep.stop()
 
 
 def remove_leftovers() -> None:

@@ -13,7 +13,7 @@ from ser.errors import SerError
 from ser.labels import EMOTIONS
 from ser.serialization import recognition_to_dict
 from ui.errors import shows_errors
-from ui.identity import rater_name
+from ui.identity import person
 from ui.palette import UNSURE
 from ui.served import served_copy
 from ui.services import Services
@@ -49,11 +49,12 @@ class ApiHandlers:
         """Store a vote: on a stored clip by its id, or on a new recording given with consent."""
         if audio is None:
             check_label(label)
-            return self._correct_stored(clip_id, label, rater_name(request, rater), transcript or None, intensity)
+            name = person(self.services, request, rater).require("review stored clips").name
+            return self._correct_stored(clip_id, label, name, transcript or None, intensity)
         # Everything that can go wrong goes wrong in here, so that no upload is left behind.
         with self.services.uploads.borrow(audio) as path:
             check_label(label)
-            name = rater_name(request, rater)
+            name = person(self.services, request, rater).name
             version = self.services.active_model.refresh()
             recording = decode_file(path, max_duration=self.services.recognizer.max_duration)
             recognition = self.services.recognizer.recognize(recording) if consent else None
@@ -78,7 +79,8 @@ class ApiHandlers:
         self, rater: str = "", request: gr.Request | None = None
     ) -> tuple[dict[str, object] | None, str | None]:
         """The clip that a rater should judge next, with its recording; null where none waits."""
-        item = queries.next_clip(self.services.store, rater_name(request, rater))
+        reviewer = person(self.services, request, rater).require("review stored clips")
+        item = queries.next_clip(self.services.store, reviewer.name)
         if item is None:
             return None, None
         prediction = item.prediction
@@ -96,7 +98,7 @@ class ApiHandlers:
 
     def retrain(self, rater: str = "", request: gr.Request | None = None) -> dict[str, Any]:
         """Start a training run on the feedback as it stands; one at a time."""
-        self.services.retrainer.start(rater_name(request, rater))
+        self.services.retrainer.start(person(self.services, request, rater).require("retrain").name)
         return self.training_status()
 
     def training_status(self) -> dict[str, Any]:

@@ -5,8 +5,12 @@ import gradio as gr
 from ui import identity, style
 from ui.about import build_about_tab
 from ui.api import build_api
+from ui.calls import build_calls
+from ui.guidelines import GuidelinesHandlers, guidelines_dialog
 from ui.history import build_history_tab
+from ui.insights import build_insights_tab
 from ui.keys import keys_dialog
+from ui.maintain import build_maintain_cards
 from ui.recognize import build_recognize_tab
 from ui.review import build_review_tab
 from ui.services import Services
@@ -15,10 +19,10 @@ from ui.train import build_train_tab
 TITLE = "Speech Emotion Studio"
 
 CACHE_SWEEP = (600, 3600)
-"""Seconds between looks at Gradio's cache and greatest age of a file in it: the net under `Uploads`."""
+"""Seconds between Gradio's own looks at its cache and greatest age of a file in it: the net under `Uploads.sweep`."""
 
-MAX_UPLOAD = "64mb"
-"""A minute of 32-bit stereo at 96 kHz takes 46 MB; longer recordings are for the command line."""
+MAX_UPLOAD = "256mb"
+"""A minute of 32-bit stereo at 96 kHz takes 46 MB; the rest is for archives. Larger ones are for the command line."""
 
 
 def build_app(services: Services) -> gr.Blocks:
@@ -31,27 +35,26 @@ def build_app(services: Services) -> gr.Blocks:
         Blocks to be launched with `launch_options`.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SWEEP) as demo:
-        stored_name = gr.BrowserState("", storage_key=identity.STORAGE_KEY, secret=identity.STORAGE_SECRET)
-        preferences = gr.BrowserState({}, storage_key=identity.PREFERENCES_KEY, secret=identity.STORAGE_SECRET)
         with gr.Row(elem_classes="top", equal_height=True):
             header = gr.HTML(services.header(), elem_id="header", apply_default_css=False)
-            rater = gr.Textbox(
-                label="Your name as rater", max_length=identity.MAX_NAME, elem_id="rater", scale=0, min_width=240
-            )
-        gr.HTML(keys_dialog(), apply_default_css=False, elem_id="keys")
+            who = identity.build_name_field(services, demo)
+        gr.HTML(keys_dialog() + guidelines_dialog(), apply_default_css=False, elem_id="keys")
         with gr.Tabs():
             with gr.Tab("Recognize", id="recognize"):
-                build_recognize_tab(services, rater)
-            with gr.Tab("Review", id="review") as review_tab:
-                blind, quick = build_review_tab(services, review_tab, rater)
+                build_recognize_tab(services, who)
+            with gr.Tab("Review", id="review-tab"):
+                acts = build_review_tab(services)
+                build_maintain_cards(services, demo, who)
+            with gr.Tab("Insights", id="insights") as insights_tab:
+                build_insights_tab(services, insights_tab, who)
             with gr.Tab("Train", id="train"):
-                build_train_tab(services, demo, rater, header)
+                build_train_tab(services, demo, who, header)
             with gr.Tab("History", id="history") as history_tab:
-                build_history_tab(services, history_tab, rater)
+                build_history_tab(services, history_tab, who)
             with gr.Tab("About", id="about"):
                 build_about_tab()
         build_api(services)
-        _remember(demo, rater, stored_name, preferences, blind, quick)
+        build_calls({**acts, **GuidelinesHandlers(services).acts()})
 
         def on_unload(request: gr.Request) -> None:
             services.uploads.release(str(request.session_hash))
@@ -75,19 +78,3 @@ def launch_options() -> dict[str, object]:
         "ssr_mode": False,
         "show_error": False,
     }
-
-
-def _remember(
-    demo: gr.Blocks,
-    rater: gr.Textbox,
-    stored_name: gr.BrowserState,
-    preferences: gr.BrowserState,
-    blind: gr.Checkbox,
-    quick: gr.Checkbox,
-) -> None:
-    """Keep name and choices in the browser."""
-    quiet = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-    demo.load(identity.on_load, stored_name, [rater, stored_name], **quiet)
-    gr.on([rater.blur, rater.submit], identity.on_rename, rater, [rater, stored_name], **quiet)
-    demo.load(identity.on_load_preferences, preferences, [blind, quick], **quiet)
-    gr.on([blind.input, quick.input], identity.on_preference, [blind, quick], preferences, **quiet)

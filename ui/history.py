@@ -1,15 +1,20 @@
-"""The fourth tab: the last votes and runs, and undo of one's own last vote."""
+"""The fourth tab: the last votes and runs, undo of one's own last vote, and all about one clip, its end included."""
 
 from collections.abc import Sequence
 
 import gradio as gr
 
-from annotations import queries
+from annotations.disclosure import own_consents, visible_clip_history, visible_history
+from annotations.erasure import ErasureReport, erase_clip, withdraw_consent
+from annotations.gold import mark_gold
 from annotations.records import Correction, HistoryEntry, TrainingRun
+from ser.errors import SerError
+from ser.labels import EMOTIONS
 from ui.errors import shows_errors
-from ui.identity import rater_name
+from ui.identity import Who, person
 from ui.palette import icon
-from ui.presentation import clock, escape
+from ui.player import player
+from ui.presentation import clock, escape, percent
 from ui.services import Services
 from ui.training_cards import moment
 
@@ -22,15 +27,116 @@ class HistoryHandlers:
     def __init__(self, services: Services) -> None:
         self.services = services
 
-    def on_open(self) -> tuple[str, str]:
+    def on_open(self, who: Who, request: gr.Request) -> tuple[str, str]:
         """The tab came to the front: table, and an empty line under the button."""
-        return history_table(queries.history(self.services.store, LIMIT)), ""
+        looking = person(self.services, request, who)
+        note = "" if looking.may("see other people's votes") else ONLY_OWN
+        return note + history_table(visible_history(self.services.store, looking, LIMIT)), ""
 
-    def on_undo(self, rater: str, request: gr.Request) -> tuple[str, str]:
+    def on_undo(self, who: Who, request: gr.Request) -> tuple[str, str]:
         """Take the rater's own last vote back."""
-        undone = self.services.store.undo_last_correction(rater_name(request, rater))
+        undone = self.services.store.undo_last_correction(person(self.services, request, who).name)
         said = f"Taken back: {undone.label or undone.verdict} on clip {undone.clip_id}."
-        return self.on_open()[0], f'<p class="status good" role="status">{escape(said)}</p>'
+        return self.on_open(who, request)[0], status(said)
+
+    def on_clip(self, clip_id: float | None, who: Who, request: gr.Request) -> tuple[object, ...]:
+        """Show all about a clip, and what the person may do with it."""
+        looking = person(self.services, request, who).require("review stored clips")
+        clip = self.services.store.get_clip(self._number(clip_id))
+        entries = visible_clip_history(self.services.store, looking, clip.id)
+        own = own_consents(self.services.store, looking.name, clip.id)
+        sound = player(self.services.store.clip_path(clip), clip.duration, f"Clip {clip.id}")
+        return (
+            sound + clip_table(entries) + f'<p class="clip-line">allowed for: {", ".join(clip.consent)}</p>',
+            gr.update(visible=looking.may("erase")),
+            gr.update(visible=bool(own)),
+            gr.update(visible=looking.may("erase")),
+            gr.update(visible=False),
+            "",
+        )
+
+    def on_ask(self, clip_id: float | None, who: Who, request: gr.Request) -> tuple[object, str]:
+        """Erase was pressed: tell what would go, and ask once more."""
+        asking = person(self.services, request, who).require("erase")
+        report = erase_clip(self.services.store, self._number(clip_id), by=asking.name, dry_run=True)
+        return gr.update(visible=True, value=f"Yes, erase clip {self._number(clip_id)} for good"), told(report)
+
+    def on_erase(self, clip_id: float | None, who: Who, request: gr.Request) -> tuple[object, str, str]:
+        """It was confirmed: erase, and tell what was erased."""
+        erasing = person(self.services, request, who).require("erase")
+        report = erase_clip(self.services.store, self._number(clip_id), by=erasing.name)
+        return gr.update(visible=False), told(report), ""
+
+    def on_withdraw(self, clip_id: float | None, who: Who, request: gr.Request) -> tuple[str, str]:
+        """A person takes back what they themselves have allowed."""
+        withdrawing = person(self.services, request, who)
+        return told(withdraw_own(self.services, withdrawing.name, self._number(clip_id))), ""
+
+    def on_gold(self, clip_id: float | None, label: str | None, who: Who, request: gr.Request) -> str:
+        """A maintainer says what a clip is, so that raters can be measured by it."""
+        marking = person(self.services, request, who).require("change settings")
+        if label is None:
+            raise SerError("Choose the known answer first.")
+        mark_gold(self.services.store, self._number(clip_id), label, by=marking.name)
+        return status(f"Clip {self._number(clip_id)} is known to be {label}: raters are measured by it.")
+
+    def _number(self, clip_id: float | None) -> int:
+        if clip_id is None:
+            raise SerError("Type the number of a clip first; it stands in the table.")
+        return int(clip_id)
+
+
+ONLY_OWN = '<p class="quiet">Your own votes, and others’ on clips whose voting is over.</p>'
+
+
+def withdraw_own(services: Services, name: str, clip_id: int) -> ErasureReport:
+    """Take back every consent that a person has given for a clip.
+
+    Raises:
+        SerError: where they have given none.
+    """
+    own = own_consents(services.store, name, clip_id)
+    if not own:
+        raise SerError(f"{name} has allowed nothing for clip {clip_id}: only who consented can withdraw it here.")
+    return withdraw_consent(services.store, clip_id, own, name)
+
+
+def status(message: str) -> str:
+    """A good sentence."""
+    return f'<p class="status good" role="status">{escape(message)}</p>'
+
+
+def told(report: ErasureReport) -> str:
+    """What an erasure did, or would do, as HTML."""
+    lines = "".join(f"<li>{escape(line)}</li>" for line in report.lines())
+    return f'<ul class="notes erased" role="status">{lines}</ul>'
+
+
+def clip_table(entries: Sequence[HistoryEntry]) -> str:
+    """Everything said of one clip, oldest first: people and models."""
+    rows = "".join(map(_clip_row, entries))
+    return (
+        '<table class="plain history"><thead><tr><th scope="col">when</th><th scope="col">who</th>'
+        f'<th scope="col">what</th></tr></thead><tbody>{rows}</tbody></table>'
+    )
+
+
+def _clip_row(entry: HistoryEntry) -> str:
+    if entry.correction is not None:
+        vote = entry.correction
+        seen = {True: " · saw the model’s answer", False: " · did not see the model’s answer", None: ""}
+        return (
+            f"<tr{' class=retracted' if vote.retracted_at else ''}><td>{moment(entry.at)}</td>"
+            f"<td>{escape(vote.rater)}</td><td>{_vote(vote)}{seen[vote.answer_shown]}</td></tr>"
+        )
+    answer = entry.prediction
+    assert answer is not None
+    fused = answer.scores["fused"] or {}
+    name = entry.version.name if entry.version else answer.model_version_id
+    return (
+        f"<tr><td>{moment(entry.at)}</td><td>model {escape(name)}</td><td>{icon(answer.label)} {escape(answer.label)} "
+        f"{percent(fused.get(answer.label, 0.0))}</td></tr>"
+    )
 
 
 def history_table(entries: Sequence[HistoryEntry]) -> str:
@@ -62,9 +168,19 @@ def _row(entry: HistoryEntry) -> str:
 
 def _vote(vote: Correction) -> str:
     what = f"{icon(vote.label)} {escape(vote.label)}" if vote.label else escape(vote.verdict)
-    strength = f" · {vote.intensity}" if vote.intensity is not None else ""
-    words = f" · “{escape(vote.transcript)}”" if vote.transcript else ""
-    return what + strength + words + (" · taken back" if vote.retracted_at else "")
+    parts = [what]
+    if vote.distribution:
+        shares = sorted(vote.distribution.items(), key=lambda pair: -pair[1])
+        parts.append(", ".join(f"{label} {percent(share)}" for label, share in shares if share))
+    parts += [
+        f"{name} {value}"
+        for name, value in (("intensity", vote.intensity), ("valence", vote.valence), ("arousal", vote.arousal))
+        if value is not None
+    ]
+    parts += [f"“{escape(vote.transcript)}”"] if vote.transcript else []
+    parts += [f"note: {escape(vote.comment)}"] if vote.comment else []
+    parts += [f"{vote.seconds:.1f} s"] if vote.seconds is not None else []
+    return " · ".join(parts) + (" · taken back" if vote.retracted_at else "")
 
 
 def _run_row(at: str, run: TrainingRun) -> str:
@@ -75,13 +191,37 @@ def _run_row(at: str, run: TrainingRun) -> str:
     )
 
 
-def build_history_tab(services: Services, tab: gr.Tab, rater: gr.Textbox) -> None:
+def build_history_tab(services: Services, tab: gr.Tab, who: gr.BrowserState) -> None:
     """Lay out the tab and connect its events; `tab` loads the table when it is opened."""
     handlers = HistoryHandlers(services)
     with gr.Row(elem_classes="save-row"):
-        status = gr.HTML("", elem_id="history-status", apply_default_css=False)
+        said = gr.HTML("", elem_id="history-status", apply_default_css=False)
         undo = gr.Button("Undo my last vote", scale=0, min_width=180, elem_id="history-undo")
     table = gr.HTML("", elem_id="history-table", elem_classes="panel", apply_default_css=False)
+    with gr.Group(elem_classes="panel", elem_id="clip-history"):
+        with gr.Row(elem_classes="save-row"):
+            number = gr.Number(label="All about clip", precision=0, value=None, elem_id="clip-number", min_width=120)
+            show = gr.Button("Show", elem_id="clip-show", scale=0, min_width=100)
+            erase = gr.Button("Erase …", elem_id="clip-erase", scale=0, min_width=110, visible=False)
+            withdraw = gr.Button("Withdraw my consent", elem_id="clip-withdraw", scale=0, min_width=180, visible=False)
+        with gr.Row(elem_classes="save-row", visible=False) as known:
+            label = gr.Dropdown(list(EMOTIONS), value=None, label="Known answer", elem_id="clip-gold-label")
+            gold = gr.Button("Measure raters by it", elem_id="clip-gold", scale=0, min_width=180)
+        confirm = gr.Button("", variant="stop", visible=False, elem_id="clip-erase-confirm")
+        outcome = gr.HTML("", elem_id="clip-outcome", apply_default_css=False)
+        about = gr.HTML("", elem_id="clip-about", apply_default_css=False)
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    tab.select(shows_errors(handlers.on_open), None, [table, status], **quiet)
-    undo.click(shows_errors(handlers.on_undo), rater, [table, status], trigger_mode="once", **quiet)
+    tab.select(shows_errors(handlers.on_open), who, [table, said], **quiet)
+    undo.click(shows_errors(handlers.on_undo), who, [table, said], trigger_mode="once", **quiet)
+    chosen = [number, who]
+    gr.on(
+        [show.click, number.submit],
+        shows_errors(handlers.on_clip),
+        chosen,
+        [about, erase, withdraw, known, confirm, outcome],
+        **quiet,
+    )
+    erase.click(shows_errors(handlers.on_ask), chosen, [confirm, outcome], **quiet)
+    confirm.click(shows_errors(handlers.on_erase), chosen, [confirm, outcome, about], trigger_mode="once", **quiet)
+    withdraw.click(shows_errors(handlers.on_withdraw), chosen, [outcome, about], trigger_mode="once", **quiet)
+    gold.click(shows_errors(handlers.on_gold), [number, label, who], outcome, **quiet)

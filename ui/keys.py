@@ -11,8 +11,10 @@ KEYS = (
     ("Z", "Review: undo the last vote, its clip comes back"),
     ("E", "edit the transcript; Esc leaves it"),
     ("Space", "play or pause"),
-    ("← →", "Review: one second back or on"),
+    ("← →", "Review: two seconds back or on"),
     ("B", "Review: hide or show the model's answer"),
+    ("D", "Review: strength, shares, how good and how awake, comment"),
+    ("G", "the guidelines; Esc leaves them"),
     ("?", "show these keys"),
 )
 

@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 960, 120
 
 
 def player(path: Path, duration: float, name: str) -> str:
-    """HTML of a player for a FLAC file; the page's script plays it as soon as it is loaded.
+    """HTML of a player for a FLAC file, its sound within.
 
     Args:
         path: of the file.
@@ -30,19 +30,28 @@ def player(path: Path, duration: float, name: str) -> str:
     Raises:
         OSError: where the file cannot be read.
     """
-    content = path.read_bytes()
+    return silent_player(
+        path, duration, name, f'<audio preload="auto" src="data:audio/flac;base64,{sound(path)}"></audio>'
+    )
+
+
+def silent_player(path: Path, duration: float, name: str, audio: str = "") -> str:
+    """The same without its sound, which the page's script puts in: it has loaded it before."""
     signal, _ = soundfile.read(path, dtype="float32", always_2d=True)
     drawing = waveform(signal.mean(axis=1))
-    sound = base64.b64encode(content).decode("ascii")
     return (
-        f'<div class="player" role="group" aria-label="{escape(name)}">'
-        f'<audio preload="auto" src="data:audio/flac;base64,{sound}"></audio>'
+        f'<div class="player" role="group" aria-label="{escape(name)}">{audio}'
         '<button type="button" class="play" aria-label="Play or pause (Space)">'
         '<span aria-hidden="true"></span></button>'
         f'<div class="wave" aria-hidden="true"><svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none">'
         f'<path class="base" d="{drawing}"/><path class="done" d="{drawing}"/></svg></div>'
         f'<span class="time"><span class="now">0:00.0</span> / {clock(duration)}</span></div>'
     )
+
+
+def sound(path: Path) -> str:
+    """The bytes of a file in base64."""
+    return base64.b64encode(path.read_bytes()).decode("ascii")
 
 
 def waveform(signal: npt.NDArray[np.float32], bins: int = BINS) -> str:

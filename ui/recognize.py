@@ -1,7 +1,7 @@
 """The first tab: record or choose a clip, see the answer grow, confirm or correct it, store it with consent."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,8 @@ from ser.serialization import recognition_to_dict
 from ser.types import SAMPLING_RATE, Audio, Recognition
 from ui import presentation
 from ui.errors import shows_errors
-from ui.identity import rater_name
+from ui.history import withdraw_own
+from ui.identity import Who, person, voter
 from ui.palette import label_choices
 from ui.services import Services
 from ui.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
@@ -25,6 +26,9 @@ CONSENT_CHOICES = [
     ("publication in a data set", "publication"),
 ]
 
+CONSENT_QUESTION = "Store this clip for (without a tick nothing of it stays)"
+
+ASK = "Erase the clip that you have just saved, with everything made of it? This cannot be undone."
 NOT_STORED = "not stored"
 EMPTY_LINE = '<p class="clip-line">Nothing is stored unless you say so below.</p>'
 UNCHANGED = gr.skip()
@@ -59,6 +63,8 @@ class Form(NamedTuple):
     answer_json: object = UNCHANGED
     save: object = UNCHANGED
     status: object = UNCHANGED
+    saved: object = UNCHANGED
+    withdraw: object = UNCHANGED
 
 
 def blank(card: str, *, live: str = "", status: str = "") -> Form:
@@ -121,7 +127,7 @@ class RecognizeHandlers:
         rated: bool,
         speaker: str,
         consent: list[str],
-        rater: str,
+        who: Who,
         request: gr.Request,
     ) -> Form:
         """Store clip, answer and vote, given consent; without consent say so and store nothing."""
@@ -133,12 +139,13 @@ class RecognizeHandlers:
         clip, _ = self.services.store.save_feedback(
             heard.audio,
             heard.recognition,
-            rater=rater_name(request, rater),
+            rater=voter(self.services, request, who).name,
             verdict=verdict,
             label=label,
             intensity=intensity_of(intensity, rated),
             transcript=changed_transcript(transcript, recognised),
             consent=consent,
+            consent_wording=consent_words(consent),
             source="page",
             speaker=speaker.strip() or None,
             session=str(request.session_hash),
@@ -146,7 +153,16 @@ class RecognizeHandlers:
         )
         self.services.uploads.release(str(request.session_hash))
         said = f"Saved as clip {clip.id}: {label or 'unsure'}. You can undo it under History."
-        return blank(presentation.empty_card(), live=said, status=status_line(said, "good"))._replace(audio=None)
+        form = blank(presentation.empty_card(), live=said, status=status_line(said, "good"))
+        return form._replace(audio=None, saved=clip.id, withdraw=gr.update(visible=True, value=f"Erase clip {clip.id}"))
+
+    def on_withdraw(self, saved: int | None, who: Who, request: gr.Request) -> Form:
+        """Who has just saved a clip thinks better of it: it goes, at once and wholly."""
+        if saved is None:  # They did not confirm.
+            return Form()
+        report = withdraw_own(self.services, person(self.services, request, who).name, saved)
+        said = report.lines()[0]
+        return Form(live=said, status=status_line(said, "good"), saved=None, withdraw=gr.update(visible=False))
 
     def _answers(self, path: str) -> Iterator[Form]:
         recognizer = self.services.recognizer
@@ -183,6 +199,15 @@ class RecognizeHandlers:
         )
 
 
+def consent_words(consent: Sequence[str]) -> str:
+    """The question and the answers that a person has ticked, as the store keeps them.
+
+    >>> consent_words(["research"])
+    'Store this clip for (without a tick nothing of it stays): research'
+    """
+    return f"{CONSENT_QUESTION}: {', '.join(words for words, purpose in CONSENT_CHOICES if purpose in consent)}"
+
+
 def what_is_missing(heard: Heard | None, vote: str | None, consent: list[str]) -> str:
     """Why a vote cannot be saved yet, as a sentence; empty where it can."""
     if heard is None:
@@ -199,8 +224,8 @@ def status_line(message: str, kind: str) -> str:
     return f'<p class="status {kind}" role="status">{presentation.escape(message)}</p>'
 
 
-def build_recognize_tab(services: Services, rater: gr.Textbox) -> None:
-    """Lay out the tab and connect its events; `rater` is the page's name field."""
+def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
+    """Lay out the tab and connect its events; `who` is what the browser says of itself."""
     heard = gr.State(None)
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=5, min_width=320):
@@ -219,16 +244,28 @@ def build_recognize_tab(services: Services, rater: gr.Textbox) -> None:
         with gr.Row(elem_classes="consent-row"):
             consent, speaker = _build_consent()
             save = gr.Button("Save  ⏎", variant="primary", interactive=False, scale=0, min_width=150, elem_id="save")
-        status = gr.HTML(status_line("", "good"), elem_id="save-status", apply_default_css=False)
+        with gr.Row(elem_classes="save-row"):
+            status = gr.HTML(status_line("", "good"), elem_id="save-status", apply_default_css=False)
+            withdraw = gr.Button("", size="sm", visible=False, scale=0, min_width=150, elem_id="withdraw-saved")
+    saved = gr.State(None)
 
     voting = (fields.vote, fields.transcript, fields.intensity, fields.rated)
-    form = Form(audio, heard, card, live, clip_line, *voting, details, answer_json, save, status)
+    form = Form(audio, heard, card, live, clip_line, *voting, details, answer_json, save, status, saved, withdraw)
     handlers = RecognizeHandlers(services)
     _connect_clip(handlers, form, audio, clear)
+    withdraw.click(
+        shows_errors(handlers.on_withdraw),
+        [saved, who],
+        list(form),
+        js=f"(saved, who) => confirm({ASK!r}) ? [saved, who] : [null, who]",
+        show_progress="hidden",
+        trigger_mode="once",
+        api_visibility="private",
+    )
     gr.on(
         [save.click, fields.transcript.submit, speaker.submit],
         shows_errors(handlers.on_save),
-        [heard, *voting, speaker, consent, rater],
+        [heard, *voting, speaker, consent, who],
         list(form),
         show_progress="hidden",
         trigger_mode="once",
@@ -251,7 +288,7 @@ def _build_audio() -> gr.Audio:
 def _build_consent() -> tuple[gr.CheckboxGroup, gr.Textbox]:
     consent = gr.CheckboxGroup(
         CONSENT_CHOICES,
-        label="Store this clip for (without a tick nothing of it stays)",
+        label=CONSENT_QUESTION,
         elem_id="consent",
         scale=5,
         min_width=280,

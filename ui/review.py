@@ -1,216 +1,228 @@
-"""The second tab: stored clips one after the other, least certain first; hear, judge by one key, next."""
+"""The second tab: stored clips one after the other; hear, judge by one key, next.
 
-import time
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+The sitting itself lives in the browser (`assets/review.js`), which asks ahead for clips and sends votes behind: here
+is what it asks of the server. Each act takes what the browser says and returns plain values.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 import gradio as gr
 
 from annotations import queries
-from annotations.errors import NothingToUndoError
-from annotations.records import ReviewItem
-from ui import review_cards
-from ui.errors import shows_errors
-from ui.identity import rater_name
-from ui.palette import UNSURE, label_choices
+from annotations.gold import gold_labels
+from annotations.leases import take_lease
+from annotations.people import Person
+from annotations.queue import NO_FILTER, QueueFilter, QueueOrder, next_clip, order_note, queue_length, release_lease
+from annotations.records import Correction, Prediction, ReviewItem
+from annotations.settings import AnnotationSettings, read_settings
+from ser.errors import SerError
+from ser.labels import EMOTIONS
+from ui import review_cards, review_options
+from ui.calls import Act, Given
+from ui.identity import person, voter
+from ui.palette import UNSURE
+from ui.player import sound
+from ui.presentation import percent
+from ui.review_form import shell
 from ui.services import Services
-from ui.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
+from ui.votes import changed_transcript, verdict_of
 
-UNCHANGED = gr.skip()
+REMEMBERED = 2000
+"""Votes whose answers are kept, so that one sent twice over a bad line is stored once."""
 
-
-@dataclass(frozen=True)
-class Sitting:
-    """One rater's time on this tab.
-
-    Attributes:
-        item: the clip on the page; None where the queue is empty.
-        stamps: when the last votes were saved, seconds of a monotonic clock.
-        done: votes saved in this sitting.
-    """
-
-    item: ReviewItem | None = None
-    stamps: tuple[float, ...] = ()
-    done: int = 0
-
-
-class Form(NamedTuple):
-    """What an event changes on this tab; filled with components it is the list of outputs."""
-
-    sitting: object = UNCHANGED
-    card: object = UNCHANGED
-    progress: object = UNCHANGED
-    live: object = UNCHANGED
-    vote: object = UNCHANGED
-    transcript: object = UNCHANGED
-    intensity: object = UNCHANGED
-    rated: object = UNCHANGED
-    status: object = UNCHANGED
+SCALES = ("intensity", "valence", "arousal")
+"""Parts of a vote from 0 to 100."""
 
 
 class ReviewHandlers:
-    """What happens on this tab; each method is one event."""
+    """What the browser asks of the server; each method is one act."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self._answered: OrderedDict[str, dict[str, object]] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def on_open(self, sitting: Sitting, blind: bool, rater: str, request: gr.Request) -> Form:
-        """The tab came to the front: put a clip on the page, the same one where it still waits."""
-        name = rater_name(request, rater)
-        if sitting.item is not None:
-            return Form(progress=self._progress(sitting, name))
-        return self._show(sitting, queries.next_clip(self.services.store, name), blind, name)
+    def acts(self) -> dict[str, Act]:
+        """{name: method} for `ui.calls`."""
+        return {
+            "open": self.on_open,
+            "next": self.on_next,
+            "vote": self.on_vote,
+            "undo": self.on_undo,
+            "release": self.on_release,
+            "renew": self.on_renew,
+        }
 
-    def on_save(
-        self,
-        sitting: Sitting,
-        vote: str | None,
-        transcript: str,
-        intensity: float,
-        rated: bool,
-        blind: bool,
-        rater: str,
-        request: gr.Request,
-    ) -> Form:
-        """Store the vote and bring the next clip."""
-        if sitting.item is None:
-            return Form(status=review_cards.status("The queue is empty.", "gentle"))
-        if vote is None:
-            return Form(status=review_cards.status("Choose first: 1 to 7, U unsure, or S to skip.", "gentle"))
-        prediction = sitting.item.prediction
-        verdict, label = verdict_of(vote, prediction.label if prediction else None)
-        edited = changed_transcript(transcript, prediction.transcript or "" if prediction else "")
-        return self._vote(
-            sitting, verdict, label, intensity_of(intensity, rated), edited, blind, rater_name(request, rater)
+    def on_open(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """The tab came to the front for the first time: what can be chosen on it."""
+        reviewer = self._reviewer(given, request)
+        settings = read_settings(self.services.store)
+        return {
+            "orders": review_options.orders(),
+            "filters": review_options.fields(self.services.store, reviewer),
+            "blind": settings.blind,
+            "lease": 60 * settings.lease_minutes,
+        }
+
+    def on_next(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """A clip to judge that is none of `exclude`, lent to this rater until they vote, let go or are long gone."""
+        reviewer = self._reviewer(given, request)
+        order, filters = self._choice(given, reviewer)
+        exclude = [int(number) for number in given.get("exclude", [])]
+        item = next_clip(self.services.store, reviewer.name, order=order, filters=filters, exclude=exclude)
+        return {
+            "item": self._item(item) if item else None,
+            "empty": review_cards.empty_queue(filtered=filters != NO_FILTER),
+            "note": order_note(self.services.store, order) or "",
+            "left": queue_length(self.services.store, reviewer.name, filters),
+        }
+
+    def on_vote(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """Store a vote; the same one sent again is answered as before."""
+        nonce = str(given.get("nonce") or "")
+        with self._lock:
+            if nonce and nonce in self._answered:
+                return self._answered[nonce]
+        reviewer = voter(self.services, request, given.get("who")).require("review stored clips")
+        vote = self._store(given, reviewer)
+        _, filters = self._choice(given, reviewer)
+        left = queue_length(self.services.store, reviewer.name, filters)
+        answer: dict[str, object] = {"said": self._told(vote), "left": left, "clip": vote.clip_id}
+        with self._lock:
+            self._answered[nonce] = answer
+            while len(self._answered) > REMEMBERED:
+                self._answered.popitem(last=False)
+        return answer
+
+    def on_undo(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """Take the last vote back; its clip comes along, unless the browser has it still."""
+        reviewer = self._reviewer(given, request)
+        store = self.services.store
+        undone = store.undo_last_correction(reviewer.name)
+        kept = undone.clip_id in given.get("clips", [])
+        return {
+            "clip": undone.clip_id,
+            "item": None if kept else self._item(queries.get_review_item(store, undone.clip_id)),
+            "vote": {
+                "vote": undone.label or (UNSURE if undone.verdict == "unsure" else None),
+                "transcript": undone.transcript,
+                "distribution": undone.distribution,
+                **{name: getattr(undone, name) for name in SCALES},
+                "comment": undone.comment,
+            },
+            "said": f"Taken back: {undone.label or undone.verdict} on clip {undone.clip_id}.",
+            "left": queue_length(store, reviewer.name, self._choice(given, reviewer)[1]),
+        }
+
+    def on_release(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """Let go of clips that were asked for and will not be judged."""
+        reviewer = self._reviewer(given, request)
+        for clip_id in given.get("clips", []):
+            release_lease(self.services.store, reviewer.name, int(clip_id))
+        return {"released": len(given.get("clips", []))}
+
+    def on_renew(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """Keep clips for longer; tells which of them are kept."""
+        reviewer, settings = self._reviewer(given, request), read_settings(self.services.store)
+        kept = [int(clip_id) for clip_id in given.get("clips", [])]
+        if settings.overlap is not None:
+            # A gold clip needs no lease and gets none; it is everybody's.
+            gold = gold_labels(self.services.store)
+            kept = [clip_id for clip_id in kept if clip_id in gold or self._renewed(clip_id, reviewer, settings)]
+        return {"kept": kept}
+
+    def _renewed(self, clip_id: int, reviewer: Person, settings: AnnotationSettings) -> bool:
+        overlap, minutes = settings.overlap or 1, settings.lease_minutes
+        return take_lease(self.services.store, reviewer.name, [clip_id], overlap=overlap, minutes=minutes) is not None
+
+    def _reviewer(self, given: Given, request: gr.Request) -> Person:
+        return person(self.services, request, given.get("who")).require("review stored clips")
+
+    def _choice(self, given: Given, reviewer: Person) -> tuple[QueueOrder, QueueFilter]:
+        return (
+            review_options.to_order(given.get("order")),
+            review_options.to_filter(given.get("filters") or {}, reviewer),
         )
 
-    def on_skip(self, sitting: Sitting, blind: bool, rater: str, request: gr.Request) -> Form:
-        """Leave the clip to others and bring the next one."""
-        if sitting.item is None:
-            return Form(status=review_cards.status("The queue is empty.", "gentle"))
-        return self._vote(sitting, "skip", None, None, None, blind, rater_name(request, rater))
-
-    def on_undo(self, sitting: Sitting, blind: bool, rater: str, request: gr.Request) -> Form:
-        """Take the last vote back and put its clip on the page again."""
-        name = rater_name(request, rater)
-        try:
-            undone = self.services.store.undo_last_correction(name)
-        except NothingToUndoError as error:
-            return Form(status=review_cards.status(str(error), "gentle"))
-        item = queries.get_review_item(self.services.store, undone.clip_id)
-        earlier = replace(sitting, stamps=sitting.stamps[:-1], done=max(0, sitting.done - 1))
-        said = f"Taken back: {undone.label or undone.verdict} on clip {undone.clip_id}."
-        form = self._show(earlier, item, blind, name, status=review_cards.status(said, "good"))
-        vote = undone.label or (UNSURE if undone.verdict == "unsure" else None)
-        return form._replace(vote=vote, live=said)
-
-    def on_blind(self, sitting: Sitting, blind: bool) -> Form:
-        """Hide or show the model's answer of the clip on the page."""
-        return Form(card=review_cards.card(sitting.item, blind)) if sitting.item else Form()
-
-    def on_vote(
-        self,
-        quick: bool,
-        sitting: Sitting,
-        vote: str | None,
-        transcript: str,
-        intensity: float,
-        rated: bool,
-        blind: bool,
-        rater: str,
-        request: gr.Request,
-    ) -> Form:
-        """A vote was chosen: where one key saves, save it."""
-        if not quick:
-            return Form()
-        return self.on_save(sitting, vote, transcript, intensity, rated, blind, rater, request)
-
-    def _vote(
-        self,
-        sitting: Sitting,
-        verdict: str,
-        label: str | None,
-        intensity: int | None,
-        transcript: str | None,
-        blind: bool,
-        name: str,
-    ) -> Form:
-        assert sitting.item is not None
-        item = sitting.item
-        self.services.store.add_correction(
-            item.clip.id,
-            rater=name,
+    def _store(self, given: Given, reviewer: Person) -> Correction:
+        chosen = str(given.get("vote") or "")
+        if chosen not in (*EMOTIONS, UNSURE, "skip"):
+            raise SerError(f"The vote is '{chosen}'; expected one of {', '.join(EMOTIONS)}, {UNSURE} or skip.")
+        clip_id = int(given.get("clip", 0))
+        prediction = None
+        if given.get("prediction") is not None:
+            prediction = queries.get_prediction(self.services.store, int(given["prediction"]))
+        verdict, label = (
+            ("skip", None) if chosen == "skip" else verdict_of(chosen, prediction.label if prediction else None)
+        )
+        if verdict == "skip":
+            return self._add(clip_id, given, reviewer, prediction, verdict=verdict)
+        recognised = (prediction.transcript or "") if prediction else ""
+        return self._add(
+            clip_id,
+            given,
+            reviewer,
+            prediction,
             verdict=verdict,
             label=label,
-            intensity=intensity,
-            transcript=transcript,
-            prediction_id=item.prediction.id if item.prediction else None,
-        )
-        stamps = (*sitting.stamps, time.monotonic())[-review_cards.PACE_VOTES :]
-        after = replace(sitting, stamps=stamps, done=sitting.done + 1)
-        said = review_cards.status(f"Saved clip {item.clip.id}: {label or verdict}.", "good")
-        return self._show(after, queries.next_clip(self.services.store, name), blind, name, status=said)
-
-    def _show(self, sitting: Sitting, item: ReviewItem | None, blind: bool, name: str, *, status: str = "") -> Form:
-        after = replace(sitting, item=item)
-        prediction = item.prediction if item else None
-        return Form(
-            sitting=after,
-            card=review_cards.card(item, blind),
-            progress=self._progress(after, name),
-            live=f"Clip {item.clip.id}, {item.clip.duration:.1f} seconds." if item else "The queue is empty.",
-            vote=None,
-            transcript=(prediction.transcript or "") if prediction else "",
-            intensity=50,
-            rated=False,
-            status=status or review_cards.status("", "good"),
+            transcript=changed_transcript(str(given.get("transcript") or ""), recognised),
+            distribution=given.get("distribution") if label else None,
+            **{name: given.get(name) for name in SCALES},
         )
 
-    def _progress(self, sitting: Sitting, name: str) -> str:
-        waiting = queries.queue_length(self.services.store, name)
-        return review_cards.progress(sitting.done, waiting, sitting.stamps)
+    def _add(
+        self, clip_id: int, given: Given, reviewer: Person, prediction: Prediction | None, **vote: Any
+    ) -> Correction:
+        shown = bool(given.get("answer_shown")) and not read_settings(self.services.store).blind
+        return self.services.store.add_correction(
+            clip_id,
+            rater=reviewer.name,
+            prediction_id=prediction.id if prediction else None,
+            comment=str(given.get("comment") or "").strip() or None,
+            seconds=given.get("seconds"),
+            answer_shown=shown if prediction else None,
+            **vote,
+        )
+
+    def _told(self, vote: Correction) -> str:
+        """What is said of a saved vote: now that it stands, what the model had thought may be known."""
+        said = f"Saved clip {vote.clip_id}: {vote.label or vote.verdict}."
+        if vote.prediction_id is None or vote.label is None:
+            return said
+        prediction = queries.get_prediction(self.services.store, vote.prediction_id)
+        fused = prediction.scores["fused"] if prediction else None
+        if prediction is None or fused is None:
+            return said
+        return f"{said} The model: {prediction.label} {percent(fused[prediction.label])}."
+
+    def _item(self, item: ReviewItem) -> dict[str, Any]:
+        """A clip as the browser keeps it until its turn: HTML, and the sound in base64."""
+        prediction = item.prediction
+        # In blind mode the answer does not leave the server before the vote.
+        hidden = read_settings(self.services.store).blind
+        return {
+            "clip": item.clip.id,
+            "duration": item.clip.duration,
+            "prediction": prediction.id if prediction else None,
+            "transcript": (prediction.transcript or "") if prediction else "",
+            "card": review_cards.card(item),
+            "answer": "" if hidden else review_cards.answer(prediction),
+            "hidden": review_cards.HIDDEN,
+            "audio": sound(item.audio_path) if item.audio_path.is_file() else None,
+        }
 
 
-def build_review_tab(services: Services, tab: gr.Tab, rater: gr.Textbox) -> tuple[gr.Checkbox, gr.Checkbox]:
-    """Lay out the tab and connect its events.
+def build_review_tab(services: Services) -> Mapping[str, Act]:
+    """Lay out the tab.
 
     Args:
         services: the domain.
-        tab: the tab around it; it loads its first clip when it is opened.
-        rater: the page's name field.
 
     Returns:
-        The two choices that the browser remembers: blind, one key saves.
+        What its script asks of the server, for `ui.calls.build_calls`.
     """
-    sitting = gr.State(Sitting())
-    with gr.Row(elem_classes="review-bar"):
-        progress = gr.HTML(review_cards.progress(0, 0, []), elem_id="review-progress", apply_default_css=False)
-        blind = gr.Checkbox(label="blind: hide the model’s answer", elem_id="review-blind", container=False)
-        quick = gr.Checkbox(label="one key saves", elem_id="review-quick", container=False)
-        gr.Button("? keys", size="sm", scale=0, min_width=88, elem_id="keys-button")
-    with gr.Row(equal_height=False, elem_classes="columns"):
-        with gr.Column(scale=7, min_width=320):
-            card = gr.HTML("", elem_id="review-card", elem_classes="panel", apply_default_css=False)
-            live = gr.HTML("", elem_id="review-live", elem_classes="announcer", apply_default_css=False)
-        with gr.Column(scale=5, min_width=320, elem_id="review-form", elem_classes="panel"):
-            fields = build_vote_fields("review", "What do you hear?", label_choices())
-            with gr.Row(elem_classes="save-row"):
-                save = gr.Button("Save, next  ⏎", variant="primary", elem_id="review-save", min_width=150, scale=2)
-                skip = gr.Button("Skip  S", elem_id="review-skip", min_width=90)
-                undo = gr.Button("Undo  Z", elem_id="review-undo", min_width=90)
-            status = gr.HTML(review_cards.status("", "good"), elem_id="review-status", apply_default_css=False)
-
-    handlers = ReviewHandlers(services)
-    voting = (fields.vote, fields.transcript, fields.intensity, fields.rated)
-    outputs = list(Form(sitting, card, progress, live, *voting, status))
-    place, vote = [sitting, blind, rater], [sitting, *voting, blind, rater]
-    # Not queued: one request and its answer, which is what makes the next clip come at once.
-    direct = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-    once = {"trigger_mode": "once", **direct}
-    tab.select(shows_errors(handlers.on_open), place, outputs, **direct)
-    blind.input(shows_errors(handlers.on_blind), [sitting, blind], outputs, **direct)
-    gr.on([save.click, fields.transcript.submit], shows_errors(handlers.on_save), vote, outputs, **once)
-    fields.vote.input(shows_errors(handlers.on_vote), [quick, *vote], outputs, **once)
-    skip.click(shows_errors(handlers.on_skip), place, outputs, **once)
-    undo.click(shows_errors(handlers.on_undo), place, outputs, **once)
-    return blind, quick
+    gr.HTML(shell(), elem_id="review", apply_default_css=False)
+    return ReviewHandlers(services).acts()

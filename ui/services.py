@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from annotations.active_model import ActiveModel
+from annotations.people import Access
 from annotations.retraining import Retrainer
 from annotations.store import AnnotationStore
 from ser.recognizer import Recognizer
@@ -18,11 +19,13 @@ class Services:
         active_model: the recogniser, kept on the model version in use, and the store that says which it is.
         retrainer: trains in a process of its own.
         uploads: the files of open sessions.
+        access: which roles people have.
     """
 
     active_model: ActiveModel
     retrainer: Retrainer
     uploads: Uploads = field(default_factory=Uploads)
+    access: Access = field(default_factory=Access)
 
     @property
     def recognizer(self) -> Recognizer:

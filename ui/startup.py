@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from annotations.active_model import ActiveModel
+from annotations.people import Access
 from annotations.retraining import Retrainer
 from annotations.store import AnnotationStore
 from ser.config import EMBEDDED, Settings
@@ -16,13 +17,14 @@ from ser.types import AcousticModel
 from ui.services import Services
 
 
-def load_parts(data_dir: Path, settings: Settings, *, fake: bool = False) -> Services:
+def load_parts(data_dir: Path, settings: Settings, *, fake: bool = False, access: Access | None = None) -> Services:
     """Load the models and open the store.
 
     Args:
         data_dir: the store's folder; made where it is missing.
         settings: which models.
         fake: small untaught stand-ins in place of the models.
+        access: which roles people have; by default everybody is maintainer, as on a machine of one's own.
 
     Raises:
         SerError: where a model or the store cannot be used.
@@ -36,7 +38,7 @@ def load_parts(data_dir: Path, settings: Settings, *, fake: bool = False) -> Ser
     if remark:
         print(remark, file=sys.stderr)
     active.recognizer.warm_up()
-    return Services(active, Retrainer(active))
+    return Services(active, Retrainer(active), access=access or Access())
 
 
 def _load_stand_in(name: str) -> AcousticModel:

@@ -7,7 +7,18 @@ import gradio as gr
 from ui.palette import SURFACE_DARK, palette_css
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("microphone.js", "player.js", "keys.js")
+SHEETS = ("page.css", "review.css", "insights.css")
+SCRIPTS = (
+    "studio.js",
+    "microphone.js",
+    "player.js",
+    "review_form.js",
+    "review.js",
+    "review_options.js",
+    "guidelines.js",
+    "keys.js",
+)
+"""In the order in which they need each other."""
 
 
 COLOURS = {
@@ -80,7 +91,7 @@ def theme() -> gr.themes.Base:
 
 def css() -> str:
     """The style sheet, the palette included."""
-    return palette_css() + (ASSETS / "page.css").read_text(encoding="utf-8")
+    return palette_css() + "".join((ASSETS / name).read_text(encoding="utf-8") for name in SHEETS)
 
 
 def head() -> str:

@@ -9,7 +9,7 @@ from annotations.feedback import feedback_summary, training_examples
 from annotations.holdout import missing
 from ui import training_cards
 from ui.errors import shows_errors
-from ui.identity import rater_name
+from ui.identity import Who, person
 from ui.services import Services
 
 UNCHANGED = gr.skip()
@@ -63,21 +63,22 @@ class TrainHandlers:
             form = form._replace(versions=now["versions"], choice=self._choice(), header=self.services.header())
         return form
 
-    def on_retrain(self, seen: dict[str, object], rater: str, request: gr.Request) -> Form:
+    def on_retrain(self, seen: dict[str, object], who: Who, request: gr.Request) -> Form:
         """Start a run on the feedback as it stands."""
-        self.services.retrainer.start(rater_name(request, rater))
+        self.services.retrainer.start(person(self.services, request, who).require("retrain").name)
         return self.on_tick(seen)
 
-    def on_cancel(self, seen: dict[str, object]) -> Form:
+    def on_cancel(self, seen: dict[str, object], who: Who, request: gr.Request) -> Form:
         """Stop the run; what it has learnt is thrown away."""
+        person(self.services, request, who).require("stop a training run")
         self.services.retrainer.cancel()
         return self.on_tick(seen)
 
-    def on_use(self, version_id: int | None, seen: dict[str, object], rater: str, request: gr.Request) -> Form:
+    def on_use(self, version_id: int | None, seen: dict[str, object], who: Who, request: gr.Request) -> Form:
         """Put another version to use."""
         if version_id is None:
             raise gr.Error("Choose a version first.", title="That did not work", print_exception=False)
-        name = rater_name(request, rater)
+        name = person(self.services, request, who).require("choose the model in use").name
         version = self.services.active_model.use(int(version_id), by=name, reason=f"chosen by {name} on the page")
         gr.Info(f"{version.name} is in use.", title="Model changed")
         return self.on_tick(seen)
@@ -106,13 +107,13 @@ class TrainHandlers:
         )
 
 
-def build_train_tab(services: Services, demo: gr.Blocks, rater: gr.Textbox, header: gr.HTML) -> None:
+def build_train_tab(services: Services, demo: gr.Blocks, who: gr.BrowserState, header: gr.HTML) -> None:
     """Lay out the tab and connect its events.
 
     Args:
         services: the domain.
         demo: the page; its load event shows the state at once, so that a reload loses nothing.
-        rater: the page's name field.
+        who: what the browser says of itself.
         header: the page's line on the models in use.
     """
     handlers = TrainHandlers(services)
@@ -138,6 +139,6 @@ def build_train_tab(services: Services, demo: gr.Blocks, rater: gr.Textbox, head
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     demo.load(shows_errors(handlers.on_tick), seen, outputs, **quiet)
     timer.tick(shows_errors(handlers.on_tick), seen, outputs, trigger_mode="once", **quiet)
-    retrain.click(shows_errors(handlers.on_retrain), [seen, rater], outputs, trigger_mode="once", **quiet)
-    cancel.click(shows_errors(handlers.on_cancel), seen, outputs, trigger_mode="once", **quiet)
-    use.click(shows_errors(handlers.on_use), [choice, seen, rater], outputs, trigger_mode="once", **quiet)
+    retrain.click(shows_errors(handlers.on_retrain), [seen, who], outputs, trigger_mode="once", **quiet)
+    cancel.click(shows_errors(handlers.on_cancel), [seen, who], outputs, trigger_mode="once", **quiet)
+    use.click(shows_errors(handlers.on_use), [choice, seen, who], outputs, trigger_mode="once", **quiet)

@@ -5,12 +5,16 @@ upload the same recording share one file: it is deleted when the last of them le
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gradio.utils import get_upload_folder
+
+ABANDONED = 300.0
+"""Seconds after which an upload that nobody came for was left: its page was closed before it could say so."""
 
 
 class Uploads:
@@ -45,6 +49,25 @@ class Uploads:
         finally:
             with self._lock:
                 self._drop(borrowed)
+
+    def sweep(self, age: float = ABANDONED) -> int:
+        """Delete files that lie in the cache without anybody holding them; returns how many.
+
+        Args:
+            age: seconds since they came; younger ones may be on their way to somebody.
+        """
+        folder = Path(get_upload_folder())
+        before = time.time() - age
+        swept = 0
+        with self._lock:
+            held = {path.resolve() for path in self._users}
+            for path in folder.glob("*/*"):
+                if path.is_file() and path.resolve() not in held and path.stat().st_mtime < before:
+                    path.unlink(missing_ok=True)
+                    swept += 1
+                    with suppress(OSError):  # Another file lies there, or has just come.
+                        path.parent.rmdir()
+        return swept
 
     def _drop(self, path: Path | None) -> None:
         if path is None:

@@ -1,7 +1,7 @@
 // One key, one act. Keys rest while a person types, while a window is open, and for tabs that are not in front.
 (() => {
-  const find = (selector) => document.querySelector(selector);
-  const visible = (element) => element && element.offsetParent !== null;
+  const { find, visible } = window.studio;
+  const SEEK = 2; // Seconds that an arrow goes.
   const click = (selector) => {
     const element = find(selector);
     if (visible(element) && !element.disabled) element.click();
@@ -9,7 +9,7 @@
   const quiet = "input[type=radio], input[type=checkbox], input[type=range]";
   const typing = (target) =>
     target.isContentEditable || (target.matches("input, textarea, select") && !target.matches(quiet));
-  const dialog = () => find("#keys-dialog");
+  const dialog = () => find("dialog[open]");
   const vote = (tab, index) => {
     const inputs = document.querySelectorAll(`#${tab}-vote input`);
     if (inputs[index]) inputs[index].click();
@@ -20,27 +20,32 @@
     field.focus();
     field.setSelectionRange(field.value.length, field.value.length);
   };
-  const audio = () => find("#review-card audio");
-
-  const common = (tab) => ({
-    u: () => vote(tab, 7),
-    e: () => transcript(tab),
-  });
+  const review = () => window.studioReview;
+  const withAudio = (act) => () => review().audio() && act(review().audio());
   const acts = {
     recognize: {
-      ...common("recognize"),
+      u: () => vote("recognize", 7),
+      e: () => transcript("recognize"),
       enter: () => click("#save"),
       " ": () => click("#recognize-audio button[aria-label=Play], #recognize-audio button[aria-label=Pause]"),
     },
     review: {
-      ...common("review"),
-      enter: () => click("#review-save"),
-      s: () => click("#review-skip"),
-      z: () => click("#review-undo"),
+      u: () => review().vote(7),
+      e: () => transcript("review"),
+      d: () => window.studioForm.more(),
+      enter: () => {
+        review().pressed();
+        review().save();
+      },
+      s: () => {
+        review().pressed();
+        review().skip();
+      },
+      z: () => review().undo(),
       b: () => click("#review-blind input"),
-      " ": () => audio() && window.studioPlayer.toggle(audio()),
-      arrowleft: () => audio() && window.studioPlayer.seek(audio(), -1),
-      arrowright: () => audio() && window.studioPlayer.seek(audio(), 1),
+      " ": withAudio((audio) => window.studioPlayer.toggle(audio)),
+      arrowleft: withAudio((audio) => window.studioPlayer.seek(audio, -SEEK)),
+      arrowright: withAudio((audio) => window.studioPlayer.seek(audio, SEEK)),
     },
   };
 
@@ -48,11 +53,19 @@
     const target = event.target;
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !target.matches) return;
     if (event.key === "Escape" && typing(target)) target.blur();
-    if (typing(target) || (dialog() && dialog().open)) return;
+    if (event.key === "Enter" && !event.shiftKey && target.matches("#review-transcript textarea")) {
+      event.preventDefault();
+      target.blur();
+      return acts.review.enter();
+    }
+    if (typing(target) || dialog()) return;
     if (event.key === "?") {
       event.preventDefault();
-      if (dialog()) dialog().showModal();
-      return;
+      return find("#keys-dialog") && find("#keys-dialog").showModal();
+    }
+    if (event.key.toLowerCase() === "g") {
+      event.preventDefault();
+      return window.studioGuidelines.open();
     }
     const tab = Object.keys(acts).find((name) => visible(find(`#${name}-vote`)));
     if (!tab || (event.repeat && !event.key.startsWith("Arrow"))) return;
@@ -62,19 +75,34 @@
     if ((key === "enter" || key === " ") && target.matches("button, a, summary") && !isTab) return;
     if (key === " " && target.matches("input[type=checkbox], input[type=radio]:not(:checked)")) return;
     if (key.startsWith("arrow") && (isTab || target.matches("input[type=range], input[type=radio]:not(#review-vote input)"))) return;
-    const act = /^[1-7]$/.test(key) ? () => vote(tab, Number(key) - 1) : acts[tab][key];
+    const digit = /^[1-7]$/.test(key);
+    const act = digit ? () => (tab === "review" ? review().vote(key - 1) : vote(tab, key - 1)) : acts[tab][key];
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
     act();
   }, true); // On the way down: Gradio's checkboxes would otherwise flip at Enter.
   document.addEventListener("click", (event) => {
-    if (event.target.closest && event.target.closest("#keys-button")) dialog().showModal();
-    if (event.target === dialog()) dialog().close();
+    if (event.target.closest && event.target.closest("#keys-button")) find("#keys-dialog").showModal();
+    if (event.target.matches && event.target.matches("dialog")) event.target.close();
   });
 
-  // Gradio draws these elements, when a tab is first opened: from here they are told that changes are to be read out.
+  // Gradio draws these elements when a tab is first opened: from here they are told that changes are to be read out,
+  // and the review tab that it is in front.
+  const look = () => {
+    const shell = find("#review-shell");
+    if (visible(shell) && shell !== inFront) review().enter(shell);
+    inFront = visible(shell) ? shell : null;
+  };
+  let inFront = null;
+  document.addEventListener("click", () => setTimeout(look, 0));
+  document.addEventListener("keyup", () => setTimeout(look, 0));
+  document.addEventListener("visibilitychange", () => {
+    inFront = null;
+    if (!document.hidden) look();
+  });
   new MutationObserver(() => {
+    look();
     document.querySelectorAll(".announcer:not([aria-live])").forEach((element) => {
       element.setAttribute("aria-live", "polite");
       element.setAttribute("aria-atomic", "true");

@@ -33,11 +33,6 @@
   };
 
   // Media events do not bubble, but they can be caught on their way down.
-  document.addEventListener("loadeddata", ({ target }) => {
-    if (!playerOf(target)) return;
-    draw(target);
-    if (visible(playerOf(target))) target.play().catch(() => {});
-  }, true);
   for (const event of ["play", "pause", "ended", "seeked"]) {
     document.addEventListener(event, ({ target }) => playerOf(target) && follow(target), true);
   }

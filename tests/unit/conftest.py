@@ -1,0 +1,40 @@
+"""What the tests of the page's handlers share: a real store, small stand-ins for the models, a cache folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ser.config import Settings
+from ser.testing import fake_recognizer, synthetic_speech
+from ui.services import Services
+from ui.startup import load_parts
+
+
+@pytest.fixture
+def page_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Gradio's folder for uploads."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def page_services(tmp_path: Path, page_cache: Path) -> Services:
+    """What the page works with; everybody is maintainer."""
+    return load_parts(tmp_path / "data", Settings(), fake=True)
+
+
+@pytest.fixture
+def page_fill(page_services: Services) -> Callable[[int], None]:
+    """Stores clips with answers, ready for review."""
+
+    def fill(count: int) -> None:
+        for seed in range(count):
+            audio = synthetic_speech(0.6, seed=seed)
+            clip = page_services.store.add_clip(audio, source="import", consent=("research", "training"))
+            answer = fake_recognizer(seed=seed).recognize(audio)
+            page_services.store.add_prediction(clip.id, answer, page_services.store.active_version().id)
+
+    return fill

@@ -1,0 +1,125 @@
+"""What only maintainers do on the page: settings, roles, drag-in import, guidelines."""
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+import pytest
+import soundfile
+
+from annotations import queries
+from annotations.people import Access, Person, claim_name, identify, is_free
+from annotations.settings import AnnotationSettings, read_settings
+from ser.testing import synthetic_speech
+from ui.calls import run_act
+from ui.errors import shows_errors
+from ui.guidelines import GuidelinesHandlers
+from ui.importing import ImportHandlers
+from ui.maintain import MaintainHandlers
+from ui.services import Services
+from ui.upkeep import Upkeep
+
+MIA = gr.Request(session_hash="mia")
+
+
+@pytest.fixture
+def annotators(page_services: Services) -> Services:
+    return replace(page_services, access=Access(role_without_login="annotator"))
+
+
+def test_settings_hold_and_their_changes_are_told(page_services: Services, annotators: Services) -> None:
+    shown = MaintainHandlers(page_services).on_settings(3, 10, True, 5, 30, 0, "mia", MIA)
+    assert read_settings(page_services.store) == AnnotationSettings(3, 0.1, True, 5.0, 30, None)
+    assert "overlap: None → 3" in str(shown[-1]) and "mia" in str(shown[-1])
+    with pytest.raises(gr.Error, match="may not change settings"):
+        shows_errors(MaintainHandlers(annotators).on_settings)(1, 0, False, 5, 0, 0, "ann", MIA)
+    with pytest.raises(gr.Error, match="lease_minutes"):
+        shows_errors(MaintainHandlers(page_services).on_settings)(1, 0, False, 0, 0, 0, "mia", MIA)
+    assert read_settings(page_services.store).overlap == 3
+
+
+def test_cards_are_for_maintainers(page_services: Services, annotators: Services) -> None:
+    assert MaintainHandlers(page_services).on_load("mia", MIA)[0] == gr.update(visible=True)
+    assert MaintainHandlers(annotators).on_load("ann", MIA)[0] == gr.update(visible=False)
+
+
+def test_roles_and_names(page_services: Services, annotators: Services) -> None:
+    claim_name(page_services.store, "bob", "old browser")
+    shown = MaintainHandlers(page_services).on_role("bob", "maintainer", "mia", MIA)
+    assert "bob is maintainer now" in str(shown[1])
+    found = identify(page_services.store, annotators.access, "bob", login=False, key="old browser")
+    assert found == Person("bob", "maintainer")
+    with pytest.raises(gr.Error, match="ann may not change roles"):
+        shows_errors(MaintainHandlers(annotators).on_release)("bob", "ann", MIA)
+    MaintainHandlers(page_services).on_release("bob", "mia", MIA)
+    assert is_free(page_services.store, "bob", "new browser")
+
+
+def dropped(cache: Path) -> list[str]:
+    """Two loose recordings with their table, an archive with a third, as Gradio hands them over."""
+    paths = []
+    for number, name in enumerate(("a.wav", "b.wav", "metadata.csv", "more.zip")):
+        folder = cache / f"hash{number}"
+        folder.mkdir()
+        paths.append(folder / name)
+    for seed, path in enumerate(paths[:2]):
+        soundfile.write(path, synthetic_speech(0.6, seed=seed).signal, 16_000)
+    paths[2].write_text("file_name,label,speaker\na.wav,fear,s1\nb.wav,anger,s2\n")
+    soundfile.write(cache / "c.wav", synthetic_speech(0.6, seed=2).signal, 16_000)
+    with zipfile.ZipFile(paths[3], "w") as archive:
+        archive.write(cache / "c.wav", "c.wav")
+    (cache / "c.wav").unlink()
+    return [str(path) for path in paths]
+
+
+def test_dropped_files_are_imported_and_gone(page_services: Services, page_cache: Path) -> None:
+    steps = list(ImportHandlers(page_services).on_import(dropped(page_cache), ["research"], "votes", False, "mia", MIA))
+    assert "3 clips added" in steps[-1][0] and "2 votes added" in steps[-1][0]
+    clips = queries.list_clips(page_services.store)
+    assert [clip.speaker for clip in clips] == ["s1", "s2", None]
+    assert all(clip.consent == ("research",) for clip in clips)
+    assert [path for path in page_cache.rglob("*") if path.is_file()] == []
+
+
+def test_an_import_that_cannot_be_says_why(page_services: Services, annotators: Services, page_cache: Path) -> None:
+    files = dropped(page_cache)
+    with pytest.raises(gr.Error, match="ann may not import clips"):
+        list(shows_errors(ImportHandlers(annotators).on_import)(files, ["research"], "votes", False, "ann", MIA))
+    with pytest.raises(gr.Error, match="without consent"):
+        list(shows_errors(ImportHandlers(page_services).on_import)(files, [], "votes", False, "mia", MIA))
+    with pytest.raises(gr.Error, match="Drop recordings"):
+        list(shows_errors(ImportHandlers(page_services).on_import)([], ["research"], "votes", False, "mia", MIA))
+    assert queries.list_clips(page_services.store) == []
+
+
+def test_guidelines_are_read_by_all_and_edited_by_maintainers(page_services: Services, annotators: Services) -> None:
+    acts = GuidelinesHandlers(page_services).acts()
+    first = run_act(acts, "guidelines", {"who": "mia"}, MIA)
+    assert first["version"] == 0 and "<table>" in str(first["html"]) and first["editable"] is True
+    text = "# Ours\n<script>alert(1)</script>\n[x](javascript:alert(1))"
+    saved = run_act(acts, "write_guidelines", {"who": "mia", "text": text, "replaces": 0}, MIA)
+    assert (
+        saved["version"] == 1 and "<script" not in str(saved["html"]) and 'href="javascript' not in str(saved["html"])
+    )
+    assert run_act(acts, "guidelines", {"who": "mia", "version": 0}, MIA)["text"] == first["text"]
+    others = GuidelinesHandlers(annotators).acts()
+    read = run_act(others, "guidelines", {"who": "ann"}, MIA)
+    assert read["editable"] is False and read["versions"] == [] and "Ours" in str(read["html"])
+    refused = run_act(others, "write_guidelines", {"who": "ann", "text": "x", "replaces": 1}, MIA)
+    assert "ann may not edit the guidelines" in str(refused["error"])
+
+
+def test_upkeep_erases_what_is_past_its_time(page_services: Services) -> None:
+    store = page_services.store
+    store.add_clip(synthetic_speech(0.5, seed=1), source="test")
+    with store.database.writing() as connection:
+        connection.execute("UPDATE clips SET created_at = '2020-01-01T00:00:00.000000+00:00'")
+    MaintainHandlers(page_services).on_settings(0, 0, False, 5, 30, 0, "mia", MIA)
+    upkeep = Upkeep(page_services).start()
+    for _ in range(100):
+        if not queries.list_clips(store):
+            break
+        upkeep.wait(0.05)
+    upkeep.stop()
+    assert queries.list_clips(store) == []

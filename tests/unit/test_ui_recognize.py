@@ -1,0 +1,198 @@
+"""The handlers of the recognise tab as plain functions, on small stand-ins for the models and a real store."""
+
+import os
+import time
+import wave
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+import soundfile
+
+from annotations import queries
+from annotations.errors import ClipNotFoundError
+from ser.testing import synthetic_speech
+from ui.errors import shows_errors
+from ui.recognize import UNCHANGED, Form, Heard, RecognizeHandlers
+from ui.services import Services
+from ui.votes import changed_transcript
+
+ANN = gr.Request(session_hash="ann")
+BOB = gr.Request(session_hash="bob")
+
+
+def upload(cache: Path, seed: int = 0) -> str:
+    path = cache / f"hash{seed}" / "clip.wav"
+    path.parent.mkdir(exist_ok=True)
+    soundfile.write(path, synthetic_speech(1.0, seed=seed).signal, 16_000)
+    return str(path)
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def hear(services: Services, cache: Path, request: gr.Request = ANN, seed: int = 0) -> Heard:
+    *_, last = RecognizeHandlers(services).on_audio(upload(cache, seed), request)
+    assert isinstance(last.heard, Heard)
+    return last.heard
+
+
+def save(services: Services, heard: Heard | None, **changes: object) -> Form:
+    given = {
+        "vote": "fear",
+        "transcript": "what a wonderful day",
+        "intensity": 50.0,
+        "rated": False,
+        "speaker": "",
+        "consent": ["research"],
+        "who": "ann",
+        "request": ANN,
+    }
+    return RecognizeHandlers(services).on_save(heard, **{**given, **changes})  # type: ignore[arg-type]
+
+
+def test_the_answer_grows_from_sound_to_words(page_services: Services, page_cache: Path) -> None:
+    forms = list(RecognizeHandlers(page_services).on_audio(upload(page_cache), ANN))
+    assert "Listening …" in str(forms[0].card)
+    assert "Listening to the words" in str(forms[1].card)
+    assert all(f">{word}</span>" in str(forms[2].card) for word in "what a wonderful day".split())
+    assert forms[-1].save == gr.update(interactive=True)
+    assert forms[-1].heard.recognition.timings.decode > 0  # type: ignore[attr-defined]
+    assert forms[-1].answer_json["file"] == "clip.wav"  # type: ignore[index]
+    assert forms[-1].answer_json["label"] == forms[-1].heard.recognition.fused.label  # type: ignore[index, attr-defined]
+    assert [form.transcript for form in forms[1:]].count("what a wonderful day") == 1, "filled once, then the person's"
+
+
+def test_no_clip_changes_nothing(page_services: Services) -> None:
+    assert list(RecognizeHandlers(page_services).on_audio(None, ANN)) == [Form()]
+
+
+@pytest.mark.parametrize("kind", ["silent", "short", "text"])
+def test_a_refused_clip_says_why_and_is_gone(page_services: Services, page_cache: Path, kind: str) -> None:
+    path = page_cache / "hash" / "bad.wav"
+    path.parent.mkdir()
+    if kind == "text":
+        path.write_text("no sound in here")
+    else:
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, 16_000, 0, "NONE", ""))
+            file.writeframes(np.zeros(16_000 if kind == "silent" else 1_000, np.int16).tobytes())
+    *_, last = RecognizeHandlers(page_services).on_audio(str(path), ANN)
+    assert 'role="alert"' in str(last.card)
+    assert last.save == gr.update(interactive=False)
+    assert files(page_cache) == []
+
+
+def test_saving_stores_clip_answer_and_vote(page_services: Services, page_cache: Path) -> None:
+    heard = hear(page_services, page_cache)
+    form = save(
+        page_services, heard, intensity=80.0, rated=True, speaker=" x ", transcript="what a day", consent=["training"]
+    )
+    assert form.audio is None and form.heard is None
+    assert "Saved as clip 1: fear" in str(form.status)
+    entry = queries.history(page_services.store)[0]
+    assert entry.correction is not None and entry.clip is not None and entry.prediction is not None
+    assert (entry.correction.label, entry.correction.intensity, entry.correction.transcript) == (
+        "fear",
+        80,
+        "what a day",
+    )
+    assert (entry.clip.speaker, entry.clip.consent, entry.clip.session) == ("x", ("training",), "ann")
+    assert entry.prediction.label == heard.recognition.fused.label
+
+
+def test_agreeing_is_an_accept_and_unsure_has_no_label(page_services: Services, page_cache: Path) -> None:
+    heard = hear(page_services, page_cache)
+    save(page_services, heard, vote=heard.recognition.fused.label)
+    save(page_services, hear(page_services, page_cache), vote="unsure")
+    newest, older = (entry.correction for entry in queries.history(page_services.store))
+    assert older is not None and older.verdict == "accept" and older.transcript is None and older.intensity is None
+    assert newest is not None and (newest.verdict, newest.label) == ("unsure", None)
+
+
+def test_without_consent_nothing_is_stored_and_the_page_says_so(page_services: Services, page_cache: Path) -> None:
+    form = save(page_services, hear(page_services, page_cache), consent=[])
+    assert "Nothing was stored" in str(form.status)
+    assert form._replace(status=UNCHANGED) == Form(), "the clip stays, to be saved once a purpose is ticked"
+    assert queries.list_clips(page_services.store) == []
+    assert files(page_services.store.data_dir / "clips") == []
+
+
+def test_saving_too_early_asks_for_what_is_missing(page_services: Services, page_cache: Path) -> None:
+    assert "Record or choose a clip first" in str(save(page_services, None).status)
+    assert "Choose an emotion first" in str(save(page_services, hear(page_services, page_cache), vote=None).status)
+    assert queries.list_clips(page_services.store) == []
+
+
+@pytest.mark.parametrize("way", ["saved", "cleared", "taken away", "replaced", "closed"])
+def test_no_upload_outlives_its_use(page_services: Services, page_cache: Path, way: str) -> None:
+    handlers = RecognizeHandlers(page_services)
+    heard = hear(page_services, page_cache)
+    assert len(files(page_cache)) == 1
+    if way == "saved":
+        save(page_services, heard)
+    elif way == "cleared":
+        assert handlers.on_clear(ANN).audio is None
+    elif way == "taken away":
+        assert handlers.on_change(None, heard, ANN).heard is None
+    elif way == "replaced":
+        hear(page_services, page_cache, seed=1)
+        assert [path.parent.name for path in files(page_cache)] == ["hash1"]
+        return
+    else:
+        page_services.uploads.release("ann")
+    assert files(page_cache) == [] and list(page_cache.iterdir()) == []
+
+
+def test_two_people_with_the_same_file_do_not_lose_it(page_services: Services, page_cache: Path) -> None:
+    heard = hear(page_services, page_cache)
+    hear(page_services, page_cache, BOB)
+    RecognizeHandlers(page_services).on_clear(BOB)
+    assert len(files(page_cache)) == 1
+    save(page_services, heard)
+    assert files(page_cache) == []
+
+
+def test_files_outside_the_cache_are_never_deleted(page_services: Services, tmp_path: Path) -> None:
+    path = tmp_path / "mine.wav"
+    path.write_bytes(b"x")
+    with page_services.uploads.borrow(path):
+        pass
+    assert path.exists()
+
+
+def test_a_server_side_clear_leaves_the_message(page_services: Services) -> None:
+    assert RecognizeHandlers(page_services).on_change(None, None, ANN) == Form()
+    assert RecognizeHandlers(page_services).on_change("clip.wav", None, ANN) == Form()
+
+
+def test_an_upload_that_nobody_came_for_is_swept_away(page_services: Services, page_cache: Path) -> None:
+    held, left, fresh = (Path(upload(page_cache, seed)) for seed in range(3))
+    old = time.time() - 400
+    for path in (held, left):
+        os.utime(path, (old, old))
+    page_services.uploads.hold("ann", held)
+    assert page_services.uploads.sweep() == 1
+    assert files(page_cache) == [held, fresh] or set(files(page_cache)) == {held, fresh}
+    assert not left.parent.exists()
+
+
+def test_a_clip_just_saved_can_be_withdrawn_by_who_saved_it(page_services: Services, page_cache: Path) -> None:
+    handlers = RecognizeHandlers(page_services)
+    form = save(page_services, hear(page_services, page_cache))
+    assert form.saved == 1 and form.withdraw == gr.update(visible=True, value="Erase clip 1")
+    with pytest.raises(gr.Error, match="only who consented"):
+        shows_errors(handlers.on_withdraw)(1, "bob", BOB)
+    assert handlers.on_withdraw(None, "ann", ANN) == Form(), "not confirmed"
+    gone = handlers.on_withdraw(1, "ann", ANN)
+    assert gone.saved is None and "erased" in str(gone.status)
+    with pytest.raises(ClipNotFoundError):
+        page_services.store.get_clip(1)
+    assert files(page_services.store.data_dir / "clips") == []
+
+
+def test_an_untouched_transcript_is_no_edit() -> None:
+    assert changed_transcript(" a  b ", "a b") is None
+    assert changed_transcript("", "a b") == ""

@@ -1,0 +1,63 @@
+"""What is to be done again and again while the page is served: leftover uploads, clips past their time.
+
+A thread of its own; knows when, and leaves how to `ui.uploads` and `annotations.retention`.
+"""
+
+import sys
+import threading
+
+from annotations.retention import sweep
+from ser.errors import SerError
+from ui.services import Services
+
+UPLOADS_EVERY = 30.0
+"""Seconds between looks at uploads that nobody came for."""
+
+RETENTION_EVERY = 3600.0
+"""Seconds between looks for clips past the retention period."""
+
+
+class Upkeep:
+    """Runs from `start` to `stop`.
+
+    Args:
+        services: whose uploads and store are looked after.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+
+    def start(self) -> "Upkeep":
+        """Begin; the first look is at once."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End, and wait for a look in progress."""
+        self._stopped.set()
+        self._thread.join(timeout=10)
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep unless it is stopped; returns whether it was."""
+        return self._stopped.wait(seconds)
+
+    def _run(self) -> None:
+        waited = RETENTION_EVERY
+        while not self._stopped.is_set():
+            self._services.uploads.sweep()
+            if waited >= RETENTION_EVERY:
+                waited = 0.0
+                self._sweep_clips()
+            self._stopped.wait(UPLOADS_EVERY)
+            waited += UPLOADS_EVERY
+
+    def _sweep_clips(self) -> None:
+        try:
+            report = sweep(self._services.store)
+        except SerError as error:
+            print(f"Clips past their time could not be erased: {error}", file=sys.stderr)
+            return
+        if report is not None:
+            print("\n".join(report.lines()), flush=True)
