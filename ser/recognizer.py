@@ -4,19 +4,21 @@ Knows the protocols of `ser.types`, not the models behind them; loads nothing (s
 """
 
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ser.audio import decode_bytes, decode_file
+from ser.batching import BATCH_SIZE, detect_batch, map_batches
 from ser.errors import AudioError
 from ser.fusion import abstention, fuse, text_weight
 from ser.types import (
     SAMPLING_RATE,
     AcousticModel,
     Audio,
+    EmotionScores,
     Recognition,
     SpeechDetector,
     SpeechRegion,
@@ -110,15 +112,57 @@ class Recognizer:
         speech = self.detector.detect(audio)
         clock.lap("vad")
         if not speech:
-            raise AudioError(
-                f"No speech was found in this recording of {audio.duration:.1f} s. "
-                "Speak closer to the microphone, or choose another file."
-            )
+            raise _no_speech(audio)
         acoustic = acoustic_model.classify(trim_to_speech(audio, speech))
         clock.lap("acoustic")
+        yield from self._answers(_Heard(audio, speech, acoustic, self._models(acoustic_model), clock))
 
+    def recognize_many(
+        self, sources: Iterable[Source], *, batch_size: int | None = None, workers: int | None = None
+    ) -> Iterator[Recognition | AudioError]:
+        """Recognise many recordings, several times as quickly as one by one where nothing is transcribed.
+
+        Args:
+            sources: paths, bytes or decoded `Audio`; read as they are needed.
+            batch_size: recordings that are heard together; by default `BATCH_SIZE`, or 1 with a transcriber, which
+                takes most of the time and gains nothing from company.
+            workers: threads, each with a batch of its own; one for each core where left out.
+
+        Yields:
+            For each source, in order, its complete answer, or the error that says why there is none. Times of steps
+            that were made together are shared out evenly.
+        """
+        size = batch_size or (BATCH_SIZE if self.transcriber is None else 1)
+        return map_batches(self._recognize_batch, sources, batch_size=size, workers=workers)
+
+    def _recognize_batch(self, sources: Sequence[Source]) -> list[Recognition | AudioError]:
+        acoustic_model, answers = self.acoustic, dict[int, Recognition | AudioError]()
+        decoded: dict[int, tuple[Audio, _Clock]] = {}
+        for which, source in enumerate(sources):
+            clock = _Clock()
+            try:
+                decoded[which] = self._decode(source), clock
+            except AudioError as error:
+                answers[which] = error
+            clock.lap("decode")
+        together = _Clock()
+        regions = dict(zip(decoded, detect_batch(self.detector, [audio for audio, _ in decoded.values()]), strict=True))
+        together.lap("vad")
+        answers |= {which: _no_speech(decoded[which][0]) for which, speech in regions.items() if not speech}
+        spoken = {which: trim_to_speech(decoded[which][0], speech) for which, speech in regions.items() if speech}
+        scores = dict(zip(spoken, acoustic_model.classify_batch(list(spoken.values())), strict=True))
+        together.lap("acoustic")
+        for which, acoustic in scores.items():
+            audio, clock = decoded[which]
+            clock.share(together, len(decoded))
+            models = self._models(acoustic_model)
+            *_, answers[which] = self._answers(_Heard(audio, regions[which], acoustic, models, clock))
+        return [answers[which] for which in range(len(sources))]
+
+    def _answers(self, heard: "_Heard") -> Iterator[Recognition]:
+        """What follows once the sound is heard: the answer, then the transcript, then sound and words together."""
+        audio, speech, acoustic, clock = heard.audio, heard.speech, heard.acoustic, heard.clock
         notes = [*audio.notes, *self.remarks]
-        models = self._models(acoustic_model)
         answer = Recognition(
             duration=audio.duration,
             speech=tuple(speech),
@@ -129,7 +173,7 @@ class Recognizer:
             text_weight=0.0,
             notes=tuple(notes),
             timings=clock.timings(),
-            models=models,
+            models=heard.models,
             complete=self.transcriber is None,
         )
         yield answer
@@ -176,6 +220,24 @@ class Recognizer:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class _Heard:
+    """A recording whose sound is heard, and the words are not yet."""
+
+    audio: Audio
+    speech: tuple[SpeechRegion, ...]
+    acoustic: EmotionScores
+    models: Mapping[str, str]
+    clock: "_Clock"
+
+
+def _no_speech(audio: Audio) -> AudioError:
+    return AudioError(
+        f"No speech was found in this recording of {audio.duration:.1f} s. "
+        "Speak closer to the microphone, or choose another file."
+    )
+
+
 class _Clock:
     """Seconds between laps, by name."""
 
@@ -187,6 +249,12 @@ class _Clock:
         now = time.perf_counter()
         self._laps[name] = now - self._last
         self._last = now
+
+    def share(self, together: "_Clock", count: int) -> None:
+        """Take over an even part of the laps that were made together with others, in place of waiting for them."""
+        self._laps |= {name: seconds / count for name, seconds in together._laps.items()}
+        self._last = time.perf_counter()
+        self._start = self._last - sum(self._laps.values())
 
     def timings(self) -> Timings:
         return Timings(**self._laps, total=self._last - self._start)

@@ -4,6 +4,7 @@ Runs the network that the silero-vad package carries, without importing that pac
 Knows nothing of words or emotions.
 """
 
+import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Sequence
@@ -18,6 +19,12 @@ from ser.types import SAMPLING_RATE, Audio, Signal, SpeechRegion
 
 NETWORK = Path("data") / "silero_vad_16k_sequence.onnx"
 """Within the package: the form that hears many frames at a call; its probabilities equal the frame-by-frame form's."""
+
+WEIGHTS = "silero_vad.jit"
+"""Beside it, the same network with weights that can be read out."""
+
+BATCH_FRAMES = 4096
+"""Of all recordings that are heard together, silence that evens out their lengths included: bounds the memory."""
 
 FRAME, CONTEXT, STATE = 512, 64, 128
 """Samples per decision (32 ms), samples of the frame before that are heard again, and the size of the memory.
@@ -53,6 +60,7 @@ class SileroDetector:
         self._session = onnxruntime.InferenceSession(
             str(_find_network()), sess_options=options, providers=["CPUExecutionProvider"]
         )
+        self._weights = _find_network().with_name(WEIGHTS)
         self.name = f"silero-vad {importlib.metadata.version('silero-vad')}"
 
     def detect(self, audio: Audio) -> tuple[SpeechRegion, ...]:
@@ -62,6 +70,29 @@ class SileroDetector:
             audio: mono at 16 kHz, of any length.
         """
         return find_regions(self.speech_probabilities(audio.signal), len(audio.signal))
+
+    def detect_batch(self, audios: Sequence[Audio]) -> list[tuple[SpeechRegion, ...]]:
+        """The same for many recordings in half the time; probabilities differ by rounding only.
+
+        Args:
+            audios: mono at 16 kHz, of any lengths, in any order.
+        """
+        if not self._weights.is_file():
+            return [self.detect(audio) for audio in audios]
+        # Only here is torch brought in.
+        together = importlib.import_module("ser.vad_batch")
+        weights = together.load_weights(self._weights)
+        regions: dict[int, tuple[SpeechRegion, ...]] = {}
+        # Recordings of like length go together, so that few are heard beyond their end.
+        order = sorted(range(len(audios)), key=lambda which: len(audios[which].signal))
+        while order:
+            frames = -(-len(audios[order[-1]].signal) // FRAME)
+            count = max(1, BATCH_FRAMES // max(1, frames))
+            group, order = order[-count:], order[:-count]
+            signals = [audios[which].signal for which in group]
+            for which, probabilities in zip(group, together.speech_probabilities(signals, weights), strict=True):
+                regions[which] = find_regions(probabilities, len(audios[which].signal))
+        return [regions[which] for which in range(len(audios))]
 
     def speech_probabilities(self, signal: Signal) -> npt.NDArray[np.float32]:
         """The probability of speech in each frame of 32 ms.

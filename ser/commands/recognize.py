@@ -41,21 +41,18 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         raise AudioError(f"No recording was found in {', '.join(options.files)}. Name audio files, or folders of them.")
     recognizer = load_recognizer(settings)
     failed = 0
-    with tqdm(paths, unit="file", disable=len(paths) < 2 or None) as progress:
-        for path in progress:
-            try:
-                answer = recognizer.recognize(path)
-            except AudioError as error:
+    with tqdm(total=len(paths), unit="file", disable=len(paths) < 2 or None) as progress:
+        for path, answer in zip(paths, recognizer.recognize_many(paths), strict=True):
+            if isinstance(answer, AudioError):
                 failed += 1
                 report = (
-                    json.dumps({"file": str(path), "error": str(error)}) if options.json else f"{path}\n  {error}\n"
+                    json.dumps({"file": str(path), "error": str(answer)}) if options.json else f"{path}\n  {answer}\n"
                 )
+            elif options.json:
+                report = json.dumps(recognition_to_dict(answer, str(path)), ensure_ascii=False)
             else:
-                report = (
-                    json.dumps(recognition_to_dict(answer, str(path)), ensure_ascii=False)
-                    if options.json
-                    else describe(answer, str(path))
-                )
+                report = describe(answer, str(path))
+            progress.update()
             # A line on stdout must not run into the bar on stderr where both are one terminal.
             tqdm.write(report, file=sys.stdout)
             sys.stdout.flush()

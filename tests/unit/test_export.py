@@ -132,3 +132,11 @@ def test_the_command_reports_and_writes(tmp_path: Path, capsys: pytest.CaptureFi
     assert "is in ONNX form already" in capsys.readouterr().err
     assert main(["export", "--model", str(folder)]) == 2
     assert "Name either a new folder" in capsys.readouterr().err
+
+
+def test_the_embedded_model_answers_in_onnxruntime_as_in_torch() -> None:
+    before, after = load_acoustic_model("embedded", backend="torch"), load_acoustic_model("embedded")
+    # After new weights: python -m ser export --model embedded --beside
+    assert (before.backend, after.backend) == ("torch", "onnx")
+    for clip in CLIPS:
+        np.testing.assert_allclose(after.classify(clip).probabilities, before.classify(clip).probabilities, atol=1e-5)
