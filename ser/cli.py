@@ -21,8 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recognize(commands.add_parser("recognize", help="say which emotion is in recordings"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on a labelled corpus"))
     _add_train(commands.add_parser("train", help="train a model on labelled corpora"))
-    _add_check_data(commands.add_parser("check-data", help="look for speakers and recordings on two sides of a split"))
     _add_export(commands.add_parser("export", help="bring an acoustic model into ONNX form, checked and measured"))
+    _add_check_data(commands.add_parser("check-data", help="look for speakers and recordings on two sides of a split"))
     return parser
 
 
@@ -73,6 +73,14 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", type=_emotions, metavar="a,b", help="only these labels, in truth and answer (renormalised)"
     )
+    parser.add_argument(
+        "--adapt",
+        type=int,
+        default=0,
+        metavar="K",
+        help="adapt each answer by K drawn, unlabelled clips of its speaker",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default 0)")
     parser.add_argument("--device", choices=DEVICES, help="where the model runs")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
@@ -104,26 +112,30 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, help="where to train")
     parser.add_argument("--text", metavar="TRAIN.csv", help="train the text model instead, on columns text,label")
     parser.add_argument("--dev", metavar="DEV.csv", help="with --text: what the best epoch is chosen on")
+    _add_training_options(parser)
 
 
-def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="MODEL", help="embedded (default), a folder or a Hub id")
-    parser.add_argument("--format", choices=("onnx",), default="onnx", help="of the exported model (default onnx)")
-    parser.add_argument("--quantize", choices=("int8",), help="make it smaller and less exact")
-    parser.add_argument("--out", metavar="DIR", help="where the exported model goes; must not exist yet")
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted (OUT.checkpoint)")
     parser.add_argument(
-        "--beside", action="store_true", help="put the ONNX form beside the weights of one of our own models instead"
+        "--tune",
+        metavar="WHAT",
+        help="what of a Hub encoder learns: full (default), frozen, head, top-k:N, lora or adalora",
     )
     parser.add_argument(
-        "--data",
+        "--set",
         action="append",
         default=[],
-        metavar="DIR",
-        help="corpus to calibrate and compare on; may be given again",
+        metavar="NAME=VALUE",
+        help="an attribute of ser.config.TrainConfig, such as batch_size=32; may be given again",
     )
-    parser.add_argument("--speakers", type=_names, metavar="A,B", help="only these speakers of the data")
-    parser.add_argument("--tolerance", type=float, metavar="P", help="greatest difference of any probability accepted")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument(
+        "--log-to",
+        action="append",
+        default=[],
+        choices=("tensorboard", "wandb"),
+        help="also write the curves there (to OUT.logs); may be given again",
+    )
 
 
 def _add_check_data(parser: argparse.ArgumentParser) -> None:

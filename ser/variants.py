@@ -146,7 +146,10 @@ def variants_or_sentence(
         return f"{path}: {error}"
 
 
-def variants_alone(path: Path, recipe: VariantRecipe, noises: NoisePool) -> Variants | str:
-    """As `variants_or_sentence`, in a worker process of several: each keeps to one thread."""
+def variants_alone(path: Path, recipe: VariantRecipe, noises: NoisePool, parent: int | None = None) -> Variants | str:
+    """As `variants_or_sentence`, in a worker process of `parent`: each keeps to one thread."""
+    if parent is not None and os.getppid() != parent:
+        # Whoever asked was killed: nobody waits for this any more, nor for what is queued behind it.
+        os._exit(1)
     torch.set_num_threads(1)
     return variants_or_sentence(path, recipe, noises)

@@ -1,24 +1,32 @@
 """`python -m ser train`: labelled recordings, or labelled sentences, to a model folder."""
 
 import argparse
+import json
+import os
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from ser.config import Settings
+from ser.config import Settings, TrainConfig
 from ser.errors import SettingsError
 from ser.hub import pick_device
 from ser.text.training import TextProgress, TextTrainConfig, train_text_model
-from ser.training import TrainProgress, run_recipe
+from ser.training import RecipeResult, TrainProgress, run_recipe
+from ser.training.run_logs import open_log, record
+from ser.training.run_state import has_state
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Train, save, and say what it gave.
 
     Args:
-        options: `data` or `text` and `dev`; `out, init, noise, test_speakers, dev_speakers, epochs, seed`.
+        options: `data` or `text` and `dev`; `out, init, noise, test_speakers, dev_speakers, epochs, seed,
+            resume, tune, set, log_to`.
         settings: device.
 
     Returns:
@@ -38,19 +46,77 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _train_acoustic(options: argparse.Namespace, settings: Settings) -> None:
-    with _Bar() as bar:
+    changes = training_changes(options.set, options.tune)
+    checkpoint_dir = Path(f"{options.out}.checkpoint")
+    if has_state(checkpoint_dir) and not options.resume:
+        raise SettingsError(
+            f"An interrupted training is kept in {checkpoint_dir}. Go on with it by --resume, or remove that folder."
+        )
+    with ExitStack() as stack:
+        bar = stack.enter_context(_Bar())
+        # Of several processes (torchrun), one talks.
+        kinds = options.log_to if _talks() else []
+        told = {"data": options.data, "init": options.init, "seed": options.seed, **changes}
+        logs = [open_log(kind, Path(f"{options.out}.logs"), Path(options.out).name, told) for kind in kinds]
+        for log in logs:
+            stack.callback(log.close)
+
+        def on_progress(progress: TrainProgress) -> None:
+            bar.show(progress)
+            for log in logs:
+                record(progress, log)
+
         result = run_recipe(
             options.data,
             options.out,
             init=options.init,
             seed=options.seed,
             epochs=options.epochs,
+            changes=changes,
             test_speakers=options.test_speakers,
             dev_speakers=options.dev_speakers,
             noise_dir=options.noise,
+            checkpoint_dir=checkpoint_dir,
             device=pick_device(settings.device),
-            on_progress=bar.show,
+            on_progress=on_progress,
         )
+    if _talks():
+        _print_result(result)
+
+
+def training_changes(assignments: Sequence[str], tune: str | None = None) -> dict[str, object]:
+    """What `--set` and `--tune` ask for, by the names of `TrainConfig`'s attributes.
+
+    Values are JSON, or else taken as text; lists become tuples.
+
+    Raises:
+        SettingsError: where there is no such attribute, or no value.
+
+    >>> training_changes(["batch_size=32", "speed=[0.9, 1.1]", "patience=null"], "lora")
+    {'batch_size': 32, 'speed': (0.9, 1.1), 'patience': None, 'tune': 'lora'}
+    """
+    kinds = {attribute.name: attribute.type for attribute in fields(TrainConfig)}
+    names = list(kinds)
+    changes: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or name not in names:
+            raise SettingsError(f"--set {assignment}: expected NAME=VALUE, NAME being one of {', '.join(names)}.")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if isinstance(value, str) and kinds[name] is not str:
+            raise SettingsError(f"--set {assignment}: a number is expected, or [low, high], true, false or null.")
+        changes[name] = tuple(value) if isinstance(value, list) else value
+    return changes | ({"tune": tune} if tune else {})
+
+
+def _talks() -> bool:
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _print_result(result: RecipeResult) -> None:
     for note in result.notes:
         print(note, file=sys.stderr)
     print(f"Saved {result.folder} (SHA-256 {result.meta.sha256[:12]}).")

@@ -136,7 +136,9 @@ class BatchDrawer:
         partners = generator.integers(len(places), size=len(rows))
         if self.config.speakers_per_batch:
             # Mixed with another's voice, a clip would spoil what the batch says of its speaker.
-            partners = np.array([generator.choice(np.flatnonzero(self._same(places, row))) for row in rows], dtype=int)
+            speakers = self.sampler.speakers[places]
+            own = [np.flatnonzero(speakers == speakers[row]) for row in rows]
+            partners = np.array([generator.choice(clips) for clips in own], dtype=np.int64)
         # The partners as they were: a row may be mixed before another one asks for it.
         others = [features[partner, : ends[partner]].copy() for partner in partners]
         other_targets, other_allowed = targets[partners], allowed[partners]
@@ -146,7 +148,3 @@ class BatchDrawer:
             clip += (1.0 - share) * np.resize(other, clip.shape)
         targets[rows] = shares[:, None] * targets[rows] + (1.0 - shares[:, None]) * other_targets
         allowed[rows] = np.maximum(allowed[rows], other_allowed)
-
-    def _same(self, places: Places, row: int) -> npt.NDArray[np.bool_]:
-        same: npt.NDArray[np.bool_] = self.sampler.speakers[places] == self.sampler.speakers[places[row]]
-        return same

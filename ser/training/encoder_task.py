@@ -152,8 +152,13 @@ class EncoderTask:
 
     def after_step(self, step: int) -> None:
         """Share out AdaLoRA's ranks."""
-        if self.ranks is not None:
-            self.ranks.update_and_allocate(step)
+        if self.ranks is None:
+            return
+        for parameter in self.ranks.parameters():
+            if parameter.requires_grad and parameter.grad is None:
+                # A layer that the step dropped has learnt nothing, and AdaLoRA wants to hear so as a number.
+                parameter.grad = torch.zeros_like(parameter)
+        self.ranks.update_and_allocate(step)
 
     def state(self) -> Mapping[str, Any]:
         """What AdaLoRA's sharing out remembers."""

@@ -200,7 +200,7 @@ class _Run:
                 self.score,
                 pace * (self.steps - self.step),
                 epoch_done=entry is not None,
-                learning_rate=self.schedule.get_last_lr()[0],
+                learning_rate=float(self.schedule.get_last_lr()[0]),
                 figures=entry or {},
             )
         )

@@ -111,8 +111,8 @@ def _made(
     if how.detector is None and workers > 1 and len(paths) >= MIN_EXAMPLES_FOR_WORKERS:
         # Each worker is a process: finding speech holds Python's lock, and codecs are slow.
         try:
-            with Parallel(n_jobs=workers, return_as="generator", pre_dispatch="4 * n_jobs") as parallel:
-                yield from parallel(delayed(variants_alone)(path, recipe, noises) for path in paths)
+            with Parallel(n_jobs=workers, return_as="generator", batch_size=4, pre_dispatch="4 * n_jobs") as parallel:
+                yield from parallel(delayed(variants_alone)(path, recipe, noises, os.getpid()) for path in paths)
         finally:
             # They would stay for minutes, with their memory.
             get_reusable_executor().shutdown(wait=False)

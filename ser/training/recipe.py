@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ser.checkpoints import Meta
+from ser.checkpoints import Meta, load_meta
 from ser.config import NO_MODEL, TrainConfig
 from ser.copies import Copies, find_copies, refuse_leaks
 from ser.copies import default_cache_dir as fingerprints_dir
@@ -16,6 +16,7 @@ from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.splits import LeakReport, draw_dev_speakers, group_speakers, split_by_speaker
 from ser.training.lesson import Lesson, learn_encoder, learn_network
 from ser.training.preparation import default_cache_dir
+from ser.training.processes import Processes
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
 from ser.training.run import check_labels, default_config, is_encoder_of_others
 from ser.types import Example
@@ -75,10 +76,12 @@ def run_recipe(
     seed: int = 0,
     epochs: int | None = None,
     config: TrainConfig | None = None,
+    changes: Mapping[str, object] | None = None,
     test_speakers: Collection[str] | None = None,
     dev_speakers: Collection[str] | None = None,
     noise_dir: Path | str | None = None,
     cache_dir: Path | str | None = None,
+    checkpoint_dir: Path | str | None = None,
     device: str = "cpu",
     name: str | None = None,
     on_progress: OnProgress | None = None,
@@ -94,10 +97,12 @@ def run_recipe(
         seed: of everything drawn.
         epochs: in place of the configuration's.
         config: by default `FROM_NOTHING`, or what `default_config` gives where `init` names a model.
+        changes: of that configuration, by the names of its attributes.
         test_speakers: kept out and measured at the end; by default `RESERVED_SPEAKERS`.
         dev_speakers: kept out and chosen by; by default `DEV_SPEAKERS`, or drawn where the data has none of them.
         noise_dir: recordings of noise to mix in.
         cache_dir: keeps features and fingerprints between runs; by default in the user's cache folder.
+        checkpoint_dir: keeps the run until its model is saved, to go on from after a kill; None keeps nothing.
         device: `cpu` or `cuda`.
         name: of the model, for people; the folder's by default.
         on_progress: told while recordings are prepared and after every step.
@@ -115,6 +120,7 @@ def run_recipe(
     fresh = init is None or str(init) == NO_MODEL
     config = config or (FROM_NOTHING if fresh else default_config(init))
     config = replace(config, seed=seed, epochs=epochs or config.epochs)
+    config = replace(config, **dict(changes or {}))  # type: ignore[arg-type]
     corpora = [read_corpus(folder) for folder in data_dirs]
     examples = [example for corpus in corpora for example in corpus.examples]
     held_out = set(RESERVED_SPEAKERS if test_speakers is None else test_speakers)
@@ -132,10 +138,14 @@ def run_recipe(
         device=device,
         on_progress=on_progress,
         should_stop=should_stop,
+        checkpoint_dir=Path(checkpoint_dir) if checkpoint_dir else None,
     )
     learnt = learn_encoder(lesson) if is_encoder_of_others(init) else learn_network(lesson)
     metrics = {"test": {"uar": learnt.test_uar}} if learnt.test_uar else None
-    meta = learnt.model.save(out, name=name, metrics=metrics)
+    # Of several processes (torchrun) one writes; the others read what it has written.
+    meta = Processes(device).on_main(
+        lambda: learnt.model.save(out, name=name, metrics=metrics), otherwise=lambda: load_meta(out)
+    )
     notes = tuple(note for corpus in corpora for note in corpus.notes)
     notes += tuple(f"Left out: {sentence}" for sentence in learnt.skipped)
     notes += tuple(f"Copies: {sentence}." for sentence in leaks.within)

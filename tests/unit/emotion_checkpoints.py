@@ -7,9 +7,13 @@ from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
     ASTForAudioClassification,
+    HubertConfig,
+    HubertForSequenceClassification,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForSequenceClassification,
+    WavLMConfig,
+    WavLMForSequenceClassification,
     WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForAudioClassification,
@@ -18,18 +22,28 @@ from transformers import (
 IEMOCAP = ("ang", "hap", "neu", "sad")
 
 
-def write_classifier(folder: Path, kind: str, labels: tuple[str, ...] = IEMOCAP, rate: int = 16_000) -> Path:
+SPEECH_MODELS = {
+    "wav2vec2": (Wav2Vec2Config, Wav2Vec2ForSequenceClassification),
+    "hubert": (HubertConfig, HubertForSequenceClassification),
+    "wavlm": (WavLMConfig, WavLMForSequenceClassification),
+}
+
+
+def write_classifier(
+    folder: Path, kind: str, labels: tuple[str, ...] = IEMOCAP, rate: int = 16_000, layers: int = 1
+) -> Path:
     """A tiny random checkpoint of a published architecture."""
     torch.manual_seed(0)
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
-    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    if kind == "wav2vec2":
+    size = {"hidden_size": 16, "num_hidden_layers": layers, "num_attention_heads": 2, "intermediate_size": 16}
+    if kind in SPEECH_MODELS:
         shape = {"conv_dim": (8, 8), "conv_stride": (20, 16), "conv_kernel": (20, 16), "num_conv_pos_embeddings": 4}
         extra = {"num_conv_pos_embedding_groups": 2, "num_feat_extract_layers": 2, "classifier_proj_size": 8}
-        network = Wav2Vec2ForSequenceClassification(Wav2Vec2Config(**size, **shape, **extra, **names))
+        shape_of, model_of = SPEECH_MODELS[kind]
+        network = model_of(shape_of(**size, **shape, **extra, **names))
         extractor = Wav2Vec2FeatureExtractor(sampling_rate=rate)
     elif kind == "whisper":
-        shape = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 16}
+        shape = {"d_model": 16, "encoder_layers": layers, "encoder_attention_heads": 2, "encoder_ffn_dim": 16}
         decoder = {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "vocab_size": 10}
         tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
         network = WhisperForAudioClassification(WhisperConfig(**shape, **decoder, **tokens, **names))

@@ -240,8 +240,13 @@ def test_impossible_configurations_are_refused(changes: dict[str, float], messag
 def write_corpus(folder: Path, examples: Sequence[Example]) -> Path:
     (folder / "audio").mkdir(parents=True)
     rows = ["file_name,label,speaker"]
+    generator = np.random.default_rng(0)
     for example in examples:
-        (folder / "audio" / example.path.name).write_bytes(example.path.read_bytes())
+        # Without noise of their own, these voices would pass for copies of each other.
+        signal, rate = soundfile.read(example.path)
+        soundfile.write(
+            folder / "audio" / example.path.name, signal + 0.1 * generator.standard_normal(len(signal)), rate
+        )
         rows.append(f"audio/{example.path.name},{example.label},{example.speaker}")
     (folder / "metadata.csv").write_text("\n".join(rows) + "\n")
     return folder
@@ -269,7 +274,7 @@ def test_the_recipe_fails_on_a_planted_copy(clips: list[Example], tmp_path: Path
     corpus = write_corpus(tmp_path / "corpus", clips)
     copied = next(e for e in clips if e.speaker == "s0")
     planted = next(e for e in clips if e.speaker == "s3")
-    (corpus / "audio" / planted.path.name).write_bytes(copied.path.read_bytes())
+    (corpus / "audio" / planted.path.name).write_bytes((corpus / "audio" / copied.path.name).read_bytes())
     with pytest.raises(TrainingDataError, match=r"1 leak\(s\): the same audio is in .*Remove the copies"):
         run_recipe(
             [corpus],
