@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ser.adaptation import adapt_to_speakers
 from ser.audio import decode_file
+from ser.batching import detect_batch, map_batches
 from ser.errors import AudioError, TrainingDataError
 from ser.labels import EMOTIONS
 from ser.metrics import bootstrap_interval, confusion, ece, macro_f1_of, per_class, uar_of, war_of
@@ -139,9 +140,11 @@ def evaluate(
         )
     hearing = _Hearing(model, detector or SileroDetector())
     report = on_progress or (lambda done, total: None)
-    for first in range(0, len(wanted), batch_size):
-        hearing.hear(wanted[first : first + batch_size])
-        report(min(first + batch_size, len(wanted)), len(wanted))
+    heard = map_batches(hearing.hear, wanted, batch_size=batch_size)
+    for done, (example, answer) in enumerate(zip(wanted, heard, strict=True), start=1):
+        hearing.note(example, answer)
+        if done % batch_size == 0 or done == len(wanted):
+            report(done, len(wanted))
     if not hearing.answered:
         reason = next(iter(hearing.unreadable.values()))
         raise TrainingDataError(f"None of {len(wanted)} recordings could be read. The first one: {reason}")
@@ -232,18 +235,31 @@ class _Hearing:
         self.unreadable: dict[str, str] = {}
         self.no_speech = 0
 
-    def hear(self, examples: Sequence[Example]) -> None:
-        """Decode, cut and classify one batch."""
-        audios: list[Audio] = []
-        for example in examples:
+    def hear(self, examples: Sequence[Example]) -> list[tuple[EmotionScores, bool] | AudioError]:
+        """Decode, cut and classify one batch; changes nothing, so that several threads may call it.
+
+        Returns:
+            For each example the scores and whether speech was found, or why it could not be read.
+        """
+        answers = dict[int, tuple[EmotionScores, bool] | AudioError]()
+        audios: dict[int, Audio] = {}
+        for which, example in enumerate(examples):
             try:
-                audio = decode_file(example.path)
+                audios[which] = decode_file(example.path)
             except AudioError as error:
-                self.unreadable[str(example.path)] = str(error)
-                continue
-            regions = self.detector.detect(audio)
-            self.no_speech += not regions
-            audios.append(trim_to_speech(audio, regions))
-            self.answered.append(example)
-        if audios:
-            self.scores.extend(self.model.classify_batch(audios))
+                answers[which] = error
+        regions = detect_batch(self.detector, list(audios.values()))
+        cut = [trim_to_speech(audio, found) for audio, found in zip(audios.values(), regions, strict=True)]
+        for which, scores, found in zip(audios, self.model.classify_batch(cut), regions, strict=True):
+            answers[which] = scores, bool(found)
+        return [answers[which] for which in range(len(examples))]
+
+    def note(self, example: Example, answer: tuple[EmotionScores, bool] | AudioError) -> None:
+        """Keep what `hear` found for an example."""
+        if isinstance(answer, AudioError):
+            self.unreadable[str(example.path)] = str(answer)
+            return
+        scores, spoke = answer
+        self.answered.append(example)
+        self.scores.append(scores)
+        self.no_speech += not spoke
