@@ -5,6 +5,7 @@ Deletes files of the store and copies made from them; decides nothing.
 
 import hashlib
 import os
+import re
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -87,12 +88,9 @@ def remove_derived(data_dir: Path, traces: Iterable[Traces], *, features_only: b
 
 def copies_of_database(data_dir: Path) -> Iterator[Path]:
     """Other databases in the store's folder: the state that a training run reads, and snapshots put there."""
-    for path in sorted(data_dir.rglob("*")):
-        if FOLDER in path.relative_to(data_dir).parts[:1] or path == data_dir / DATABASE or not path.is_file():
-            continue
-        with path.open("rb") as file:
-            if file.read(len(SQLITE_HEADER)) == SQLITE_HEADER:
-                yield path
+    for path in _beside_recordings(data_dir):
+        if path != data_dir / DATABASE and _begins_as_database(path):
+            yield path
 
 
 def erase_in_copies(
@@ -153,9 +151,26 @@ def _opened(path: Path) -> Iterator[StoreDatabase]:
 
 def _named_after(data_dir: Path, traces: Iterable[Traces]) -> Iterator[Path]:
     hashes = [trace.sha256 for trace in traces]
-    for folder in sorted(data_dir.iterdir()):
-        if folder.name != FOLDER and folder.is_dir():
-            yield from (p for p in folder.rglob("*") if p.is_file() and any(sha256 in p.name for sha256 in hashes))
+    if hashes:
+        wanted = re.compile("|".join(hashes))
+        yield from (path for path in _beside_recordings(data_dir) if wanted.search(path.name))
+
+
+def _begins_as_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(SQLITE_HEADER)) == SQLITE_HEADER
+    except FileNotFoundError:  # A file that somebody was at is gone by now.
+        return False
+
+
+def _beside_recordings(data_dir: Path) -> Iterator[Path]:
+    """Every file of the store but its recordings, of which there may be a million."""
+    for place in sorted(data_dir.iterdir()):
+        if place.is_file():
+            yield place
+        elif place.name != FOLDER:
+            yield from (path for path in sorted(place.rglob("*")) if path.is_file())
 
 
 def _served_copies(traces: Iterable[Traces]) -> Iterator[Path]:

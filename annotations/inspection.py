@@ -79,7 +79,7 @@ def inspect(store: AnnotationStore, *, contents: bool = True, progress: Progress
 
     Args:
         store: to look at.
-        contents: whether recordings are read to the end; about 3 ms each.
+        contents: whether recordings are read to their end, about 3 ms each, and text indexes compared with their texts.
         progress: shows how far that is.
     """
     with store.reading() as connection:
@@ -105,7 +105,7 @@ def inspect(store: AnnotationStore, *, contents: bool = True, progress: Progress
         unfinished=tuple(unfinished_files(store.data_dir)),
         problems=tuple(text for text in store.database.problems() if " points at nothing in " not in text),
         broken_rows=broken,
-        indexes=tuple(_wrong_indexes(store)),
+        indexes=tuple(_wrong_indexes(store)) if contents else (),
         pending_erasures=pending,
     )
 
@@ -148,8 +148,11 @@ def _is_written_now(path: Path) -> bool:
     if match is None:  # None of ours is called so while it is written.
         return False
     number = int(match.group(1) or match.group(2))
-    # The number may have gone to another process since: after an hour nobody is writing any more.
-    return psutil.pid_exists(number) and path.stat().st_mtime > time.time() - STALE
+    try:
+        # The number may have gone to another process since: after an hour nobody is writing any more.
+        return psutil.pid_exists(number) and path.stat().st_mtime > time.time() - STALE
+    except FileNotFoundError:  # It was finished just now.
+        return True
 
 
 def _damaged(data_dir: Path, files: Sequence[tuple[str, str]], progress: Progress) -> Iterator[str]:

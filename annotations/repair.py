@@ -113,9 +113,17 @@ def _settle_file(store: AnnotationStore, name: str, report: RepairReport) -> Non
 def _settle_rows_without_file(store: AnnotationStore, report: RepairReport) -> None:
     """Bring recordings back from `orphans/`, mark clips that have none, and unmark those that have one again."""
     aside = {path.stem.split("~")[0]: path for path in (store.data_dir / QUARANTINE).glob("*.flac")}
-    with store.database.writing() as connection:
+    with store.reading() as connection:
         marked = {row["clip_id"] for row in connection.execute("SELECT clip_id FROM missing_media")}
-        for row in connection.execute("SELECT id, sha256 FROM clips ORDER BY id").fetchall():
+        clips = connection.execute("SELECT id, sha256 FROM clips ORDER BY id").fetchall()
+    concerned = [
+        row for row in clips if row["id"] in marked or not (store.data_dir / media_path(row["sha256"])).is_file()
+    ]
+    # Looked at once more under the write lock, which others wait for: only what may have to be changed.
+    with store.database.writing() as connection:
+        for row in concerned:
+            if connection.execute("SELECT 1 FROM clips WHERE id = ?", (row["id"],)).fetchone() is None:
+                continue
             home = store.data_dir / media_path(row["sha256"])
             there = home.is_file()
             if not there and row["sha256"] in aside and content_hash(aside[row["sha256"]]) == row["sha256"]:

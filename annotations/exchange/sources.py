@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from annotations.errors import ExchangeError
+from annotations.exchange.layouts import said_by_layout
 from annotations.exchange.places import FolderPlace, Place, ZipPlace
 
 AUDIO_SUFFIXES = frozenset(
@@ -114,6 +115,7 @@ def _search(place: Place) -> Findings:
         read = _read_own if PurePosixPath(table).name == OWN_TABLE else _read_csv
         incoming += read(place, table)
     listed = {item.name for item in incoming}
+    layout, said = said_by_layout(place.root) if isinstance(place, FolderPlace) and not tables else (None, {})
     unlisted = 0
     for name in place.names:
         if PurePosixPath(name).suffix.lower() not in AUDIO_SUFFIXES or name in listed:
@@ -121,7 +123,7 @@ def _search(place: Place) -> Findings:
         if any(folder in tables for folder in PurePosixPath(name).parents):
             unlisted += 1
         else:
-            incoming.append(Incoming(place, name, place.name))
+            incoming.append(Incoming(place, name, layout or place.name, said.get(name, {})))
     if not incoming and not place.refused:
         raise ExchangeError(
             f"There is no recording in {place.name}. Expected audio files, or a {TABLE} that names them."

@@ -64,6 +64,19 @@ def test_what_a_table_says_is_carried(store, tmp_path):
     ]
 
 
+def test_a_corpus_as_its_owner_ships_it_is_understood(store, tmp_path):
+    write_wavs(tmp_path / "in", 3)
+    for seed, name in enumerate(("1001_DFA_ANG_XX", "1001_IEO_SAD_HI", "1002_TIE_HAP_LO")):
+        (tmp_path / "in" / f"{seed:03d}.wav").rename(tmp_path / "in" / f"{name}.wav")
+    report = import_sources(store, [tmp_path / "in"], ImportOptions(consent=("research",), labels=True))
+    assert (report.added, report.votes, report.failed) == (3, 3, [])
+    clips = queries.list_clips(store)
+    assert len({clip.speaker for clip in clips}) == 2 and clips[0].speaker == clips[1].speaker
+    votes = queries.effective_corrections(store)
+    assert [vote.label for vote in votes] == ["anger", "sadness", "happiness"]
+    assert {vote.rater for vote in votes} == {f"import:{clips[0].source}"}
+
+
 def test_the_same_sound_in_another_container_is_the_same_clip(store, tmp_path):
     write_wavs(tmp_path / "in", 2)
     samples, rate = soundfile.read(tmp_path / "in" / "000.wav", dtype="int16")
