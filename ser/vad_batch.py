@@ -4,6 +4,7 @@ Computes what the network in `ser.vad` computes, from the same package's weights
 nothing of regions or emotions.
 """
 
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -49,7 +50,10 @@ def load_weights(path: Path) -> Weights:
 
     (`silero_vad_16k.safetensors`, as of 6.2.3, holds those of an earlier network.)
     """
-    given = {name: tensor.numpy() for name, tensor in torch.jit.load(path).state_dict().items()}
+    with warnings.catch_warnings():
+        # The package ships the weights in this form only, whatever torch thinks of it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        given = {name: tensor.numpy() for name, tensor in torch.jit.load(path).state_dict().items()}
     strides = (1, 2, 2, 1)
 
     def kernel(name: str) -> Array:

@@ -1,0 +1,91 @@
+"""Whether memory stays flat over many recordings, no two of the same length.
+
+python -m benchmarks.memory [--calls 10000] [--quick] [--json]
+
+Speech is cut out of a minute of synthetic speech: real code from detection to scores, no disk.
+"""
+
+import argparse
+import gc
+import json
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import psutil
+from tqdm import tqdm
+
+from benchmarks.machine import describe_run
+from ser.config import Settings
+from ser.loading import load_recognizer
+from ser.testing import synthetic_speech
+from ser.types import SAMPLING_RATE, Audio
+
+PACKAGES = ("torch", "transformers", "onnxruntime", "numpy")
+DURATIONS = (0.5, 5.0)
+"""Seconds, shortest and longest clip."""
+
+FIRST = 0.1
+"""Share of the calls after which caches and arenas count as filled."""
+
+TOLERANCE_MB = 20.0
+"""Growth from there to the end that still counts as flat: allocators move by some megabytes either way."""
+
+
+def measure(calls: int, seed: int) -> dict[str, object]:
+    """Answer clips of drawn lengths and watch the memory.
+
+    Args:
+        calls: half of them one by one, half in batches.
+        seed: draws places and lengths.
+
+    Returns:
+        Resident memory in MB after each tenth of the calls, the growth after the first tenth, and whether it is flat.
+    """
+    recognizer = load_recognizer(Settings(transcriber="none", text_model="none"))
+    rng = np.random.default_rng(seed)
+    speech = np.concatenate([synthetic_speech(6.0, pitch=90.0 + 15.0 * n, seed=n).signal for n in range(10)])
+
+    def draw() -> Audio:
+        length = int(rng.uniform(*DURATIONS) * SAMPLING_RATE)
+        start = int(rng.integers(len(speech) - length))
+        return Audio(speech[start : start + length])
+
+    process = psutil.Process()
+    memory = {}
+    block = max(20, calls // 10)
+    with tqdm(total=calls, unit="clip", disable=None) as progress:
+        for done in range(block, calls + 1, block):
+            for clip in [draw() for _ in range(block // 2)]:
+                recognizer.acoustic.classify(clip)
+                recognizer.detector.detect(clip)
+            for _ in recognizer.recognize_many(draw() for _ in range(block - block // 2)):
+                pass
+            gc.collect()
+            memory[done] = round(process.memory_info().rss / 1e6, 1)
+            progress.update(block)
+    after_first = memory[min(memory, key=lambda done: abs(done - FIRST * calls))]
+    growth = round(memory[max(memory)] - after_first, 1)
+    return {
+        "calls": max(memory),
+        "resident_mb": memory,
+        "growth_mb_after_first_tenth": growth,
+        "flat": growth <= TOLERANCE_MB,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; the exit code is 1 where memory grows."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
+    parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--quick", action="store_true", help="1,000 calls")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="one JSON object on one line")
+    options = parser.parse_args(argv)
+    result = measure(1000 if options.quick else options.calls, options.seed)
+    print(json.dumps(result | describe_run(options.seed, PACKAGES), indent=None if options.json else 2))
+    return 0 if result["flat"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
