@@ -62,7 +62,8 @@ def _train_acoustic(options: argparse.Namespace, settings: Settings) -> None:
             stack.callback(log.close)
 
         def on_progress(progress: TrainProgress) -> None:
-            bar.show(progress)
+            if _talks():
+                bar.show(progress)
             for log in logs:
                 record(progress, log)
 

@@ -39,8 +39,8 @@ class Preparation:
         detector: of speech; None takes Silero's.
         tolerated: share of recordings that may be unusable and are left out; beyond it that is an error.
         labels: of the targets, in order.
-        workers: processes that share the work; None takes as many as there are cores where there is enough to do,
-            with a detector of the caller's own none beside this one.
+        workers: processes that share the work; None takes as many as there are cores where there is enough to do.
+            A detector of the caller's own stays in this process, whatever stands here.
         on_progress: told every few examples, as stage `preparing`.
         should_stop: asked at every example.
     """
@@ -107,8 +107,8 @@ def _made(
     paths: Sequence[Path], recipe: VariantRecipe, noises: NoisePool, how: Preparation
 ) -> Iterator[Variants | str]:
     """The features of each file, in order, or a sentence on what is wrong with it."""
-    workers = how.workers or cpu_count()
-    if how.detector is None and workers > 1 and len(paths) >= MIN_EXAMPLES_FOR_WORKERS:
+    workers = how.workers or (cpu_count() if len(paths) >= MIN_EXAMPLES_FOR_WORKERS else 1)
+    if how.detector is None and workers > 1:
         # Each worker is a process: finding speech holds Python's lock, and codecs are slow.
         try:
             with Parallel(n_jobs=workers, return_as="generator", batch_size=4, pre_dispatch="4 * n_jobs") as parallel:
@@ -117,7 +117,7 @@ def _made(
             # They would stay for minutes, with their memory.
             get_reusable_executor().shutdown(wait=False)
         return
-    with ThreadPoolExecutor(min(workers, torch.get_num_threads())) as pool:
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         yield from pool.map(lambda path: variants_or_sentence(path, recipe, noises, how.detector), paths)
 
 

@@ -103,6 +103,23 @@ def test_steps_too_small_to_share_are_refused() -> None:
         Processes().check(TrainConfig(batch_size=4, accumulation=4))
 
 
+def test_shared_statistics_are_those_of_all_parts_together() -> None:
+    whole = torch.randn(40, 3) * torch.tensor([1.0, 2.0, 0.5]) + torch.tensor([0.0, 3.0, -1.0])
+    norms = [torch.nn.BatchNorm1d(3) for _ in range(3)]
+    for norm, part in zip(norms, (whole, whole[:20] + 1.0, whole[20:] - 1.0), strict=True):
+        norm(part)
+    expected = torch.nn.BatchNorm1d(3)
+    expected(torch.cat([whole[:20] + 1.0, whole[20:] - 1.0]))
+    parts = [torch.stack([norm.running_mean, norm.running_mean**2, norm.running_var]).double() for norm in norms[1:]]
+    process = Processes()
+    process.count = 2
+    process.add = lambda values: parts[0] + parts[1]  # type: ignore[method-assign]
+    process.share_norms(norms[1])
+    torch.testing.assert_close(norms[1].running_mean, expected.running_mean)
+    # Each part's variance is divided by one less than its own size: 2 % of it, a tenth of which is let through.
+    torch.testing.assert_close(norms[1].running_var, expected.running_var, rtol=0.01, atol=0.0)
+
+
 def test_alone_nothing_is_waited_for() -> None:
     alone = Processes()
     assert alone.main and alone.gather(1) == [1] and alone.tell("a") == "a"

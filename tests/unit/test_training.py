@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,50 @@ def test_features_are_cached_by_content(clips: list[Example], tmp_path: Path) ->
         assert len(ours) == 3
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_worker_processes_make_what_one_process_makes(clips: list[Example], tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_bytes(b"no sound at all")
+    some = [*of(clips, "s0"), Example(tmp_path / "bad.wav", "fear", "s9")]
+    how = Preparation(variants=2, seed=3, noises=[synthetic_speech(0.5).signal], tolerated=0.5, workers=2)
+    together, alone = prepare(some, how), prepare(some, replace(how, workers=1))
+    assert together.skipped == alone.skipped and len(together.skipped) == 1
+    for ours, theirs in zip(together.variants, alone.variants, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_known_of_a_clip_reaches_its_batch(clips: list[Example]) -> None:
+    some = [replace(e, intensity=1.0 if e.label == "anger" else None) for e in of(clips, "s0", "s1")]
+    data = prepare(some, Preparation(labels=("anger", "neutral", "sadness", "calm")))
+    assert data.targets.shape == (12, 4) and data.intensities is not None
+    (batch,) = BatchDrawer(data, TrainConfig.tiny(batch_size=12, mixup=0.0)).epoch()
+    anger = batch.targets.argmax(1) == 0
+    assert torch.equal(batch.intensities[anger], torch.ones(4)) and batch.intensities[~anger].isnan().all()
+    assert sorted(batch.speakers.tolist()) == [0] * 6 + [1] * 6
+
+
+def test_several_clips_of_a_speaker_share_a_batch() -> None:
+    data = features(40, ["a"] * 40, [i % 7 for i in range(40)])
+    data = replace(data, speakers=[f"s{i % 5}" for i in range(40)])
+    config = TrainConfig.tiny(batch_size=12, speakers_per_batch=3, augment=False, mixup=1.0, mixup_probability=1.0)
+    drawer = BatchDrawer(data, config)
+    batches = list(drawer.epoch())
+    assert len(batches) == drawer.sampler.steps == 4
+    for batch in batches:
+        assert len(batch.speakers) == 12
+        # Side by side, four clips of each drawn speaker.
+        assert all(len(set(batch.speakers[first : first + 4].tolist())) == 1 for first in (0, 4, 8))
+
+
+def test_the_plan_of_an_epoch_is_the_same_whenever_it_is_asked_for() -> None:
+    data = features(50, ["a"] * 50, [i % 7 for i in range(50)])
+    first, again = (BatchDrawer(data, TrainConfig.tiny(epoch_size=40)) for _ in range(2))
+    assert [p.tolist() for p in first.sampler.plan(3)] == [p.tolist() for p in again.sampler.plan(3)]
+    assert [p.tolist() for p in first.sampler.plan(3)] != [p.tolist() for p in again.sampler.plan(4)]
+    places = first.sampler.plan(3)[0]
+    assert torch.equal(first.draw(places, 3, 0).input_features, again.draw(places, 3, 0).input_features)
+    assert not torch.equal(first.draw(places, 3, 0).input_features, again.draw(places, 3, 1).input_features)
 
 
 def test_corpora_and_labels_are_drawn_by_weight() -> None:
