@@ -1,5 +1,6 @@
 """The insights tab: what the votes show, read when the tab is opened."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import gradio as gr
@@ -38,19 +39,19 @@ class InsightsHandlers:
 
     def on_open(self, who: Who, request: gr.Request) -> Form:
         """The tab came to the front. Others' votes and the disputed clips are for maintainers."""
-        everybody = person(self.services, request, who).may("see other people's votes")
-        name = person(self.services, request, who).name
+        visitor = person(self.services, request, who)
+        everybody = visitor.may("see other people's votes")
         found = self.desk.look()
         if not found.votes:
             return Form(*[gr.update(value="", visible=False)] * len(Form._fields))._replace(
                 summary=insights_cards.summary_card(found)
             )
-        raters = found.raters if everybody else [rater for rater in found.raters if rater.rater == name]
+        raters = found.raters if everybody else [rater for rater in found.raters if rater.rater == visitor.name]
         clips = found.disputed[:LISTENED]
         shown = insights_cards.disputed_card(clips, self._players(clips)) if everybody else insights_cards.hidden_card()
         return Form(
             insights_cards.summary_card(found),
-            *(
+            *(  # The panels are hidden until there is something in them.
                 gr.update(value=card, visible=True)
                 for card in (
                     insights_cards.agreement_card(found),
@@ -62,7 +63,7 @@ class InsightsHandlers:
             ),
         )
 
-    def _players(self, clips: list[DisputedClip]) -> dict[int, str]:
+    def _players(self, clips: Sequence[DisputedClip]) -> dict[int, str]:
         drawn = {}
         for clip in clips:
             try:

@@ -1,0 +1,62 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from annotations import queries
+from annotations.gold import mark_gold
+from ser.labels import EMOTIONS
+from ui.services import Services
+
+
+@pytest.fixture
+def votes(services: Services, fill: Callable[[int], None]) -> None:
+    """Five raters on ten clips, one of them at random; two gold clips."""
+    fill(10)
+    random = np.random.default_rng(4)
+    for clip in queries.list_clips(services.store):
+        for number, rater in enumerate(("ann", "bob", "cid", "dan", "eve")):
+            right = number < 4 and random.random() < 0.7
+            label = EMOTIONS[clip.id % 7 if right else int(random.integers(7))]
+            services.store.add_correction(
+                clip.id, rater=rater, verdict="correct", label=label, intensity=int(random.integers(30, 90))
+            )
+        if clip.id <= 2:
+            mark_gold(services.store, clip.id, EMOTIONS[clip.id % 7], by="ann")
+
+
+def open_insights(page: Page) -> None:
+    page.click("[role=tab]:has-text('Insights')")
+
+
+def test_nothing_yet_is_explained(page: Page) -> None:
+    open_insights(page)
+    expect(page.locator("#insights-summary")).to_contain_text("No votes yet")
+    expect(page.locator("#insights-agreement")).to_be_hidden()
+
+
+def test_what_the_votes_show(votes: None, open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    open_insights(page)
+    expect(page.locator("#insights-summary")).to_contain_text("50 votes")
+    expect(page.locator("#insights-agreement .alpha strong")).to_contain_text("0.")
+    expect(page.locator("#insights-agreement tbody tr")).to_have_count(8)
+    expect(page.locator("#insights-raters tbody tr")).to_have_count(5)
+    expect(page.locator("#insights-raters")).to_contain_text("of 2")
+    expect(page.locator("#insights-model table.heat").first).to_be_visible()
+    expect(page.locator("#insights-time svg rect").first).to_be_visible()
+    # The most disputed clips can be heard, by the keyboard alone.
+    play = page.locator("#insights-disputed .player .play")
+    expect(play).to_have_count(6)
+    play.first.focus()
+    page.keyboard.press("Enter")
+    playing = "document.querySelector('#insights-disputed .player audio').currentTime > 0"
+    page.wait_for_function(playing)
+
+
+def test_a_narrow_page_does_not_scroll_sideways(votes: None, open_page: Callable[..., Page]) -> None:
+    page = open_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    open_insights(page)
+    expect(page.locator("#insights-raters tbody tr")).to_have_count(5)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
