@@ -248,23 +248,23 @@ def _candidates(look: _Look, order: QueueOrder) -> tuple[list[int], bool]:
 def _ordered(look: _Look, order: QueueOrder, places: Places, limit: int, after: int | None) -> list[int]:
     """The ids of the first clips of some places in an order, or of those after a certain clip."""
     index = look.index
+    first: list[int] = []
     if order is QueueOrder.MOST_INFORMATIVE:
         pool = _informative(look, places, limit if after is None else POOL)
-        if after in pool:
-            pool = pool[pool.index(after) + 1 :]
+        if after is None or after in pool:
+            first = pool[pool.index(after) + 1 if after else 0 :][:limit]
             after = None
-        elif after is not None:
-            pool = []
-        if pool:
-            return pool[:limit]
+        if len(first) == limit:
+            return first
+        places = places[~np.isin(places, index.places(pool))]
     keys = order_keys(index, order, look.rater, places)
     last = index.places([] if after is None else [after])
     if len(last):
         key = order_keys(index, order, look.rater, last)[0]
         behind = (keys < key) | ((keys == key) & (places > last[0]))
         keys, places = keys[behind], places[behind]
-    chosen = best_places(keys, places, limit)
-    return [int(clip_id) for clip_id in index.columns["id"][chosen]]
+    chosen = best_places(keys, places, limit - len(first))
+    return first + [int(clip_id) for clip_id in index.columns["id"][chosen]]
 
 
 def _informative(look: _Look, places: Places, count: int) -> list[int]:

@@ -1,0 +1,342 @@
+import threading
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from annotations.errors import ClipNotFoundError, InvalidVoteError, StoreError
+from annotations.gold import gold_labels, gold_results, mark_gold, unmark_gold
+from annotations.progress import rater_progress
+from annotations.queue import (
+    QueueFilter,
+    QueueOrder,
+    next_clip,
+    order_note,
+    queue_length,
+    queue_page,
+    release_lease,
+)
+from annotations.queue_order import POOL, best_places
+from annotations.settings import AnnotationSettings, change_settings
+from annotations.store import AnnotationStore
+from ser.labels import EMOTIONS
+from ser.types import EmotionScores, Recognition, Timings, Transcript
+from tests.unit.stored import answer, recording
+
+
+@pytest.fixture
+def store(tmp_path):
+    with AnnotationStore(tmp_path) as opened:
+        opened.ensure_base_version("embedded", "a" * 64)
+        yield opened
+
+
+def add(store, seed, confidence=None, **details):
+    clip = store.add_clip(recording(seed), source=details.pop("source", "page"), **details)
+    if confidence is not None:
+        store.add_prediction(clip.id, answer(confidence=confidence), 1)
+    return clip.id
+
+
+def vote(store, clip_id, rater, label="fear", **details):
+    return store.add_correction(clip_id, rater=rater, verdict="correct", label=label, **details)
+
+
+def page(store, order=QueueOrder.LEAST_CERTAIN, filters=None, rater="ann", **asked):
+    return [item.clip.id for item in queue_page(store, rater, order, filters or QueueFilter(), **asked)]
+
+
+def scores(**shares):
+    rest = 1 - sum(shares.values())
+    return EmotionScores.from_dict({"neutral": rest, **shares})
+
+
+def hear(store, clip_id, sound, words=None, text="so it is", language="en"):
+    said = Transcript(text, language, (), "test")
+    models = {"acoustic": "test"}
+    recognition = Recognition(0.5, (), sound, said, words, sound, 0.0, (), Timings(), models)
+    return store.add_prediction(clip_id, recognition, 1)
+
+
+def test_each_order_puts_first_what_it_promises(store):
+    clips = [add(store, seed) for seed in range(4)]
+    hear(store, clips[0], scores(fear=0.5, anger=0.5), scores(fear=0.5, anger=0.5))
+    hear(store, clips[1], scores(fear=0.4, anger=0.2, sadness=0.2), scores(fear=1.0))
+    hear(store, clips[2], scores(fear=0.9), scores(happiness=1.0))
+    for rater, label in (("bob", "fear"), ("cid", "anger")):
+        vote(store, clips[3], rater, label)
+    for rater in ("bob", "cid"):
+        vote(store, clips[2], rater)
+    one, two, three, unheard = clips
+    assert page(store, QueueOrder.LEAST_CERTAIN) == [two, one, three, unheard]
+    assert page(store, QueueOrder.SMALLEST_MARGIN) == [one, two, three, unheard]
+    assert page(store, QueueOrder.SOUND_AGAINST_WORDS) == [three, two, one, unheard]
+    assert page(store, QueueOrder.MOST_DISPUTED) == [unheard, one, two, three]
+    assert page(store, QueueOrder.OLDEST) == clips
+    assert sorted(page(store, QueueOrder.RANDOM)) == clips
+    assert page(store, QueueOrder.RANDOM) == page(store, QueueOrder.RANDOM)
+    assert next_clip(store, "ann", order=QueueOrder.MOST_DISPUTED).clip.id == unheard
+
+
+def test_the_most_informative_are_unlike_each_other_and_unlike_what_was_judged(store):
+    clips = [add(store, seed, 0.2 + seed / 100) for seed in range(4)]
+    assert page(store, QueueOrder.MOST_INFORMATIVE) == clips  # As long as nobody knows what is alike.
+    assert order_note(store, QueueOrder.MOST_INFORMATIVE).startswith("No model has told yet how alike")
+    for clip_id, vector in zip(clips, ([1, 0, 0], [1, 0.02, 0], [0, 1, 0], [0, 0, 1]), strict=True):
+        store.add_embedding(clip_id, 1, np.array(vector, np.float32))
+    order = page(store, QueueOrder.MOST_INFORMATIVE)
+    assert order[0] == clips[0]
+    assert order[-1] == clips[1]
+    assert order_note(store, QueueOrder.MOST_INFORMATIVE) is None
+    assert [*page(store, QueueOrder.MOST_INFORMATIVE, limit=2)] == order[:2]
+    assert page(store, QueueOrder.MOST_INFORMATIVE, after=order[1]) == order[2:]
+    vote(store, clips[0], "bob")
+    assert page(store, QueueOrder.MOST_INFORMATIVE)[0] in clips[2:]
+
+
+def test_an_embedding_that_is_none_is_refused(store):
+    clip_id = add(store, 0)
+    with pytest.raises(StoreError, match=r"^The embedding of clip 1 has the shape \(2, 2\)"):
+        store.add_embedding(clip_id, 1, np.ones((2, 2), np.float32))
+    with pytest.raises(StoreError, match="expected numbers in one row, not all 0"):
+        store.add_embedding(clip_id, 1, np.zeros(3, np.float32))
+    with pytest.raises(ClipNotFoundError):
+        store.add_embedding(9, 1, np.ones(3, np.float32))
+
+
+def test_filters_choose_among_the_clips_and_count_them(store):
+    first = add(store, 0, source="nemo", language="pl")
+    second = add(store, 1, source="nemo")
+    third = add(store, 2)
+    hear(store, first, scores(fear=0.6), text="Zażółć gęślą jaźń", language="en")
+    hear(store, second, scores(anger=0.6), text="the dogs are sitting by the door")
+    vote(store, third, "bob", transcript="kids are talking by the door")
+    wanted = {
+        QueueFilter(label="anger"): [second],
+        QueueFilter(label="disgust"): [],
+        QueueFilter(version_id=1): [first, second],
+        QueueFilter(rater=" bob "): [third],
+        QueueFilter(source="nemo"): [first, second],
+        QueueFilter(source="nowhere"): [],
+        QueueFilter(language="pl"): [first],
+        QueueFilter(language="en"): [second],
+        QueueFilter(min_duration=0.5, max_duration=0.5): [first, second, third],
+        QueueFilter(min_duration=0.6): [],
+        QueueFilter(text="Door the"): [second, third],
+        QueueFilter(text="dog"): [],
+        QueueFilter(text="dog*"): [second],
+        QueueFilter(text="zazółc"): [first],
+        QueueFilter(text="?!"): [first, second, third],
+        QueueFilter(text="door", source="nemo"): [second],
+    }
+    found = {filters: page(store, QueueOrder.OLDEST, filters) for filters in wanted}
+    assert found == wanted
+    assert {filters: queue_length(store, "ann", filters) for filters in wanted} == {
+        filters: len(clips) for filters, clips in wanted.items()
+    }
+    assert next_clip(store, "ann", filters=QueueFilter(text="kids")).clip.id == third
+
+
+def test_the_words_that_are_searched_follow_corrections_and_their_undoing(store):
+    clip_id = add(store, 0)
+    hear(store, clip_id, scores(fear=0.6), text="ice cream")
+    search = [QueueFilter(text="ice"), QueueFilter(text="scream")]
+    assert [page(store, filters=filters) for filters in search] == [[clip_id], []]
+    vote(store, clip_id, "bob", transcript="I scream")
+    assert [page(store, filters=filters) for filters in search] == [[], [clip_id]]
+    store.undo_last_correction("bob")
+    assert [page(store, filters=filters) for filters in search] == [[clip_id], []]
+    hear(store, clip_id, scores(fear=0.6), text="eyes")
+    assert [page(store, filters=filters) for filters in search] == [[], []]
+
+
+@pytest.mark.parametrize("order", QueueOrder)
+def test_pages_follow_each_other_without_a_gap_or_a_repetition(store, order):
+    clips = [add(store, seed, 0.2 + seed % 3 / 10) for seed in range(7)]
+    whole = page(store, order)
+    assert sorted(whole) == clips
+    first = page(store, order, limit=3)
+    second = page(store, order, limit=3, after=first[-1])
+    assert first + second + page(store, order, limit=3, after=second[-1]) == whole
+
+
+def test_ties_at_the_end_of_a_page_go_by_age_whatever_their_number():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        keys = rng.choice([0.0, 0.25, 0.5], 40, p=[0.7, 0.2, 0.1])
+        expected = sorted(range(40), key=lambda place: (-keys[place], place))
+        for count in (1, 5, 20, 39, 40, 60):
+            assert best_places(keys, np.arange(40), count).tolist() == expected[:count]
+
+
+def test_another_store_on_the_same_folder_sees_every_change(store, tmp_path):
+    first, second = add(store, 0, 0.2), add(store, 1, 0.4)
+    with AnnotationStore(tmp_path) as other:
+        assert page(other) == [first, second]
+        vote(store, first, "ann")
+        assert page(other) == [second]
+        store.undo_last_correction("ann")
+        assert page(other) == [first, second]
+        third = add(store, 2, 0.3)
+        store.add_prediction(first, answer(confidence=0.95), 1)
+        assert page(other) == [third, second, first]
+        with store.database.writing() as connection:
+            for table in ("predictions", "consents"):
+                connection.execute(f"DELETE FROM {table} WHERE clip_id = ?", (third,))
+            connection.execute("DELETE FROM clips WHERE id = ?", (third,))
+        assert page(other) == [second, first]
+        assert queue_length(other, "ann") == 2
+        vote(store, first, "ann")
+        assert queue_length(other, "ann") == 1
+        with store.database.writing() as connection:
+            connection.execute("DELETE FROM correction_retractions")
+            connection.execute("DELETE FROM corrections WHERE rater = 'ann'")
+            assert connection.execute("SELECT count(*) FROM judgements").fetchone()[0] == 0
+        assert page(other) == [second, first]
+
+
+def test_a_clip_without_its_recording_is_put_before_nobody(store):
+    lost, kept = add(store, 0), add(store, 1)
+    with store.database.writing() as connection:
+        connection.execute("INSERT INTO missing_media VALUES (?, 'gone', '')", (lost,))
+    assert page(store) == [kept]
+
+
+def test_two_raters_at_once_never_get_the_same_clip_beyond_the_overlap(store):
+    for seed in range(12):
+        add(store, seed)
+    change_settings(store, AnnotationSettings(overlap=2), by="ann")
+    given = []
+
+    def ask(rater):
+        given.extend(next_clip(store, f"{rater}", exclude=[]).clip.id for _ in range(1))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(given) == sorted([*range(1, 7)] * 2)
+
+
+def test_an_overlap_of_one_gives_each_clip_once_until_it_is_given_back(store):
+    first, second = add(store, 0, 0.2), add(store, 1, 0.4)
+    change_settings(store, AnnotationSettings(overlap=1), by="ann")
+    assert next_clip(store, "ann").clip.id == first
+    assert next_clip(store, "ann").clip.id == first  # A page that is loaded again.
+    assert next_clip(store, "bob").clip.id == second
+    assert next_clip(store, "cid") is None
+    assert queue_length(store, "cid") == 0
+    release_lease(store, " ann ", first)
+    assert next_clip(store, "cid").clip.id == first
+    store.add_correction(first, rater="cid", verdict="skip")  # A skip frees the clip: nobody has judged it.
+    assert next_clip(store, "ann").clip.id == first
+    store.add_correction(first, rater="ann", verdict="unsure")
+    store.add_correction(second, rater="bob", verdict="correct", label="fear")
+    assert [next_clip(store, rater) for rater in ("ann", "bob", "cid", "dan")] == [None] * 4
+    store.undo_last_correction("bob")
+    assert next_clip(store, "dan").clip.id == second
+
+
+def test_the_labels_that_a_corpus_came_with_count_as_nobody(store):
+    clip_id = add(store, 0)
+    vote(store, clip_id, "import:nemo")
+    change_settings(store, AnnotationSettings(overlap=1), by="ann")
+    assert next_clip(store, "ann").clip.id == clip_id
+
+
+def test_a_lease_ends_by_itself(store):
+    clip_id = add(store, 0)
+    change_settings(store, AnnotationSettings(overlap=1, lease_minutes=5), by="ann")
+    assert next_clip(store, "ann").clip.id == clip_id
+    with store.reading() as connection:
+        (row,) = connection.execute("SELECT * FROM leases")
+    left = datetime.fromisoformat(row["expires_at"]) - datetime.now(UTC)
+    assert timedelta(minutes=4.5) < left <= timedelta(minutes=5)
+    assert next_clip(store, "bob") is None
+    with store.database.writing() as connection:
+        connection.execute("UPDATE leases SET expires_at = '2020-01-01T00:00:00.000000+00:00'")
+    assert next_clip(store, "bob").clip.id == clip_id
+
+
+def test_gold_clips_come_at_their_rate_and_measure_the_raters(store):
+    clips = [add(store, seed) for seed in range(8)]
+    for clip_id in clips[:4]:
+        mark_gold(store, clip_id, "anger", by="ann")
+    mark_gold(store, clips[7], "anger", by="ann")
+    unmark_gold(store, clips[7], by="ann")
+    mark_gold(store, clips[0], "fear", by="ann")
+    assert gold_labels(store) == {clips[0]: "fear", **dict.fromkeys(clips[1:4], "anger")}
+    assert page(store, QueueOrder.OLDEST) == clips  # Without a rate, gold clips are like others.
+    change_settings(store, AnnotationSettings(overlap=1, gold_rate=0.5), by="ann")
+    given = []
+    while (item := next_clip(store, "bob", order=QueueOrder.OLDEST)) is not None:
+        given.append(item.clip.id)
+        vote(store, item.clip.id, "bob", "fear")
+    assert sorted(given) == clips
+    assert given != clips
+    assert [clip_id for clip_id in given if clip_id > 4] == clips[4:]
+    left = []
+    while (item := next_clip(store, "cid", exclude=left)) is not None:  # Gold is for everybody.
+        left.append(item.clip.id)
+    assert sorted(left) == clips[:4]
+    store.add_correction(clips[1], rater="cid", verdict="unsure")
+    vote(store, clips[2], "cid", "anger")
+    results = [(result.rater, result.right, result.total, result.unsure) for result in gold_results(store)]
+    assert results == [("bob", 1, 4, 0), ("cid", 1, 1, 1)]
+    with pytest.raises(InvalidVoteError):
+        mark_gold(store, clips[0], "joy", by="ann")
+    with pytest.raises(ClipNotFoundError):
+        unmark_gold(store, 99, by="ann")
+
+
+def test_a_note_says_what_an_order_lacks(store):
+    add(store, 0)
+    assert {order.name: order_note(store, order) is None for order in QueueOrder} == {
+        "LEAST_CERTAIN": False,
+        "SMALLEST_MARGIN": False,
+        "SOUND_AGAINST_WORDS": False,
+        "MOST_DISPUTED": False,
+        "MOST_INFORMATIVE": False,
+        "RANDOM": True,
+        "OLDEST": True,
+    }
+    add(store, 1, 0.4)
+    assert order_note(store, QueueOrder.LEAST_CERTAIN) is None
+
+
+def test_progress_counts_what_stands_and_what_waits(store):
+    clips = [add(store, seed) for seed in range(4)]
+    nothing = rater_progress(store, "ann")
+    assert (nothing.today, nothing.total, nothing.clips_per_minute, nothing.waiting) == (0, 0, None, 4)
+    for clip_id in clips[:3]:
+        vote(store, clip_id, "ann")
+    vote(store, clips[0], "ann", "anger")
+    store.undo_last_correction("ann")
+    store.add_correction(clips[3], rater="ann", verdict="skip")
+    with store.database.writing() as connection:
+        for clip_id, moment in zip(clips, ("2020-01-01T00:00:00", "2020-01-01T00:00:06"), strict=False):
+            text = f"{moment}.000000+00:00"
+            connection.execute("UPDATE corrections SET created_at = ? WHERE clip_id = ?", (text, clip_id))
+    done = rater_progress(store, "ann")
+    assert (done.today, done.total, done.waiting) == (2, 4, 0)
+    assert done.clips_per_minute > 0
+
+
+def test_the_pool_of_the_most_informative_ends_in_plain_certainty(store):
+    count = POOL + 5
+    with store.database.writing() as connection:
+        for number in range(count):
+            connection.execute(
+                "INSERT INTO clips (sha256, duration, source, created_at) VALUES (?, 1.0, 'x', '')", (f"{number:064x}",)
+            )
+            connection.execute(
+                "INSERT INTO predictions (clip_id, model_version_id, label, scores, entropy, created_at) "
+                "VALUES (?, 1, ?, '{}', ?, '')",
+                (number + 1, EMOTIONS[0], 1 - number / count),
+            )
+            vector = np.random.default_rng(number).standard_normal(4).astype("<f2").tobytes()
+            connection.execute("INSERT INTO embeddings VALUES (?, 1, ?)", (number + 1, vector))
+    pool = page(store, QueueOrder.MOST_INFORMATIVE, limit=POOL)
+    assert sorted(pool) == list(range(1, POOL + 1))
+    assert page(store, QueueOrder.MOST_INFORMATIVE, after=pool[-1]) == list(range(POOL + 1, count + 1))
