@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import gradio as gr
 
-from annotations.people import ROLES, list_people, release_name, set_role
+from annotations.people import ROLES, NameTakenError, list_people, release_name, set_role
 from annotations.settings import AnnotationSettings, change_settings, list_settings_changes, read_settings
 from ui.errors import shows_errors
 from ui.identity import Who, person
@@ -23,7 +23,10 @@ class MaintainHandlers:
 
     def on_load(self, who: Who, request: gr.Request) -> tuple[object, ...]:
         """A page opens: show the cards to maintainers alone, with what holds now."""
-        visible = person(self.services, request, who).may("change settings")
+        try:
+            visible = person(self.services, request, who).may("change settings")
+        except NameTakenError:  # Said as soon as they do anything.
+            visible = False
         return gr.update(visible=visible), *self._settings_shown(), *self._people_shown()
 
     def on_settings(

@@ -13,6 +13,7 @@ SCRIPTS = (
     "microphone.js",
     "player.js",
     "review_form.js",
+    "review_progress.js",
     "review.js",
     "review_options.js",
     "guidelines.js",

@@ -3,7 +3,6 @@
   const { call, tell, find, read, write, random, visible } = window.studio;
   const AHEAD = 2; // Clips loaded before they are needed; each is leased to this rater, so not more than are used.
   const PAST = 5; // Clips kept for undo without asking the server.
-  const PAUSE = 60000; // Milliseconds; a longer gap between two votes is a pause and counts as this much.
   const PREFERENCES = "studio-review";
   const UNSENT = "studio-unsent";
 
@@ -134,16 +133,7 @@
     sitting.left = Math.max(0, answer.left - unsent().length);
     drawProgress();
   };
-  const drawProgress = () => {
-    const gaps = sitting.stamps.slice(1).map((stamp, index) => Math.min(PAUSE, stamp - sitting.stamps[index]));
-    const spent = gaps.reduce((one, other) => one + other, 0);
-    const perMinute = spent ? (60000 * gaps.length) / spent : 0;
-    const pace = spent ? ` · <strong>${perMinute.toFixed(1)}</strong> clips/min` : "";
-    const all = sitting.done + (sitting.left || 0);
-    find("#review-progress").innerHTML =
-      `<p class="progress-line"><strong>${sitting.done}</strong> of ${all}${pace}</p>` +
-      `<div class="progress" role="progressbar" aria-label="Clips judged in this sitting" aria-valuemin="0" aria-valuemax="${all}" aria-valuenow="${sitting.done}"><i style="width:${all ? (100 * sitting.done) / all : 0}%"></i></div>`;
-  };
+  const drawProgress = () => window.studioProgress.draw(sitting.done, sitting.left, sitting.stamps);
 
   // Votes go out
 
@@ -212,11 +202,12 @@
   };
   const soon = (act) => (...values) =>
     inTurn(() => (sitting.current ? act(...values) : say("There is no clip to judge.", "gentle")));
-  const save = soon(() => {
+  const saveNow = () => {
     const given = window.studioForm.read();
     if (given.vote === null) return say("Choose first: 1 to 7, U unsure, or S to skip.", "gentle");
-    leave({ ...given, recognised: sitting.current.transcript });
-  });
+    leave(given);
+  };
+  const save = soon(saveNow);
   const skip = soon(() => leave({ vote: "skip" }));
   const undo = () => inTurn(undoNow);
   const undoNow = () => {
@@ -280,7 +271,12 @@
     }
     open();
   };
-  const quick = () => preferences().quick && soon(save)();
+  // The vote has had its turn already: what waits behind it is for the next clip.
+  const quick = () => {
+    if (!preferences().quick || !sitting.current || sitting.undoing) return;
+    sitting.asked = performance.now();
+    saveNow();
+  };
 
   window.studioReview = {
     save, skip, undo, restart, keep, preferences, drawAnswer, say,
