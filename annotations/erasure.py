@@ -14,7 +14,16 @@ from annotations.database import plain_os_errors
 from annotations.erasure_log import hash_recording, hash_subject
 from annotations.erasure_report import ErasureReport
 from annotations.erasure_rows import anonymise_person, delete_clips, delete_person
-from annotations.erasure_traces import Traces, erase_in_copies, find_traces, remove_derived, remove_recordings, scrub
+from annotations.erasure_subjects import forget_sources, mark_runs, words_of
+from annotations.erasure_traces import (
+    Traces,
+    erase_in_copies,
+    find_traces,
+    redact_logs,
+    remove_derived,
+    remove_recordings,
+    scrub,
+)
 from annotations.errors import ClipNotFoundError, ConsentRequiredError
 from annotations.exchange.exporting import remake_export
 from annotations.exchange.registry import exports_with_clips, exports_with_rater, remake_exports
@@ -102,13 +111,20 @@ def erase_rater(
     def begin(connection: sqlite3.Connection, number: int, report: ErasureReport) -> dict[str, object]:
         concerned = "corrections.rater = ?"
         if not keep_votes:
-            _mark_runs(connection, number, report, concerned, (rater,))
+            report.versions = mark_runs(connection, number, concerned, (rater,))
         exports = exports_with_rater(connection, rater)
         report.rows = erase(connection)
         if not report.rows:
             raise ClipNotFoundError(f"The store knows no rater '{rater}'. Check the spelling.")
         report.votes = report.rows.get("corrections", 0)
-        return {"rater": rater, "pseudonym": pseudonym, "keep_votes": keep_votes, "exports": exports}
+        forget_sources(connection, rater)
+        return {
+            "rater": rater,
+            "pseudonym": pseudonym,
+            "keep_votes": keep_votes,
+            "exports": exports,
+            "needles": [rater],
+        }
 
     return _erase(store, "rater", rater, begin, by, dry_run)
 
@@ -150,7 +166,7 @@ def withdraw_consent(
         report.rows = {"consents": len(withdrawn)}
         traces = []
         if "training" in withdrawn:
-            _mark_runs(connection, number, report, "corrections.clip_id = ?", (clip_id,))
+            report.versions = mark_runs(connection, number, "corrections.clip_id = ?", (clip_id,))
             # The features that training keeps go, the recording stays.
             traces = [find_traces(store.data_dir, clip.sha256).as_dict()]
         exports = exports_with_clips(connection, [clip_id], withdrawn)
@@ -169,8 +185,12 @@ def erase_clips(
         chosen = "SELECT value FROM json_each(?)"
         rows = connection.execute(f"SELECT sha256 FROM clips WHERE id IN ({chosen})", (listed,)).fetchall()
         traces = [find_traces(store.data_dir, row["sha256"]) for row in rows]
-        _mark_runs(connection, number, report, f"corrections.clip_id IN ({chosen})", (listed,))
+        report.versions = mark_runs(connection, number, f"corrections.clip_id IN ({chosen})", (listed,))
         exports = exports_with_clips(connection, clip_ids, CONSENT_PURPOSES)
+        needles = [trace.sha256 for trace in traces] + words_of(connection, listed)
+        if kind == "speaker":
+            needles.append(subject)
+            forget_sources(connection, subject)
         report.rows = delete_clips(connection, clip_ids)
         report.clips = report.rows.get("clips", 0)
         report.votes = report.rows.get("corrections", 0)
@@ -179,7 +199,7 @@ def erase_clips(
             "INSERT OR REPLACE INTO erased_recordings VALUES (?, ?)",
             [(hash_recording(trace.sha256), number) for trace in traces],
         )
-        return {"recordings": [trace.as_dict() for trace in traces], "exports": exports}
+        return {"recordings": [trace.as_dict() for trace in traces], "exports": exports, "needles": needles}
 
     return _erase(store, kind, subject, begin, by, dry_run)
 
@@ -234,6 +254,7 @@ def _finish(store: AnnotationStore, number: int, pending: Mapping[str, object], 
         removed = remove_recordings(store, recordings)
         report.recordings = max(report.recordings, removed)
         report.files += remove_derived(store.data_dir, recordings) if recordings else []
+        report.files += redact_logs(store.data_dir, pending.get("needles", []))  # type: ignore[arg-type]
         report.files += remove_derived(store.data_dir, features, features_only=True) if features else []
         copies, remains = erase_in_copies(store.data_dir, lambda connection: _erase_again(connection, pending))
         report.files += copies
@@ -258,26 +279,3 @@ def _erase_again(connection: sqlite3.Connection, pending: Mapping[str, object]) 
     hashes = json.dumps([trace["sha256"] for trace in pending.get("recordings", [])])  # type: ignore[attr-defined]
     chosen = connection.execute("SELECT id FROM clips WHERE sha256 IN (SELECT value FROM json_each(?))", (hashes,))
     return delete_clips(connection, [row["id"] for row in chosen])
-
-
-def _mark_runs(
-    connection: sqlite3.Connection, number: int, report: ErasureReport, concerned: str, parameters: tuple[object, ...]
-) -> None:
-    """Note which training runs learnt from votes that are about to go, and name the versions that came of them."""
-    connection.execute(
-        "INSERT INTO erasure_runs SELECT ?, training_run_id, count(DISTINCT clip_id), count(*) "
-        "FROM training_run_corrections JOIN corrections ON corrections.id = correction_id "
-        f"WHERE {concerned} GROUP BY training_run_id",
-        (number, *parameters),
-    )
-    rows = connection.execute(
-        "WITH RECURSIVE marked (id, run) AS ("
-        "SELECT model_versions.id, model_versions.training_run_id FROM model_versions "
-        "JOIN erasure_runs ON erasure_runs.training_run_id = model_versions.training_run_id WHERE erasure_id = ? "
-        "UNION SELECT model_versions.id, model_versions.training_run_id FROM marked "
-        "JOIN training_runs ON training_runs.base_version_id = marked.id "
-        "JOIN model_versions ON model_versions.training_run_id = training_runs.id) "
-        "SELECT name FROM model_versions WHERE id IN (SELECT id FROM marked) ORDER BY id",
-        (number,),
-    )
-    report.versions = [row["name"] for row in rows]

@@ -4,11 +4,12 @@ Deletes files of the store and copies made from them; decides nothing.
 """
 
 import hashlib
+import json
 import os
 import re
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ from annotations.errors import StoreError
 from annotations.media import FOLDER, media_path
 from annotations.store import DATABASE, AnnotationStore
 from ser.copies import cached_file
+
+LOGS = (".log", ".txt")
+ASIDE = "orphans"
+"""The folder into which a repair puts what it cannot place."""
 
 SQLITE_HEADER = b"SQLite format 3\0"
 
@@ -84,6 +89,34 @@ def remove_derived(data_dir: Path, traces: Iterable[Traces], *, features_only: b
         path.unlink(missing_ok=True)
         removed.append(str(path))
     return removed
+
+
+def redact_logs(data_dir: Path, needles: Sequence[str]) -> list[str]:
+    """Take words out of what programs wrote down: replaced in logs, the whole row of what a repair has put aside.
+
+    Args:
+        data_dir: the store's folder.
+        needles: hashes, names and transcripts; empty ones and single letters are passed over.
+
+    Returns:
+        The files that were changed.
+    """
+    forms = {form for needle in needles if len(needle) > 1 for form in (needle, json.dumps(needle)[1:-1])}
+    wanted = [form.encode() for form in sorted(forms, key=len, reverse=True)]
+    changed = []
+    for path in _beside_recordings(data_dir):
+        if not wanted or not (path.suffix in LOGS or (path.parent.name == ASIDE and path.suffix == ".jsonl")):
+            continue
+        before = after = path.read_bytes()
+        if path.suffix in LOGS:
+            for word in wanted:
+                after = after.replace(word, b"(erased)")
+        else:
+            after = b"".join(line for line in before.splitlines(True) if not any(word in line for word in wanted))
+        if after != before:
+            path.write_bytes(after)
+            changed.append(str(path))
+    return changed
 
 
 def copies_of_database(data_dir: Path) -> Iterator[Path]:

@@ -32,7 +32,7 @@ def said_by_layout(folder: Path) -> tuple[str | None, dict[str, Mapping[str, str
             rows = [row for row in layout.rows(root) if isinstance(row, Row)]
         except TrainingDataError:
             return None, {}
-        said = {}
+        said: dict[str, Mapping[str, str]] = {}
         for row in rows:
             path = (root / row.file).resolve()
             if path.is_relative_to(root):

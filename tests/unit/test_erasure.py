@@ -94,6 +94,10 @@ def test_no_byte_of_an_erased_clip_is_found_again(store, tmp_path):
     for path in derived:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(sound)
+    log, aside = store.data_dir / "runs" / "0001" / "log.txt", store.data_dir / "orphans" / "rows.jsonl"
+    log.write_text(f"clips/aa/{clip.sha256}.flac: too quiet\n")
+    aside.parent.mkdir()
+    aside.write_text(json.dumps({"transcript": SECRET}) + "\n" + json.dumps({"transcript": "another"}) + "\n")
     needles = (SECRET, clip.sha256, middle, "hippopotamus", "purple")
     assert len(files_with(tmp_path, *needles)) > 10
     report = erase_clip(store, 1, by="maintainer")
@@ -102,6 +106,8 @@ def test_no_byte_of_an_erased_clip_is_found_again(store, tmp_path):
     assert str(copy) in report.files
     derived[-1].unlink()  # Not named after the clip: stands for features of another one.
     assert files_with(tmp_path, *needles) == []
+    assert log.read_text() == "clips/aa/(erased).flac: too quiet\n"
+    assert aside.read_text() == '{"transcript": "another"}\n'
     assert [clip.id for clip in queries.list_clips(store)] == [2, 3, 4, 5, 6]
     assert store.database.problems() == []
     assert store.active_version()  # The rest of the store is as it was.
