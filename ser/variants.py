@@ -6,6 +6,7 @@ Imports little, as each of several worker processes loads it. Knows no examples,
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -148,8 +149,19 @@ def variants_or_sentence(
 
 def variants_alone(path: Path, recipe: VariantRecipe, noises: NoisePool, parent: int | None = None) -> Variants | str:
     """As `variants_or_sentence`, in a worker process of `parent`: each keeps to one thread."""
-    if parent is not None and os.getppid() != parent:
-        # Whoever asked was killed: nobody waits for this any more, nor for what is queued behind it.
-        os._exit(1)
+    if parent is not None:
+        _end_with(parent)
     torch.set_num_threads(1)
     return variants_or_sentence(path, recipe, noises)
+
+
+@lru_cache(maxsize=1)
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended: killed, it could not say so, and its workers would wait for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

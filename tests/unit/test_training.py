@@ -275,7 +275,14 @@ def test_a_temperature_makes_over_confident_answers_honest() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"epochs": 0}, "epochs is 0; it must be above 0"), ({"label_smoothing": 2.0}, "must lie in 0..1")],
+    [
+        ({"epochs": 0}, "epochs is 0; it must be above 0"),
+        ({"label_smoothing": 2.0}, "must lie in 0..1"),
+        ({"codec_probability": -0.1}, "codec_probability is -0.1; it must lie in 0..1"),
+        ({"snr": (30.0, 0.0)}, "snr is from 30.0 to 0.0; the lower end must come first"),
+        ({"speed": (0.0, 1.0)}, "speed begins at 0.0; it must be above 0"),
+        ({"warp": -1.0}, "warp is -1.0; it must not be negative"),
+    ],
 )
 def test_impossible_configurations_are_refused(changes: dict[str, float], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
