@@ -29,7 +29,8 @@ HELD_OUT_NOISE = "5-"
 """How the names of the noise begin that only the benchmark hears: fold 5 of ESC-10, which ESC names first in a file.
 
 Training leaves these files out (`ser.augmentation.HELD_OUT_NOISE`). Source: Piczak 2015, "ESC: Dataset for
-Environmental Sound Classification", https://doi.org/10.1145/2733373.2806390 (clips of one original recording stay within one fold)."""
+Environmental Sound Classification", https://doi.org/10.1145/2733373.2806390
+(clips of one original recording stay within one fold)."""
 
 OPUS_BIT_RATE, MP3_BIT_RATE = 16_000, 32_000
 """bit/s. 16 kbit/s is a poor call; 32 kbit/s at 16 kHz is a voice memo."""
