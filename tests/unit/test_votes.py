@@ -1,0 +1,110 @@
+import pytest
+
+from annotations import queries
+from annotations.errors import InvalidSettingError, InvalidVoteError
+from annotations.settings import AnnotationSettings, change_settings, list_settings_changes, read_settings
+from annotations.store import AnnotationStore
+from tests.unit.stored import answer, recording
+
+
+@pytest.fixture
+def store(tmp_path):
+    with AnnotationStore(tmp_path) as opened:
+        opened.ensure_base_version("embedded", "a" * 64)
+        yield opened
+
+
+def test_a_vote_holds_all_that_was_said_and_the_answer_that_was_kept_from_the_rater(store):
+    clip = store.add_clip(recording(), source="page", language="pl", consent=["training"])
+    prediction = store.add_prediction(clip.id, answer(), 1)
+    vote = store.add_correction(
+        clip.id,
+        rater="ann",
+        verdict="correct",
+        distribution={"fear": 30, "sadness": 10, "anger": 0},
+        valence=12.4,
+        arousal=100,
+        comment=" a door slams ",
+        seconds=4.25,
+        answer_shown=False,
+        prediction_id=prediction.id,
+    )
+    assert (vote.label, vote.distribution) == ("fear", {"fear": 0.75, "sadness": 0.25})
+    assert (vote.valence, vote.arousal, vote.comment, vote.seconds) == (12, 100, "a door slams", 4.25)
+    assert vote.answer_shown is False
+    store.add_correction(clip.id, rater="bob", verdict="correct", label="fear")
+    heard, said, _ = queries.clip_history(store, clip.id)
+    assert (heard.kind, heard.prediction, heard.version.name) == ("prediction", prediction, "embedded")
+    assert (said.correction, said.prediction, said.version.name) == (vote, prediction, "embedded")
+    (example,) = queries.training_examples(store)
+    assert example.soft_label == pytest.approx({"fear": 0.875, "sadness": 0.125})
+    assert store.get_clip(clip.id).language == "pl"
+
+
+def test_feedback_from_the_page_holds_the_same(store):
+    clip, vote = store.save_feedback(
+        recording(),
+        answer(),
+        rater="ann",
+        verdict="accept",
+        label="fear",
+        intensity=None,
+        transcript=None,
+        consent=["research"],
+        source="page",
+        language="en",
+        valence=50,
+        answer_shown=True,
+    )
+    assert (clip.language, vote.valence, vote.answer_shown, vote.distribution) == ("en", 50, True, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"label": "fear", "distribution": {"anger": 1}}, "The label is 'fear', but another one has a larger share"),
+        ({"distribution": {"joy": 1}}, "The label is 'joy'; expected one of"),
+        ({"distribution": {"fear": -1}}, "The share of 'fear' is -1; expected a number of 0 or more"),
+        ({"distribution": {"fear": 0}}, "All shares are 0. Give at least one label a share"),
+        ({"distribution": [1]}, "The shares are of type list"),
+        ({"verdict": "skip", "distribution": {"fear": 1}}, "The verdict 'skip' takes no shares of labels"),
+        ({"label": "fear", "valence": 101}, "The valence is 101; expected a number from 0 to 100"),
+        ({"label": "fear", "arousal": "high"}, "The arousal is 'high'; expected a number from 0 to 100"),
+        ({"label": "fear", "seconds": -1}, "The time taken is -1; expected seconds, 0 or more"),
+        ({"label": "fear", "comment": "x" * 2001}, "The comment has 2001 characters; at most 2000 are kept"),
+    ],
+)
+def test_what_no_vote_can_hold_is_refused_in_words(store, given, complaint):
+    clip = store.add_clip(recording(), source="page")
+    with pytest.raises(InvalidVoteError) as caught:
+        store.add_correction(clip.id, **{"rater": "ann", "verdict": "correct", **given})
+    assert str(caught.value).startswith(complaint)
+    assert queries.clip_history(store, clip.id) == []
+
+
+def test_settings_hold_from_the_change_on_and_every_change_stays_on_record(store):
+    assert read_settings(store) == AnnotationSettings()
+    first = change_settings(store, AnnotationSettings(overlap=3, blind=True), by=" ann ")
+    second = change_settings(store, AnnotationSettings(gold_rate=0.1, retention_days=30), by="bob")
+    assert read_settings(store) == second.settings
+    assert list_settings_changes(store) == [second, first]
+    assert first.by == "ann"
+    with store.database.writing() as connection:  # As a later version of the program may write them.
+        connection.execute('UPDATE settings SET settings = \'{"overlap": 4, "mood": 1}\'')
+    assert read_settings(store) == AnnotationSettings(overlap=4)
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"overlap": 0}, "overlap is 0; expected a whole number of 1 or more, or nothing."),
+        ({"retention_days": True}, "retention_days is True; expected a whole number of 1 or more, or nothing."),
+        ({"gold_rate": 1.1}, "gold_rate is 1.1; expected a number from 0 to 1."),
+        ({"lease_minutes": 0}, "lease_minutes is 0; expected a number from 0.05 to 1440."),
+        ({"blind": "yes"}, "blind is 'yes'; expected true or false."),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(given, complaint):
+    with pytest.raises(InvalidSettingError) as caught:
+        AnnotationSettings(**given)
+    assert str(caught.value) == complaint
