@@ -5,34 +5,32 @@ Recordings lie as files beside one SQLite database. Knows no model and no page; 
 
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from sqlite3 import Connection
 from types import TracebackType
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from annotations import writes
+from annotations.clip_records import ClipRecords
 from annotations.database import StoreDatabase
 from annotations.embeddings import insert_embedding
-from annotations.errors import ClipNotFoundError, NothingToUndoError, StoreError
-from annotations.media import media_path, save_media, sync_folder
+from annotations.errors import NothingToUndoError
+from annotations.media import sync_folder
 from annotations.queue_index import QueueIndex
 from annotations.records import Clip, Correction, Prediction
-from annotations.rows import CLIPS, CORRECTIONS, timestamp, to_clip
+from annotations.rows import CORRECTIONS, timestamp
 from annotations.training_records import TrainingRecords, read_active_version
 from annotations.validation import check_rater
 from annotations.writes import NewClip, NewVote, grant
 from ser.types import Audio, Recognition
 
 DATABASE = "annotations.db"
-Result = TypeVar("Result")
 
 
-class AnnotationStore(TrainingRecords):
+class AnnotationStore(ClipRecords, TrainingRecords):
     """Clips and what was said of them, under one folder.
 
     What a method has returned is on the disk: it survives a killed process and a power loss. What it has not
@@ -67,70 +65,6 @@ class AnnotationStore(TrainingRecords):
     def close(self) -> None:
         """Let go of the database file."""
         self.database.close()
-
-    def reading(self) -> AbstractContextManager[Connection]:
-        """A read-only connection on one consistent state, for `annotations.queries`."""
-        return self.database.reading()
-
-    # Clips
-
-    def add_clip(
-        self,
-        audio: Audio,
-        *,
-        source: str,
-        speaker: str | None = None,
-        session: str | None = None,
-        consent: Sequence[str] = ("research",),
-        consent_by: str | None = None,
-        consent_wording: str | None = None,
-        language: str | None = None,
-    ) -> Clip:
-        """Store a recording once, however often it comes.
-
-        Args:
-            audio: mono at 16 kHz.
-            source: `page`, `api`, or the name of what it was imported from.
-            speaker: who speaks; fills in what was not known before, never overwrites.
-            session: groups clips of one sitting; likewise.
-            consent: purposes of `CONSENT_PURPOSES`; added to those given before.
-            consent_by: who consents.
-            consent_wording: what was agreed to, in the words that were shown, or the name of their version.
-            language: ISO 639-1, where known; likewise.
-
-        Returns:
-            The clip, the same one for the same signal.
-
-        Raises:
-            ConsentRequiredError: where `consent` is empty or unknown; nothing is written then.
-            StoreError: where the disk is full or refuses; nothing is stored then.
-        """
-        clip = NewClip(source, speaker, session, grant(consent, consent_by, consent_wording), language=language)
-        return self.write_clip(audio, lambda connection: writes.insert_clip(connection, audio, clip))
-
-    def get_clip(self, clip_id: int) -> Clip:
-        """The clip with that id, or `ClipNotFoundError`."""
-        with self.reading() as connection:
-            return writes.read_clip(connection, clip_id)
-
-    def find_clip(self, sha256: str) -> Clip | None:
-        """The clip of a signal, if it is stored."""
-        with self.reading() as connection:
-            row = connection.execute(f"{CLIPS} WHERE sha256 = ?", (sha256,)).fetchone()
-        return to_clip(row) if row else None
-
-    def clip_path(self, clip: Clip) -> Path:
-        """The clip's FLAC file, absolute.
-
-        Raises:
-            ClipNotFoundError: where the file is gone.
-        """
-        path = self.data_dir / clip.path
-        if not path.is_file():
-            raise ClipNotFoundError(
-                f"The recording of clip {clip.id} is missing ({path}). Run `python -m annotations check`."
-            )
-        return path
 
     # Answers and votes
 
@@ -350,37 +284,3 @@ class AnnotationStore(TrainingRecords):
                 temporary.unlink(missing_ok=True)
             sync_folder(path.parent)
         return path
-
-    def write_clip(self, audio: Audio, write: Callable[[Connection], Result]) -> Result:
-        """Put a recording on the disk, then run a transaction that refers to it.
-
-        The file comes first: a crash in between leaves a file without a row, which does no harm and which
-        `annotations check` finds, never a row without its file.
-
-        Args:
-            audio: the recording.
-            write: makes the rows; run within one transaction.
-
-        Returns:
-            What `write` returns.
-        """
-        with self.database.plain_errors():
-            written = save_media(self.data_dir, audio)
-        try:
-            with self.database.writing() as connection:
-                # Under the write lock nobody removes files; what was removed just before it is written again.
-                save_media(self.data_dir, audio)
-                return write(connection)
-        except BaseException:
-            if written:
-                self._discard_media(audio.sha256)
-            raise
-
-    def _discard_media(self, sha256: str) -> None:
-        # Another process may have stored the same recording meanwhile: only the write lock makes the look certain.
-        try:
-            with self.database.writing() as connection:
-                if connection.execute("SELECT 1 FROM clips WHERE sha256 = ?", (sha256,)).fetchone() is None:
-                    (self.data_dir / media_path(sha256)).unlink(missing_ok=True)
-        except StoreError:
-            return  # The first error is the one to tell; `annotations check` finds the file.
