@@ -8,6 +8,7 @@ import gradio as gr
 
 from annotations import queries
 from annotations.records import CONSENT_PURPOSES
+from annotations.settings import read_settings
 from ser.audio import decode_file
 from ser.errors import SerError
 from ser.labels import EMOTIONS
@@ -83,7 +84,8 @@ class ApiHandlers:
         item = queries.next_clip(self.services.store, reviewer.name)
         if item is None:
             return None, None
-        prediction = item.prediction
+        # In blind mode nobody is told what the model thinks before they vote, programs included.
+        prediction = None if read_settings(self.services.store).blind else item.prediction
         clip: dict[str, object] = {
             "clip_id": item.clip.id,
             "duration": item.clip.duration,

@@ -36,7 +36,6 @@ class MaintainHandlers:
         blind: bool,
         lease: float,
         retention: float | None,
-        retrain: float | None,
         who: Who,
         request: gr.Request,
     ) -> tuple[object, ...]:
@@ -49,7 +48,6 @@ class MaintainHandlers:
             blind=bool(blind),
             lease_minutes=float(lease or 0),
             retention_days=whole(retention),
-            retrain_after=whole(retrain),
         )
         change_settings(self.services.store, settings, by=editor.name)
         return self._settings_shown("Saved. It holds from the next clip on.")
@@ -74,7 +72,6 @@ class MaintainHandlers:
             settings.blind,
             settings.lease_minutes,
             settings.retention_days or 0,
-            settings.retrain_after or 0,
             _status(said) + changes_table(self.services),
         )
 
@@ -154,10 +151,7 @@ def _build_settings() -> tuple[list[gr.components.Component], gr.HTML, gr.Button
         retention = gr.Number(
             0, precision=0, minimum=0, label="Clips are erased after days (0: never)", elem_id="set-retention"
         )
-        retrain = gr.Number(
-            0, precision=0, minimum=0, label="Retrain after new votes (0: only by hand)", elem_id="set-retrain"
-        )
         blind = gr.Checkbox(False, label="blind: nobody sees the model’s answer before they vote", elem_id="set-blind")
     save = gr.Button("Save settings", variant="primary", scale=0, min_width=160, elem_id="set-save")
     status = gr.HTML("", elem_id="settings-status", apply_default_css=False)
-    return [overlap, gold, blind, lease, retention, retrain], status, save
+    return [overlap, gold, blind, lease, retention], status, save

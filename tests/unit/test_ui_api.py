@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,12 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from annotations import queries
+from annotations.people import Access, NotAllowedError
+from annotations.settings import AnnotationSettings, change_settings
 from ser.config import Settings
 from ser.labels import EMOTIONS
-from ser.testing import synthetic_speech
+from ser.testing import fake_recognizer, synthetic_speech
+from ui.api import ApiHandlers
 from ui.app import build_app, launch_options
 from ui.services import Services
 from ui.startup import load_parts
@@ -150,6 +154,29 @@ def test_next_clip_gives_the_recording(client: Client, services: Services) -> No
         client.predict(audio=None, clip_id=clip["clip_id"], label="neutral", rater="dan", api_name="/correct")
     assert seen and len(seen) == len(set(seen)) == len(queries.list_clips(services.store))
     assert path is None
+
+
+def test_what_programs_may_not(services: Services) -> None:
+    shared = ApiHandlers(replace(services, access=Access(role_without_login="visitor")))
+    for forbidden in (shared.next_clip, shared.retrain, lambda: shared.correct(clip_id=1, label="fear")):
+        with pytest.raises(NotAllowedError, match="sign in first"):
+            forbidden()
+
+
+def test_blind_holds_for_programs(services: Services, cache: Path) -> None:
+    handlers = ApiHandlers(services)
+    audio = synthetic_speech(0.9, seed=21)
+    clip = services.store.add_clip(audio, source="import")
+    services.store.add_prediction(clip.id, fake_recognizer().recognize(audio), services.store.active_version().id)
+    seen = {}
+    for blind in (False, True):
+        change_settings(services.store, AnnotationSettings(blind=blind), by="mia")
+        item, path = handlers.next_clip("gus")
+        assert item is not None and path is not None
+        seen[blind] = item["prediction"]
+        os.remove(path)
+    change_settings(services.store, AnnotationSettings(), by="mia")
+    assert seen[False] is not None and seen[True] is None
 
 
 def test_training_endpoints(client: Client) -> None:
