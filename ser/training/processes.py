@@ -4,6 +4,7 @@ Every process holds the whole data and takes its own part of each step. Knows no
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -72,9 +73,12 @@ class Processes:
             return network
         devices = None if torch.device(self.device).type == "cpu" else [torch.device(self.device)]
         # Statistics of normalisation are kept alike by `share_norms`; heads that a step does not need get no gradient.
-        return DistributedDataParallel(
-            network, device_ids=devices, broadcast_buffers=False, find_unused_parameters=True
-        )
+        with warnings.catch_warnings():
+            # torch 2.13 has another name for the first option, which 2.8 does not know.
+            warnings.simplefilter("ignore", FutureWarning)
+            return DistributedDataParallel(
+                network, device_ids=devices, broadcast_buffers=False, find_unused_parameters=True
+            )
 
     def apart(self, wrapped: torch.nn.Module, last: bool) -> AbstractContextManager[None]:
         """Where gradients are only added up: in all parts of a step but the last."""
