@@ -14,13 +14,14 @@ from ser.config import TrainConfig
 from ser.errors import TrainingDataError
 from ser.splits import LeakReport, Split, report_leaks
 from ser.training.dataset import FeatureSet
+from ser.training.description import describe
 from ser.training.encoder import TunedEncoder, tune_encoder
 from ser.training.loop import predict_logits, uar_by_corpus
 from ser.training.preparation import Preparation, prepare
 from ser.training.processes import Processes
 from ser.training.progress import OnProgress, ShouldStop
 from ser.training.recordings import Recordings, read_recordings
-from ser.training.run import TrainedModel, describe, train_on_features
+from ser.training.run import TrainedModel, train_on_features
 from ser.types import Example
 
 TOLERATED = 0.01

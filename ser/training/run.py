@@ -22,6 +22,7 @@ from ser.config import NO_MODEL, TrainConfig
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
 from ser.training.dataset import FeatureSet
+from ser.training.description import describe
 from ser.training.encoder import TunedEncoder, tune_encoder
 from ser.training.loop import fit, predict_logits, uar_by_corpus, weighted_score
 from ser.training.preparation import Preparation, feature_statistics, prepare
@@ -288,17 +289,3 @@ def _judge(
         weights = np.array([1.0 / sizes[corpus] for corpus in dev.corpora], dtype=np.float32)
         temperature = fit_temperature(logits, dev.targets, weights)
     return temperature, {"uar": by_corpus, "score": weighted_score(by_corpus, config)}
-
-
-def describe(
-    examples: Sequence[Example], dev: Sequence[Example] = (), replay: Sequence[Example] = ()
-) -> dict[str, object]:
-    """What meta.json says of the data: counts, labels, speakers."""
-    return {
-        "clips": dict(Counter(example.corpus for example in examples)),
-        "labels": dict(sorted(Counter(example.hard_label for example in examples).items())),
-        "speakers": sorted({example.speaker for example in examples}),
-        "dev_speakers": sorted({example.speaker for example in dev}),
-        "dev_clips": len(dev),
-        "replayed_clips": len(replay),
-    }
