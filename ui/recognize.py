@@ -156,9 +156,9 @@ class RecognizeHandlers:
         form = blank(presentation.empty_card(), live=said, status=status_line(said, "good"))
         return form._replace(audio=None, saved=clip.id, withdraw=gr.update(visible=True, value=f"Erase clip {clip.id}"))
 
-    def on_withdraw(self, saved: int | None, who: Who, request: gr.Request) -> Form:
+    def on_withdraw(self, saved: int | None, who: Who, sure: bool, request: gr.Request) -> Form:
         """Who has just saved a clip thinks better of it: it goes, at once and wholly."""
-        if saved is None:  # They did not confirm.
+        if saved is None or not sure:
             return Form()
         report = withdraw_own(self.services, person(self.services, request, who).name, saved)
         said = report.lines()[0]
@@ -248,6 +248,7 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
             status = gr.HTML(status_line("", "good"), elem_id="save-status", apply_default_css=False)
             withdraw = gr.Button("", size="sm", visible=False, scale=0, min_width=150, elem_id="withdraw-saved")
     saved = gr.State(None)
+    sure = gr.Checkbox(False, visible=False)
 
     voting = (fields.vote, fields.transcript, fields.intensity, fields.rated)
     form = Form(audio, heard, card, live, clip_line, *voting, details, answer_json, save, status, saved, withdraw)
@@ -255,9 +256,10 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
     _connect_clip(handlers, form, audio, clear)
     withdraw.click(
         shows_errors(handlers.on_withdraw),
-        [saved, who],
+        # What the server keeps is out of a script's reach: whether they are sure travels on its own.
+        [saved, who, sure],
         list(form),
-        js=f"(saved, who) => confirm({ASK!r}) ? [saved, who] : [null, who]",
+        js=f"(saved, who) => [saved, who, confirm({ASK!r})]",
         show_progress="hidden",
         trigger_mode="once",
         api_visibility="private",

@@ -61,12 +61,14 @@ class Uploads:
         swept = 0
         with self._lock:
             held = {path.resolve() for path in self._users}
-            for path in folder.glob("*/*"):
+            # Gradio puts an upload in a folder of its own, and leaves empty files beside these.
+            for path in [*folder.glob("*/*"), *folder.glob("*")]:
                 if path.is_file() and path.resolve() not in held and path.stat().st_mtime < before:
                     path.unlink(missing_ok=True)
                     swept += 1
-                    with suppress(OSError):  # Another file lies there, or has just come.
-                        path.parent.rmdir()
+                    if path.parent != folder:
+                        with suppress(OSError):  # Another file lies there, or has just come.
+                            path.parent.rmdir()
         return swept
 
     def _drop(self, path: Path | None) -> None:

@@ -184,9 +184,9 @@ def test_a_clip_just_saved_can_be_withdrawn_by_who_saved_it(page_services: Servi
     form = save(page_services, hear(page_services, page_cache))
     assert form.saved == 1 and form.withdraw == gr.update(visible=True, value="Erase clip 1")
     with pytest.raises(gr.Error, match="only who consented"):
-        shows_errors(handlers.on_withdraw)(1, "bob", BOB)
-    assert handlers.on_withdraw(None, "ann", ANN) == Form(), "not confirmed"
-    gone = handlers.on_withdraw(1, "ann", ANN)
+        shows_errors(handlers.on_withdraw)(1, "bob", True, BOB)
+    assert handlers.on_withdraw(1, "ann", False, ANN) == Form(), "not confirmed"
+    gone = handlers.on_withdraw(1, "ann", True, ANN)
     assert gone.saved is None and "erased" in str(gone.status)
     with pytest.raises(ClipNotFoundError):
         page_services.store.get_clip(1)

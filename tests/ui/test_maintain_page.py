@@ -1,0 +1,112 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import soundfile
+from playwright.sync_api import Page, expect
+
+from annotations import queries
+from annotations.people import Access
+from annotations.settings import read_settings
+from ser.testing import synthetic_speech
+from ui.services import Services
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.click(f"[role=tab]:has-text('{name}')")
+
+
+def unfold(page: Page, name: str) -> None:
+    open_tab(page, "Review")
+    page.click(f"#maintain-{name} button >> nth=0")
+
+
+def test_files_are_dropped_in(page: Page, services: Services, cache: Path, tmp_path: Path) -> None:
+    paths = [tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "metadata.csv"]
+    for seed, path in enumerate(paths[:2]):
+        soundfile.write(path, synthetic_speech(0.8, seed=seed).signal, 16_000)
+    paths[2].write_text("file_name,label\na.wav,fear\nb.wav,anger\n")
+    unfold(page, "import")
+    page.set_input_files("#import-files input[type=file]", paths)
+    expect(page.locator("#import-files")).to_contain_text("metadata")
+    page.locator("#import-consent").get_by_label("research").check()
+    page.locator("#import-labels").get_by_label("votes of the corpus").check()
+    page.locator("#import-answer input").uncheck()
+    page.click("#import-start")
+    expect(page.locator("#import-status")).to_contain_text("2 clips added, 0 were there already, 2 votes added.")
+    assert len(queries.list_clips(services.store)) == 2
+    assert sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) == 0
+    expect(page.locator("#review-card .review-clip")).to_be_visible()
+
+
+def test_settings_are_changed(page: Page, services: Services) -> None:
+    unfold(page, "settings")
+    page.fill("#set-overlap input", "3")
+    page.check("#set-blind input")
+    page.click("#set-save")
+    expect(page.locator("#settings-status")).to_contain_text("overlap: None → 3")
+    settings = read_settings(services.store)
+    assert (settings.overlap, settings.blind, settings.retention_days) == (3, True, None)
+
+
+def test_a_clip_is_looked_at_and_erased(page: Page, services: Services, fill: Callable[[int], None]) -> None:
+    fill(2)
+    services.store.add_correction(1, rater="bob", verdict="correct", label="fear", comment="hm")
+    open_tab(page, "History")
+    page.fill("#clip-number input", "1")
+    page.click("#clip-show")
+    expect(page.locator("#clip-about")).to_contain_text("model embedded")
+    expect(page.locator("#clip-about")).to_contain_text("note: hm")
+    page.click("#clip-erase")
+    expect(page.locator("#clip-outcome")).to_contain_text("would be erased")
+    page.click("#clip-erase-confirm")
+    expect(page.locator("#clip-outcome")).to_contain_text("clip 1: 1 clips, 1 recordings and 1 votes erased.")
+    assert [clip.id for clip in queries.list_clips(services.store)] == [2]
+
+
+def test_a_clip_just_saved_is_withdrawn(page: Page, services: Services, speech: Path) -> None:
+    if page.locator("#recognize-audio input[type=file]").count() == 0:
+        page.click("#recognize-audio button[aria-label='Upload file']")
+    page.wait_for_selector("#recognize-audio input[type=file]", state="attached")
+    page.set_input_files("#recognize-audio input[type=file]", speech)
+    page.wait_for_selector("#save:not([disabled])")
+    page.locator("#consent").get_by_label("research").check()
+    page.click("#save")
+    expect(page.locator("#withdraw-saved")).to_contain_text("Erase clip 1")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.click("#withdraw-saved")
+    page.wait_for_timeout(500)
+    assert len(queries.list_clips(services.store)) == 1, "not confirmed"
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.click("#withdraw-saved")
+    expect(page.locator("#save-status")).to_contain_text("erased")
+    assert queries.list_clips(services.store) == []
+
+
+class TestWhereOthersCome:
+    @pytest.fixture
+    def services(self, services: Services) -> Services:
+        return replace(services, access=Access(role_without_login="annotator"))
+
+    def test_annotators_see_no_cards_and_take_no_names(
+        self, open_page: Callable[..., Page], services: Services, fill: Callable[[int], None]
+    ) -> None:
+        fill(3)
+        first = open_page()
+        name = first.locator("#rater textarea, #rater input")
+        name.fill("ann")
+        name.press("Tab")
+        open_tab(first, "Review")
+        first.wait_for_function("studioReview.state().clip !== null")
+        expect(first.locator("#maintain")).to_be_hidden()
+        first.keyboard.press("3")
+        first.keyboard.press("Enter")
+        expect(first.locator("#review-status")).to_contain_text("Saved clip")
+        second = open_page(viewport={"width": 1280, "height": 900})
+        other = second.locator("#rater textarea, #rater input")
+        other.fill("ann")
+        other.press("Tab")
+        expect(other).to_have_value("ann-2")
+        vote = queries.history(services.store)[0].correction
+        assert vote is not None and vote.rater == "ann"
