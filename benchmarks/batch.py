@@ -29,7 +29,7 @@ from ser.loading import load_recognizer
 from ser.types import SAMPLING_RATE, Recognition
 
 PACKAGES = ("torch", "transformers", "onnxruntime", "numpy", "soundfile")
-BLOCK = 100
+BLOCK = 64
 """Clips that go through one way before it is the next one's turn."""
 
 Answers = list[Recognition | AudioError]
