@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from huggingface_hub import constants
+
 TOKEN = "hf_writer"
 
 
@@ -42,9 +44,12 @@ def hub_stand_in() -> Iterator[HubStandIn]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         hub.url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        # Where a test before this one has found no hub, the library has been told to stay offline.
+        offline, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, False
         try:
             yield hub
         finally:
+            constants.HF_HUB_OFFLINE = offline
             server.shutdown()
 
 
