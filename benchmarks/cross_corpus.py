@@ -36,7 +36,7 @@ from ser.corpora import load_corpus
 from ser.errors import SerError, TrainingDataError
 from ser.evaluation import evaluate, restrict
 from ser.metrics import bootstrap_interval
-from ser.training.recipe import run_recipe
+from ser.training.recipe import FROM_NOTHING, run_recipe
 from ser.types import EmotionScores, Example
 
 CORPORA = ("ravdess", "nemo", "tess", "turev", "emodb")
@@ -195,8 +195,9 @@ def trained_without(
             folders,
             place,
             seed=options.seed,
-            config=TrainConfig.tiny(epochs=1) if options.quick else None,
+            config=TrainConfig.tiny(epochs=1) if options.quick else FROM_NOTHING,
             test_speakers=speakers,
+            dev_speakers=(),
             noise_dir=options.noise,
             name=f"without {name}",
         )

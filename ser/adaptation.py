@@ -5,12 +5,13 @@ says who speaks, not what is felt. Knows scores only, so that it works with any 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ser.types import EmotionScores
+from ser.fusion import fuse
+from ser.types import EmotionScores, Recognition
 
 TRUST = 2.0
 """Clips that count as much as not knowing the speaker: k clips take out k / (k + TRUST) of what they have in common.
@@ -52,7 +53,7 @@ class SpeakerProfile:
         """
         if not scores:
             raise ValueError("a speaker's profile needs at least one clip, and 0 were given")
-        mean = _log_odds([score.probabilities for score in scores]).mean(0)
+        mean = _log_odds(np.array([score.probabilities for score in scores])).mean(0)
         return cls(tuple(mean.tolist()), len(scores))
 
     def adapt(self, scores: EmotionScores) -> EmotionScores:
@@ -64,13 +65,9 @@ class SpeakerProfile:
         >>> sad_voice.adapt(EmotionScores.from_dict({"sadness": 0.6, "anger": 0.4})).label
         'anger'
         """
-        probabilities = np.array(scores.probabilities)
-        known = probabilities > 0.0
-        share = self.clips / (self.clips + TRUST)
-        logits = _log_odds([scores.probabilities])[0] - share * np.array(self.tendency)
-        # Largest first: exp() of the differences cannot overflow.
-        adapted = np.where(known, np.exp(logits - logits[known].max()), 0.0)
-        return EmotionScores(tuple((adapted / adapted.sum()).tolist()), scores.unmapped)
+        row = np.array([scores.probabilities])
+        adapted = _without(row, np.array([self.tendency]), np.array([self.clips]))[0]
+        return replace(scores, probabilities=tuple(adapted.tolist()))
 
 
 def adapt_to_speakers(
@@ -91,24 +88,67 @@ def adapt_to_speakers(
     >>> [score.label for score in adapt_to_speakers(plain, ["ann", "ann"], clips=1)]
     ['anger', 'anger']
     """
+    rows = adapt_rows(np.array([score.probabilities for score in scores]), speakers, clips, seed)
+    return [replace(score, probabilities=tuple(row.tolist())) for row, score in zip(rows, scores, strict=True)]
+
+
+def adapt_recognitions(answers: Sequence[Recognition]) -> list[Recognition]:
+    """Adapt each of several answers to one speaker by all the others.
+
+    Args:
+        answers: complete ones, to recordings of the same speaker.
+
+    Returns:
+        Answers in the same order with `acoustic` and `fused` adapted, and a note that says so; a single one as it is.
+    """
+    if len(answers) < 2:
+        return list(answers)
+    adapted = adapt_to_speakers([answer.acoustic for answer in answers], ["one"] * len(answers), len(answers))
+    note = f"Adapted to the speaker by {len(answers) - 1} other recordings."
+    return [
+        replace(
+            answer,
+            acoustic=acoustic,
+            fused=fuse(acoustic, answer.text, answer.text_weight) if answer.text else acoustic,
+            notes=(*answer.notes, note),
+        )
+        for answer, acoustic in zip(answers, adapted, strict=True)
+    ]
+
+
+def adapt_rows(
+    probabilities: npt.NDArray[np.float64], speakers: Sequence[str], clips: int, seed: int = 0
+) -> npt.NDArray[np.float64]:
+    """As `adapt_to_speakers`, for rows of probabilities over any labels, shape (answers, labels)."""
     generator = np.random.default_rng(seed)
     places: dict[str, list[int]] = {}
     for place, speaker in enumerate(speakers):
         places.setdefault(speaker, []).append(place)
-    adapted = list(scores)
+    odds = _log_odds(probabilities)
+    tendencies, counts = np.zeros_like(odds), np.zeros(len(odds), dtype=np.int64)
     for place, speaker in enumerate(speakers):
         others = [other for other in places[speaker] if other != place]
-        if not others:
-            continue
-        drawn = generator.choice(others, size=min(clips, len(others)), replace=False)
-        adapted[place] = SpeakerProfile.from_scores([scores[other] for other in drawn]).adapt(scores[place])
-    return adapted
+        if others:
+            drawn = generator.choice(others, size=min(clips, len(others)), replace=False)
+            tendencies[place], counts[place] = odds[drawn].mean(0), len(drawn)
+    return np.where(counts[:, None] > 0, _without(probabilities, tendencies, counts), probabilities)
 
 
-def _log_odds(probabilities: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+def _without(
+    probabilities: npt.NDArray[np.float64], tendencies: npt.NDArray[np.float64], clips: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Take the speakers' tendencies out, as far as so many clips can be trusted; all but `clips` (answers, labels)."""
+    known = probabilities > 0.0
+    logits = _log_odds(probabilities) - (clips / (clips + TRUST))[:, None] * tendencies
+    # Less the largest: exp() of the differences cannot overflow.
+    largest = np.where(known, logits, -np.inf).max(1, keepdims=True)
+    adapted = np.where(known, np.exp(logits - largest), 0.0)
+    return np.asarray(adapted / adapted.sum(1, keepdims=True))
+
+
+def _log_odds(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Log-probabilities less their mean over the labels that the model gives anything at all; shape unchanged."""
-    rows = np.array(probabilities, dtype=np.float64)
-    known = rows > 0.0
-    logs = np.log(np.maximum(rows, FLOOR))
+    known = probabilities > 0.0
+    logs = np.log(np.maximum(probabilities, FLOOR))
     means = np.where(known, logs, 0.0).sum(1, keepdims=True) / known.sum(1, keepdims=True)
     return np.where(known, logs - means, 0.0)

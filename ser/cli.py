@@ -48,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _add_recognize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="recordings, or folders of them")
+    parser.add_argument(
+        "--same-speaker", action="store_true", help="one person speaks in all of them: adapt each answer by the others"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--model", metavar="MODEL", help="acoustic model: embedded, a folder or a Hub id")
     parser.add_argument("--text-model", metavar="MODEL", help="text model: embedded, none, a folder or a Hub id")

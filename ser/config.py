@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ser.errors import SettingsError
+from ser.labels import EMOTIONS
 
 EMBEDDED = "embedded"
 """Names the weights that ship with the project, wherever a model id or folder may stand."""
@@ -143,6 +144,9 @@ class TrainConfig:
         autocast: half precision where the machine is quicker with it: bfloat16, or float16 on GPUs without.
         threads: torch's; None leaves them as they are.
         seed: of everything drawn.
+        heard_labels: what a network that begins from nothing learns to tell apart; labels that are none of the seven
+            emotions (calm) count in its answers as the emotion that `ser.labels.ALIASES` names.
+        refit: train once more with the dev speakers too, when they have had their say on epoch and temperature.
         network: sizes that differ from the defaults of `ser.acoustic.network.AcousticConfig`.
     """
 
@@ -195,6 +199,8 @@ class TrainConfig:
     autocast: bool = True
     threads: int | None = None
     seed: int = 0
+    heard_labels: tuple[str, ...] = EMOTIONS
+    refit: bool = False
     network: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -264,6 +270,7 @@ class TrainConfig:
             "autocast": False,
             "threads": 1,
             "network": {
+                "members": [{}],
                 "mel_channels": (4, 4),
                 "pitch_channels": (4, 4),
                 "width": 16,

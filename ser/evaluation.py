@@ -16,7 +16,7 @@ from ser.audio import decode_file
 from ser.batching import detect_batch, map_batches
 from ser.errors import AudioError, TrainingDataError
 from ser.labels import EMOTIONS
-from ser.metrics import bootstrap_interval, confusion, ece, macro_f1_of, per_class, uar_of, war_of
+from ser.metrics import bootstrap_interval, confusion, ece, macro_f1_of, per_class, roc_auc, uar_of, war_of
 from ser.types import AcousticModel, Audio, EmotionScores, Example, SpeechDetector
 from ser.vad import SileroDetector, trim_to_speech
 
@@ -36,6 +36,8 @@ class Evaluation:
         no_speech: answered recordings in which no speech was found; they were heard whole.
         undecided: examples to all of whose `labels` the model gave nothing; their answer is uniform.
         adapted_by: other clips of the speaker that each answer was adapted by; 0 for the plain answers.
+        intensities: how strong the model heard each feeling, shape (examples,), NaN where it does not tell; None where
+            it never does.
     """
 
     model: str
@@ -48,6 +50,23 @@ class Evaluation:
     no_speech: int = 0
     undecided: int = 0
     adapted_by: int = 0
+    intensities: npt.NDArray[np.float64] | None = None
+
+    @property
+    def intensity_auc(self) -> float | None:
+        """Area under the ROC curve of strong against normal feelings; None where the corpus or model tells neither.
+
+        Neutral clips are left out: theirs is always normal, so that telling neutral would count as telling intensity.
+        """
+        if self.intensities is None:
+            return None
+        known = [
+            place
+            for place, example in enumerate(self.examples)
+            if example.intensity in (0.0, 1.0) and example.hard_label != "neutral" and self.intensities[place] >= 0.0
+        ]
+        strong = [self.examples[place].intensity == 1.0 for place in known]
+        return roc_auc(strong, self.intensities[known]) if any(strong) and not all(strong) else None
 
     @property
     def truth(self) -> list[str]:
@@ -70,7 +89,7 @@ class Evaluation:
         Returns:
             `n, uar, uar_ci, war, macro_f1, per_class, confusion, ece` (see `summarize`; the interval draws whole
             speakers), and `model, per_corpus, per_speaker, left_out, unknown_labels, unreadable,
-            no_speech, undecided, adapted_by`.
+            no_speech, undecided, adapted_by, intensity_auc`.
         """
         figures = summarize(self.truth, self.probabilities, self.labels, groups=self.speakers)
         return {
@@ -84,6 +103,7 @@ class Evaluation:
             "no_speech": self.no_speech,
             "undecided": self.undecided,
             "adapted_by": self.adapted_by,
+            "intensity_auc": self.intensity_auc,
         }
 
     def _per(self, groups: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -163,6 +183,7 @@ def evaluate(
         no_speech=hearing.no_speech,
         undecided=undecided,
         adapted_by=adapt,
+        intensities=np.array([np.nan if s.intensity is None else s.intensity for s in hearing.scores]),
     )
 
 

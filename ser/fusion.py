@@ -150,7 +150,7 @@ def fuse(acoustic: EmotionScores, text: EmotionScores, weight: float) -> Emotion
     pooled = np.zeros(len(EMOTIONS))
     logs = (1.0 - weight) * np.log(sound[known]) + weight * np.log(words[known])
     pooled[known] = np.exp(logs - logs.max())
-    return EmotionScores(tuple((pooled / pooled.sum()).tolist()))
+    return EmotionScores(tuple((pooled / pooled.sum()).tolist()), intensity=acoustic.intensity)
 
 
 def _filled(own: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:

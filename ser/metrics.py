@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 ECE_BINS = 15
 """Equal-width bins over 0..1. Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 5."""
@@ -283,3 +284,22 @@ def _ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> npt.NDArray[np.float64
 def _mean_known(values: npt.NDArray[np.float64]) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
+
+
+def roc_auc(positive: Sequence[bool], scores: npt.ArrayLike) -> float:
+    """Area under the ROC curve: how often a positive scores above a negative; ties count half.
+
+    Source: Hanley & McNeil 1982, "The meaning and use of the area under a receiver operating characteristic curve",
+    https://doi.org/10.1148/radiology.143.1.7063747
+
+    Args:
+        positive: of each example; both kinds must be there.
+        scores: of each, higher for positive.
+
+    >>> roc_auc([True, False, False, True], [0.9, 0.1, 0.4, 0.4])
+    0.875
+    """
+    chosen = np.asarray(positive, dtype=bool)
+    ranks = rankdata(np.asarray(scores, dtype=np.float64))
+    count, others = int(chosen.sum()), int((~chosen).sum())
+    return float((ranks[chosen].sum() - count * (count + 1) / 2) / (count * others))

@@ -19,7 +19,7 @@ def recognition_to_dict(recognition: Recognition, file: str | None = None) -> di
 
     Returns:
         `file, duration, label, confidence, fused, acoustic, text, transcript, timings, models` and, beside
-        them, `text_weight, notes, speech, complete`; seconds for times, 0..1 for probabilities.
+        them, `intensity, text_weight, notes, speech, complete`; seconds for times, 0..1 for probabilities.
     """
     return {
         "file": file,
@@ -29,6 +29,7 @@ def recognition_to_dict(recognition: Recognition, file: str | None = None) -> di
         "fused": scores_to_dict(recognition.fused),
         "acoustic": scores_to_dict(recognition.acoustic),
         "text": scores_to_dict(recognition.text) if recognition.text else None,
+        "intensity": None if recognition.acoustic.intensity is None else round(recognition.acoustic.intensity, DIGITS),
         "text_weight": round(recognition.text_weight, DIGITS),
         "transcript": transcript_to_dict(recognition.transcript) if recognition.transcript else None,
         "unmapped": {

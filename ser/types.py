@@ -110,6 +110,8 @@ class EmotionScores:
         probabilities: in `EMOTIONS` order, each in 0..1, sum 1.
         unmapped: what the model gave to labels that are none of ours, before the rest was
             renormalised to sum 1; empty for the embedded models.
+        intensity: how strongly it is felt, as the probability of a strong rather than a normal feeling, 0..1; None
+            where the model does not tell.
 
     >>> EmotionScores((0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.0)).label
     'anger'
@@ -117,6 +119,7 @@ class EmotionScores:
 
     probabilities: tuple[float, ...]
     unmapped: Mapping[str, float] = field(default_factory=dict)
+    intensity: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.probabilities) != len(EMOTIONS):

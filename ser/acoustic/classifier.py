@@ -15,7 +15,16 @@ from transformers.utils import logging as transformers_logging
 
 from ser.acoustic.features import extract_features
 from ser.acoustic.network import MODEL_TYPE, AcousticModelForAudioClassification, pad_features
-from ser.acoustic.onnx import EMBEDDED_BACKEND, MODEL_FILE, Array, OnnxNetwork, is_exported, open_beside, softmax
+from ser.acoustic.onnx import (
+    EMBEDDED_BACKEND,
+    MODEL_FILE,
+    Array,
+    OnnxNetwork,
+    is_exported,
+    open_beside,
+    sigmoid,
+    softmax,
+)
 from ser.acoustic.torch_network import TorchNetwork
 from ser.checkpoints import Meta, verify, weights_sha256
 from ser.config import EMBEDDED
@@ -138,24 +147,25 @@ class NetworkModel:
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
         """The same for many; equal to one-by-one within float tolerance."""
         windows = [(i, w) for i, audio in enumerate(audios) for w in cut_windows(audio.signal, WINDOW_DURATION)]
-        probabilities = np.zeros((len(audios), len(EMOTIONS)))
+        probabilities, strong = np.zeros((len(audios), len(EMOTIONS))), np.zeros(len(audios))
         counts = np.bincount([i for i, _ in windows], minlength=len(audios))
         # Recordings of like length share a batch, so that little of it is padding.
         windows.sort(key=lambda window: len(window[1]))
         for first in range(0, len(windows), BATCH_SIZE):
             batch = windows[first : first + BATCH_SIZE]
-            answers = self._probabilities([window for _, window in batch])
-            for (i, _), answer in zip(batch, answers, strict=True):
-                probabilities[i, self._places] += answer / counts[i]
-        return [EmotionScores(tuple((row / row.sum()).tolist())) for row in probabilities]
+            answers = self.network.run(self.network_inputs([window for _, window in batch]))
+            shares = softmax(answers["logits"], self.meta.temperature)
+            intensities = sigmoid(answers["intensity_logits"])
+            for (i, _), share, intensity in zip(batch, shares, intensities, strict=True):
+                probabilities[i, self._places] += share / counts[i]
+                strong[i] += intensity / counts[i]
+        rows = (probabilities / probabilities.sum(1, keepdims=True)).tolist()
+        return [EmotionScores(tuple(row), intensity=level) for row, level in zip(rows, strong.tolist(), strict=True)]
 
     def network_inputs(self, signals: Sequence[Signal]) -> dict[str, Array]:
         """What the network is given for some windows: an array for each of its arguments."""
         features, mask = pad_features([extract_features(signal) for signal in signals])
         return {"input_features": features, "attention_mask": mask}
-
-    def _probabilities(self, signals: Sequence[Signal]) -> npt.NDArray[np.float64]:
-        return softmax(self.network.run(self.network_inputs(signals))["logits"], self.meta.temperature)
 
 
 class CheckpointModel:
@@ -276,7 +286,7 @@ def _from_pretrained(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN
     transformers_logging.disable_progress_bar()
     try:
         model, report = AutoModelForAudioClassification.from_pretrained(
-            folder, use_safetensors=True, output_loading_info=True
+            folder, use_safetensors=True, output_loading_info=True, dtype="float32"
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelUnavailableError(

@@ -1,10 +1,10 @@
-"""The embedded network in transformers form: configuration, feature extractor, model, Auto registration.
+"""The embedded model in transformers form: configuration, feature extractor, model, Auto registration.
 
-A convolutional front looks at the mel spectrogram and at the pitch map separately, dilated convolutions join them over
-time, attention pools them to one vector. Knows nothing of files, labels' meaning or training.
+One or several small networks (`ser.acoustic.layers`) answer together. Knows nothing of files or training.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -20,29 +20,38 @@ from transformers import (
     SequenceFeatureExtractor,
     initialization,
 )
-from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.utils import ModelOutput
 
-from ser.acoustic.features import FEATURE_SIZE, MEL_BANDS, PITCH_BINS, extract_features
+from ser.acoustic.features import FEATURE_SIZE, extract_features
+from ser.acoustic.layers import Member, Sizes
 from ser.types import SAMPLING_RATE
 
 MODEL_TYPE = "ser_acoustic"
 
 
 class AcousticConfig(PreTrainedConfig):
-    """Sizes of the network.
+    """Sizes of the networks that answer together.
 
     Attributes:
+        members: what sets each network apart from the sizes below; one `{}` is a single network.
         mel_channels: of the convolutions over the mel spectrogram; each halves the bands.
-        pitch_channels: of the convolutions over the pitch map; each halves the bins.
+        pitch_channels: likewise over the pitch map; empty for a network that does not look at it.
         width: channels of the part over time.
         dilations: one residual block each.
         attention_size: hidden units of the attention that pools over time.
         embedding_size: of the vector before the classifier.
         dropout: before the classifier.
+        centred: whether each mel band's mean over the recording is taken out, and with it the microphone's curve and
+            the part of the spectrum by which voices differ. Source: Atal 1974, "Effectiveness of linear prediction
+            characteristics of the speech wave for automatic speaker identification and verification",
+            https://doi.org/10.1121/1.1914702 (for cepstra)
+        heard_labels: what the networks tell apart, where that is finer than the answer; else empty.
+        counts_as: {heard label: label of the answer}, for those that are not labels of the answer.
     """
 
     model_type = MODEL_TYPE
 
+    members: Sequence[Mapping[str, Any]] = ({},)
     mel_channels: Sequence[int] = (16, 32, 48, 64)
     pitch_channels: Sequence[int] = (12, 24, 32, 48)
     width: int = 192
@@ -50,6 +59,18 @@ class AcousticConfig(PreTrainedConfig):
     attention_size: int = 64
     embedding_size: int = 128
     dropout: float = 0.3
+    centred: bool = False
+    heard_labels: Sequence[str] = ()
+    counts_as: Mapping[str, str] = field(default_factory=dict)
+
+    def heard(self) -> tuple[str, ...]:
+        """The labels of the networks' own outputs."""
+        return tuple(self.heard_labels) or tuple(self.id2label[i] for i in range(self.num_labels))
+
+    def sizes(self, member: int) -> Sizes:
+        """Those of one member."""
+        changed = self.members[member]
+        return Sizes(**{size.name: changed.get(size.name, getattr(self, size.name)) for size in fields(Sizes)})
 
 
 class AcousticFeatureExtractor(SequenceFeatureExtractor):
@@ -113,82 +134,23 @@ def pad_features(features: Sequence[np.ndarray], multiple_of: int = 1) -> tuple[
     return stacked, mask
 
 
-class _Front(nn.Module):
-    """2-D convolutions over (bands, time): each halves the bands, the first two also halve the time."""
+@dataclass
+class AcousticOutput(ModelOutput):
+    """What the networks say together.
 
-    def __init__(self, channels: Sequence[int]) -> None:
-        super().__init__()
-        inputs = [1, *channels[:-1]]
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(i, o, 5 if n == 0 else 3, stride=(2, 2 if n < 2 else 1), padding=2 if n == 0 else 1, bias=False)
-            for n, (i, o) in enumerate(zip(inputs, channels, strict=True))
-        )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(o) for o in channels)
-
-    def forward(self, picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(batch, bands, time), (batch, 1, time) -> (batch, channels * bands left, a quarter of the time)."""
-        hidden = picture[:, None]
-        for n, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            mask = mask[:, :, ::2] if n < 2 else mask
-            hidden = torch.relu(norm(convolution(hidden)))
-            # In the type of the values: half precision times a float32 mask would be computed in float32.
-            hidden = hidden * mask[:, None].to(hidden.dtype)
-        return hidden.flatten(1, 2)
-
-
-class _Block(nn.Module):
-    """Residual: a dilated and a point-wise convolution, then squeeze and excitation.
-
-    Source of the gate: Hu et al. 2018, "Squeeze-and-Excitation Networks", https://arxiv.org/abs/1709.01507
+    Attributes:
+        loss: where labels were given.
+        logits: (batch, num_labels), log-probabilities.
+        intensity_logits: (batch,), the logit of a feeling being strong rather than normal.
     """
 
-    def __init__(self, width: int, dilation: int, dropout: float) -> None:
-        super().__init__()
-        self.wide = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
-        self.norm = nn.BatchNorm1d(width)
-        self.narrow = nn.Conv1d(width, width, 1, bias=False)
-        self.norm_out = nn.BatchNorm1d(width)
-        self.squeeze = nn.Linear(width, width // 4)
-        self.excite = nn.Linear(width // 4, width)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(batch, width, time), (batch, 1, time) -> the same shape, zero where the mask is."""
-        out = torch.relu(self.norm(self.wide(hidden)))
-        mask = mask.to(out.dtype)
-        out = self.norm_out(self.narrow(out * mask)) * mask
-        mean = out.float().sum(2) / mask.float().sum(2)
-        gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(mean)))).to(out.dtype)
-        # Whole channels are dropped: drawing for every value costs a tenth of a training step.
-        return torch.relu(hidden + out * self.dropout(gate)[:, :, None]) * mask
-
-
-class _AttentiveStatistics(nn.Module):
-    """Weighted mean and deviation over time.
-
-    Source: Okabe et al. 2018, "Attentive Statistics Pooling for Deep Speaker Embedding", https://arxiv.org/abs/1803.10963
-    """
-
-    def __init__(self, width: int, attention_size: int) -> None:
-        super().__init__()
-        self.hidden = nn.Conv1d(width, attention_size, 1)
-        self.score = nn.Conv1d(attention_size, width, 1)
-
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(batch, width, time), (batch, 1, time) -> (batch, 4 * width): weighted and plain mean and deviation."""
-        scores = self.score(torch.tanh(self.hidden(hidden))).float().masked_fill(mask == 0, float("-inf"))
-        uniform = (mask / mask.sum(2, keepdim=True)).expand_as(scores)
-        parts = []
-        values = hidden.float()
-        for weights in (torch.softmax(scores, dim=2), uniform):
-            mean = (weights * values).sum(2)
-            variance = (weights * (values - mean[:, :, None]).square()).sum(2)
-            parts += [mean, (variance + 1e-4).sqrt()]
-        return torch.cat(parts, dim=1)
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    intensity_logits: torch.Tensor | None = None
 
 
 class AcousticModelForAudioClassification(PreTrainedModel):
-    """Features of a recording -> a logit for each label."""
+    """Features of a recording -> log-probabilities of the labels, as the mean over one or several networks."""
 
     config_class = AcousticConfig
     main_input_name = "input_features"
@@ -199,17 +161,12 @@ class AcousticModelForAudioClassification(PreTrainedModel):
         super().__init__(config)
         self.register_buffer("feature_mean", torch.zeros(FEATURE_SIZE))
         self.register_buffer("feature_deviation", torch.ones(FEATURE_SIZE))
-        self.mel_front = _Front(config.mel_channels)
-        self.pitch_front = _Front(config.pitch_channels)
-        joined = _flattened(MEL_BANDS, config.mel_channels) + _flattened(PITCH_BINS, config.pitch_channels)
-        self.join = nn.Conv1d(joined, config.width, 1, bias=False)
-        self.join_norm = nn.BatchNorm1d(config.width)
-        self.blocks = nn.ModuleList(_Block(config.width, d, config.dropout / 3) for d in config.dilations)
-        self.pooling = _AttentiveStatistics(config.width, config.attention_size)
-        self.pool_norm = nn.BatchNorm1d(4 * config.width)
-        self.embedding = nn.Linear(4 * config.width, config.embedding_size)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.embedding_size, config.num_labels)
+        self.members = nn.ModuleList(Member(config.sizes(n), len(config.heard())) for n in range(len(config.members)))
+        labels = [config.id2label[i] for i in range(config.num_labels)]
+        heard = config.heard()
+        answers = [config.counts_as.get(name, name) for name in heard]
+        self._parts = [[n for n, answer in enumerate(answers) if answer == label] for label in labels]
+        self._merges = list(heard) != labels
         self.post_init()
 
     @torch.no_grad()
@@ -219,7 +176,7 @@ class AcousticModelForAudioClassification(PreTrainedModel):
         Source: He et al. 2015, "Delving Deep into Rectifiers", https://arxiv.org/abs/1502.01852
         """
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
-            if module is self.classifier:
+            if any(module is member.classifier or module is member.intensity for member in self.networks()):
                 # Training begins undecided.
                 initialization.normal_(module.weight, std=0.02)
             else:
@@ -230,29 +187,25 @@ class AcousticModelForAudioClassification(PreTrainedModel):
             initialization.ones_(module.weight)
             initialization.zeros_(module.bias)
 
-    def embed(self, input_features: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """One vector for each recording.
+    def networks(self) -> list[Member]:
+        """The members, as what they are."""
+        return [member for member in self.members if isinstance(member, Member)]
+
+    def embed(self, input_features: torch.Tensor, attention_mask: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """A vector for each recording from each member.
 
         Args:
             input_features: float32 of shape (batch, frames, FEATURE_SIZE).
             attention_mask: (batch, frames), 1 for what is real; None where nothing is padded.
 
         Returns:
-            Shape (batch, embedding_size).
+            For each member the shape (batch, embedding_size).
         """
         mask = torch.ones_like(input_features[:, :, 0]) if attention_mask is None else attention_mask
         mask = mask.to(input_features.dtype)
         normal = (input_features - self.feature_mean) / self.feature_deviation * mask[:, :, None]
-        picture = normal.transpose(1, 2)
-        mask = mask[:, None]
-        fronts = [self.mel_front(picture[:, :MEL_BANDS], mask), self.pitch_front(picture[:, MEL_BANDS:], mask)]
-        mask = mask[:, :, ::2][:, :, ::2]
-        hidden = torch.relu(self.join_norm(self.join(torch.cat(fronts, dim=1))))
-        hidden = hidden * mask.to(hidden.dtype)
-        for block in self.blocks:
-            hidden = block(hidden, mask)
-        pooled = self.pool_norm(self.pooling(hidden, mask))
-        return torch.relu(self.embedding(self.dropout(pooled)))
+        picture, mask = normal.transpose(1, 2), mask[:, None]
+        return [member.embed(picture, mask) for member in self.networks()]
 
     def forward(
         self,
@@ -260,18 +213,69 @@ class AcousticModelForAudioClassification(PreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         return_dict: bool | None = None,
-    ) -> SequenceClassifierOutput:
-        """Logits, and the loss where `labels` are given: indices (batch,) or probabilities (batch, num_labels)."""
-        embedding = self.embed(input_features, attention_mask)
-        logits = self.classifier(self.dropout(embedding)).float()
+    ) -> AcousticOutput:
+        """Answers, and the loss where `labels` are given: indices (batch,) or probabilities (batch, num_labels)."""
+        embeddings = self.embed(input_features, attention_mask)
+        answers = [member.answer(embedding) for member, embedding in zip(self.networks(), embeddings, strict=True)]
+        logits = torch.stack([logits for logits, _ in answers]).mean(0)
+        intensity = torch.stack([intensity for _, intensity in answers]).mean(0)
+        if self._merges:
+            logits = torch.stack([torch.logsumexp(logits[:, parts], dim=1) for parts in self._parts], dim=1)
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        return AcousticOutput(loss=loss, logits=logits, intensity_logits=intensity)
 
 
-def _flattened(bands: int, channels: Sequence[int]) -> int:
-    for _ in channels:
-        bands = (bands + 1) // 2
-    return bands * channels[-1]
+def split_members(model: AcousticModelForAudioClassification) -> list[AcousticModelForAudioClassification]:
+    """Each network as a model of its own, with a copy of its weights.
+
+    >>> model = AcousticModelForAudioClassification(AcousticConfig(members=[{}, {"pitch_channels": []}]))
+    >>> [alone.config.members for alone in split_members(model)]
+    [[{}], [{'pitch_channels': []}]]
+    """
+    alone = []
+    for changed, member in zip(model.config.members, model.members, strict=True):
+        single = AcousticModelForAudioClassification(_with(model.config, members=[dict(changed)]))
+        single.members[0].load_state_dict(member.state_dict())
+        single.feature_mean.copy_(model.feature_mean)
+        single.feature_deviation.copy_(model.feature_deviation)
+        alone.append(single.train(model.training))
+    return alone
+
+
+def join_members(
+    models: Sequence[AcousticModelForAudioClassification],
+) -> AcousticModelForAudioClassification:
+    """One model of several that look at their features alike; the counterpart of `split_members`."""
+    first = models[0]
+    changed = [dict(member) for model in models for member in model.config.members]
+    joined = AcousticModelForAudioClassification(_with(first.config, members=changed))
+    networks = [member for model in models for member in model.members]
+    for ours, theirs in zip(joined.members, networks, strict=True):
+        ours.load_state_dict(theirs.state_dict())
+    joined.feature_mean.copy_(first.feature_mean)
+    joined.feature_deviation.copy_(first.feature_deviation)
+    return joined.train(first.training)
+
+
+def answer_with(
+    model: AcousticModelForAudioClassification, labels: Sequence[str], counts_as: Mapping[str, str]
+) -> AcousticModelForAudioClassification:
+    """The same networks, with an answer in fewer labels than they tell apart.
+
+    Args:
+        model: whose labels are those its networks tell apart.
+        labels: of the answer.
+        counts_as: {label of the networks: label of the answer} where they differ.
+    """
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: n for n, label in enumerate(labels)}}
+    config = _with(model.config, **names, heard_labels=list(model.config.heard()), counts_as=dict(counts_as))
+    narrowed = AcousticModelForAudioClassification(config)
+    narrowed.load_state_dict(model.state_dict())
+    return narrowed.train(model.training)
+
+
+def _with(config: AcousticConfig, **changes: Any) -> AcousticConfig:
+    return AcousticConfig.from_dict({**config.to_dict(), **changes})
 
 
 AutoConfig.register(MODEL_TYPE, AcousticConfig, exist_ok=True)

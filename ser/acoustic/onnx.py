@@ -116,3 +116,13 @@ def softmax(logits: Array, temperature: float = 1.0) -> npt.NDArray[np.float64]:
     values = logits.astype(np.float64) / temperature
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def sigmoid(logits: Array) -> npt.NDArray[np.float64]:
+    """Probabilities of logits, in double precision.
+
+    >>> sigmoid(np.array([0.0, -800.0])).round(3).tolist()
+    [0.5, 0.0]
+    """
+    # By tanh, which does not overflow.
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * logits.astype(np.float64)))

@@ -102,6 +102,8 @@ def describe(figures: Mapping[str, Any]) -> str:
             f"{scores['support']:>8}"
         )
     labels, matrix = figures["confusion"]["labels"], figures["confusion"]["matrix"]
+    if figures.get("intensity_auc") is not None:
+        lines.append(f"  intensity, strong against normal: AUC {figures['intensity_auc']:.3f}")
     lines += ["", "  truth \\ answer  " + " ".join(f"{label[:7]:>7}" for label in labels)]
     lines += [f"  {label:<15} " + " ".join(f"{n:>7}" for n in row) for label, row in zip(labels, matrix, strict=True)]
     for corpus, scores in figures.get("per_corpus", {}).items():

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ser.adaptation import adapt_recognitions
 from ser.config import Settings
 from ser.errors import AudioError
 from ser.labels import EMOTIONS
 from ser.loading import load_recognizer
+from ser.recognizer import Recognizer
 from ser.serialization import recognition_to_dict
 from ser.types import Recognition
 
@@ -27,7 +29,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Recognise every file.
 
     Args:
-        options: `files`, `json`.
+        options: `files, same_speaker, json`.
         settings: which models to use.
 
     Returns:
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     recognizer = load_recognizer(settings)
     failed = 0
     with tqdm(total=len(paths), unit="file", disable=len(paths) < 2 or None) as progress:
-        for path, answer in zip(paths, recognizer.recognize_many(paths), strict=True):
+        for path, answer in zip(paths, _answers(recognizer, paths, options.same_speaker), strict=True):
             if isinstance(answer, AudioError):
                 failed += 1
                 report = (
@@ -57,6 +59,18 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             tqdm.write(report, file=sys.stdout)
             sys.stdout.flush()
     return 1 if failed else 0
+
+
+def _answers(recognizer: Recognizer, paths: Sequence[Path], same_speaker: bool) -> Iterator[Recognition | AudioError]:
+    """As they come; where one person speaks in all of them, adapted to that person once all are heard."""
+    answers = recognizer.recognize_many(paths)
+    if not same_speaker:
+        yield from answers
+        return
+    heard = list(answers)
+    adapted = iter(adapt_recognitions([answer for answer in heard if isinstance(answer, Recognition)]))
+    for answer in heard:
+        yield answer if isinstance(answer, AudioError) else next(adapted)
 
 
 def expand(names: Sequence[str]) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import nn
@@ -19,6 +20,10 @@ from ser.errors import ExportError
 
 OPSET = 17
 """Of the graphs; runtimes since 2022 know it."""
+
+
+_STORED: Mapping[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8")}
+"""Types that a safetensors file may hold and a graph can take from it."""
 
 
 class _Tensors(nn.Module):
@@ -96,6 +101,7 @@ def refer_to_weights(path: Path, weights: Path) -> int:
     """Let a graph take its parameters out of the safetensors file beside it, instead of holding them twice.
 
     A safetensors file holds each tensor as plain bytes, which is what ONNX's external data are.
+    Half precision there is widened by the graph.
     Source: https://github.com/huggingface/safetensors, "Format"; https://onnx.ai/onnx/repo-docs/ExternalData.html
 
     Args:
@@ -110,22 +116,31 @@ def refer_to_weights(path: Path, weights: Path) -> int:
         (size,) = struct.unpack("<Q", file.read(8))
         entries: dict[str, Any] = json.loads(file.read(size))
         saved = 0
+        widened = []
         for tensor in graph.graph.initializer:
             entry = entries.get(tensor.name.removeprefix("network."))
-            values = onnx.numpy_helper.to_array(tensor).tobytes()
-            if entry is None:
+            if entry is None or entry["dtype"] not in _STORED:
                 continue
             start, end = entry["data_offsets"]
             file.seek(8 + size + start)
-            if file.read(end - start) != values:
+            stored = np.frombuffer(file.read(end - start), dtype=_STORED[entry["dtype"]])
+            values = onnx.numpy_helper.to_array(tensor)
+            if not np.array_equal(stored.astype(values.dtype), values.ravel()):
                 continue
+            if stored.dtype != values.dtype:
+                # The runtime widens it once, when it opens the graph.
+                half = f"{tensor.name}.half"
+                widened.append(onnx.helper.make_node("Cast", [half], [tensor.name], to=tensor.data_type))
+                tensor.name, tensor.data_type = half, onnx.TensorProto.FLOAT16
             tensor.ClearField("raw_data")
             tensor.ClearField("float_data")
             tensor.data_location = onnx.TensorProto.EXTERNAL
             place = {"location": weights.name, "offset": 8 + size + start, "length": end - start}
             for key, value in place.items():
                 tensor.external_data.add(key=key, value=str(value))
-            saved += end - start
+            saved += values.nbytes
+    for node in reversed(widened):
+        graph.graph.node.insert(0, node)
     # Not onnx.save: it would read the tensors back in.
     path.write_bytes(graph.SerializeToString())
     return saved

@@ -12,11 +12,13 @@ from ser.acoustic.classifier import model_folder
 from ser.augmentation import SignalAugmentation, load_noises
 from ser.config import TrainConfig
 from ser.errors import TrainingDataError
+from ser.labels import EMOTIONS
 from ser.splits import LeakReport, Split, report_leaks
 from ser.training.dataset import FeatureSet
 from ser.training.description import describe
 from ser.training.encoder import TunedEncoder, tune_encoder
 from ser.training.loop import predict_logits, uar_by_corpus
+from ser.training.members import in_emotions
 from ser.training.preparation import Preparation, prepare
 from ser.training.processes import Processes
 from ser.training.progress import OnProgress, ShouldStop
@@ -73,11 +75,13 @@ def learn_network(lesson: Lesson) -> Learnt:
         ModelUnavailableError: where the model to begin with cannot be had.
         TrainingCancelledError: when asked to stop.
     """
+    labels = lesson.config.heard_labels if lesson.init is None else EMOTIONS
     how = Preparation(
         variants=lesson.config.variants,
         seed=lesson.config.seed,
         noises=load_noises(lesson.noise_dir) if lesson.noise_dir else (),
         augmentation=SignalAugmentation.of(lesson.config),
+        labels=labels,
         cache_dir=lesson.cache_dir,
         on_progress=lesson.on_progress,
         should_stop=lesson.should_stop,
@@ -92,19 +96,35 @@ def learn_network(lesson: Lesson) -> Learnt:
     sets = [data for data in (train, dev, test) if data is not None]
     hashes = {path: digest for data in sets for path, digest in recording_hashes(data).items()}
     leaks = refuse_leaks(lesson.split, hashes)
-    model = train_on_features(
+    model = replace(_learn(lesson, train, dev), checkpoint_dir=lesson.checkpoint_dir)
+    if lesson.config.refit and dev is not None:
+        with Processes(lesson.device).main_first():
+            learners = prepare([*lesson.split.train, *lesson.split.dev], how)
+        again = _learn(lesson, learners, None)
+        metrics = {**model.metrics, "refit": True}
+        model = replace(again, temperature=model.temperature, metrics=metrics, checkpoint_dir=lesson.checkpoint_dir)
+    test_uar = {}
+    if test:
+        test = in_emotions(test, labels)
+        test_uar = uar_by_corpus(predict_logits(model.network, test), test)
+    return Learnt(model, leaks, test_uar, tuple(sentence for data in sets for sentence in data.skipped))
+
+
+def _learn(lesson: Lesson, train: FeatureSet, dev: FeatureSet | None) -> TrainedModel:
+    kept = lesson.checkpoint_dir
+    if kept is not None and lesson.config.refit:
+        kept = kept / ("with-dev" if dev is None else "without-dev")
+    return train_on_features(
         train,
         lesson.config,
         dev=dev,
         init=lesson.init,
         data=lesson.description(),
         device=lesson.device,
-        checkpoint_dir=lesson.checkpoint_dir,
+        checkpoint_dir=kept,
         on_progress=lesson.on_progress,
         should_stop=lesson.should_stop,
     )
-    test_uar = uar_by_corpus(predict_logits(model.network, test), test) if test else {}
-    return Learnt(model, leaks, test_uar, tuple(sentence for data in sets for sentence in data.skipped))
 
 
 def learn_encoder(lesson: Lesson) -> Learnt:

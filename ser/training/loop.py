@@ -223,11 +223,8 @@ def soft_cross_entropy(logits: npt.NDArray[np.float32], targets: npt.NDArray[np.
 
 def freeze(network: AcousticModelForAudioClassification, blocks: int) -> None:
     """Keep the front and the first `blocks - 1` blocks over time as they are; 0 keeps nothing."""
-    modules: Sequence[torch.nn.Module] = (
-        [network.mel_front, network.pitch_front, network.join, network.join_norm, *network.blocks[: blocks - 1]]
-        if blocks
-        else []
-    )
+    members = network.networks() if blocks else []
+    modules = [module for member in members for module in member.early_layers(blocks - 1)]
     for module in modules:
         for parameter in module.parameters():
             parameter.requires_grad_(False)

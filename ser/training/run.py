@@ -3,6 +3,7 @@
 Knows nothing of corpora, splits or databases: who trains and who is held out is the caller's choice.
 """
 
+import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -24,7 +25,8 @@ from ser.labels import EMOTIONS
 from ser.training.dataset import FeatureSet
 from ser.training.description import describe
 from ser.training.encoder import TunedEncoder, tune_encoder
-from ser.training.loop import fit, predict_logits, uar_by_corpus, weighted_score
+from ser.training.loop import predict_logits, uar_by_corpus, weighted_score
+from ser.training.members import answer_in_emotions, fit_members, in_emotions, label_names
 from ser.training.preparation import Preparation, feature_statistics, prepare
 from ser.training.processes import Processes
 from ser.training.progress import OnProgress, ShouldStop
@@ -103,7 +105,8 @@ class TrainedModel:
 
     def _save_weights(self, folder: Path) -> None:
         transformers_logging.disable_progress_bar()
-        self.network.save_pretrained(folder)
+        # Half the size; the weights were rounded when training ended, so that nothing changes.
+        copy.deepcopy(self.network).half().save_pretrained(folder)
         AcousticFeatureExtractor().save_pretrained(folder)
 
 
@@ -164,6 +167,7 @@ def train(
         seed=config.seed,
         noises=load_noises(noise_dir) if noise_dir else (),
         augmentation=SignalAugmentation.of(config),
+        labels=EMOTIONS if init is not None and str(init) != NO_MODEL else config.heard_labels,
         cache_dir=cache_dir,
         on_progress=on_progress,
         should_stop=should_stop,
@@ -217,14 +221,18 @@ def train_on_features(
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> TrainedModel:
-    """As `train`, with the features at hand; `data` is what is to be said of them."""
+    """As `train`, with the features at hand; `data` is what is to be said of them.
+
+    Truths are in `config.heard_labels` where training begins from nothing, else in `EMOTIONS`.
+    """
     starts_fresh = init is None or str(init) == NO_MODEL
     network, temperature = _start(None if starts_fresh else init, config)
+    labels = config.heard_labels if starts_fresh else EMOTIONS
     if starts_fresh:
         mean, deviation = feature_statistics(features)
         network.feature_mean.copy_(torch.from_numpy(mean))
         network.feature_deviation.copy_(torch.from_numpy(deviation))
-    result = fit(
+    result = fit_members(
         network,
         features,
         config,
@@ -234,12 +242,11 @@ def train_on_features(
         on_progress=on_progress,
         should_stop=should_stop,
     )
+    trained = answer_in_emotions(result.network, labels).eval()
     metrics: dict[str, object] = {"best_epoch": result.best_epoch}
     if dev is not None:
-        temperature, metrics["dev"] = _judge(result.network, dev, config, temperature)
-    return TrainedModel(
-        result.network, EMOTIONS, temperature, config, result.curve, metrics, data or {}, checkpoint_dir
-    )
+        temperature, metrics["dev"] = _judge(trained, in_emotions(dev, labels), config, temperature)
+    return TrainedModel(trained, EMOTIONS, temperature, config, result.curve, metrics, data or {}, checkpoint_dir)
 
 
 def check_labels(examples: Sequence[Example]) -> None:
@@ -261,12 +268,7 @@ def _start(init: str | Path | None, config: TrainConfig) -> tuple[AcousticModelF
     """The network to begin with, and its temperature."""
     if init is None:
         torch.manual_seed(config.seed)
-        shape = AcousticConfig(
-            num_labels=len(EMOTIONS),
-            id2label=dict(enumerate(EMOTIONS)),
-            label2id={label: i for i, label in enumerate(EMOTIONS)},
-            **dict(config.network),
-        )
+        shape = AcousticConfig(**label_names(config.heard_labels), **dict(config.network))
         return AcousticModelForAudioClassification(shape), 1.0
     folder = model_folder(init)
     network = load_network(folder)

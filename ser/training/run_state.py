@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,16 +76,20 @@ class RunState:
 
 
 def remove_state(folder: Path) -> None:
-    """Forget a run that is finished; one that never was is forgotten already."""
+    """Forget a run that is finished, with the runs it is made of; one that never was is forgotten already."""
+    if not folder.is_dir():
+        return
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
+        remove_state(inner)
     for name in (STATE_FILE, f"{STATE_FILE}.tmp"):
         (folder / name).unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        shutil.rmtree(folder)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def has_state(folder: Path) -> bool:
-    """Whether an interrupted run is kept there."""
-    return (folder / STATE_FILE).is_file()
+    """Whether an interrupted run is kept there, or in a folder inside."""
+    return any(folder.rglob(STATE_FILE))
 
 
 def describe_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from ser.adaptation import SpeakerProfile, adapt_to_speakers
+from ser.adaptation import SpeakerProfile, adapt_recognitions, adapt_to_speakers
 from ser.labels import EMOTIONS
+from ser.testing import fake_recognizer, synthetic_speech
 from ser.types import EmotionScores
 
 
@@ -65,3 +66,14 @@ def test_a_seed_fixes_the_draws() -> None:
 def test_a_profile_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one clip, and 0 were given"):
         SpeakerProfile.from_scores([])
+
+
+def test_recordings_of_one_person_are_adapted_by_each_other() -> None:
+    recognizer = fake_recognizer()
+    answers = [recognizer.recognize(synthetic_speech(0.6 + 0.3 * n, seed=n)) for n in range(3)]
+    adapted = adapt_recognitions(answers)
+    plain = [answer.acoustic for answer in answers]
+    expected = SpeakerProfile.from_scores(plain[1:]).adapt(plain[0])
+    assert adapted[0].acoustic.probabilities == pytest.approx(expected.probabilities)
+    assert adapted[0].notes[-1] == "Adapted to the speaker by 2 other recordings."
+    assert adapt_recognitions(answers[:1]) == answers[:1]

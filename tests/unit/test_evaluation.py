@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -167,3 +168,17 @@ def test_figures_of_an_answer_sheet_worked_by_hand():
     assert figures["uar"] == 0.75
     # Each answer lies in a bin of its own: gaps of 0.2, 0.6, 0.3 and 0.1.
     assert figures["ece"] == pytest.approx((0.2 + 0.6 + 0.3 + 0.1) / 4)
+
+
+def test_intensity_is_measured_where_corpus_and_model_tell_it(examples):
+    told = [replace(example, intensity=float(place % 2)) for place, example in enumerate(examples)]
+    strengths = iter(0.9 if example.intensity else 0.2 for example in told)
+
+    class Telling(PitchModel):
+        def classify(self, audio):
+            return replace(super().classify(audio), intensity=next(strengths))
+
+    figures = run(Telling(), told)
+    assert figures.intensity_auc == figures.as_dict()["intensity_auc"] == 1.0
+    assert run(PitchModel(), told).intensity_auc is None
+    assert run(PitchModel(), examples).intensity_auc is None

@@ -5,15 +5,19 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
-from ser.acoustic.features import FEATURE_SIZE
+from ser.acoustic.features import FEATURE_SIZE, MEL_BANDS
 from ser.acoustic.network import (
     AcousticConfig,
     AcousticFeatureExtractor,
     AcousticModelForAudioClassification,
+    answer_with,
+    join_members,
     pad_features,
+    split_members,
 )
 from ser.config import TrainConfig
 from ser.testing import synthetic_speech
+from ser.training.members import label_names
 
 
 def make_network(**changes: object) -> AcousticModelForAudioClassification:
@@ -81,3 +85,38 @@ def test_padding_rounds_lengths_up() -> None:
     stacked, mask = pad_features([np.ones((5, 3), np.float32), np.ones((9, 3), np.float32)], multiple_of=8)
     assert stacked.shape == (2, 16, 3)
     assert mask.sum(1).tolist() == [5, 9]
+
+
+def test_members_answer_together_as_the_mean_of_their_log_probabilities() -> None:
+    model = make_network(members=[{}, {"pitch_channels": []}, {"centred": True}])
+    features = torch.randn(2, 60, FEATURE_SIZE)
+    with torch.inference_mode():
+        alone = [single(features) for single in split_members(model)]
+        together = model(features)
+        torch.testing.assert_close(together.logits, torch.stack([a.logits for a in alone]).mean(0))
+        intensities = torch.stack([a.intensity_logits for a in alone]).mean(0)
+        torch.testing.assert_close(together.intensity_logits, intensities)
+        torch.testing.assert_close(join_members(split_members(model))(features).logits, together.logits)
+    assert not torch.allclose(alone[0].logits, alone[1].logits, atol=1e-4)
+
+
+def test_a_label_that_counts_as_another_adds_its_probability() -> None:
+    fine = make_network(**label_names(("anger", "calm", "neutral")))
+    coarse = answer_with(fine, ("anger", "neutral"), {"calm": "neutral"})
+    features = torch.randn(3, 50, FEATURE_SIZE)
+    with torch.inference_mode():
+        ours, theirs = fine(features).logits.exp(), coarse(features).logits.exp()
+    torch.testing.assert_close(theirs, torch.stack([ours[:, 0], ours[:, 1] + ours[:, 2]], dim=1))
+    assert coarse.config.heard() == ("anger", "calm", "neutral") and coarse.config.num_labels == 2
+
+
+def test_a_centred_network_does_not_hear_the_microphone() -> None:
+    curve = torch.zeros(FEATURE_SIZE)
+    curve[:MEL_BANDS] = torch.linspace(-3.0, 3.0, MEL_BANDS)
+    features = torch.randn(1, 60, FEATURE_SIZE)
+    moved = {}
+    for centred in (False, True):
+        network = make_network(members=[{"centred": centred}])
+        with torch.inference_mode():
+            moved[centred] = float((network(features + curve).logits - network(features).logits).abs().max())
+    assert moved[True] < 1e-5 and moved[False] > 1e-3

@@ -90,17 +90,20 @@ def test_fine_tuning_learns_new_clips_and_leaves_frozen_parts_alone(clips: list[
     before = soft_cross_entropy(predict_logits(untuned, data), data.targets)
     after = soft_cross_entropy(predict_logits(tuned.network, data), data.targets)
     assert after < 0.7 * before
-    assert torch.equal(tuned.network.mel_front.convolutions[0].weight, untuned.mel_front.convolutions[0].weight)
-    assert torch.equal(tuned.network.mel_front.norms[0].running_mean, untuned.mel_front.norms[0].running_mean)
-    assert not torch.equal(tuned.network.classifier.weight, untuned.classifier.weight)
+    ours, theirs = tuned.network.members[0], untuned.members[0]
+    assert torch.equal(ours.mel_front.convolutions[0].weight, theirs.mel_front.convolutions[0].weight)
+    assert torch.equal(ours.mel_front.norms[0].running_mean, theirs.mel_front.norms[0].running_mean)
+    assert not torch.equal(ours.classifier.weight, theirs.classifier.weight)
 
 
 def test_an_anchor_keeps_the_weights_closer(clips: list[Example], base: Path) -> None:
-    start = load_network(base).classifier.weight
+    start = load_network(base).members[0].classifier.weight
 
     def distance(anchor: float) -> float:
         config = TrainConfig.tiny(epochs=4, learning_rate=5e-3, anchor=anchor)
-        return float((train(of(clips, "s3"), config, init=base).network.classifier.weight - start).detach().norm())
+        return float(
+            (train(of(clips, "s3"), config, init=base).network.members[0].classifier.weight - start).detach().norm()
+        )
 
     assert distance(30.0) < 0.8 * distance(0.0)
 
@@ -257,9 +260,9 @@ def test_the_average_of_weights_moves_towards_the_network() -> None:
 
 def test_freezing_all_blocks_leaves_the_head(base: Path) -> None:
     network = load_network(base)
-    freeze(network, len(network.blocks) + 1)
-    trained = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
-    assert trained == {"pooling", "pool_norm", "embedding", "classifier"}
+    freeze(network, len(network.members[0].blocks) + 1)
+    trained = {name.split(".")[2] for name, p in network.named_parameters() if p.requires_grad}
+    assert trained == {"pooling", "pool_norm", "embedding", "classifier", "intensity"}
 
 
 def test_a_temperature_makes_over_confident_answers_honest() -> None:
@@ -348,3 +351,23 @@ def test_the_recipe_draws_dev_speakers_where_none_are_named(clips: list[Example]
     assert dev and training and not dev & training
     with pytest.raises(TrainingDataError, match="Dev speakers nobody are not in the data"):
         run_recipe([corpus], tmp_path / "out2", dev_speakers=["nobody"], cache_dir=tmp_path / "cache")
+
+
+def test_the_recipe_learns_from_dev_speakers_too_once_they_have_chosen(clips: list[Example], tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", clips)
+    figures = {}
+    for refit in (False, True):
+        result = run_recipe(
+            [corpus],
+            tmp_path / f"out-{refit}",
+            config=TrainConfig.tiny(epochs=1, refit=refit),
+            test_speakers=["s3"],
+            dev_speakers=["s2"],
+            cache_dir=tmp_path / "cache",
+            checkpoint_dir=tmp_path / "kept",
+        )
+        figures[refit] = result.meta
+        assert not (tmp_path / "kept").exists()
+    assert figures[True].metrics["refit"] is True and "refit" not in figures[False].metrics
+    assert figures[True].metrics["dev"] == figures[False].metrics["dev"]
+    assert figures[True].sha256 != figures[False].sha256
