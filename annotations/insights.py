@@ -21,6 +21,7 @@ from annotations.agreement import (
     scale_agreement,
 )
 from annotations.gold import gold_labels
+from annotations.kappa import PairAgreement, pairwise_kappa
 from annotations.ratings import SCALES, Ratings, read_ratings
 from annotations.reliability import RaterReliability, agree
 from annotations.store import AnnotationStore
@@ -74,6 +75,7 @@ class Insights:
         model: how people vote on what the model said, shape (labels, labels): row people's vote, column the answer.
         disputed: the most disputed clips first.
         raters: reliability, by name.
+        pairs: kappa of every two raters who share enough clips.
         sampled: whether agreement and reliability rest on a sample of the clips.
     """
 
@@ -90,6 +92,7 @@ class Insights:
     model: Numbers
     disputed: Sequence[DisputedClip]
     raters: Sequence[RaterReliability]
+    pairs: Sequence[PairAgreement]
     sampled: bool
 
 
@@ -147,6 +150,7 @@ def compute_insights(store: AnnotationStore, *, sample: int = SAMPLE, seed: int 
         model=_matrix([(row["voted"], row["answered"], row["votes"]) for row in answers]),
         disputed=disputed,
         raters=_raters(ratings, drawn, gold),
+        pairs=pairwise_kappa(ratings),
         sampled=len(drawn) < len(ratings),
     )
 

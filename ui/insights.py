@@ -57,7 +57,7 @@ class InsightsHandlers:
                     insights_cards.agreement_card(found),
                     insights_cards.time_card(found),
                     insights_cards.model_card(found),
-                    insights_cards.raters_card(raters, everybody=everybody),
+                    insights_cards.raters_card(raters, everybody=everybody, pairs=found.pairs),
                     shown,
                 )
             ),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from annotations.agreement import Agreement, in_words
 from annotations.insights import DisputedClip, Insights
+from annotations.kappa import PairAgreement
 from annotations.reliability import RaterReliability
 from ser.labels import EMOTIONS
 from ui.insights_charts import figure_on_scale, heat_table, stacked_periods
@@ -95,12 +96,13 @@ def model_card(found: Insights) -> str:
     )
 
 
-def raters_card(raters: Sequence[RaterReliability], *, everybody: bool) -> str:
+def raters_card(raters: Sequence[RaterReliability], *, everybody: bool, pairs: Sequence[PairAgreement] = ()) -> str:
     """Reliability and gold clips of all raters, or of the one who looks.
 
     Args:
         raters: to show.
-        everybody: whether those are all there are.
+        everybody: whether those are all there are; only then is anything said of pairs.
+        pairs: agreement of every two of them.
     """
     title = "<h3>Raters</h3>" if everybody else "<h3>Your votes</h3>"
     if not raters:
@@ -119,7 +121,7 @@ def raters_card(raters: Sequence[RaterReliability], *, everybody: bool) -> str:
         "Emotions are hard to hear: compare raters with each other, not with 100 %.</caption>"
         '<thead><tr><th scope="col">rater</th><th scope="col">votes</th><th scope="col" aria-hidden="true"></th>'
         f'<th scope="col">reliability</th><th scope="col">gold clips right</th></tr></thead><tbody>{rows}</tbody>'
-        "</table>"
+        f"</table>{_pairs(pairs) if everybody and pairs else ''}"
     )
 
 
@@ -184,3 +186,18 @@ def _votes(votes: Mapping[str, int]) -> str:
 
 def _model(label: str | None) -> str:
     return "" if label is None else f' <span class="quiet">model: {escape(label)}</span>'
+
+
+def _pairs(pairs: Sequence[PairAgreement]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(pair.first)} and {escape(pair.second)}</th><td>{pair.clips:,}</td>'
+        f"<td>{percent(pair.share)}</td><td>{'–' if pair.kappa is None else f'{pair.kappa:.2f}'}</td></tr>"
+        for pair in sorted(pairs, key=lambda pair: 1.0 if pair.kappa is None else pair.kappa)
+    )
+    return (
+        "<details><summary>Two by two</summary>"
+        '<table class="plain pairs"><caption class="quiet">Cohen’s kappa on the clips that both have labelled: 1 is '
+        "complete agreement, 0 no more than chance; those who agree least come first.</caption>"
+        '<thead><tr><th scope="col">raters</th><th scope="col">clips of both</th><th scope="col">same label</th>'
+        f'<th scope="col">kappa</th></tr></thead><tbody>{rows}</tbody></table></details>'
+    )

@@ -42,8 +42,10 @@ def test_what_the_votes_show(votes: None, open_page: Callable[..., Page]) -> Non
     expect(page.locator("#insights-summary")).to_contain_text("50 votes")
     expect(page.locator("#insights-agreement .alpha strong")).to_contain_text("0.")
     expect(page.locator("#insights-agreement tbody tr")).to_have_count(8)
-    expect(page.locator("#insights-raters tbody tr")).to_have_count(5)
+    expect(page.locator("#insights-raters table.raters tbody tr")).to_have_count(5)
     expect(page.locator("#insights-raters")).to_contain_text("of 2")
+    page.click("#insights-raters summary:has-text('Two by two')")
+    expect(page.locator("#insights-raters table.pairs tbody tr")).to_have_count(10)
     expect(page.locator("#insights-model table.heat").first).to_be_visible()
     expect(page.locator("#insights-time svg rect").first).to_be_visible()
     # The most disputed clips can be heard, by the keyboard alone.
@@ -58,5 +60,5 @@ def test_what_the_votes_show(votes: None, open_page: Callable[..., Page]) -> Non
 def test_a_narrow_page_does_not_scroll_sideways(votes: None, open_page: Callable[..., Page]) -> None:
     page = open_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
     open_insights(page)
-    expect(page.locator("#insights-raters tbody tr")).to_have_count(5)
+    expect(page.locator("#insights-raters table.raters tbody tr")).to_have_count(5)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
