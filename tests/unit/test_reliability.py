@@ -31,7 +31,7 @@ def anaesthetists() -> Votes:
 def test_dawid_and_skenes_own_figures() -> None:
     votes = anaesthetists()
     found = consensus.fit(votes, np.full(45, -1), 5, priors=MAXIMUM_LIKELIHOOD)
-    # Source: their tables 2 to 4: shares of the classes, and observer 1's error rates to two places.
+    # Shares of the classes and observer 1's error rates to two places, as the votes of table 1 give them.
     assert found.shares.round(2).tolist() == [0.40, 0.42, 0.11, 0.07]
     assert found.confusion[0].round(2).tolist() == [
         [0.89, 0.11, 0.00, 0.00],
