@@ -54,14 +54,14 @@ def read_embeddings(
 
 def embedded_version(connection: sqlite3.Connection) -> int | None:
     """The version whose embeddings to compare: the one in use, else the newest that has any; None without any."""
-    row = connection.execute(
+    # Two plain questions that the index answers at once; put into one, SQLite reads the whole index.
+    in_use = connection.execute(
         """
-        SELECT version_id FROM (
-            SELECT model_version_id AS version_id, 1 AS in_use FROM (
-                SELECT model_version_id FROM promotions ORDER BY id DESC LIMIT 1
-            ) WHERE EXISTS (SELECT 1 FROM embeddings WHERE version_id = model_version_id)
-            UNION ALL SELECT max(version_id), 0 FROM embeddings
-        ) WHERE version_id IS NOT NULL ORDER BY in_use DESC LIMIT 1
+        SELECT model_version_id FROM promotions WHERE id = (SELECT max(id) FROM promotions)
+        AND EXISTS (SELECT 1 FROM embeddings WHERE version_id = model_version_id)
         """
     ).fetchone()
-    return row["version_id"] if row else None
+    if in_use:
+        return int(in_use[0])
+    newest = connection.execute("SELECT version_id FROM embeddings ORDER BY version_id DESC LIMIT 1").fetchone()
+    return int(newest[0]) if newest else None

@@ -13,8 +13,8 @@ import numpy as np
 from annotations.embeddings import embedded_version, read_embeddings
 from annotations.gold import gold_is_due
 from annotations.leases import leased_to_others, release_lease, take_lease
-from annotations.queue_index import Mask, Places, QueueIndex
-from annotations.queue_order import POOL, QueueOrder, best_places, order_keys, spread_out
+from annotations.queue_index import Mask, QueueIndex
+from annotations.queue_order import POOL, Keys, QueueOrder, first_places, order_keys, spread_out
 from annotations.records import ReviewItem
 from annotations.review_items import read_items
 from annotations.settings import AnnotationSettings, settings_in_force
@@ -125,7 +125,7 @@ def queue_page(
         after: the last clip of the page before, by its id; None for the first page.
     """
     with _looking(store, check_rater(rater), filters, ()) as look:
-        return read_items(store, look.connection, _ordered(look, order, look.places(), limit, after))
+        return read_items(store, look.connection, _ordered(look, order, look.mask, limit, after))
 
 
 def queue_length(store: AnnotationStore, rater: str, filters: QueueFilter = NO_FILTER) -> int:
@@ -163,8 +163,7 @@ class _Look:
     """One look at the queue: the columns as of one moment, and which clips a rater may have.
 
     Attributes:
-        seen: clips that the rater has judged.
-        mask: the places of the clips that they may have, filters applied.
+        mask: which clips they may have, filters applied.
     """
 
     index: QueueIndex
@@ -173,9 +172,6 @@ class _Look:
     rater: str
     given: int
     mask: Mask
-
-    def places(self) -> Places:
-        return np.flatnonzero(self.mask)
 
 
 @contextmanager
@@ -234,47 +230,53 @@ def _apply(index: QueueIndex, connection: Connection, filters: QueueFilter, mask
 
 def _candidates(look: _Look, order: QueueOrder) -> tuple[list[int], bool]:
     """Clips that would do, best first, and whether the first is a gold one."""
-    places = look.places()
+    mask = look.mask
     rate = look.settings.gold_rate
     if rate > 0:
-        gold = look.index.columns["gold"][places]
-        known, ordinary = places[gold], places[~gold]
-        if len(known) and (not len(ordinary) or gold_is_due(look.rater, look.given, rate)):
+        gold = look.index.columns["gold"][: look.index.size]
+        known, ordinary = mask & gold, mask & ~gold
+        if known.any() and (not ordinary.any() or gold_is_due(look.rater, look.given, rate)):
             return _ordered(look, QueueOrder.RANDOM, known, 1, None), True
-        places = ordinary
-    return _ordered(look, order, places, CANDIDATES, None), False
+        mask = ordinary
+    return _ordered(look, order, mask, CANDIDATES, None), False
 
 
-def _ordered(look: _Look, order: QueueOrder, places: Places, limit: int, after: int | None) -> list[int]:
-    """The ids of the first clips of some places in an order, or of those after a certain clip."""
+def _ordered(look: _Look, order: QueueOrder, mask: Mask, limit: int, after: int | None) -> list[int]:
+    """The ids of the first clips of a mask in an order, or of those after a certain clip."""
     index = look.index
     first: list[int] = []
     if order is QueueOrder.MOST_INFORMATIVE:
-        pool = _informative(look, places, limit if after is None else POOL)
+        pool = _informative(look, mask, limit if after is None else POOL)
         if after is None or after in pool:
             first = pool[pool.index(after) + 1 if after else 0 :][:limit]
             after = None
         if len(first) == limit:
             return first
-        places = places[~np.isin(places, index.places(pool))]
-    keys = order_keys(index, order, look.rater, places)
+        mask = mask.copy()
+        mask[index.places(pool)] = False
+    keys = order_keys(index, order, look.rater)
     last = index.places([] if after is None else [after])
     if len(last):
-        key = order_keys(index, order, look.rater, last)[0]
-        behind = (keys < key) | ((keys == key) & (places > last[0]))
-        keys, places = keys[behind], places[behind]
-    chosen = best_places(keys, places, limit - len(first))
+        mask = mask & _behind(keys, int(last[0]))
+    chosen = first_places(keys, mask, limit - len(first))
     return first + [int(clip_id) for clip_id in index.columns["id"][chosen]]
 
 
-def _informative(look: _Look, places: Places, count: int) -> list[int]:
-    """The least certain of some places that have embeddings, so ordered that each is unlike those before it."""
+def _behind(keys: Keys, place: int) -> Mask:
+    """Which clips come after the one at a place: those of smaller keys, and of the same key at later places."""
+    key = keys[place]
+    behind = keys < key
+    behind[place + 1 :] |= keys[place + 1 :] == key
+    return behind
+
+
+def _informative(look: _Look, mask: Mask, count: int) -> list[int]:
+    """The least certain of a mask's clips that have embeddings, so ordered that each is unlike those before it."""
     version = embedded_version(look.connection)
     if version is None:
         return []
     index = look.index
-    keys = order_keys(index, QueueOrder.MOST_INFORMATIVE, look.rater, places)
-    pool = best_places(keys, places, POOL)
+    pool = first_places(order_keys(index, QueueOrder.MOST_INFORMATIVE, look.rater), mask, POOL)
     ids = [int(clip_id) for clip_id in index.columns["id"][pool]]
     vectors = read_embeddings(look.connection, version, ids)
     rows = look.connection.execute("SELECT clip_id FROM corrections ORDER BY id DESC LIMIT ?", (LATELY,))

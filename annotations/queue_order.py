@@ -6,7 +6,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from annotations.queue_index import Places, QueueIndex
+from annotations.queue_index import Mask, Places, QueueIndex
 
 Keys = npt.NDArray[np.floating]
 
@@ -34,31 +34,63 @@ POOL = 512
 """The least certain clips among which `MOST_INFORMATIVE` looks for ones that differ; the rest follow by certainty."""
 
 
-def order_keys(index: QueueIndex, order: QueueOrder, rater: str, places: Places) -> Keys:
-    """A number for each place: the larger, the earlier it comes.
+SAMPLED = 4096
+"""Keys that are looked at to guess from where on the best ones lie, where there are many times as many."""
+
+RESERVE = 8
+"""Of the sampled keys, those that count as best: some hundreds of clips of a million, whatever the page's length."""
+
+
+def order_keys(index: QueueIndex, order: QueueOrder, rater: str) -> Keys:
+    """A number for each clip: the larger, the earlier it comes.
 
     Args:
         index: up to date and locked.
         order: for `MOST_INFORMATIVE`, that of its pool.
         rater: whose queue it is.
-        places: of clips, shape (n,).
 
     Returns:
-        Shape (n,).
+        Shape (index.size,), not to be written to.
     """
+    size = index.size
     if order is QueueOrder.OLDEST:
-        return -places.astype(np.float64)
+        return -np.arange(size, dtype=np.float64)
     if order is QueueOrder.RANDOM:
-        return (index.columns["chance"][places] ^ np.uint32(zlib.crc32(rater.encode()))).astype(np.float64)
+        return (index.columns["chance"][:size] ^ np.uint32(zlib.crc32(rater.encode()))).astype(np.float64)
     if order is QueueOrder.SMALLEST_MARGIN:
-        margins = index.columns["margin"][places]
+        margins = index.columns["margin"][:size]
         return np.where(margins < 0, margins, 1 - margins)
     name = {
         QueueOrder.SOUND_AGAINST_WORDS: "disagreement",
         QueueOrder.MOST_DISPUTED: "dispute",
     }.get(order, "entropy")
-    keys: Keys = index.columns[name][places]
+    keys: Keys = index.columns[name][:size]
     return keys
+
+
+def first_places(keys: Keys, mask: Mask, count: int) -> Places:
+    """The places of the largest keys among those of a mask, largest first, equal ones by place.
+
+    A guess from a sample leaves most keys alone, as copying and dividing a million of them is what takes time.
+
+    Args:
+        keys: shape (n,).
+        mask: which of them count, shape (n,).
+        count: how many at most.
+
+    >>> first_places(np.array([0.5, 0.9, 0.5, 0.1]), np.array([True, False, True, True]), 2).tolist()
+    [0, 2]
+    """
+    step = len(keys) // SAMPLED
+    if step > RESERVE and count <= RESERVE * step // 2:
+        sample = keys[::step][mask[::step]]
+        if len(sample) > RESERVE:
+            floor = np.partition(sample, len(sample) - RESERVE)[len(sample) - RESERVE]
+            places = np.flatnonzero(mask & (keys >= floor))
+            if len(places) >= count:
+                return best_places(keys[places], places, count)
+    places = np.flatnonzero(mask)
+    return best_places(keys[places], places, count)
 
 
 def best_places(keys: Keys, places: Places, count: int) -> Places:
