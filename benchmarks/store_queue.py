@@ -47,12 +47,12 @@ def time_queue(store: AnnotationStore, rounds: int) -> Numbers:
     busy: list[float] = []
     by_order: dict[str, list[float]] = defaultdict(list)
     by_filter: dict[str, list[float]] = defaultdict(list)
-    clip_id = 0
+    clip_id, clips = 0, queue_length(store, "newcomer")
     for number in range(rounds):
         for order in QueueOrder:
             for name, filters in FILTERS.items():
                 rater = (VETERAN, "newcomer")[number % 2]
-                clip_id += 1
+                clip_id = clip_id % clips + 1
                 store.add_correction(clip_id, rater="passer-by", verdict="correct", label="fear", transcript="word3")
                 after = None
                 for _ in range(2):

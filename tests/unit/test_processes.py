@@ -32,7 +32,7 @@ seen, hashes, learn = [], [], lesson.train_on_features
 
 def watched(*values, **named):
     model = learn(*values, **named)
-    norm = model.network.state_dict()["join_norm.running_var"]
+    norm = model.network.state_dict()["members.0.join_norm.running_var"]
     hashes.append((hash_tensors(model.network.state_dict()), len(model.curve), float(norm.mean())))
     return model
 
