@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from annotations.active_model import ActiveModel
+from annotations.learning.active_model import ActiveModel
 from annotations.store import AnnotationStore
 from annotations.training_records import find_active_version
 from ser.audio import decode_file

@@ -6,7 +6,7 @@ Every function takes the store, opens a read-only connection of its own and sees
 from collections import Counter
 from sqlite3 import Connection
 
-from annotations.feedback import (
+from annotations.learning.feedback import (
     effective_corrections,
     feedback_summary,
     label_counts,

@@ -10,7 +10,12 @@ VERDICTS = ("accept", "correct", "skip", "unsure")
 CONSENT_PURPOSES = ("research", "training", "publication")
 """What a speaker can allow their stored clip to be used for; without any of them nothing is stored."""
 
-RUN_STATUSES = ("running", "promoted", "refused", "cancelled", "failed", "interrupted")
+RUN_STATUSES = ("queued", "running", "paused", "promoted", "refused", "cancelled", "failed", "interrupted")
+UNFINISHED = ("queued", "running", "paused")
+"""The statuses of runs that have not ended."""
+
+TARGETS = ("acoustic", "text", "fusion", "transcriber")
+"""What can be trained, and has a version in use of its own."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,16 @@ class Clip:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """An acoustic model that can be put to use.
+    """A model that can be put to use.
 
     Attributes:
         name: `embedded`, `v2`, `v3`...
         path: folder relative to the store's folder; None for the embedded weights.
         metrics: figures on held-out feedback, from the run that made it.
+        target: which of the models it is, one of `TARGETS`.
+        parent_id: the version it was learnt from; None where it was not learnt here.
+        lineage: what it is made of, for the record: hash of the snapshot, configuration, commit, seed, origin.
+        weights_removed_at: when its weights were removed to save space, ISO 8601, UTC; None while they are there.
     """
 
     id: int
@@ -58,6 +67,10 @@ class ModelVersion:
     training_run_id: int | None
     metrics: Mapping[str, object]
     created_at: str
+    target: str = "acoustic"
+    parent_id: int | None = None
+    lineage: Mapping[str, object] = field(default_factory=dict)
+    weights_removed_at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +150,11 @@ class TrainingRun:
         status: one of `RUN_STATUSES`.
         metrics: {"before": {...}, "after": {...}} on held-out feedback, empty until evaluated.
         reason: the decision in a sentence, or what went wrong.
+        finished_at: None for those that are `UNFINISHED`.
+        target: what is trained, one of `TARGETS`.
+        preset: `quick` or `thorough`.
+        cause: why it began: `asked`, or the setting that began it.
+        snapshot_sha256: of the votes as they stood when it began; None until then.
     """
 
     id: int
@@ -150,6 +168,10 @@ class TrainingRun:
     started_by: str
     started_at: str
     finished_at: str | None
+    target: str = "acoustic"
+    preset: str = "quick"
+    cause: str = "asked"
+    snapshot_sha256: str | None = None
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,10 @@ def to_model_version(row: sqlite3.Row) -> ModelVersion:
         training_run_id=row["training_run_id"],
         metrics=json.loads(row["metrics"]),
         created_at=row["created_at"],
+        target=row["target"],
+        parent_id=row["parent_id"],
+        lineage=json.loads(row["lineage"]),
+        weights_removed_at=row["weights_removed_at"],
     )
 
 
@@ -132,4 +136,8 @@ def to_training_run(row: sqlite3.Row) -> TrainingRun:
         started_by=row["started_by"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        target=row["target"],
+        preset=row["preset"],
+        cause=row["cause"],
+        snapshot_sha256=row["snapshot_sha256"],
     )

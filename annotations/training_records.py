@@ -9,7 +9,7 @@ from sqlite3 import Connection
 
 from annotations.database import StoreDatabase
 from annotations.errors import StoreError, TrainingInProgressError, VersionNotFoundError
-from annotations.records import RUN_STATUSES, ModelVersion, TrainingRun
+from annotations.records import RUN_STATUSES, UNFINISHED, ModelVersion, TrainingRun
 from annotations.rows import timestamp, to_json, to_model_version, to_training_run
 from annotations.validation import check_name, check_rater
 from annotations.writes import insert_promotion, insert_version, link_corrections, require_version
@@ -99,10 +99,10 @@ class TrainingRecords:
             insert_promotion(connection, version_id, by, reason.strip() or "no reason given")
             return version
 
-    def active_version(self) -> ModelVersion:
-        """The version in use, or `VersionNotFoundError` where none was ever promoted."""
+    def active_version(self, target: str = "acoustic") -> ModelVersion:
+        """The version of a target in use, or `VersionNotFoundError` where none was ever promoted."""
         with self.database.reading() as connection:
-            return read_active_version(connection)
+            return read_active_version(connection, target)
 
     def get_model_version(self, version_id: int) -> ModelVersion:
         """The version with that id, or `VersionNotFoundError`."""
@@ -160,7 +160,7 @@ class TrainingRecords:
 
         Args:
             run_id: of a run that is going on.
-            status: one of `RUN_STATUSES` other than `running`; `promoted` needs a version and puts it to use.
+            status: one of `RUN_STATUSES` that are not `UNFINISHED`; `promoted` needs a version and puts it to use.
             metrics: figures before and after as JSON values; empty where it did not come so far.
             reason: the decision in a sentence, or what went wrong.
             version: what it made.
@@ -168,7 +168,7 @@ class TrainingRecords:
         Raises:
             StoreError: where there is no such run, it has ended before, the status is no end, or the name is taken.
         """
-        ends = [known for known in RUN_STATUSES if known != "running"]
+        ends = [known for known in RUN_STATUSES if known not in UNFINISHED]
         if status not in ends:
             raise StoreError(f"A run cannot end as '{status}'; expected one of {', '.join(ends)}.")
         with self.database.writing() as connection:
@@ -195,18 +195,19 @@ class TrainingRecords:
             return _read_run(connection, run_id)
 
 
-def find_active_version(connection: Connection) -> ModelVersion | None:
-    """The version of the latest promotion, if there is one."""
+def find_active_version(connection: Connection, target: str = "acoustic") -> ModelVersion | None:
+    """The version of the target's latest promotion, if there is one."""
     row = connection.execute(
         "SELECT model_versions.* FROM promotions JOIN model_versions ON model_versions.id = model_version_id "
-        "ORDER BY promotions.id DESC LIMIT 1"
+        "WHERE model_versions.target = ? ORDER BY promotions.id DESC LIMIT 1",
+        (target,),
     ).fetchone()
     return to_model_version(row) if row else None
 
 
-def read_active_version(connection: Connection) -> ModelVersion:
-    """The version of the latest promotion, or `VersionNotFoundError`."""
-    version = find_active_version(connection)
+def read_active_version(connection: Connection, target: str = "acoustic") -> ModelVersion:
+    """The version of the target's latest promotion, or `VersionNotFoundError`."""
+    version = find_active_version(connection, target)
     if version is None:
         raise VersionNotFoundError("No model version is in use yet. Start the app once, or promote a version.")
     return version

@@ -26,7 +26,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 from tqdm import tqdm
 
-from annotations.active_model import ActiveModel
+from annotations.learning.active_model import ActiveModel
 from annotations.queries import stats
 from annotations.store import AnnotationStore
 from benchmarks.machine import describe_run

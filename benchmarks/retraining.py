@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from annotations.active_model import ActiveModel
+from annotations.learning.active_model import ActiveModel
+from annotations.learning.retraining import Retrainer, RetrainingConfig
 from annotations.queries import list_versions
-from annotations.retraining import Retrainer, RetrainingConfig
 from annotations.store import AnnotationStore
 from benchmarks.machine import describe_run
 from ser.acoustic.classifier import load_acoustic_model

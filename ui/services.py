@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from annotations.active_model import ActiveModel
+from annotations.learning.active_model import ActiveModel
+from annotations.learning.retraining import Retrainer
 from annotations.people import Access
-from annotations.retraining import Retrainer
 from annotations.store import AnnotationStore
 from ser.recognizer import Recognizer
 from ui.presentation import escape

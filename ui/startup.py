@@ -7,9 +7,9 @@ import importlib
 import sys
 from pathlib import Path
 
-from annotations.active_model import ActiveModel
+from annotations.learning.active_model import ActiveModel
+from annotations.learning.retraining import Retrainer
 from annotations.people import Access
-from annotations.retraining import Retrainer
 from annotations.store import AnnotationStore
 from ser.config import EMBEDDED, Settings
 from ser.testing import BandEnergyModel, fake_recognizer
@@ -33,7 +33,7 @@ def load_parts(data_dir: Path, settings: Settings, *, fake: bool = False, access
     if fake:
         active = ActiveModel(store, fake_recognizer(), _load_stand_in, base=EMBEDDED)
     else:
-        active = importlib.import_module("annotations.model_loading").load_active_model(store, settings)
+        active = importlib.import_module("annotations.learning.model_loading").load_active_model(store, settings)
     remark = active.settle()
     if remark:
         print(remark, file=sys.stderr)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import gradio as gr
 
 from annotations import queries
-from annotations.feedback import feedback_summary, training_examples
-from annotations.holdout import missing
+from annotations.learning.feedback import feedback_summary, training_examples
+from annotations.learning.holdout import missing
 from ui import training_cards
 from ui.errors import shows_errors
 from ui.identity import Who, person

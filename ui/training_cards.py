@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from annotations.learning.run_status import TrainingStatus
 from annotations.records import FeedbackSummary, ModelVersion, TrainingRun
-from annotations.run_status import TrainingStatus
 from ui.charts import comparison_table, curve, label_bars
 from ui.presentation import clock, escape, percent
 

@@ -114,7 +114,7 @@ def _source(text: str) -> Path | str:
 
 def _prelabel(store: AnnotationStore, clip_ids: Sequence[int]) -> list[tuple[str, str]]:
     # By name, because it brings torch in.
-    active = importlib.import_module("annotations.model_loading").load_active_model(store, Settings.from_env())
+    active = importlib.import_module("annotations.learning.model_loading").load_active_model(store, Settings.from_env())
     remark = active.settle()
     if remark:
         print(remark, file=sys.stderr)

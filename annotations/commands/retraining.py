@@ -8,8 +8,8 @@ from tqdm import tqdm
 
 from annotations.commands.common import add_by, add_json, open_existing, print_result
 from annotations.erasure_log import newest_untouched_version
-from annotations.retraining import Retrainer
-from annotations.run_status import TrainingStatus
+from annotations.learning.retraining import Retrainer
+from annotations.learning.run_status import TrainingStatus
 from ser.config import Settings
 
 
@@ -28,7 +28,9 @@ def run_retrain(options: argparse.Namespace) -> int:
     """Retrain and wait for the outcome; 1 where the new version was refused or the run failed."""
     with open_existing(options.data_dir) as store:
         # By name, because it brings torch in.
-        active = importlib.import_module("annotations.model_loading").load_active_model(store, Settings.from_env())
+        active = importlib.import_module("annotations.learning.model_loading").load_active_model(
+            store, Settings.from_env()
+        )
         remark = active.settle()
         if remark:
             print(remark, file=sys.stderr)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from annotations.errors import ClipNotFoundError
-from annotations.feedback import hard_label, mix_shares
+from annotations.learning.feedback import hard_label, mix_shares
 from annotations.rows import CLIPS, to_clip
 from annotations.store import AnnotationStore
 from ser.labels import EMOTIONS

@@ -42,8 +42,13 @@ def test_files_are_dropped_in(page: Page, services: Services, cache: Path, tmp_p
 
 def test_settings_are_changed(page: Page, services: Services) -> None:
     unfold(page, "settings")
-    page.fill("#set-overlap input", "3")
+    # What the page brings along when it is opened must be there before anything is typed over it.
+    overlap = page.locator("#set-overlap input")
+    expect(overlap).to_have_value("0")
+    overlap.fill("3")
+    overlap.press("Tab")
     page.check("#set-blind input")
+    expect(overlap).to_have_value("3")
     page.click("#set-save")
     expect(page.locator("#settings-status")).to_contain_text("overlap: None → 3")
     settings = read_settings(services.store)

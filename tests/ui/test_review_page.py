@@ -4,8 +4,8 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from annotations import queries
-from annotations.feedback import label_counts
 from annotations.guidelines import read_guidelines
+from annotations.learning.feedback import label_counts
 from annotations.settings import AnnotationSettings, change_settings
 from ser.labels import EMOTIONS
 from ui.services import Services

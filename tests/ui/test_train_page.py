@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from annotations import queries
-from annotations.retraining import Retrainer, RetrainingConfig
+from annotations.learning.retraining import Retrainer, RetrainingConfig
 from ser.labels import EMOTIONS
 from ui.services import Services
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from annotations.gate import decide
+from annotations.learning.gate import decide
 from ser.labels import EMOTIONS
 
 CONFIDENCE = {"confidence": 0.9, "min_gain": 0.01}

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from annotations.holdout import MIN_HELD_OUT_CLIPS, MIN_TRAINING_CLIPS, divide, missing
+from annotations.learning.holdout import MIN_HELD_OUT_CLIPS, MIN_TRAINING_CLIPS, divide, missing
 from annotations.records import Clip, FeedbackExample
 from ser.errors import TrainingDataError
 

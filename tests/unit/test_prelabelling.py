@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from annotations import queries
-from annotations.active_model import ActiveModel
+from annotations.learning.active_model import ActiveModel
 from annotations.prelabelling import recognize_clips
 from annotations.store import AnnotationStore
 from ser.testing import BandEnergyModel, fake_recognizer

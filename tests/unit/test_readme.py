@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from annotations.feedback import effective_corrections
+from annotations.learning.feedback import effective_corrections
 from ser.config import Settings
 from ser.testing import synthetic_speech
 from ser.types import SAMPLING_RATE

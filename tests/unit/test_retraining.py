@@ -7,11 +7,11 @@ import numpy as np
 import psutil
 import pytest
 
-from annotations.active_model import ActiveModel
 from annotations.errors import TrainingInProgressError
+from annotations.learning.active_model import ActiveModel
+from annotations.learning.retraining import Retrainer, RetrainingConfig, snapshot_path
+from annotations.learning.run_status import TrainingStatus, read_status
 from annotations.queries import list_training_runs, list_versions
-from annotations.retraining import Retrainer, RetrainingConfig, snapshot_path
-from annotations.run_status import TrainingStatus, read_status
 from annotations.store import AnnotationStore
 from ser.acoustic.classifier import load_acoustic_model
 from ser.config import TrainConfig

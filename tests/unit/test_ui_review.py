@@ -10,7 +10,7 @@ import gradio as gr
 import pytest
 
 from annotations import queries
-from annotations.feedback import label_counts
+from annotations.learning.feedback import label_counts
 from annotations.people import Access, claim_name
 from annotations.settings import change_settings, read_settings
 from ser.labels import EMOTIONS

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 import gradio as gr
 import pytest
 
+from annotations.learning.run_status import TrainingStatus
 from annotations.people import Access
-from annotations.run_status import TrainingStatus
 from ser.errors import TrainingDataError
 from ui.errors import shows_errors
 from ui.services import Services

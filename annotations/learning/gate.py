@@ -66,7 +66,7 @@ def decide(
         confidence: one-sided, 0.5..1.
         min_gain: 0..1.
         seed: of the bootstrap.
-        unit: what the held-out clips share with no clip that was learnt from; see `annotations.holdout`.
+        unit: what the held-out clips share with no clip that was learnt from; see `annotations.learning.holdout`.
 
     Returns:
         The decision with its figures.

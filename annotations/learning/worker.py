@@ -1,7 +1,7 @@
 """The training process: feedback in, a compared and perhaps promoted model version out.
 
-`annotations.retraining` starts it as `python -m annotations.training_worker --data-dir DIR --run N`. It reads the
-votes from the run's snapshot, reports through the run's status file, and writes to the store once, at its end.
+`annotations.learning.retraining` starts it as `python -m annotations.learning.worker --data-dir DIR --run N`. It reads
+the votes from the run's snapshot, reports through the run's status file, and writes to the store once, at its end.
 """
 
 import argparse
@@ -15,12 +15,12 @@ from types import FrameType
 
 import psutil
 
-from annotations.feedback import hard_label, training_examples
-from annotations.gate import Decision, decide
-from annotations.holdout import Holdout, divide
+from annotations.learning.feedback import hard_label, training_examples
+from annotations.learning.gate import Decision, decide
+from annotations.learning.holdout import Holdout, divide
+from annotations.learning.retraining import RetrainingConfig, snapshot_path
+from annotations.learning.run_status import TrainingStatus, write_status
 from annotations.records import FeedbackExample, TrainingRun
-from annotations.retraining import RetrainingConfig, snapshot_path
-from annotations.run_status import TrainingStatus, write_status
 from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
 from ser.acoustic.classifier import load_acoustic_model
@@ -203,7 +203,7 @@ def train_config(config: RetrainingConfig) -> TrainConfig:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the process; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m annotations.training_worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m annotations.learning.worker", description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--run", type=int, required=True)
     options = parser.parse_args(argv)

@@ -1,7 +1,7 @@
 """Starts, watches and stops the training process; one run at a time for one store.
 
 Knows processes and status files. What is learnt, and whether it is good enough, is the business of
-`annotations.training_worker`; this module imports no torch.
+`annotations.learning.worker`; this module imports no torch.
 """
 
 import os
@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
-from annotations.active_model import ActiveModel
-from annotations.feedback import training_examples
-from annotations.holdout import divide
+from annotations.learning.active_model import ActiveModel
+from annotations.learning.feedback import training_examples
+from annotations.learning.holdout import divide
+from annotations.learning.run_status import TrainingStatus, read_status, run_folder, write_status
 from annotations.queries import list_training_runs
 from annotations.records import TrainingRun
-from annotations.run_status import TrainingStatus, read_status, run_folder, write_status
 from ser.checkpoints import current_commit
 
 CANCEL_PATIENCE = 20.0
@@ -187,7 +187,7 @@ def log_path(data_dir: Path, run_id: int) -> Path:
 def _spawn_worker(data_dir: Path, run_id: int) -> subprocess.Popen[bytes]:
     # One thread: with two the page's own answers take twice as long on a small machine.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    command = [sys.executable, "-m", "annotations.training_worker", "--data-dir", str(data_dir), "--run", str(run_id)]
+    command = [sys.executable, "-m", "annotations.learning.worker", "--data-dir", str(data_dir), "--run", str(run_id)]
     with log_path(data_dir, run_id).open("ab") as log:
         return subprocess.Popen(
             command,
@@ -195,7 +195,7 @@ def _spawn_worker(data_dir: Path, run_id: int) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             env=environment,
-            cwd=Path(__file__).resolve().parent.parent,
+            cwd=Path(__file__).resolve().parents[2],
             start_new_session=True,
         )
 

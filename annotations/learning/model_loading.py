@@ -3,7 +3,7 @@
 Importing it brings torch in.
 """
 
-from annotations.active_model import ActiveModel
+from annotations.learning.active_model import ActiveModel
 from annotations.store import AnnotationStore
 from ser.acoustic.classifier import load_acoustic_model
 from ser.config import Settings

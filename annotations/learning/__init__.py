@@ -1,0 +1,1 @@
+"""The loop: feedback in, compared and perhaps promoted model versions out."""
