@@ -13,18 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from annotations.errors import ExchangeError
+from annotations.exchange.file_names import OWN_TABLE, TABLE
 from annotations.exchange.layouts import said_by_layout
 from annotations.exchange.places import FolderPlace, Place, ZipPlace
 
 AUDIO_SUFFIXES = frozenset(
     ".wav .wave .flac .ogg .oga .opus .mp3 .m4a .mp4 .aac .webm .mka .wma .aif .aiff .aifc .caf .au".split()
 )
-OWN_TABLE = "annotations.jsonl"
-"""What this program's own export calls its table; it says all that the store knew, votes and consent included."""
-
-TABLE = "metadata.csv"
-"""The table of the `audiofolder` form. Source: https://huggingface.co/docs/datasets/audio_dataset"""
-
 FILE_COLUMN = "file_name"
 
 

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from annotations.exchange.file_names import OWN_TABLE, TABLE
 from annotations.exchange.reading import AUDIO, Exported, Record
-from annotations.exchange.sources import OWN_TABLE, TABLE
 from ser.labels import EMOTIONS
 
 _PLAIN = (

@@ -13,7 +13,7 @@ from typing import Any
 import datasets
 
 from ser.corpora.corpus import Broken, Row
-from ser.corpora.folders import is_saved_set, set_name
+from ser.corpora.saved_sets import is_saved_set, set_name
 from ser.errors import TrainingDataError
 
 LABEL_COLUMNS = ("label", "emotion", "emotions", "labels", "major_emotion", "class", "EmoClass")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ser.corpora.corpus import AUDIO_SUFFIXES, Broken, Layout, Row, recordings, relative
+from ser.corpora.saved_sets import is_saved_set
 from ser.labels import to_emotion
 
 SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
@@ -43,21 +44,6 @@ FOLDERS = Layout(
     _recognises,
     folder_rows,
 )
-
-
-def is_saved_set(folder: Path) -> bool:
-    """Whether `save_to_disk` of the `datasets` library left this folder."""
-    return any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json", "state.json"))
-
-
-def set_name(source: str) -> str:
-    """What a set is called: the last part of its id, or the folder's name.
-
-    >>> set_name("owner/speech:english:train")
-    'speech'
-    """
-    folder = Path(source)
-    return folder.resolve().name if folder.is_dir() else source.partition(":")[0].rpartition("/")[2]
 
 
 def _set_rows(source: Path) -> Iterator[Row | Broken]:

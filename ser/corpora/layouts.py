@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ser.corpora.acted import CREMA_D, EMODB, RAVDESS, SAVEE, TESS, TUREV
 from ser.corpora.corpus import Corpus, Layout, build_corpus
-from ser.corpora.folders import AUDIO_SET, FOLDERS, set_name
+from ser.corpora.folders import AUDIO_SET, FOLDERS
 from ser.corpora.iemocap import IEMOCAP
+from ser.corpora.saved_sets import set_name
 from ser.corpora.tables import MELD, METADATA, METADATA_FILE, MSP_PODCAST, NEMO, REQUIRED_COLUMNS
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
