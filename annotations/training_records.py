@@ -4,7 +4,7 @@ The half of `AnnotationStore` that knows no clip; it starts no training and load
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from sqlite3 import Connection
 
 from annotations.database import StoreDatabase
@@ -20,11 +20,16 @@ PROGRAM = "program"
 
 @dataclass(frozen=True)
 class NewVersion:
-    """A model version about to be recorded; see `TrainingRecords.add_model_version`."""
+    """A model version about to be recorded; see `TrainingRecords.add_model_version`.
+
+    Attributes:
+        lineage: what is to be kept of its origin besides what its run says.
+    """
 
     name: str
     sha256: str
     path: str
+    lineage: Mapping[str, object] = field(default_factory=dict)
 
 
 class TrainingRecords:
@@ -116,6 +121,11 @@ class TrainingRecords:
         base_version_id: int,
         started_by: str,
         correction_ids: Iterable[int],
+        *,
+        target: str = "acoustic",
+        preset: str = "quick",
+        cause: str = "asked",
+        snapshot_sha256: str | None = None,
     ) -> TrainingRun:
         """Record that a run has begun; only one may be going on, whichever process asks.
 
@@ -125,6 +135,10 @@ class TrainingRecords:
             base_version_id: the version it starts from.
             started_by: who asked.
             correction_ids: the votes it learns from.
+            target: what is trained.
+            preset: `quick` or `thorough`.
+            cause: why it begins: `asked`, or the setting that begins it.
+            snapshot_sha256: of the votes as they stand.
 
         Raises:
             TrainingInProgressError: where another run has not ended.
@@ -140,9 +154,12 @@ class TrainingRecords:
                 )
             require_version(connection, base_version_id)
             cursor = connection.execute(
-                "INSERT INTO training_runs (status, config, git_commit, base_version_id, started_by, started_at) "
-                "VALUES ('running', ?, ?, ?, ?, ?)",
-                (to_json(config), git_commit, base_version_id, started_by, timestamp()),
+                "INSERT INTO training_runs (status, target, preset, cause, config, snapshot_sha256, git_commit, "
+                "base_version_id, started_by, started_at) VALUES ('running', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(target, preset, cause, to_json(config), snapshot_sha256),
+                    *(git_commit, base_version_id, started_by, timestamp()),
+                ),
             )
             assert cursor.lastrowid is not None
             link_corrections(connection, cursor.lastrowid, correction_ids)
@@ -177,7 +194,17 @@ class TrainingRecords:
                 raise StoreError(f"Training run {run_id} has ended before: it is {run.status}.")
             version_id = None
             if version is not None:
-                version_id = insert_version(connection, version.name, version.sha256, version.path, run_id, metrics)
+                version_id = insert_version(
+                    connection,
+                    version.name,
+                    version.sha256,
+                    version.path,
+                    run_id,
+                    metrics,
+                    target=run.target,
+                    parent_id=run.base_version_id,
+                    lineage={**lineage_of(run), **version.lineage},
+                )
             if status == "promoted":
                 if version_id is None:
                     raise StoreError(f"Training run {run_id} made no version; there is nothing to promote.")
@@ -193,6 +220,19 @@ class TrainingRecords:
         """The run with that id, or `StoreError`."""
         with self.database.reading() as connection:
             return _read_run(connection, run_id)
+
+
+def lineage_of(run: TrainingRun) -> dict[str, object]:
+    """What a version is made of, as far as its run says; the votes themselves are linked to the run."""
+    return {
+        "run": run.id,
+        "snapshot_sha256": run.snapshot_sha256,
+        "config": dict(run.config),
+        "git_commit": run.git_commit,
+        "seed": run.config.get("seed"),
+        "preset": run.preset,
+        "cause": run.cause,
+    }
 
 
 def find_active_version(connection: Connection, target: str = "acoustic") -> ModelVersion | None:

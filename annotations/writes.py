@@ -266,14 +266,21 @@ def insert_version(
     path: str | None,
     training_run_id: int | None,
     metrics: Mapping[str, object],
+    *,
+    target: str = "acoustic",
+    parent_id: int | None = None,
+    lineage: Mapping[str, object] | None = None,
 ) -> int:
     """Add a model version; its name must be new."""
     if connection.execute("SELECT 1 FROM model_versions WHERE name = ?", (name,)).fetchone():
         raise StoreError(f"A model version named '{name}' exists already. Give the new one another name.")
     cursor = connection.execute(
-        "INSERT INTO model_versions (name, sha256, path, training_run_id, metrics, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        (name, sha256, path, training_run_id, to_json(metrics), timestamp()),
+        "INSERT INTO model_versions (name, sha256, path, training_run_id, metrics, target, parent_id, lineage, "
+        "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(name, sha256, path, training_run_id, to_json(metrics)),
+            *(target, parent_id, to_json(lineage or {}), timestamp()),
+        ),
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid

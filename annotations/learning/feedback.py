@@ -3,6 +3,8 @@
 The part of `annotations.queries` that training reads.
 """
 
+import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from sqlite3 import Connection
@@ -92,6 +94,15 @@ def training_examples(store: AnnotationStore) -> list[FeedbackExample]:
         for clip_id, clip in clips.items()
         if clip_id in votes
     ]
+
+
+def votes_hash(examples: Iterable[FeedbackExample]) -> str:
+    """SHA-256 of what a run learns from and is judged by: which clips, what is said of them, and by which votes."""
+    digest = hashlib.sha256()
+    for example in examples:
+        said = [example.clip.sha256, dict(example.soft_label), example.group, example.transcript]
+        digest.update(json.dumps([*said, example.correction_ids], sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def label_counts(store: AnnotationStore) -> dict[str, int]:

@@ -8,45 +8,25 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
 from filelock import FileLock
 
 from annotations.learning.active_model import ActiveModel
-from annotations.learning.feedback import training_examples
+from annotations.learning.config import RetrainingConfig
+from annotations.learning.feedback import training_examples, votes_hash
 from annotations.learning.holdout import divide
 from annotations.learning.run_status import TrainingStatus, read_status, run_folder, write_status
 from annotations.queries import list_training_runs
 from annotations.records import TrainingRun
 from ser.checkpoints import current_commit
 
+__all__ = ["Retrainer", "RetrainingConfig", "log_path", "snapshot_path"]
+
 CANCEL_PATIENCE = 20.0
 """Seconds that a cancelled run has to stop by itself before it is killed."""
-
-
-@dataclass(frozen=True)
-class RetrainingConfig:
-    """How a run learns from feedback.
-
-    Attributes:
-        epochs: passes over the feedback.
-        learning_rate: of AdamW.
-        seed: draws order and augmentation.
-        device: `auto` takes CUDA where there is one.
-        confidence: of the paired bootstrap that a new model has to pass to replace the old one.
-        min_gain: least gain in unweighted average recall on held-out feedback, 0..1.
-        base: what training starts from, as `load_acoustic_model` takes it; filled in when a run starts.
-    """
-
-    epochs: int = 30
-    learning_rate: float = 1e-3
-    seed: int = 0
-    device: str = "auto"
-    confidence: float = 0.95
-    min_gain: float = 0.01
-    base: str = ""
 
 
 class Retrainer:
@@ -64,11 +44,12 @@ class Retrainer:
         self._worker: subprocess.Popen[bytes] | None = None
         self._lock = FileLock(self.store.data_dir / "runs.lock")
 
-    def start(self, by: str) -> TrainingRun:
+    def start(self, by: str, *, cause: str = "asked") -> TrainingRun:
         """Start a run on the feedback as it stands now.
 
         Args:
             by: who asks for it.
+            cause: why: `asked`, or the setting that begins it.
 
         Returns:
             The run, with status `running`.
@@ -89,6 +70,10 @@ class Retrainer:
                 base_version_id=base.id,
                 started_by=by,
                 correction_ids=[vote for example in examples for vote in example.correction_ids],
+                target=self.config.target,
+                preset=self.config.preset,
+                cause=cause,
+                snapshot_sha256=votes_hash(examples),
             )
             run_folder(self.store.data_dir, run.id).mkdir(parents=True, exist_ok=True)
             self.store.snapshot(snapshot_path(self.store.data_dir, run.id))

@@ -15,25 +15,19 @@ from types import FrameType
 
 import psutil
 
-from annotations.learning.feedback import hard_label, training_examples
-from annotations.learning.gate import Decision, decide
-from annotations.learning.holdout import Holdout, divide
-from annotations.learning.retraining import RetrainingConfig, snapshot_path
-from annotations.learning.run_status import TrainingStatus, write_status
-from annotations.records import FeedbackExample, TrainingRun
+from annotations.learning.config import RetrainingConfig
+from annotations.learning.feedback import training_examples
+from annotations.learning.gate import Decision
+from annotations.learning.holdout import divide
+from annotations.learning.learners import Lesson, learner_of
+from annotations.learning.retraining import snapshot_path
+from annotations.learning.run_status import TrainingStatus, run_folder, write_status
+from annotations.records import TrainingRun
 from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
-from ser.acoustic.classifier import load_acoustic_model
-from ser.audio import decode_file
-from ser.config import TrainConfig
 from ser.errors import SerError, TrainingCancelledError
 from ser.hub import pick_device
-from ser.training import TrainedModel, train
-from ser.training.encoder import TunedEncoder
 from ser.training.progress import TrainProgress
-from ser.training.run import is_encoder_of_others
-from ser.types import Audio, Example
-from ser.vad import SileroDetector, trim_to_speech
 
 NICENESS = 15
 """The page's answers come first; measured: at 15 they take no longer than without any training."""
@@ -53,7 +47,7 @@ class Worker:
     def __init__(self, store: AnnotationStore, run: TrainingRun) -> None:
         self.store = store
         self.run = run
-        self.config = RetrainingConfig(**run.config)  # type: ignore[arg-type]
+        self.config = RetrainingConfig.of(run.config)
         self.stopping = False
         process = psutil.Process()
         self.status = TrainingStatus(state="running", run_id=run.id, pid=process.pid, pid_created=process.create_time())
@@ -87,73 +81,30 @@ class Worker:
         return 0
 
     def _learn(self) -> tuple[Decision, NewVersion]:
+        learner = learner_of(self.run.target)
+        lesson = self._lesson()
+        version = learner.learn(lesson)
+        self._say("Comparing with the model in use.", progress=TRAINED_SHARE, eta=None)
+        return learner.compare(lesson, version), version
+
+    def _lesson(self) -> Lesson:
         with AnnotationStore(self.store.data_dir, database=snapshot_path(self.store.data_dir, self.run.id)) as snapshot:
             holdout = divide(training_examples(snapshot))
         self._say(
             f"Run {self.run.id}: {len(holdout.training)} clips to learn from, {len(holdout.held_out)} held out by "
             f"{holdout.unit}."
         )
-        device = pick_device(self.config.device)
-        trained = train(
-            [self._example(e) for e in holdout.training],
-            train_config(self.config),
-            dev=[self._example(e) for e in holdout.held_out],
-            init=self.config.base,
-            device=device,
+        return Lesson(
+            store=self.store,
+            run=self.run,
+            config=self.config,
+            holdout=holdout,
+            base=self.config.base,
+            run_dir=run_folder(self.store.data_dir, self.run.id),
+            device=pick_device(self.config.device),
+            say=self._say,
             on_progress=self._on_progress,
             should_stop=lambda: self.stopping,
-        )
-        version = self._save(trained, holdout)
-        self._say("Comparing with the model in use.", progress=TRAINED_SHARE, eta=None)
-        return self._compare(version, holdout, device), version
-
-    def _example(self, feedback: FeedbackExample) -> Example:
-        return Example(
-            path=self.store.clip_path(feedback.clip),
-            label=feedback.soft_label,
-            speaker=feedback.group,
-            corpus="feedback",
-            transcript=feedback.transcript,
-        )
-
-    def _save(self, trained: TrainedModel | TunedEncoder, holdout: Holdout) -> NewVersion:
-        name = f"v{self.run.id}"
-        path = Path("models") / name
-        meta = trained.save(
-            self.store.data_dir / path,
-            name=name,
-            data={
-                "corpus": "feedback",
-                "training_clips": len(holdout.training),
-                "held_out_clips": len(holdout.held_out),
-                "held_out_by": holdout.unit,
-                "training_run": self.run.id,
-                "base_version": self.run.base_version_id,
-            },
-        )
-        return NewVersion(name, meta.sha256, path.as_posix())
-
-    def _compare(self, version: NewVersion, holdout: Holdout, device: str) -> Decision:
-        detector = SileroDetector()
-        audios: list[Audio] = []
-        for feedback in holdout.held_out:
-            audio = decode_file(self.store.clip_path(feedback.clip))
-            audios.append(trim_to_speech(audio, detector.detect(audio)))
-        answers = []
-        for location in (self.config.base, str(self.store.data_dir / version.path)):
-            if self.stopping:
-                raise TrainingCancelledError("Cancelled before the comparison was done.")
-            model = load_acoustic_model(location, device)
-            answers.append([scores.label for scores in model.classify_batch(audios)])
-        return decide(
-            [hard_label(e.soft_label) for e in holdout.held_out],
-            answers[0],
-            answers[1],
-            [e.group for e in holdout.held_out],
-            confidence=self.config.confidence,
-            min_gain=self.config.min_gain,
-            seed=self.config.seed,
-            unit=holdout.unit,
         )
 
     def _on_progress(self, progress: TrainProgress) -> None:
@@ -183,22 +134,6 @@ class Worker:
         self.store.finish_training_run(self.run.id, state, metrics, reason, version)
         self._say(reason, state=state, progress=1.0 if version else self.status.progress, eta=None)
         snapshot_path(self.store.data_dir, self.run.id).unlink(missing_ok=True)
-
-
-def train_config(config: RetrainingConfig) -> TrainConfig:
-    """The training of the model in use, on one thread and without looking at the held-out clips.
-
-    An encoder of others has steps of its own size: `epochs` and `learning_rate` are for networks of ours.
-    """
-    if is_encoder_of_others(config.base):
-        return TrainConfig.tune_encoder(seed=config.seed, threads=1, choose_best=False)
-    return TrainConfig.fine_tune(
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        seed=config.seed,
-        threads=1,
-        choose_best=False,
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

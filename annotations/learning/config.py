@@ -1,0 +1,55 @@
+"""How a run learns, as the store keeps it with the run. Knows no process, no model and no database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from annotations.records import TARGETS
+from ser.errors import SettingsError
+
+PRESETS = ("quick", "thorough")
+"""`quick` is done within minutes on two CPU cores; `thorough` takes the time that the best result needs."""
+
+
+@dataclass(frozen=True)
+class RetrainingConfig:
+    """How a run learns from feedback.
+
+    Attributes:
+        epochs: passes over the feedback.
+        learning_rate: of AdamW.
+        seed: draws order and augmentation.
+        device: `auto` takes CUDA where there is one.
+        confidence: of the paired bootstrap that a new model has to pass to replace the old one.
+        min_gain: least gain in unweighted average recall on held-out feedback, 0..1.
+        base: what training starts from, as the target's loader takes it; filled in when a run starts.
+        target: what is trained, one of `records.TARGETS`.
+        preset: one of `PRESETS`.
+
+    Raises:
+        SettingsError: for a target or a preset that there is none of.
+    """
+
+    epochs: int = 30
+    learning_rate: float = 1e-3
+    seed: int = 0
+    device: str = "auto"
+    confidence: float = 0.95
+    min_gain: float = 0.01
+    base: str = ""
+    target: str = "acoustic"
+    preset: str = "quick"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("target", self.target, TARGETS), ("preset", self.preset, PRESETS)):
+            if value not in known:
+                raise SettingsError(f"{name} is '{value}'; expected one of {', '.join(known)}.")
+
+    @classmethod
+    def of(cls, stored: Mapping[str, object]) -> "RetrainingConfig":
+        """As the store kept it; what a later version of the program knows besides is left out.
+
+        >>> RetrainingConfig.of({"epochs": 3, "unheard_of": 1}).epochs
+        3
+        """
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in stored.items() if name in known})  # type: ignore[arg-type]

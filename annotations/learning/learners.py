@@ -1,0 +1,120 @@
+"""What a run teaches, target by target: the lesson that every learner is given, and where the learners are found.
+
+Imports no torch: a learner is imported where it is asked for.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from annotations.learning.config import RetrainingConfig
+from annotations.learning.gate import Decision
+from annotations.learning.holdout import Holdout
+from annotations.records import TrainingRun
+from annotations.store import AnnotationStore
+from annotations.training_records import NewVersion
+
+if TYPE_CHECKING:
+    from ser.training.progress import TrainProgress
+
+LEARNERS: Mapping[str, tuple[str, str]] = {
+    "acoustic": ("annotations.learning.learners_acoustic", "AcousticLearner"),
+    "text": ("annotations.learning.learners_text", "TextLearner"),
+    "fusion": ("annotations.learning.learners_fusion", "FusionLearner"),
+    "transcriber": ("annotations.learning.learners_transcriber", "TranscriberLearner"),
+}
+"""The module and the class that teach each of `records.TARGETS`; the class is made without arguments."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One run as its learner sees it.
+
+    Attributes:
+        store: to read recordings from; the votes are in `holdout`, as they stood when the run was asked for.
+        run: recorded as running.
+        config: how to learn.
+        holdout: what to learn from, and what to judge by; nothing of the latter may reach the training.
+        base: the version that training starts from, as the target's loader takes it.
+        run_dir: the run's own folder; a learner may keep there what it needs to go on after a kill.
+        device: of torch.
+        say: tells people, in a sentence, what is being done now.
+        on_progress: told after every step.
+        should_stop: asked after every step; where it says so, `ser.errors.TrainingCancelledError` is raised.
+    """
+
+    store: AnnotationStore
+    run: TrainingRun
+    config: RetrainingConfig
+    holdout: Holdout
+    base: str
+    run_dir: Path
+    device: str
+    say: Callable[[str], None]
+    on_progress: "Callable[[TrainProgress], None]"
+    should_stop: Callable[[], bool]
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Where training keeps itself, to go on after a kill. It stays until the run has ended: see `Learner`."""
+        return self.run_dir / "checkpoint"
+
+    @property
+    def name(self) -> str:
+        """Of the version to be made."""
+        return f"v{self.run.id}"
+
+    @property
+    def model_dir(self) -> Path:
+        """Where the version to be made is saved; empty or missing when `Learner.learn` is called."""
+        return self.store.data_dir / "models" / self.name
+
+    def facts(self) -> dict[str, object]:
+        """What the saved model says of its data."""
+        return {
+            "corpus": "feedback",
+            "training_clips": len(self.holdout.training),
+            "held_out_clips": len(self.holdout.held_out),
+            "held_out_by": self.holdout.unit,
+            "training_run": self.run.id,
+            "base_version": self.run.base_version_id,
+        }
+
+    def new_version(self, sha256: str, lineage: Mapping[str, object] | None = None) -> NewVersion:
+        """What was saved in `model_dir`, as the store records it."""
+        path = self.model_dir.relative_to(self.store.data_dir).as_posix()
+        return NewVersion(self.name, sha256, path, lineage or {})
+
+
+class Learner(Protocol):
+    """Teaches one target.
+
+    Both methods may be called again for the same run after a kill, with the same lesson. `learn` then goes on from
+    `Lesson.checkpoint_dir` and ends with the weights of an undisturbed run; it must leave that folder there, which is
+    removed once the run has ended. What it saved before the kill without coming to its end was removed.
+    """
+
+    def learn(self, lesson: Lesson) -> NewVersion:
+        """Train, and save a model in `Lesson.model_dir`.
+
+        Raises:
+            TrainingDataError: where the feedback does not suffice or cannot be read.
+            TrainingCancelledError: when asked to stop.
+        """
+        ...
+
+    def compare(self, lesson: Lesson, version: NewVersion) -> Decision:
+        """Let the version in use and the new one answer the held-out side, and decide.
+
+        Raises:
+            TrainingCancelledError: when asked to stop.
+        """
+        ...
+
+
+def learner_of(target: str) -> Learner:
+    """Who teaches a target; importing it brings in whatever it needs."""
+    module, name = LEARNERS[target]
+    return cast(Learner, getattr(importlib.import_module(module), name)())
