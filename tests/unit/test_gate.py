@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
 
-from annotations.learning.gate import decide
+from annotations.learning.comparison import Answers, Comparison, compare, recall_of
+from annotations.learning.gate import Margins, Needed, Standing, decide, judge, spend, what_is_needed
+from annotations.learning.holdout import Holdout
+from annotations.records import Clip, FeedbackExample
 from ser.labels import EMOTIONS
+from ser.metrics import paired_bootstrap, uar
 
 CONFIDENCE = {"confidence": 0.9, "min_gain": 0.01}
 
@@ -31,7 +35,8 @@ def test_the_same_answers_are_refused() -> None:
     assert not decision.promoted and decision.gain == 0.0
     assert decision.reason == (
         "Refused: no better than the model in use, "
-        "+0.0 points of unweighted average recall [+0.0, +0.0] on 84 held-out clips."
+        "+0.0 points of unweighted average recall [+0.0, +0.0] on 84 held-out clips of 6 speakers; "
+        "the base was not looked at."
     )
 
 
@@ -70,4 +75,120 @@ def test_figures_name_only_labels_that_occur() -> None:
 
 def test_figures_on_known_voices_say_so() -> None:
     decision = decide(TRUTH, answers(TRUTH, 0.3, 0), TRUTH, GROUPS, **CONFIDENCE, unit="session")
-    assert decision.reason.endswith("on 84 held-out clips of speakers it has learnt from.")
+    assert "on 84 held-out clips of 6 speakers that it has learnt from; " in decision.reason
+
+
+def test_the_interval_is_that_of_the_paired_bootstrap_of_hard_labels() -> None:
+    before, after = answers(TRUTH, 0.4, 0), answers(TRUTH, 0.6, 1)
+    for groups in (GROUPS, []):
+        ours = compare(Answers(TRUTH, before, after, groups), 0.05, resamples=500, seed=3)
+        theirs = paired_bootstrap(
+            TRUTH, before, after, EMOTIONS, groups=groups or None, level=0.9, resamples=500, seed=3
+        )
+        assert (ours.gain, ours.low, ours.high) == pytest.approx((theirs.value, theirs.low, theirs.high))
+
+
+def test_few_speakers_are_not_drawn_whole() -> None:
+    four = [f"speaker {n % 4}" for n in range(84)]
+    assert compare(Answers(TRUTH, TRUTH, TRUTH, four), 0.05).drawn == "clips"
+    assert compare(Answers(TRUTH, TRUTH, TRUTH, GROUPS), 0.05).drawn == "speakers"
+
+
+def test_recall_of_soft_labels_counts_each_label_with_its_share() -> None:
+    value, recall, support = recall_of([{"fear": 0.75, "sadness": 0.25}, "sadness"], ["fear", "sadness"])
+    assert support == {"fear": 0.75, "sadness": 1.25}
+    assert recall == {"fear": 1.0, "sadness": 0.8} and value == pytest.approx(0.9)
+    hard = answers(TRUTH, 0.5, 0)
+    assert recall_of(TRUTH, hard)[0] == pytest.approx(uar(TRUTH, hard, EMOTIONS))
+
+
+def test_a_model_that_forgets_is_refused_however_well_it_learns() -> None:
+    before, better = answers(TRUTH, 0.3, 0), answers(TRUTH, 0.9, 1)
+    forgets = Standing("base prototypes", 0.80, 0.785, 1400)
+    refused = decide(TRUTH, before, better, GROUPS, **CONFIDENCE, base=forgets)
+    assert not refused.promoted
+    assert refused.reason.startswith(
+        "Refused: it forgets what the model in use knows (-1.5 points on the base prototypes), "
+    )
+    allowed = decide(TRUTH, before, better, GROUPS, **CONFIDENCE, base=forgets, margins=Margins(base=0.02))
+    assert allowed.promoted and "base prototypes -1.5 (allowed -2.0)" in allowed.reason
+    assert allowed.metrics()["base"] == {"what": "base prototypes", "count": 1400, "before": 0.8, "after": 0.785}
+
+
+def test_base_answers_item_by_item_are_as_good_as_their_figures() -> None:
+    base = Answers(TRUTH, TRUTH, answers(TRUTH, 0.5, 5))
+    decision = decide(TRUTH, answers(TRUTH, 0.3, 0), TRUTH, GROUPS, **CONFIDENCE, base=base)
+    assert not decision.promoted and decision.base is not None and decision.base.count == 84
+
+
+def test_gold_clips_must_not_be_lost_but_one_of_them_is_no_proof() -> None:
+    before, better = answers(TRUTH, 0.3, 0), answers(TRUTH, 0.9, 1)
+    known = ["anger", "fear", "sadness", "anger", "fear", "sadness"]
+    one = Answers(known, known, ["fear", *known[1:]])
+    two = Answers(known, known, ["fear", "anger", *known[2:]])
+    assert decide(TRUTH, before, better, GROUPS, **CONFIDENCE, gold=one).promoted
+    refused = decide(TRUTH, before, better, GROUPS, **CONFIDENCE, gold=two)
+    assert not refused.promoted and "it is worse on the gold clips (-33.3 points on 6)" in refused.reason
+
+
+def test_a_label_that_falls_is_told() -> None:
+    before = [label if label == "fear" else "neutral" for label in TRUTH]
+    after = ["anger" if label == "fear" else label for label in TRUTH]
+    decision = decide(TRUTH, before, after, GROUPS, **CONFIDENCE)
+    assert decision.promoted and decision.reason.endswith("recall falls for fear -100.0.")
+    assert decision.metrics()["regressions"] == {"fear": {"before": 1.0, "after": 0.0, "support": 12.0}}
+
+
+def test_what_is_needed_is_enough_where_the_gain_stays_as_it_is() -> None:
+    truth = [EMOTIONS[n % 7] for n in range(42)]
+    before = ["anger" if n % 3 else truth[n] for n in range(42)]
+    after = [*before]
+    for n in (1, 4, 10, 16):
+        after[n] = truth[n]
+    after[0] = "disgust"
+    few = decide(truth, before, after, ["ann"] * 42, confidence=0.99, min_gain=0.01)
+    assert not few.promoted and few.needed is not None
+    assert f"{few.needed.held_out_clips} more held-out clips from at least 1 more speaker" in few.reason
+    times = -(-(42 + few.needed.held_out_clips) // 42)
+    many = decide(truth * times, before * times, after * times, ["ann"] * 42 * times, confidence=0.99, min_gain=0.01)
+    assert many.promoted and many.needed is None
+
+
+def test_speakers_are_asked_for_where_speakers_are_drawn() -> None:
+    found = Comparison(0.04, -0.01, 0.09, 0.1, "speakers")
+    needed = what_is_needed(found, clips=60, speakers=6, alpha=0.05, min_gain=0.01)
+    assert needed == Needed(held_out_clips=49, speakers=4, labelled_clips=164)
+    assert what_is_needed(Comparison(-0.01, -0.1, 0.1, 0.6, "clips"), 60, 6, 0.05, 0.01) is None
+
+
+def test_looking_again_and_again_takes_ever_less_and_never_more_than_promised() -> None:
+    assert spend(0.05, 0) == 0.05
+    assert sum(spend(0.05, looks) for looks in range(10_000)) < 1.65 * 0.05
+    before = answers(TRUTH, 0.5, 0)
+    wrong = [i for i, label in enumerate(TRUTH) if before[i] != label][:6]
+    after = [label if i in wrong else before[i] for i, label in enumerate(TRUTH)]
+    first = decide(TRUTH, before, after, ["s"] * 84, confidence=0.95, min_gain=0.01)
+    third = decide(TRUTH, before, after, ["s"] * 84, confidence=0.95, min_gain=0.01, looks=2)
+    assert first.promoted and not third.promoted
+    assert "on clips that have judged 2.0 times before" in third.reason
+
+
+def test_judging_asks_both_models_the_same_and_keeps_gold_apart() -> None:
+    def example(number: int, label: str) -> FeedbackExample:
+        clip = Clip(number, f"{number:064x}", "", 1.0, "ann", "page", None, ("training",), "t")
+        return FeedbackExample(clip, {label: 1.0}, 1, f"speaker {number % 6}", ())
+
+    held = tuple(example(n, TRUTH[n]) for n in range(84))
+    gold = (example(100, "fear"), example(101, "anger"))
+    asked: list[int] = []
+
+    def old(clips) -> list[str]:
+        asked.extend(e.clip.id for e in clips)
+        return ["anger"] * len(clips)
+
+    def new(clips) -> list[str]:
+        return [next(iter(e.soft_label)) for e in clips]
+
+    decision = judge(Holdout((), held, "speaker", 6, gold=gold), old, new, confidence=0.9, min_gain=0.01)
+    assert decision.promoted and asked == [*range(84), 100, 101]
+    assert decision.gold == Standing("gold clips", 0.5, 1.0, 2) and decision.before["clips"] == 84

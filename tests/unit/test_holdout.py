@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from annotations.learning.holdout import MIN_HELD_OUT_CLIPS, MIN_TRAINING_CLIPS, divide, missing
+from annotations.learning.holdout import HELD_OUT, MIN_HELD_OUT_CLIPS, MIN_TRAINING_CLIPS, TRAINING, divide, missing
 from annotations.records import Clip, FeedbackExample
 from ser.errors import TrainingDataError
 
@@ -108,3 +108,50 @@ def test_one_label_teaches_nothing() -> None:
 
 def test_enough_is_enough() -> None:
     assert missing(many(["ann", "bob", "cem"], 20)) is None
+
+
+def sides_of(holdout) -> dict[int, str]:
+    held = {e.clip.id: HELD_OUT for e in (*holdout.held_out, *holdout.reserved)}
+    return {e.clip.id: TRAINING for e in holdout.training} | held
+
+
+def test_no_clip_ever_changes_its_side_however_feedback_grows() -> None:
+    """Speakers come and go, sittings grow, the coarse division gives way to the strict one."""
+    examples = [feedback(n, speaker="ann", session="day 1") for n in range(60)]
+    sides: dict[int, str] = {}
+    stages = [
+        [],
+        [feedback(100 + n, speaker="ann", session=f"day {2 + n // 10}") for n in range(40)],
+        [feedback(200 + n, speaker=f"speaker {n % 7}") for n in range(70)],
+        [feedback(300 + n, speaker=f"speaker {n % 21}") for n in range(210)],
+    ]
+    units = []
+    for more in stages:
+        examples += more
+        holdout = divide(examples, sides)
+        now = sides_of(holdout)
+        assert now.keys() == {e.clip.id for e in examples}
+        assert all(now[clip] == side for clip, side in sides.items())
+        sides = now
+        units.append(holdout.unit)
+        assert sides_of(divide(examples, sides)) == sides
+    assert units[0] == "part of the sitting" and units[-1] == "speaker"
+    assert not {e.group for e in holdout.training} & {e.group for e in holdout.held_out}
+    assert {e.group for e in holdout.reserved} == {"ann"}
+
+
+def test_new_clips_of_a_speaker_go_where_the_speaker_is() -> None:
+    before = divide(many([f"speaker {n}" for n in range(10)], 10))
+    held = {e.group for e in before.held_out}
+    more = [feedback(1000 + n, speaker=f"speaker {n % 10}") for n in range(50)]
+    after = divide([*many([f"speaker {n}" for n in range(10)], 10), *more], sides_of(before))
+    assert {e.group for e in after.held_out} == held
+
+
+def test_one_new_speaker_after_the_other_keeps_a_fair_share_held_out() -> None:
+    examples = many(["a", "b", "c"], 20)
+    sides = sides_of(divide(examples))
+    for number in range(60):
+        examples += [feedback(1000 + 20 * number + n, speaker=f"new {number}") for n in range(20)]
+        sides = sides_of(divide(examples, sides))
+    assert 0.2 <= sum(side == HELD_OUT for side in sides.values()) / len(sides) <= 0.42
