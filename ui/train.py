@@ -6,7 +6,7 @@ import gradio as gr
 
 from annotations import queries
 from annotations.learning.feedback import feedback_summary, training_examples
-from annotations.learning.holdout import missing
+from annotations.learning.sides import missing_feedback
 from ui import training_cards
 from ui.errors import shows_errors
 from ui.identity import Who, person
@@ -87,7 +87,7 @@ class TrainHandlers:
         store = self.services.store
         status = self.services.retrainer.status()
         active = self.services.active_model.refresh()
-        lacking = missing(training_examples(store))
+        lacking = missing_feedback(store, training_examples(store))
         run = store.get_training_run(status.run_id) if status.run_id is not None else None
         return {
             "running": status.state == "running",

@@ -3,11 +3,11 @@
 Knows nothing of processes and runs; see `annotations.learning.learners`.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from annotations.learning.config import RetrainingConfig
-from annotations.learning.feedback import hard_label
-from annotations.learning.gate import Decision, decide
+from annotations.learning.gate import AnswerAll, Decision, judge
 from annotations.learning.learners import Lesson
 from annotations.records import FeedbackExample
 from annotations.training_records import NewVersion
@@ -44,25 +44,27 @@ class AcousticLearner:
     def compare(self, lesson: Lesson, version: NewVersion) -> Decision:
         """Both models answer the held-out clips; the better one is to be in use."""
         detector = SileroDetector()
-        audios: list[Audio] = []
-        for feedback in lesson.holdout.held_out:
+        audios: dict[int, Audio] = {}
+        for feedback in (*lesson.holdout.held_out, *lesson.holdout.gold):
             audio = decode_file(lesson.store.clip_path(feedback.clip))
-            audios.append(trim_to_speech(audio, detector.detect(audio)))
-        answers = []
-        for location in (lesson.base, str(lesson.store.data_dir / version.path)):
-            if lesson.should_stop():
-                raise TrainingCancelledError("Stopped before the comparison was done.")
-            model = load_acoustic_model(location, lesson.device)
-            answers.append([scores.label for scores in model.classify_batch(audios)])
-        return decide(
-            [hard_label(e.soft_label) for e in lesson.holdout.held_out],
-            answers[0],
-            answers[1],
-            [e.group for e in lesson.holdout.held_out],
+            audios[feedback.clip.id] = trim_to_speech(audio, detector.detect(audio))
+
+        def answering(location: str) -> AnswerAll:
+            def answer(clips: Sequence[FeedbackExample]) -> list[str]:
+                if lesson.should_stop():
+                    raise TrainingCancelledError("Stopped before the comparison was done.")
+                model = load_acoustic_model(location, lesson.device)
+                return [scores.label for scores in model.classify_batch([audios[e.clip.id] for e in clips])]
+
+            return answer
+
+        return judge(
+            lesson.holdout,
+            answering(lesson.base),
+            answering(str(lesson.store.data_dir / version.path)),
             confidence=lesson.config.confidence,
             min_gain=lesson.config.min_gain,
             seed=lesson.config.seed,
-            unit=lesson.holdout.unit,
         )
 
 

@@ -17,8 +17,8 @@ from filelock import FileLock
 from annotations.learning.active_model import ActiveModel
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.feedback import training_examples, votes_hash
-from annotations.learning.holdout import divide
 from annotations.learning.run_status import TrainingStatus, read_status, run_folder, write_status
+from annotations.learning.sides import hold_out
 from annotations.queries import list_training_runs
 from annotations.records import TrainingRun
 from ser.checkpoints import current_commit
@@ -63,7 +63,7 @@ class Retrainer:
             base = self.store.active_version()
             config = asdict(replace(self.config, base=self.active_model.location(base)))
             examples = training_examples(self.store)
-            divide(examples)
+            hold_out(self.store, examples)
             run = self.store.start_training_run(
                 config,
                 git_commit=current_commit(),

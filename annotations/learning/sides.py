@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from annotations.gold import gold_labels
-from annotations.learning.holdout import HELD_OUT, TRAINING, Holdout, divide
+from annotations.learning.holdout import HELD_OUT, TRAINING, Holdout, divide, missing
 from annotations.records import FeedbackExample
 from annotations.rows import CLIPS, to_clip
 from annotations.store import AnnotationStore
@@ -34,6 +34,12 @@ def hold_out(store: AnnotationStore, examples: Sequence[FeedbackExample], target
     looks = read_looks(store, target)
     judged = [looks.get(e.clip.id, 0) for e in holdout.held_out]
     return replace(holdout, gold=_gold_examples(store, gold, sides), looks=sum(judged) / len(judged))
+
+
+def missing_feedback(store: AnnotationStore, examples: Sequence[FeedbackExample]) -> str | None:
+    """What is still missing for a retraining, as a sentence; None where there is enough."""
+    gold = gold_labels(store)
+    return missing([e for e in examples if e.clip.id not in gold], read_sides(store))
 
 
 def record_holdout(store: AnnotationStore, run_id: int, holdout: Holdout) -> None:

@@ -18,10 +18,10 @@ import psutil
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.feedback import training_examples
 from annotations.learning.gate import Decision
-from annotations.learning.holdout import divide
 from annotations.learning.learners import Lesson, learner_of
 from annotations.learning.retraining import snapshot_path
 from annotations.learning.run_status import TrainingStatus, run_folder, write_status
+from annotations.learning.sides import hold_out, record_holdout
 from annotations.records import TrainingRun
 from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
@@ -89,7 +89,8 @@ class Worker:
 
     def _lesson(self) -> Lesson:
         with AnnotationStore(self.store.data_dir, database=snapshot_path(self.store.data_dir, self.run.id)) as snapshot:
-            holdout = divide(training_examples(snapshot))
+            holdout = hold_out(snapshot, training_examples(snapshot), self.run.target)
+        record_holdout(self.store, self.run.id, holdout)
         self._say(
             f"Run {self.run.id}: {len(holdout.training)} clips to learn from, {len(holdout.held_out)} held out by "
             f"{holdout.unit}."

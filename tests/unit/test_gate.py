@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from annotations.learning.comparison import Answers, Comparison, compare, recall_of
-from annotations.learning.gate import Margins, Needed, Standing, decide, judge, spend, what_is_needed
+from annotations.learning.decision import Margins, Needed, Standing
+from annotations.learning.gate import decide, judge, spend, what_is_needed
 from annotations.learning.holdout import Holdout
 from annotations.records import Clip, FeedbackExample
 from ser.labels import EMOTIONS
