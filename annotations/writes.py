@@ -286,11 +286,29 @@ def insert_version(
     return cursor.lastrowid
 
 
-def insert_promotion(connection: sqlite3.Connection, version_id: int, by: str, reason: str) -> None:
-    """Put a version to use."""
+def insert_promotion(
+    connection: sqlite3.Connection,
+    version_id: int,
+    by: str,
+    reason: str,
+    *,
+    overrides: bool = False,
+    rolls_back: int | None = None,
+) -> None:
+    """Put a version to use.
+
+    Args:
+        connection: in a transaction.
+        version_id: of the version.
+        by: who decides.
+        reason: a sentence for the record.
+        overrides: whether the comparison had refused it.
+        rolls_back: the promotion that this one undoes.
+    """
     connection.execute(
-        "INSERT INTO promotions (model_version_id, promoted_by, reason, created_at) VALUES (?, ?, ?, ?)",
-        (version_id, by, reason, timestamp()),
+        "INSERT INTO promotions (model_version_id, promoted_by, reason, overrides, rolls_back, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (version_id, by, reason, overrides, rolls_back, timestamp()),
     )
 
 
