@@ -10,12 +10,16 @@ from sqlite3 import Connection
 from annotations.database import StoreDatabase
 from annotations.errors import StoreError, TrainingInProgressError, VersionNotFoundError
 from annotations.records import RUN_STATUSES, UNFINISHED, ModelVersion, TrainingRun
-from annotations.rows import timestamp, to_json, to_model_version, to_training_run
+from annotations.rows import timestamp, to_json, to_model_version
+from annotations.run_records import RunRecords, read_run
 from annotations.validation import check_name, check_rater
 from annotations.writes import insert_promotion, insert_version, link_corrections, require_version
 
 PROGRAM = "program"
 """Who promotes the model that the program starts with, where no person did."""
+
+UNKNOWN = "unknown"
+"""In place of a hash: of a model that is only known by its name."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class NewVersion:
     lineage: Mapping[str, object] = field(default_factory=dict)
 
 
-class TrainingRecords:
+class TrainingRecords(RunRecords):
     """Model versions, promotions and training runs of one database."""
 
     database: StoreDatabase
@@ -57,29 +61,34 @@ class TrainingRecords:
             raise StoreError("The version's name is empty. Give it one, such as 'v2'.")
         with self.database.writing() as connection:
             if training_run_id is not None:
-                _read_run(connection, training_run_id)
+                read_run(connection, training_run_id)
             version_id = insert_version(connection, cleaned, sha256, path, training_run_id, metrics)
             return to_model_version(require_version(connection, version_id))
 
-    def ensure_base_version(self, name: str, sha256: str) -> ModelVersion:
+    def ensure_base_version(self, name: str, sha256: str, target: str = "acoustic") -> ModelVersion:
         """Record the model that the program starts with, once; put it to use where nothing or an older one is in use.
 
         Args:
             name: `embedded` for the weights that ship with the program, else the folder or Hub id of the model.
-            sha256: of its weights file.
+            sha256: of its weights file; `UNKNOWN` where it can only be told by its name.
+            target: which of the models it is.
 
         Returns:
             Its version: of that name, or with the hash's start behind it where other weights had that name.
         """
         with self.database.writing() as connection:
             row = connection.execute(
-                "SELECT * FROM model_versions WHERE path IS NULL AND sha256 = ? ORDER BY id LIMIT 1", (sha256,)
+                "SELECT * FROM model_versions WHERE path IS NULL AND sha256 = ? AND target = ? "
+                "AND (sha256 <> ? OR name = ?) ORDER BY id LIMIT 1",
+                (sha256, target, UNKNOWN, name),
             ).fetchone()
             if row is None:
                 taken = connection.execute("SELECT 1 FROM model_versions WHERE name = ?", (name,)).fetchone()
                 name = f"{name}-{sha256[:8]}" if taken else name
-                row = require_version(connection, insert_version(connection, name, sha256, None, None, {}))
-            in_use = find_active_version(connection)
+                row = require_version(
+                    connection, insert_version(connection, name, sha256, None, None, {}, target=target)
+                )
+            in_use = find_active_version(connection, target)
             if in_use is None:
                 insert_promotion(connection, row["id"], PROGRAM, "the model that the program starts with")
             elif in_use.path is None and in_use.id != row["id"]:
@@ -163,7 +172,7 @@ class TrainingRecords:
             )
             assert cursor.lastrowid is not None
             link_corrections(connection, cursor.lastrowid, correction_ids)
-            return _read_run(connection, cursor.lastrowid)
+            return read_run(connection, cursor.lastrowid)
 
     def finish_training_run(
         self,
@@ -189,7 +198,7 @@ class TrainingRecords:
         if status not in ends:
             raise StoreError(f"A run cannot end as '{status}'; expected one of {', '.join(ends)}.")
         with self.database.writing() as connection:
-            run = _read_run(connection, run_id)
+            run = read_run(connection, run_id)
             if run.status != "running":
                 raise StoreError(f"Training run {run_id} has ended before: it is {run.status}.")
             version_id = None
@@ -214,12 +223,12 @@ class TrainingRecords:
                 "WHERE id = ?",
                 (status, to_json(metrics), reason, version_id, timestamp(), run_id),
             )
-            return _read_run(connection, run_id)
+            return read_run(connection, run_id)
 
     def get_training_run(self, run_id: int) -> TrainingRun:
         """The run with that id, or `StoreError`."""
         with self.database.reading() as connection:
-            return _read_run(connection, run_id)
+            return read_run(connection, run_id)
 
 
 def lineage_of(run: TrainingRun) -> dict[str, object]:
@@ -251,10 +260,3 @@ def read_active_version(connection: Connection, target: str = "acoustic") -> Mod
     if version is None:
         raise VersionNotFoundError("No model version is in use yet. Start the app once, or promote a version.")
     return version
-
-
-def _read_run(connection: Connection, run_id: int) -> TrainingRun:
-    row = connection.execute("SELECT * FROM training_runs WHERE id = ?", (run_id,)).fetchone()
-    if row is None:
-        raise StoreError(f"There is no training run {run_id}. Choose one of the list of runs.")
-    return to_training_run(row)

@@ -22,6 +22,8 @@ class RetrainingConfig:
         confidence: of the paired bootstrap that a new model has to pass to replace the old one.
         min_gain: least gain in unweighted average recall on held-out feedback, 0..1.
         base: what training starts from, as the target's loader takes it; filled in when a run starts.
+        origin: the same of the model that the program began with, for runs that start from it; filled in when a run
+            is asked for.
         target: what is trained, one of `records.TARGETS`.
         preset: one of `PRESETS`.
 
@@ -36,6 +38,7 @@ class RetrainingConfig:
     confidence: float = 0.95
     min_gain: float = 0.01
     base: str = ""
+    origin: str = ""
     target: str = "acoustic"
     preset: str = "quick"
 

@@ -1,197 +1,273 @@
-"""Starts, watches and stops the training process; one run at a time for one store.
+"""Starts, watches, rests and stops training runs, for pages, programs and the command line.
 
-Knows processes and status files. What is learnt, and whether it is good enough, is the business of
-`annotations.learning.worker`; this module imports no torch.
+Knows requests; how runs follow each other is in `annotations.learning.run_queue`, and what is learnt, and whether it is
+good enough, is the business of `annotations.learning.worker`. Imports no torch.
 """
 
-import os
 import subprocess
-import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import psutil
-from filelock import FileLock
 
+from annotations.errors import StoreError, VersionNotFoundError
+from annotations.learning import run_queue
 from annotations.learning.active_model import ActiveModel
 from annotations.learning.config import RetrainingConfig
-from annotations.learning.feedback import training_examples, votes_hash
-from annotations.learning.run_status import TrainingStatus, read_status, run_folder, write_status
-from annotations.learning.sides import hold_out
-from annotations.queries import list_training_runs
-from annotations.records import TrainingRun
+from annotations.learning.run_process import PATIENCE, find_worker, stop_worker
+from annotations.learning.run_status import (
+    TrainingStatus,
+    log_path,
+    read_status,
+    snapshot_path,
+    wish_path,
+    write_status,
+)
+from annotations.records import ModelVersion, TrainingRun
+from annotations.training_records import UNKNOWN
 from ser.checkpoints import current_commit
+from ser.config import EMBEDDED, Settings
+from ser.errors import TrainingDataError
 
 __all__ = ["Retrainer", "RetrainingConfig", "log_path", "snapshot_path"]
 
-CANCEL_PATIENCE = 20.0
-"""Seconds that a cancelled run has to stop by itself before it is killed."""
+CANCELLED = "Cancelled. The model in use is unchanged."
+PAUSED = "Paused. It goes on where it was when it is resumed."
 
 
 class Retrainer:
-    """The retraining of one store's model, in a process of its own.
+    """The retraining of one store's models, each run in a process of its own, one after the other.
 
     Args:
-        active_model: the model in use, which training starts from, and the store where the feedback lies.
+        active_model: the acoustic model in use, which its training starts from, and the store where the feedback lies.
         config: how to learn.
+        origins: {target: what its loader takes} of the other models that the program started with; by default what
+            the environment names.
     """
 
-    def __init__(self, active_model: ActiveModel, config: RetrainingConfig | None = None) -> None:
+    def __init__(
+        self,
+        active_model: ActiveModel,
+        config: RetrainingConfig | None = None,
+        *,
+        origins: Mapping[str, str] | None = None,
+    ) -> None:
         self.active_model = active_model
         self.store = active_model.store
         self.config = config or RetrainingConfig()
+        self._origins = origins
         self._worker: subprocess.Popen[bytes] | None = None
-        self._lock = FileLock(self.store.data_dir / "runs.lock")
 
-    def start(self, by: str, *, cause: str = "asked") -> TrainingRun:
-        """Start a run on the feedback as it stands now.
+    def start(
+        self, by: str, *, cause: str = "asked", target: str | None = None, preset: str | None = None
+    ) -> TrainingRun:
+        """Ask for a run; it begins at once on the feedback as it stands, or waits for the runs before it.
 
         Args:
             by: who asks for it.
             cause: why: `asked`, or the setting that begins it.
+            target: what to train, in place of the configuration's.
+            preset: how thoroughly, in place of the configuration's.
 
         Returns:
-            The run, with status `running`.
+            The run, `running` or `queued`; the one that waits already where the same is asked for again.
 
         Raises:
             TrainingDataError: where there is too little feedback, with the numbers that are needed.
-            TrainingInProgressError: where a run is under way, here or in another process.
+            SettingsError: for a target or a preset that there is none of.
         """
-        with self._lock:
-            self._mark_interrupted()
-            base = self.store.active_version()
-            config = asdict(replace(self.config, base=self.active_model.location(base)))
-            examples = training_examples(self.store)
-            hold_out(self.store, examples)
-            run = self.store.start_training_run(
-                config,
-                git_commit=current_commit(),
-                base_version_id=base.id,
-                started_by=by,
-                correction_ids=[vote for example in examples for vote in example.correction_ids],
-                target=self.config.target,
-                preset=self.config.preset,
-                cause=cause,
-                snapshot_sha256=votes_hash(examples),
-            )
-            run_folder(self.store.data_dir, run.id).mkdir(parents=True, exist_ok=True)
-            self.store.snapshot(snapshot_path(self.store.data_dir, run.id))
-            self._worker = _spawn_worker(self.store.data_dir, run.id)
-            process = psutil.Process(self._worker.pid)
-            write_status(
-                self.store.data_dir,
-                TrainingStatus(
-                    state="running", run_id=run.id, pid=process.pid, pid_created=process.create_time()
-                ).changed(message=f"Run {run.id}: starting on {len(examples)} clips."),
-            )
-            return run
+        config = replace(self.config, target=target or self.config.target, preset=preset or self.config.preset)
+        self.tend()
+        base, origin = self._base(config.target)
+        run_queue.check_feedback(self.store, config.target)
+        run = self.store.queue_training_run(
+            asdict(replace(config, origin=origin)),
+            base.id,
+            by,
+            target=config.target,
+            preset=config.preset,
+            cause=cause,
+            git_commit=current_commit(),
+        )
+        self.tend()
+        run = self.store.get_training_run(run.id)
+        if run.status == "failed":
+            raise TrainingDataError(run.reason or f"Training run {run.id} could not begin.")
+        return run
 
-    def status(self) -> TrainingStatus:
-        """Where the newest run stands; a run whose process is gone is marked interrupted on the way."""
-        runs = list_training_runs(self.store)[:1]
-        if not runs:
+    def tend(self, *, at_start: bool = False) -> None:
+        """Begin what waits and mark what broke off; costs next to nothing where there is nothing to do.
+
+        Args:
+            at_start: whether the program has just started: a run that was interrupted goes on then.
+        """
+        if self._worker is not None:
+            self._worker.poll()
+        worker = run_queue.tend(self.store)
+        if at_start and run_queue.resume_interrupted(self.store) is not None:
+            worker = run_queue.tend(self.store)
+        self._worker = worker or self._worker
+
+    def status(self, run_id: int | None = None) -> TrainingStatus:
+        """Where a run stands; without a number the one that runs, rests or is next, else the newest that ended."""
+        self.tend()
+        run = self.store.get_training_run(run_id) if run_id is not None else self._current()
+        if run is None:
             return TrainingStatus()
-        if runs[0].status == "running":
-            with self._lock:
-                self._mark_interrupted()
-            run = self.store.get_training_run(runs[0].id)
-        else:
-            run = runs[0]
         status = read_status(self.store.data_dir, run.id) or TrainingStatus(run_id=run.id)
+        if run.status == "queued":
+            return status.changed(state="queued", message=self._why_waiting(run), eta=None)
         if run.status != "running" and status.state != run.status:
             return status.changed(state=run.status, message=run.reason or "", eta=None)
         return status
 
-    def cancel(self) -> None:
-        """Ask the run under way to stop, and kill it where it does not; without a run nothing happens."""
-        status = self.status()
-        if status.state != "running" or status.run_id is None:
-            return
-        process = _find_worker(status)
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(timeout=CANCEL_PATIENCE)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait()
-        with self._lock:
-            run = self.store.get_training_run(status.run_id)
-            if run.status == "running":
-                self._close(run.id, "cancelled", "Cancelled. The model in use is unchanged.")
+    def waiting(self) -> list[TrainingRun]:
+        """The runs that wait for their turn, the next one first."""
+        return [run for run in self.store.unfinished_runs() if run.status == "queued"]
 
-    def wait(self, on_status: Callable[[TrainingStatus], None], interval: float = 0.5) -> TrainingStatus:
-        """Follow the run under way to its end.
+    def pause(self, run_id: int | None = None) -> None:
+        """Let a run rest: its process ends, what it has learnt stays; nothing happens where none goes on or waits.
+
+        Those behind it wait until it has been resumed or cancelled.
+        """
+        run = self._find(run_id, ("running", "queued"))
+        if run is None:
+            return
+        if run.status == "running":
+            self._stop(run, "pause")
+        with run_queue.queue_lock(self.store):
+            run = self.store.get_training_run(run.id)
+            if run.status in ("running", "queued"):
+                self.store.pause_training_run(run.id, PAUSED)
+                self._write(run.id, state="paused", message=PAUSED, eta=None)
+
+    def resume(self, run_id: int | None = None) -> TrainingRun:
+        """Let a paused or interrupted run go on where it was, on the votes that it began with.
+
+        Args:
+            run_id: by default the newest that can.
+
+        Returns:
+            The run, `running`, or `queued` while another one runs.
+
+        Raises:
+            StoreError: where there is none, or what it needs is gone.
+        """
+        run = self._find(run_id, ("paused",)) or self._find(run_id, ("interrupted",))
+        if run is None or not run_queue.can_resume(self.store, run):
+            which = "No training run" if run_id is None else f"Training run {run_id}"
+            raise StoreError(f"{which} can be resumed: one that is paused or was interrupted is expected. Start one.")
+        with run_queue.queue_lock(self.store):
+            run_queue.requeue(self.store, run)
+        self.tend()
+        return self.store.get_training_run(run.id)
+
+    def cancel(self, run_id: int | None = None) -> None:
+        """End a run without a result, whether it runs, waits, rests or was interrupted; else nothing happens.
+
+        Args:
+            run_id: by default the one that runs, else the one that rests, else the next that waits, else the newest
+                where it was interrupted.
+        """
+        run = self._find(run_id, ("running",)) or self._find(run_id, ("paused",)) or self._find(run_id, ("queued",))
+        run = run or self._find(run_id, ("interrupted",))
+        if run is None:
+            return
+        if run.status == "running":
+            self._stop(run, "cancel")
+        with run_queue.queue_lock(self.store):
+            run = self.store.get_training_run(run.id)
+            if run.status in ("running", "queued", "paused", "interrupted"):
+                run_queue.close(self.store, run.id, "cancelled", CANCELLED)
+                self._write(run.id, state="cancelled", message=CANCELLED, eta=None)
+        self.tend()
+
+    def wait(
+        self, on_status: Callable[[TrainingStatus], None], interval: float = 0.5, run_id: int | None = None
+    ) -> TrainingStatus:
+        """Follow a run to its end, or until it rests.
 
         Args:
             on_status: called with every new status.
             interval: seconds between looks.
+            run_id: by default the one that `status` tells of now.
 
         Returns:
             The last status.
         """
-        while (status := self.status()).state == "running":
+        run_id = self.status(run_id).run_id
+        while (status := self.status(run_id)).state in ("running", "queued"):
             on_status(status)
-            process = _find_worker(status)
+            process = find_worker(status)
             if process is not None:
                 psutil.wait_procs([process], timeout=interval)
+            else:
+                time.sleep(interval)
         on_status(status)
         return status
 
-    def _mark_interrupted(self) -> None:
-        """Close a run that is `running` on paper while its process is gone: killed, or the machine restarted."""
-        if self._worker is not None:
-            self._worker.poll()
-        for run in list_training_runs(self.store)[:1]:
-            if run.status != "running":
-                continue
-            status = read_status(self.store.data_dir, run.id)
-            if status is not None and _find_worker(status) is not None:
-                continue
-            reason = "The training process ended before it was done. The model in use is unchanged; start another run."
-            self._close(run.id, "interrupted", reason)
+    def _stop(self, run: TrainingRun, wish: str) -> None:
+        """Ask the process of a run to stop, and kill it where it does not."""
+        wish_path(self.store.data_dir, run.id, wish).touch()
+        status = read_status(self.store.data_dir, run.id)
+        process = find_worker(status) if status else None
+        if process is not None:
+            stop_worker(process, gently=wish == "pause", patience=PATIENCE)
+            if self._worker is not None:
+                self._worker.poll()
 
-    def _close(self, run_id: int, status: str, reason: str) -> None:
-        """End a run whose process can no longer do it."""
-        self.store.finish_training_run(run_id, status, {}, reason)
-        snapshot_path(self.store.data_dir, run_id).unlink(missing_ok=True)
+    def _current(self) -> TrainingRun | None:
+        runs = self.store.unfinished_runs()
+        for status in ("running", "paused", "queued"):
+            for run in runs:
+                if run.status == status:
+                    return run
+        return run_queue.last_ended(self.store)
+
+    def _find(self, run_id: int | None, statuses: tuple[str, ...]) -> TrainingRun | None:
+        """The run of that number, else of those that have not ended or ended last, where it has one of the statuses."""
+        if run_id is not None:
+            run = self.store.get_training_run(run_id)
+            return run if run.status in statuses else None
+        for run in self.store.unfinished_runs():
+            if run.status in statuses:
+                return run
+        last = run_queue.last_ended(self.store)
+        return last if last is not None and last.status in statuses else None
+
+    def _why_waiting(self, run: TrainingRun) -> str:
+        before = [other for other in self.store.unfinished_runs() if other.id < run.id or other.status != "queued"]
+        if not before:
+            return f"Run {run.id} is about to begin."
+        first = before[0]
+        if first.status == "paused":
+            return f"Run {run.id} waits for run {first.id}, which is paused. Resume or cancel that one."
+        return f"Run {run.id} waits for run {first.id}."
+
+    def _write(self, run_id: int, **changes: object) -> None:
+        status = read_status(self.store.data_dir, run_id) or TrainingStatus(run_id=run_id)
+        write_status(self.store.data_dir, status.changed(**changes))
+
+    def _base(self, target: str) -> tuple[ModelVersion, str]:
+        """The version in use of a target, and the model that the program started with as its loader takes it."""
+        if target == "acoustic":
+            # Also says so where the weights of the version in use came with another program and are gone.
+            version = self.store.active_version()
+            self.active_model.location(version)
+            return version, self.active_model.location(self.active_model.base_version)
+        origin = (self._origins if self._origins is not None else origins_of(Settings.from_env()))[target]
+        try:
+            version = self.store.active_version(target)
+        except VersionNotFoundError:
+            version = self.store.ensure_base_version(f"{target} {origin}", UNKNOWN, target)
+        return version, origin
 
 
-def snapshot_path(data_dir: Path, run_id: int) -> Path:
-    """The votes as they stood when the run was started; gone when it has ended."""
-    return run_folder(data_dir, run_id) / "feedback.db"
+def origins_of(settings: Settings) -> dict[str, str]:
+    """What the program starts with, target by target, the acoustic model apart.
 
-
-def log_path(data_dir: Path, run_id: int) -> Path:
-    """What the training process printed."""
-    return run_folder(data_dir, run_id) / "log.txt"
-
-
-def _spawn_worker(data_dir: Path, run_id: int) -> subprocess.Popen[bytes]:
-    # One thread: with two the page's own answers take twice as long on a small machine.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    command = [sys.executable, "-m", "annotations.learning.worker", "--data-dir", str(data_dir), "--run", str(run_id)]
-    with log_path(data_dir, run_id).open("ab") as log:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            cwd=Path(__file__).resolve().parents[2],
-            start_new_session=True,
-        )
-
-
-def _find_worker(status: TrainingStatus) -> psutil.Process | None:
-    """The process that the status names, where it still runs; a later process of the same number does not count."""
-    if status.pid is None:
-        return None
-    try:
-        process = psutil.Process(status.pid)
-        same = status.pid_created is None or abs(process.create_time() - status.pid_created) < 1.0
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.NoSuchProcess:
-        return None
+    >>> origins_of(Settings())["text"]
+    'embedded'
+    """
+    return {"text": settings.text_model, "fusion": EMBEDDED, "transcriber": settings.whisper_model}

@@ -5,6 +5,7 @@ One JSON file, replaced as a whole, so that a reader never sees half of it. Know
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ class TrainingStatus:
         loss: of the last epoch, on the training side.
         uar: unweighted average recall of the last epoch on feedback that is held out, 0..1.
         curve: {"epoch", "loss", "uar"} of each epoch so far.
+        seconds: that training took so far, pauses not counted.
+        resumed: how often the run went on after it had been interrupted.
         pid: of the process that trains.
         pid_created: when that process started, seconds since 1970: tells it from a later one of the same number.
         updated_at: ISO 8601, UTC.
@@ -41,6 +44,8 @@ class TrainingStatus:
     loss: float | None = None
     uar: float | None = None
     curve: tuple[Mapping[str, float | None], ...] = field(default=())
+    seconds: float = 0.0
+    resumed: int = 0
     pid: int | None = None
     pid_created: float | None = None
     updated_at: str = ""
@@ -81,4 +86,38 @@ def read_status(data_dir: Path, run_id: int) -> TrainingStatus | None:
         fields = json.loads(status_path(data_dir, run_id).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return TrainingStatus(**{**fields, "curve": tuple(fields["curve"])})
+    known = {name: value for name, value in fields.items() if name in TrainingStatus.__dataclass_fields__}
+    return TrainingStatus(**{**known, "curve": tuple(fields["curve"])})
+
+
+def snapshot_path(data_dir: Path, run_id: int) -> Path:
+    """The votes as they stood when the run began; gone when it has ended."""
+    return run_folder(data_dir, run_id) / "feedback.db"
+
+
+def checkpoint_folder(data_dir: Path, run_id: int) -> Path:
+    """Where the training keeps itself, to go on after a kill; gone when the run has ended."""
+    return run_folder(data_dir, run_id) / "checkpoint"
+
+
+def candidate_path(data_dir: Path, run_id: int) -> Path:
+    """What names the model that the run has made, so that it is not made twice; gone when the run has ended."""
+    return run_folder(data_dir, run_id) / "candidate.json"
+
+
+def log_path(data_dir: Path, run_id: int) -> Path:
+    """What the training process said, each line with its time."""
+    return run_folder(data_dir, run_id) / "log.txt"
+
+
+def wish_path(data_dir: Path, run_id: int, wish: str) -> Path:
+    """The file that asks a running training for something: `pause` or `cancel`."""
+    return run_folder(data_dir, run_id) / wish
+
+
+def clear_run(data_dir: Path, run_id: int) -> None:
+    """Remove what a run needs to go on; its status and its log stay."""
+    for name in ("feedback.db", "candidate.json", "pause", "cancel"):
+        for path in run_folder(data_dir, run_id).glob(f"{name}*"):
+            path.unlink(missing_ok=True)
+    shutil.rmtree(checkpoint_folder(data_dir, run_id), ignore_errors=True)

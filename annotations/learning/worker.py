@@ -1,26 +1,43 @@
 """The training process: feedback in, a compared and perhaps promoted model version out.
 
-`annotations.learning.retraining` starts it as `python -m annotations.learning.worker --data-dir DIR --run N`. It reads
-the votes from the run's snapshot, reports through the run's status file, and writes to the store once, at its end.
+`annotations.learning.run_queue` starts it as `python -m annotations.learning.worker --data-dir DIR --run N`. It reads
+the votes from the run's snapshot, reports through the run's status file, and writes to the store once, at its end. It
+may be killed at any moment: started again on the same run, it goes on where it was and ends with the same weights.
 """
 
 import argparse
+import json
+import logging
 import os
+import platform
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
 import psutil
+from filelock import FileLock, Timeout
 
+from annotations.learning import run_queue
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.feedback import training_examples
 from annotations.learning.gate import Decision
-from annotations.learning.learners import Lesson, learner_of
-from annotations.learning.retraining import snapshot_path
-from annotations.learning.run_status import TrainingStatus, run_folder, write_status
+from annotations.learning.learners import Learner, Lesson, learner_of
+from annotations.learning.retraining import CANCELLED, PAUSED
+from annotations.learning.run_status import (
+    TrainingStatus,
+    candidate_path,
+    clear_run,
+    read_status,
+    run_folder,
+    snapshot_path,
+    wish_path,
+    write_status,
+)
 from annotations.learning.sides import hold_out, record_holdout
 from annotations.records import TrainingRun
 from annotations.store import AnnotationStore
@@ -35,6 +52,10 @@ NICENESS = 15
 TRAINED_SHARE = 0.9
 """Of the progress bar; the rest is the comparison."""
 
+STOPPED = "The training process was told to end before it was done. The model in use is unchanged; it can be resumed."
+
+log = logging.getLogger("training")
+
 
 class Worker:
     """One run, from its snapshot to its decision.
@@ -42,20 +63,29 @@ class Worker:
     Args:
         store: to read recordings from and to write the outcome to.
         run: recorded as running.
+        learner: who teaches; by default the target's.
     """
 
-    def __init__(self, store: AnnotationStore, run: TrainingRun) -> None:
+    def __init__(self, store: AnnotationStore, run: TrainingRun, learner: Learner | None = None) -> None:
         self.store = store
         self.run = run
         self.config = RetrainingConfig.of(run.config)
-        self.stopping = False
-        process = psutil.Process()
-        self.status = TrainingStatus(state="running", run_id=run.id, pid=process.pid, pid_created=process.create_time())
+        self._learner = learner
+        self._told: str | None = None
         self._last_write = 0.0
+        process = psutil.Process()
+        before = read_status(store.data_dir, run.id) or TrainingStatus(run_id=run.id)
+        self._earlier, self._started = before.seconds, time.monotonic()
+        self.status = before.changed(state="running", pid=process.pid, pid_created=process.create_time())
+        write_status(store.data_dir, self.status)
 
-    def stop(self, signum: int, frame: FrameType | None) -> None:
-        """Signal handler: stop after the step under way."""
-        self.stopping = True
+    def on_signal(self, signum: int, frame: FrameType | None) -> None:
+        """Signal handler: stop after the step under way, to rest at SIGUSR1, else as if interrupted."""
+        self._told = "interrupted" if signum == signal.SIGTERM else "paused"
+
+    def should_stop(self) -> bool:
+        """Whether anybody wants it to end."""
+        return self._wish() is not None
 
     def work(self) -> int:
         """Do the run and record how it ended; returns the exit code.
@@ -64,28 +94,59 @@ class Worker:
             Exception: whatever nobody foresaw, after it was recorded; its trace goes to the run's log.
         """
         try:
-            decision, version = self._learn()
+            decision, version, facts = self._learn()
         except TrainingCancelledError:
-            self._finish("cancelled", {}, "Cancelled. The model in use is unchanged.")
+            self._break_off(self._wish() or "interrupted")
             return 0
         except SerError as error:
-            self._finish("failed", {}, f"{error} The model in use is unchanged.")
+            self._fail(f"{error} The model in use is unchanged.")
             return 1
         except Exception as error:
-            reason = (
+            self._fail(
                 f"Training failed ({type(error).__name__}: {error}). The model in use is unchanged; the log says more."
             )
-            self._finish("failed", {}, reason)
             raise
-        self._finish("promoted" if decision.promoted else "refused", decision.metrics(), decision.reason, version)
+        state = "promoted" if decision.promoted else "refused"
+        with run_queue.queue_lock(self.store):
+            metrics = {**decision.metrics(), "timing": facts}
+            self.store.finish_training_run(self.run.id, state, metrics, decision.reason, version)
+            self._say(decision.reason, state=state, progress=1.0, eta=None)
+            clear_run(self.store.data_dir, self.run.id)
         return 0
 
-    def _learn(self) -> tuple[Decision, NewVersion]:
-        learner = learner_of(self.run.target)
+    def _learn(self) -> tuple[Decision, NewVersion, dict[str, object]]:
+        learner = self._learner or learner_of(self.run.target)
         lesson = self._lesson()
-        version = learner.learn(lesson)
+        version = self._candidate() or self._train(learner, lesson)
         self._say("Comparing with the model in use.", progress=TRAINED_SHARE, eta=None)
-        return learner.compare(lesson, version), version
+        decision = learner.compare(lesson, version)
+        facts = {
+            "seconds": round(self._seconds(), 1),
+            "clips": len(lesson.holdout.training),
+            "held_out": len(lesson.holdout.held_out),
+            "device": lesson.device,
+            "machine": platform.node(),
+        }
+        return decision, version, facts
+
+    def _train(self, learner: Learner, lesson: Lesson) -> NewVersion:
+        # What was saved before a kill may not be whole; the checkpoint makes it again in no time.
+        shutil.rmtree(lesson.model_dir, ignore_errors=True)
+        version = learner.learn(lesson)
+        path = candidate_path(self.store.data_dir, self.run.id)
+        building = path.with_suffix(".tmp")
+        building.write_text(json.dumps(asdict(version)), encoding="utf-8")
+        os.replace(building, path)
+        return version
+
+    def _candidate(self) -> NewVersion | None:
+        """The model that this run made before it was killed or paused."""
+        try:
+            fields = json.loads(candidate_path(self.store.data_dir, self.run.id).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        version = NewVersion(**fields)
+        return version if (self.store.data_dir / version.path).is_dir() else None
 
     def _lesson(self) -> Lesson:
         with AnnotationStore(self.store.data_dir, database=snapshot_path(self.store.data_dir, self.run.id)) as snapshot:
@@ -105,13 +166,16 @@ class Worker:
             device=pick_device(self.config.device),
             say=self._say,
             on_progress=self._on_progress,
-            should_stop=lambda: self.stopping,
+            should_stop=self.should_stop,
         )
 
     def _on_progress(self, progress: TrainProgress) -> None:
         curve = self.status.curve
         if progress.epoch_done:
-            curve = (*curve, {"epoch": progress.epoch, "loss": progress.loss, "uar": progress.uar})
+            # An epoch whose end was not kept before a kill comes twice.
+            known = [entry for entry in curve if (entry["epoch"] or 0) < progress.epoch]
+            curve = (*known, {"epoch": progress.epoch, "loss": progress.loss, "uar": progress.uar})
+            log.info("epoch %d of %d: loss %s, UAR %s", progress.epoch, progress.epochs, progress.loss, progress.uar)
         elif time.monotonic() - self._last_write < 0.3:
             return
         reading = progress.stage == "preparing"
@@ -127,14 +191,63 @@ class Worker:
         )
 
     def _say(self, message: str, **changes: object) -> None:
-        self.status = self.status.changed(message=message, **changes)
+        if message != self.status.message:
+            log.info("%s", message)
+        self.status = self.status.changed(message=message, seconds=round(self._seconds(), 1), **changes)
         write_status(self.store.data_dir, self.status)
         self._last_write = time.monotonic()
 
-    def _finish(self, state: str, metrics: dict[str, object], reason: str, version: NewVersion | None = None) -> None:
-        self.store.finish_training_run(self.run.id, state, metrics, reason, version)
-        self._say(reason, state=state, progress=1.0 if version else self.status.progress, eta=None)
-        snapshot_path(self.store.data_dir, self.run.id).unlink(missing_ok=True)
+    def _seconds(self) -> float:
+        return self._earlier + time.monotonic() - self._started
+
+    def _wish(self) -> str | None:
+        for wish, status in (("cancel", "cancelled"), ("pause", "paused")):
+            if wish_path(self.store.data_dir, self.run.id, wish).exists():
+                return status
+        return self._told
+
+    def _break_off(self, status: str) -> None:
+        """Record that somebody wanted it to stop; where it is to go on some day, what it needs stays."""
+        reason = {"cancelled": CANCELLED, "paused": PAUSED}.get(status, STOPPED)
+        with run_queue.queue_lock(self.store):
+            if status == "paused":
+                self.store.pause_training_run(self.run.id, reason)
+            else:
+                run_queue.close(self.store, self.run.id, status, reason)
+            self._say(reason, state=status, eta=None)
+
+    def _fail(self, reason: str) -> None:
+        with run_queue.queue_lock(self.store):
+            run_queue.close(self.store, self.run.id, "failed", reason)
+            self._say(reason, state="failed", eta=None)
+
+
+def watch_signals(worker: Worker) -> None:
+    """Let signals end the run in good order."""
+    signal.signal(signal.SIGTERM, worker.on_signal)
+    if hasattr(signal, "SIGUSR1"):  # Windows has none; there the file does it.
+        signal.signal(signal.SIGUSR1, worker.on_signal)
+
+
+def keep_log() -> None:
+    """Write what is said, warnings included, line by line with the time."""
+    logging.Formatter.converter = time.gmtime
+    form = "%(asctime)sZ %(name)s: %(message)s"
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format=form, datefmt="%Y-%m-%dT%H:%M:%S", force=True)
+    logging.captureWarnings(True)
+
+
+def describe(run: TrainingRun) -> Mapping[str, object]:
+    """What the log begins with."""
+    return {
+        "run": run.id,
+        "target": run.target,
+        "preset": run.preset,
+        "cause": run.cause,
+        "by": run.started_by,
+        "votes": run.snapshot_sha256,
+        "config": dict(run.config),
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -144,10 +257,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", type=int, required=True)
     options = parser.parse_args(argv)
     os.nice(NICENESS)
+    keep_log()
+    alone = FileLock(run_folder(options.data_dir, options.run) / "worker.lock", timeout=0)
     with AnnotationStore(options.data_dir) as store:
-        worker = Worker(store, store.get_training_run(options.run))
-        signal.signal(signal.SIGTERM, worker.stop)
-        return worker.work()
+        try:
+            with alone:
+                run = store.get_training_run(options.run)
+                log.info("%s", json.dumps(describe(run)))
+                if run.status != "running":
+                    log.info("Run %d is %s: nothing to do.", run.id, run.status)
+                    return 0
+                worker = Worker(store, run)
+                watch_signals(worker)
+                code = worker.work()
+        except Timeout:
+            log.info("Run %d has a process already.", options.run)
+            return 0
+        finally:
+            # Whoever waits for this one need not wait until somebody looks.
+            run_queue.tend(store)
+        return code
 
 
 if __name__ == "__main__":

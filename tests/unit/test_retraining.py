@@ -7,9 +7,9 @@ import numpy as np
 import psutil
 import pytest
 
-from annotations.errors import TrainingInProgressError
+from annotations.errors import StoreError
 from annotations.learning.active_model import ActiveModel
-from annotations.learning.retraining import Retrainer, RetrainingConfig, snapshot_path
+from annotations.learning.retraining import Retrainer, RetrainingConfig, log_path, snapshot_path
 from annotations.learning.run_status import TrainingStatus, read_status
 from annotations.queries import list_training_runs, list_versions
 from annotations.store import AnnotationStore
@@ -110,35 +110,97 @@ def test_too_little_feedback_starts_nothing(active: ActiveModel) -> None:
     assert Retrainer(active).status() == TrainingStatus()
 
 
-def test_only_one_run_at_a_time_and_cancel_ends_it(active: ActiveModel) -> None:
+def test_a_second_run_waits_for_its_turn_and_cancel_ends_either(active: ActiveModel) -> None:
     give_feedback(active.store)
     retrainer, other = Retrainer(active, config(epochs=5000)), Retrainer(active, config())
     run = retrainer.start("ann")
-    with pytest.raises(TrainingInProgressError, match=f"Training run {run.id}, started by ann, is still going on"):
-        other.start("bob")
+    waiting = other.start("bob")
+    assert (run.status, waiting.status) == ("running", "queued")
+    assert other.start("bob").id == waiting.id  # The same request is not stored twice.
+    assert other.status(waiting.id).message == f"Run {waiting.id} waits for run {run.id}."
+    third = retrainer.start("ann")
+    assert [r.id for r in retrainer.waiting()] == [waiting.id, third.id]
+    retrainer.cancel(third.id)
+    assert active.store.get_training_run(third.id).status == "cancelled"
     wait_for(lambda: other.status().epoch >= 2)
-    assert other.status().eta is not None
+    assert other.status().run_id == run.id and other.status().eta is not None
     other.cancel()
-    assert retrainer.status().state == "cancelled"
-    assert active.refresh().id == active.base_version.id
-    assert "unchanged" in retrainer.status().message
+    assert retrainer.status(run.id).state == "cancelled"
+    assert "unchanged" in retrainer.status(run.id).message
+    assert retrainer.wait(lambda status: None, 0.1, waiting.id).state == "promoted"
+    assert not snapshot_path(active.store.data_dir, run.id).exists()
     retrainer.cancel()  # nothing runs any more: nothing happens
+    assert retrainer.status().state == "promoted"
 
 
-def test_a_killed_run_is_interrupted_and_harms_nothing(active: ActiveModel) -> None:
+def test_a_killed_run_is_interrupted_and_goes_on_where_it_was(active: ActiveModel) -> None:
+    give_feedback(active.store)
+    retrainer = Retrainer(active, config())
+    run = retrainer.start("ann")
+    wait_for(lambda: retrainer.status().epoch >= 2)
+    kill(retrainer)
+    wait_for(lambda: Retrainer(active).status().state == "interrupted")
+    assert active.store.get_training_run(run.id).status == "interrupted"
+    assert active.refresh().id == active.base_version.id
+    assert snapshot_path(active.store.data_dir, run.id).exists()
+    # What was said after the run began is none of its business.
+    for vote in range(1, 9):
+        active.store.add_correction(vote, rater="late", verdict="correct", label="anger")
+    restarted = Retrainer(active)
+    restarted.tend(at_start=True)
+    end = restarted.wait(lambda status: None, 0.1)
+    assert (end.run_id, end.state, end.resumed) == (run.id, "promoted", 1)
+    assert [entry["epoch"] for entry in end.curve] == list(range(1, 16))
+    assert "going on" in log_path(active.store.data_dir, run.id).read_text() or end.seconds > 0
+    assert not snapshot_path(active.store.data_dir, run.id).exists()
+    assert active.store.get_training_run(run.id).snapshot_sha256 == run.snapshot_sha256
+
+
+def test_an_interrupted_run_is_given_up_for_a_newer_one(active: ActiveModel) -> None:
     give_feedback(active.store)
     retrainer = Retrainer(active, config(epochs=5000))
     run = retrainer.start("ann")
+    kill(retrainer)
+    wait_for(lambda: retrainer.status().state == "interrupted")
+    assert retrainer.start("ann").id == run.id + 1
+    assert not snapshot_path(active.store.data_dir, run.id).exists()
+    with pytest.raises(StoreError, match=f"Training run {run.id} can be resumed: one that is paused"):
+        retrainer.resume(run.id)
+    retrainer.cancel()
+
+
+def test_a_paused_run_uses_nothing_keeps_its_place_and_goes_on(active: ActiveModel) -> None:
+    give_feedback(active.store)
+    retrainer = Retrainer(active, config(epochs=40))
+    run = retrainer.start("ann")
     wait_for(lambda: retrainer.status().epoch >= 2)
     pid = retrainer.status().pid
-    assert pid is not None and psutil.Process(pid).nice() == 15
-    os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: Retrainer(active).status().state == "interrupted")
-    assert active.store.get_training_run(run.id).status == "interrupted"
-    assert not snapshot_path(active.store.data_dir, run.id).exists()
-    assert active.refresh().id == active.base_version.id
-    assert retrainer.start("ann").id == run.id + 1
-    retrainer.cancel()
+    retrainer.pause()
+    assert retrainer.status().state == "paused" and not psutil.pid_exists(pid or 0)
+    reached = retrainer.status().epoch
+    behind = Retrainer(active, config()).start("bob")
+    assert "which is paused" in retrainer.status(behind.id).message
+    Retrainer(active).tend(at_start=True)  # A pause outlives a restart.
+    assert retrainer.status().state == "paused"
+    retrainer.cancel(behind.id)
+    assert retrainer.resume().status == "running"
+    seen: list[int] = []
+    end = retrainer.wait(lambda status: seen.append(status.epoch), 0.05)
+    assert end.state == "promoted" and min(seen) >= reached
+    assert end.resumed == 0 and run.id == end.run_id
+
+
+def test_signals_pause_and_interrupt(active: ActiveModel) -> None:
+    give_feedback(active.store)
+    retrainer = Retrainer(active, config(epochs=5000))
+    for number, state in ((signal.SIGUSR1, "paused"), (signal.SIGTERM, "interrupted")):
+        run = retrainer.start("ann")
+        wait_for(lambda: retrainer.status().epoch >= 1)
+        os.kill(retrainer.status().pid or 0, number)
+        wait_for(lambda expected=state: retrainer.status().state == expected)  # type: ignore[misc]
+        retrainer.cancel()
+        assert retrainer.status(run.id).state == "cancelled"
+        assert not snapshot_path(active.store.data_dir, run.id).exists()
 
 
 def test_a_damaged_clip_fails_the_run_with_a_sentence(active: ActiveModel) -> None:
@@ -180,6 +242,12 @@ def test_status_survives_a_restart_of_the_app(active: ActiveModel) -> None:
     restarted.cancel()
     status = read_status(active.store.data_dir, run.id)
     assert status is not None and status.state == "cancelled"
+
+
+def kill(retrainer: Retrainer) -> None:
+    pid = retrainer.status().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
 
 
 def wait_for(condition, seconds: float = 90.0) -> None:

@@ -1,0 +1,219 @@
+"""One run at a time for one store, whichever process looks: the next one begins where the last one ended.
+
+Knows requests, snapshots and processes; imports no torch. What is learnt is the business of
+`annotations.learning.worker`, which calls `tend` itself when it is done.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+
+import psutil
+from filelock import FileLock
+
+from annotations.learning.config import RetrainingConfig
+from annotations.learning.feedback import training_examples, votes_hash
+from annotations.learning.run_process import find_worker, spawn_worker
+from annotations.learning.run_status import (
+    TrainingStatus,
+    candidate_path,
+    clear_run,
+    read_status,
+    run_folder,
+    snapshot_path,
+    wish_path,
+    write_status,
+)
+from annotations.learning.sides import hold_out
+from annotations.queries import list_training_runs
+from annotations.records import FeedbackExample, ModelVersion, TrainingRun
+from annotations.store import AnnotationStore
+from ser.errors import SerError
+
+INTERRUPTED = "The training process ended before it was done. The model in use is unchanged; the run can be resumed."
+
+MAX_RESUMPTIONS = 3
+"""How often a run goes on by itself: one that takes the machine down with it must not do so for ever."""
+
+
+@contextmanager
+def queue_lock(store: AnnotationStore) -> Iterator[None]:
+    """Nobody else starts, ends or marks runs of this store meanwhile; released where its holder dies."""
+    with FileLock(store.data_dir / "runs.lock"):
+        yield
+
+
+def tend(store: AnnotationStore) -> subprocess.Popen[bytes] | None:
+    """Mark a run whose process is gone as interrupted, and begin the next one that waits.
+
+    A run that rests keeps its place: those behind it wait until it went on or was cancelled.
+
+    Args:
+        store: whose runs; nothing is written to it where there is nothing to do.
+
+    Returns:
+        The process of the run that began, where one did.
+    """
+    runs = store.unfinished_runs()
+    if not runs or not _needs_care(store, runs):
+        return None
+    with queue_lock(store):
+        for run in store.unfinished_runs():
+            if run.status == "running" and not is_alive(store, run.id):
+                close(store, run.id, "interrupted", INTERRUPTED)
+        while (due := next_run(store)) is not None:
+            try:
+                return begin(store, due)
+            except SerError as error:
+                # Votes were taken back, or the version is gone: the request cannot be met any more.
+                close(store, due.id, "failed", f"{error} The model in use is unchanged.")
+    return None
+
+
+def next_run(store: AnnotationStore) -> TrainingRun | None:
+    """The run whose turn it is; None where one runs or rests, or none waits."""
+    runs = store.unfinished_runs()
+    if any(run.status in ("running", "paused") for run in runs):
+        return None
+    return runs[0] if runs else None
+
+
+def begin(store: AnnotationStore, run: TrainingRun) -> subprocess.Popen[bytes]:
+    """Let a waiting run begin on the votes as they stand, or go on with those that it began with.
+
+    Raises:
+        TrainingDataError: where there is too little feedback, with the numbers that are needed.
+        TrainingInProgressError: where another runs.
+    """
+    data_dir = store.data_dir
+    run_folder(data_dir, run.id).mkdir(parents=True, exist_ok=True)
+    for wish in ("pause", "cancel"):
+        wish_path(data_dir, run.id, wish).unlink(missing_ok=True)
+    before = read_status(data_dir, run.id) or TrainingStatus(run_id=run.id)
+    if run.snapshot_sha256 is not None and snapshot_path(data_dir, run.id).exists():
+        run = store.continue_training_run(run.id)
+        message = f"Run {run.id}: going on."
+    else:
+        clear_run(data_dir, run.id)
+        give_up_interrupted(store)
+        run, clips = _begin_anew(store, run)
+        before = TrainingStatus(run_id=run.id)
+        message = f"Run {run.id}: starting on {clips} clips."
+    worker = spawn_worker(data_dir, run.id)
+    process = psutil.Process(worker.pid)
+    write_status(
+        data_dir,
+        before.changed(state="running", message=message, eta=None, pid=worker.pid, pid_created=process.create_time()),
+    )
+    return worker
+
+
+def last_ended(store: AnnotationStore) -> TrainingRun | None:
+    """The run that ended last, which need not be the one asked for last."""
+    ended = [run for run in list_training_runs(store, 50) if run.finished_at is not None]
+    return max(ended, key=lambda run: (run.finished_at, run.id), default=None)
+
+
+def resume_interrupted(store: AnnotationStore) -> TrainingRun | None:
+    """Let the last run go on where it was interrupted and has the means; for when the program starts."""
+    run = last_ended(store)
+    if run is None or not can_resume(store, run):
+        return None
+    status = read_status(store.data_dir, run.id)
+    if status is None or status.resumed >= MAX_RESUMPTIONS:
+        return None
+    return requeue(store, run)
+
+
+def requeue(store: AnnotationStore, run: TrainingRun) -> TrainingRun:
+    """Let a paused or interrupted run wait for its turn; `tend` lets it go on."""
+    status = read_status(store.data_dir, run.id) or TrainingStatus(run_id=run.id)
+    again = store.requeue_training_run(run.id)
+    resumed = status.resumed + (run.status == "interrupted")
+    write_status(store.data_dir, status.changed(state="queued", resumed=resumed, eta=None, pid=None, pid_created=None))
+    return again
+
+
+def can_resume(store: AnnotationStore, run: TrainingRun) -> bool:
+    """Whether a run rests or was interrupted, and what it learns from is still there."""
+    return run.status in ("paused", "interrupted") and (
+        run.snapshot_sha256 is None or snapshot_path(store.data_dir, run.id).exists()
+    )
+
+
+def close(store: AnnotationStore, run_id: int, status: str, reason: str) -> None:
+    """End a run whose process cannot do it, or that has none; an interrupted one keeps what it needs to go on."""
+    store.close_training_run(run_id, status, reason)
+    if status != "interrupted":
+        remove_unfinished_model(store, run_id)
+        clear_run(store.data_dir, run_id)
+
+
+def give_up_interrupted(store: AnnotationStore) -> None:
+    """Let go of what interrupted runs kept to go on with: a newer one takes their place."""
+    for run in list_training_runs(store):
+        if run.status == "interrupted" and snapshot_path(store.data_dir, run.id).exists():
+            remove_unfinished_model(store, run.id)
+            clear_run(store.data_dir, run.id)
+
+
+def remove_unfinished_model(store: AnnotationStore, run_id: int) -> None:
+    """Remove the folder of a model that a run saved and nobody will ever use, as the store has no version of it."""
+    folder = store.data_dir / "models" / f"v{run_id}"
+    building = folder.with_name(f".{folder.name}.removing")
+    if folder.is_dir():
+        os.replace(folder, building)
+    shutil.rmtree(building, ignore_errors=True)
+    candidate_path(store.data_dir, run_id).unlink(missing_ok=True)
+
+
+def is_alive(store: AnnotationStore, run_id: int) -> bool:
+    """Whether the process of a run is there."""
+    status = read_status(store.data_dir, run_id)
+    return status is not None and find_worker(status) is not None
+
+
+def location_of(store: AnnotationStore, version: ModelVersion, origin: str) -> str:
+    """What a loader takes for a version: its folder, or the model that the program began with."""
+    return origin if version.path is None else str(store.data_dir / version.path)
+
+
+def _needs_care(store: AnnotationStore, runs: list[TrainingRun]) -> bool:
+    going = [run for run in runs if run.status == "running"]
+    if going:
+        return not is_alive(store, going[0].id)
+    return runs[0].status == "queued" and not any(run.status == "paused" for run in runs)
+
+
+def _begin_anew(store: AnnotationStore, run: TrainingRun) -> tuple[TrainingRun, int]:
+    """Take the votes as they stand: a copy of the store for the process to read, and their list for the record."""
+    config = RetrainingConfig.of(run.config)
+    base = store.active_version(run.target)
+    check_feedback(store, run.target)
+    snapshot = snapshot_path(store.data_dir, run.id)
+    store.snapshot(snapshot)
+    # What the copy holds, and not what stood a moment before it: votes go on coming in.
+    with AnnotationStore(store.data_dir, database=snapshot) as copy:
+        examples = training_examples(copy)
+    begun = store.begin_training_run(
+        run.id,
+        config=asdict(replace(config, base=location_of(store, base, config.origin))),
+        base_version_id=base.id,
+        correction_ids=[vote for example in examples for vote in example.correction_ids],
+        snapshot_sha256=votes_hash(examples),
+    )
+    return begun, len(examples)
+
+
+def check_feedback(store: AnnotationStore, target: str) -> list[FeedbackExample]:
+    """What a run would learn from.
+
+    Raises:
+        TrainingDataError: where it is too little, with the numbers that are needed.
+    """
+    examples = training_examples(store)
+    hold_out(store, examples, target)
+    return examples
