@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from sqlite3 import Connection
 
@@ -23,6 +24,7 @@ class AnnotationSettings:
         lease_minutes: how long a clip is kept for the rater it was given to.
         retention_days: after which clips are erased; None for never.
         retrain_after: new votes after which a retraining begins by itself; None for never.
+        retrain_at: time of day, "HH:MM" in UTC, at which one begins where there are new votes; None for never.
     """
 
     overlap: int | None = None
@@ -31,6 +33,7 @@ class AnnotationSettings:
     lease_minutes: float = 10.0
     retention_days: int | None = None
     retrain_after: int | None = None
+    retrain_at: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("overlap", "retention_days", "retrain_after"):
@@ -39,6 +42,10 @@ class AnnotationSettings:
                 raise InvalidSettingError(f"{name} is {value!r}; expected a whole number of 1 or more, or nothing.")
         if not isinstance(self.blind, bool):
             raise InvalidSettingError(f"blind is {self.blind!r}; expected true or false.")
+        if self.retrain_at is not None and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", str(self.retrain_at)):
+            raise InvalidSettingError(
+                f"retrain_at is {self.retrain_at!r}; expected a time such as '02:30', or nothing."
+            )
         _check_number("gold_rate", self.gold_rate, 0.0, 1.0)
         _check_number("lease_minutes", self.lease_minutes, 0.05, 24 * 60.0)
 

@@ -3,18 +3,34 @@
 import argparse
 import importlib
 import sys
+from collections.abc import Mapping
 
 from tqdm import tqdm
 
 from annotations.commands.common import add_by, add_json, open_existing, print_result
 from annotations.erasure_log import newest_untouched_version
+from annotations.learning.config import PRESETS, RetrainingConfig
+from annotations.learning.estimate import estimate
 from annotations.learning.retraining import Retrainer
 from annotations.learning.run_status import TrainingStatus
+from annotations.learning.triggers import Triggers
+from annotations.records import TARGETS, TrainingRun
+from annotations.store import AnnotationStore
 from ser.config import Settings
+
+NOT_DUE = "not due"
+"""The decision where a trigger was asked and nothing began."""
 
 
 def add_retrain(parser: argparse.ArgumentParser) -> None:
     """The options of `retrain`."""
+    parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help="how thoroughly (default: %(default)s)")
+    parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="what to train (default: %(default)s)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--resume", action="store_true", help="go on with the run that was paused or interrupted")
+    what.add_argument("--if-due", action="store_true", help="only where the settings say that it is time")
+    what.add_argument("--pause", action="store_true", help="let the run under way rest, and return")
+    what.add_argument("--cancel", action="store_true", help="end the run under way, and return")
     parser.add_argument(
         "--without-erased",
         action="store_true",
@@ -38,14 +54,84 @@ def run_retrain(options: argparse.Namespace) -> int:
             clean = newest_untouched_version(store)
             if clean is not None and clean.id != active.version.id:
                 active.use(clean.id, by=options.by, reason="it learnt from nothing that was erased since")
-        retrainer = Retrainer(active)
-        retrainer.start(options.by)
-        with tqdm(desc="retrain", total=100, unit="%", disable=None) as bar:
+        retrainer = Retrainer(active, RetrainingConfig(target=options.target, preset=options.preset))
+        return ask(retrainer, options)
 
-            def show(status: TrainingStatus) -> None:
-                bar.update(round(100 * status.progress) - bar.n)
 
-            status = retrainer.wait(show)
-    result = {"run": status.run_id, "state": status.state, "message": status.message}
-    print_result(result, [status.message], options.json)
-    return 0 if status.state == "promoted" else 1
+def ask(retrainer: Retrainer, options: argparse.Namespace) -> int:
+    """Do what the options say with runs; returns the exit code."""
+    store = retrainer.store
+    if options.pause or options.cancel:
+        run_id = retrainer.status().run_id
+        (retrainer.pause if options.pause else retrainer.cancel)()
+        return report(store, retrainer.status(run_id), options.json)
+    run_id = None
+    if options.if_due:
+        found = Triggers(retrainer).check()
+        if not found.began:
+            result = {"run": None, "version": None, "decision": NOT_DUE, "reason": found.message}
+            print_result({**result, "before": {}, "after": {}}, [found.message], options.json)
+            return 0
+        run_id = found.run_id
+    elif options.resume:
+        run_id = retrainer.resume().id
+    else:
+        expected = estimate(store, retrainer.config)
+        run_id = retrainer.start(options.by).id
+        print(
+            f"About {expected.seconds:.0f} s for {expected.clips} clips on {expected.device}, by {expected.basis}.",
+            file=sys.stderr,
+        )
+    return report(store, follow(retrainer, run_id), options.json)
+
+
+def follow(retrainer: Retrainer, run_id: int | None) -> TrainingStatus:
+    """Wait for a run's end, with its progress on stderr; it goes on by itself where this is interrupted."""
+    with tqdm(desc="retrain", total=100, unit="%", disable=None) as bar:
+        said = ""
+
+        def show(status: TrainingStatus) -> None:
+            nonlocal said
+            bar.update(round(100 * status.progress) - bar.n)
+            if bar.disable and status.message != said:
+                said = status.message
+                print(said, file=sys.stderr, flush=True)
+
+        try:
+            return retrainer.wait(show, run_id=run_id)
+        except KeyboardInterrupt:
+            print(f"Run {run_id} goes on. `retrain --pause` or `retrain --cancel` stops it.", file=sys.stderr)
+            raise
+
+
+def report(store: AnnotationStore, status: TrainingStatus, as_json: bool) -> int:
+    """Print how a run ended or where it stands; returns the exit code."""
+    run = store.get_training_run(status.run_id) if status.run_id is not None else None
+    print_result(summary(store, run, status), [status.message], as_json)
+    return 0 if status.state in ("promoted", "paused", "queued", "idle") else 1
+
+
+def summary(store: AnnotationStore, run: TrainingRun | None, status: TrainingStatus) -> dict[str, object]:
+    """A run as JSON values: `run`, `version`, `decision`, `reason`, `before`, `after` and what led to it."""
+    if run is None:
+        return {"run": None, "version": None, "decision": status.state, "reason": status.message} | {
+            "before": {},
+            "after": {},
+        }
+    made = store.get_model_version(run.new_version_id) if run.new_version_id is not None else None
+    metrics: Mapping[str, object] = run.metrics
+    return {
+        "run": run.id,
+        "version": made.name if made else None,
+        "decision": run.status,
+        "reason": run.reason or status.message,
+        "before": metrics.get("before", {}),
+        "after": metrics.get("after", {}),
+        **{name: value for name, value in metrics.items() if name not in ("before", "after")},
+        "target": run.target,
+        "preset": run.preset,
+        "cause": run.cause,
+        "started_by": run.started_by,
+        "snapshot_sha256": run.snapshot_sha256,
+        "log": status.log,
+    }

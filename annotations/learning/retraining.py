@@ -24,6 +24,7 @@ from annotations.learning.run_status import (
     wish_path,
     write_status,
 )
+from annotations.learning.trigger_report import read_trigger
 from annotations.records import ModelVersion, TrainingRun
 from annotations.training_records import UNKNOWN
 from ser.checkpoints import current_commit
@@ -113,14 +114,25 @@ class Retrainer:
         """Where a run stands; without a number the one that runs, rests or is next, else the newest that ended."""
         self.tend()
         run = self.store.get_training_run(run_id) if run_id is not None else self._current()
+        trigger = read_trigger(self.store.data_dir)
+        said = trigger.message if trigger else ""
         if run is None:
-            return TrainingStatus()
+            return TrainingStatus(trigger=said)
         status = read_status(self.store.data_dir, run.id) or TrainingStatus(run_id=run.id)
         if run.status == "queued":
-            return status.changed(state="queued", message=self._why_waiting(run), eta=None)
-        if run.status != "running" and status.state != run.status:
-            return status.changed(state=run.status, message=run.reason or "", eta=None)
-        return status
+            status = status.changed(state="queued", message=self._why_waiting(run), eta=None)
+        elif run.status != "running" and status.state != run.status:
+            status = status.changed(state=run.status, message=run.reason or "", eta=None)
+        log = log_path(self.store.data_dir, run.id)
+        return replace(
+            status,
+            target=run.target,
+            preset=run.preset,
+            cause=run.cause,
+            log=log.relative_to(self.store.data_dir).as_posix() if log.exists() else None,
+            queued=tuple(waiting.id for waiting in self.waiting()),
+            trigger=said,
+        )
 
     def waiting(self) -> list[TrainingRun]:
         """The runs that wait for their turn, the next one first."""

@@ -29,6 +29,12 @@ class TrainingStatus:
         curve: {"epoch", "loss", "uar"} of each epoch so far.
         seconds: that training took so far, pauses not counted.
         resumed: how often the run went on after it had been interrupted.
+        target: what is trained.
+        preset: how thoroughly.
+        cause: why it began.
+        log: the file with all that it said, relative to the store's folder.
+        queued: numbers of the runs that wait.
+        trigger: what the settings' own requests for runs found last, for people.
         pid: of the process that trains.
         pid_created: when that process started, seconds since 1970: tells it from a later one of the same number.
         updated_at: ISO 8601, UTC.
@@ -46,6 +52,12 @@ class TrainingStatus:
     curve: tuple[Mapping[str, float | None], ...] = field(default=())
     seconds: float = 0.0
     resumed: int = 0
+    target: str = "acoustic"
+    preset: str = "quick"
+    cause: str = "asked"
+    log: str | None = None
+    queued: tuple[int, ...] = ()
+    trigger: str = ""
     pid: int | None = None
     pid_created: float | None = None
     updated_at: str = ""
@@ -87,7 +99,7 @@ def read_status(data_dir: Path, run_id: int) -> TrainingStatus | None:
     except FileNotFoundError:
         return None
     known = {name: value for name, value in fields.items() if name in TrainingStatus.__dataclass_fields__}
-    return TrainingStatus(**{**known, "curve": tuple(fields["curve"])})
+    return TrainingStatus(**{**known, "curve": tuple(fields["curve"]), "queued": ()})
 
 
 def snapshot_path(data_dir: Path, run_id: int) -> Path:

@@ -178,9 +178,13 @@ class Worker:
             log.info("epoch %d of %d: loss %s, UAR %s", progress.epoch, progress.epochs, progress.loss, progress.uar)
         elif time.monotonic() - self._last_write < 0.3:
             return
-        reading = progress.stage == "preparing"
+        if progress.stage == "preparing":
+            # A run that goes on reads its clips again, and is no less far for it.
+            done = max(self.status.progress, TRAINED_SHARE * progress.fraction)
+            self._say("Reading the clips.", progress=done, eta=progress.eta)
+            return
         self._say(
-            "Reading the clips." if reading else f"Epoch {progress.epoch} of {progress.epochs}.",
+            f"Epoch {progress.epoch} of {progress.epochs}.",
             progress=TRAINED_SHARE * progress.fraction,
             eta=progress.eta,
             epoch=progress.epoch,
