@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from annotations.commands import erasing, exporting, importing, keeping, retraining
+from annotations.commands import erasing, exporting, importing, keeping, retraining, versions
 from ser.errors import SerError
 
 DATA_DIR_VARIABLE = "SER_DATA_DIR"
@@ -20,10 +20,12 @@ COMMANDS: Mapping[str, tuple[str, Add, Run]] = {
     "export": ("write clips with their votes", exporting.add_export, exporting.run_export),
     "stats": ("the store in numbers", keeping.add_stats, keeping.run_stats),
     "versions": (
-        "model versions, and what they learnt from that was erased",
-        keeping.add_versions,
-        keeping.run_versions,
+        "model versions: list, compare, publish, pull, shadow, make room",
+        versions.add_versions,
+        versions.run_versions,
     ),
+    "promote": ("put a model version to use", versions.add_promote, versions.run_promote),
+    "rollback": ("go back to the version in use before", versions.add_rollback, versions.run_rollback),
     "retrain": ("learn from the votes, and wait for the outcome", retraining.add_retrain, retraining.run_retrain),
     "check": ("look for damage, and mend it with --repair", keeping.add_check, keeping.run_check),
     "erase": ("erase a clip, a rater or a speaker everywhere", erasing.add_erase, erasing.run_erase),

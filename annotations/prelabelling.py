@@ -38,7 +38,8 @@ def recognize_clips(active: ActiveModel, clip_ids: Iterable[int], progress: Prog
     Returns:
         (file, reason) of clips that have no answer, such as those without speech.
     """
-    store, version = active.store, active.version
+    store, serving = active.store, active.serving()
+    version = serving.version
     with store.reading() as connection:
         rows = connection.execute("SELECT DISTINCT clip_id FROM predictions WHERE model_version_id = ?", (version.id,))
         heard = {row["clip_id"] for row in rows}
@@ -46,7 +47,7 @@ def recognize_clips(active: ActiveModel, clip_ids: Iterable[int], progress: Prog
     for clip_id in progress([clip_id for clip_id in clip_ids if clip_id not in heard]):
         try:
             clip = store.get_clip(clip_id)
-            recognition = active.recognizer.recognize(decode_file(store.clip_path(clip)))
+            recognition = serving.recognizer.recognize(decode_file(store.clip_path(clip)))
             store.add_prediction(clip_id, recognition, version.id)
         except SerError as error:
             failed.append((f"clip {clip_id}", str(error)))

@@ -1,6 +1,7 @@
 """The endpoints that programs use, each under its own name; the page itself uses none of them."""
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,8 +33,15 @@ class ApiHandlers:
         if audio is None:
             raise SerError("No audio was given. Send a file under `audio`.")
         with self.services.uploads.borrow(audio) as path:
-            self.services.active_model.refresh()
-            return recognition_to_dict(self.services.recognizer.recognize(path), file=path.name)
+            serving = self.services.active_model.serving()
+            start = time.perf_counter()
+            recording = decode_file(path, max_duration=serving.recognizer.max_duration)
+            decoding = time.perf_counter() - start
+            answer = serving.recognizer.recognize(recording)
+            timings = dataclasses.replace(answer.timings, decode=decoding, total=answer.timings.total + decoding)
+            answer = dataclasses.replace(answer, timings=timings)
+            self.services.active_model.answered(recording, answer, serving.version)
+            return recognition_to_dict(answer, file=path.name)
 
     def correct(
         self,
@@ -56,9 +64,9 @@ class ApiHandlers:
         with self.services.uploads.borrow(audio) as path:
             check_label(label)
             name = person(self.services, request, rater).name
-            version = self.services.active_model.refresh()
-            recording = decode_file(path, max_duration=self.services.recognizer.max_duration)
-            recognition = self.services.recognizer.recognize(recording) if consent else None
+            serving = self.services.active_model.serving()
+            recording = decode_file(path, max_duration=serving.recognizer.max_duration)
+            recognition = serving.recognizer.recognize(recording) if consent else None
         verdict, vote = verdict_of(label, recognition.fused.label if recognition else None)
         clip, correction = self.services.store.save_feedback(
             recording,
@@ -72,8 +80,10 @@ class ApiHandlers:
             source="api",
             speaker=speaker.strip() or None,
             session=str(request.session_hash) if request else None,
-            model_version_id=version.id,
+            model_version_id=serving.version.id,
         )
+        if recognition is not None:
+            self.services.active_model.answered(recording, recognition, serving.version)
         return {"clip_id": clip.id, "correction_id": correction.id}
 
     def next_clip(

@@ -165,8 +165,8 @@ class RecognizeHandlers:
         return Form(live=said, status=status_line(said, "good"), saved=None, withdraw=gr.update(visible=False))
 
     def _answers(self, path: str) -> Iterator[Form]:
-        recognizer = self.services.recognizer
-        version = self.services.active_model.refresh()
+        serving = self.services.active_model.serving()
+        recognizer, version = serving.recognizer, serving.version
         start = time.perf_counter()
         audio = decode_file(path, max_duration=recognizer.max_duration)
         decoding = time.perf_counter() - start
@@ -176,6 +176,8 @@ class RecognizeHandlers:
             recognition = replace(step, timings=timings)
             yield self._answer(Heard(audio, recognition, version.id, Path(path).name), shown)
             shown = recognition
+        if shown is not None:
+            self.services.active_model.answered(audio, shown, version)
 
     def _answer(self, heard: Heard, shown: Recognition | None) -> Form:
         answer = heard.recognition

@@ -1,4 +1,4 @@
-"""`stats`, `versions` and `check`: what there is, and whether it is whole."""
+"""`stats` and `check`: what there is, and whether it is whole."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ from annotations.inspection import inspect
 from annotations.queries import list_versions, stats
 from annotations.repair import repair
 from annotations.store import AnnotationStore
-from annotations.training_records import find_active_version
 
 
 def store_statistics(store: AnnotationStore) -> dict[str, object]:
@@ -64,42 +63,6 @@ def run_stats(options: argparse.Namespace) -> int:
             value = "; ".join(entries) or "none"
         lines.append(f"{name.replace('_', ' '):<15} {value}")
     print_result(numbers, lines, options.json)
-    return 0
-
-
-def add_versions(parser: argparse.ArgumentParser) -> None:
-    """The options of `versions`."""
-    add_json(parser)
-
-
-def run_versions(options: argparse.Namespace) -> int:
-    """List the model versions."""
-    with open_existing(options.data_dir) as store:
-        marked = versions_with_erased(store)
-        with store.reading() as connection:
-            in_use = find_active_version(connection)
-        versions = [
-            {
-                "id": version.id,
-                "name": version.name,
-                "created_at": version.created_at,
-                "in_use": in_use is not None and in_use.id == version.id,
-                "erased": marked.get(version.id),
-            }
-            for version in list_versions(store)
-        ]
-    lines = []
-    for version in versions:
-        line = f"{version['id']:>4} {version['name']}{' (in use)' if version['in_use'] else ''}"
-        lost = version["erased"]
-        if isinstance(lost, dict):
-            line += f": learnt from {lost['votes']} votes on {lost['clips']} clips that were erased since"
-        lines.append(line)
-    if any(version["erased"] is not None for version in versions):
-        lines.append(
-            "`retrain --without-erased` trains a version without what was erased, from one that never knew it."
-        )
-    print_result({"versions": versions}, lines or ["No model version yet."], options.json)
     return 0
 
 

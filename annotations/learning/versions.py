@@ -159,16 +159,26 @@ def votes_of(store: AnnotationStore, version: ModelVersion) -> list[int]:
         return [row["correction_id"] for row in rows]
 
 
-def promote_version(store: AnnotationStore, version: ModelVersion, *, by: str, reason: str | None = None) -> Promotion:
+def promote_version(
+    store: AnnotationStore, version: ModelVersion, *, by: str, reason: str | None = None, loaded: bool = False
+) -> Promotion:
     """Put a version to use; one that the comparison refused needs a reason, which is kept.
 
     Whoever answers finds out at the next answer: see `annotations.learning.active_model`.
+
+    Args:
+        store: to write to.
+        version: of any target.
+        by: who decides.
+        reason: a sentence for the record.
+        loaded: whether the caller has just loaded it; otherwise its files are looked at.
 
     Raises:
         StoreError: where the comparison refused it and no reason is given.
         ModelUnavailableError: where its weights are gone or damaged.
     """
-    check_weights(store, version)
+    if not loaded:
+        check_weights(store, version)
     refusal = _refusal(store, version)
     given = (reason or "").strip()
     if refusal is not None and not given:
@@ -182,15 +192,25 @@ def promote_version(store: AnnotationStore, version: ModelVersion, *, by: str, r
     return list_promotions(store, version.target)[-1]
 
 
-def roll_back(store: AnnotationStore, *, by: str, target: str = "acoustic", reason: str | None = None) -> Promotion:
+def roll_back(
+    store: AnnotationStore, *, by: str, target: str = "acoustic", reason: str | None = None, loaded: bool = False
+) -> Promotion:
     """Go back to the version that was in use before; again, and it is the one before that.
+
+    Args:
+        store: to write to.
+        by: who decides.
+        target: which of the models.
+        reason: a sentence for the record.
+        loaded: as in `promote_version`.
 
     Raises:
         VersionNotFoundError: where there is none.
         ModelUnavailableError: where its weights are damaged.
     """
     undone, version = way_back(store, target)
-    check_weights(store, version)
+    if not loaded:
+        check_weights(store, version)
     with store.database.writing() as connection:
         given = (reason or "").strip() or ROLLED_BACK
         insert_promotion(connection, version.id, check_rater(by), given, rolls_back=undone.id)
