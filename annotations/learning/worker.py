@@ -183,8 +183,9 @@ class Worker:
             done = max(self.status.progress, TRAINED_SHARE * progress.fraction)
             self._say("Reading the clips.", progress=done, eta=progress.eta)
             return
+        in_parts = f" A step is computed in {progress.parts} parts, as the memory does not hold it whole."
         self._say(
-            f"Epoch {progress.epoch} of {progress.epochs}.",
+            f"Epoch {progress.epoch} of {progress.epochs}.{in_parts if progress.parts > 1 else ''}",
             progress=TRAINED_SHARE * progress.fraction,
             eta=progress.eta,
             epoch=progress.epoch,

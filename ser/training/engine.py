@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ser.config import TrainConfig
-from ser.errors import TrainingCancelledError
+from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.training.processes import norms_of
 from ser.training.progress import TrainProgress
 from ser.training.run_state import RunState, hash_tensors, random_states, seed_everything, set_random_states
@@ -44,7 +44,7 @@ def optimise(
 
     Raises:
         SettingsError: where steps are too small to be shared among the processes.
-        TrainingDataError: where the kept state is another run's, or damaged.
+        TrainingDataError: where the kept state is another run's, or damaged, or not even one clip fits the memory.
         TrainingCancelledError: when asked to stop.
     """
     around.processes.check(config)
@@ -86,6 +86,7 @@ class _Run:
         self.half = half_precision(self.device) if config.autocast else None
         self.scaler = torch.amp.GradScaler(torch.device(self.device).type, enabled=self.half is torch.float16)
         self.epoch, self.place, self.step = 1, 0, 0
+        self.parts = config.accumulation
         self.losses: list[float] = []
         self.loss: float | None = None
         self.score: float | None = None
@@ -98,7 +99,14 @@ class _Run:
         self.started = self.saved = time.monotonic()
         first = self.step
         while self.epoch <= self.config.epochs and not self._stopped_early():
-            self._epoch(first)
+            failure = None
+            try:
+                self._epoch(first)
+            except torch.OutOfMemoryError as error:
+                # What the error holds on to is let go of only outside of here.
+                failure = str(error).split(". ")[0]
+            if failure is not None:
+                self._use_smaller_parts(failure)
         self.average.choose(self.best_weights)
         return Outcome(self.curve, self.best_epoch)
 
@@ -128,10 +136,33 @@ class _Run:
         self.epoch, self.place, self.losses = self.epoch + 1, 0, []
         self._save()
 
+    def _use_smaller_parts(self, failure: str) -> None:
+        """Go on from what was kept last with parts of half the size; the step stays what it is."""
+        if self.processes.count > 1 or self.parts >= self.config.batch_size:
+            clips = self.config.batch_size // (self.parts * self.processes.count)
+            raise TrainingDataError(
+                f"The memory of {self.device} does not hold {max(1, clips)} clip(s) at once ({failure}). Train on a "
+                "device with more memory, on shorter clips (max_duration), with smaller batches, or less of the "
+                "network (tune, frozen_blocks)."
+            )
+        self.parts = min(2 * self.parts, self.config.batch_size)
+        self.optimizer.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self.state is not None and (state := self.state.load()) is not None:
+            # The failed step may have moved statistics of normalisation, or half of the weights.
+            self._restore(state)
+
     def _step(self, places: Places, first: int) -> None:
+        smaller = self.parts > self.config.accumulation
+        shares = (
+            np.array_split(places, min(self.parts, len(places)))
+            if smaller
+            else self.processes.parts(places, self.config.accumulation)
+        )
         parts = [
             self.task.draw(share, self.epoch, self.place, self.processes.rank * self.config.accumulation + number)
-            for number, share in enumerate(self.processes.parts(places, self.config.accumulation))
+            for number, share in enumerate(shares)
         ]
         weights = [self.task.weights(part).to(self.device) for part in parts]
         total = torch.stack([w.sum() for w in weights]).sum()
@@ -202,6 +233,7 @@ class _Run:
                 epoch_done=entry is not None,
                 learning_rate=float(self.schedule.get_last_lr()[0]),
                 figures=entry or {},
+                parts=self.parts,
             )
         )
 
@@ -239,6 +271,7 @@ class _Run:
                 "best": {"weights": self.best_weights, "epoch": self.best_epoch, "ranking": list(self.best)},
                 "random": states,
                 "task": self.task.state(),
+                "parts": self.parts,
             }
         )
 
@@ -255,6 +288,8 @@ class _Run:
         self.best_weights = {name: value.to(self.device) for name, value in best["weights"].items()}
         self.best_epoch, self.best = best["epoch"], tuple(best["ranking"])
         self.task.set_state(state["task"])
+        # A state that an earlier version of the program kept says nothing of it.
+        self.parts = max(self.parts, state.get("parts", self.parts))
         set_random_states(state["random"][self.processes.rank])
 
 

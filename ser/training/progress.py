@@ -23,6 +23,7 @@ class TrainProgress:
         epoch_done: True once at the end of each epoch, when `uar` is that epoch's.
         learning_rate: of the next step; None while nothing is trained.
         figures: of the epoch that is done, by name, as in the curve; empty at other times.
+        parts: that a step is computed in; more than asked for where the memory did not hold it.
     """
 
     epoch: int
@@ -36,6 +37,7 @@ class TrainProgress:
     epoch_done: bool = False
     learning_rate: float | None = None
     figures: Mapping[str, object] = field(default_factory=dict)
+    parts: int = 1
 
     @property
     def fraction(self) -> float:
