@@ -1,0 +1,176 @@
+"""What the votes are worth together: a soft label and a weight for each clip that a model is to learn from.
+
+Votes in, labels and weights out; one function reads them from a store or a snapshot. Knows no model.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from annotations import consensus
+from annotations.consensus import Priors, Votes
+from annotations.gold import gold_labels
+from annotations.learning.feedback import effective_corrections
+from annotations.records import Correction
+from annotations.reliability import LEAST_SHARE, UNSURE_WEIGHT
+from annotations.store import AnnotationStore
+from ser.labels import EMOTIONS
+
+Numbers = npt.NDArray[np.float64]
+
+ACCEPT_WEIGHT = 0.5
+"""What a vote counts that accepts an answer which its rater saw before: who sees an answer tends to agree with it.
+
+Source of the tendency: Nickerson 1998, "Confirmation Bias", Review of General Psychology 2(2),
+https://doi.org/10.1037/1089-2680.2.2.175; the value is a choice."""
+
+MOST_TRUST = 0.7
+"""Of a soft label, what the fitted model has to say at most; the rest are the votes' own shares."""
+
+KNOWN_AT = 20.0
+"""Votes of a rater at which what is fitted about them counts half of that."""
+
+BELIEFS = (Priors(evenness=0.3), Priors(evenness=1.0))
+"""Labels of uneven and of even shares, each believed half: the one takes rare labels for mistakes where clips have few
+votes, the other takes votes for a common label for missed ones. `MOST_TRUST`, `KNOWN_AT` and these were chosen on
+simulated listeners (`benchmarks.raters`)."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of some clips.
+
+    Attributes:
+        soft_labels: {clip: {label: share}}, shares sum to 1; only clips with a vote that names a label.
+        weights: {clip: 0..1} of the same clips.
+        raters: {rater: how often they are right, 0..1}.
+    """
+
+    soft_labels: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    weights: Mapping[int, float] = field(default_factory=dict)
+    raters: Mapping[str, float] = field(default_factory=dict)
+
+
+def read_evidence(store: AnnotationStore, clips: Iterable[int]) -> Evidence:
+    """What all raters' standing votes say of some clips; gold clips tell of the raters besides.
+
+    Args:
+        store: to read, or a snapshot of it.
+        clips: ids; votes on others are left alone, as those that judge must not teach.
+    """
+    gold = gold_labels(store)
+    wanted = {*clips, *gold}
+    return weigh_votes([vote for vote in effective_corrections(store) if vote.clip_id in wanted], gold)
+
+
+def weigh_votes(votes: Sequence[Correction], gold: Mapping[int, str] | None = None) -> Evidence:
+    """Put votes together, raters who are right more often counting more.
+
+    The label is a mixture of the votes' shares, each weighted by its rater's reliability, and of the answer of a fitted
+    model of all raters (`annotations.consensus`), which gets the more say the more people heard the clip and the more
+    is known of them: the model finds more where clips have many votes, and is wrong where they have few.
+
+    Args:
+        votes: standing ones, one of a rater on a clip; skips are ignored, unsure ones lower the clip's weight.
+        gold: {clip: known label}; tells of the raters who judged it.
+
+    Returns:
+        Labels and weights; gold clips have their known label.
+    """
+    gold = gold or {}
+    given = [vote for vote in votes if vote.shares]
+    if not given:
+        return Evidence()
+    names = sorted({vote.rater for vote in given})
+    clip_ids = sorted({vote.clip_id for vote in given})
+    rater = np.array([names.index(vote.rater) for vote in given])
+    place = np.searchsorted(clip_ids, [vote.clip_id for vote in given])
+    shares = np.array([[vote.shares.get(label, 0.0) for label in EMOTIONS] for vote in given])
+    columns = Votes(place, rater, shares / shares.sum(1, keepdims=True), np.array([vote_weight(v) for v in given]))
+    known = np.array([EMOTIONS.index(gold[clip]) if clip in gold else -1 for clip in clip_ids])
+    fits = [consensus.fit(columns, known, len(names), priors=priors) for priors in BELIEFS]
+    truth = np.mean([fitted.truth for fitted in fits], axis=0)
+    reliability, trust = _reliability(truth, fits[-1].confusion)
+    labels = _mixed(columns, trust, truth)
+    labels[known >= 0] = np.eye(len(EMOTIONS))[known[known >= 0]]
+    weights = _clip_weights(votes, dict(zip(names, trust.tolist(), strict=True)))
+    return Evidence(
+        {clip: _soft(row) for clip, row in zip(clip_ids, labels, strict=True)},
+        {clip: weights[clip] for clip in clip_ids},
+        dict(zip(names, reliability.tolist(), strict=True)),
+    )
+
+
+def vote_weight(vote: Correction) -> float:
+    """What a vote counts that names a label: less where its rater was unsure, or accepted an answer that they saw."""
+    weight = UNSURE_WEIGHT if vote.verdict == "unsure" else 1.0
+    return weight * (ACCEPT_WEIGHT if vote.verdict == "accept" and vote.answer_shown else 1.0)
+
+
+def balance(weights: Mapping[int, float], accepted: Iterable[int]) -> dict[int, float]:
+    """Weigh clips that were only accepted so that all of them together do not count more than those corrected.
+
+    A model that hears mostly its own answers again learns to stay as it is.
+
+    Args:
+        weights: {clip: weight}.
+        accepted: clips whose every vote accepts an answer that was shown.
+
+    >>> balance({1: 1.0, 2: 0.5, 3: 0.5, 4: 0.5, 5: 0.5}, [2, 3, 4, 5])
+    {1: 1.0, 2: 0.25, 3: 0.25, 4: 0.25, 5: 0.25}
+    """
+    mere = set(accepted) & weights.keys()
+    taught = sum(weight for clip, weight in weights.items() if clip not in mere)
+    repeated = sum(weights[clip] for clip in mere)
+    factor = min(1.0, taught / repeated) if taught and repeated else 1.0
+    return {clip: weight * factor if clip in mere else weight for clip, weight in weights.items()}
+
+
+def _clip_weights(votes: Sequence[Correction], trust: Mapping[str, float]) -> dict[int, float]:
+    of_clip: dict[int, list[Correction]] = defaultdict(list)
+    unsure: Counter[int] = Counter()
+    for vote in votes:
+        if vote.shares:
+            of_clip[vote.clip_id].append(vote)
+        elif vote.verdict == "unsure":
+            unsure[vote.clip_id] += 1
+    weights = {}
+    for clip, heard in of_clip.items():
+        # One sure vote is enough for the whole weight; two that count half leave a quarter open.
+        told = 1.0 - prod(1.0 - vote_weight(vote) * trust[vote.rater] for vote in heard)
+        weights[clip] = told * len(heard) / (len(heard) + UNSURE_WEIGHT * unsure[clip])
+    accepted = [clip for clip, heard in of_clip.items() if all(v.verdict == "accept" and v.answer_shown for v in heard)]
+    return balance(weights, accepted)
+
+
+def _reliability(truth: Numbers, confusion: Numbers) -> tuple[Numbers, Numbers]:
+    """How often each rater is right, and what that is worth beside the best of them, 0..1; each of shape (raters,)."""
+    # A label that hardly any clip has says nothing of a rater: there only the prior would speak.
+    occurs = truth.sum(0) >= min(1.0, truth.sum(0).max())
+    right = np.diagonal(confusion, axis1=1, axis2=2)[:, occurs].mean(1)
+    if occurs.sum() < 2:
+        return right, np.ones(len(right))
+    above = np.maximum(right - 1.0 / occurs.sum(), 0.01)
+    return right, above / above.max()
+
+
+def _mixed(votes: Votes, trust: Numbers, truth: Numbers) -> Numbers:
+    """Soft labels, shape (clips, labels)."""
+    own = np.zeros_like(truth)
+    np.add.at(own, votes.clips, votes.shares * (votes.weights * trust[votes.raters])[:, None])
+    own /= own.sum(1, keepdims=True)
+    heard = np.bincount(votes.clips, minlength=len(truth))
+    of_rater = np.bincount(votes.raters)[votes.raters]
+    experience = np.bincount(votes.clips, of_rater / (of_rater + KNOWN_AT), minlength=len(truth)) / heard
+    say = (MOST_TRUST * (1.0 - 1.0 / heard) * experience)[:, None]
+    return np.asarray((1.0 - say) * own + say * truth)
+
+
+def _soft(row: Numbers) -> dict[str, float]:
+    kept = np.where(row >= LEAST_SHARE, row, 0.0)
+    kept /= kept.sum()
+    return {label: float(share) for label, share in zip(EMOTIONS, kept, strict=True) if share > 0}
