@@ -1,9 +1,10 @@
-"""A server that speaks as much of the Hub's HTTP as it takes to make a data set and commit small files to it.
+"""A server that speaks as much of the Hub's HTTP as it takes to make data sets and models, and to commit and get files.
 
 Source: the requests of huggingface_hub 2.4, seen on this server.
 """
 
 import base64
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -61,9 +62,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_HEAD(self) -> None:  # noqa: N802
-        self._answer(200, {})
+        if "/resolve/" in self.path:
+            self._file()
+        else:
+            self._answer(200, {})
 
     def do_GET(self) -> None:  # noqa: N802
+        if "/resolve/" in self.path:
+            self._file()
+            return
         name, rest = self._named()
         if rest.startswith(("revision/", "")) and name in self.stand_in.files and not rest.startswith("tree"):
             siblings = [{"rfilename": path} for path in self.stand_in.files[name]]
@@ -90,7 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
             name = f"{asked.get('organization') or 'me'}/{asked['name']}"
             self.stand_in.private.setdefault(name, asked.get("visibility") == "private" or asked.get("private") is True)
             self.stand_in.files.setdefault(name, {})
-            self._answer(200, {"url": f"{self.stand_in.url}/datasets/{name}", "id": "1", "name": name})
+            kind = "" if asked.get("type", "model") == "model" else f"{asked['type']}s/"
+            self._answer(200, {"url": f"{self.stand_in.url}/{kind}{name}", "id": "1", "name": name})
         elif rest.startswith("preupload"):
             files = [{**file, "uploadMode": "regular", "shouldIgnore": False} for file in json.loads(body)["files"]]
             self._answer(200, {"files": files, "commitOid": "0" * 40})
@@ -114,8 +122,25 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, {"success": True, "commitOid": "1" * 40, "commitUrl": url, "hookOutput": ""})
 
     def _named(self) -> tuple[str, str]:
-        parts = self.path.split("?")[0].removeprefix("/api/datasets/").split("/", 2)
+        path = self.path.split("?")[0]
+        for kind in ("datasets", "models"):
+            path = path.removeprefix(f"/api/{kind}/")
+        parts = path.split("/", 2)
         return "/".join(parts[:2]), parts[2] if len(parts) > 2 else ""
+
+    def _file(self) -> None:
+        name, _, path = self.path.split("?")[0].lstrip("/").partition("/resolve/")
+        content = self.stand_in.files.get(name, {}).get(path.partition("/")[2])
+        if content is None or self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._answer(404, {"error": "no such file"})
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def _answer(self, status: int, content: object) -> None:
         text = json.dumps(content).encode()
