@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from annotations import queries
-from annotations.records import CONSENT_PURPOSES
+from annotations.learning.config import PRESETS
+from annotations.records import CONSENT_PURPOSES, TARGETS
 from annotations.settings import read_settings
 from ser.audio import decode_file
 from ser.errors import SerError
@@ -108,14 +109,33 @@ class ApiHandlers:
         }
         return clip, str(served_copy(self.services.store.clip_path(item.clip), item.clip.id))
 
-    def retrain(self, rater: str = "", request: gr.Request | None = None) -> dict[str, Any]:
-        """Start a training run on the feedback as it stands; one at a time."""
-        self.services.retrainer.start(person(self.services, request, rater).require("retrain").name)
-        return self.training_status()
+    def retrain(
+        self, rater: str = "", preset: str = "", target: str = "", request: gr.Request | None = None
+    ) -> dict[str, Any]:
+        """Ask for a training run on the feedback as it stands; it begins at once, or waits for the runs before it."""
+        name = person(self.services, request, rater).require("retrain").name
+        run = self.services.retrainer.start(name, target=target or None, preset=preset or None)
+        return self._status(run.id)
 
-    def training_status(self) -> dict[str, Any]:
-        """Where the newest training run stands."""
-        status = dataclasses.asdict(self.services.retrainer.status())
+    def training_status(self, run_id: float | None = None) -> dict[str, Any]:
+        """Where a training run stands: by default the one under way, else the one that ended last."""
+        return self._status(None if run_id is None else int(run_id))
+
+    def control_training(
+        self, action: str = "", run_id: float | None = None, rater: str = "", request: gr.Request | None = None
+    ) -> dict[str, Any]:
+        """Let a training run rest, go on, or end without a result."""
+        retrainer = self.services.retrainer
+        actions = {"pause": retrainer.pause, "resume": retrainer.resume, "cancel": retrainer.cancel}
+        if action not in actions:
+            raise SerError(f"The action is '{action}'; expected one of {', '.join(actions)}.")
+        person(self.services, request, rater).require("retrain" if action == "resume" else "stop a training run")
+        number = retrainer.status().run_id if run_id is None else int(run_id)
+        actions[action](number)
+        return self._status(number)
+
+    def _status(self, run_id: int | None) -> dict[str, Any]:
+        status = dataclasses.asdict(self.services.retrainer.status(run_id))
         return {name: value for name, value in status.items() if name not in ("pid", "pid_created")}
 
     def _correct_stored(
@@ -167,15 +187,26 @@ def build_api(services: Services) -> None:
         clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null where no clip waits")
         clip_audio = gr.Audio(label="the recording as FLAC", type="filepath")
         starter = gr.Textbox(label="who starts the run; the login wins where there is one", value="")
-        started = gr.JSON(label="the state of the run")
-        status = gr.JSON(label="state, run_id, message, progress, eta, epoch, epochs, loss, uar, curve, updated_at")
+        preset = gr.Textbox(label=f"{' or '.join(PRESETS)}; {PRESETS[0]} where empty", value="")
+        target = gr.Textbox(label=f"one of {', '.join(TARGETS)}; {TARGETS[0]} where empty", value="")
+        started = gr.JSON(label="the state of the run, as `training_status` tells it")
+        asked = gr.Number(label="number of a run, or null for the one under way", value=None, precision=0)
+        status = gr.JSON(
+            label="state, run_id, message, progress, eta, epoch, epochs, loss, uar, curve, seconds, resumed, target, "
+            "preset, cause, log, queued, trigger, updated_at"
+        )
+        action = gr.Textbox(label="pause, resume or cancel")
+        which = gr.Number(label="number of the run, or null for the one under way", value=None, precision=0)
+        controller = gr.Textbox(label="who asks; the login wins where there is one", value="")
+        controlled = gr.JSON(label="the state of the run, as `training_status` tells it")
 
     for name, inputs, outputs in (
         ("recognize", [recording], [answer]),
         ("correct", [judged, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
         ("next_clip", [reviewer], [clip, clip_audio]),
-        ("retrain", [starter], [started]),
-        ("training_status", [], [status]),
+        ("retrain", [starter, preset, target], [started]),
+        ("training_status", [asked], [status]),
+        ("control_training", [action, which, controller], [controlled]),
     ):
         handler = getattr(handlers, name)
         heavy = name in ("recognize", "correct")

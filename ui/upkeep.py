@@ -1,11 +1,12 @@
-"""What is to be done again and again while the page is served: leftover uploads, clips past their time.
+"""What is to be done again and again while the page is served: leftover uploads, clips past their time, runs that wait.
 
-A thread of its own; knows when, and leaves how to `ui.uploads` and `annotations.retention`.
+A thread of its own; knows when, and leaves how to `ui.uploads`, `annotations.retention` and `annotations.learning`.
 """
 
 import sys
 import threading
 
+from annotations.learning.triggers import Triggers
 from annotations.retention import sweep
 from ser.errors import SerError
 from ui.services import Services
@@ -26,6 +27,7 @@ class Upkeep:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._triggers = Triggers(services.retrainer)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
@@ -45,13 +47,22 @@ class Upkeep:
 
     def _run(self) -> None:
         waited = RETENTION_EVERY
+        self._tend_runs(at_start=True)
         while not self._stopped.is_set():
             self._services.uploads.sweep()
             if waited >= RETENTION_EVERY:
                 waited = 0.0
                 self._sweep_clips()
+            self._tend_runs()
             self._stopped.wait(UPLOADS_EVERY)
             waited += UPLOADS_EVERY
+
+    def _tend_runs(self, at_start: bool = False) -> None:
+        try:
+            self._services.retrainer.tend(at_start=at_start)
+            self._triggers.check()
+        except SerError as error:
+            print(f"The training runs could not be looked after: {error}", file=sys.stderr)
 
     def _sweep_clips(self) -> None:
         try:

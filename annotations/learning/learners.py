@@ -62,6 +62,11 @@ class Lesson:
         return self.run_dir / "checkpoint"
 
     @property
+    def cache_dir(self) -> Path:
+        """Where what is worked out of recordings may be kept until the run has ended, so that it is not done twice."""
+        return self.run_dir / "features"
+
+    @property
     def name(self) -> str:
         """Of the version to be made."""
         return f"v{self.run.id}"

@@ -32,6 +32,7 @@ class AcousticLearner:
             dev=[as_example(lesson, feedback) for feedback in lesson.holdout.held_out],
             init=lesson.base,
             device=lesson.device,
+            cache_dir=lesson.cache_dir,
             checkpoint_dir=lesson.checkpoint_dir,
             on_progress=lesson.on_progress,
             should_stop=lesson.should_stop,

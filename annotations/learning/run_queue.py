@@ -88,27 +88,34 @@ def begin(store: AnnotationStore, run: TrainingRun) -> subprocess.Popen[bytes]:
         TrainingDataError: where there is too little feedback, with the numbers that are needed.
         TrainingInProgressError: where another runs.
     """
+    status = prepare(store, run)
+    worker = spawn_worker(store.data_dir, run.id)
+    created = psutil.Process(worker.pid).create_time()
+    write_status(store.data_dir, status.changed(pid=worker.pid, pid_created=created))
+    return worker
+
+
+def prepare(store: AnnotationStore, run: TrainingRun) -> TrainingStatus:
+    """All of `begin` but the process: the run is recorded as running, and has what its process needs.
+
+    Returns:
+        Its status, which the process is to be added to.
+    """
     data_dir = store.data_dir
     run_folder(data_dir, run.id).mkdir(parents=True, exist_ok=True)
     for wish in ("pause", "cancel"):
         wish_path(data_dir, run.id, wish).unlink(missing_ok=True)
-    before = read_status(data_dir, run.id) or TrainingStatus(run_id=run.id)
     if run.snapshot_sha256 is not None and snapshot_path(data_dir, run.id).exists():
-        run = store.continue_training_run(run.id)
+        store.continue_training_run(run.id)
+        status = read_status(data_dir, run.id) or TrainingStatus(run_id=run.id)
         message = f"Run {run.id}: going on."
     else:
         clear_run(data_dir, run.id)
         give_up_interrupted(store)
-        run, clips = _begin_anew(store, run)
-        before = TrainingStatus(run_id=run.id)
+        clips = _begin_anew(store, run)
+        status = TrainingStatus(run_id=run.id)
         message = f"Run {run.id}: starting on {clips} clips."
-    worker = spawn_worker(data_dir, run.id)
-    process = psutil.Process(worker.pid)
-    write_status(
-        data_dir,
-        before.changed(state="running", message=message, eta=None, pid=worker.pid, pid_created=process.create_time()),
-    )
-    return worker
+    return status.changed(state="running", message=message, eta=None, pid=None, pid_created=None)
 
 
 def last_ended(store: AnnotationStore) -> TrainingRun | None:
@@ -188,8 +195,12 @@ def _needs_care(store: AnnotationStore, runs: list[TrainingRun]) -> bool:
     return runs[0].status == "queued" and not any(run.status == "paused" for run in runs)
 
 
-def _begin_anew(store: AnnotationStore, run: TrainingRun) -> tuple[TrainingRun, int]:
-    """Take the votes as they stand: a copy of the store for the process to read, and their list for the record."""
+def _begin_anew(store: AnnotationStore, run: TrainingRun) -> int:
+    """Take the votes as they stand: a copy of the store for the process to read, and their list for the record.
+
+    Returns:
+        How many clips they are on.
+    """
     config = RetrainingConfig.of(run.config)
     base = store.active_version(run.target)
     check_feedback(store, run.target)
@@ -198,14 +209,14 @@ def _begin_anew(store: AnnotationStore, run: TrainingRun) -> tuple[TrainingRun, 
     # What the copy holds, and not what stood a moment before it: votes go on coming in.
     with AnnotationStore(store.data_dir, database=snapshot) as copy:
         examples = training_examples(copy)
-    begun = store.begin_training_run(
+    store.begin_training_run(
         run.id,
         config=asdict(replace(config, base=location_of(store, base, config.origin))),
         base_version_id=base.id,
         correction_ids=[vote for example in examples for vote in example.correction_ids],
         snapshot_sha256=votes_hash(examples),
     )
-    return begun, len(examples)
+    return len(examples)
 
 
 def check_feedback(store: AnnotationStore, target: str) -> list[FeedbackExample]:

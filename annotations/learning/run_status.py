@@ -132,4 +132,5 @@ def clear_run(data_dir: Path, run_id: int) -> None:
     for name in ("feedback.db", "candidate.json", "pause", "cancel"):
         for path in run_folder(data_dir, run_id).glob(f"{name}*"):
             path.unlink(missing_ok=True)
-    shutil.rmtree(checkpoint_folder(data_dir, run_id), ignore_errors=True)
+    for folder in (checkpoint_folder(data_dir, run_id), run_folder(data_dir, run_id) / "features"):
+        shutil.rmtree(folder, ignore_errors=True)

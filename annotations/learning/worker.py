@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 
@@ -31,6 +31,7 @@ from annotations.learning.retraining import CANCELLED, PAUSED
 from annotations.learning.run_status import (
     TrainingStatus,
     candidate_path,
+    checkpoint_folder,
     clear_run,
     read_status,
     run_folder,
@@ -39,6 +40,7 @@ from annotations.learning.run_status import (
     write_status,
 )
 from annotations.learning.sides import hold_out, record_holdout
+from annotations.learning.slices import on_zero_gpu, run_in_slices, slice_length
 from annotations.records import TrainingRun
 from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
@@ -71,6 +73,7 @@ class Worker:
         self.run = run
         self.config = RetrainingConfig.of(run.config)
         self._learner = learner
+        self._sliced = self.config.device != "cpu" and on_zero_gpu()
         self._told: str | None = None
         self._last_write = 0.0
         process = psutil.Process()
@@ -130,6 +133,50 @@ class Worker:
         return decision, version, facts
 
     def _train(self, learner: Learner, lesson: Lesson) -> NewVersion:
+        if not self._sliced:
+            return self._make_candidate(learner, lesson)
+        if not checkpoint_folder(self.store.data_dir, self.run.id).exists():
+            self._prepare(learner, lesson)
+        # Slices have processes of their own, and leave what they found out in files.
+        run_in_slices(
+            lambda end: self._train_until(end, learner, lesson), lesson.checkpoint_dir, slice_seconds=slice_length()
+        )
+        self.status = read_status(self.store.data_dir, self.run.id) or self.status
+        version = self._candidate()
+        if version is None:
+            raise TrainingCancelledError("Stopped between two slices of a GPU.")
+        return version
+
+    def _prepare(self, learner: Learner, lesson: Lesson) -> None:
+        """Read the clips and take the first step without a GPU: a slice is too short, and too dear, for the reading."""
+        begun: list[TrainProgress] = []
+
+        def watch(progress: TrainProgress) -> None:
+            self._on_progress(progress)
+            if progress.stage == "training":
+                begun.append(progress)
+
+        first = replace(lesson, on_progress=watch, should_stop=lambda: bool(begun) or self.should_stop())
+        try:
+            self._make_candidate(learner, first)
+        except TrainingCancelledError:
+            if self.should_stop():
+                raise
+
+    def _train_until(self, end: float, learner: Learner, lesson: Lesson) -> bool:
+        """A slice: whether there is nothing more to do."""
+        if self._candidate() is not None:
+            return True
+        self.status = read_status(self.store.data_dir, self.run.id) or self.status
+        device = pick_device(self.config.device)
+        sliced = replace(lesson, device=device, should_stop=lambda: time.time() > end or self.should_stop())
+        try:
+            self._make_candidate(learner, sliced)
+        except TrainingCancelledError:
+            return self.should_stop()
+        return True
+
+    def _make_candidate(self, learner: Learner, lesson: Lesson) -> NewVersion:
         # What was saved before a kill may not be whole; the checkpoint makes it again in no time.
         shutil.rmtree(lesson.model_dir, ignore_errors=True)
         version = learner.learn(lesson)
@@ -163,7 +210,8 @@ class Worker:
             holdout=holdout,
             base=self.config.base,
             run_dir=run_folder(self.store.data_dir, self.run.id),
-            device=pick_device(self.config.device),
+            # Outside of a slice there is no GPU, whatever it looks like.
+            device="cpu" if self._sliced else pick_device(self.config.device),
             say=self._say,
             on_progress=self._on_progress,
             should_stop=self.should_stop,

@@ -60,12 +60,13 @@ def in_cache(cache: Path) -> list[Path]:
 
 def test_only_the_named_endpoints_are_public_and_described(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/recognize", "/correct", "/next_clip", "/retrain", "/training_status"}
+    named = {"/recognize", "/correct", "/next_clip", "/retrain", "/training_status", "/control_training"}
+    assert set(endpoints) == named
     assert all(endpoint["description"] for endpoint in endpoints.values())
     names = {name: [p["parameter_name"] for p in endpoint["parameters"]] for name, endpoint in endpoints.items()}
     assert names["/recognize"] == ["audio"]
     assert names["/correct"] == ["audio", "clip_id", "label", "rater", "transcript", "intensity", "consent", "speaker"]
-    assert names["/next_clip"] == names["/retrain"] == ["rater"]
+    assert names["/next_clip"] == ["rater"] and names["/retrain"] == ["rater", "preset", "target"]
 
 
 def test_recognize_answers_and_keeps_nothing(client: Client, services: Services, cache: Path, clip: Path) -> None:
@@ -158,7 +159,12 @@ def test_next_clip_gives_the_recording(client: Client, services: Services) -> No
 
 def test_what_programs_may_not(services: Services) -> None:
     shared = ApiHandlers(replace(services, access=Access(role_without_login="visitor")))
-    for forbidden in (shared.next_clip, shared.retrain, lambda: shared.correct(clip_id=1, label="fear")):
+    for forbidden in (
+        shared.next_clip,
+        shared.retrain,
+        lambda: shared.control_training("cancel"),
+        lambda: shared.correct(clip_id=1, label="fear"),
+    ):
         with pytest.raises(NotAllowedError, match="sign in first"):
             forbidden()
 
@@ -184,6 +190,13 @@ def test_training_endpoints(client: Client) -> None:
     assert status["state"] == "idle" and "pid" not in status
     with pytest.raises(AppError, match="needed"):
         client.predict(rater="ann", api_name="/retrain")
+    with pytest.raises(AppError, match="preset is 'hasty'; expected one of quick, thorough"):
+        client.predict(rater="ann", preset="hasty", api_name="/retrain")
+    with pytest.raises(AppError, match="The action is 'stop'; expected one of pause, resume, cancel"):
+        client.predict(action="stop", rater="ann", api_name="/control_training")
+    with pytest.raises(AppError, match="No training run can be resumed"):
+        client.predict(action="resume", rater="ann", api_name="/control_training")
+    assert client.predict(action="pause", rater="ann", api_name="/control_training")["state"] == "idle"
 
 
 def test_the_login_is_the_rater(services: Services, clip: Path) -> None:

@@ -1,0 +1,163 @@
+"""A training process killed at any point, and again and again, ends with the model of one that was never disturbed."""
+
+import os
+import signal
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from annotations.learning import run_queue
+from annotations.learning.config import RetrainingConfig
+from annotations.learning.learners import Lesson
+from annotations.learning.learners_acoustic import AcousticLearner
+from annotations.learning.run_status import candidate_path, checkpoint_folder, read_status, snapshot_path, write_status
+from annotations.learning.worker import Worker
+from annotations.queries import list_versions
+from annotations.store import AnnotationStore
+from ser.acoustic.network import AcousticConfig, AcousticModelForAudioClassification
+from ser.checkpoints import weights_sha256
+from ser.config import TrainConfig
+from ser.labels import EMOTIONS
+from ser.testing import synthetic_speech
+from ser.training.members import label_names
+from ser.training.run import TrainedModel
+
+PITCH = {"sadness": 90.0, "happiness": 150.0}
+CONFIG = RetrainingConfig(epochs=4, learning_rate=0.01, device="cpu")
+
+POINTS = ("reading", "first step", "second epoch", "end of an epoch", "saved", "comparing", "decided")
+
+
+class MortalLearner(AcousticLearner):
+    """Teaches, and is killed for good at one point."""
+
+    def __init__(self, point: str) -> None:
+        super().__init__()
+        self.point = point
+        self.steps = 0
+
+    def learn(self, lesson: Lesson):
+        def watch(progress) -> None:
+            lesson.on_progress(progress)
+            self.steps += progress.stage == "training"
+            self._die("reading", progress.stage == "preparing" and progress.step > 0)
+            self._die("first step", self.steps == 1)
+            self._die("second epoch", progress.epoch == 2 and not progress.epoch_done)
+            self._die("end of an epoch", progress.epoch == 3 and progress.epoch_done)
+
+        version = super().learn(replace(lesson, on_progress=watch))
+        self._die("saved")
+        return version
+
+    def compare(self, lesson: Lesson, version):
+        self._die("comparing")
+        decision = super().compare(lesson, version)
+        self._die("decided")
+        return decision
+
+    def _die(self, point: str, now: bool = True) -> None:
+        if now and point == self.point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = TrainConfig.tiny()
+    network = AcousticModelForAudioClassification(AcousticConfig(**label_names(EMOTIONS), **dict(config.network)))
+    folder = tmp_path_factory.mktemp("base") / "model"
+    TrainedModel(network.eval(), EMOTIONS, 1.0, config, []).save(folder, name="tiny")
+    return folder
+
+
+def store_with_feedback(folder: Path, base: Path, device: str = "cpu") -> AnnotationStore:
+    store = AnnotationStore(folder)
+    for number in range(40):
+        label = sorted(PITCH)[number % 2]
+        audio = synthetic_speech(0.8, pitch=PITCH[label] + number % 7, seed=number)
+        clip = store.add_clip(audio, source="test", speaker=f"speaker {number % 5}", consent=("training",))
+        store.add_correction(clip.id, rater="ann", verdict="correct", label=label)
+    version = store.ensure_base_version("tiny", weights_sha256(base))
+    store.queue_training_run(asdict(replace(CONFIG, origin=str(base), device=device)), version.id, "ann")
+    return store
+
+
+def go_on(store: AnnotationStore) -> None:
+    run = store.get_training_run(1)
+    if run.status == "interrupted":
+        run = run_queue.requeue(store, run)
+    if run.status == "queued":
+        write_status(store.data_dir, run_queue.prepare(store, run))
+
+
+def work(folder: Path, point: str) -> int:
+    """Let a process of its own work on the run; returns how it ended, negative for a signal."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            with AnnotationStore(folder) as store:
+                code = Worker(store, store.get_training_run(1), MortalLearner(point)).work()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def outcome(store: AnnotationStore) -> tuple[str, str, object, object]:
+    run = store.get_training_run(1)
+    version = next(version for version in list_versions(store) if version.training_run_id == 1)
+    return run.status, version.sha256, run.metrics["before"], run.metrics["after"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, object, object]:
+    with store_with_feedback(tmp_path_factory.mktemp("straight"), base) as store:
+        go_on(store)
+        assert work(store.data_dir, "never") == 0
+        return outcome(store)
+
+
+def test_killed_at_every_point_in_turn(
+    base: Path, tmp_path: Path, undisturbed: tuple[str, str, object, object]
+) -> None:
+    with store_with_feedback(tmp_path, base) as store:
+        for point in POINTS:
+            go_on(store)
+            assert work(tmp_path, point) == -signal.SIGKILL, point
+            assert run_queue.tend(store) is None
+            assert store.get_training_run(1).status == "interrupted"
+            assert snapshot_path(tmp_path, 1).exists()
+            # The model is made once: what comes after finds it.
+            assert candidate_path(tmp_path, 1).exists() == (point in ("comparing", "decided")), point
+        go_on(store)
+        assert work(tmp_path, "never") == 0
+        assert outcome(store) == undisturbed
+        status = read_status(tmp_path, 1)
+        assert status is not None and status.resumed == len(POINTS)
+        assert [entry["epoch"] for entry in status.curve] == [1, 2, 3, 4]
+        assert not snapshot_path(tmp_path, 1).exists() and not checkpoint_folder(tmp_path, 1).exists()
+        assert weights_sha256(tmp_path / "models" / "v1") == undisturbed[1]
+
+
+def test_one_that_takes_the_machine_down_does_not_begin_by_itself_for_ever(base: Path, tmp_path: Path) -> None:
+    with store_with_feedback(tmp_path, base) as store:
+        for _ in range(run_queue.MAX_RESUMPTIONS):
+            go_on(store)
+            run_queue.tend(store)
+            assert run_queue.resume_interrupted(store) is not None
+        go_on(store)
+        run_queue.tend(store)
+        assert run_queue.resume_interrupted(store) is None
+        assert store.get_training_run(1).status == "interrupted"
+
+
+def test_a_run_that_cannot_begin_is_closed_and_the_next_has_its_turn(base: Path, tmp_path: Path) -> None:
+    with store_with_feedback(tmp_path, base) as store:
+        for _ in range(20):
+            store.undo_last_correction("ann")
+        assert run_queue.tend(store) is None
+        run = store.get_training_run(1)
+        assert run.status == "failed" and "Needed: 4 more" in (run.reason or "")
