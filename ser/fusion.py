@@ -78,7 +78,7 @@ def confident_words(transcript: Transcript) -> int:
     )
 
 
-def text_weight(transcript: Transcript, text: EmotionScores) -> float:
+def text_weight(transcript: Transcript, text: EmotionScores, max_weight: float = MAX_WEIGHT) -> float:
     """The share of the words in the pooled answer.
 
     It falls to 0 as the transcript's confidence falls to `MIN_CONFIDENCE`, as the words come near to neutral, and as
@@ -87,9 +87,10 @@ def text_weight(transcript: Transcript, text: EmotionScores) -> float:
     Args:
         transcript: its confidence counts.
         text: what the words say.
+        max_weight: the share of the words at their best, 0..1.
 
     Returns:
-        0, or `MIN_WEIGHT`..`MAX_WEIGHT`.
+        0, or `MIN_WEIGHT`..`max_weight`.
 
     >>> sure = Transcript("i hate you", "en", (), "a person")
     >>> text_weight(sure, EmotionScores.from_dict({"neutral": 1.0}))
@@ -100,7 +101,7 @@ def text_weight(transcript: Transcript, text: EmotionScores) -> float:
     known = transcript.confidence
     confidence = UNKNOWN_CONFIDENCE if known is None else known
     trust = min(1.0, max(0.0, (confidence - MIN_CONFIDENCE) / (1.0 - MIN_CONFIDENCE)))
-    weight = MAX_WEIGHT * trust * informativeness(text)
+    weight = max_weight * trust * informativeness(text)
     return weight if weight >= MIN_WEIGHT else 0.0
 
 

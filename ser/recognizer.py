@@ -13,7 +13,8 @@ import numpy as np
 from ser.audio import decode_bytes, decode_file
 from ser.batching import BATCH_SIZE, detect_batch, map_batches
 from ser.errors import AudioError
-from ser.fusion import abstention, fuse, text_weight
+from ser.fusion import abstention
+from ser.fusion_rule import FusionRule
 from ser.types import (
     SAMPLING_RATE,
     AcousticModel,
@@ -42,6 +43,7 @@ class Recognizer:
         max_duration: longest accepted recording in seconds; None for no limit.
         remarks: what to tell with every answer.
         transcriber_reason: why this transcriber is in use, as a sentence.
+        fusion: puts sound and words together; the rule that ships with the program where left out.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Recognizer:
         max_duration: float | None = 60.0,
         remarks: tuple[str, ...] = (),
         transcriber_reason: str = "",
+        fusion: FusionRule | None = None,
     ) -> None:
         self.detector = detector
         self.acoustic = acoustic
@@ -62,6 +65,7 @@ class Recognizer:
         self.max_duration = max_duration
         self.remarks = remarks
         self.transcriber_reason = transcriber_reason
+        self.fusion = fusion or FusionRule()
 
     @property
     def models(self) -> dict[str, str]:
@@ -71,6 +75,18 @@ class Recognizer:
     def replace_acoustic(self, model: AcousticModel) -> None:
         """Put another acoustic model to use; answers under way finish on the one they began with."""
         self.acoustic = model
+
+    def replace_text(self, model: TextModel | None) -> None:
+        """The same for the text model."""
+        self.text = model
+
+    def replace_transcriber(self, transcriber: Transcriber | None) -> None:
+        """The same for the transcriber."""
+        self.transcriber = transcriber
+
+    def replace_fusion(self, rule: FusionRule) -> None:
+        """The same for the rule that puts sound and words together."""
+        self.fusion = rule
 
     def warm_up(self) -> None:
         """Let every model answer once: libraries do much at their first use that nobody should have to wait for."""
@@ -169,7 +185,7 @@ class Recognizer:
             acoustic=acoustic,
             transcript=None,
             text=None,
-            fused=acoustic,
+            fused=self.fusion.hear(acoustic),
             text_weight=0.0,
             notes=tuple(notes),
             timings=clock.timings(),
@@ -192,13 +208,13 @@ class Recognizer:
             yield replace(answer, transcript=transcript, notes=(*notes, reason), timings=clock.timings(), complete=True)
             return
         words = self.text.classify(transcript.text)
-        weight = text_weight(transcript, words)
+        fused, weight = self.fusion.join(acoustic, words, transcript)
         clock.lap("text")
         yield replace(
             answer,
             transcript=transcript,
             text=words,
-            fused=fuse(acoustic, words, weight),
+            fused=fused,
             text_weight=weight,
             timings=clock.timings(),
             complete=True,
