@@ -25,6 +25,8 @@ class AnnotationSettings:
         retention_days: after which clips are erased; None for never.
         retrain_after: new votes after which a retraining begins by itself; None for never.
         retrain_at: time of day, "HH:MM" in UTC, at which one begins where there are new votes; None for never.
+        shadow_hours: for which a version that the comparison promotes answers on the side before it is put to use.
+        keep_versions: the newest of each model keep their weights; None for all of them.
     """
 
     overlap: int | None = None
@@ -34,9 +36,11 @@ class AnnotationSettings:
     retention_days: int | None = None
     retrain_after: int | None = None
     retrain_at: str | None = None
+    shadow_hours: float = 0.0
+    keep_versions: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("overlap", "retention_days", "retrain_after"):
+        for name in ("overlap", "retention_days", "retrain_after", "keep_versions"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise InvalidSettingError(f"{name} is {value!r}; expected a whole number of 1 or more, or nothing.")
@@ -47,6 +51,7 @@ class AnnotationSettings:
                 f"retrain_at is {self.retrain_at!r}; expected a time such as '02:30', or nothing."
             )
         _check_number("gold_rate", self.gold_rate, 0.0, 1.0)
+        _check_number("shadow_hours", self.shadow_hours, 0.0, 24 * 30.0)
         _check_number("lease_minutes", self.lease_minutes, 0.05, 24 * 60.0)
 
 

@@ -13,7 +13,7 @@ from annotations.records import RUN_STATUSES, UNFINISHED, ModelVersion, Training
 from annotations.rows import timestamp, to_json, to_model_version
 from annotations.run_records import RunRecords, read_run
 from annotations.validation import check_name, check_rater
-from annotations.writes import insert_promotion, insert_version, link_corrections, require_version
+from annotations.writes import insert_promotion, insert_shadow, insert_version, link_corrections, require_version
 
 PROGRAM = "program"
 """Who promotes the model that the program starts with, where no person did."""
@@ -181,6 +181,8 @@ class TrainingRecords(RunRecords):
         metrics: Mapping[str, object],
         reason: str | None,
         version: NewVersion | None = None,
+        *,
+        shadow_hours: float = 0.0,
     ) -> TrainingRun:
         """Record how a run ended, the version it made and, where it is promoted, that it is in use: all or nothing.
 
@@ -190,6 +192,7 @@ class TrainingRecords(RunRecords):
             metrics: figures before and after as JSON values; empty where it did not come so far.
             reason: the decision in a sentence, or what went wrong.
             version: what it made.
+            shadow_hours: how long a promoted version answers on the side before it is put to use; 0 puts it to use now.
 
         Raises:
             StoreError: where there is no such run, it has ended before, the status is no end, or the name is taken.
@@ -217,7 +220,10 @@ class TrainingRecords(RunRecords):
             if status == "promoted":
                 if version_id is None:
                     raise StoreError(f"Training run {run_id} made no version; there is nothing to promote.")
-                insert_promotion(connection, version_id, run.started_by, reason or f"training run {run_id}")
+                if shadow_hours > 0:
+                    insert_shadow(connection, version_id, run.started_by, shadow_hours)
+                else:
+                    insert_promotion(connection, version_id, run.started_by, reason or f"training run {run_id}")
             connection.execute(
                 "UPDATE training_runs SET status = ?, metrics = ?, reason = ?, new_version_id = ?, finished_at = ? "
                 "WHERE id = ?",

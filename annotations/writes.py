@@ -6,6 +6,7 @@ Knows SQL; opens no connection and touches no file.
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from annotations.errors import ClipNotFoundError, StoreError, VersionNotFoundError
 from annotations.records import Clip, Correction, Prediction
@@ -309,6 +310,15 @@ def insert_promotion(
         "INSERT INTO promotions (model_version_id, promoted_by, reason, overrides, rolls_back, created_at) "
         "VALUES (?, ?, ?, ?, ?, ?)",
         (version_id, by, reason, overrides, rolls_back, timestamp()),
+    )
+
+
+def insert_shadow(connection: sqlite3.Connection, version_id: int, by: str, hours: float | None) -> None:
+    """Let a version answer on the side; after so many hours, where they are given, it is to be put to use."""
+    end = None if hours is None else datetime.now(UTC) + timedelta(hours=hours)
+    connection.execute(
+        "INSERT OR IGNORE INTO shadows (version_id, started_by, started_at, takes_over_at) VALUES (?, ?, ?, ?)",
+        (version_id, by, timestamp(), end and end.isoformat(timespec="microseconds")),
     )
 
 

@@ -16,13 +16,14 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from annotations.learning.comparison import recall_of
 from annotations.learning.decision import Decision, Standing
 from annotations.learning.gate import decide, judge
 from annotations.learning.holdout import Holdout, divide
@@ -92,8 +93,8 @@ def sham_round(new: Clips, base: Clips, rng: Rng, *, truths_too: bool) -> dict[s
     }
 
 
-def power(new: Clips, rng: Rng, *, gain: float, size: int, draws: int) -> float:
-    """How often a candidate of a known true gain is promoted.
+def power(new: Clips, rng: Rng, *, gain: float, size: int, draws: int) -> dict[str, float]:
+    """How often a candidate of a known true gain is promoted, and the mean gain that was seen.
 
     Args:
         new: real clips and what the embedded network says of them.
@@ -102,16 +103,21 @@ def power(new: Clips, rng: Rng, *, gain: float, size: int, draws: int) -> float:
         size: held-out clips.
         draws: how many candidates.
     """
-    return float(np.mean([_candidate(new, rng, gain, size).promoted for _ in range(draws)]))
+    recall = _recall(new)
+    found = [_candidate(new, recall, rng, gain, size) for _ in range(draws)]
+    return {
+        "promoted": round(float(np.mean([decision.promoted for decision in found])), 3),
+        "mean_gain": round(float(np.mean([decision.gain for decision in found])), 3),
+    }
 
 
 def series_without_gain(new: Clips, rng: Rng, size: int) -> tuple[bool, bool]:
     """Whether any of `LOOKS` candidates without gain is promoted on the same clips: with one level, and spending it."""
-    held = _draw_held_out(new, rng, size)
+    held, recall = _draw_held_out(new, rng, size), _recall(new)
     truth = held.names()
     fixed = spent = False
     for looks in range(LOOKS):
-        after = _changed(held, rng, 0.0)
+        after = _changed(held, recall, rng, 0.0)
         common = {"confidence": CONFIDENCE, "min_gain": MIN_GAIN, "seed": int(rng.integers(2**31))}
         before, groups = held.base_answers(), held.speakers.tolist()
         fixed |= decide(truth, before, after, groups, **common).promoted  # type: ignore[arg-type]
@@ -119,12 +125,12 @@ def series_without_gain(new: Clips, rng: Rng, size: int) -> tuple[bool, bool]:
     return fixed, spent
 
 
-def _candidate(new: Clips, rng: Rng, gain: float, size: int) -> Decision:
+def _candidate(new: Clips, recall: Mapping[str, float], rng: Rng, gain: float, size: int) -> Decision:
     held = _draw_held_out(new, rng, size)
     return decide(
         held.names(),
         held.base_answers(),
-        _changed(held, rng, gain),
+        _changed(held, recall, rng, gain),
         held.speakers.tolist(),
         confidence=CONFIDENCE,
         min_gain=MIN_GAIN,
@@ -132,18 +138,27 @@ def _candidate(new: Clips, rng: Rng, gain: float, size: int) -> Decision:
     )
 
 
-def _changed(held: Clips, rng: Rng, gain: float) -> list[str]:
-    """Answers of a model that is `gain` better in expectation: of each label the same share gets right, and wrong."""
+def _recall(new: Clips) -> dict[str, float]:
+    """Recall of each label by the embedded network, over all clips."""
+    return recall_of(new.names(), new.base_answers())[1]
+
+
+def _changed(held: Clips, recall: Mapping[str, float], rng: Rng, gain: float) -> list[str]:
+    """Answers of a model that is `gain` better in expectation: of each label the same share gets right, and wrong.
+
+    Args:
+        held: the clips.
+        recall: of each label over all clips: rates by label raise recall, and not the share of right answers.
+        rng: draws the changes.
+        gain: in unweighted average recall.
+    """
     before, truth = held.base_answers(), held.names()
-    right = np.array([a == b for a, b in zip(before, truth, strict=True)])
-    # Rates are per label, so that recall, and not the share of right answers, rises by the gain.
-    recall = {label: right[[t == label for t in truth]].mean() for label in set(truth)}
     own = {speaker: rng.normal(0.0, SPEAKER_DEVIATION) for speaker in sorted(set(held.speakers))}
     after = []
-    for said, known, hit, speaker in zip(before, truth, right, held.speakers, strict=True):
+    for said, known, speaker in zip(before, truth, held.speakers, strict=True):
         lost = min(LOST, recall[known])
         wanted = min(max(gain + own[speaker] + lost, 0.0), 1.0 - recall[known])
-        if hit:
+        if said == known:
             worse = rng.random() < lost / recall[known]
             after.append(str(rng.choice([e for e in EMOTIONS if e != known])) if worse else known)
         else:
@@ -214,7 +229,7 @@ def run(data: Path, *, rounds: int, draws: int, seed: int, for_each: int) -> dic
     ]
     table = {
         f"{100 * gain:+.0f} points": {
-            str(size): round(power(new, rng, gain=gain, size=size, draws=draws), 3)
+            str(size): power(new, rng, gain=gain, size=size, draws=draws)
             for size in tqdm(SIZES, f"power {gain}", disable=None)
         }
         for gain in GAINS
@@ -238,7 +253,7 @@ def run(data: Path, *, rounds: int, draws: int, seed: int, for_each: int) -> dic
         "sham_promoted_rate_all_shuffled": rate("promoted", slice(1, None, 2)),
         "sham_units": {unit: sum(s["unit"] == unit for s in shams) for unit in sorted({str(s["unit"]) for s in shams})},
         "power_draws": draws,
-        "promoted_rate_by_true_gain_and_held_out_clips": table,
+        "power_by_true_gain_and_held_out_clips": table,
         "looks": LOOKS,
         "promoted_within_looks_at_one_level": round(float(np.mean([fixed for fixed, _ in series])), 4),
         "promoted_within_looks_spending": round(float(np.mean([spent for _, spent in series])), 4),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from annotations.learning.active_model import ActiveModel
 from annotations.learning.retraining import Retrainer
+from annotations.learning.shadow import ShadowAnswers
 from annotations.people import Access
 from annotations.store import AnnotationStore
 from ser.config import EMBEDDED, Settings
@@ -34,6 +35,7 @@ def load_parts(data_dir: Path, settings: Settings, *, fake: bool = False, access
         active = ActiveModel(store, fake_recognizer(), _load_stand_in, base=EMBEDDED)
     else:
         active = importlib.import_module("annotations.learning.model_loading").load_active_model(store, settings)
+    ShadowAnswers(active)
     remark = active.settle()
     if remark:
         print(remark, file=sys.stderr)

@@ -7,6 +7,7 @@ import sys
 import threading
 
 from annotations.learning.triggers import Triggers
+from annotations.learning.version_upkeep import look_after_versions
 from annotations.retention import sweep
 from ser.errors import SerError
 from ui.services import Services
@@ -61,6 +62,8 @@ class Upkeep:
         try:
             self._services.retrainer.tend(at_start=at_start)
             self._triggers.check()
+            for said in look_after_versions(self._services.store):
+                print(said, flush=True)
         except SerError as error:
             print(f"The training runs could not be looked after: {error}", file=sys.stderr)
 

@@ -5,8 +5,10 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 
-from annotations.commands.common import add_by, add_json, open_existing, print_result
+from annotations.commands.common import OPERATOR, add_by, add_json, open_existing, print_result
+from annotations.errors import StoreError
 from annotations.learning.active_model import ActiveModel
+from annotations.learning.shadow_records import end_shadow, shadow_report, start_shadow
 from annotations.learning.version_card import write_card
 from annotations.learning.version_hub import pull_version, push_version
 from annotations.learning.version_retention import remove_old_weights
@@ -47,7 +49,13 @@ def add_versions(parser: argparse.ArgumentParser) -> None:
     pull.add_argument("--name", help="of the version (default: after the repository)")
     prune = actions.add_parser("prune", help="remove the weights of old versions; their records stay")
     prune.add_argument("--keep", type=int, required=True, metavar="N", help="the newest of each target")
-    for action in (show, diff, push, pull, prune):
+    shadow = actions.add_parser("shadow", help="let a version answer on the side; without options how it has done")
+    shadow.add_argument("version", metavar="VERSION")
+    shadow.add_argument("--start", action="store_true", help="begin, while the page is served")
+    shadow.add_argument("--hours", type=float, metavar="N", help="with --start: put it to use after so many hours")
+    shadow.add_argument("--stop", action="store_true", help="end it")
+    shadow.add_argument("--by", default=OPERATOR, metavar="NAME", help="who does it (default: %(default)s)")
+    for action in (show, diff, push, pull, prune, shadow):
         # A default here would take back what was said before the action.
         action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object")
 
@@ -179,6 +187,22 @@ def _prune(store: AnnotationStore, options: argparse.Namespace) -> int:
     return 0
 
 
+def _shadow(store: AnnotationStore, options: argparse.Namespace) -> int:
+    version = find_version(store, options.version)
+    if options.start:
+        start_shadow(store, version, by=options.by, hours=options.hours)
+    if options.stop:
+        end_shadow(store, version)
+    report = shadow_report(store, version)
+    if report is None:
+        raise StoreError(f"{version.name} has never answered on the side. Begin with --start.")
+    state = "ended" if report.shadow.ended_at else "answers on the side"
+    until = f", takes over at {report.shadow.takes_over_at[:16]}" if report.shadow.takes_over_at else ""
+    lines = [f"{version.name} {state} since {report.shadow.started_at[:16]}{until}. {report.line()}"]
+    print_result({"version": version.name, **report.as_dict()}, lines, options.json)
+    return 0
+
+
 def _active(store: AnnotationStore) -> ActiveModel:
     # By name, because it brings torch in.
     active: ActiveModel = importlib.import_module("annotations.learning.model_loading").load_active_model(
@@ -197,4 +221,5 @@ _ACTIONS: Mapping[str | None, Callable[[AnnotationStore, argparse.Namespace], in
     "push": _push,
     "pull": _pull,
     "prune": _prune,
+    "shadow": _shadow,
 }

@@ -41,7 +41,9 @@ from annotations.learning.run_status import (
 )
 from annotations.learning.sides import hold_out, record_holdout
 from annotations.learning.slices import on_zero_gpu, run_in_slices, slice_length
+from annotations.learning.version_upkeep import finish_version, look_after_versions
 from annotations.records import TrainingRun
+from annotations.settings import read_settings
 from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
 from ser.errors import SerError, TrainingCancelledError
@@ -112,9 +114,14 @@ class Worker:
         state = "promoted" if decision.promoted else "refused"
         with run_queue.queue_lock(self.store):
             metrics = {**decision.metrics(), "timing": facts}
-            self.store.finish_training_run(self.run.id, state, metrics, decision.reason, version)
+            hours = read_settings(self.store).shadow_hours
+            run = self.store.finish_training_run(
+                self.run.id, state, metrics, decision.reason, version, shadow_hours=hours
+            )
             self._say(decision.reason, state=state, progress=1.0, eta=None)
             clear_run(self.store.data_dir, self.run.id)
+        finish_version(self.store, run.new_version_id)
+        look_after_versions(self.store)
         return 0
 
     def _learn(self) -> tuple[Decision, NewVersion, dict[str, object]]:
