@@ -95,8 +95,8 @@ class RunRecords:
             _require_nothing_runs(connection)
             require_version(connection, base_version_id)
             connection.execute(
-                "UPDATE training_runs SET status = 'running', config = ?, base_version_id = ?, snapshot_sha256 = ? "
-                "WHERE id = ?",
+                "UPDATE training_runs SET status = 'running', config = ?, base_version_id = ?, snapshot_sha256 = ?, "
+                "reason = NULL WHERE id = ?",
                 (to_json(config), base_version_id, snapshot_sha256, run_id),
             )
             connection.execute("DELETE FROM training_run_corrections WHERE training_run_id = ?", (run_id,))

@@ -6,6 +6,7 @@ A thread of its own; knows when, and leaves how to `ui.uploads`, `annotations.re
 import sys
 import threading
 
+from annotations.learning.run_queue import forget_erased
 from annotations.learning.triggers import Triggers
 from annotations.learning.version_upkeep import look_after_versions
 from annotations.retention import sweep
@@ -62,6 +63,7 @@ class Upkeep:
         try:
             self._services.retrainer.tend(at_start=at_start)
             self._triggers.check()
+            forget_erased(self._services.store)
             for said in look_after_versions(self._services.store):
                 print(said, flush=True)
         except SerError as error:

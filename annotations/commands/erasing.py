@@ -4,6 +4,7 @@ import argparse
 
 from annotations.commands.common import add_by, add_json, names, open_existing, print_result
 from annotations.erasure import ErasureReport, erase_clip, erase_rater, erase_speaker, withdraw_consent
+from annotations.learning.run_queue import forget_erased
 from annotations.records import CONSENT_PURPOSES
 from annotations.retention import sweep
 
@@ -33,6 +34,7 @@ def run_erase(options: argparse.Namespace) -> int:
             report = erase_rater(
                 store, options.rater, by=options.by, dry_run=options.dry_run, keep_votes=options.keep_votes
             )
+        forget_erased(store)
     return _tell(report, options)
 
 
@@ -55,6 +57,7 @@ def run_withdraw(options: argparse.Namespace) -> int:
     """Withdraw; 1 where something remains."""
     with open_existing(options.data_dir) as store:
         report = withdraw_consent(store, options.clip, options.purposes, options.by, dry_run=options.dry_run)
+        forget_erased(store)
     return _tell(report, options)
 
 
@@ -68,6 +71,7 @@ def run_retention(options: argparse.Namespace) -> int:
     """Erase what was kept long enough; 1 where something remains."""
     with open_existing(options.data_dir) as store:
         report = sweep(store, dry_run=options.dry_run)
+        forget_erased(store)
     if report is None:
         print_result({"clips": 0}, ["Nothing was kept longer than the settings allow."], options.json)
         return 0

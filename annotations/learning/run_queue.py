@@ -30,6 +30,7 @@ from annotations.learning.run_status import (
 from annotations.learning.sides import hold_out
 from annotations.queries import list_training_runs
 from annotations.records import FeedbackExample, ModelVersion, TrainingRun
+from annotations.rows import timestamp
 from annotations.store import AnnotationStore
 from ser.errors import SerError
 
@@ -105,6 +106,7 @@ def prepare(store: AnnotationStore, run: TrainingRun) -> TrainingStatus:
     run_folder(data_dir, run.id).mkdir(parents=True, exist_ok=True)
     for wish in ("pause", "cancel"):
         wish_path(data_dir, run.id, wish).unlink(missing_ok=True)
+    forget_erased(store)
     if run.snapshot_sha256 is not None and snapshot_path(data_dir, run.id).exists():
         store.continue_training_run(run.id)
         status = read_status(data_dir, run.id) or TrainingStatus(run_id=run.id)
@@ -145,10 +147,31 @@ def requeue(store: AnnotationStore, run: TrainingRun) -> TrainingRun:
 
 
 def can_resume(store: AnnotationStore, run: TrainingRun) -> bool:
-    """Whether a run rests or was interrupted, and what it learns from is still there."""
-    return run.status in ("paused", "interrupted") and (
-        run.snapshot_sha256 is None or snapshot_path(store.data_dir, run.id).exists()
-    )
+    """Whether a run rests, or was interrupted and what it learns from is still there."""
+    return run.status == "paused" or (run.status == "interrupted" and snapshot_path(store.data_dir, run.id).exists())
+
+
+def forget_erased(store: AnnotationStore) -> list[int]:
+    """Let runs that do not go on lose their copies of a store in which something was erased since.
+
+    A paused one begins anew on what is left when it is resumed; an interrupted one is given up.
+
+    Returns:
+        Numbers of the runs.
+    """
+    with store.reading() as connection:
+        erased = connection.execute("SELECT max(created_at) AS at FROM erasures").fetchone()["at"]
+    if erased is None:
+        return []
+    going = {run.id for run in store.unfinished_runs() if run.status == "running"}
+    forgotten = []
+    for stamp in sorted((store.data_dir / "runs").glob("*/feedback.db.at")):
+        run_id = int(stamp.parent.name)
+        if run_id not in going and stamp.read_text(encoding="utf-8") <= erased:
+            remove_unfinished_model(store, run_id)
+            clear_run(store.data_dir, run_id)
+            forgotten.append(run_id)
+    return forgotten
 
 
 def close(store: AnnotationStore, run_id: int, status: str, reason: str) -> None:
@@ -205,6 +228,8 @@ def _begin_anew(store: AnnotationStore, run: TrainingRun) -> int:
     base = store.active_version(run.target)
     check_feedback(store, run.target)
     snapshot = snapshot_path(store.data_dir, run.id)
+    # Not the file's own time: an erasure also writes to copies.
+    snapshot.with_name(f"{snapshot.name}.at").write_text(timestamp(), encoding="utf-8")
     store.snapshot(snapshot)
     # What the copy holds, and not what stood a moment before it: votes go on coming in.
     with AnnotationStore(store.data_dir, database=snapshot) as copy:
