@@ -88,6 +88,7 @@ def newest_untouched_version(store: AnnotationStore) -> ModelVersion | None:
     marked = versions_with_erased(store)
     for version in list_versions(store):
         at_hand = version.path is None or (store.data_dir / version.path).is_dir()
+        at_hand = at_hand and version.weights_removed_at is None and version.target == "acoustic"
         if version.id not in marked and at_hand:
             return version
     return None
