@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from annotations.learning.decision import MARGINS, Decision, Standing
 from annotations.learning.gate import decide, spend
 from annotations.learning.learners import Lesson
+from annotations.learning.mean_gain import interval
 from annotations.records import FeedbackExample, Prediction
 from annotations.rows import to_prediction
 from annotations.store import AnnotationStore
@@ -24,11 +24,6 @@ from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Segment, Transcript
 
 MIN_HELD_OUT = 8
-RESAMPLES = 4000
-
-FEW_SPEAKERS = 5
-"""Under so many the bootstrap draws clips, as in `annotations.learning.comparison`."""
-
 LEAST_GAIN = 0.005
 """Nats of cross entropy under which honest confidence is not worth a new version."""
 
@@ -192,32 +187,6 @@ def judge_rules(
         after={**decision.after, "cross_entropy": round(after, 4)},
         needed=None if promoted else decision.needed,
     )
-
-
-def interval(gains: npt.NDArray[np.float64], groups: Sequence[str], alpha: float, seed: int = 0) -> tuple[float, float]:
-    """Bootstrap interval of a mean gain, passed at each end by a share `alpha` of the draws.
-
-    Draws speakers whole where there are at least `FEW_SPEAKERS`, else clips. Source: Davison & Hinkley 1997,
-    "Bootstrap Methods and their Application", section 3.8 on drawing clusters.
-
-    Args:
-        gains: of each clip.
-        groups: who speaks in each.
-        alpha: 0..0.5.
-        seed: of the draws.
-
-    >>> interval(np.full(9, 0.5), [""] * 9, 0.05)
-    (0.5, 0.5)
-    """
-    names = sorted(set(groups))
-    units = [np.flatnonzero(np.array(groups) == name) for name in names]
-    if len(units) < FEW_SPEAKERS:
-        units = [np.array([row]) for row in range(len(gains))]
-    sums, sizes = np.array([gains[rows].sum() for rows in units]), np.array([len(rows) for rows in units])
-    drawn = np.random.default_rng(seed).integers(0, len(units), (RESAMPLES, len(units)))
-    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
-    low, high = np.quantile(means, [alpha, 1 - alpha])
-    return float(low), float(high)
 
 
 def label_shares(clips: Sequence[HeardClip]) -> dict[str, float]:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from annotations.learning.learners import Lesson, learner_of
-from annotations.learning.learners_fusion import FusionLearner, interval
+from annotations.learning.learners_fusion import FusionLearner
+from annotations.learning.mean_gain import interval
 from annotations.store import AnnotationStore
 from ser.errors import ModelUnavailableError, TrainingCancelledError, TrainingDataError
 from ser.fusion import fuse, text_weight
