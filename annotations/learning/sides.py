@@ -13,7 +13,13 @@ from annotations.rows import CLIPS, to_clip
 from annotations.store import AnnotationStore
 
 
-def hold_out(store: AnnotationStore, examples: Sequence[FeedbackExample], target: str = "acoustic") -> Holdout:
+def hold_out(
+    store: AnnotationStore,
+    examples: Sequence[FeedbackExample],
+    target: str = "acoustic",
+    *,
+    history: AnnotationStore | None = None,
+) -> Holdout:
     """Divide feedback as earlier runs have it, gold clips apart.
 
     Two calls on the same data give the same, whether or not the first was recorded in between.
@@ -22,6 +28,8 @@ def hold_out(store: AnnotationStore, examples: Sequence[FeedbackExample], target
         store: to read, or a snapshot of it.
         examples: clips with the raters' votes, in order of their ids.
         target: which model's earlier comparisons count as looks.
+        history: where earlier runs are recorded, if not in `store`: a snapshot does not know of runs that have begun
+            since it was taken.
 
     Returns:
         Both sides, the gold clips that nothing was learnt from, and how often the held-out clips have judged before.
@@ -29,9 +37,10 @@ def hold_out(store: AnnotationStore, examples: Sequence[FeedbackExample], target
     Raises:
         TrainingDataError: where there is too little, with the numbers that are needed.
     """
-    gold, sides = gold_labels(store), read_sides(store)
+    history = history or store
+    gold, sides = gold_labels(store), read_sides(history)
     holdout = divide([e for e in examples if e.clip.id not in gold], sides)
-    looks = read_looks(store, target)
+    looks = read_looks(history, target)
     judged = [looks.get(e.clip.id, 0) for e in holdout.held_out]
     return replace(holdout, gold=_gold_examples(store, gold, sides), looks=sum(judged) / len(judged))
 

@@ -204,7 +204,7 @@ class Worker:
 
     def _lesson(self) -> Lesson:
         with AnnotationStore(self.store.data_dir, database=snapshot_path(self.store.data_dir, self.run.id)) as snapshot:
-            holdout = hold_out(snapshot, training_examples(snapshot), self.run.target)
+            holdout = hold_out(snapshot, training_examples(snapshot), self.run.target, history=self.store)
         record_holdout(self.store, self.run.id, holdout)
         self._say(
             f"Run {self.run.id}: {len(holdout.training)} clips to learn from, {len(holdout.held_out)} held out by "

@@ -77,6 +77,16 @@ def test_sides_are_kept_and_looks_are_counted(active: ActiveModel) -> None:
     assert len(diluted.held_out) == len(first.held_out) + 12 and 0.0 < diluted.looks < 1.0
 
 
+def test_a_run_that_waited_keeps_the_sides_that_one_before_it_gave(active: ActiveModel) -> None:
+    store = active.store
+    store.snapshot(store.data_dir / "waiting.db")
+    start_run(active, "refused")
+    with AnnotationStore(store.data_dir, database=store.data_dir / "waiting.db") as snapshot:
+        assert read_sides(snapshot) == {}
+        holdout = hold_out(snapshot, training_examples(snapshot), history=store)
+    assert holdout.looks == 1.0 and {e.clip.id for e in holdout.held_out} == set(held_out_clips(store))
+
+
 def test_gold_clips_are_never_learnt_from_and_judge_only_where_they_never_were(active: ActiveModel) -> None:
     store = active.store
     before = hold_out(store, training_examples(store))
