@@ -5,18 +5,35 @@ Knows nothing of processes and runs; see `annotations.learning.learners`.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from annotations.learning.config import RetrainingConfig
+import numpy as np
+
+from annotations.learning.decision import Standing
+from annotations.learning.evidence import Evidence, read_evidence
 from annotations.learning.gate import AnswerAll, Decision, judge
 from annotations.learning.learners import Lesson
+from annotations.learning.presets import REPLAYED, Preset, preset_of
+from annotations.learning.run_status import snapshot_path
 from annotations.records import FeedbackExample
+from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
-from ser.acoustic.classifier import load_acoustic_model
+from ser.acoustic.classifier import is_own_model, load_acoustic_model, load_network, model_folder
 from ser.audio import decode_file
+from ser.augmentation import SignalAugmentation
+from ser.checkpoints import load_meta
 from ser.config import TrainConfig
+from ser.corpora import load_corpus
 from ser.errors import TrainingCancelledError
 from ser.training import train
-from ser.training.run import is_encoder_of_others
+from ser.training.description import describe
+from ser.training.encoder import TunedEncoder
+from ser.training.head import hear, tune_head
+from ser.training.memory import load_prototypes, uar_on_prototypes
+from ser.training.preparation import Preparation, default_cache_dir, prepare
+from ser.training.recipe import RESERVED_SPEAKERS
+from ser.training.remembering import RememberingModel, remember, require_emotions
+from ser.training.run import TrainedModel, check_labels
 from ser.types import Audio, Example
 from ser.vad import SileroDetector, trim_to_speech
 
@@ -26,24 +43,24 @@ class AcousticLearner:
 
     def learn(self, lesson: Lesson) -> NewVersion:
         """Train on the feedback, watching the held-out side without choosing by it."""
-        trained = train(
-            [as_example(lesson, feedback) for feedback in lesson.holdout.training],
-            train_config(lesson.config),
-            dev=[as_example(lesson, feedback) for feedback in lesson.holdout.held_out],
-            init=lesson.base,
-            device=lesson.device,
-            cache_dir=lesson.cache_dir,
-            checkpoint_dir=lesson.checkpoint_dir,
-            on_progress=lesson.on_progress,
-            should_stop=lesson.should_stop,
-        )
+        evidence = _evidence(lesson)
+        training = [as_example(lesson, feedback, evidence) for feedback in lesson.holdout.training]
+        held_out = [as_example(lesson, feedback) for feedback in lesson.holdout.held_out]
+        check_labels(training)
+        model: TrainedModel | TunedEncoder
+        if not is_own_model(model_folder(lesson.base)):
+            config = TrainConfig.tune_encoder(seed=lesson.config.seed, threads=1, choose_best=False)
+            model = _train(lesson, training, held_out, config)
+        elif (preset := preset_of(lesson.config)).head is not None:
+            model = tune(lesson, training, held_out, preset)
+        else:
+            model = _train_deep(lesson, training, held_out, preset)
         # Saving a model removes its checkpoint, and a kill between that and the store's record would cost the run.
-        kept = replace(trained, checkpoint_dir=None)
-        meta = kept.save(lesson.model_dir, name=lesson.name, data=lesson.facts())
-        return lesson.new_version(meta.sha256)
+        meta = replace(model, checkpoint_dir=None).save(lesson.model_dir, name=lesson.name, data=lesson.facts())
+        return lesson.new_version(meta.sha256, {"base_memory": meta.metrics.get("memory")})
 
     def compare(self, lesson: Lesson, version: NewVersion) -> Decision:
-        """Both models answer the held-out clips; the better one is to be in use."""
+        """Both models answer the held-out clips; the better one is to be in use, where it forgets nothing."""
         detector = SileroDetector()
         audios: dict[int, Audio] = {}
         for feedback in (*lesson.holdout.held_out, *lesson.holdout.gold):
@@ -59,38 +76,133 @@ class AcousticLearner:
 
             return answer
 
+        made = lesson.store.data_dir / version.path
         return judge(
             lesson.holdout,
             answering(lesson.base),
-            answering(str(lesson.store.data_dir / version.path)),
+            answering(str(made)),
             confidence=lesson.config.confidence,
             min_gain=lesson.config.min_gain,
             seed=lesson.config.seed,
+            base=standing_on_prototypes(model_folder(lesson.base), made),
         )
 
 
-def as_example(lesson: Lesson, feedback: FeedbackExample) -> Example:
-    """A clip with its raters' soft label, as training takes it."""
+def as_example(lesson: Lesson, feedback: FeedbackExample, evidence: Evidence | None = None) -> Example:
+    """A clip as training takes it: with what its votes are worth together, or else with their plain shares."""
+    known = evidence or Evidence()
     return Example(
         path=lesson.store.clip_path(feedback.clip),
-        label=feedback.soft_label,
+        label=known.soft_labels.get(feedback.clip.id, feedback.soft_label),
         speaker=feedback.group,
         corpus="feedback",
         transcript=feedback.transcript,
+        weight=known.weights.get(feedback.clip.id, 1.0),
     )
 
 
-def train_config(config: RetrainingConfig) -> TrainConfig:
-    """The training of the model in use, on one thread and without looking at the held-out clips.
+def standing_on_prototypes(before: Path, after: Path) -> Standing | None:
+    """How two networks do on the base prototypes of the first; None where they cannot be asked."""
+    if not (is_own_model(before) and is_own_model(after)):
+        return None
+    old, new = load_network(before), load_network(after)
+    known = load_prototypes(before, old)
+    if known is None or load_prototypes(after, new) is None:
+        return None
+    judges = known.judges
+    figures = [uar_on_prototypes(network, judges) for network in (old, new)]
+    return Standing("base prototypes", figures[0], figures[1], len(judges))
 
-    An encoder of others has steps of its own size: `epochs` and `learning_rate` are for networks of ours.
+
+def tune(lesson: Lesson, training: Sequence[Example], held_out: Sequence[Example], preset: Preset) -> TrainedModel:
+    """Teach the judging part of a network of ours, with its prototypes beside the feedback.
+
+    Begun again after a kill it gives the same weights: what takes time, the features, is kept.
     """
-    if is_encoder_of_others(config.base):
-        return TrainConfig.tune_encoder(seed=config.seed, threads=1, choose_best=False)
-    return TrainConfig.fine_tune(
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        seed=config.seed,
-        threads=1,
-        choose_best=False,
+    assert preset.head is not None
+    folder = model_folder(lesson.base)
+    network, meta = load_network(folder), load_meta(folder)
+    require_emotions(meta.labels, folder)
+    features = prepare(training, _preparation(lesson, preset.variants))
+    watched = prepare(held_out, _preparation(lesson, 0))
+    tuned = tune_head(
+        network,
+        hear(network, features.variants, lesson.should_stop),
+        features.targets,
+        features.weights,
+        preset.head,
+        prototypes=(known := load_prototypes(folder, network)),
+        dev=(hear(network, watched.variants, lesson.should_stop)[:, 0], watched.targets),
+        on_progress=lesson.on_progress,
+        should_stop=lesson.should_stop,
     )
+    memory = {"kept_share": tuned.kept_share, "before": tuned.prototypes_before, "after": tuned.prototypes_after}
+    config = TrainConfig.fine_tune(
+        epochs=preset.head.epochs,
+        learning_rate=preset.head.learning_rate,
+        seed=preset.head.seed,
+        variants=preset.variants,
+        tune="head",
+    )
+    metrics = {"best_epoch": preset.head.epochs, "memory": memory}
+    facts = describe(training, held_out)
+    return RememberingModel(
+        tuned.network, meta.labels, meta.temperature, config, tuned.curve, metrics, facts, prototypes=known
+    )
+
+
+def _train_deep(
+    lesson: Lesson, training: Sequence[Example], held_out: Sequence[Example], preset: Preset
+) -> TrainedModel:
+    """Train the last layers of what hears as well; the base corpora are learnt again, and remembered anew."""
+    assert preset.deep is not None
+    draw = np.random.default_rng(lesson.config.seed)
+    replay: list[Example] = []
+    for folder in preset.base:
+        known = [example for example in load_corpus(folder) if example.speaker not in RESERVED_SPEAKERS]
+        replay += [known[n] for n in sorted(draw.permutation(len(known))[:REPLAYED].tolist())]
+    trained = _train(lesson, training, held_out, preset.deep, replay)
+    assert isinstance(trained, TrainedModel)
+    return remember(trained, replay, Preparation(cache_dir=default_cache_dir(), should_stop=lesson.should_stop))
+
+
+def _train(
+    lesson: Lesson,
+    training: Sequence[Example],
+    held_out: Sequence[Example],
+    config: TrainConfig,
+    replay: Sequence[Example] = (),
+) -> TrainedModel | TunedEncoder:
+    return train(
+        training,
+        config,
+        dev=held_out,
+        init=lesson.base,
+        replay=replay,
+        device=lesson.device,
+        cache_dir=lesson.cache_dir,
+        checkpoint_dir=lesson.checkpoint_dir,
+        on_progress=lesson.on_progress,
+        should_stop=lesson.should_stop,
+    )
+
+
+def _preparation(lesson: Lesson, variants: int) -> Preparation:
+    return Preparation(
+        variants=variants,
+        seed=lesson.config.seed,
+        augmentation=SignalAugmentation.of(TrainConfig.fine_tune()),
+        cache_dir=lesson.cache_dir,
+        on_progress=lesson.on_progress,
+        should_stop=lesson.should_stop,
+    )
+
+
+def _evidence(lesson: Lesson) -> Evidence:
+    """What the votes on the training side are worth, as they stood when the run was asked for."""
+    clips = [feedback.clip.id for feedback in lesson.holdout.training]
+    snapshot = snapshot_path(lesson.store.data_dir, lesson.run.id)
+    if not snapshot.exists():
+        return read_evidence(lesson.store, clips)
+    with AnnotationStore(lesson.store.data_dir, database=snapshot) as store:
+        return read_evidence(store, clips)

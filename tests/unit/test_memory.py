@@ -1,0 +1,160 @@
+"""Prototypes: made, saved, refused, and what they keep a network from forgetting."""
+
+import numpy as np
+import pytest
+import torch
+
+from annotations.learning.config import RetrainingConfig
+from annotations.learning.presets import preset_of
+from ser.acoustic.features import FEATURE_SIZE
+from ser.acoustic.network import AcousticConfig, AcousticModelForAudioClassification, answer_with
+from ser.errors import ModelUnavailableError, TrainingCancelledError
+from ser.labels import EMOTIONS
+from ser.training.dataset import FeatureSet
+from ser.training.head import HeadConfig, hear, tune_head
+from ser.training.members import heard_as, rounded
+from ser.training.memory import (
+    MIXED,
+    PROTOTYPES_FILE,
+    answer_pooled,
+    load_prototypes,
+    make_prototypes,
+    pooled_statistics,
+    uar_on_prototypes,
+)
+
+TINY = {
+    "mel_channels": (4, 4),
+    "pitch_channels": (4, 4),
+    "width": 16,
+    "dilations": (1, 2),
+    "attention_size": 8,
+    "embedding_size": 16,
+}
+
+
+def network_of(labels=EMOTIONS, members=1):
+    torch.manual_seed(0)
+    names = {"num_labels": len(labels), "id2label": dict(enumerate(labels))}
+    made = AcousticModelForAudioClassification(AcousticConfig(members=[{}] * members, **names, **TINY)).eval()
+    return rounded(made)
+
+
+def data_of(corpus, shift, seed, clips=8, labels=(0, 2)):
+    """Clips whose label shows in the level of some bands, in a manner of the corpus's own."""
+    draw = np.random.default_rng(seed)
+    variants, truths = [], []
+    for label in labels:
+        for _ in range(clips):
+            clip = draw.normal(size=(int(draw.integers(40, 80)), FEATURE_SIZE)).astype(np.float32)
+            clip[:, 10 * label + shift : 10 * label + shift + 12] += 3.0
+            variants.append([clip.astype(np.float16)])
+            truths.append(label)
+    targets = np.eye(len(EMOTIONS), dtype=np.float32)[truths]
+    return FeatureSet(variants, targets, np.ones(len(truths), np.float32), ["s"] * len(truths), [corpus] * len(truths))
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_judging_what_was_heard_is_the_networks_own_answer(members):
+    network = network_of(members=members)
+    clips = [variants[0] for variants in data_of("a", 0, 0).variants[:3]]
+    heard = torch.from_numpy(pooled_statistics(network, clips))
+    with torch.inference_mode():
+        own = torch.cat([network(torch.from_numpy(clip.astype(np.float32))[None]).logits for clip in clips])
+        assert torch.allclose(answer_pooled(network, heard), torch.log_softmax(own, 1), atol=1e-4)
+
+
+def test_finer_labels_are_merged_as_in_the_networks_own_answer():
+    labels = (*EMOTIONS, "calm")
+    network = answer_with(network_of(labels), EMOTIONS, heard_as(labels)).eval()
+    clip = data_of("a", 0, 0).variants[0][0]
+    with torch.inference_mode():
+        own = network(torch.from_numpy(clip.astype(np.float32))[None]).logits
+        answer = answer_pooled(network, torch.from_numpy(pooled_statistics(network, [clip])))
+    assert torch.allclose(answer, torch.log_softmax(own, 1), atol=1e-4)
+
+
+def test_prototypes_come_back_nearly_as_they_were_and_are_small(tmp_path):
+    network = network_of()
+    made = make_prototypes(network, data_of("a", 0, 0), data_of("a", 0, 1), per_cell=4)
+    path = made.save(tmp_path)
+    back = load_prototypes(tmp_path, network)
+    assert back is not None
+    assert path.stat().st_size < 5000
+    assert back.labels.tolist() == made.labels.tolist() and back.corpora == made.corpora
+    assert back.judging.sum() == 8 and len(back.judges) == 8 and len(back.lessons) == 8
+    spread = made.values.std(0) + 1e-3
+    assert np.abs((back.values - made.values) / spread).max() < 0.5
+
+
+def test_a_prototype_is_nobodys_clip():
+    network = network_of()
+    data = data_of("a", 0, 0, clips=MIXED)
+    made = make_prototypes(network, data, per_cell=6)
+    heard = pooled_statistics(network, [variants[0] for variants in data.variants])
+    nearest = np.linalg.norm(made.values[:, None] - heard[None], axis=2).min(1)
+    apart = np.linalg.norm(heard[:MIXED, None] - heard[None, :MIXED], axis=2)
+    assert nearest.min() > 0.2 * apart[apart > 0].min()
+
+
+def test_labels_with_few_clips_have_no_prototypes():
+    with pytest.raises(ModelUnavailableError, match="No label has 5 clips of one corpus"):
+        make_prototypes(network_of(), data_of("a", 0, 0, clips=MIXED - 1))
+
+
+def test_prototypes_of_another_network_are_not_taken(tmp_path):
+    network = network_of()
+    make_prototypes(network, data_of("a", 0, 0)).save(tmp_path)
+    with torch.no_grad():
+        network.networks()[0].join.weight.add_(0.1)
+    assert load_prototypes(tmp_path, network) is None
+
+
+def test_a_damaged_file_is_told(tmp_path):
+    (tmp_path / PROTOTYPES_FILE).write_bytes(b"nothing of the kind")
+    with pytest.raises(ModelUnavailableError, match="is damaged"):
+        load_prototypes(tmp_path, network_of())
+
+
+def taught(network, data, prototypes, **changes):
+    config = HeadConfig(**{"epochs": 6, "steps": 25, "learning_rate": 0.01, **changes})
+    return tune_head(network, hear(network, data.variants), data.targets, data.weights, config, prototypes=prototypes)
+
+
+def test_what_is_learnt_again_is_not_forgotten():
+    network = network_of()
+    base, new = data_of("base", 0, 0, clips=12), data_of("new", 40, 1, clips=12, labels=(1, 3))
+    knowing = taught(network, base, None).network
+    prototypes = make_prototypes(knowing, base, data_of("base", 0, 2, clips=12))
+    before = uar_on_prototypes(knowing, prototypes.judges)
+    assert before > 0.9
+    bare = taught(knowing, new, None).network
+    guarded = taught(knowing, new, prototypes)
+    assert uar_on_prototypes(bare, prototypes.judges) < before - 0.2
+    assert guarded.prototypes_after >= before - 0.005
+    with torch.inference_mode():
+        heard = torch.from_numpy(hear(guarded.network, new.variants)[:, 0])
+        answers = answer_pooled(guarded.network, heard).argmax(1).numpy()
+    assert (answers == new.targets.argmax(1)).mean() > 0.7
+
+
+def test_the_same_seed_gives_the_same_weights_and_hearing_stays():
+    network, data = network_of(), data_of("a", 0, 0)
+    one, two = (taught(network, data, None, epochs=1).network.state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    old = network.state_dict()
+    changed = {name for name in one if not torch.equal(one[name], old[name])}
+    assert changed and all(any(part in name for part in ("pool_norm", "embedding", "classifier")) for name in changed)
+
+
+def test_it_can_be_stopped():
+    network, data = network_of(), data_of("a", 0, 0)
+    heard = hear(network, data.variants)
+    with pytest.raises(TrainingCancelledError, match="epoch 1 of 10"):
+        tune_head(network, heard, data.targets, data.weights, HeadConfig(), should_stop=lambda: True)
+
+
+def test_thorough_goes_deeper_where_the_base_is_at_hand():
+    assert preset_of(RetrainingConfig(preset="thorough"), {}).head is not None
+    deep = preset_of(RetrainingConfig(preset="thorough"), {"SER_BASE_DATA": "a:b"})
+    assert deep.head is None and [str(folder) for folder in deep.base] == ["a", "b"]
