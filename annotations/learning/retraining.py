@@ -105,9 +105,7 @@ class Retrainer:
         """
         if self._worker is not None:
             self._worker.poll()
-        worker = run_queue.tend(self.store)
-        if at_start and run_queue.resume_interrupted(self.store) is not None:
-            worker = run_queue.tend(self.store)
+        worker = run_queue.tend(self.store, at_start=at_start)
         self._worker = worker or self._worker
 
     def status(self, run_id: int | None = None) -> TrainingStatus:

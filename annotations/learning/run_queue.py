@@ -47,24 +47,27 @@ def queue_lock(store: AnnotationStore) -> Iterator[None]:
         yield
 
 
-def tend(store: AnnotationStore) -> subprocess.Popen[bytes] | None:
+def tend(store: AnnotationStore, *, at_start: bool = False) -> subprocess.Popen[bytes] | None:
     """Mark a run whose process is gone as interrupted, and begin the next one that waits.
 
     A run that rests keeps its place: those behind it wait until it went on or was cancelled.
 
     Args:
         store: whose runs; nothing is written to it where there is nothing to do.
+        at_start: whether the program has just started: a run that was interrupted goes on then, before all others.
 
     Returns:
         The process of the run that began, where one did.
     """
     runs = store.unfinished_runs()
-    if not runs or not _needs_care(store, runs):
+    if not at_start and (not runs or not _needs_care(store, runs)):
         return None
     with queue_lock(store):
         for run in store.unfinished_runs():
             if run.status == "running" and not is_alive(store, run.id):
                 close(store, run.id, "interrupted", INTERRUPTED)
+        if at_start:
+            resume_interrupted(store)
         while (due := next_run(store)) is not None:
             try:
                 return begin(store, due)
@@ -113,7 +116,7 @@ def prepare(store: AnnotationStore, run: TrainingRun) -> TrainingStatus:
         message = f"Run {run.id}: going on."
     else:
         clear_run(data_dir, run.id)
-        give_up_interrupted(store)
+        give_up_interrupted(store, run)
         clips = _begin_anew(store, run)
         status = TrainingStatus(run_id=run.id)
         message = f"Run {run.id}: starting on {clips} clips."
@@ -131,8 +134,8 @@ def resume_interrupted(store: AnnotationStore) -> TrainingRun | None:
     run = last_ended(store)
     if run is None or not can_resume(store, run):
         return None
-    status = read_status(store.data_dir, run.id)
-    if status is None or status.resumed >= MAX_RESUMPTIONS:
+    status = read_status(store.data_dir, run.id) or TrainingStatus()
+    if status.resumed >= MAX_RESUMPTIONS:
         return None
     return requeue(store, run)
 
@@ -182,10 +185,11 @@ def close(store: AnnotationStore, run_id: int, status: str, reason: str) -> None
         clear_run(store.data_dir, run_id)
 
 
-def give_up_interrupted(store: AnnotationStore) -> None:
-    """Let go of what interrupted runs kept to go on with: a newer one takes their place."""
+def give_up_interrupted(store: AnnotationStore, newer: TrainingRun) -> None:
+    """Let go of what interrupted runs kept to go on with, where another was asked for in the knowledge of that."""
     for run in list_training_runs(store):
-        if run.status == "interrupted" and snapshot_path(store.data_dir, run.id).exists():
+        known = run.status == "interrupted" and (run.finished_at or "") < newer.started_at
+        if known and snapshot_path(store.data_dir, run.id).exists():
             remove_unfinished_model(store, run.id)
             clear_run(store.data_dir, run.id)
 

@@ -334,8 +334,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             log.info("Run %d has a process already.", options.run)
             return 0
         finally:
-            # Whoever waits for this one need not wait until somebody looks.
-            run_queue.tend(store)
+            # Those behind it need not wait until somebody looks; where it was interrupted, all may be about to end.
+            if store.get_training_run(options.run).status != "interrupted":
+                run_queue.tend(store)
         return code
 
 

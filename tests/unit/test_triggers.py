@@ -164,3 +164,22 @@ def test_a_paused_run_learns_from_nothing_that_was_erased_since(retrainer: Notin
     assert again.reason is None
     with AnnotationStore(store.data_dir, database=snapshot_path(store.data_dir, run.id)) as copy:
         assert [example.clip.id for example in training_examples(copy)] == list(range(2, 42))
+
+
+def test_an_interrupted_run_goes_on_before_those_that_wait(retrainer: NotingRetrainer) -> None:
+    store = retrainer.store
+    vote(store, 40)
+    run, behind = retrainer.start("ann"), retrainer.start("bob", preset="thorough")
+    run_queue.close(store, run.id, "interrupted", "killed")
+    assert (run.status, behind.status) == ("running", "queued")
+    resumed = run_queue.resume_interrupted(store)
+    assert resumed is not None and resumed.id == run.id
+    due = run_queue.next_run(store)
+    assert due is not None and due.id == run.id
+    # One that waited before the interruption leaves what the other needs to go on; one asked for afterwards does not.
+    run_queue.close(store, run.id, "interrupted", "killed again")
+    run_queue.prepare(store, behind)
+    assert run_queue.can_resume(store, store.get_training_run(run.id))
+    end(retrainer)
+    run_queue.prepare(store, store.queue_training_run(dict(run.config), run.base_version_id, "mia"))
+    assert not run_queue.can_resume(store, store.get_training_run(run.id))
