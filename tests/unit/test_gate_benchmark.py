@@ -1,0 +1,52 @@
+"""The benchmark of the gate on clips of its own making: vectors in which one label lies apart from the other."""
+
+import numpy as np
+import pytest
+
+from benchmarks.gate import CONFIDENCE, LOST, power, series_without_gain, sham_round
+from benchmarks.gate_data import Clips, train_head
+from ser.labels import EMOTIONS
+from ser.metrics import uar
+
+
+@pytest.fixture
+def clips() -> Clips:
+    """Twelve speakers' clips of three labels, of which the model in use knows about two thirds."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 480)
+    vectors = rng.normal(0.0, 1.0, (480, 8)).astype(np.float32)
+    vectors[np.arange(480), truth] += 2.0
+    said = np.where(rng.random(480) < 0.5, truth, rng.integers(0, 3, 480))
+    logits = np.eye(len(EMOTIONS), dtype=np.float32)[said] * 2.0
+    return Clips(vectors, logits, truth, np.array([f"speaker {n % 12}" for n in range(480)]))
+
+
+def test_a_head_begins_as_the_model_in_use_and_learns_what_it_is_told(clips: Clips) -> None:
+    untouched = train_head(clips, clips.truth, epochs=0, learning_rate=0.01)
+    assert untouched.answers(clips) == clips.base_answers()
+    taught = train_head(clips, clips.truth, epochs=100, learning_rate=0.03)
+    before, after = (uar(clips.names(), said, EMOTIONS) for said in (clips.base_answers(), taught.answers(clips)))
+    assert after > before + 0.1
+
+
+@pytest.mark.parametrize("truths_too", [False, True])
+def test_sham_training_is_seldom_promoted(clips: Clips, truths_too: bool) -> None:
+    rng = np.random.default_rng(1)
+    rounds = [sham_round(clips, clips, rng, truths_too=truths_too) for _ in range(20)]
+    assert sum(bool(one["promoted"]) for one in rounds) <= 2
+    assert {one["unit"] for one in rounds} <= {"speaker", "part of the sitting"}
+
+
+def test_a_larger_gain_is_promoted_more_often_and_is_as_large_as_it_is_said_to_be(clips: Clips) -> None:
+    rng = np.random.default_rng(2)
+    none, large = (power(clips, rng, gain=gain, size=150, draws=25) for gain in (0.0, 0.15))
+    assert none["promoted"] <= 0.2 and large["promoted"] >= 0.6
+    assert none["mean_gain"] == pytest.approx(0.0, abs=0.03) and large["mean_gain"] == pytest.approx(0.15, abs=0.03)
+    assert 0 < LOST < 1 - CONFIDENCE + 0.01
+
+
+def test_spending_the_level_never_promotes_where_the_whole_level_does_not(clips: Clips) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        fixed, spent = series_without_gain(clips, rng, 60)
+        assert fixed or not spent
