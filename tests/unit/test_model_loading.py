@@ -1,0 +1,64 @@
+"""Every part of the recogniser follows its own version in use."""
+
+from pathlib import Path
+
+import pytest
+
+from annotations.learning.active_model import ActiveModel
+from annotations.learning.model_loading import follow_parts
+from annotations.learning.retraining import Retrainer
+from annotations.store import AnnotationStore
+from annotations.training_records import NewVersion
+from ser.config import Settings
+from ser.fusion_rule import FusionRule, save_fusion_rule
+from ser.recognizer import Recognizer
+from ser.testing import BandEnergyModel, EnergyDetector, FixedTranscriber, WordListModel
+from tests.unit.speech_checkpoints import write_wav2vec2
+
+
+@pytest.fixture
+def active(tmp_path: Path) -> ActiveModel:
+    recognizer = Recognizer(EnergyDetector(), BandEnergyModel(), WordListModel(), FixedTranscriber())
+    made = ActiveModel(AnnotationStore(tmp_path / "data"), recognizer, lambda location: BandEnergyModel())
+    follow_parts(made, recognizer, Settings(), "cpu")
+    return made
+
+
+def promote(active: ActiveModel, target: str, folder: str, sha256: str) -> None:
+    store = active.store
+    run = store.start_training_run({}, None, store.active_version(target).id, "ann", [], target=target)
+    store.finish_training_run(run.id, "promoted", {}, "better", NewVersion(folder, sha256, f"models/{folder}"))
+
+
+def test_a_promoted_rule_of_fusion_answers_next_and_the_way_back_is_the_shipped_one(active: ActiveModel) -> None:
+    rule = FusionRule(0.2, 1.5, 1.0, "v2")
+    sha256 = save_fusion_rule(rule, active.store.data_dir / "models" / "v2", name="v2", data={}, metrics={})
+    assert active.recognizer.fusion == FusionRule()
+    promote(active, "fusion", "v2", sha256)
+    assert active.serving().recognizer.fusion == rule
+    active.roll_back(by="ann", target="fusion")
+    assert active.serving().recognizer.fusion == FusionRule()
+
+
+def test_a_promoted_recogniser_writes_the_next_transcript(active: ActiveModel) -> None:
+    first = active.recognizer.transcriber
+    write_wav2vec2(active.store.data_dir / "models" / "v2")
+    promote(active, "transcriber", "v2", "b" * 64)
+    transcriber = active.serving().recognizer.transcriber
+    assert transcriber is not None and transcriber.name == "v2"
+    active.roll_back(by="ann", target="transcriber")
+    assert active.serving().recognizer.transcriber is first
+
+
+def test_the_versions_are_those_that_training_starts_from(active: ActiveModel) -> None:
+    before = {target: active.store.active_version(target).id for target in ("text", "fusion", "transcriber")}
+    retrainer = Retrainer(active)
+    for target, version in before.items():
+        assert retrainer._base(target)[0].id == version
+
+
+def test_a_part_that_is_left_out_has_no_versions(tmp_path: Path) -> None:
+    recognizer = Recognizer(EnergyDetector(), BandEnergyModel(), None, None)
+    made = ActiveModel(AnnotationStore(tmp_path / "data"), recognizer, lambda location: BandEnergyModel())
+    follow_parts(made, recognizer, Settings(transcriber="none", text_model="none"), "cpu")
+    assert set(made.targets) == {"acoustic", "fusion"}
