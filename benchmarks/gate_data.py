@@ -17,6 +17,7 @@ from ser.checkpoints import load_meta
 from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
+from ser.training.engine import torch_threads
 from ser.training.preparation import Preparation, default_cache_dir, prepare
 from ser.types import Example
 
@@ -89,10 +90,12 @@ def train_head(
     torch.nn.init.zeros_(head.bias)
     optimiser = torch.optim.AdamW(head.parameters(), lr=learning_rate, weight_decay=0.01)
     wanted = torch.from_numpy(labels)
-    for _ in range(epochs):
-        optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(logits + head(vectors), wanted, label_smoothing=0.1).backward()
-        optimiser.step()
+    # The steps are tiny: with several threads they would mostly wait for each other.
+    with torch_threads(1):
+        for _ in range(epochs):
+            optimiser.zero_grad()
+            torch.nn.functional.cross_entropy(logits + head(vectors), wanted, label_smoothing=0.1).backward()
+            optimiser.step()
     return Head(head.weight.detach().numpy().T.copy(), head.bias.detach().numpy().copy())
 
 

@@ -32,8 +32,8 @@ def test_a_head_begins_as_the_model_in_use_and_learns_what_it_is_told(clips: Cli
 @pytest.mark.parametrize("truths_too", [False, True])
 def test_sham_training_is_seldom_promoted(clips: Clips, truths_too: bool) -> None:
     rng = np.random.default_rng(1)
-    rounds = [sham_round(clips, clips, rng, truths_too=truths_too) for _ in range(20)]
-    assert sum(bool(one["promoted"]) for one in rounds) <= 2
+    rounds = [sham_round(clips, clips, rng, truths_too=truths_too) for _ in range(12)]
+    assert sum(bool(one["promoted"]) for one in rounds) <= 1
     assert {one["unit"] for one in rounds} <= {"speaker", "part of the sitting"}
 
 
