@@ -120,7 +120,9 @@ class Member(nn.Module):
         self.embedding = nn.Linear(4 * width, sizes.embedding_size)
         self.dropout = nn.Dropout(sizes.dropout)
         self.classifier = nn.Linear(sizes.embedding_size, labels)
-        self.intensity = nn.Linear(sizes.embedding_size, 1)
+        # Apart from the other draws: a network begins with the same weights whether it has this head or not.
+        with torch.random.fork_rng(devices=[]):
+            self.intensity = nn.Linear(sizes.embedding_size, 1)
 
     def embed(self, picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(batch, FEATURE_SIZE, frames), (batch, 1, frames) -> (batch, embedding_size)."""

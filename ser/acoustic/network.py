@@ -67,6 +67,10 @@ class AcousticConfig(PreTrainedConfig):
         """The labels of the networks' own outputs."""
         return tuple(self.heard_labels) or tuple(self.id2label[i] for i in range(self.num_labels))
 
+    def changed(self, **changes: Any) -> "AcousticConfig":
+        """A copy with other values."""
+        return AcousticConfig.from_dict({**self.to_dict(), **changes})
+
     def sizes(self, member: int) -> Sizes:
         """Those of one member."""
         changed = self.members[member]
@@ -234,7 +238,7 @@ def split_members(model: AcousticModelForAudioClassification) -> list[AcousticMo
     """
     alone = []
     for changed, member in zip(model.config.members, model.members, strict=True):
-        single = AcousticModelForAudioClassification(_with(model.config, members=[dict(changed)]))
+        single = AcousticModelForAudioClassification(model.config.changed(members=[dict(changed)]))
         single.members[0].load_state_dict(member.state_dict())
         single.feature_mean.copy_(model.feature_mean)
         single.feature_deviation.copy_(model.feature_deviation)
@@ -248,7 +252,7 @@ def join_members(
     """One model of several that look at their features alike; the counterpart of `split_members`."""
     first = models[0]
     changed = [dict(member) for model in models for member in model.config.members]
-    joined = AcousticModelForAudioClassification(_with(first.config, members=changed))
+    joined = AcousticModelForAudioClassification(first.config.changed(members=changed))
     networks = [member for model in models for member in model.members]
     for ours, theirs in zip(joined.members, networks, strict=True):
         ours.load_state_dict(theirs.state_dict())
@@ -268,14 +272,10 @@ def answer_with(
         counts_as: {label of the networks: label of the answer} where they differ.
     """
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: n for n, label in enumerate(labels)}}
-    config = _with(model.config, **names, heard_labels=list(model.config.heard()), counts_as=dict(counts_as))
+    config = model.config.changed(**names, heard_labels=list(model.config.heard()), counts_as=dict(counts_as))
     narrowed = AcousticModelForAudioClassification(config)
     narrowed.load_state_dict(model.state_dict())
     return narrowed.train(model.training)
-
-
-def _with(config: AcousticConfig, **changes: Any) -> AcousticConfig:
-    return AcousticConfig.from_dict({**config.to_dict(), **changes})
 
 
 AutoConfig.register(MODEL_TYPE, AcousticConfig, exist_ok=True)

@@ -5,8 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from ser.acoustic.network import AcousticModelForAudioClassification, answer_with, join_members, split_members
+from ser.acoustic.network import (
+    AcousticConfig,
+    AcousticModelForAudioClassification,
+    answer_with,
+    join_members,
+    split_members,
+)
 from ser.config import TrainConfig
 from ser.labels import EMOTIONS, to_emotion
 from ser.training.dataset import FeatureSet
@@ -39,6 +46,16 @@ class _Turn:
             steps=progress.steps * self.members,
             eta=left,
         )
+
+
+def fresh_network(config: TrainConfig) -> AcousticModelForAudioClassification:
+    """The networks of a configuration before any training, each drawn from the seed that it is trained with."""
+    shape = AcousticConfig(**label_names(config.heard_labels), **dict(config.network))
+    alone = []
+    for place, changed in enumerate(shape.members):
+        torch.manual_seed(config.seed + SEED_STEP * place)
+        alone.append(AcousticModelForAudioClassification(shape.changed(members=[dict(changed)])))
+    return join_members(alone)
 
 
 def fit_members(

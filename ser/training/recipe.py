@@ -13,7 +13,7 @@ from ser.copies import Copies, find_copies, refuse_leaks
 from ser.copies import default_cache_dir as fingerprints_dir
 from ser.corpora import read_corpus
 from ser.errors import TrainingCancelledError, TrainingDataError
-from ser.labels import EMOTIONS
+from ser.labels import EMOTIONS, to_emotion
 from ser.splits import LeakReport, draw_dev_speakers, group_speakers, split_by_speaker
 from ser.training.lesson import Lesson, learn_encoder, learn_network
 from ser.training.preparation import default_cache_dir
@@ -129,7 +129,7 @@ def run_recipe(
     config = replace(config, seed=seed, epochs=epochs or config.epochs)
     config = replace(config, **dict(changes or {}))  # type: ignore[arg-type]
     corpora = [read_corpus(folder, config.heard_labels if fresh else EMOTIONS) for folder in data_dirs]
-    examples = [example for corpus in corpora for example in corpus.examples]
+    examples = [example for corpus in corpora for example in plainly_labelled(corpus.examples)]
     held_out = set(RESERVED_SPEAKERS if test_speakers is None else test_speakers)
     copies = _compare(examples, Path(cache_dir) if cache_dir else fingerprints_dir(), on_progress, should_stop)
     dev = _choose_dev(examples, held_out, dev_speakers, seed, group_speakers(examples, copies.hashes, copies.near))
@@ -157,6 +157,20 @@ def run_recipe(
     notes += tuple(f"Left out: {sentence}" for sentence in learnt.skipped)
     notes += tuple(f"Copies: {sentence}." for sentence in leaks.within)
     return RecipeResult(out, meta, notes, leaks, learnt.test_uar)
+
+
+def plainly_labelled(examples: Sequence[Example]) -> list[Example]:
+    """The examples of one corpus, with finer labels only where the corpus itself draws the distinction.
+
+    Calm beside neutral is another way of speaking; calm in place of neutral (TurEV) is what others call neutral.
+    """
+    labels = {example.hard_label for example in examples}
+    plain = {label: to_emotion(label) for label in labels}
+    alone = {label: emotion for label, emotion in plain.items() if emotion and emotion not in labels}
+    return [
+        replace(example, label=alone[example.hard_label]) if example.hard_label in alone else example
+        for example in examples
+    ]
 
 
 def _compare(

@@ -15,7 +15,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from ser.acoustic.classifier import NetworkModel, is_own_model, load_network, model_folder
-from ser.acoustic.network import AcousticConfig, AcousticFeatureExtractor, AcousticModelForAudioClassification
+from ser.acoustic.network import AcousticFeatureExtractor, AcousticModelForAudioClassification
 from ser.augmentation import SignalAugmentation, load_noises
 from ser.calibration import fit_temperature
 from ser.checkpoints import Meta, load_meta, save_checkpoint
@@ -26,7 +26,7 @@ from ser.training.dataset import FeatureSet
 from ser.training.description import describe
 from ser.training.encoder import TunedEncoder, tune_encoder
 from ser.training.loop import predict_logits, uar_by_corpus, weighted_score
-from ser.training.members import answer_in_emotions, fit_members, in_emotions, label_names
+from ser.training.members import answer_in_emotions, fit_members, fresh_network, in_emotions
 from ser.training.preparation import Preparation, feature_statistics, prepare
 from ser.training.processes import Processes
 from ser.training.progress import OnProgress, ShouldStop
@@ -267,9 +267,7 @@ def check_labels(examples: Sequence[Example]) -> None:
 def _start(init: str | Path | None, config: TrainConfig) -> tuple[AcousticModelForAudioClassification, float]:
     """The network to begin with, and its temperature."""
     if init is None:
-        torch.manual_seed(config.seed)
-        shape = AcousticConfig(**label_names(config.heard_labels), **dict(config.network))
-        return AcousticModelForAudioClassification(shape), 1.0
+        return fresh_network(config), 1.0
     folder = model_folder(init)
     network = load_network(folder)
     meta = load_meta(folder)

@@ -1,5 +1,6 @@
 """Several networks in one model: trained in turn, joined, saved in half precision, answering in the seven emotions."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from ser.config import TrainConfig
 from ser.errors import TrainingCancelledError
 from ser.labels import EMOTIONS, RAVDESS_EIGHT
 from ser.training.dataset import FeatureSet
-from ser.training.members import in_emotions
+from ser.training.members import fresh_network, in_emotions
+from ser.training.recipe import plainly_labelled
 from ser.training.run import train_on_features
 from ser.training.run_state import has_state, hash_tensors
+from ser.types import Example
 
 SIZES = {**TrainConfig.tiny().network, "members": [{}, {"pitch_channels": ()}]}
 CONFIG = TrainConfig.tiny(epochs=2, epoch_size=32, network=SIZES, heard_labels=RAVDESS_EIGHT, intensity_weight=0.5)
@@ -50,6 +53,24 @@ def test_members_are_trained_in_turn_and_counted_as_one_run() -> None:
     assert [p.fraction for p in seen] == sorted(p.fraction for p in seen)
     first, second = split_members(model.network)
     assert first.members[0].pitch_front is not None and second.members[0].pitch_front is None
+
+
+def test_a_network_begins_alike_alone_and_beside_others() -> None:
+    """So a seed that did well alone does well in company."""
+    beside = split_members(fresh_network(CONFIG))[0]
+    alone = fresh_network(TrainConfig.tiny(heard_labels=RAVDESS_EIGHT))
+    assert hash_tensors(beside.state_dict()) == hash_tensors(alone.state_dict())
+    twins = split_members(fresh_network(replace(CONFIG, network={**SIZES, "members": [{}, {}]})))
+    assert hash_tensors(twins[0].state_dict()) != hash_tensors(twins[1].state_dict())
+
+
+def test_calm_is_told_from_neutral_only_where_a_corpus_has_both() -> None:
+    def heard(*labels: str) -> list[str]:
+        examples = [Example(Path(f"{n}.wav"), label, "s1", "made") for n, label in enumerate(labels)]
+        return [example.hard_label for example in plainly_labelled(examples)]
+
+    assert heard("anger", "calm", "calm") == ["anger", "neutral", "neutral"]
+    assert heard("anger", "calm", "neutral") == ["anger", "calm", "neutral"]
 
 
 def test_the_answer_is_in_the_seven_emotions_and_calm_is_neutral(tmp_path: Path) -> None:
