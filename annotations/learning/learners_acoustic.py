@@ -43,7 +43,7 @@ class AcousticLearner:
 
     def learn(self, lesson: Lesson) -> NewVersion:
         """Train on the feedback, watching the held-out side without choosing by it."""
-        evidence = _evidence(lesson)
+        evidence = self.evidence(lesson)
         training = [as_example(lesson, feedback, evidence) for feedback in lesson.holdout.training]
         held_out = [as_example(lesson, feedback) for feedback in lesson.holdout.held_out]
         check_labels(training)
@@ -86,6 +86,15 @@ class AcousticLearner:
             seed=lesson.config.seed,
             base=standing_on_prototypes(model_folder(lesson.base), made),
         )
+
+    def evidence(self, lesson: Lesson) -> Evidence:
+        """What the votes on the training side are worth, as they stood when the run was asked for."""
+        clips = [feedback.clip.id for feedback in lesson.holdout.training]
+        snapshot = snapshot_path(lesson.store.data_dir, lesson.run.id)
+        if not snapshot.exists():
+            return read_evidence(lesson.store, clips)
+        with AnnotationStore(lesson.store.data_dir, database=snapshot) as store:
+            return read_evidence(store, clips)
 
 
 def as_example(lesson: Lesson, feedback: FeedbackExample, evidence: Evidence | None = None) -> Example:
@@ -196,13 +205,3 @@ def _preparation(lesson: Lesson, variants: int) -> Preparation:
         on_progress=lesson.on_progress,
         should_stop=lesson.should_stop,
     )
-
-
-def _evidence(lesson: Lesson) -> Evidence:
-    """What the votes on the training side are worth, as they stood when the run was asked for."""
-    clips = [feedback.clip.id for feedback in lesson.holdout.training]
-    snapshot = snapshot_path(lesson.store.data_dir, lesson.run.id)
-    if not snapshot.exists():
-        return read_evidence(lesson.store, clips)
-    with AnnotationStore(lesson.store.data_dir, database=snapshot) as store:
-        return read_evidence(store, clips)

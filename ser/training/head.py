@@ -237,9 +237,9 @@ class _Run:
         places = self.draw.choice(len(self.heard), size, p=self.chances)
         values = self.heard[places, self.draw.integers(self.heard.shape[1], size=size)]
         # Mixed as in Zhang et al. 2018, "mixup", https://arxiv.org/abs/1710.09412; the larger share stays a clip's own.
-        shares = self.draw.beta(self.config.mixup, self.config.mixup, size) if self.config.mixup else np.ones(size)
+        drawn = self.draw.beta(self.config.mixup, self.config.mixup, size) if self.config.mixup else np.ones(size)
         alone = self.draw.random(size) >= self.config.mixup_probability
-        shares = np.where(alone, 1.0, np.maximum(shares, 1.0 - shares)).astype(np.float32)[:, None]
+        shares: Array = np.where(alone, 1.0, np.maximum(drawn, 1.0 - drawn)).astype(np.float32)[:, None]
         others = self.draw.permutation(size)
         values = shares * values + (1.0 - shares) * values[others]
         targets = shares * self.targets[places] + (1.0 - shares) * self.targets[places][others]
