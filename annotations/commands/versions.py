@@ -150,10 +150,12 @@ def _show(store: AnnotationStore, options: argparse.Namespace) -> int:
 
 
 def _diff(store: AnnotationStore, options: argparse.Namespace) -> int:
+    # First of all, so that the model that the program comes with is a version, too.
+    active = _active(store)
     first, second = (find_version(store, name) for name in (options.first, options.second))
-    # By name, because both bring torch in.
+    # By name, because it brings torch in.
     differing = importlib.import_module("annotations.learning.version_diff")
-    difference = differing.diff_versions(_active(store), first, second, limit=options.clips)
+    difference = differing.diff_versions(active, first, second, limit=options.clips)
     print_result(difference.as_dict(), difference.lines(), options.json)
     return 0
 

@@ -149,5 +149,5 @@ def figures_of(truth: Sequence[Truth], answers: Sequence[str]) -> dict[str, obje
         "uar": round(uar, 4),
         "war": round(right / total, 4) if total else float("nan"),
         "recall": {label: round(value, 4) for label, value in recall.items()},
-        "support": {label: round(count, 2) for label, count in support.items()},
+        "support": {label: int(count) if count.is_integer() else round(count, 2) for label, count in support.items()},
     }

@@ -4,7 +4,7 @@ Reads and writes the store; loads no model and imports no torch. Weights are loo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from annotations.erasure_log import versions_with_erased
 from annotations.errors import StoreError, VersionNotFoundError
@@ -77,7 +77,7 @@ class Promotion:
 
     Attributes:
         overrides: whether the comparison had refused it.
-        rolls_back: the promotion that this one undoes, or None.
+        rolls_back: the promotion that this one undoes.
     """
 
     id: int
@@ -86,7 +86,7 @@ class Promotion:
     reason: str
     at: str
     overrides: bool = False
-    rolls_back: int | None = field(default=None)
+    rolls_back: int | None = None
 
 
 def active_versions(store: AnnotationStore) -> dict[str, ModelVersion]:
@@ -151,12 +151,9 @@ def find_version(store: AnnotationStore, name_or_id: str) -> ModelVersion:
 
 def votes_of(store: AnnotationStore, version: ModelVersion) -> list[int]:
     """Ids of the votes that the version's run read, in order; erased ones are gone from it."""
+    query = "SELECT correction_id FROM training_run_corrections WHERE training_run_id = ? ORDER BY 1"
     with store.reading() as connection:
-        rows = connection.execute(
-            "SELECT correction_id FROM training_run_corrections WHERE training_run_id = ? ORDER BY 1",
-            (version.training_run_id,),
-        )
-        return [row["correction_id"] for row in rows]
+        return [row["correction_id"] for row in connection.execute(query, (version.training_run_id,))]
 
 
 def promote_version(
