@@ -10,17 +10,20 @@ import torch
 
 from annotations.learning import run_queue
 from annotations.learning.config import RetrainingConfig
-from annotations.learning.learners import Lesson
-from annotations.learning.learners_acoustic import AcousticLearner
+from annotations.learning.gate import Decision
+from annotations.learning.learners import Learner, Lesson
+from annotations.learning.learners_acoustic import AcousticLearner, as_example
 from annotations.learning.run_status import candidate_path, checkpoint_folder, read_status, snapshot_path, write_status
 from annotations.learning.worker import Worker
 from annotations.queries import list_versions
 from annotations.store import AnnotationStore
+from annotations.training_records import NewVersion
 from ser.acoustic.network import AcousticConfig, AcousticModelForAudioClassification
 from ser.checkpoints import weights_sha256
 from ser.config import TrainConfig
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
+from ser.training import TrainProgress, train
 from ser.training.members import label_names
 from ser.training.run import TrainedModel
 
@@ -30,16 +33,37 @@ CONFIG = RetrainingConfig(epochs=4, learning_rate=0.01, device="cpu")
 POINTS = ("reading", "first step", "second epoch", "end of an epoch", "saved", "comparing", "decided")
 
 
-class MortalLearner(AcousticLearner):
-    """Teaches, and is killed for good at one point."""
+class WholeLearner(AcousticLearner):
+    """Trains the whole network, step by step with a checkpoint, as an encoder of others is trained."""
 
-    def __init__(self, point: str) -> None:
-        super().__init__()
+    def learn(self, lesson: Lesson) -> NewVersion:
+        config = TrainConfig.fine_tune(
+            epochs=lesson.config.epochs, learning_rate=0.01, batch_size=16, threads=1, choose_best=False
+        )
+        trained = train(
+            [as_example(lesson, feedback) for feedback in lesson.holdout.training],
+            config,
+            dev=[as_example(lesson, feedback) for feedback in lesson.holdout.held_out],
+            init=lesson.base,
+            cache_dir=lesson.cache_dir,
+            checkpoint_dir=lesson.checkpoint_dir,
+            on_progress=lesson.on_progress,
+            should_stop=lesson.should_stop,
+        )
+        meta = replace(trained, checkpoint_dir=None).save(lesson.model_dir, name=lesson.name)
+        return lesson.new_version(meta.sha256)
+
+
+class Mortal:
+    """Lets another teach, and is killed for good at one point."""
+
+    def __init__(self, learner: Learner, point: str) -> None:
+        self.learner = learner
         self.point = point
         self.steps = 0
 
-    def learn(self, lesson: Lesson):
-        def watch(progress) -> None:
+    def learn(self, lesson: Lesson) -> NewVersion:
+        def watch(progress: TrainProgress) -> None:
             lesson.on_progress(progress)
             self.steps += progress.stage == "training"
             self._die("reading", progress.stage == "preparing" and progress.step > 0)
@@ -47,13 +71,13 @@ class MortalLearner(AcousticLearner):
             self._die("second epoch", progress.epoch == 2 and not progress.epoch_done)
             self._die("end of an epoch", progress.epoch == 3 and progress.epoch_done)
 
-        version = super().learn(replace(lesson, on_progress=watch))
+        version = self.learner.learn(replace(lesson, on_progress=watch))
         self._die("saved")
         return version
 
-    def compare(self, lesson: Lesson, version):
+    def compare(self, lesson: Lesson, version: NewVersion) -> Decision:
         self._die("comparing")
-        decision = super().compare(lesson, version)
+        decision = self.learner.compare(lesson, version)
         self._die("decided")
         return decision
 
@@ -93,14 +117,15 @@ def go_on(store: AnnotationStore) -> None:
         write_status(store.data_dir, run_queue.prepare(store, run))
 
 
-def work(folder: Path, point: str) -> int:
+def work(folder: Path, point: str, learner: Learner | None = None) -> int:
     """Let a process of its own work on the run; returns how it ended, negative for a signal."""
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
             with AnnotationStore(folder) as store:
-                code = Worker(store, store.get_training_run(1), MortalLearner(point)).work()
+                worker = Worker(store, store.get_training_run(1), Mortal(learner or WholeLearner(), point))
+                code = worker.work()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -140,6 +165,19 @@ def test_killed_at_every_point_in_turn(
         assert [entry["epoch"] for entry in status.curve] == [1, 2, 3, 4]
         assert not snapshot_path(tmp_path, 1).exists() and not checkpoint_folder(tmp_path, 1).exists()
         assert weights_sha256(tmp_path / "models" / "v1") == undisturbed[1]
+
+
+def test_the_quick_preset_killed_and_killed_again(base: Path, tmp_path: Path) -> None:
+    outcomes = []
+    for name, points in (("straight", ()), ("killed", ("end of an epoch", "saved", "decided"))):
+        with store_with_feedback(tmp_path / name, base) as store:
+            for point in (*points, "never"):
+                go_on(store)
+                ended = work(store.data_dir, point, AcousticLearner())
+                assert ended == (0 if point == "never" else -signal.SIGKILL), point
+                run_queue.tend(store)
+            outcomes.append(outcome(store))
+    assert outcomes[0] == outcomes[1]
 
 
 def test_one_that_takes_the_machine_down_does_not_begin_by_itself_for_ever(base: Path, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from annotations.learning.learners import Lesson
-from annotations.learning.learners_acoustic import AcousticLearner
 from annotations.learning.slices import on_zero_gpu, run_in_slices, slice_length
 from annotations.learning.worker import Worker
 from annotations.store import AnnotationStore
@@ -86,7 +85,7 @@ def test_slices_that_bring_nothing_are_given_up(zero_gpu: None, tmp_path: Path) 
         run_in_slices(work, tmp_path / "none", slice_seconds=1)
 
 
-class SlowLearner(AcousticLearner):
+class SlowLearner(resuming.WholeLearner):
     """Takes longer than a slice, and once does not notice its end."""
 
     def learn(self, lesson: Lesson):
