@@ -59,6 +59,15 @@ def _add_recognize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--whisper-model", metavar="MODEL", help="speech recognition checkpoint: a folder or a Hub id")
     parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="refuse longer recordings")
     parser.add_argument("--device", choices=DEVICES, help="where the models run")
+    parser.add_argument(
+        "--output", metavar="DIR.parquet", help="write a parquet folder; given again, it goes on where it stopped"
+    )
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="with --output: who hears them (docs/scaling.md)"
+    )
+    parser.add_argument(
+        "--workers", type=_count, metavar="N", help="with --engine ray: processes (default: one for each core)"
+    )
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -210,6 +219,12 @@ def _settings(options: argparse.Namespace) -> Settings:
     given = {field: value for field, value in values.items() if value is not None}
     # Long recordings are for the command line: there is no limit but the one that is asked for.
     return dataclasses.replace(settings, **{"max_duration": None, **given})
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': a whole number from 1 is needed")
+    return int(text)
 
 
 def _names(text: str) -> list[str]:

@@ -5,7 +5,7 @@ Importing it brings torch in.
 
 from pathlib import Path
 
-from annotations.learning.active_model import ActiveModel
+from annotations.learning.active_model import ActiveModel, LoadModel, PutModel
 from annotations.learning.retraining import origins_of
 from annotations.store import AnnotationStore
 from annotations.training_records import UNKNOWN
@@ -58,7 +58,7 @@ def follow_parts(active: ActiveModel, recognizer: Recognizer, settings: Settings
         at_start = location == origins["transcriber"]
         return recognizer.transcriber if at_start else load_checkpoint(Path(location), device)
 
-    parts = {
+    parts: dict[str, tuple[LoadModel, PutModel, bool]] = {
         "text": (load_text, Recognizer.replace_text, recognizer.text is not None),
         "transcriber": (load_transcriber, Recognizer.replace_transcriber, recognizer.transcriber is not None),
         "fusion": (load_fusion_rule, Recognizer.replace_fusion, True),

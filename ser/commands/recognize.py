@@ -10,10 +10,11 @@ from tqdm import tqdm
 
 from ser.adaptation import adapt_recognitions
 from ser.config import Settings
-from ser.errors import AudioError
+from ser.errors import AudioError, SettingsError
 from ser.labels import EMOTIONS
 from ser.loading import load_recognizer
 from ser.recognizer import Recognizer
+from ser.scoring.command import score
 from ser.serialization import recognition_to_dict
 from ser.types import Recognition
 
@@ -29,18 +30,22 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Recognise every file.
 
     Args:
-        options: `files, same_speaker, json`.
+        options: `files, same_speaker, json, output, engine, workers`.
         settings: which models to use.
 
     Returns:
         0 where every file was recognised, otherwise 1.
 
     Raises:
-        SerError: where a model cannot be loaded, or no recording was found.
+        SerError: where a model cannot be loaded, no recording was found, or options do not go together.
     """
     paths = list(expand(options.files))
     if not paths:
         raise AudioError(f"No recording was found in {', '.join(options.files)}. Name audio files, or folders of them.")
+    if options.output:
+        return score(paths, options, settings)
+    if options.engine != "local" or options.workers:
+        raise SettingsError("--engine and --workers need --output DIR.parquet, where the answers go.")
     recognizer = load_recognizer(settings)
     failed = 0
     with tqdm(total=len(paths), unit="file", disable=len(paths) < 2 or None) as progress:

@@ -1,0 +1,129 @@
+"""Who hears the parts: this process, or workers of Ray Data on one machine or many.
+
+Ray is imported only where it is asked for; nothing of it reaches any other machine than those of its own cluster.
+"""
+
+import importlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ser.config import Settings
+from ser.errors import SettingsError
+from ser.loading import load_recognizer
+from ser.scoring.parts import Item, Part, write_part
+
+ENGINES = ("local", "ray")
+
+OBJECT_STORE = 128 * 2**20
+"""Bytes; only lists of names and counts travel between the processes."""
+
+
+def score_locally(parts: Sequence[Part], folder: Path, settings: Settings) -> Iterator[tuple[int, int]]:
+    """Hear the parts one after the other in this process, on all its cores.
+
+    Yields:
+        Of each part how many recordings it has, and how many of them have no answer.
+    """
+    recognizer = load_recognizer(settings)
+    for part in parts:
+        answers = list(recognizer.recognize_many([item.file for item in part.items]))
+        yield len(part.items), write_part(folder, part, answers)
+
+
+class PartScorer:
+    """A worker: one set of models, one thread. Ray starts it again where it is killed, and gives it the part again.
+
+    Args:
+        folder: where the parts go; must be the same for all machines.
+        settings: which models.
+    """
+
+    def __init__(self, folder: str, settings: Settings) -> None:
+        torch.set_num_threads(1)
+        self._folder = Path(folder)
+        self._recognizer = load_recognizer(settings)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
+        """Hear parts and write them; returns how many recordings each has, and how many have no answer."""
+        counts: dict[str, list[int]] = {"files": [], "failed": [], "worker": []}
+        for files, sizes, times in zip(batch["files"], batch["sizes"], batch["times"], strict=True):
+            part = Part(tuple(Item(str(f), int(s), int(t)) for f, s, t in zip(files, sizes, times, strict=True)))
+            answers = list(self._recognizer.recognize_many([item.file for item in part.items], workers=1))
+            counts["failed"].append(write_part(self._folder, part, answers))
+            counts["files"].append(len(part.items))
+            counts["worker"].append(os.getpid())
+        return counts
+
+
+def score_with_ray(parts: Sequence[Part], folder: Path, settings: Settings, workers: int) -> Iterator[tuple[int, int]]:
+    """Hear the parts with workers of Ray Data: of the cluster that `RAY_ADDRESS` names, else of one on this machine.
+
+    Args:
+        parts: to hear.
+        folder: where they go, reachable under the same name from each machine.
+        settings: which models.
+        workers: processes, each with models of its own.
+
+    Yields:
+        As `score_locally`, in the order in which the parts are done.
+
+    Raises:
+        SettingsError: where Ray is not installed.
+    """
+    ray = _ray()
+    temporary = tempfile.mkdtemp(prefix="ser-")
+    local = {} if os.environ.get("RAY_ADDRESS") else _local_options(workers, temporary)
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level="warning", **local)
+    try:
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        rows = [
+            {
+                "files": [item.file for item in part.items],
+                "sizes": [item.size for item in part.items],
+                "times": [item.modified_ns for item in part.items],
+            }
+            for part in parts
+        ]
+        scored = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            PartScorer,
+            fn_constructor_args=(str(folder), settings),
+            batch_size=1,
+            num_cpus=1,
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(rows)), max_tasks_in_flight_per_actor=2),
+        )
+        for row in scored.iter_rows():
+            yield int(row["files"]), int(row["failed"])
+    finally:
+        ray.shutdown()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _local_options(workers: int, temporary: str) -> dict[str, object]:
+    # The reading of the list takes a part of a core beside the workers; the cores are counted, not tied to.
+    return {
+        "address": "local",
+        "num_cpus": workers + 1,
+        "object_store_memory": OBJECT_STORE,
+        "_temp_dir": temporary,
+    }
+
+
+def _ray() -> Any:
+    # Both are read when Ray is imported and when its processes start.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    root = str(Path(__file__).resolve().parents[2])
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    try:
+        importlib.import_module("ray.data")
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise SettingsError(
+            "--engine ray needs Ray, which is not installed. Run: pip install 'ray>=2.50,<3', or leave --engine out."
+        ) from error
