@@ -126,7 +126,7 @@ def standing_on_prototypes(before: Path, after: Path) -> Standing | None:
 def tune(lesson: Lesson, training: Sequence[Example], held_out: Sequence[Example], preset: Preset) -> TrainedModel:
     """Teach the judging part of a network of ours, with its prototypes beside the feedback.
 
-    Begun again after a kill it gives the same weights: what takes time, the features, is kept.
+    Begun again after a kill it goes on where it was; features that were ready are kept.
     """
     assert preset.head is not None
     folder = model_folder(lesson.base)
@@ -142,6 +142,7 @@ def tune(lesson: Lesson, training: Sequence[Example], held_out: Sequence[Example
         preset.head,
         prototypes=(known := load_prototypes(folder, network)),
         dev=(hear(network, watched.variants, lesson.should_stop)[:, 0], watched.targets),
+        checkpoint_dir=lesson.checkpoint_dir,
         on_progress=lesson.on_progress,
         should_stop=lesson.should_stop,
     )

@@ -5,9 +5,11 @@ prototypes; reads no files.
 """
 
 import copy
+import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ from ser.training.engine import torch_threads
 from ser.training.members import rounded
 from ser.training.memory import Prototypes, answer_pooled, judging_parameters, pooled_statistics, uar_on_prototypes
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
+from ser.training.run_state import RunState, hash_tensors
 
 Array = npt.NDArray[np.float32]
 
@@ -111,6 +114,7 @@ def tune_head(
     *,
     prototypes: Prototypes | None = None,
     dev: tuple[Array, Array] | None = None,
+    checkpoint_dir: Path | None = None,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> TunedHead:
@@ -129,15 +133,18 @@ def tune_head(
         config: how.
         prototypes: of the old network; None where there are none.
         dev: what is heard in further clips, shape (clips, size), and their targets: only watched.
+        checkpoint_dir: keeps the run at every epoch's end: called again with the same arguments it goes on there, and
+            ends with the same weights.
         on_progress: told after every step.
         should_stop: asked after every step.
 
     Raises:
         TrainingCancelledError: when asked to stop.
+        TrainingDataError: where `checkpoint_dir` keeps another run.
     """
     with torch_threads(1):
         run = _Run(network, heard, targets, weights, config, prototypes, dev)
-        curve = run.learn(on_progress, should_stop)
+        curve = run.learn(checkpoint_dir, on_progress, should_stop)
         return _not_forgetting(network, run.network, curve, config, prototypes)
 
 
@@ -155,7 +162,6 @@ class _Run:
         self.dev = dev
         self.old, self.heard, self.targets, self.weights, self.config = old.eval(), heard, targets, weights, config
         self.draw = np.random.default_rng(config.seed)
-        torch.manual_seed(config.seed)
         self.network = copy.deepcopy(old).train()
         for member in self.network.networks():
             # Small data would spoil its statistics.
@@ -180,31 +186,63 @@ class _Run:
                 for label in sorted(set(self.lessons.labels[names == corpus].tolist()))
             ]
 
-    def learn(self, on_progress: OnProgress | None, should_stop: ShouldStop | None) -> list[dict[str, object]]:
+    def learn(
+        self, checkpoint_dir: Path | None, on_progress: OnProgress | None, should_stop: ShouldStop | None
+    ) -> list[dict[str, object]]:
         config, started = self.config, time.monotonic()
-        curve: list[dict[str, object]] = []
-        uar: float | None = None
         total = config.epochs * config.steps
-        schedule = torch.optim.lr_scheduler.LambdaLR(
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: min(1.0, (step + 1) / 20) * (0.5 + 0.5 * float(np.cos(np.pi * step / total)))
         )
-        for epoch in range(1, config.epochs + 1):
+        kept = RunState(checkpoint_dir, self._identity()) if checkpoint_dir else None
+        curve = self._restored(kept)
+        first, uar = len(curve), None
+        for epoch in range(first + 1, config.epochs + 1):
+            # Drawn by the epoch's number, so that a run that goes on needs to know nothing else.
+            self.draw = np.random.default_rng([config.seed, epoch])
+            torch.manual_seed(1_000_003 * config.seed + epoch)
             losses = []
             for number in range(1, config.steps + 1):
                 losses.append(self._step())
-                schedule.step()
+                self.schedule.step()
                 step = (epoch - 1) * config.steps + number
                 if should_stop is not None and should_stop():
                     raise TrainingCancelledError(f"Training was stopped in epoch {epoch} of {config.epochs}.")
                 done = number == config.steps
                 uar = self._watch() if done else uar
                 if on_progress is not None:
-                    left = (time.monotonic() - started) / step * (total - step)
+                    left = (time.monotonic() - started) / (step - first * config.steps) * (total - step)
                     loss = float(np.mean(losses))
                     on_progress(TrainProgress(epoch, config.epochs, step, total, loss, uar, left, epoch_done=done))
             watched = {} if uar is None else {"uar": uar}
             curve.append({"epoch": epoch, "loss": float(np.mean(losses)), **watched})
+            if kept is not None:
+                self._keep(kept, curve)
         return curve
+
+    def _identity(self) -> dict[str, object]:
+        digest = hashlib.sha256()
+        known = [] if self.lessons is None else [self.lessons.values, self.lessons.labels]
+        for values in (self.heard, self.targets, self.weights, *known):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return {"config": asdict(self.config), "data": digest.hexdigest(), "start": hash_tensors(self.old.state_dict())}
+
+    def _keep(self, kept: RunState, curve: list[dict[str, object]]) -> None:
+        weights = [parameter.detach().clone() for parameter in self.parameters]
+        states = {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+        kept.save({"weights": weights, "curve": curve, **states})
+
+    def _restored(self, kept: RunState | None) -> list[dict[str, object]]:
+        """The curve as far as the run came before it was killed; empty where it begins."""
+        state = kept.load() if kept is not None else None
+        if state is None:
+            return []
+        with torch.no_grad():
+            for ours, theirs in zip(self.parameters, state["weights"], strict=True):
+                ours.copy_(theirs)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        return list(state["curve"])
 
     def _watch(self) -> float | None:
         """UAR of the dev clips."""
