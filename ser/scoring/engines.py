@@ -116,8 +116,10 @@ def _local_options(workers: int, temporary: str) -> dict[str, object]:
 
 
 def _ray() -> Any:
-    # Both are read when Ray is imported and when its processes start.
+    # All are read when Ray is imported and when its processes start.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Ray lets everything else go first, by default; on a busy machine its workers would hardly come to answer.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     root = str(Path(__file__).resolve().parents[2])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     try:
