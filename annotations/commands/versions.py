@@ -123,6 +123,9 @@ def _list(store: AnnotationStore, options: argparse.Namespace) -> int:
 def _line(entry: VersionEntry) -> str:
     version = entry.version
     words = [f"{version.id:>4} {version.name}{' (in use)' if entry.in_use else ''}"]
+    if entry.erased is not None:
+        lost = entry.erased
+        words.append(f"learnt from {lost['votes']} votes on {lost['clips']} clips that were erased since")
     if version.target != ACOUSTIC:
         words.append(version.target)
     if entry.parent:
@@ -133,9 +136,6 @@ def _line(entry: VersionEntry) -> str:
         words.append(f"put to use all the same: {entry.override}")
     if version.weights_removed_at:
         words.append(f"weights removed on {version.weights_removed_at[:10]}")
-    if entry.erased is not None:
-        lost = entry.erased
-        words.append(f"learnt from {lost['votes']} votes on {lost['clips']} clips that were erased since")
     return ": ".join([words[0], "; ".join(words[1:])]) if words[1:] else words[0]
 
 
