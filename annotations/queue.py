@@ -13,12 +13,13 @@ import numpy as np
 from annotations.embeddings import embedded_version, read_embeddings
 from annotations.gold import gold_is_due
 from annotations.leases import leased_to_others, release_lease, take_lease
-from annotations.queue_index import Mask, QueueIndex
+from annotations.queue_index import Mask, Places, QueueIndex
 from annotations.queue_order import POOL, Keys, QueueOrder, first_places, order_keys, spread_out
 from annotations.records import ReviewItem
 from annotations.review_items import read_items
 from annotations.settings import AnnotationSettings, settings_in_force
 from annotations.store import AnnotationStore
+from annotations.suspects import open_suspects
 from annotations.validation import check_rater
 
 __all__ = ["QueueFilter", "QueueOrder", "next_clip", "order_note", "queue_length", "queue_page", "release_lease"]
@@ -42,6 +43,7 @@ class QueueFilter:
         min_duration: seconds.
         max_duration: seconds.
         language: as it came with the clip, else as the transcriber heard it.
+        suspected: only clips whose label the last trainings did not believe.
         text: words that all stand in the transcript, as corrected or else as heard; `talk*` finds talking.
     """
 
@@ -53,6 +55,7 @@ class QueueFilter:
     max_duration: float | None = None
     language: str | None = None
     text: str | None = None
+    suspected: bool | None = None
 
 
 NO_FILTER = QueueFilter()
@@ -182,10 +185,13 @@ def _looking(store: AnnotationStore, rater: str, filters: QueueFilter, exclude: 
         settings = settings_in_force(connection)
         judged = index.judged_by(connection, rater)
         mask = index.alive[: index.size] & ~judged
+        # A label that was not believed is to be given once more, by whoever comes.
+        returned = index.places(open_suspects(connection))
+        mask[returned] = index.alive[returned]
         lost = connection.execute("SELECT clip_id FROM missing_media")
         mask[index.places(row["clip_id"] for row in lost)] = False
         if settings.overlap is not None:
-            _leave_finished(index, connection, rater, settings, mask)
+            _leave_finished(index, connection, rater, settings, mask, returned)
         _apply(index, connection, filters, mask)
         left_out = index.places(exclude)
         given = int(np.count_nonzero(judged)) + int(np.count_nonzero(~judged[left_out]))
@@ -194,7 +200,7 @@ def _looking(store: AnnotationStore, rater: str, filters: QueueFilter, exclude: 
 
 
 def _leave_finished(
-    index: QueueIndex, connection: Connection, rater: str, settings: AnnotationSettings, mask: Mask
+    index: QueueIndex, connection: Connection, rater: str, settings: AnnotationSettings, mask: Mask, returned: Places
 ) -> None:
     """Take off the clips that enough people have judged, those who are at it now among them; gold is for everybody."""
     people = index.columns["judged"][: index.size]
@@ -203,6 +209,7 @@ def _leave_finished(
     for clip_id, others in held.items():
         place = index.places([clip_id])
         lacking[place] = people[place] + others < settings.overlap
+    lacking[returned] = True
     if settings.gold_rate > 0:
         lacking |= index.columns["gold"][: index.size]
     mask &= lacking
@@ -222,6 +229,10 @@ def _apply(index: QueueIndex, connection: Connection, filters: QueueFilter, mask
         mask &= columns["duration"][:size] <= filters.max_duration
     if filters.rater is not None:
         mask &= index.judged_by(connection, check_rater(filters.rater))
+    if filters.suspected:
+        waiting = np.zeros(size, dtype=np.bool_)
+        waiting[index.places(open_suspects(connection))] = True
+        mask &= waiting
     if filters.text is not None:
         found = index.with_words(connection, filters.text)
         if found is not None:

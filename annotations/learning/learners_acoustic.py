@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from annotations.learning.decision import Standing
 from annotations.learning.evidence import Evidence, read_evidence
@@ -15,8 +16,10 @@ from annotations.learning.gate import AnswerAll, Decision, judge
 from annotations.learning.learners import Lesson
 from annotations.learning.presets import REPLAYED, Preset, preset_of
 from annotations.learning.run_status import snapshot_path
+from annotations.learning.suspects import find_suspects
 from annotations.records import FeedbackExample
 from annotations.store import AnnotationStore
+from annotations.suspects import Suspect, cleared_suspects, open_suspects, record_suspects
 from annotations.training_records import NewVersion
 from ser.acoustic.classifier import is_own_model, load_acoustic_model, load_network, model_folder
 from ser.audio import decode_file
@@ -25,6 +28,7 @@ from ser.checkpoints import load_meta
 from ser.config import TrainConfig
 from ser.corpora import load_corpus
 from ser.errors import TrainingCancelledError
+from ser.labels import EMOTIONS
 from ser.training import train
 from ser.training.description import describe
 from ser.training.encoder import TunedEncoder
@@ -134,11 +138,13 @@ def tune(lesson: Lesson, training: Sequence[Example], held_out: Sequence[Example
     require_emotions(meta.labels, folder)
     features = prepare(training, _preparation(lesson, preset.variants))
     watched = prepare(held_out, _preparation(lesson, 0))
+    heard = hear(network, features.variants, lesson.should_stop)
+    believed = _believed(lesson, heard[:, 0], features.targets)
     tuned = tune_head(
         network,
-        hear(network, features.variants, lesson.should_stop),
-        features.targets,
-        features.weights,
+        heard[believed],
+        features.targets[believed],
+        features.weights[believed],
         preset.head,
         prototypes=(known := load_prototypes(folder, network)),
         dev=(hear(network, watched.variants, lesson.should_stop)[:, 0], watched.targets),
@@ -146,6 +152,7 @@ def tune(lesson: Lesson, training: Sequence[Example], held_out: Sequence[Example
         on_progress=lesson.on_progress,
         should_stop=lesson.should_stop,
     )
+    suspected = len(believed) - int(believed.sum())
     memory = {"kept_share": tuned.kept_share, "before": tuned.prototypes_before, "after": tuned.prototypes_after}
     config = TrainConfig.fine_tune(
         epochs=preset.head.epochs,
@@ -154,11 +161,34 @@ def tune(lesson: Lesson, training: Sequence[Example], held_out: Sequence[Example
         variants=preset.variants,
         tune="head",
     )
-    metrics = {"best_epoch": preset.head.epochs, "memory": memory}
+    metrics = {"best_epoch": preset.head.epochs, "memory": memory, "suspected_clips": suspected}
     facts = describe(training, held_out)
     return RememberingModel(
         tuned.network, meta.labels, meta.temperature, config, tuned.curve, metrics, facts, prototypes=known
     )
+
+
+def _believed(
+    lesson: Lesson, heard: npt.NDArray[np.float32], targets: npt.NDArray[np.float32]
+) -> npt.NDArray[np.bool_]:
+    """Which clips of the training side to learn from; the others go back to the review queue."""
+    clips = [feedback.clip.id for feedback in lesson.holdout.training]
+    found = find_suspects(heard, targets, [feedback.group for feedback in lesson.holdout.training], lesson.config.seed)
+    with lesson.store.reading() as connection:
+        cleared, waiting = set(cleared_suspects(connection)), set(open_suspects(connection))
+    suspects = [
+        Suspect(clips[place], EMOTIONS[targets[place].argmax()], EMOTIONS[label], certainty)
+        for place, label, certainty in found
+        if clips[place] not in cleared
+    ]
+    doubted = waiting | {suspect.clip_id for suspect in suspects}
+    believed = np.array([clip not in doubted for clip in clips])
+    if len(np.unique(targets[believed].argmax(1))) < 2:
+        return np.ones(len(clips), dtype=np.bool_)
+    record_suspects(lesson.store, lesson.run.id, suspects)
+    if suspects:
+        lesson.say(f"{len(suspects)} clips sound unlike their label: not learnt from, and back in the review queue.")
+    return believed
 
 
 def _train_deep(

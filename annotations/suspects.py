@@ -1,0 +1,61 @@
+"""Clips whose label a training run did not believe: kept apart until somebody has judged them again.
+
+Knows the table; how they are found is in `annotations.learning.suspects`.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from annotations.rows import timestamp
+from annotations.store import AnnotationStore
+
+OPEN = """
+SELECT clip_id FROM suspects WHERE last_correction_id =
+    (SELECT coalesce(max(id), 0) FROM corrections WHERE corrections.clip_id = suspects.clip_id)
+"""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label that may be a mistake.
+
+    Attributes:
+        clip_id: of the clip.
+        given: label that the votes give.
+        suggested: label that clips like it have.
+        certainty: how much likelier that is, 0..1.
+    """
+
+    clip_id: int
+    given: str
+    suggested: str
+    certainty: float
+
+
+def record_suspects(store: AnnotationStore, run_id: int, suspects: Sequence[Suspect]) -> None:
+    """Send clips back to the review queue; the same again changes nothing.
+
+    Args:
+        store: to write to.
+        run_id: that does not believe them.
+        suspects: at most one a clip; clips erased meanwhile are passed over.
+    """
+    now = timestamp()
+    with store.database.writing() as connection:
+        connection.executemany(
+            "INSERT INTO suspects SELECT id, ?, ?, ?, ?, "
+            "(SELECT coalesce(max(id), 0) FROM corrections WHERE clip_id = clips.id), ? FROM clips WHERE id = ? "
+            "ON CONFLICT (clip_id) DO NOTHING",
+            [(run_id, s.given, s.suggested, s.certainty, now, s.clip_id) for s in suspects],
+        )
+
+
+def open_suspects(connection: sqlite3.Connection) -> list[int]:
+    """Clips that wait for somebody to judge them again."""
+    return [row["clip_id"] for row in connection.execute(OPEN)]
+
+
+def cleared_suspects(connection: sqlite3.Connection) -> list[int]:
+    """Clips that were suspected once and have been judged again: these are believed."""
+    return [row["clip_id"] for row in connection.execute(f"SELECT clip_id FROM suspects EXCEPT {OPEN}")]

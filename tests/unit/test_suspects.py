@@ -1,0 +1,71 @@
+"""Labels that are probably mistakes: found, kept apart, sent back to the queue, believed once judged again."""
+
+from pathlib import Path
+
+import numpy as np
+
+from annotations.learning.suspects import LEAST_CLIPS, MOST, find_suspects
+from annotations.queue import QueueFilter, next_clip, queue_length
+from annotations.store import AnnotationStore
+from annotations.suspects import Suspect, cleared_suspects, open_suspects, record_suspects
+from ser.labels import EMOTIONS
+from ser.testing import synthetic_speech
+
+
+def collection(clips=120, mistakes=6, seed=0):
+    """Clips of three labels and four speakers; some have another label than they sound like."""
+    draw = np.random.default_rng(seed)
+    truth = np.arange(clips) % 3
+    heard = draw.normal(size=(clips, 10))
+    heard[np.arange(clips), truth] += 4.0
+    wrong = draw.choice(clips, mistakes, replace=False)
+    said = truth.copy()
+    said[wrong] = (truth[wrong] + 1) % 3
+    groups = [f"s{number % 4}" for number in range(clips)]
+    return heard, np.eye(len(EMOTIONS))[said], groups, truth, set(wrong.tolist())
+
+
+def test_mistakes_are_found_with_the_label_that_they_sound_like():
+    heard, shares, groups, truth, wrong = collection()
+    found = find_suspects(heard, shares, groups)
+    assert {place for place, _, _ in found} == wrong
+    assert all(label == truth[place] for place, label, _ in found)
+    margins = [margin for _, _, margin in found]
+    assert margins == sorted(margins, reverse=True)
+
+
+def test_nobody_is_doubted_without_need_or_means():
+    heard, shares, groups, _, _ = collection(mistakes=0)
+    assert find_suspects(heard, shares, groups) == []
+    heard, shares, groups, _, _ = collection(LEAST_CLIPS - 1)
+    assert find_suspects(heard, shares, groups) == []
+    noise = np.random.default_rng(1).normal(size=(120, 10))
+    assert find_suspects(noise, collection()[1], collection()[2]) == []
+
+
+def test_no_more_than_a_share_is_suspected():
+    heard, shares, groups, _, _ = collection(mistakes=25)
+    assert len(find_suspects(heard, shares, groups)) <= MOST * len(heard)
+
+
+def test_a_suspect_comes_back_to_who_judged_it_and_is_believed_afterwards(tmp_path: Path):
+    with AnnotationStore(tmp_path) as store:
+        version = store.ensure_base_version("embedded", "a" * 64)
+        clips = [
+            store.add_clip(synthetic_speech(1.0, seed=n), source="test", speaker="s", consent=("training",)).id
+            for n in range(2)
+        ]
+        for clip in clips:
+            store.add_correction(clip, rater="ann", verdict="correct", label="fear")
+        assert next_clip(store, "ann") is None
+        run = store.start_training_run({}, None, version.id, "ann", [])
+        suspect = Suspect(clips[0], "fear", "anger", 0.8)
+        record_suspects(store, run.id, [suspect])
+        record_suspects(store, run.id, [suspect])
+        given = next_clip(store, "ann", filters=QueueFilter(suspected=True))
+        assert given is not None and given.clip.id == clips[0]
+        assert queue_length(store, "ann") == 1 and queue_length(store, "bob", QueueFilter(suspected=True)) == 1
+        store.add_correction(clips[0], rater="bob", verdict="correct", label="fear")
+        with store.reading() as connection:
+            assert open_suspects(connection) == [] and cleared_suspects(connection) == [clips[0]]
+        assert next_clip(store, "ann") is None
