@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -12,7 +11,7 @@ from ser.config import Settings
 from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
 from ser.training.dataset import FeatureSet
-from ser.training.memory import load_prototypes, make_prototypes, uar_on_prototypes
+from ser.training.memory import draw_sides, load_prototypes, make_prototypes, uar_on_prototypes
 from ser.training.preparation import Preparation, default_cache_dir, prepare
 from ser.training.progress import TrainProgress
 from ser.training.recipe import DEV_SPEAKERS, RESERVED_SPEAKERS
@@ -45,9 +44,9 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         for example in load_corpus(source)
         if example.speaker not in RESERVED_SPEAKERS
     ]
-    sides = [_drawn([e for e in examples if (e.speaker in judging) is side], options.seed) for side in (False, True)]
+    sides = draw_sides(examples, judging, PER_CORPUS_LABEL, options.seed)
     if not sides[0]:
-        raise TrainingDataError("No clip of the data may be remembered: all are of reserved or of judging speakers.")
+        raise TrainingDataError("No clip of the data may be remembered: all are of reserved speakers.")
     features = [_features(side) if side else None for side in sides]
     assert features[0] is not None
     path = make_prototypes(network, features[0], features[1], seed=options.seed).save(Path(folder))
@@ -58,19 +57,6 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         f"{int(made.judging.sum())} to judge by (UAR {uar_on_prototypes(network, made.judges):.1%})."
     )
     return 0
-
-
-def _drawn(examples: list[Example], seed: int) -> list[Example]:
-    """At most `PER_CORPUS_LABEL` of each label of each corpus."""
-    order = np.random.default_rng(seed).permutation(len(examples)).tolist()
-    taken: dict[tuple[str, str], int] = {}
-    kept = []
-    for place in order:
-        cell = (examples[place].corpus, examples[place].hard_label)
-        taken[cell] = taken.get(cell, 0) + 1
-        if taken[cell] <= PER_CORPUS_LABEL:
-            kept.append(examples[place])
-    return kept
 
 
 def _features(examples: list[Example]) -> FeatureSet:

@@ -1,5 +1,8 @@
 """Prototypes: made, saved, refused, and what they keep a network from forgetting."""
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -17,11 +20,13 @@ from ser.training.memory import (
     MIXED,
     PROTOTYPES_FILE,
     answer_pooled,
+    draw_sides,
     load_prototypes,
     make_prototypes,
     pooled_statistics,
     uar_on_prototypes,
 )
+from ser.types import Example
 
 TINY = {
     "mel_channels": (4, 4),
@@ -108,6 +113,16 @@ def test_prototypes_of_another_network_are_not_taken(tmp_path):
     with torch.no_grad():
         network.networks()[0].join.weight.add_(0.1)
     assert load_prototypes(tmp_path, network) is None
+
+
+def test_no_clip_is_both_learnt_again_and_judged_by():
+    examples = [Example(Path(f"{n}.wav"), "fear", f"s{n % 4}", "a") for n in range(80)]
+    lessons, judging = draw_sides(examples, {"s0"}, 8)
+    paths = [{example.path for example in side} for side in (lessons, judging)]
+    assert not paths[0] & paths[1]
+    assert len(judging) == 8 and {example.speaker for example in judging} == {"s0"}
+    assert Counter(example.corpus for example in lessons) == {"a": 8, "a unheard": 8}
+    assert all((example.corpus == "a unheard") == (example.speaker == "s0") for example in lessons)
 
 
 def test_a_damaged_file_is_told(tmp_path):

@@ -1,0 +1,166 @@
+"""One simulated collection of the learning curve: a store that fills with votes, and runs on them."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from annotations.errors import StoreError
+from annotations.learning.config import RetrainingConfig
+from annotations.learning.feedback import training_examples
+from annotations.learning.learners import Lesson
+from annotations.learning.learners_acoustic import AcousticLearner
+from annotations.learning.sides import hold_out, record_holdout
+from annotations.queue import QueueOrder, queue_page
+from annotations.store import AnnotationStore
+from benchmarks.learning_curve_data import Ears, World, cached
+from benchmarks.raters import Condition, draw_raters, read_confusion
+from ser.acoustic.classifier import load_network
+from ser.audio import decode_file
+from ser.checkpoints import load_meta
+from ser.errors import TrainingDataError
+from ser.labels import EMOTIONS
+from ser.types import EmotionScores, Recognition, Timings
+
+VOTES = 5
+"""Noisy raters of each clip."""
+
+CROWD = Condition(VOTES, raters=20)
+"""From whom they are drawn: a fifth spammers, a fifth twice as good as the average listener."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One way of collecting and learning.
+
+    Attributes:
+        name: for people.
+        raters: `perfect` or `noisy`.
+        order: of the review queue.
+        learner: who learns.
+    """
+
+    name: str
+    raters: str
+    order: QueueOrder
+    learner: AcousticLearner = field(default_factory=AcousticLearner)
+
+
+class Classroom:
+    """A store with the pool's clips and the base model's answers to them, and the raters.
+
+    Args:
+        folder: of the store.
+        base: folder of the base model.
+        ears: of the base model.
+        world: whose clips.
+        plan: how they are corrected and learnt from.
+        seed: of the raters and of training.
+    """
+
+    def __init__(self, folder: Path, base: Path, ears: Ears, world: World, plan: Plan, seed: int) -> None:
+        self.base, self.ears, self.world, self.plan, self.seed = base, ears, world, plan, seed
+        self.folder = folder
+        self.store = AnnotationStore(folder / "data")
+        self.version = self.store.ensure_base_version("base", load_meta(base).sha256)
+        self.draw = np.random.default_rng(seed)
+        table = read_confusion(world.data / "crowd-votes" / "confusion.csv")
+        self.crowd = draw_raters(table, CROWD, self.draw)
+        self.truths = self._fill()
+
+    def _fill(self) -> dict[int, str]:
+        heard, _ = self.ears.pool
+        answers = self.ears.probabilities(self.ears.network, heard).astype(np.float64)
+        truths = {}
+        for example, row, vector in zip(self.world.pool, answers, heard, strict=True):
+            clip = self.store.add_clip(
+                decode_file(example.path), source="benchmark", speaker=example.speaker, consent=("training",)
+            )
+            scores = EmotionScores(tuple((row / row.sum()).tolist()))
+            answer = Recognition(clip.duration, (), scores, None, None, scores, 0.0, (), Timings(), {})
+            self.store.add_prediction(clip.id, answer, self.version.id, embedding=vector)
+            truths[clip.id] = example.hard_label
+        self.store.promote(self.version.id, by="benchmark", reason="the base")
+        return truths
+
+    def rounds(self, counts: Sequence[int]) -> Iterator[dict[str, object]]:
+        """Correct up to each count, learn, and measure; a figure for each."""
+        with self.store:
+            order = self._order(max(counts))
+            done = 0
+            for count in sorted(counts):
+                for clip in order[done:count]:
+                    self._vote(clip)
+                done = max(done, count)
+                yield self._round(count)
+
+    def _order(self, most: int) -> list[int]:
+        """The clips as the review queue gives them, page by page."""
+        clips: list[int] = []
+        while len(clips) < min(most, len(self.truths)):
+            page = queue_page(
+                self.store, f"reader{self.seed}", self.plan.order, limit=500, after=clips[-1] if clips else None
+            )
+            clips += [item.clip.id for item in page]
+        return clips
+
+    def _vote(self, clip: int) -> None:
+        truth = self.truths[clip]
+        if self.plan.raters == "perfect":
+            self.store.add_correction(clip, rater="perfect", verdict="correct", label=truth)
+            return
+        for rater in self.draw.choice(CROWD.raters, VOTES, replace=False).tolist():
+            chances = self.crowd[rater, EMOTIONS.index(truth)]
+            if not chances.sum():
+                # Nobody asked listeners for surprise: they hear it as they hear a label that is asked for, by half.
+                chances = 0.5 * np.eye(len(EMOTIONS))[EMOTIONS.index(truth)] + 0.5 * self.crowd[rater].mean(0)
+            label = EMOTIONS[int(self.draw.choice(len(EMOTIONS), p=chances / chances.sum()))]
+            self.store.add_correction(clip, rater=f"rater {rater}", verdict="correct", label=label)
+
+    def _round(self, count: int) -> dict[str, object]:
+        row: dict[str, object] = {"plan": self.plan.name, "seed": self.seed, "corrections": count}
+        started = time.monotonic()
+        try:
+            network, facts = self._learn(count)
+        except (TrainingDataError, StoreError) as error:
+            row |= {"refused": str(error)} if count else {}
+            return row | {"uar": self.ears.base_uar, "base_change": 0.0, "base_by_corpus": {}}
+        after = self.ears.reserved_uar(network, self.world)
+        change = {name: round(100 * (after[name] - uar), 2) for name, uar in self.ears.base_reserved.items()}
+        return row | {
+            "uar": round(self.ears.uar(network, *self.ears.test), 4),
+            "base_change": round(float(np.mean(list(change.values()))), 2),
+            "base_by_corpus": change,
+            **facts,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+
+    def _learn(self, count: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        holdout = hold_out(self.store, training_examples(self.store))
+        config = RetrainingConfig(seed=self.seed, base=str(self.base))
+        run = self.store.start_training_run({}, None, self.version.id, "benchmark", [])
+        run_dir = self.folder / f"run{count}"
+        run_dir.mkdir(parents=True)
+        (run_dir / "features").symlink_to(cached(), target_is_directory=True)
+        lesson = Lesson(
+            self.store,
+            run,
+            config,
+            holdout,
+            str(self.base),
+            run_dir,
+            "cpu",
+            say=lambda sentence: None,
+            on_progress=lambda progress: None,
+            should_stop=lambda: False,
+        )
+        made = self.plan.learner.learn(lesson)
+        record_holdout(self.store, run.id, holdout)
+        self.store.finish_training_run(run.id, "refused", {}, "only measured", made)
+        folder = self.store.data_dir / made.path
+        return load_network(folder), {
+            "training_clips": len(holdout.training),
+            "memory": load_meta(folder).metrics["memory"],
+        }
