@@ -119,7 +119,10 @@ def curve_of(rows: Sequence[dict[str, object]], plan: str) -> list[list[float]]:
     """
     own = [row for row in rows if row["plan"] == plan]
     counts = sorted({int(row["corrections"]) for row in own})  # type: ignore[call-overload]
-    mean = {count: float(np.mean([row["uar"] for row in own if row["corrections"] == count])) for count in counts}  # type: ignore[arg-type]
+    mean = {
+        count: float(np.mean([float(row["uar"]) for row in own if row["corrections"] == count]))  # type: ignore[arg-type]
+        for count in counts
+    }
     return [[count, round(mean[count], 4)] for count in counts]
 
 
