@@ -89,6 +89,40 @@ def comparison_table(before: Mapping[str, object], after: Mapping[str, object]) 
     )
 
 
+def change_bars(before: Mapping[str, object], after: Mapping[str, object]) -> str:
+    """How many points the recall of each label rose or fell, as bars to both sides of a middle line.
+
+    Args:
+        before: as in `comparison_table`.
+        after: the same of the new model; labels without a clip are left out.
+
+    >>> change_bars({}, {})
+    ''
+    """
+    old, new = before.get("recall"), after.get("recall")
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return ""
+    changes = {label: 100 * (new[label] - old[label]) for label in EMOTIONS if label in new and label in old}
+    if not changes:
+        return ""
+    largest = max(10.0, *(abs(change) for change in changes.values()))
+    rows = "".join(
+        f'<li>{icon(label)}<span class="name">{label}</span><span class="track" aria-hidden="true">'
+        f'<i class="{"fell" if change < 0 else "rose"}" style="width:{50 * abs(change) / largest:.1f}%"></i></span>'
+        f'<span class="number">{_points(change)}</span></li>'
+        for label, change in changes.items()
+    )
+    return (
+        '<h4>Recall of each emotion, points</h4><ul class="changes" role="list" '
+        f'aria-label="Change in recall of each emotion, in points">{rows}</ul>'
+    )
+
+
+def _points(change: float) -> str:
+    # Adding zero turns a rounded -0 into 0.
+    return f"{round(change) + 0:+d}".replace("-", "−") if round(change) else "0"
+
+
 def _x(epoch: float, last: int) -> float:
     return MARGIN + (WIDTH - MARGIN - 8) * epoch / last
 

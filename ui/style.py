@@ -7,7 +7,7 @@ import gradio as gr
 from ui.palette import SURFACE_DARK, palette_css
 
 ASSETS = Path(__file__).parent / "assets"
-SHEETS = ("page.css", "review.css", "insights.css")
+SHEETS = ("page.css", "review.css", "insights.css", "training.css")
 SCRIPTS = (
     "studio.js",
     "microphone.js",

@@ -1,16 +1,26 @@
 """The third tab: how much feedback there is, retrain, watch, compare, choose the model in use."""
 
+import base64
+from dataclasses import replace
 from typing import NamedTuple
 
 import gradio as gr
 
-from annotations import queries
+from annotations.learning.config import PRESETS
+from annotations.learning.estimate import estimate
 from annotations.learning.feedback import feedback_summary, training_examples
+from annotations.learning.retraining import log_path
+from annotations.learning.run_queue import can_resume
+from annotations.learning.run_status import TrainingStatus
 from annotations.learning.sides import missing_feedback
+from annotations.records import TARGETS, TrainingRun
+from annotations.suspects import open_suspects
+from ser.errors import SerError
 from ui import training_cards
 from ui.errors import shows_errors
 from ui.identity import Who, person
 from ui.services import Services
+from ui.training_versions import VersionHandlers, build_versions, connect_versions
 
 UNCHANGED = gr.skip()
 
@@ -27,8 +37,14 @@ class Form(NamedTuple):
     run: object = UNCHANGED
     versions: object = UNCHANGED
     choice: object = UNCHANGED
+    against: object = UNCHANGED
+    back: object = UNCHANGED
+    estimate: object = UNCHANGED
     retrain: object = UNCHANGED
+    pause: object = UNCHANGED
+    resume: object = UNCHANGED
     cancel: object = UNCHANGED
+    which: object = UNCHANGED
     header: object = UNCHANGED
 
 
@@ -37,74 +53,129 @@ class TrainHandlers:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self.versions = VersionHandlers(services)
 
-    def on_tick(self, seen: dict[str, object]) -> Form:
+    def on_tick(self, seen: dict[str, object], preset: str = "quick", target: str = "acoustic") -> Form:
         """Look whether anything is new, and show only that.
 
         Args:
             seen: what the page shows now; the part that is alike is not sent again.
+            preset: how thoroughly a run would learn.
+            target: what it would teach.
         """
-        now = self._look()
+        now = self._look(preset, target)
         if now == seen:
             return Form()
         form = Form(seen=now)
-        if now["run"] != seen.get("run"):
-            running = now["running"]
-            form = form._replace(
-                run=now["run"],
-                timer=gr.update(value=FAST if running else SLOW),
-                cancel=gr.update(interactive=running),
-            )
-        if now["feedback"] != seen.get("feedback"):
+
+        def is_new(*names: str) -> bool:
+            return any(name not in seen or now[name] != seen[name] for name in names)
+
+        if is_new("run"):
+            form = form._replace(run=now["run"])
+        if is_new("busy"):
+            form = form._replace(timer=gr.update(value=FAST if now["busy"] else SLOW))
+        if is_new("feedback"):
             form = form._replace(feedback=now["feedback"])
-        if (now["running"], now["missing"]) != (seen.get("running"), seen.get("missing")):
-            form = form._replace(retrain=gr.update(interactive=not now["running"] and now["missing"] is None))
-        if now["versions"] != seen.get("versions"):
-            form = form._replace(versions=now["versions"], choice=self._choice(), header=self.services.header())
+        if is_new("missing"):
+            form = form._replace(retrain=gr.update(interactive=now["missing"] is None))
+        if is_new("feedback", "options", "missing", "busy"):
+            form = form._replace(estimate=self._estimate(preset, target, now))
+        if is_new("can"):
+            pause, resume, cancel = now["can"]  # type: ignore[misc]
+            form = form._replace(
+                pause=gr.update(interactive=pause),
+                resume=gr.update(interactive=resume),
+                cancel=gr.update(interactive=cancel),
+            )
+        if is_new("runs"):
+            form = form._replace(which=_which(now["runs"]))  # type: ignore[arg-type]
+        if is_new("versions"):
+            choice, against, back = self.versions.choices()
+            form = form._replace(
+                versions=now["versions"], choice=choice, against=against, back=back, header=self.services.header()
+            )
         return form
 
-    def on_retrain(self, seen: dict[str, object], who: Who, request: gr.Request) -> Form:
-        """Start a run on the feedback as it stands."""
-        self.services.retrainer.start(person(self.services, request, who).require("retrain").name)
-        return self.on_tick(seen)
+    def on_retrain(self, seen: dict[str, object], preset: str, target: str, who: Who, request: gr.Request) -> Form:
+        """Ask for a run on the feedback as it stands; it waits where another one runs."""
+        name = person(self.services, request, who).require("retrain").name
+        self.services.retrainer.start(name, target=target, preset=preset)
+        return self.on_tick(seen, preset, target)
 
-    def on_cancel(self, seen: dict[str, object], who: Who, request: gr.Request) -> Form:
-        """Stop the run; what it has learnt is thrown away."""
+    def on_pause(self, seen: dict[str, object], preset: str, target: str, who: Who, request: gr.Request) -> Form:
+        """Let the run rest; what it has learnt is kept."""
         person(self.services, request, who).require("stop a training run")
-        self.services.retrainer.cancel()
-        return self.on_tick(seen)
+        self.services.retrainer.pause()
+        return self.on_tick(seen, preset, target)
 
-    def on_use(self, version_id: int | None, seen: dict[str, object], who: Who, request: gr.Request) -> Form:
-        """Put another version to use."""
-        if version_id is None:
-            raise gr.Error("Choose a version first.", title="That did not work", print_exception=False)
-        name = person(self.services, request, who).require("choose the model in use").name
-        version = self.services.active_model.use(int(version_id), by=name, reason=f"chosen by {name} on the page")
-        gr.Info(f"{version.name} is in use.", title="Model changed")
-        return self.on_tick(seen)
+    def on_resume(self, seen: dict[str, object], preset: str, target: str, who: Who, request: gr.Request) -> Form:
+        """Let a paused or interrupted run go on."""
+        person(self.services, request, who).require("retrain")
+        self.services.retrainer.resume()
+        return self.on_tick(seen, preset, target)
 
-    def _look(self) -> dict[str, object]:
+    def on_cancel(
+        self, seen: dict[str, object], preset: str, target: str, run_id: int | None, who: Who, request: gr.Request
+    ) -> Form:
+        """End a run, whether it goes on, rests or waits; what it has learnt is thrown away."""
+        person(self.services, request, who).require("stop a training run")
+        self.services.retrainer.cancel(int(run_id) if run_id is not None else None)
+        return self.on_tick(seen, preset, target)
+
+    def on_log(self) -> str:
+        """The end of what the run said, and all of it to download."""
+        status = self.services.retrainer.status()
+        path = log_path(self.services.store.data_dir, status.run_id) if status.run_id is not None else None
+        if path is None or not path.exists():
+            return '<p class="quiet">This run has said nothing yet.</p>'
+        log = path.read_bytes()
+        return training_cards.log_card(
+            f"run-{status.run_id}.log", log.decode("utf-8", "replace"), base64.b64encode(log)
+        )
+
+    def _look(self, preset: str, target: str) -> dict[str, object]:
         store = self.services.store
         status = self.services.retrainer.status()
-        active = self.services.active_model.refresh()
+        self.services.active_model.refresh()
         lacking = missing_feedback(store, training_examples(store))
         run = store.get_training_run(status.run_id) if status.run_id is not None else None
+        with store.reading() as connection:
+            suspects = len(open_suspects(connection))
+        going = [status.run_id] if status.state in ("running", "paused", "interrupted", "queued") else []
+        runs = list(dict.fromkeys([*going, *status.queued]))
         return {
-            "running": status.state == "running",
+            "busy": status.state in ("running", "queued"),
+            "options": [preset, target],
             "missing": lacking,
-            "feedback": training_cards.feedback_card(feedback_summary(store), lacking),
+            "feedback": training_cards.feedback_card(feedback_summary(store), lacking, suspects),
             "run": training_cards.run_card(status, run),
-            "versions": training_cards.versions_table(queries.list_versions(store), active),
+            "can": self._can(status, run),
+            "runs": runs,
+            "versions": self.versions.table(),
         }
 
-    def _choice(self) -> dict[str, object]:
-        active = self.services.store.active_version()
-        others = [v for v in queries.list_versions(self.services.store) if v.id != active.id]
-        return gr.update(
-            choices=[(version.name, version.id) for version in others],
-            value=others[0].id if others else None,
-            interactive=bool(others),
-        )
+    def _can(self, status: TrainingStatus, run: TrainingRun | None) -> list[bool]:
+        """Whether it can be paused, resumed, cancelled."""
+        resumable = run is not None and can_resume(self.services.store, run)
+        going = status.state == "running"
+        return [going, resumable, going or resumable or status.state in ("queued", "paused")]
+
+    def _estimate(self, preset: str, target: str, now: dict[str, object]) -> str:
+        if now["missing"] is not None:
+            return ""
+        try:
+            config = replace(self.services.retrainer.config, preset=preset, target=target)
+            found = training_cards.estimate_line(estimate(self.services.store, config))
+        except SerError as error:
+            return f'<p class="status gentle">{training_cards.escape(error)}</p>'
+        return f"<p>{found}{', after the run before it' if now['busy'] else ''}</p>"
+
+
+def _which(runs: list[int]) -> dict[str, object]:
+    """The choice of the run to be cancelled, shown where there is more than one."""
+    choices = [(f"run {number}", number) for number in runs]
+    return gr.update(choices=choices, value=runs[0] if runs else None, visible=len(runs) > 1)
 
 
 def build_train_tab(services: Services, demo: gr.Blocks, who: gr.BrowserState, header: gr.HTML) -> None:
@@ -116,29 +187,45 @@ def build_train_tab(services: Services, demo: gr.Blocks, who: gr.BrowserState, h
         who: what the browser says of itself.
         header: the page's line on the models in use.
     """
-    handlers = TrainHandlers(services)
+    do = TrainHandlers(services)
     seen = gr.State({})
     timer = gr.Timer(SLOW)
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=5, min_width=320):
             feedback = gr.HTML("", elem_id="train-feedback", elem_classes="panel", apply_default_css=False)
             with gr.Row():
-                retrain = gr.Button("Retrain", variant="primary", interactive=False, elem_id="retrain")
-                cancel = gr.Button("Cancel", interactive=False, elem_id="train-cancel")
+                preset = gr.Dropdown(list(PRESETS), value="quick", label="How thoroughly", elem_id="train-preset")
+                target = gr.Dropdown(list(TARGETS), value="acoustic", label="What to train", elem_id="train-target")
+            guess = gr.HTML("", elem_id="train-estimate", apply_default_css=False)
+            retrain = gr.Button("Retrain", variant="primary", interactive=False, elem_id="retrain")
         with gr.Column(scale=7, min_width=320):
             run = gr.HTML("", elem_id="train-run", elem_classes="panel", apply_default_css=False)
-    with gr.Group(elem_classes="panel", elem_id="versions"):
-        versions = gr.HTML("", elem_id="train-versions", apply_default_css=False)
-        with gr.Row(elem_classes="save-row"):
-            choice = gr.Dropdown(
-                [], label="Another version", interactive=False, elem_id="version-choice", scale=3, min_width=200
-            )
-            use = gr.Button("Use this version", elem_id="version-use", scale=0, min_width=180)
+            with gr.Row(elem_id="train-acts"):
+                pause = gr.Button("Pause", interactive=False, elem_id="train-pause", min_width=100)
+                resume = gr.Button("Resume", interactive=False, elem_id="train-resume", min_width=100)
+                cancel = gr.Button("Cancel", interactive=False, elem_id="train-cancel", min_width=100)
+                log_button = gr.Button("Log", elem_id="train-log-button", min_width=100)
+            which = gr.Dropdown([], label="Run to cancel", visible=False, elem_id="train-which")
+            log = gr.HTML("", elem_id="train-log", apply_default_css=False)
+    versions = build_versions()
 
-    outputs = list(Form(seen, timer, feedback, run, versions, choice, retrain, cancel, header))
+    outputs = list(
+        Form(
+            seen, timer, feedback, run, versions.table, versions.choice, versions.against, versions.back, guess,
+            retrain, pause, resume, cancel, which, header,
+        )
+    )  # fmt: skip
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    demo.load(shows_errors(handlers.on_tick), seen, outputs, **quiet)
-    timer.tick(shows_errors(handlers.on_tick), seen, outputs, trigger_mode="once", **quiet)
-    retrain.click(shows_errors(handlers.on_retrain), [seen, who], outputs, trigger_mode="once", **quiet)
-    cancel.click(shows_errors(handlers.on_cancel), [seen, who], outputs, trigger_mode="once", **quiet)
-    use.click(shows_errors(handlers.on_use), [choice, seen, who], outputs, trigger_mode="once", **quiet)
+    now = [seen, preset, target]
+    look = {"fn": shows_errors(do.on_tick), "inputs": now, "outputs": outputs, **quiet}
+    demo.load(**look)
+    timer.tick(**look, trigger_mode="once")
+    preset.change(**look)
+    target.change(**look)
+    once = {"trigger_mode": "once", **quiet}
+    retrain.click(shows_errors(do.on_retrain), [*now, who], outputs, **once)
+    pause.click(shows_errors(do.on_pause), [*now, who], outputs, **once)
+    resume.click(shows_errors(do.on_resume), [*now, who], outputs, **once)
+    cancel.click(shows_errors(do.on_cancel), [*now, which, who], outputs, **once)
+    log_button.click(shows_errors(do.on_log), None, log, **once)
+    connect_versions(services, versions, who, lambda event: event.then(**look))

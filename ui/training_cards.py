@@ -3,14 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from annotations.learning.estimate import Estimate
 from annotations.learning.run_status import TrainingStatus
-from annotations.records import FeedbackSummary, ModelVersion, TrainingRun
-from ui.charts import comparison_table, curve, label_bars
+from annotations.records import FeedbackSummary, TrainingRun
+from ui.charts import change_bars, comparison_table, curve, label_bars
 from ui.presentation import clock, escape, percent
 
 SENTENCES = {
     "idle": "No run yet.",
+    "queued": "Waiting for its turn.",
     "running": "Training …",
+    "paused": "Paused: what it has learnt so far is kept.",
     "promoted": "The new model is in use.",
     "refused": "The model in use stays: the new one is not measurably better.",
     "cancelled": "Cancelled: the model in use stays.",
@@ -19,12 +22,13 @@ SENTENCES = {
 }
 
 
-def feedback_card(summary: FeedbackSummary, missing: str | None) -> str:
+def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int = 0) -> str:
     """How much feedback there is for each label, and what a retraining still needs.
 
     Args:
         summary: counts.
         missing: what is lacking, as a sentence; None where there is enough.
+        suspects: clips whose label is probably a mistake.
     """
     again = f" ({summary.single_vote_clips} with a single vote)" if summary.single_vote_clips else ""
     enough = f"Enough to retrain: {summary.training_clips} clips of {summary.groups} speakers or sittings."
@@ -32,7 +36,10 @@ def feedback_card(summary: FeedbackSummary, missing: str | None) -> str:
     return (
         f"<h3>Feedback</h3><p>{_count(summary.votes, 'vote')} on {_count(summary.clips, 'clip')} by "
         f"{_count(summary.raters, 'rater')}{again} · "
-        f"{summary.new_votes:+d} since the model in use</p>" + label_bars(summary.labels) + state
+        f"{summary.new_votes:+d} since the model in use</p>"
+        + label_bars(summary.labels)
+        + state
+        + suspects_line(suspects)
     )
 
 
@@ -55,26 +62,55 @@ def run_card(status: TrainingStatus, run: TrainingRun | None) -> str:
     # While epochs go by, their number is already in the line above.
     told = status.run_id is not None and not (running and status.epoch)
     detail = f'<p class="reason">{escape(status.message)}</p>' if told else ""
+    what = f" · {status.target}, {status.preset}" if status.run_id is not None else ""
+    waits = [number for number in status.queued if number != status.run_id]
+    then = f'<p class="reason wait">Waiting: {", ".join(f"run {number}" for number in waits)}.</p>' if waits else ""
     return (
-        f'<div class="run {escape(status.state)}"><h3>{number} <span class="badge">{escape(status.state)}</span></h3>'
+        f'<div class="run {escape(status.state)}"><h3>{number} <span class="badge">{escape(status.state)}</span>'
+        f'<span class="quiet what">{escape(what)}</span></h3>'
         f"<p><strong>{sentence}</strong> {figures}</p>{bar if running else ''}{detail}{_curves(status)}"
-        f"{_decision(run)}</div>"
+        f"{_decision(run)}{then}</div>"
     )
 
 
-def versions_table(versions: Sequence[ModelVersion], active: ModelVersion) -> str:
-    """All versions, newest first, the one in use marked."""
-    rows = "".join(
-        f'<tr{" class=active" if version.id == active.id else ""}><th scope="row">{escape(version.name)}</th>'
-        f"<td>{'in use' if version.id == active.id else ''}</td><td>{_uar(version.metrics)}</td>"
-        f"<td>{'run ' + str(version.training_run_id) if version.training_run_id else '–'}</td>"
-        f"<td>{escape(moment(version.created_at))}</td></tr>"
-        for version in versions
-    )
+def estimate_line(found: Estimate) -> str:
+    """How long a run would take, before it is asked for.
+
+    >>> estimate_line(Estimate(130.0, 230, "cpu", "2 earlier runs on this machine"))
+    'about 2 min on this CPU, 230 clips <span class="basis">(by 2 earlier runs on this machine)</span>'
+    """
+    minutes = found.seconds / 60
+    time = f"{max(1, round(minutes))} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+    device = "this CPU" if found.device == "cpu" else "this GPU"
+    clips = f"{found.clips} {'clip' if found.clips == 1 else 'clips'}"
+    return f'about {time} on {device}, {clips} <span class="basis">(by {escape(found.basis)})</span>'
+
+
+def suspects_line(count: int) -> str:
+    """How many labels the last trainings did not believe, and where they are judged again; empty for none."""
+    if not count:
+        return ""
+    which = "1 label is" if count == 1 else f"{count} labels are"
     return (
-        '<table class="plain"><thead><tr><th scope="col">version</th><th scope="col"></th>'
-        '<th scope="col">UAR on held-out feedback</th>'
-        f'<th scope="col">made by</th><th scope="col">since</th></tr></thead><tbody>{rows}</tbody></table>'
+        f'<p class="reason">{which} probably a mistake and left out of training: judge them again in '
+        "<strong>Review</strong>, where they come first.</p>"
+    )
+
+
+def log_card(name: str, text: str, encoded: bytes, lines: int = 30) -> str:
+    """The last lines of a log, and all of it to download.
+
+    Args:
+        name: of the file.
+        text: what it holds.
+        encoded: the same in base64.
+        lines: how many are shown.
+    """
+    end = "\n".join(text.splitlines()[-lines:])
+    return (
+        f'<p><a download="{escape(name)}" href="data:text/plain;base64,{encoded.decode("ascii")}">'
+        f"Download {escape(name)}</a></p>"
+        f'<pre class="log-text" tabindex="0" aria-label="End of the log">{escape(end)}</pre>'
     )
 
 
@@ -104,14 +140,40 @@ def _decision(run: TrainingRun | None) -> str:
     before, after = run.metrics.get("before"), run.metrics.get("after")
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return ""
-    return comparison_table(cast(Mapping[str, object], before), cast(Mapping[str, object], after))
+    old, new = cast(Mapping[str, object], before), cast(Mapping[str, object], after)
+    return _checks(run.metrics) + change_bars(old, new) + comparison_table(old, new)
 
 
-def _uar(metrics: Mapping[str, object]) -> str:
-    after = metrics.get("after")
-    figures = after if isinstance(after, Mapping) else metrics
-    uar = figures.get("uar")
-    return percent(uar) if isinstance(uar, int | float) else "–"
+def _checks(metrics: Mapping[str, object]) -> str:
+    """The gain with its interval, what must not get worse, and what would settle it."""
+    lines = []
+    gain, interval = metrics.get("gain"), metrics.get("interval")
+    if isinstance(gain, int | float) and isinstance(interval, Sequence):
+        low, high = (points(end) for end in interval)
+        people = f", {metrics['speakers']} {metrics.get('unit', 'speaker')}s" if metrics.get("speakers") else ""
+        lines.append(f"held-out feedback: <strong>{points(gain)}</strong> points [{low}, {high}]{escape(people)}")
+    for name in ("base", "gold"):
+        found = metrics.get(name)
+        if isinstance(found, Mapping):
+            change = points(found["after"] - found["before"])
+            lines.append(f"{escape(found['what'])}: <strong>{change}</strong> points, {found['count']} asked")
+    needed = metrics.get("needed")
+    if isinstance(needed, Mapping):
+        lines.append(
+            f"needed: <strong>{needed['held_out_clips']}</strong> more held-out clips from at least "
+            f"<strong>{needed['speakers']}</strong> more speakers, "
+            f"about {needed['labelled_clips']} labelled clips in all"
+        )
+    return f'<ul class="checks" role="list">{"".join(f"<li>{line}</li>" for line in lines)}</ul>' if lines else ""
+
+
+def points(share: float) -> str:
+    """A difference of shares in points, to a tenth.
+
+    >>> points(0.051), points(-0.003)
+    ('+5.1', '−0.3')
+    """
+    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def _count(count: int, noun: str) -> str:
