@@ -36,6 +36,9 @@ class MaintainHandlers:
         blind: bool,
         lease: float,
         retention: float | None,
+        retrain_after: float | None,
+        retrain_at: str,
+        shadow_hours: float | None,
         who: Who,
         request: gr.Request,
     ) -> tuple[object, ...]:
@@ -48,6 +51,9 @@ class MaintainHandlers:
             blind=bool(blind),
             lease_minutes=float(lease or 0),
             retention_days=whole(retention),
+            retrain_after=whole(retrain_after),
+            retrain_at=retrain_at.strip() or None,
+            shadow_hours=float(shadow_hours or 0),
         )
         change_settings(self.services.store, settings, by=editor.name)
         return self._settings_shown("Saved. It holds from the next clip on.")
@@ -72,6 +78,9 @@ class MaintainHandlers:
             settings.blind,
             settings.lease_minutes,
             settings.retention_days or 0,
+            settings.retrain_after or 0,
+            settings.retrain_at or "",
+            settings.shadow_hours,
             _status(said) + changes_table(self.services),
         )
 
@@ -152,6 +161,16 @@ def _build_settings() -> tuple[list[gr.components.Component], gr.HTML, gr.Button
             0, precision=0, minimum=0, label="Clips are erased after days (0: never)", elem_id="set-retention"
         )
         blind = gr.Checkbox(False, label="blind: nobody sees the model’s answer before they vote", elem_id="set-blind")
+    with gr.Row():
+        after = gr.Number(
+            0, precision=0, minimum=0, label="Retrain after new votes (0: only when asked)", elem_id="set-retrain-after"
+        )
+        at = gr.Textbox(
+            "", label="Retrain daily at, HH:MM in UTC (empty: never)", max_lines=1, elem_id="set-retrain-at"
+        )
+        shadow = gr.Number(
+            0, minimum=0, maximum=720, label="A better version first answers on the side, hours", elem_id="set-shadow"
+        )
     save = gr.Button("Save settings", variant="primary", scale=0, min_width=160, elem_id="set-save")
     status = gr.HTML("", elem_id="settings-status", apply_default_css=False)
-    return [overlap, gold, blind, lease, retention], status, save
+    return [overlap, gold, blind, lease, retention, after, at, shadow], status, save
