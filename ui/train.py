@@ -2,7 +2,7 @@
 
 import base64
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import gradio as gr
 
@@ -82,7 +82,7 @@ class TrainHandlers:
         if is_new("feedback", "options", "missing", "busy"):
             form = form._replace(estimate=self._estimate(preset, target, now))
         if is_new("can"):
-            pause, resume, cancel = now["can"]  # type: ignore[misc]
+            pause, resume, cancel = cast(tuple[bool, bool, bool], now["can"])
             form = form._replace(
                 pause=gr.update(interactive=pause),
                 resume=gr.update(interactive=resume),
