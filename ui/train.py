@@ -89,7 +89,7 @@ class TrainHandlers:
                 cancel=gr.update(interactive=cancel),
             )
         if is_new("runs"):
-            form = form._replace(which=_which(now["runs"]))  # type: ignore[arg-type]
+            form = form._replace(which=_which(cast(list[int], now["runs"])))
         if is_new("versions"):
             choice, against, back = self.versions.choices()
             form = form._replace(
@@ -198,14 +198,14 @@ def build_train_tab(services: Services, demo: gr.Blocks, who: gr.BrowserState, h
                 target = gr.Dropdown(list(TARGETS), value="acoustic", label="What to train", elem_id="train-target")
             guess = gr.HTML("", elem_id="train-estimate", apply_default_css=False)
             retrain = gr.Button("Retrain", variant="primary", interactive=False, elem_id="retrain")
-        with gr.Column(scale=7, min_width=320):
-            run = gr.HTML("", elem_id="train-run", elem_classes="panel", apply_default_css=False)
             with gr.Row(elem_id="train-acts"):
                 pause = gr.Button("Pause", interactive=False, elem_id="train-pause", min_width=100)
                 resume = gr.Button("Resume", interactive=False, elem_id="train-resume", min_width=100)
                 cancel = gr.Button("Cancel", interactive=False, elem_id="train-cancel", min_width=100)
                 log_button = gr.Button("Log", elem_id="train-log-button", min_width=100)
             which = gr.Dropdown([], label="Run to cancel", visible=False, elem_id="train-which")
+        with gr.Column(scale=7, min_width=320):
+            run = gr.HTML("", elem_id="train-run", elem_classes="panel", apply_default_css=False)
             log = gr.HTML("", elem_id="train-log", apply_default_css=False)
     versions = build_versions()
 

@@ -141,7 +141,9 @@ def _decision(run: TrainingRun | None) -> str:
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return ""
     old, new = cast(Mapping[str, object], before), cast(Mapping[str, object], after)
-    return _checks(run.metrics) + change_bars(old, new) + comparison_table(old, new)
+    figures = comparison_table(old, new)
+    folded = f"<details><summary>Before and after in figures</summary>{figures}</details>" if figures else ""
+    return _checks(run.metrics) + change_bars(old, new) + folded
 
 
 def _checks(metrics: Mapping[str, object]) -> str:
@@ -151,7 +153,9 @@ def _checks(metrics: Mapping[str, object]) -> str:
     if isinstance(gain, int | float) and isinstance(interval, Sequence):
         low, high = (points(end) for end in interval)
         people = f", {metrics['speakers']} {metrics.get('unit', 'speaker')}s" if metrics.get("speakers") else ""
-        lines.append(f"held-out feedback: <strong>{points(gain)}</strong> points [{low}, {high}]{escape(people)}")
+        before, after = (cast(Mapping[str, float], metrics[name]) for name in ("before", "after"))
+        uar = f"UAR {percent(before['uar'])} → {percent(after['uar'])}, " if "uar" in before and "uar" in after else ""
+        lines.append(f"held-out feedback: {uar}<strong>{points(gain)}</strong> points [{low}, {high}]{escape(people)}")
     for name in ("base", "gold"):
         found = metrics.get(name)
         if isinstance(found, Mapping):

@@ -1,17 +1,24 @@
 """The handlers of the training tab as plain functions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import gradio as gr
 import pytest
 
+from annotations import queries
 from annotations.learning.config import RetrainingConfig
+from annotations.learning.retraining import log_path
 from annotations.learning.run_status import TrainingStatus
 from annotations.people import Access
+from annotations.suspects import Suspect, record_suspects
+from annotations.training_records import NewVersion
 from ser.errors import TrainingDataError
 from ui.errors import shows_errors
 from ui.services import Services
 from ui.train import FAST, UNCHANGED, TrainHandlers
+from ui.training_cards import run_card
+from ui.training_versions import VersionHandlers
 
 ANN = gr.Request(session_hash="ann")
 
@@ -106,3 +113,97 @@ def test_only_maintainers_train(scripted: Services, act: str) -> None:
     with pytest.raises(gr.Error, match=f"ann may not {act}: only a maintainer may"):
         done()
     assert scripted.retrainer.status().state == "idle"
+
+
+@pytest.fixture
+def refused(scripted: Services) -> int:
+    """Id of a version that the comparison did not promote."""
+    store = scripted.store
+    run = store.queue_training_run({}, store.active_version().id, "ann", target="acoustic", preset="quick")
+    store.begin_training_run(
+        run.id, config={}, base_version_id=store.active_version().id, correction_ids=[], snapshot_sha256="0" * 64
+    )
+    figures = NewVersion("v2", "1" * 64, "models/v2")
+    version_id = store.finish_training_run(run.id, "refused", METRICS, "Refused: no better.", figures).new_version_id
+    assert version_id is not None
+    return version_id
+
+
+METRICS = {
+    "before": {"uar": 0.58, "recall": {"anger": 0.5, "neutral": 0.7}},
+    "after": {"uar": 0.60, "recall": {"anger": 0.58, "neutral": 0.69}},
+    "gain": 0.02,
+    "interval": [-0.01, 0.05],
+    "speakers": 4,
+    "unit": "speaker",
+    "base": {"what": "base prototypes", "count": 420, "before": 0.81, "after": 0.807},
+    "gold": None,
+    "needed": {"held_out_clips": 12, "speakers": 2, "labelled_clips": 48},
+}
+
+
+def test_a_refused_version_is_used_only_with_a_reason(scripted: Services, refused: int) -> None:
+    versions = VersionHandlers(scripted)
+    with pytest.raises(gr.Error, match="did not promote v2"):
+        shows_errors(versions.on_use)(refused, "  ", "ann", ANN)
+    assert scripted.store.active_version().id != refused
+    versions.on_use(refused, "our voices <b>", "ann", ANN)
+    assert scripted.store.active_version().id == refused
+    assert "Against the comparison: our voices &lt;b&gt;" in versions.table()
+
+
+def test_the_decision_is_told_with_all_its_checks(scripted: Services, refused: int) -> None:
+    run = queries.list_training_runs(scripted.store)[0]
+    card = run_card(TrainingStatus(state="refused", run_id=run.id, message="Refused: no better."), run)
+    assert "UAR 58\xa0% → 60\xa0%, <strong>+2.0</strong> points [−1.0, +5.0], 4 speakers" in card
+    assert "base prototypes: <strong>−0.3</strong> points, 420 asked" in card
+    assert "<strong>12</strong> more held-out clips from at least <strong>2</strong> more speakers" in card
+    assert '<span class="number">+8</span>' in card and '<span class="number">−1</span>' in card
+
+
+def test_two_versions_side_by_side(scripted: Services, refused: int, page_fill: Callable[[int], None]) -> None:
+    page_fill(3)
+    versions, base = VersionHandlers(scripted), scripted.store.active_version().id
+    card = versions.on_compare(refused, base, "ann", ANN)
+    assert "of 3 answers differ" in card
+    changed = card.count("<audio")
+    assert changed > 0
+    assert changed == card.count("→") - 1  # The title has one of its own.
+    with pytest.raises(gr.Error, match="two different"):
+        versions.on_compare(base, base, "ann", ANN)
+
+
+def test_a_version_answers_on_the_side_until_it_is_stopped(scripted: Services, refused: int) -> None:
+    versions = VersionHandlers(scripted)
+    assert "on the side" in versions.on_shadow(refused, "ann", ANN)
+    assert "Nothing was answered since it began" in versions.table()
+    assert "no more" in versions.on_shadow(refused, "ann", ANN)
+    assert "Nothing was answered" not in versions.table()
+
+
+def test_a_run_rests_and_goes_on(scripted: Services) -> None:
+    handlers = TrainHandlers(scripted)
+    running = handlers.on_retrain({}, "thorough", "text", "ann", ANN)
+    assert running.pause == gr.update(interactive=True)
+    paused = handlers.on_pause(running.seen, "thorough", "text", "ann", ANN)  # type: ignore[arg-type]
+    assert "what it has learnt so far is kept" in str(paused.run) and paused.pause == gr.update(interactive=False)
+    assert "Training" in str(handlers.on_resume(paused.seen, "thorough", "text", "ann", ANN).run)  # type: ignore[arg-type]
+
+
+def test_the_log_is_shown_and_can_be_kept(scripted: Services) -> None:
+    handlers = TrainHandlers(scripted)
+    assert "nothing yet" in handlers.on_log()
+    scripted.retrainer.now = TrainingStatus(run_id=3)  # type: ignore[attr-defined]
+    path = log_path(scripted.store.data_dir, 3)
+    path.parent.mkdir(parents=True)
+    path.write_text("one <b>\ntwo")
+    assert "run-3.log" in handlers.on_log() and "one &lt;b&gt;" in handlers.on_log()
+
+
+def test_labels_that_are_probably_mistakes_are_sent_to_review(
+    scripted: Services, refused: int, page_fill: Callable[[int], None]
+) -> None:
+    page_fill(1)
+    clip = queries.list_clips(scripted.store)[0]
+    record_suspects(scripted.store, 1, [Suspect(clip.id, "anger", "fear", 0.8)])
+    assert "1 label is probably a mistake" in str(TrainHandlers(scripted).on_tick({}).feedback)
