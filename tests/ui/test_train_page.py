@@ -46,7 +46,6 @@ def test_retrain_to_its_end_through_a_reload(votes: None, open_page: Callable[..
     expect(page.locator("#retrain")).to_be_enabled()
     page.click("#retrain")
     expect(page.locator("#train-run .badge")).to_have_text("running")
-    expect(page.locator("#retrain")).to_be_disabled()
     page.reload()
     other = open_page(viewport={"width": 1280, "height": 900})
     for watcher in (page, other):
@@ -63,6 +62,10 @@ def test_retrain_to_its_end_through_a_reload(votes: None, open_page: Callable[..
         expect(watcher.locator("#train-run .comparison")).to_contain_text("UAR")
         expect(watcher.locator("#train-run .curve")).to_have_count(2)
         expect(watcher.locator("#retrain")).to_be_enabled()
+    page.click("#version-compare")
+    expect(page.locator("#version-detail")).to_contain_text("answers differ")
+    page.click("#train-log-button")
+    expect(page.locator("#train-log a[download]")).to_have_count(1)
     page.click("[role=tab]:has-text('History')")
     expect(page.locator("#history-table")).to_contain_text(f"training run {run.id}: {run.status}")
 
@@ -74,6 +77,37 @@ def test_a_run_is_cancelled(votes: None, page: Page, services: Services) -> None
     page.click("#train-cancel")
     expect(page.locator("#train-run .badge")).to_have_text("cancelled", timeout=TRAINING)
     assert queries.list_training_runs(services.store)[0].status == "cancelled"
+    assert services.store.active_version().name == "embedded"
+
+
+def test_a_run_rests_another_waits_and_both_are_cancelled(votes: None, page: Page, services: Services) -> None:
+    open_train(page)
+    expect(page.locator("#train-estimate")).to_contain_text("48 clips")
+    page.click("#retrain")
+    expect(page.locator("#train-pause")).to_be_enabled()
+    page.click("#train-pause")
+    expect(page.locator("#train-run .badge")).to_have_text("paused", timeout=TRAINING)
+    page.click("#retrain")
+    expect(page.locator("#train-run .wait")).to_contain_text("run 2")
+    expect(page.locator("#train-which")).to_be_visible()
+    page.click("#train-cancel")
+    expect(page.locator("#train-run h3")).to_contain_text("Run 2")
+    services.retrainer.cancel(2)
+    assert {run.id: run.status for run in queries.list_training_runs(services.store)} == {
+        1: "cancelled",
+        2: "cancelled",
+    }
+
+
+def test_back_and_forth_between_versions(page: Page, services: Services) -> None:
+    services.store.add_model_version("v2", "0" * 64, "models/v2", None, {"after": {"uar": 0.63}})
+    open_train(page)
+    expect(page.locator("#version-use")).to_be_enabled()
+    expect(page.locator("#version-choice input")).to_have_value("v2")
+    page.click("#version-use")
+    expect(page.locator("#version-back")).to_contain_text("Roll back to embedded")
+    page.click("#version-back")
+    expect(page.locator("#header")).to_contain_text("model: embedded")
     assert services.store.active_version().name == "embedded"
 
 
