@@ -1,4 +1,4 @@
-"""How long a run will take, before it starts: by what earlier runs took on this machine, else by a measured pace.
+"""How long a run will take, before it starts: by what earlier runs took on this machine, else by a first guess.
 
 Reads the store; trains nothing.
 """
@@ -16,7 +16,7 @@ from annotations.store import AnnotationStore
 from ser.hub import pick_device
 
 START = 12.0
-"""Seconds before anything is learnt and after: libraries, models, the first clip. Measured on two cores at 2.5 GHz."""
+"""Seconds before anything is learnt and after, guessed: libraries, models, the first clip."""
 
 PACE: Mapping[tuple[str, str], float] = {
     ("acoustic", "quick"): 0.6,
@@ -28,7 +28,8 @@ PACE: Mapping[tuple[str, str], float] = {
     ("transcriber", "quick"): 4.0,
     ("transcriber", "thorough"): 12.0,
 }
-"""Seconds for each clip of the feedback, both sides together, by target and preset, on one niced core of two."""
+"""Seconds for each clip of the feedback, both sides together, by target and preset, guessed on the high side for one
+core of two. They are for the first run only: what that one takes counts from then on."""
 
 RECENT = 5
 """Earlier runs that are looked at."""
@@ -69,7 +70,7 @@ def estimate(store: AnnotationStore, config: RetrainingConfig) -> Estimate:
         basis = f"{len(paces)} earlier run{'s' if len(paces) > 1 else ''} on this machine"
         return Estimate(round(START + median(paces) * clips, 1), clips, device, basis)
     pace = PACE[config.target, config.preset]
-    basis = "a pace measured on another machine with two cores; no run has ended on this one"
+    basis = "a first guess, as no run has ended on this machine yet"
     return Estimate(round(START + pace * clips, 1), clips, device, basis)
 
 
