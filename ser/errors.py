@@ -35,3 +35,7 @@ class SettingsError(SerError):
 
 class ExportError(SerError):
     """A model could not be brought into another form, or answers differently in it."""
+
+
+class ScoringError(SerError):
+    """Many recordings were to be heard, and the processes that should hear them could not go on."""

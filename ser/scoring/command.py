@@ -10,7 +10,7 @@ from tqdm import tqdm
 from ser.config import Settings
 from ser.errors import SettingsError
 from ser.scoring.engines import score_locally, score_with_ray
-from ser.scoring.parts import list_items, plan_parts, prepare
+from ser.scoring.parts import list_items, plan_parts, prepare, sweep
 
 
 def score(paths: list[Path], options: argparse.Namespace, settings: Settings) -> int:
@@ -48,5 +48,6 @@ def score(paths: list[Path], options: argparse.Namespace, settings: Settings) ->
         for files, without in engine:
             failed += without
             progress.update(files)
+    sweep(folder)
     print(f"{len(waiting)} recordings heard, {failed} without an answer; see {folder}", file=sys.stderr)
     return 1 if failed else 0

@@ -105,8 +105,7 @@ def prepare(folder: Path, items: Sequence[Item]) -> list[Item]:
         raise SettingsError(f"{folder} is a file; --output names a folder of parquet files. Choose another name.")
     folder.mkdir(parents=True, exist_ok=True)
     wanted, done = {item.file: item for item in items}, set()
-    for building in folder.glob(".part-*"):
-        building.unlink()
+    sweep(folder)
     for path in sorted(folder.glob("*.parquet")):
         try:
             table = pq.ParquetFile(path).read()
@@ -124,6 +123,12 @@ def prepare(folder: Path, items: Sequence[Item]) -> list[Item]:
     return [item for item in items if item not in done]
 
 
+def sweep(folder: Path) -> None:
+    """Remove what workers left that died: half-written parts, and what they had in hand."""
+    for left in folder.glob(".part-*"):
+        left.unlink(missing_ok=True)
+
+
 def write_part(folder: Path, part: Part, answers: Sequence[Recognition | Exception]) -> int:
     """Write a part in one go; again, and it is the same file.
 
@@ -138,6 +143,15 @@ def write_part(folder: Path, part: Part, answers: Sequence[Recognition | Excepti
     rows = [_row(item, answer) for item, answer in zip(part.items, answers, strict=True)]
     _write(pa.Table.from_pylist(rows, schema=SCHEMA), folder / part.name)
     return sum(row["error"] is not None for row in rows)
+
+
+def count_failed(folder: Path, part: Part) -> int | None:
+    """How many recordings of a part have no answer, or None where the part is not written yet."""
+    try:
+        errors = pq.ParquetFile(folder / part.name).read(columns=["error"]).column("error")
+    except FileNotFoundError:
+        return None
+    return len(errors) - int(errors.null_count)
 
 
 def _row(item: Item, answer: Recognition | Exception) -> dict[str, object]:
