@@ -27,6 +27,7 @@ def fields(store: AnnotationStore, reviewer: Person) -> list[dict[str, object]]:
         {"name": "language", "text": "language, such as en"},
         {"name": "min_duration", "text": "at least, seconds", "kind": "number"},
         {"name": "max_duration", "text": "at most, seconds", "kind": "number"},
+        {"name": "suspected", "text": "training", "choices": [("yes", "doubts the label")]},
     ]
     if reviewer.may("see other people's votes"):
         offered.append({"name": "rater", "text": "judged by"})
@@ -62,6 +63,7 @@ def to_filter(given: Mapping[str, Any], reviewer: Person) -> QueueFilter:
         max_duration=_number(given, "max_duration", float),
         language=given.get("language"),
         text=given.get("text"),
+        suspected=True if "suspected" in given else None,
     )
 
 

@@ -93,7 +93,7 @@ def suspects_line(count: int) -> str:
     which = "1 label is" if count == 1 else f"{count} labels are"
     return (
         f'<p class="reason">{which} probably a mistake and left out of training: judge them again in '
-        "<strong>Review</strong>, where they are back in the queue.</p>"
+        "<strong>Review</strong>, where they are back in the queue (filter: training doubts the label).</p>"
     )
 
 

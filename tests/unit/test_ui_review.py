@@ -11,11 +11,13 @@ import pytest
 
 from annotations import queries
 from annotations.learning.feedback import label_counts
-from annotations.people import Access, claim_name
+from annotations.people import Access, Person, claim_name
+from annotations.queue import QueueFilter
 from annotations.settings import change_settings, read_settings
 from ser.labels import EMOTIONS
 from ui.calls import run_act
 from ui.review import ReviewHandlers
+from ui.review_options import to_filter
 from ui.services import Services
 
 ANN = gr.Request(session_hash="ann")
@@ -182,3 +184,9 @@ def test_a_missing_recording_does_not_stop_the_queue(page_services: Services, pa
     item = ann.next()
     assert item["audio"] is None and "is missing" in item["card"]
     assert "Saved clip 1: skip." in ann.vote(item, "skip")["said"]
+
+
+def test_labels_that_training_doubts_can_be_asked_for() -> None:
+    maintainer = Person("ann", "maintainer")
+    assert to_filter({"suspected": "yes"}, maintainer) == QueueFilter(suspected=True)
+    assert to_filter({"suspected": ""}, maintainer) == QueueFilter()
