@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(clips: lis
 def test_fine_tuning_learns_new_clips_and_leaves_frozen_parts_alone(clips: list[Example], base: Path) -> None:
     # What was neutral is happiness to this speaker: the base cannot know.
     relabelled = [Example(e.path, "happiness" if e.label == "neutral" else e.label, e.speaker) for e in of(clips, "s3")]
-    config = TrainConfig.tiny(epochs=20, learning_rate=5e-3, frozen_blocks=1, freeze_norms=True, mixup=0.0)
+    config = TrainConfig.tiny(epochs=40, learning_rate=5e-3, frozen_blocks=1, freeze_norms=True, mixup=0.0)
     tuned = train(relabelled, config, init=base)
     data = prepare(relabelled, Preparation())
     untuned = load_network(base)
