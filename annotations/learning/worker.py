@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
@@ -289,6 +290,17 @@ def watch_signals(worker: Worker) -> None:
         signal.signal(signal.SIGUSR1, worker.on_signal)
 
 
+def yield_the_processor() -> None:
+    """Let everything else on the machine go first.
+
+    Source of the second step: sched(7), "The autogroup feature": where Linux groups processes by session, niceness
+    counts within the session alone, and this process has one of its own.
+    """
+    os.nice(NICENESS)
+    with suppress(OSError):  # Absent, or not ours to write: then niceness is all there is.
+        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
+
+
 def keep_log() -> None:
     """Write what is said, warnings included, line by line with the time."""
     logging.Formatter.converter = time.gmtime
@@ -316,7 +328,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--run", type=int, required=True)
     options = parser.parse_args(argv)
-    os.nice(NICENESS)
+    yield_the_processor()
     keep_log()
     alone = FileLock(run_folder(options.data_dir, options.run) / "worker.lock", timeout=0)
     with AnnotationStore(options.data_dir) as store:
