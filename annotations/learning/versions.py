@@ -181,7 +181,7 @@ def promote_version(
     if refusal is not None and not given:
         raise StoreError(
             f"The comparison did not promote {version.name} ({refusal.rstrip('.')}). To put it to use all the same, "
-            "say why with a reason (--reason TEXT); it is kept."
+            "give a reason (--reason TEXT on the command line); it is kept."
         )
     with store.database.writing() as connection:
         reason = given or "chosen from the versions"

@@ -15,7 +15,6 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
@@ -28,6 +27,7 @@ from annotations.learning.config import RetrainingConfig
 from annotations.learning.feedback import training_examples
 from annotations.learning.gate import Decision
 from annotations.learning.learners import Learner, Lesson, learner_of
+from annotations.learning.process import keep_log, yield_the_processor
 from annotations.learning.retraining import CANCELLED, PAUSED
 from annotations.learning.run_status import (
     TrainingStatus,
@@ -50,9 +50,6 @@ from annotations.training_records import NewVersion
 from ser.errors import SerError, TrainingCancelledError
 from ser.hub import pick_device
 from ser.training.progress import TrainProgress
-
-NICENESS = 15
-"""The page's answers come first; measured: at 15 they take no longer than without any training."""
 
 TRAINED_SHARE = 0.9
 """Of the progress bar; the rest is the comparison."""
@@ -288,25 +285,6 @@ def watch_signals(worker: Worker) -> None:
     signal.signal(signal.SIGTERM, worker.on_signal)
     if hasattr(signal, "SIGUSR1"):  # Windows has none; there the file does it.
         signal.signal(signal.SIGUSR1, worker.on_signal)
-
-
-def yield_the_processor() -> None:
-    """Let everything else on the machine go first.
-
-    Source of the second step: sched(7), "The autogroup feature": where Linux groups processes by session, niceness
-    counts within the session alone, and this process has one of its own.
-    """
-    os.nice(NICENESS)
-    with suppress(OSError):  # Absent, or not ours to write: then niceness is all there is.
-        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
-
-
-def keep_log() -> None:
-    """Write what is said, warnings included, line by line with the time."""
-    logging.Formatter.converter = time.gmtime
-    form = "%(asctime)sZ %(name)s: %(message)s"
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format=form, datefmt="%Y-%m-%dT%H:%M:%S", force=True)
-    logging.captureWarnings(True)
 
 
 def describe(run: TrainingRun) -> Mapping[str, object]:

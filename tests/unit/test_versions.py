@@ -73,8 +73,8 @@ def test_a_refused_version_needs_a_reason_which_is_kept(store: AnnotationStore) 
     with pytest.raises(StoreError) as error:
         promote_version(store, version, by="ann", reason="  ")
     assert str(error.value) == (
-        f"The comparison did not promote v2 ({REFUSAL[:-1]}). To put it to use all the same, say why with a reason "
-        "(--reason TEXT); it is kept."
+        f"The comparison did not promote v2 ({REFUSAL[:-1]}). To put it to use all the same, give a reason "
+        "(--reason TEXT on the command line); it is kept."
     )
     assert store.active_version().name == "embedded"
     promotion = promote_version(store, version, by="ann", reason="our own test set says otherwise")
