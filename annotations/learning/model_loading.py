@@ -63,7 +63,9 @@ def follow_parts(active: ActiveModel, recognizer: Recognizer, settings: Settings
         "transcriber": (load_transcriber, Recognizer.replace_transcriber, recognizer.transcriber is not None),
         "fusion": (load_fusion_rule, Recognizer.replace_fusion, True),
     }
+    # Called by what answers, which need not be what the settings hope for.
+    answers = origins | ({"transcriber": recognizer.transcriber.name} if recognizer.transcriber else {})
     for target, (loader, put, wanted) in parts.items():
         if wanted:
-            base = active.store.ensure_base_version(f"{target} {origins[target]}", UNKNOWN, target)
+            base = active.store.ensure_base_version(f"{target} {answers[target]}", UNKNOWN, target)
             active.follow(target, loader, put, origins[target], base)

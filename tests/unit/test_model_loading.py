@@ -57,6 +57,11 @@ def test_the_versions_are_those_that_training_starts_from(active: ActiveModel) -
         assert retrainer._base(target)[0].id == version
 
 
+def test_a_version_is_called_by_what_answers_not_by_what_the_settings_hope_for(active: ActiveModel) -> None:
+    assert Settings().whisper_model == "openai/whisper-base"
+    assert active.store.active_version("transcriber").name == f"transcriber {FixedTranscriber().name}"
+
+
 def test_a_part_that_is_left_out_has_no_versions(tmp_path: Path) -> None:
     recognizer = Recognizer(EnergyDetector(), BandEnergyModel(), None, None)
     made = ActiveModel(AnnotationStore(tmp_path / "data"), recognizer, lambda location: BandEnergyModel())
