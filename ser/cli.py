@@ -82,7 +82,12 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_layout(parser)
     parser.add_argument("--text", metavar="FILE.csv", help="measure the text model instead, on columns text,label")
     parser.add_argument("--model", metavar="MODEL", help="embedded (default), a folder or a Hub id")
-    parser.add_argument("--speakers", type=_names, metavar="A,B", help="only these speakers")
+    parser.add_argument(
+        "--speakers",
+        type=_names,
+        metavar="A,B",
+        help="only these speakers; 'reserved' for those that the recipe of the shipped weights never trains on",
+    )
     parser.add_argument(
         "--labels", type=_emotions, metavar="a,b", help="only these labels, in truth and answer (renormalised)"
     )

@@ -16,7 +16,17 @@ from ser.audio import decode_file
 from ser.batching import detect_batch, map_batches
 from ser.errors import AudioError, TrainingDataError
 from ser.labels import EMOTIONS
-from ser.metrics import bootstrap_interval, confusion, ece, macro_f1_of, per_class, roc_auc, uar_of, war_of
+from ser.metrics import (
+    bootstrap_interval,
+    confusion,
+    ece,
+    ece_by_chance,
+    macro_f1_of,
+    per_class,
+    roc_auc,
+    uar_of,
+    war_of,
+)
 from ser.types import AcousticModel, Audio, EmotionScores, Example, SpeechDetector
 from ser.vad import SileroDetector, trim_to_speech
 
@@ -87,15 +97,18 @@ class Evaluation:
         """The figures as plain values for JSON.
 
         Returns:
-            `n, uar, uar_ci, war, macro_f1, per_class, confusion, ece` (see `summarize`; the interval draws whole
-            speakers), and `model, per_corpus, per_speaker, left_out, unknown_labels, unreadable,
-            no_speech, undecided, adapted_by, intensity_auc`.
+            `n, uar, uar_ci, war, macro_f1, per_class, confusion, ece, ece_by_chance` (see `summarize`; the interval
+            draws whole speakers), and `model, mean_uar` (of the corpora), `per_corpus` (with intervals, recalls and
+            calibration), `per_speaker, left_out, unknown_labels, unreadable, no_speech, undecided, adapted_by,
+            intensity_auc`.
         """
         figures = summarize(self.truth, self.probabilities, self.labels, groups=self.speakers)
+        per_corpus = self._per_corpus()
         return {
             **figures,
             "model": self.model,
-            "per_corpus": self._per([example.corpus for example in self.examples]),
+            "mean_uar": float(np.mean([corpus["uar"] for corpus in per_corpus.values()])),
+            "per_corpus": per_corpus,
             "per_speaker": self._per(self.speakers),
             "left_out": self.left_out,
             "unknown_labels": dict(self.unknown_labels),
@@ -106,9 +119,22 @@ class Evaluation:
             "intensity_auc": self.intensity_auc,
         }
 
-    def _per(self, groups: Sequence[str]) -> dict[str, dict[str, float]]:
+    def _per_corpus(self) -> dict[str, dict[str, Any]]:
+        names = np.array([example.corpus for example in self.examples])
+        truth, speakers = np.array(self.truth), np.array(self.speakers)
+        plain = self._per(names.tolist())
+        for name, figures in plain.items():
+            chosen = names == name
+            known = summarize(
+                truth[chosen].tolist(), self.probabilities[chosen], self.labels, groups=speakers[chosen].tolist()
+            )
+            recalls = {label: s["recall"] for label, s in known["per_class"].items() if s["support"]}
+            figures |= {key: known[key] for key in ("uar_ci", "ece", "ece_by_chance")} | {"recalls": recalls}
+        return plain
+
+    def _per(self, groups: Sequence[str]) -> dict[str, dict[str, Any]]:
         truth, predictions = np.array(self.truth), np.array(self.predictions)
-        figures = {}
+        figures: dict[str, dict[str, Any]] = {}
         for name in sorted(set(groups)):
             chosen = np.array([group == name for group in groups])
             matrix = confusion(truth[chosen].tolist(), predictions[chosen].tolist(), self.labels)
@@ -205,7 +231,8 @@ def summarize(
         seed: of the interval's draws.
 
     Returns:
-        `n, uar, uar_ci [low, high], war, macro_f1, per_class, confusion {labels, matrix}, ece`.
+        `n, uar, uar_ci [low, high], war, macro_f1, per_class, confusion {labels, matrix}, ece, ece_by_chance` (what
+        a perfectly honest model of such confidence would show on so few examples).
 
     >>> summarize(["a", "b"], [[0.9, 0.1], [0.2, 0.8]], ["a", "b"])["uar"]
     1.0
@@ -223,6 +250,7 @@ def summarize(
         "per_class": {label: asdict(scores) for label, scores in per_class(matrix, labels).items()},
         "confusion": {"labels": list(labels), "matrix": matrix.tolist()},
         "ece": ece(rows, truth, labels),
+        "ece_by_chance": ece_by_chance(rows),
     }
 
 

@@ -139,9 +139,46 @@ def ece(probabilities: npt.ArrayLike, truth: Sequence[str], labels: Sequence[str
     if not len(known):
         return float("nan")
     confidence, right = rows.max(1), rows.argmax(1) == known
-    bin_of = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.int64)
-    gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
+    gaps = np.bincount(_bins_of(confidence, bins), weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(known))
+
+
+def ece_by_chance(probabilities: npt.ArrayLike, bins: int = ECE_BINS, *, draws: int = 200, seed: int = 0) -> float:
+    """The calibration error that answers of such confidence show by chance alone, were each exactly as sure as right.
+
+    With few examples in a bin its accuracy scatters, so that `ece` is above 0 for the most honest of models; what a
+    model shows beyond this is its own.
+    Source: Bröcker & Smith 2007, "Increasing the reliability of reliability diagrams",
+    https://doi.org/10.1175/WAF993.1 (consistency resampling)
+
+    Args:
+        probabilities: shape (examples, labels).
+        bins: as `ece`'s.
+        draws: of right and wrong answers, at random.
+        seed: of the draws.
+
+    Returns:
+        The mean over the draws; NaN without examples.
+
+    >>> ece_by_chance([[1.0, 0.0]] * 3)
+    0.0
+    >>> ece_by_chance([[0.5, 0.5]] * 10) > ece_by_chance([[0.5, 0.5]] * 1000)
+    True
+    """
+    confidence = np.asarray(probabilities, dtype=np.float64).max(1, initial=0.0)
+    if not len(confidence):
+        return float("nan")
+    bin_of = _bins_of(confidence, bins)
+    rng = np.random.default_rng(seed)
+    total = 0.0
+    for _ in range(draws):
+        right = rng.random(len(confidence)) < confidence
+        total += float(np.abs(np.bincount(bin_of, weights=right - confidence, minlength=bins)).sum())
+    return total / (draws * len(confidence))
+
+
+def _bins_of(confidence: npt.NDArray[np.float64], bins: int) -> npt.NDArray[np.int64]:
+    return np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.int64)
 
 
 def soft_cross_entropy(probabilities: npt.ArrayLike, shares: npt.ArrayLike) -> float:

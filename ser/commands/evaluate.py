@@ -18,6 +18,10 @@ from ser.evaluation import evaluate
 from ser.hub import pick_device
 from ser.text.classifier import load_text_model
 from ser.text.evaluation import evaluate_text
+from ser.training.recipe import RESERVED_SPEAKERS
+
+RESERVED = "reserved"
+"""In place of names: the speakers that the recipe of the shipped weights tests on and never trains on."""
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -55,13 +59,16 @@ def _acoustic_figures(options: argparse.Namespace, settings: Settings) -> dict[s
     examples = [example for corpus in corpora for example in corpus.examples]
     if options.speakers:
         speakers = {example.speaker for example in examples}
-        absent = sorted(set(options.speakers) - speakers)
+        asked = set(options.speakers)
+        if asked == {RESERVED}:
+            asked = set(RESERVED_SPEAKERS) & speakers or asked
+        absent = sorted(asked - speakers)
         if absent:
             raise TrainingDataError(
                 f"There is no speaker {', '.join(absent)} in the data. It has {', '.join(sorted(speakers)[:12])}"
                 f"{' ...' if len(speakers) > 12 else ''}."
             )
-        examples = [example for example in examples if example.speaker in options.speakers]
+        examples = [example for example in examples if example.speaker in asked]
     unknown: Counter[str] = Counter()
     for corpus in corpora:
         unknown.update(corpus.unknown_labels)
@@ -92,7 +99,7 @@ def describe(figures: Mapping[str, Any]) -> str:
     lines = [
         f"{figures['model']}: {figures['n']} examples{adapted}",
         f"  UAR {figures['uar']:.1%} [{low:.1%}, {high:.1%}]   WAR {figures['war']:.1%}   "
-        f"macro-F1 {figures['macro_f1']:.3f}   ECE {figures['ece']:.3f}",
+        f"macro-F1 {figures['macro_f1']:.3f}   ECE {figures['ece']:.3f} (by chance {figures['ece_by_chance']:.3f})",
         "",
         f"  {'':<10} precision  recall      F1  support",
     ]
@@ -106,8 +113,16 @@ def describe(figures: Mapping[str, Any]) -> str:
         lines.append(f"  intensity, strong against normal: AUC {figures['intensity_auc']:.3f}")
     lines += ["", "  truth \\ answer  " + " ".join(f"{label[:7]:>7}" for label in labels)]
     lines += [f"  {label:<15} " + " ".join(f"{n:>7}" for n in row) for label, row in zip(labels, matrix, strict=True)]
+    lines.append("")
     for corpus, scores in figures.get("per_corpus", {}).items():
-        lines.append(f"\n  {corpus}: {scores['n']} examples, UAR {scores['uar']:.1%}")
+        low, high = scores["uar_ci"]
+        recalls = ", ".join(f"{label} {recall:.0%}" for label, recall in scores["recalls"].items())
+        lines.append(
+            f"  {corpus}: {scores['n']} examples, UAR {scores['uar']:.1%} [{low:.1%}, {high:.1%}], "
+            f"ECE {scores['ece']:.3f} (by chance {scores['ece_by_chance']:.3f}); {recalls}"
+        )
+    if len(figures.get("per_corpus", {})) > 1:
+        lines.append(f"  mean of the corpora: UAR {figures['mean_uar']:.1%}")
     for key in ("left_out", "multi_label", "no_speech", "undecided"):
         if figures.get(key):
             lines.append(f"  {key.replace('_', ' ')}: {figures[key]}")

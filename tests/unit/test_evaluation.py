@@ -72,7 +72,16 @@ def test_the_json_has_the_agreed_form(examples):
         "speaker0",
         "speaker1",
     }
-    assert figures["per_corpus"]["corpus0"] == {"n": 6, "uar": 1.0, "war": 1.0, "macro_f1": 1.0}
+    first = figures["per_corpus"]["corpus0"]
+    assert {key: first[key] for key in ("n", "uar", "war", "macro_f1")} == {
+        "n": 6,
+        "uar": 1.0,
+        "war": 1.0,
+        "macro_f1": 1.0,
+    }
+    assert first["uar_ci"] == [1.0, 1.0] and set(first["recalls"].values()) == {1.0}
+    assert first["ece"] >= 0.0 and first["ece_by_chance"] >= 0.0
+    assert figures["mean_uar"] == 1.0
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
 
 

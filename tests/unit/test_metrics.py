@@ -15,6 +15,7 @@ from ser.metrics import (
     bootstrap_interval,
     confusion,
     ece,
+    ece_by_chance,
     macro_f1,
     macro_f1_of,
     paired_bootstrap,
@@ -157,3 +158,18 @@ def test_paired_difference_is_tighter_than_its_two_intervals():
     alone = bootstrap_interval(truth, first, EMOTIONS)
     assert gain.high - gain.low < 0.5 * (alone.high - alone.low)
     assert paired_bootstrap(truth, first, second, EMOTIONS, statistic=war_of).value > 0
+
+
+def test_calibration_error_by_chance_is_what_honest_answers_show() -> None:
+    rng = np.random.default_rng(5)
+    confidence = rng.uniform(0.4, 0.95, 80)
+    rows = np.stack([confidence, 1.0 - confidence], 1)
+    # A confidence below one half is the other label's; what counts is the larger of both.
+    sure = rows.max(1)
+    seen = []
+    for _ in range(200):
+        right = rng.random(80) < sure
+        truth = ["a" if (row[0] >= row[1]) == bool(hit) else "b" for row, hit in zip(rows, right, strict=True)]
+        seen.append(ece(rows, truth, ["a", "b"]))
+    assert ece_by_chance(rows) == pytest.approx(np.mean(seen), abs=0.01)
+    assert math.isnan(ece_by_chance(np.zeros((0, 2))))
