@@ -21,7 +21,7 @@ from annotations.learning.evidence import Evidence
 from annotations.learning.learners import Lesson
 from annotations.learning.learners_acoustic import AcousticLearner
 from annotations.queue import QueueOrder
-from benchmarks.learning_curve_data import Ears, base_model, read_world
+from benchmarks.learning_curve_data import UNSEEN, Ears, base_model, read_world
 from benchmarks.learning_curve_plot import draw_curves
 from benchmarks.learning_curve_rounds import Classroom, Plan
 from benchmarks.machine import describe_run
@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print one JSON object; 0 where done, 2 where data is missing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning_curve", description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="folder of the corpora")
+    parser.add_argument("--corpus", choices=sorted(UNSEEN), default="nemo", help="the one that is new to the model")
     parser.add_argument("--quick", action="store_true", help="fewer corrections, clips and seeds; within ten minutes")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the curves there")
     parser.add_argument("--seed", type=int, default=0)
@@ -83,7 +84,8 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         SerError: where data is missing or something cannot be trained.
     """
     quick, started = options.quick, time.monotonic()
-    world = read_world(options.data, QUICK_POOL if quick else POOL, QUICK_TESTED if quick else TESTED, options.seed)
+    pool, tested = (QUICK_POOL, QUICK_TESTED) if quick else (POOL, TESTED)
+    world = read_world(options.data, options.corpus, pool, tested, options.seed)
     folder = base_model(world)
     ears = Ears(folder, world)
     counts = QUICK_CORRECTIONS if quick else (*CORRECTIONS, len(world.pool))
@@ -98,7 +100,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     curves = {plan.name: curve_of(rows, plan.name) for plan in PLANS}
     return {
         "benchmark": "learning_curve",
-        "corpus": "nemo",
+        "corpus": options.corpus,
         "pool_clips": len(world.pool),
         "test_clips": len(world.test),
         "test_speakers": sorted({example.speaker for example in world.test}),

@@ -5,39 +5,57 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 import torch
 
 from ser.acoustic.classifier import load_network
 from ser.acoustic.network import AcousticModelForAudioClassification
+from ser.audio import MIN_DURATION
+from ser.config import TrainConfig
 from ser.corpora import load_corpus
 from ser.training import train
 from ser.training.memory import answer_pooled, draw_sides, make_prototypes, pooled_statistics
 from ser.training.preparation import Preparation, default_cache_dir, prepare
-from ser.training.recipe import DEV_SPEAKERS, FROM_NOTHING, RESERVED_SPEAKERS
+from ser.training.recipe import DEV_SPEAKERS, RESERVED_SPEAKERS
 from ser.training.run import TrainedModel
 from ser.types import Example
 
-BASE_CORPORA = ("ravdess", "tess", "emodb", "turev")
-NEW_CORPUS = "nemo"
-UNSEEN = ("nemo_EB0", "nemo_IC0", "nemo_MK0")
-"""Speakers of the new corpus whom nobody corrects."""
+UNSEEN = {
+    "nemo": ("nemo_EB0", "nemo_IC0", "nemo_MK0"),
+    "emodb": ("emodb_03", "emodb_08", "emodb_09", "emodb_10"),
+    "turev": ("turev_1157", "turev_1358"),
+    "ravdess": tuple(name for name in (*RESERVED_SPEAKERS, *DEV_SPEAKERS) if name.startswith("ravdess")),
+}
+"""Of each corpus that may be the new one, the speakers whom nobody corrects."""
+
+SHARES = {"ravdess": 0.55, "nemo": 0.3, "tess": 0.15, "emodb": 0.15, "turev": 0.15}
+"""Of the corpora in an epoch of the base model's training, before the new one is taken out."""
 
 REMEMBERED = 60
 """Clips of each label of each base corpus, on either side, that prototypes are made of."""
 
-BASE_CONFIG = replace(
-    FROM_NOTHING,
-    epochs=14,
-    epoch_size=1536,
-    variants=0,
-    corpus_weights={"ravdess": 0.55, "tess": 0.15, "emodb": 0.15, "turev": 0.15},
-)
-"""Short of the recipe of the shipped weights by two thirds of its steps, so that it can be trained here."""
+SETTINGS: dict[str, object] = {
+    "epochs": 14,
+    "epoch_size": 1536,
+    "batch_size": 64,
+    "learning_rate": 2e-3,
+    "label_smoothing": 0.1,
+    "intensity_weight": 0.2,
+    "mixup": 0.4,
+    "mixup_probability": 0.5,
+    "variants": 0,
+    "choose_best": True,
+    "refit": False,
+    "threads": 1,
+    "seed": 0,
+    "network": {"members": [{}]},
+}
+"""Of the base model's training: short, and written down here so that it stays as it is when the recipe changes."""
 
 Array = npt.NDArray[np.float32]
 
@@ -48,24 +66,32 @@ class World:
 
     Attributes:
         data: folder of the corpora.
-        base: what the base model is trained on.
+        new: name of the corpus that is new to the model.
+        known: of the other corpora, all but whom the model is tested on.
         reserved: of the base corpora, whom it is tested on.
         pool: clips of the new corpus that may be corrected.
         test: clips of its other speakers.
     """
 
     data: Path
-    base: tuple[Example, ...]
+    new: str
+    known: tuple[Example, ...]
     reserved: tuple[Example, ...]
     pool: tuple[Example, ...]
     test: tuple[Example, ...]
 
+    @property
+    def base(self) -> tuple[Example, ...]:
+        """What the base model is trained on: it leaves out the speakers whose voices it is to remember as unheard."""
+        return tuple(example for example in self.known if example.speaker not in DEV_SPEAKERS)
 
-def read_world(data: Path, pool: int, test: int, seed: int) -> World:
+
+def read_world(data: Path, new: str, pool: int, test: int, seed: int) -> World:
     """Read the corpora and draw.
 
     Args:
         data: folder of the corpora.
+        new: the corpus that the base model is not to hear, one of `UNSEEN`.
         pool: clips that may be corrected, at most.
         test: clips to test on, at most.
         seed: of the draws.
@@ -73,20 +99,26 @@ def read_world(data: Path, pool: int, test: int, seed: int) -> World:
     Raises:
         TrainingDataError: where a corpus cannot be read.
     """
-    known = [example for name in BASE_CORPORA for example in load_corpus(data / name)]
-    new = load_corpus(data / NEW_CORPUS)
+    known = [example for name in SHARES if name != new for example in _usable(data / name)]
+    unheard = _usable(data / new)
     draw = np.random.default_rng(seed)
-    sides = [[e for e in new if (e.speaker in UNSEEN) is side] for side in (False, True)]
+    sides = [[e for e in unheard if (e.speaker in UNSEEN[new]) is side] for side in (False, True)]
     drawn = [
         tuple(part[n] for n in sorted(draw.permutation(len(part))[:most].tolist()))
         for part, most in zip(sides, (pool, test), strict=True)
     ]
     return World(
         data,
+        new,
         tuple(e for e in known if e.speaker not in RESERVED_SPEAKERS),
         tuple(e for e in known if e.speaker in RESERVED_SPEAKERS),
         *drawn,
     )
+
+
+def _usable(folder: Path) -> list[Example]:
+    """A corpus without the recordings that are too short to be heard."""
+    return [example for example in load_corpus(folder) if soundfile.info(example.path).duration >= MIN_DURATION]
 
 
 def base_model(world: World) -> Path:
@@ -94,21 +126,23 @@ def base_model(world: World) -> Path:
 
     Named after the recordings and the configuration, in the user's cache folder.
     """
-    digest = hashlib.sha256(json.dumps(asdict(BASE_CONFIG), sort_keys=True, default=str).encode())
-    for name in BASE_CORPORA:
+    settings = SETTINGS | {"corpus_weights": {name: share for name, share in SHARES.items() if name != world.new}}
+    kept_out = sorted(set(RESERVED_SPEAKERS) | set(DEV_SPEAKERS))
+    digest = hashlib.sha256(json.dumps([settings, kept_out], sort_keys=True).encode())
+    for name in settings["corpus_weights"]:  # type: ignore[attr-defined]
         digest.update((world.data / name / "metadata.csv").read_bytes())
-    folder = default_cache_dir().parent / "learning-curve" / digest.hexdigest()[:24]
+    folder = default_cache_dir().parent / "learning-curve" / f"without-{world.new}-{digest.hexdigest()[:16]}"
     if (folder / "prototypes.safetensors").is_file():
         return folder
     building = folder.with_suffix(".building")
     if not (folder / "model.safetensors").is_file():
-        print("Training the base model, once ...", file=sys.stderr)
+        print(f"Training the base model without {world.new}, once ...", file=sys.stderr)
         shutil.rmtree(building, ignore_errors=True)
-        trained = train(list(world.base), BASE_CONFIG, cache_dir=default_cache_dir())
+        trained = train(list(world.base), TrainConfig(**settings), cache_dir=default_cache_dir())  # type: ignore[arg-type]
         assert isinstance(trained, TrainedModel)
-        trained.save(building, name="without the new corpus")
+        trained.save(building, name=f"without {world.new}")
         building.rename(folder)
-    sides = draw_sides(world.base, DEV_SPEAKERS, REMEMBERED)
+    sides = draw_sides(world.known, DEV_SPEAKERS, REMEMBERED)
     parts = [prepare(side, Preparation(cache_dir=cached())) for side in sides]
     make_prototypes(load_network(folder), *parts).save(folder)
     return folder
