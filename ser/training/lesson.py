@@ -1,9 +1,8 @@
-"""A split corpus -> a trained model, its leaks looked for first and its test speakers measured last.
+"""A split corpus without leaks -> a trained model, its test speakers measured last.
 
 What `ser.training.recipe` does alike for our own network and for encoders of others stands there; what differs, here.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from ser.augmentation import SignalAugmentation, load_noises
 from ser.config import TrainConfig
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
-from ser.splits import LeakReport, Split, report_leaks
+from ser.splits import Split
 from ser.training.dataset import FeatureSet
 from ser.training.description import describe
 from ser.training.encoder import TunedEncoder, tune_encoder
@@ -56,13 +55,11 @@ class Learnt:
 
     Attributes:
         model: to be saved.
-        leaks: between train, dev and test; always clean, as a lesson that leaks is not given.
         test_uar: by corpus, on the test speakers; empty where there are none.
         skipped: a sentence on each recording that could not be used.
     """
 
     model: TrainedModel | TunedEncoder
-    leaks: LeakReport
     test_uar: dict[str, float] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
 
@@ -71,7 +68,7 @@ def learn_network(lesson: Lesson) -> Learnt:
     """Train a network of ours.
 
     Raises:
-        TrainingDataError: where recordings cannot be used, or leak between the sides.
+        TrainingDataError: where recordings cannot be used.
         ModelUnavailableError: where the model to begin with cannot be had.
         TrainingCancelledError: when asked to stop.
     """
@@ -94,8 +91,6 @@ def learn_network(lesson: Lesson) -> Learnt:
         dev = prepare(lesson.split.dev, plain) if lesson.split.dev else None
         test = prepare(lesson.split.test, plain) if lesson.split.test else None
     sets = [data for data in (train, dev, test) if data is not None]
-    hashes = {path: digest for data in sets for path, digest in recording_hashes(data).items()}
-    leaks = refuse_leaks(lesson.split, hashes)
     model = replace(_learn(lesson, train, dev), checkpoint_dir=lesson.checkpoint_dir)
     if lesson.config.refit and dev is not None:
         with Processes(lesson.device).main_first():
@@ -107,7 +102,7 @@ def learn_network(lesson: Lesson) -> Learnt:
     if test:
         test = in_emotions(test, labels)
         test_uar = uar_by_corpus(predict_logits(model.network, test), test)
-    return Learnt(model, leaks, test_uar, tuple(sentence for data in sets for sentence in data.skipped))
+    return Learnt(model, test_uar, tuple(sentence for data in sets for sentence in data.skipped))
 
 
 def _learn(lesson: Lesson, train: FeatureSet, dev: FeatureSet | None) -> TrainedModel:
@@ -141,8 +136,6 @@ def learn_encoder(lesson: Lesson) -> Learnt:
     if train is None:
         raise TrainingDataError("There are no examples. Give recordings with labels.")
     sides = [side for side in (train, dev, test) if side is not None]
-    hashes = {path: digest for side in sides for path, digest in side.hashes().items()}
-    leaks = refuse_leaks(lesson.split, hashes)
     model = tune_encoder(
         model_folder(str(lesson.init)),
         train,
@@ -156,28 +149,4 @@ def learn_encoder(lesson: Lesson) -> Learnt:
         should_stop=lesson.should_stop,
     )
     test_uar = model.uar_by_corpus(test, lesson.device) if test else {}
-    return Learnt(model, leaks, test_uar, tuple(sentence for side in sides for sentence in side.skipped))
-
-
-def refuse_leaks(split: Split, hashes: dict[str, str]) -> LeakReport:
-    """Look for speakers and recordings on two sides.
-
-    Args:
-        split: the sides.
-        hashes: of each example's audio, by path.
-
-    Raises:
-        TrainingDataError: where there are any.
-    """
-    leaks = report_leaks(split, hashes)
-    if not leaks.clean:
-        raise TrainingDataError(f"{leaks} Remove the copies, or put them on one side.")
-    return leaks
-
-
-def recording_hashes(data: FeatureSet) -> dict[str, str]:
-    """{path: hash of its features}: the same audio gives the same features, whatever its container."""
-    return {
-        path: hashlib.sha256(variants[0].tobytes()).hexdigest()
-        for path, variants in zip(data.paths, data.variants, strict=True)
-    }
+    return Learnt(model, test_uar, tuple(sentence for side in sides for sentence in side.skipped))

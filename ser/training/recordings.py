@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ser.audio import decode_file
 from ser.errors import AudioError, TrainingCancelledError, TrainingDataError
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
-from ser.types import Audio, Example, Signal, SpeechDetector
+from ser.types import Example, Signal, SpeechDetector
 from ser.vad import SileroDetector, trim_to_speech
 
 
@@ -38,10 +38,6 @@ class Recordings:
     examples: tuple[Example, ...]
     signals: tuple[Signal, ...]
     skipped: tuple[str, ...] = ()
-
-    def hashes(self) -> dict[str, str]:
-        """{path: hash of the speech}: tells copies, whatever their container."""
-        return {str(e.path): Audio(s).sha256 for e, s in zip(self.examples, self.signals, strict=True)}
 
 
 def read_recordings(
