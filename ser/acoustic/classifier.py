@@ -137,7 +137,7 @@ class NetworkModel:
         self.meta = meta
         self.device = device
         self.backend = "onnx" if isinstance(network, OnnxNetwork) else "torch"
-        self.network = network if isinstance(network, OnnxNetwork) else TorchNetwork(network, device)
+        self.network = network if isinstance(network, OnnxNetwork) else TorchNetwork(network, device, small=True)
         self._places = [EMOTIONS.index(label) for label in meta.labels]
 
     def classify(self, audio: Audio) -> EmotionScores:

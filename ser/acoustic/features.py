@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from librosa.filters import mel
 
+from ser.threads import one_core
 from ser.types import SAMPLING_RATE, Signal
 
 WINDOW = 800
@@ -90,6 +91,7 @@ def frame_count(samples: int) -> int:
     return 1 + max(0, samples - WINDOW) // HOP
 
 
+@one_core()
 def extract_features(signal: Signal) -> np.ndarray:
     """Log-mel spectrogram and pitch map of a recording.
 

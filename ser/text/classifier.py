@@ -5,7 +5,9 @@ Turns sentences into `EmotionScores`; knows nothing of speech, transcripts or fu
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ from ser.labels import EMOTIONS, map_labels
 from ser.text.base import load_base, quiet_loading
 from ser.text.checkpoint import is_trained, load_trained
 from ser.text.network import TextEmotionNetwork, add_adapter, merge_adapter, pad, set_trained_tensors
+from ser.threads import one_core
 from ser.types import EmotionScores, TextModel
 
 EMBEDDED_FOLDER = Path(__file__).resolve().parent.parent / "weights" / "text"
@@ -134,12 +137,17 @@ def _load_adapter(folder: Path, device: str) -> TextClassifier:
         ) from error
     merge_adapter(network)
     network.to(device).eval()
+
+    def logits(ids: Tensor, mask: Tensor) -> Tensor:
+        with one_core() if device == "cpu" and len(ids) == 1 else nullcontext():
+            return cast(Tensor, network(ids, mask))
+
     return TextClassifier(
         f"{trained.meta['name']} {trained.meta['sha256'][:8]}",
         EMOTIONS,
         tuple(trained.meta["languages"]),
         tokenizer=tokenizer,
-        logits=network,
+        logits=logits,
         answer=lambda logits: (_softmax(logits / trained.temperature).tolist(), {}),
         device=device,
         max_tokens=MAX_TOKENS,
