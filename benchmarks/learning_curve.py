@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="folder of the corpora")
     parser.add_argument("--corpus", choices=sorted(UNSEEN), default="nemo", help="the one that is new to the model")
     parser.add_argument("--quick", action="store_true", help="fewer corrections, clips and seeds; within ten minutes")
-    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the curves there")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the curves there")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="on one line")
     options = parser.parse_args(argv)
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if options.plot:
-        draw_curves(result["curves"], options.plot)  # type: ignore[arg-type]
+        draw_curves(result["curves"], options.plot, options.corpus)  # type: ignore[arg-type]
     print(json.dumps(result, indent=None if options.json else 2))
     return 0
 
