@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 
+from annotations.learning.process import yield_the_processor
 from annotations.learning.run_status import TrainingStatus, log_path
 
 PATIENCE = 20.0
@@ -20,7 +21,7 @@ def spawn_worker(data_dir: Path, run_id: int) -> subprocess.Popen[bytes]:
     data_dir = data_dir.resolve()
     command = [sys.executable, "-m", "annotations.learning.worker", "--data-dir", str(data_dir), "--run", str(run_id)]
     with log_path(data_dir, run_id).open("ab") as log:
-        return subprocess.Popen(
+        worker = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -29,6 +30,9 @@ def spawn_worker(data_dir: Path, run_id: int) -> subprocess.Popen[bytes]:
             cwd=Path(__file__).resolve().parents[2],
             start_new_session=True,
         )
+    # From its first moment: to load its libraries takes seconds of a core.
+    yield_the_processor(worker.pid)
+    return worker
 
 
 def find_worker(status: TrainingStatus) -> psutil.Process | None:
