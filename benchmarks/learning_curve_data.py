@@ -19,7 +19,8 @@ from ser.audio import MIN_DURATION
 from ser.config import TrainConfig
 from ser.corpora import load_corpus
 from ser.training import train
-from ser.training.memory import answer_pooled, draw_sides, make_prototypes, pooled_statistics
+from ser.training.memory import answer_pooled, make_prototypes, pooled_statistics
+from ser.training.memory_sides import draw_sides
 from ser.training.preparation import Preparation, default_cache_dir, prepare
 from ser.training.recipe import DEV_SPEAKERS, RESERVED_SPEAKERS
 from ser.training.run import TrainedModel

@@ -11,7 +11,8 @@ from ser.config import Settings
 from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
 from ser.training.dataset import FeatureSet
-from ser.training.memory import draw_sides, load_prototypes, make_prototypes, uar_on_prototypes
+from ser.training.memory import load_prototypes, make_prototypes, uar_on_prototypes
+from ser.training.memory_sides import draw_sides
 from ser.training.preparation import Preparation, default_cache_dir, prepare
 from ser.training.progress import TrainProgress
 from ser.training.recipe import DEV_SPEAKERS, RESERVED_SPEAKERS

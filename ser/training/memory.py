@@ -4,9 +4,8 @@ A prototype is what the network makes of several clips of one label and corpus, 
 part of the network that judges. Knows networks and features; reads no corpora.
 """
 
-from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 from ser.training.dataset import FeatureSet
 from ser.training.run_state import hash_tensors
-from ser.types import Example
 
 PROTOTYPES_FILE = "prototypes.safetensors"
 
@@ -173,41 +171,6 @@ def make_prototypes(
     return Prototypes(
         np.stack(values), np.array(labels), tuple(corpora), np.array(sides, dtype=np.bool_), hearing_hash(network)
     )
-
-
-def draw_sides(
-    examples: Sequence[Example], kept_out: Collection[str], most: int, seed: int = 0
-) -> tuple[list[Example], list[Example]]:
-    """What to learn again and what to judge by.
-
-    Speakers whom the network was not trained on are on both sides, half of their clips each: as part of what is learnt
-    again they keep the network from forgetting voices, where those it was trained on only keep it from forgetting them.
-    No clip is on both sides.
-
-    Args:
-        examples: of the base corpora.
-        kept_out: speakers whom the network was not trained on.
-        most: clips of each label of each corpus on each side and of each kind of speaker.
-        seed: of the draws.
-
-    Returns:
-        To learn again, clips of the speakers kept out under a corpus of their own; and to judge by.
-    """
-    lessons: list[Example] = []
-    judging: list[Example] = []
-    taken: Counter[tuple[str, str, bool]] = Counter()
-    for place in np.random.default_rng(seed).permutation(len(examples)).tolist():
-        example = examples[place]
-        cell = (example.corpus, example.hard_label, example.speaker in kept_out)
-        taken[cell] += 1
-        if not cell[2] and taken[cell] <= most:
-            lessons.append(example)
-        elif cell[2] and taken[cell] <= 2 * most:
-            if taken[cell] % 2:
-                judging.append(example)
-            else:
-                lessons.append(replace(example, corpus=f"{example.corpus} unheard"))
-    return lessons, judging
 
 
 def _mixture(cell: Array, generator: np.random.Generator) -> Array:

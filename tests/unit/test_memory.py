@@ -20,12 +20,12 @@ from ser.training.memory import (
     MIXED,
     PROTOTYPES_FILE,
     answer_pooled,
-    draw_sides,
     load_prototypes,
     make_prototypes,
     pooled_statistics,
     uar_on_prototypes,
 )
+from ser.training.memory_sides import draw_sides
 from ser.types import Example
 
 TINY = {
@@ -123,6 +123,25 @@ def test_no_clip_is_both_learnt_again_and_judged_by():
     assert len(judging) == 8 and {example.speaker for example in judging} == {"s0"}
     assert Counter(example.corpus for example in lessons) == {"a": 8, "a unheard": 8}
     assert all((example.corpus == "a unheard") == (example.speaker == "s0") for example in lessons)
+
+
+def test_no_voice_is_both_learnt_again_and_judged_by_where_a_corpus_has_several():
+    examples = [Example(Path(f"a{n}.wav"), ("fear", "anger")[n % 2], f"s{n % 5}", "a") for n in range(100)]
+    examples += [Example(Path(f"b{n}.wav"), "fear", "alone" if n % 2 else "t1", "b") for n in range(40)]
+    lessons, judging = draw_sides(examples, {"s0", "s1", "s2", "alone"}, 8)
+    speakers = [{example.speaker for example in side if example.corpus.startswith("a")} for side in (lessons, judging)]
+    assert speakers[0] == {"s1", "s3", "s4"} and speakers[1] == {"s0", "s2"}
+    assert Counter(e.corpus for e in judging) == {"a": 16, "b": 8}
+    assert Counter(e.corpus for e in lessons) == {"a": 16, "a unheard": 16, "b": 8, "b unheard": 8}
+    assert {e.speaker for e in judging if e.corpus == "b"} == {"alone"}
+    paths = [{example.path for example in side} for side in (lessons, judging)]
+    assert not paths[0] & paths[1]
+
+
+def test_the_speaker_with_most_clips_judges():
+    examples = [Example(Path(f"{n}.wav"), "fear", "few" if n < 10 else "many", "a") for n in range(40)]
+    lessons, judging = draw_sides(examples, {"few", "many"}, 50)
+    assert {e.speaker for e in judging} == {"many"} and {e.speaker for e in lessons} == {"few"}
 
 
 def test_a_damaged_file_is_told(tmp_path):
