@@ -167,6 +167,7 @@ class _Look:
 
     Attributes:
         mask: which clips they may have, filters applied.
+        returned: clips whose label was not believed.
     """
 
     index: QueueIndex
@@ -175,6 +176,7 @@ class _Look:
     rater: str
     given: int
     mask: Mask
+    returned: Places
 
 
 @contextmanager
@@ -196,7 +198,7 @@ def _looking(store: AnnotationStore, rater: str, filters: QueueFilter, exclude: 
         left_out = index.places(exclude)
         given = int(np.count_nonzero(judged)) + int(np.count_nonzero(~judged[left_out]))
         mask[left_out] = False
-        yield _Look(index, connection, settings, rater, given, mask)
+        yield _Look(index, connection, settings, rater, given, mask, returned)
 
 
 def _leave_finished(
@@ -230,9 +232,7 @@ def _apply(index: QueueIndex, connection: Connection, filters: QueueFilter, mask
     if filters.rater is not None:
         mask &= index.judged_by(connection, check_rater(filters.rater))
     if filters.suspected:
-        waiting = np.zeros(size, dtype=np.bool_)
-        waiting[index.places(open_suspects(connection))] = True
-        mask &= waiting
+        mask &= np.isin(np.arange(size), index.places(open_suspects(connection)))
     if filters.text is not None:
         found = index.with_words(connection, filters.text)
         if found is not None:
@@ -265,7 +265,7 @@ def _ordered(look: _Look, order: QueueOrder, mask: Mask, limit: int, after: int 
             return first
         mask = mask.copy()
         mask[index.places(pool)] = False
-    keys = order_keys(index, order, look.rater)
+    keys = order_keys(index, order, look.rater, look.returned)
     last = index.places([] if after is None else [after])
     if len(last):
         mask = mask & _behind(keys, int(last[0]))

@@ -15,7 +15,7 @@ class QueueOrder(StrEnum):
     """What comes first; clips of which it is not known come last, and equal ones in the order they were stored."""
 
     LEAST_CERTAIN = "least certain"
-    """The highest entropy of the newest answer."""
+    """Labels that a training did not believe, then the highest entropy of the newest answer."""
     SMALLEST_MARGIN = "smallest margin"
     """The first two labels of the newest answer closest together."""
     SOUND_AGAINST_WORDS = "sound against words"
@@ -34,6 +34,9 @@ POOL = 512
 """The least certain clips among which `MOST_INFORMATIVE` looks for ones that differ; the rest follow by certainty."""
 
 
+ABOVE = 8.0
+"""More than the largest key of an order by certainty less the smallest."""
+
 SAMPLED = 4096
 """Keys that are looked at to guess from where on the best ones lie, where there are many times as many."""
 
@@ -41,13 +44,14 @@ RESERVE = 8
 """Of the sampled keys, those that count as best: some hundreds of clips of a million, whatever the page's length."""
 
 
-def order_keys(index: QueueIndex, order: QueueOrder, rater: str) -> Keys:
+def order_keys(index: QueueIndex, order: QueueOrder, rater: str, returned: Places | None = None) -> Keys:
     """A number for each clip: the larger, the earlier it comes.
 
     Args:
         index: up to date and locked.
         order: for `MOST_INFORMATIVE`, that of its pool.
         rater: whose queue it is.
+        returned: clips whose label a training did not believe; `LEAST_CERTAIN` gives them before all others.
 
     Returns:
         Shape (index.size,), not to be written to.
@@ -65,6 +69,19 @@ def order_keys(index: QueueIndex, order: QueueOrder, rater: str) -> Keys:
         QueueOrder.MOST_DISPUTED: "dispute",
     }.get(order, "entropy")
     keys: Keys = index.columns[name][:size]
+    return raised(keys, returned) if returned is not None and order is QueueOrder.LEAST_CERTAIN else keys
+
+
+def raised(keys: Keys, places: Places) -> Keys:
+    """The keys with those of some places above all others; among themselves these keep their order.
+
+    >>> raised(np.array([0.5, 0.9, 0.1]), np.array([2, 0])).argsort().tolist()
+    [1, 2, 0]
+    """
+    if not len(places):
+        return keys
+    keys = keys.copy()
+    keys[places] += ABOVE
     return keys
 
 

@@ -19,6 +19,7 @@ from annotations.queue import (
 from annotations.queue_order import POOL, best_places
 from annotations.settings import AnnotationSettings, change_settings
 from annotations.store import AnnotationStore
+from annotations.suspects import Suspect, record_suspects
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Recognition, Timings, Transcript
 from tests.unit.stored import answer, recording
@@ -340,3 +341,23 @@ def test_the_pool_of_the_most_informative_ends_in_plain_certainty(store):
     pool = page(store, QueueOrder.MOST_INFORMATIVE, limit=POOL)
     assert sorted(pool) == list(range(1, POOL + 1))
     assert page(store, QueueOrder.MOST_INFORMATIVE, after=pool[-1]) == list(range(POOL + 1, count + 1))
+
+
+def test_labels_that_training_does_not_believe_come_first_by_default_until_somebody_answers(store):
+    sure, unsure, doubted, other = (
+        add(store, seed, confidence) for seed, confidence in enumerate((0.9, 0.4, 0.8, 0.95))
+    )
+    vote(store, other, "ann")
+    run = store.start_training_run({}, None, 1, "test", [])
+    assert page(store) == [unsure, doubted, sure]
+    record_suspects(store, run.id, [Suspect(clip, "fear", "anger", 0.5) for clip in (other, doubted)])
+    wanted = [doubted, other, unsure, sure]
+    assert page(store) == wanted
+    assert [page(store, limit=1, after=after) for after in (None, *wanted[:3])] == [[clip] for clip in wanted]
+    assert page(store, QueueOrder.OLDEST) == [sure, unsure, doubted, other]
+    given = next_clip(store, "ann")
+    assert given is not None and given.clip.id == doubted
+    vote(store, doubted, "bob")
+    assert page(store) == [other, unsure, doubted, sure]
+    vote(store, doubted, "ann")
+    assert page(store) == [other, unsure, sure]
