@@ -1,14 +1,16 @@
-"""What answers take while a training goes on beside them, against an idle machine.
+"""What answers take while a training goes on beside them, against the same moments without it.
 
     python -m benchmarks.training_load [--quick] [--json]
 
-A store is filled with synthetic clips and votes, the embedded model is retrained on them in its own process, as from
-the page, and the same recording is recognised again and again before and during the training. Votes are saved
+A store is filled with synthetic clips and votes, and the embedded model is retrained on them in its own process, as
+from the page. The same recording is recognised again and again, in turn a few times with the training held (stopped by
+a signal) and a few times with it going on: what else the machine has to do weighs on both alike. Votes are saved
 meanwhile as well.
 """
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -16,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from annotations.learning.active_model import ActiveModel
 from annotations.learning.retraining import Retrainer, RetrainingConfig
@@ -29,11 +32,81 @@ from ser.vad import SileroDetector
 PACKAGES = ("torch", "transformers")
 LABELS = ("anger", "sadness", "happiness", "neutral")
 
+BLOCK = 15
+"""Answers with the training held, and then as many with it going on."""
 
-def times_of(work: Callable[[], object], enough: Callable[[int], bool], pause: float) -> list[float]:
-    """Seconds that each call of `work` takes, one after the other with pauses, until there are enough."""
+SETTLE = 0.1
+"""Seconds between the two, in which nothing is measured."""
+
+
+class Training:
+    """A retraining under way, which can be held and let go; begun again where it ends too soon."""
+
+    def __init__(self, retrainer: Retrainer) -> None:
+        self._retrainer = retrainer
+        self.runs = 0
+        self.processor, self.seconds = 0.0, 0.0
+
+    def processes(self) -> list[psutil.Process]:
+        """Of the run that goes on; a new one begins where none does."""
+        status = self._retrainer.status()
+        if status.state != "running" or status.pid is None:
+            self.runs += 1
+            self._retrainer.start("benchmark")
+            status = self._retrainer.status()
+        try:
+            first = psutil.Process(status.pid)
+            return [first, *first.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def hold(self) -> None:
+        """Stop it where it is."""
+        for process in self.processes():
+            _quietly(process.suspend)
+
+    def let_go(self) -> None:
+        """Let it go on."""
+        for process in self.processes():
+            _quietly(process.resume)
+
+    def during(self, work: Callable[[], list[float]]) -> list[float]:
+        """Do something while it goes on, and count what it computes meanwhile."""
+        before, started = self._used(), time.monotonic()
+        result = work()
+        self.seconds += time.monotonic() - started
+        after = self._used()
+        self.processor += sum(max(0.0, after[pid] - before.get(pid, 0.0)) for pid in after)
+        return result
+
+    def end(self) -> None:
+        """Cancel it."""
+        self.let_go()
+        self._retrainer.cancel()
+
+    def _used(self) -> dict[int, float]:
+        """{process: seconds of a core so far}."""
+        used = {}
+        for process in self.processes():
+            try:
+                times = process.cpu_times()
+                used[process.pid] = times.user + times.system
+            except psutil.NoSuchProcess:
+                continue
+        return used
+
+
+def _quietly(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except psutil.NoSuchProcess:
+        return
+
+
+def times_of(work: Callable[[], object], count: int, pause: float) -> list[float]:
+    """Seconds that each call of `work` takes, one after the other with pauses."""
     times: list[float] = []
-    while not enough(len(times)):
+    for _ in range(count):
         started = time.perf_counter()
         work()
         times.append(time.perf_counter() - started)
@@ -42,35 +115,46 @@ def times_of(work: Callable[[], object], enough: Callable[[int], bool], pause: f
 
 
 def quantiles(times: Sequence[float]) -> dict[str, float]:
-    """`p50_ms` and `p95_ms`, and how many were measured."""
+    """How many were measured, and the middle and the slow end of them.
+
+    >>> quantiles([0.01, 0.01, 0.02])["p50_ms"]
+    10.0
+    """
     return {
         "answers": len(times),
         "p50_ms": round(1000 * float(np.quantile(times, 0.5)), 2),
         "p95_ms": round(1000 * float(np.quantile(times, 0.95)), 2),
+        "p99_ms": round(1000 * float(np.quantile(times, 0.99)), 2),
     }
 
 
-def measure(folder: Path, clips: int, answers: int, pause: float) -> dict[str, object]:
-    """Fill a store, measure idle, train, and measure meanwhile.
-
-    Args:
-        folder: of the store.
-        clips: with a vote each.
-        answers: measured on the idle machine, and at most during the training.
-        pause: seconds between two answers.
-
-    Returns:
-        `idle`, `training` and `saving` as `quantiles` says, `ratio` of the 95 % quantiles, and the run's own `state`.
-    """
-    store = AnnotationStore(folder)
-    active = ActiveModel(
-        store, Recognizer(SileroDetector(), load_acoustic_model("embedded"), None, None), load_acoustic_model
-    )
+def fill(store: AnnotationStore, clips: int) -> None:
+    """Clips of ten voices with a vote each."""
     for number in range(clips):
         label = LABELS[number % len(LABELS)]
         audio = synthetic_speech(2.0, pitch=90.0 + 40 * (number % len(LABELS)) + number % 9, seed=number)
         clip = store.add_clip(audio, source="benchmark", speaker=f"s{number % 10}", consent=("training",))
         store.add_correction(clip.id, rater="benchmark", verdict="correct", label=label)
+
+
+def measure(folder: Path, clips: int, answers: int, pause: float) -> dict[str, object]:
+    """Fill a store, train, and measure with and without the training going on.
+
+    Args:
+        folder: of the store.
+        clips: with a vote each.
+        answers: of each kind.
+        pause: seconds between two answers.
+
+    Returns:
+        `held`, `going` and `saving` as `quantiles` says, `ratio` of the 95 % quantiles, `training_cores` that the
+        training had while it went on, and `runs` that were begun.
+    """
+    store = AnnotationStore(folder)
+    active = ActiveModel(
+        store, Recognizer(SileroDetector(), load_acoustic_model("embedded"), None, None), load_acoustic_model
+    )
+    fill(store, clips)
     recording = synthetic_speech(3.0, seed=1)
 
     def answer() -> object:
@@ -79,44 +163,48 @@ def measure(folder: Path, clips: int, answers: int, pause: float) -> dict[str, o
     def save() -> object:
         return store.add_correction(1, rater="another", verdict="correct", label="anger")
 
-    times_of(answer, lambda count: count >= 5, 0.0)  # The first ones load what is loaded once.
-    idle = times_of(answer, lambda count: count >= answers, pause)
-    retrainer = Retrainer(active, RetrainingConfig(device="cpu"))
-    run = retrainer.start("benchmark")
-    while retrainer.status(run.id).state == "running" and retrainer.status(run.id).epoch < 1:
-        time.sleep(0.2)
-    over = [False]
-
-    def enough(count: int) -> bool:
-        if count % 10 == 0:
-            over[0] = retrainer.status(run.id).state != "running"
-        return over[0] or count >= answers
-
-    training = times_of(answer, enough, pause)
-    saving = times_of(save, lambda count: count >= 20 or over[0], pause)
-    retrainer.cancel(run.id)
-    result: dict[str, object] = {"idle": quantiles(idle), "clips": clips}
-    if training:
-        busy = quantiles(training)
-        result |= {"training": busy, "ratio": round(busy["p95_ms"] / quantiles(idle)["p95_ms"], 3)}
-    if saving:
-        result["saving"] = quantiles(saving)
-    return result | {"state": retrainer.status(run.id).state}
+    times_of(answer, 5, 0.0)  # The first ones load what is loaded once.
+    training = Training(Retrainer(active, RetrainingConfig(device="cpu", preset="thorough")))
+    held: list[float] = []
+    going: list[float] = []
+    saving: list[float] = []
+    try:
+        while len(going) < answers:
+            training.hold()
+            time.sleep(SETTLE)
+            held += times_of(answer, BLOCK, pause)
+            training.let_go()
+            time.sleep(SETTLE)
+            going += training.during(lambda: times_of(answer, BLOCK, pause))
+            saving += times_of(save, 2, pause)
+    finally:
+        training.end()
+    without, beside = quantiles(held), quantiles(going)
+    return {
+        "clips": clips,
+        "held": without,
+        "going": beside,
+        "ratio": round(beside["p95_ms"] / without["p95_ms"], 3),
+        "saving": quantiles(saving),
+        "training_cores": round(training.processor / training.seconds, 2),
+        "runs": training.runs,
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_load", description=__doc__)
     parser.add_argument("--clips", type=int, default=400)
-    parser.add_argument("--answers", type=int, default=300)
+    parser.add_argument("--answers", type=int, default=300, help="with the training held, and as many with it going on")
     parser.add_argument("--pause", type=float, default=0.05, help="seconds between two answers")
-    parser.add_argument("--quick", action="store_true", help="100 clips, 60 answers")
+    parser.add_argument("--quick", action="store_true", help="100 clips, 60 answers of each kind")
     parser.add_argument("--json", action="store_true", help="one JSON object on one line")
     options = parser.parse_args(argv)
     clips, answers = (100, 60) if options.quick else (options.clips, options.answers)
     with tempfile.TemporaryDirectory() as folder:
         result = measure(Path(folder), clips, answers, options.pause)
-    print(json.dumps(result | describe_run(0, PACKAGES), indent=None if options.json else 2))
+    load = [round(value, 1) for value in os.getloadavg()]
+    print(json.dumps(result | {"load": load} | describe_run(0, PACKAGES), indent=None if options.json else 2))
     return 0
 
 

@@ -78,12 +78,7 @@ def fit_fusion_rule(clips: Sequence[HeardClip], start: FusionRule) -> FusionRule
     Raises:
         TrainingDataError: where there is too little to learn from, with the numbers needed.
     """
-    labels = Counter(max(EMOTIONS, key=lambda label, clip=clip: clip.truth.get(label, 0.0)) for clip in clips)  # type: ignore[misc]
-    if len(clips) < MIN_CLIPS or len(labels) < MIN_LABELS:
-        raise TrainingDataError(
-            f"{len(clips)} clips of {len(labels)} different labels have an answer to learn the fusion from; "
-            f"{MIN_CLIPS} clips of {MIN_LABELS} labels are needed. Let the model answer more clips, and label them."
-        )
+    check_clips(clips)
     spoken = any(clip.text is not None for clip in clips)
     weights = np.array([clip.weight for clip in clips])
     origin = _parameters(start)
@@ -109,6 +104,20 @@ def fit_fusion_rule(clips: Sequence[HeardClip], start: FusionRule) -> FusionRule
         },
     )
     return _rule(found.x, start, spoken)
+
+
+def check_clips(clips: Sequence[HeardClip]) -> None:
+    """Refuse too few clips.
+
+    Raises:
+        TrainingDataError: with the numbers needed.
+    """
+    labels = Counter(max(EMOTIONS, key=lambda label, clip=clip: clip.truth.get(label, 0.0)) for clip in clips)  # type: ignore[misc]
+    if len(clips) < MIN_CLIPS or len(labels) < MIN_LABELS:
+        raise TrainingDataError(
+            f"{len(clips)} clips of {len(labels)} different labels have an answer to learn the fusion from; "
+            f"{MIN_CLIPS} clips of {MIN_LABELS} labels are needed. Let the model answer more clips, and label them."
+        )
 
 
 def _parameters(rule: FusionRule) -> npt.NDArray[np.float64]:

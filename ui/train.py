@@ -54,6 +54,7 @@ class TrainHandlers:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.versions = VersionHandlers(services)
+        self._known: tuple[tuple[object, ...], str | None] = ((), None)
 
     def on_tick(self, seen: dict[str, object], preset: str = "quick", target: str = "acoustic") -> Form:
         """Look whether anything is new, and show only that.
@@ -77,9 +78,9 @@ class TrainHandlers:
             form = form._replace(timer=gr.update(value=FAST if now["busy"] else SLOW))
         if is_new("feedback"):
             form = form._replace(feedback=now["feedback"])
-        if is_new("missing"):
-            form = form._replace(retrain=gr.update(interactive=now["missing"] is None))
-        if is_new("feedback", "options", "missing", "busy"):
+        if is_new("blocked"):
+            form = form._replace(retrain=gr.update(interactive=now["blocked"] is None))
+        if is_new("feedback", "options", "missing", "blocked", "busy"):
             form = form._replace(estimate=self._estimate(preset, target, now))
         if is_new("can"):
             pause, resume, cancel = cast(tuple[bool, bool, bool], now["can"])
@@ -144,16 +145,31 @@ class TrainHandlers:
             suspects = len(open_suspects(connection))
         going = [status.run_id] if status.state in ("running", "paused", "interrupted", "queued") else []
         runs = list(dict.fromkeys([*going, *status.queued]))
+        feedback = training_cards.feedback_card(feedback_summary(store), lacking, suspects)
         return {
             "busy": status.state in ("running", "queued"),
             "options": [preset, target],
             "missing": lacking,
-            "feedback": training_cards.feedback_card(feedback_summary(store), lacking, suspects),
+            "blocked": lacking or self._blocked(target, feedback),
+            "feedback": feedback,
             "run": training_cards.run_card(status, run),
             "can": self._can(status, run),
             "runs": runs,
             "versions": self.versions.table(),
         }
+
+    def _blocked(self, target: str, feedback: str) -> str | None:
+        """Why this target cannot be trained; looked into again only where something has changed."""
+        with self.services.store.reading() as connection:
+            row = connection.execute(
+                "SELECT (SELECT max(id) FROM predictions) AS answers, (SELECT max(id) FROM corrections) AS votes, "
+                "(SELECT count(*) FROM correction_retractions) AS retracted, "
+                "(SELECT max(id) FROM promotions) AS promotions"
+            ).fetchone()
+        mark = (target, feedback, *row)
+        if mark != self._known[0]:
+            self._known = mark, self.services.retrainer.what_is_missing(target)
+        return self._known[1]
 
     def _can(self, status: TrainingStatus, run: TrainingRun | None) -> list[bool]:
         """Whether it can be paused, resumed, cancelled."""
@@ -164,6 +180,8 @@ class TrainHandlers:
     def _estimate(self, preset: str, target: str, now: dict[str, object]) -> str:
         if now["missing"] is not None:
             return ""
+        if now["blocked"] is not None:
+            return training_cards.blocked_line(target, str(now["blocked"]))
         try:
             config = replace(self.services.retrainer.config, preset=preset, target=target)
             found = training_cards.estimate_line(estimate(self.services.store, config))

@@ -86,6 +86,15 @@ def estimate_line(found: Estimate) -> str:
     return f'about {time} on {device}, {clips} <span class="basis">(by {escape(found.basis)})</span>'
 
 
+def blocked_line(target: str, why: str) -> str:
+    """Why a target cannot be trained, before anybody asks for it.
+
+    >>> blocked_line("text", "3 clips have words; 20 are needed.")
+    '<p class="status gentle">Not yet for the <strong>text</strong> model: 3 clips have words; 20 are needed.</p>'
+    """
+    return f'<p class="status gentle">Not yet for the <strong>{escape(target)}</strong> model: {escape(why)}</p>'
+
+
 def suspects_line(count: int) -> str:
     """How many labels the last trainings did not believe, and where they are judged again; empty for none."""
     if not count:

@@ -15,6 +15,7 @@ from annotations.learning.holdout import Holdout
 from annotations.records import TrainingRun
 from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
+from ser.errors import SettingsError
 
 if TYPE_CHECKING:
     from ser.training.progress import TrainProgress
@@ -101,6 +102,20 @@ class Learner(Protocol):
     removed once the run has ended. What it saved before the kill without coming to its end was removed.
     """
 
+    def check(self, store: AnnotationStore, holdout: Holdout, base: str) -> None:
+        """Refuse what would come to nothing, before anything is trained; reads the store and hears no recording.
+
+        Args:
+            store: where the answers and recordings are.
+            holdout: both sides, each large enough for a model of sound.
+            base: the version that training would start from, as the target's loader takes it.
+
+        Raises:
+            TrainingDataError: where the feedback lacks what this target learns from, with the numbers needed, or the
+                model in use cannot be taught.
+        """
+        ...
+
     def learn(self, lesson: Lesson) -> NewVersion:
         """Train, and save a model in `Lesson.model_dir`.
 
@@ -120,6 +135,17 @@ class Learner(Protocol):
 
 
 def learner_of(target: str) -> Learner:
-    """Who teaches a target; importing it brings in whatever it needs."""
+    """Who teaches a target; importing it brings in whatever it needs.
+
+    Raises:
+        SettingsError: where a package is missing.
+    """
     module, name = LEARNERS[target]
-    return cast(Learner, getattr(importlib.import_module(module), name)())
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"To train the {target} model the package {error.name} is needed, which is not installed. "
+            "Run: pip install -r requirements.txt"
+        ) from error
+    return cast(Learner, getattr(found, name)())

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from annotations.learning.decision import Standing
 from annotations.learning.evidence import Evidence, read_evidence
 from annotations.learning.gate import AnswerAll, Decision, judge
+from annotations.learning.holdout import Holdout
 from annotations.learning.learners import Lesson
 from annotations.learning.presets import REPLAYED, Preset, preset_of
 from annotations.learning.run_status import snapshot_path
@@ -44,6 +45,9 @@ from ser.vad import SileroDetector, trim_to_speech
 
 class AcousticLearner:
     """See `annotations.learning.learners.Learner`."""
+
+    def check(self, store: AnnotationStore, holdout: Holdout, base: str) -> None:
+        """What every target needs, clips with labels of several voices, is all that is needed here."""
 
     def learn(self, lesson: Lesson) -> NewVersion:
         """Train on the feedback, watching the held-out side without choosing by it."""

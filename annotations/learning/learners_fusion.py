@@ -11,6 +11,7 @@ import numpy as np
 
 from annotations.learning.decision import MARGINS, Decision, Standing
 from annotations.learning.gate import decide, spend
+from annotations.learning.holdout import Holdout
 from annotations.learning.learners import Lesson
 from annotations.learning.mean_gain import interval
 from annotations.records import FeedbackExample, Prediction
@@ -18,7 +19,7 @@ from annotations.rows import to_prediction
 from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
 from ser.errors import TrainingCancelledError, TrainingDataError
-from ser.fusion_fitting import LEAST, HeardClip, answer, fit_fusion_rule, log_losses
+from ser.fusion_fitting import LEAST, HeardClip, answer, check_clips, fit_fusion_rule, log_losses
 from ser.fusion_rule import FusionRule, load_fusion_rule, save_fusion_rule
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Segment, Transcript
@@ -51,9 +52,15 @@ class Answered:
 class FusionLearner:
     """See `annotations.learning.learners.Learner`. A run takes seconds: what was killed is done again, to the same."""
 
+    def check(self, store: AnnotationStore, holdout: Holdout, base: str) -> None:
+        """Enough stored answers on both sides."""
+        acoustic = _version_in_use(store)
+        check_clips(answered(store, holdout.training, acoustic).clips)
+        check_judges(answered(store, holdout.held_out, acoustic))
+
     def learn(self, lesson: Lesson) -> NewVersion:
         """Fit the rule to the answers of the training side."""
-        known = answered(lesson.store, lesson.holdout.training, _version_in_use(lesson))
+        known = answered(lesson.store, lesson.holdout.training, _version_in_use(lesson.store))
         lesson.say(
             f"Weighing sound and words on {len(known.clips)} answered clips, {known.with_words} with words; "
             f"{known.without} have no answer and are left out."
@@ -77,13 +84,9 @@ class FusionLearner:
 
     def compare(self, lesson: Lesson, version: NewVersion) -> Decision:
         """Both rules answer the held-out side; better labels decide, and where these stay, honester confidence."""
-        acoustic = _version_in_use(lesson)
+        acoustic = _version_in_use(lesson.store)
         known = answered(lesson.store, lesson.holdout.held_out, acoustic)
-        if len(known.clips) < MIN_HELD_OUT:
-            raise TrainingDataError(
-                f"{len(known.clips)} held-out clips have an answer to judge the fusion by; {MIN_HELD_OUT} are needed. "
-                "Let the model answer more clips of other speakers, and label them."
-            )
+        check_judges(known)
         old, new = load_fusion_rule(lesson.base), load_fusion_rule(lesson.store.data_dir / version.path)
         gold = answered(lesson.store, lesson.holdout.gold, acoustic)
         labels = answered(lesson.store, lesson.holdout.training, acoustic)
@@ -96,6 +99,19 @@ class FusionLearner:
             config=(lesson.config.confidence, lesson.config.min_gain, lesson.config.seed),
             unit=lesson.holdout.unit,
             looks=lesson.holdout.looks,
+        )
+
+
+def check_judges(known: Answered) -> None:
+    """Refuse too few held-out clips.
+
+    Raises:
+        TrainingDataError: with the number needed.
+    """
+    if len(known.clips) < MIN_HELD_OUT:
+        raise TrainingDataError(
+            f"{len(known.clips)} held-out clips have an answer to judge the fusion by; {MIN_HELD_OUT} are needed. "
+            "Let the model answer more clips of other speakers, and label them."
         )
 
 
@@ -249,9 +265,9 @@ def _transcript(prediction: Prediction) -> Transcript | None:
     return Transcript(str(told["text"]), told.get("language"), segments, str(told.get("source") or "stored"))
 
 
-def _version_in_use(lesson: Lesson) -> int | None:
+def _version_in_use(store: AnnotationStore) -> int | None:
     """Whose answers count first."""
-    with lesson.store.reading() as connection:
+    with store.reading() as connection:
         row = connection.execute(
             "SELECT model_version_id AS id FROM promotions JOIN model_versions ON model_versions.id = model_version_id "
             "WHERE target = 'acoustic' ORDER BY promotions.id DESC LIMIT 1"

@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from annotations.learning.gate import AnswerAll, Decision, judge
 from annotations.learning.holdout import Holdout
 from annotations.learning.learners import Lesson
 from annotations.records import FeedbackExample
+from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
 from ser.checkpoints import weights_sha256
 from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
-from ser.text.adapting import TextAdaptConfig, adapt_text_model
+from ser.text.adapting import TextAdaptConfig, adapt_text_model, check_texts, taught_folder
 from ser.text.classifier import load_text_model
 from ser.text.data import as_transcript
 from ser.training.progress import TrainProgress
@@ -30,6 +32,13 @@ EPOCHS = {"quick": 6, "thorough": 15}
 
 class TextLearner:
     """See `annotations.learning.learners.Learner`. A run takes about a minute: what was killed is done again."""
+
+    def check(self, store: AnnotationStore, holdout: Holdout, base: str) -> None:
+        """Enough written words on both sides, and a text model of ours in use."""
+        written = with_words(holdout.training)
+        check_texts([example.transcript or "" for example in written], shares_of(written))
+        taught_folder(base)
+        held_out_sentences(holdout)
 
     def learn(self, lesson: Lesson) -> NewVersion:
         """Train the adapter in use on, on the clips of the training side whose words somebody wrote down."""
@@ -49,9 +58,7 @@ class TextLearner:
         adapt_text_model(
             lesson.base,
             [example.transcript or "" for example in written],
-            np.array(
-                [[example.soft_label.get(label, 0.0) for label in EMOTIONS] for example in written], dtype=np.float32
-            ).reshape(-1, len(EMOTIONS)),
+            shares_of(written),
             lesson.model_dir,
             config=config,
             seed=lesson.config.seed,
@@ -88,6 +95,12 @@ class TextLearner:
 def with_words(examples: Sequence[FeedbackExample]) -> list[FeedbackExample]:
     """Those whose words somebody wrote down."""
     return [example for example in examples if as_transcript(example.transcript or "")]
+
+
+def shares_of(examples: Sequence[FeedbackExample]) -> npt.NDArray[np.float32]:
+    """What people say of each clip, shape (clips, labels)."""
+    rows = [[example.soft_label.get(label, 0.0) for label in EMOTIONS] for example in examples]
+    return np.array(rows, dtype=np.float32).reshape(-1, len(EMOTIONS))
 
 
 def held_out_sentences(holdout: Holdout) -> Holdout:

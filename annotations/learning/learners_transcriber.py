@@ -13,11 +13,12 @@ import numpy as np
 
 from annotations.learning.decision import Decision, Needed
 from annotations.learning.gate import spend
-from annotations.learning.holdout import HELD_OUT_SHARE
+from annotations.learning.holdout import HELD_OUT_SHARE, Holdout
 from annotations.learning.learners import Lesson
 from annotations.learning.learners_text import with_words
 from annotations.learning.mean_gain import chance, interval
 from annotations.records import FeedbackExample
+from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
 from ser.audio import decode_file
 from ser.errors import ModelUnavailableError, TrainingCancelledError, TrainingDataError
@@ -25,7 +26,7 @@ from ser.hub import resolve_checkpoint
 from ser.text.data import as_transcript
 from ser.training.progress import TrainProgress
 from ser.transcription.checkpoint import load_checkpoint
-from ser.transcription.training import SpokenText, TranscriberTrainConfig, train_transcriber
+from ser.transcription.training import LONGEST, SpokenText, TranscriberTrainConfig, check_count, train_transcriber
 from ser.types import SpeechRegion
 
 MIN_HELD_OUT = 8
@@ -35,6 +36,13 @@ EPOCHS = {"quick": 3, "thorough": 10}
 
 class TranscriberLearner:
     """See `annotations.learning.learners.Learner`. What was killed is done again, to the same weights."""
+
+    def check(self, store: AnnotationStore, holdout: Holdout, base: str) -> None:
+        """A recogniser that can be taught, and enough corrected transcripts on both sides."""
+        checkpoint_of(base)
+        short = [example for example in with_words(holdout.training) if example.clip.duration <= LONGEST]
+        check_count(len(short))
+        _judges(holdout.held_out)
 
     def learn(self, lesson: Lesson) -> NewVersion:
         """Train the checkpoint in use on, on the clips of the training side whose words somebody wrote down."""
@@ -72,12 +80,7 @@ class TranscriberLearner:
 
     def compare(self, lesson: Lesson, version: NewVersion) -> Decision:
         """Both recognisers write down the held-out clips."""
-        written = with_words(lesson.holdout.held_out)
-        if len(written) < MIN_HELD_OUT:
-            raise TrainingDataError(
-                f"{len(written)} held-out clips have a written transcript to judge the speech recogniser by; "
-                f"{MIN_HELD_OUT} are needed. Write the words of more clips, of other speakers."
-            )
+        written = _judges(lesson.holdout.held_out)
         said = [as_transcript(example.transcript or "") for example in written]
         heard = [
             transcripts(lesson, folder, written)
@@ -94,6 +97,21 @@ class TranscriberLearner:
             unit=lesson.holdout.unit,
             looks=lesson.holdout.looks,
         )
+
+
+def _judges(held_out: Sequence[FeedbackExample]) -> list[FeedbackExample]:
+    """The held-out clips whose words somebody wrote down.
+
+    Raises:
+        TrainingDataError: where they are too few, with the number needed.
+    """
+    written = with_words(held_out)
+    if len(written) < MIN_HELD_OUT:
+        raise TrainingDataError(
+            f"{len(written)} held-out clips have a written transcript to judge the speech recogniser by; "
+            f"{MIN_HELD_OUT} are needed. Write the words of more clips, of other speakers."
+        )
+    return written
 
 
 def checkpoint_of(base: str) -> Path:

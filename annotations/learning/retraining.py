@@ -29,7 +29,7 @@ from annotations.records import ModelVersion, TrainingRun
 from annotations.training_records import UNKNOWN
 from ser.checkpoints import current_commit
 from ser.config import EMBEDDED, Settings
-from ser.errors import TrainingDataError
+from ser.errors import SerError, TrainingDataError
 
 __all__ = ["Retrainer", "RetrainingConfig", "log_path", "snapshot_path"]
 
@@ -81,7 +81,7 @@ class Retrainer:
         config = replace(self.config, target=target or self.config.target, preset=preset or self.config.preset)
         self.tend()
         base, origin = self._base(config.target)
-        run_queue.check_feedback(self.store, config.target)
+        run_queue.check_feedback(self.store, config.target, run_queue.location_of(self.store, base, origin))
         run = self.store.queue_training_run(
             asdict(replace(config, origin=origin)),
             base.id,
@@ -96,6 +96,19 @@ class Retrainer:
         if run.status == "failed":
             raise TrainingDataError(run.reason or f"Training run {run.id} could not begin.")
         return run
+
+    def what_is_missing(self, target: str) -> str | None:
+        """Why a run of a target would be refused now, as a sentence; None where it would begin. Writes nothing."""
+        try:
+            origin = self._origin(target)
+            try:
+                base = run_queue.location_of(self.store, self.store.active_version(target), origin)
+            except VersionNotFoundError:
+                base = origin
+            run_queue.check_feedback(self.store, target, base)
+        except SerError as error:
+            return str(error)
+        return None
 
     def tend(self, *, at_start: bool = False) -> None:
         """Begin what waits and mark what broke off; costs next to nothing where there is nothing to do.
@@ -261,17 +274,20 @@ class Retrainer:
 
     def _base(self, target: str) -> tuple[ModelVersion, str]:
         """The version in use of a target, and the model that the program started with as its loader takes it."""
-        if target == "acoustic":
-            # Also says so where the weights of the version in use came with another program and are gone.
-            version = self.store.active_version()
-            self.active_model.location(version)
-            return version, self.active_model.location(self.active_model.base_version)
-        origin = (self._origins if self._origins is not None else origins_of(Settings.from_env()))[target]
+        origin = self._origin(target)
         try:
             version = self.store.active_version(target)
         except VersionNotFoundError:
             version = self.store.ensure_base_version(f"{target} {origin}", UNKNOWN, target)
         return version, origin
+
+    def _origin(self, target: str) -> str:
+        """The model that the program started with as its loader takes it."""
+        if target == "acoustic":
+            # Says so where the weights of the version in use came with another program and are gone.
+            self.active_model.location(self.store.active_version())
+            return self.active_model.location(self.active_model.base_version)
+        return (self._origins if self._origins is not None else origins_of(Settings.from_env()))[target]
 
 
 def origins_of(settings: Settings) -> dict[str, str]:

@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.feedback import training_examples, votes_hash
+from annotations.learning.learners import learner_of
 from annotations.learning.run_process import find_worker, spawn_worker
 from annotations.learning.run_status import (
     TrainingStatus,
@@ -29,7 +30,7 @@ from annotations.learning.run_status import (
 )
 from annotations.learning.sides import hold_out
 from annotations.queries import list_training_runs
-from annotations.records import FeedbackExample, ModelVersion, TrainingRun
+from annotations.records import ModelVersion, TrainingRun
 from annotations.rows import timestamp
 from annotations.store import AnnotationStore
 from ser.errors import SerError
@@ -230,7 +231,7 @@ def _begin_anew(store: AnnotationStore, run: TrainingRun) -> int:
     """
     config = RetrainingConfig.of(run.config)
     base = store.active_version(run.target)
-    check_feedback(store, run.target)
+    check_feedback(store, run.target, location_of(store, base, config.origin))
     snapshot = snapshot_path(store.data_dir, run.id)
     # Not the file's own time: an erasure also writes to copies.
     snapshot.with_name(f"{snapshot.name}.at").write_text(timestamp(), encoding="utf-8")
@@ -248,12 +249,18 @@ def _begin_anew(store: AnnotationStore, run: TrainingRun) -> int:
     return len(examples)
 
 
-def check_feedback(store: AnnotationStore, target: str) -> list[FeedbackExample]:
-    """What a run would learn from.
+def check_feedback(store: AnnotationStore, target: str, base: str) -> None:
+    """Refuse a run that would come to nothing.
+
+    Args:
+        store: whose votes.
+        target: what is to be trained.
+        base: the version that training would start from, as the target's loader takes it.
 
     Raises:
-        TrainingDataError: where it is too little, with the numbers that are needed.
+        TrainingDataError: where there is too little feedback, with the numbers that are needed, or the model in use
+            cannot be taught.
+        SettingsError: where a package is missing.
     """
-    examples = training_examples(store)
-    hold_out(store, examples, target)
-    return examples
+    holdout = hold_out(store, training_examples(store), target)
+    learner_of(target).check(store, holdout, base)

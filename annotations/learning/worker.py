@@ -19,7 +19,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 
-import psutil
 from filelock import FileLock, Timeout
 
 from annotations.learning import run_queue
@@ -29,16 +28,14 @@ from annotations.learning.gate import Decision
 from annotations.learning.learners import Learner, Lesson, learner_of
 from annotations.learning.process import keep_log, yield_the_processor
 from annotations.learning.retraining import CANCELLED, PAUSED
+from annotations.learning.run_reporting import TRAINED_SHARE, RunReport
 from annotations.learning.run_status import (
-    TrainingStatus,
     candidate_path,
     checkpoint_folder,
     clear_run,
-    read_status,
     run_folder,
     snapshot_path,
     wish_path,
-    write_status,
 )
 from annotations.learning.sides import hold_out, record_holdout
 from annotations.learning.slices import on_zero_gpu, run_in_slices, slice_length
@@ -50,9 +47,6 @@ from annotations.training_records import NewVersion
 from ser.errors import SerError, TrainingCancelledError
 from ser.hub import pick_device
 from ser.training.progress import TrainProgress
-
-TRAINED_SHARE = 0.9
-"""Of the progress bar; the rest is the comparison."""
 
 STOPPED = "The training process was told to end before it was done. The model in use is unchanged; it can be resumed."
 
@@ -75,12 +69,7 @@ class Worker:
         self._learner = learner
         self._sliced = self.config.device != "cpu" and on_zero_gpu()
         self._told: str | None = None
-        self._last_write = 0.0
-        process = psutil.Process()
-        before = read_status(store.data_dir, run.id) or TrainingStatus(run_id=run.id)
-        self._earlier, self._started = before.seconds, time.monotonic()
-        self.status = before.changed(state="running", pid=process.pid, pid_created=process.create_time())
-        write_status(store.data_dir, self.status)
+        self.report = RunReport(store.data_dir, run.id)
 
     def on_signal(self, signum: int, frame: FrameType | None) -> None:
         """Signal handler: stop after the step under way, to rest at SIGUSR1, else as if interrupted."""
@@ -116,7 +105,7 @@ class Worker:
             run = self.store.finish_training_run(
                 self.run.id, state, metrics, decision.reason, version, shadow_hours=hours
             )
-            self._say(decision.reason, state=state, progress=1.0, eta=None)
+            self.report.say(decision.reason, state=state, progress=1.0, eta=None)
             clear_run(self.store.data_dir, self.run.id)
         finish_version(self.store, run.new_version_id)
         look_after_versions(self.store)
@@ -126,10 +115,10 @@ class Worker:
         learner = self._learner or learner_of(self.run.target)
         lesson = self._lesson()
         version = self._candidate() or self._train(learner, lesson)
-        self._say("Comparing with the model in use.", progress=TRAINED_SHARE, eta=None)
+        self.report.say("Comparing with the model in use.", progress=TRAINED_SHARE, eta=None)
         decision = learner.compare(lesson, version)
         facts = {
-            "seconds": round(self._seconds(), 1),
+            "seconds": round(self.report.seconds, 1),
             "clips": len(lesson.holdout.training),
             "held_out": len(lesson.holdout.held_out),
             "device": lesson.device,
@@ -146,7 +135,7 @@ class Worker:
         run_in_slices(
             lambda end: self._train_until(end, learner, lesson), lesson.checkpoint_dir, slice_seconds=slice_length()
         )
-        self.status = read_status(self.store.data_dir, self.run.id) or self.status
+        self.report.read_again()
         version = self._candidate()
         if version is None:
             raise TrainingCancelledError("Stopped between two slices of a GPU.")
@@ -157,7 +146,7 @@ class Worker:
         begun: list[TrainProgress] = []
 
         def watch(progress: TrainProgress) -> None:
-            self._on_progress(progress)
+            self.report.on_progress(progress)
             if progress.stage == "training":
                 begun.append(progress)
 
@@ -172,7 +161,7 @@ class Worker:
         """A slice: whether there is nothing more to do."""
         if self._candidate() is not None:
             return True
-        self.status = read_status(self.store.data_dir, self.run.id) or self.status
+        self.report.read_again()
         device = pick_device(self.config.device)
         sliced = replace(lesson, device=device, should_stop=lambda: time.time() > end or self.should_stop())
         try:
@@ -204,7 +193,7 @@ class Worker:
         with AnnotationStore(self.store.data_dir, database=snapshot_path(self.store.data_dir, self.run.id)) as snapshot:
             holdout = hold_out(snapshot, training_examples(snapshot), self.run.target, history=self.store)
         record_holdout(self.store, self.run.id, holdout)
-        self._say(
+        self.report.say(
             f"Run {self.run.id}: {len(holdout.training)} clips to learn from, {len(holdout.held_out)} held out by "
             f"{holdout.unit}."
         )
@@ -217,46 +206,10 @@ class Worker:
             run_dir=run_folder(self.store.data_dir, self.run.id),
             # Outside of a slice there is no GPU, whatever it looks like.
             device="cpu" if self._sliced else pick_device(self.config.device),
-            say=self._say,
-            on_progress=self._on_progress,
+            say=self.report.say,
+            on_progress=self.report.on_progress,
             should_stop=self.should_stop,
         )
-
-    def _on_progress(self, progress: TrainProgress) -> None:
-        curve = self.status.curve
-        if progress.epoch_done:
-            # An epoch whose end was not kept before a kill comes twice.
-            known = [entry for entry in curve if (entry["epoch"] or 0) < progress.epoch]
-            curve = (*known, {"epoch": progress.epoch, "loss": progress.loss, "uar": progress.uar})
-            log.info("epoch %d of %d: loss %s, UAR %s", progress.epoch, progress.epochs, progress.loss, progress.uar)
-        elif time.monotonic() - self._last_write < 0.3:
-            return
-        if progress.stage == "preparing":
-            # A run that goes on reads its clips again, and is no less far for it.
-            done = max(self.status.progress, TRAINED_SHARE * progress.fraction)
-            self._say("Reading the clips.", progress=done, eta=progress.eta)
-            return
-        in_parts = f" A step is computed in {progress.parts} parts, as the memory does not hold it whole."
-        self._say(
-            f"Epoch {progress.epoch} of {progress.epochs}.{in_parts if progress.parts > 1 else ''}",
-            progress=TRAINED_SHARE * progress.fraction,
-            eta=progress.eta,
-            epoch=progress.epoch,
-            epochs=progress.epochs,
-            loss=progress.loss,
-            uar=progress.uar,
-            curve=curve,
-        )
-
-    def _say(self, message: str, **changes: object) -> None:
-        if message != self.status.message:
-            log.info("%s", message)
-        self.status = self.status.changed(message=message, seconds=round(self._seconds(), 1), **changes)
-        write_status(self.store.data_dir, self.status)
-        self._last_write = time.monotonic()
-
-    def _seconds(self) -> float:
-        return self._earlier + time.monotonic() - self._started
 
     def _wish(self) -> str | None:
         for wish, status in (("cancel", "cancelled"), ("pause", "paused")):
@@ -272,12 +225,12 @@ class Worker:
                 self.store.pause_training_run(self.run.id, reason)
             else:
                 run_queue.close(self.store, self.run.id, status, reason)
-            self._say(reason, state=status, eta=None)
+            self.report.say(reason, state=status, eta=None)
 
     def _fail(self, reason: str) -> None:
         with run_queue.queue_lock(self.store):
             run_queue.close(self.store, self.run.id, "failed", reason)
-            self._say(reason, state="failed", eta=None)
+            self.report.say(reason, state="failed", eta=None)
 
 
 def watch_signals(worker: Worker) -> None:

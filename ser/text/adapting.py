@@ -90,8 +90,8 @@ def adapt_text_model(
         ModelUnavailableError: where the model or the sentence encoder is absent or damaged.
     """
     config = config or TextAdaptConfig()
-    _check(texts, shares)
-    folder = _folder(base)
+    check_texts(texts, shares)
+    folder = taught_folder(base)
     start = load_trained(folder)
     torch.manual_seed(seed)
     encoder, tokenizer = load_base(attention="eager")
@@ -182,7 +182,12 @@ class _Loop:
         return logits
 
 
-def _folder(base: str | Path) -> Path:
+def taught_folder(base: str | Path) -> Path:
+    """Where the model lies that is taught further.
+
+    Raises:
+        TrainingDataError: where it is not one of ours.
+    """
     if str(base) == EMBEDDED:
         return EMBEDDED_FOLDER
     folder = Path(base).expanduser()
@@ -194,7 +199,16 @@ def _folder(base: str | Path) -> Path:
     return folder
 
 
-def _check(texts: Sequence[str], shares: npt.NDArray[np.float32]) -> None:
+def check_texts(texts: Sequence[str], shares: npt.NDArray[np.float32]) -> None:
+    """Refuse too few sentences.
+
+    Args:
+        texts: what was said.
+        shares: what people say of each, shape (texts, 7).
+
+    Raises:
+        TrainingDataError: with the numbers needed.
+    """
     labels = {EMOTIONS[row.argmax()] for row in shares}
     if len(texts) < MIN_TEXTS or len(labels) < MIN_LABELS:
         raise TrainingDataError(

@@ -103,11 +103,7 @@ def train_transcriber(
     """
     config = config or TranscriberTrainConfig()
     usable = [clip for clip in clips if as_transcript(clip.text) and clip.audio.duration <= LONGEST]
-    if len(usable) < MIN_CLIPS:
-        raise TrainingDataError(
-            f"{len(usable)} clips of at most {LONGEST:.0f} s have a corrected transcript to learn from; {MIN_CLIPS} "
-            "are needed. Write the words of more clips while labelling them."
-        )
+    check_count(len(usable))
     spells = isinstance(load_checkpoint(folder), CtcTranscriber)
     torch.manual_seed(seed)
     pupil = (_Speller if spells else _Writer)(folder, device)
@@ -123,6 +119,19 @@ def train_transcriber(
     shutil.copytree(folder, out, ignore=shutil.ignore_patterns(*WEIGHTS), dirs_exist_ok=True)
     network.merge_and_unload(safe_merge=True).save_pretrained(out)
     return _write_meta(out, name, config, seed, {**(data or {}), "clips": len(usable)})
+
+
+def check_count(clips: int) -> None:
+    """Refuse too few clips with words.
+
+    Raises:
+        TrainingDataError: with the number needed.
+    """
+    if clips < MIN_CLIPS:
+        raise TrainingDataError(
+            f"{clips} clips of at most {LONGEST:.0f} s have a corrected transcript to learn from; {MIN_CLIPS} "
+            "are needed. Write the words of more clips while labelling them."
+        )
 
 
 class _Speller:

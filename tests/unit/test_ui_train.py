@@ -14,6 +14,8 @@ from annotations.people import Access
 from annotations.suspects import Suspect, record_suspects
 from annotations.training_records import NewVersion
 from ser.errors import TrainingDataError
+from ser.testing import synthetic_speech
+from tests.unit.stored import answer
 from ui.errors import shows_errors
 from ui.services import Services
 from ui.train import FAST, UNCHANGED, TrainHandlers
@@ -36,6 +38,9 @@ class ScriptedRetrainer:
         if self.lacking:
             raise TrainingDataError(self.lacking)
         self.now = TrainingStatus(state="running", message=f"by {by}", progress=0.35, eta=48.0, epoch=7, epochs=20)
+
+    def what_is_missing(self, target: str) -> str | None:
+        return None
 
     def status(self) -> TrainingStatus:
         return self.now
@@ -207,3 +212,49 @@ def test_labels_that_are_probably_mistakes_are_sent_to_review(
     clip = queries.list_clips(scripted.store)[0]
     record_suspects(scripted.store, 1, [Suspect(clip.id, "anger", "fear", 0.8)])
     assert "1 label is probably a mistake" in str(TrainHandlers(scripted).on_tick({}).feedback)
+
+
+def enough_for_sound(services: Services) -> None:
+    """Labelled clips of many voices, without a written word, an answer, or a recogniser that could be taught."""
+    for number in range(40):
+        clip = services.store.add_clip(
+            synthetic_speech(0.3, seed=number), source="test", speaker=f"s{number % 10}", consent=("training",)
+        )
+        label = ("anger", "sadness")[number % 2]
+        services.store.add_correction(clip.id, rater="ann", verdict="correct", label=label)
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("text", "0 clips of 0 different labels have a corrected transcript to learn from"),
+        ("fusion", "clips of 0 different labels have an answer to learn the fusion from; 20 clips"),
+        ("transcriber", "pocketsphinx, cannot be taught, and nowhere/whisper is not at hand"),
+    ],
+)
+def test_why_a_target_cannot_be_trained_is_said_before_the_click(
+    page_services: Services, target: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SER_WHISPER_MODEL", "nowhere/whisper")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    enough_for_sound(page_services)
+    handlers = TrainHandlers(page_services)
+    assert handlers.on_tick({}, "quick", "acoustic").retrain == gr.update(interactive=True)
+    form = handlers.on_tick({}, "quick", target)
+    assert why in str(form.estimate) and "Not yet for the" in str(form.estimate)
+    assert form.retrain == gr.update(interactive=False)
+    # Whoever asks all the same, by another way, gets the same sentence, and no run that is bound to fail.
+    with pytest.raises(gr.Error, match=why[:30]):
+        shows_errors(handlers.on_retrain)({}, "quick", target, "ann", ANN)
+    assert queries.list_training_runs(page_services.store) == []
+
+
+def test_what_was_missing_is_looked_into_again_when_it_has_come(page_services: Services) -> None:
+    enough_for_sound(page_services)
+    handlers = TrainHandlers(page_services)
+    seen = handlers.on_tick({}, "quick", "fusion").seen
+    assert "an answer" in str(handlers.on_tick({}, "quick", "fusion").estimate)
+    for clip in range(1, 41):
+        page_services.store.add_prediction(clip, answer(), page_services.store.active_version().id)
+    form = handlers.on_tick(seen, "quick", "fusion")  # type: ignore[arg-type]
+    assert "about" in str(form.estimate) and form.retrain == gr.update(interactive=True)

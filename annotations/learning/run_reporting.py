@@ -1,0 +1,77 @@
+"""What a training process tells of its run: its status file, its curve and its log. Knows no store and no model."""
+
+import logging
+import time
+from pathlib import Path
+
+import psutil
+
+from annotations.learning.run_status import TrainingStatus, read_status, write_status
+from ser.training.progress import TrainProgress
+
+TRAINED_SHARE = 0.9
+"""Of the progress bar; the rest is the comparison."""
+
+log = logging.getLogger("training")
+
+
+class RunReport:
+    """The status of a run, as the process that does the run writes it.
+
+    Args:
+        data_dir: the store's folder.
+        run_id: of the run; what an earlier process of it has told goes on.
+    """
+
+    def __init__(self, data_dir: Path, run_id: int) -> None:
+        self._data_dir, self._run_id = data_dir, run_id
+        self._last_write = 0.0
+        process = psutil.Process()
+        before = read_status(data_dir, run_id) or TrainingStatus(run_id=run_id)
+        self._earlier, self._started = before.seconds, time.monotonic()
+        self.status = before.changed(state="running", pid=process.pid, pid_created=process.create_time())
+        write_status(data_dir, self.status)
+
+    @property
+    def seconds(self) -> float:
+        """That the run took so far, pauses not counted."""
+        return self._earlier + time.monotonic() - self._started
+
+    def read_again(self) -> None:
+        """Take up what another process of the same run has told since."""
+        self.status = read_status(self._data_dir, self._run_id) or self.status
+
+    def say(self, message: str, **changes: object) -> None:
+        """Tell people, in a sentence, what is being done now; a new sentence goes to the log as well."""
+        if message != self.status.message:
+            log.info("%s", message)
+        self.status = self.status.changed(message=message, seconds=round(self.seconds, 1), **changes)
+        write_status(self._data_dir, self.status)
+        self._last_write = time.monotonic()
+
+    def on_progress(self, progress: TrainProgress) -> None:
+        """Tell of a step; of those that follow each other closely, one in a while."""
+        curve = self.status.curve
+        if progress.epoch_done:
+            # An epoch whose end was not kept before a kill comes twice.
+            known = [entry for entry in curve if (entry["epoch"] or 0) < progress.epoch]
+            curve = (*known, {"epoch": progress.epoch, "loss": progress.loss, "uar": progress.uar})
+            log.info("epoch %d of %d: loss %s, UAR %s", progress.epoch, progress.epochs, progress.loss, progress.uar)
+        elif time.monotonic() - self._last_write < 0.3:
+            return
+        if progress.stage == "preparing":
+            # A run that goes on reads its clips again, and is no less far for it.
+            done = max(self.status.progress, TRAINED_SHARE * progress.fraction)
+            self.say("Reading the clips.", progress=done, eta=progress.eta)
+            return
+        in_parts = f" A step is computed in {progress.parts} parts, as the memory does not hold it whole."
+        self.say(
+            f"Epoch {progress.epoch} of {progress.epochs}.{in_parts if progress.parts > 1 else ''}",
+            progress=TRAINED_SHARE * progress.fraction,
+            eta=progress.eta,
+            epoch=progress.epoch,
+            epochs=progress.epochs,
+            loss=progress.loss,
+            uar=progress.uar,
+            curve=curve,
+        )
