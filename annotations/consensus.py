@@ -96,20 +96,35 @@ def fit(
         tolerance: ends when no probability changes by more.
     """
     table = _tabulate(votes, len(gold), raters)
-    labels = votes.shares.shape[1]
     truth = _with_gold(_rows(table.sums + TINY), gold)
     done = 0
     while done < rounds:
         done += 1
         shares, pooled, pseudo_votes = _maximise(table, truth, priors)
         confusion = _rows(pseudo_votes)
-        likely = np.log(np.maximum(confusion, TINY)).transpose(0, 2, 1).reshape(raters * labels, labels)
-        logits = np.log(np.maximum(shares, TINY)) + table.votes @ likely
+        logits = np.log(np.maximum(shares, TINY)) + _log_likelihood(table, confusion)
         odds = np.exp(logits - logits.max(1, keepdims=True))
         before, truth = truth, _with_gold(_rows(odds), gold)
         if np.abs(truth - before).max(initial=0.0) < tolerance:
             break
     return Fit(truth, confusion, pseudo_votes, pooled, shares, done)
+
+
+def vote_likelihood(votes: Votes, truth: Numbers, raters: int, priors: Priors = DEFAULT) -> Numbers:
+    """How likely the votes on each clip are, were each label the right one; the likeliest has 1.
+
+    Args:
+        votes: as columns.
+        truth: as it is believed, shape (clips, labels); the raters' confusion is fitted to it.
+        raters: how many there are.
+        priors: of that confusion.
+
+    Returns:
+        Shape (clips, labels).
+    """
+    table = _tabulate(votes, len(truth), raters)
+    logits = _log_likelihood(table, _rows(_maximise(table, truth, priors)[2]))
+    return np.asarray(np.exp(logits - logits.max(1, keepdims=True)))
 
 
 @dataclass(frozen=True)
@@ -129,6 +144,12 @@ def _tabulate(votes: Votes, clips: int, raters: int) -> _Table:
     table = sparse.csr_array((weights, places), shape=(clips, raters * labels))
     sums = sparse.csr_array((weights, (votes.clips[vote], label)), shape=(clips, labels)).toarray()
     return _Table(table, sums, raters)
+
+
+def _log_likelihood(table: _Table, confusion: Numbers) -> Numbers:
+    """Of each clip's votes, were each label the right one, shape (clips, labels)."""
+    likely = np.log(np.maximum(confusion, TINY)).transpose(0, 2, 1).reshape(-1, confusion.shape[1])
+    return np.asarray(table.votes @ likely)
 
 
 def _maximise(table: _Table, truth: Numbers, priors: Priors) -> tuple[Numbers, Numbers, Numbers]:

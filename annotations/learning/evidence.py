@@ -5,7 +5,7 @@ Votes in, labels and weights out; one function reads them from a store or a snap
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
@@ -15,6 +15,7 @@ from annotations import consensus
 from annotations.consensus import Priors, Votes
 from annotations.gold import gold_labels
 from annotations.learning.feedback import effective_corrections
+from annotations.learning.hearing_votes import truth_by_ear
 from annotations.records import Correction
 from annotations.reliability import LEAST_SHARE, UNSURE_WEIGHT
 from annotations.store import AnnotationStore
@@ -34,10 +35,32 @@ MOST_TRUST = 0.7
 KNOWN_AT = 20.0
 """Votes of a rater at which what is fitted about them counts half of that."""
 
+EAR_TRUST = 0.8
+"""The same of the fitted model where it has heard the clips besides; chosen on simulated listeners of nEMO."""
+
 BELIEFS = (Priors(evenness=0.3), Priors(evenness=1.0))
 """Labels of uneven and of even shares, each believed half: the one takes rare labels for mistakes where clips have few
 votes, the other takes votes for a common label for missed ones. `MOST_TRUST`, `KNOWN_AT` and these were chosen on
 simulated listeners (`benchmarks.raters`)."""
+
+
+@dataclass(frozen=True)
+class Ballots:
+    """The votes behind an `Evidence`.
+
+    Attributes:
+        clips: ids, ascending.
+        columns: the votes, clips by their place in `clips`.
+        known: the known label of each clip, -1 where it is not known.
+        raters: how many there are.
+        labels: soft labels as `Evidence` has them, shape (clips, labels).
+    """
+
+    clips: tuple[int, ...]
+    columns: Votes
+    known: consensus.Codes
+    raters: int
+    labels: Numbers
 
 
 @dataclass(frozen=True)
@@ -48,11 +71,13 @@ class Evidence:
         soft_labels: {clip: {label: share}}, shares sum to 1; only clips with a vote that names a label.
         weights: {clip: 0..1} of the same clips.
         raters: {rater: how often they are right, 0..1}.
+        ballots: the votes that it rests on; None without any.
     """
 
     soft_labels: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     weights: Mapping[int, float] = field(default_factory=dict)
     raters: Mapping[str, float] = field(default_factory=dict)
+    ballots: Ballots | None = None
 
 
 def read_evidence(store: AnnotationStore, clips: Iterable[int]) -> Evidence:
@@ -102,7 +127,36 @@ def weigh_votes(votes: Sequence[Correction], gold: Mapping[int, str] | None = No
         {clip: _soft(row) for clip, row in zip(clip_ids, labels, strict=True)},
         {clip: weights[clip] for clip in clip_ids},
         dict(zip(names, reliability.tolist(), strict=True)),
+        Ballots(tuple(clip_ids), columns, known, len(names), labels),
     )
+
+
+def hear_votes(evidence: Evidence, heard: Mapping[int, npt.NDArray[np.floating]]) -> Evidence:
+    """Let clips that sound alike speak for one another, where several people judged each.
+
+    A clip with a single vote keeps it: nobody but its rater can tell how good they are.
+
+    Args:
+        evidence: of the votes alone.
+        heard: {clip: what the model heard in it, shape (size,)}, of some or all of its clips.
+
+    Returns:
+        The same with other soft labels; unchanged where too few clips were heard. See
+        `annotations.learning.hearing_votes`.
+    """
+    ballots = evidence.ballots
+    if ballots is None or not heard:
+        return evidence
+    nothing = np.full(len(next(iter(heard.values()))), np.nan)
+    rows = np.stack([heard.get(clip, nothing) for clip in ballots.clips]).astype(np.float64)
+    truth = truth_by_ear(ballots.columns, ballots.known, ballots.raters, ballots.labels, rows)
+    if truth is ballots.labels:
+        return evidence
+    several = np.bincount(ballots.columns.clips, minlength=len(rows)) > 1
+    say = np.where(several & np.isfinite(rows).all(1) & (ballots.known < 0), EAR_TRUST, 0.0)[:, None]
+    labels = (1.0 - say) * ballots.labels + say * truth
+    soft = {clip: _soft(row) for clip, row in zip(ballots.clips, labels, strict=True)}
+    return replace(evidence, soft_labels=soft)
 
 
 def vote_weight(vote: Correction) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.learning.decision import Standing
-from annotations.learning.evidence import Evidence, read_evidence
+from annotations.learning.evidence import Evidence, hear_votes, read_evidence
 from annotations.learning.gate import AnswerAll, Decision, judge
 from annotations.learning.holdout import Holdout
 from annotations.learning.learners import Lesson
@@ -60,7 +60,7 @@ class AcousticLearner:
             config = TrainConfig.tune_encoder(seed=lesson.config.seed, threads=1, choose_best=False)
             model = _train(lesson, training, held_out, config)
         elif (preset := preset_of(lesson.config)).head is not None:
-            model = tune(lesson, training, held_out, preset)
+            model = tune(lesson, training, held_out, preset, evidence)
         else:
             model = _train_deep(lesson, training, held_out, preset)
         # Saving a model removes its checkpoint, and a kill between that and the store's record would cost the run.
@@ -131,10 +131,17 @@ def standing_on_prototypes(before: Path, after: Path) -> Standing | None:
     return Standing("base prototypes", figures[0], figures[1], len(judges))
 
 
-def tune(lesson: Lesson, training: Sequence[Example], held_out: Sequence[Example], preset: Preset) -> TrainedModel:
+def tune(
+    lesson: Lesson,
+    training: Sequence[Example],
+    held_out: Sequence[Example],
+    preset: Preset,
+    evidence: Evidence | None = None,
+) -> TrainedModel:
     """Teach the judging part of a network of ours, with its prototypes beside the feedback.
 
-    Begun again after a kill it goes on where it was; features that were ready are kept.
+    What the network hears tells, beside the votes, what the clips' labels are; see `hear_votes`. Begun again after a
+    kill it goes on where it was; features that were ready are kept.
     """
     assert preset.head is not None
     folder = model_folder(lesson.base)
@@ -143,11 +150,12 @@ def tune(lesson: Lesson, training: Sequence[Example], held_out: Sequence[Example
     features = prepare(training, _preparation(lesson, preset.variants))
     watched = prepare(held_out, _preparation(lesson, 0))
     heard = hear(network, features.variants, lesson.should_stop)
-    believed = _believed(lesson, heard[:, 0], features.targets)
+    targets = _as_heard(lesson, heard[:, 0], features.targets, evidence or Evidence())
+    believed = _believed(lesson, heard[:, 0], targets)
     tuned = tune_head(
         network,
         heard[believed],
-        features.targets[believed],
+        targets[believed],
         features.weights[believed],
         preset.head,
         prototypes=(known := load_prototypes(folder, network)),
@@ -170,6 +178,18 @@ def tune(lesson: Lesson, training: Sequence[Example], held_out: Sequence[Example
     return RememberingModel(
         tuned.network, meta.labels, meta.temperature, config, tuned.curve, metrics, facts, prototypes=known
     )
+
+
+def _as_heard(
+    lesson: Lesson, heard: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], evidence: Evidence
+) -> npt.NDArray[np.float32]:
+    """Labels by votes and sound together; as they were where the votes are not at hand."""
+    clips = [feedback.clip.id for feedback in lesson.holdout.training]
+    told = hear_votes(evidence, dict(zip(clips, heard, strict=True)))
+    if told is evidence:
+        return targets
+    rows = [[told.soft_labels[clip].get(label, 0.0) for label in EMOTIONS] for clip in clips]
+    return np.array(rows, dtype=np.float32)
 
 
 def _believed(
