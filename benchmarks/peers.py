@@ -1,10 +1,10 @@
 """Other people's ways to hear emotion, on EmoBox's folds of RAVDESS: `python -m benchmarks.peers --data DATA [--json]`.
 
 The MFCC means and multi-layer perceptron of popular tutorials; openSMILE's functionals with a linear support vector
-machine, plain and with every speaker's features normalised over that speaker's own unlabelled clips; nkululeko.
-Accuracy on the same folds, and the time of a clip (features and answer, decoded signal in memory, one thread) in the
-same run as the embedded model's. Environments are made under the user's cache folder. openSMILE's licence forbids
-commercial use.
+machine, plain and with every speaker's features normalised over that speaker's own unlabelled clips; nkululeko; and
+ours, by the models of `benchmarks.folds` (--models DIR; trained where missing). Accuracy on the same folds, and the
+time of a clip (features and answer, decoded signal in memory, one thread) in the same run. Environments are made under
+the user's cache folder. openSMILE's licence forbids commercial use.
 """
 
 import argparse
@@ -39,6 +39,7 @@ from benchmarks.peers_functionals import (
     train_svm,
 )
 from benchmarks.peers_nkululeko import run_nkululeko
+from benchmarks.peers_ours import run_ours
 from ser.acoustic.classifier import load_acoustic_model
 from ser.audio import decode_file
 from ser.config import EMBEDDED
@@ -61,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
-    parser.add_argument("--cache", type=Path, default=peers_dir(), help="folder of environments and features")
+    parser.add_argument("--models", type=Path, help="folder of `benchmarks.folds`: ours on the same folds, too")
+    parser.add_argument("--cache", type=Path, default=peers_dir(), help="folder of environments, features and figures")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_CLIPS} clips a fold; figures mean nothing")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one JSON object on one line")
@@ -90,20 +92,26 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     timed = folds.only(order)
     signals = [decode_file(path).signal for path in timed.paths]
     result: dict[str, Any] = {"benchmark": "peers", "clips": len(folds), "timed_clips": len(timed)}
-    result["peers"] = {}
-    if "mfcc" in options.peers:
-        result["peers"]["mfcc"] = run_mfcc(folds, signals, options.seed)
-    if "opensmile" in options.peers:
-        result["peers"]["opensmile"] = run_opensmile(folds, timed, options.cache)
-    if "nkululeko" in options.peers:
-        result["peers"]["nkululeko"] = run_nkululeko(folds, options.cache)
+    result |= {"peers": {}, **describe_run(options.seed, PACKAGES)}
     model = load_acoustic_model(EMBEDDED)
-    result["embedded"] = {
-        "model": model.name,
-        "sha256": model.sha256,
-        "ms": per_clip(lambda signal: model.classify(Audio(signal)), signals),
-    }
-    return result | describe_run(options.seed, PACKAGES)
+    ms = per_clip(lambda signal: model.classify(Audio(signal)), signals)
+    result["embedded"] = {"model": model.name, "sha256": model.sha256, "ms": ms}
+
+    def tell(peer: str, figures: dict[str, Any]) -> None:
+        """Half an hour of figures is not lost where a later peer fails."""
+        result["peers"][peer] = figures
+        options.cache.mkdir(parents=True, exist_ok=True)
+        (options.cache / "so_far.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
+
+    if options.models is not None:
+        tell("ours", run_ours(options, folds, lambda answer: per_clip(answer, signals)))
+    if "mfcc" in options.peers:
+        tell("mfcc", run_mfcc(folds, signals, options.seed))
+    if "opensmile" in options.peers:
+        tell("opensmile", run_opensmile(folds, timed, options.cache))
+    if "nkululeko" in options.peers:
+        run_nkululeko(folds, options.cache, lambda figures: tell("nkululeko", figures))
+    return result
 
 
 def draw_rows(folds: Folds, size: int, seed: int) -> list[int]:

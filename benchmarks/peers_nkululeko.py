@@ -10,10 +10,11 @@ import io
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import soundfile
 from tqdm import tqdm
@@ -51,12 +52,15 @@ RECIPES = {
 """Its linear SVM at the C that suits thousands of standardised features; its boosted trees as they come."""
 
 
-def run_nkululeko(folds: Folds, folder: Path) -> dict[str, object]:
+def run_nkululeko(
+    folds: Folds, folder: Path, tell: Callable[[dict[str, Any]], None] = lambda figures: None
+) -> dict[str, object]:
     """Every recipe on the folds.
 
     Args:
         folds: what is learnt and tested.
         folder: of environments; also holds the recordings in a format that nkululeko reads.
+        tell: is told the figures after each recipe.
 
     Returns:
         {recipe: as `summarise_folds`, with `seconds`}, `features_ms` of a clip, and the `version`.
@@ -82,6 +86,7 @@ def run_nkululeko(folds: Folds, folder: Path) -> dict[str, object]:
         results[name] = {**summarise_folds(_read_results(work)), "seconds": round(seconds, 1)}
         if not index:
             results["features_ms"] = round(1000 * (cold - seconds) / len(folds), 1)
+        tell(dict(results))
     return results
 
 
