@@ -14,7 +14,7 @@ from annotations.embeddings import embedded_version, read_embeddings
 from annotations.gold import gold_is_due
 from annotations.leases import leased_to_others, release_lease, take_lease
 from annotations.queue_index import Mask, Places, QueueIndex
-from annotations.queue_order import POOL, Keys, QueueOrder, first_places, order_keys, spread_out
+from annotations.queue_order import POOL, Keys, QueueOrder, first_places, order_keys, unlike_first
 from annotations.records import ReviewItem
 from annotations.review_items import read_items
 from annotations.settings import AnnotationSettings, settings_in_force
@@ -148,7 +148,7 @@ def order_note(store: AnnotationStore, order: QueueOrder) -> str | None:
     with store.reading() as connection:
         if order is QueueOrder.MOST_INFORMATIVE:
             if embedded_version(connection) is None:
-                return "No model has told yet how alike the clips sound, so that the least certain come first."
+                return "No model has told yet how alike the clips sound, so that only how uncertain they are counts."
             return None
         if order not in needed:
             return None
@@ -282,7 +282,7 @@ def _behind(keys: Keys, place: int) -> Mask:
 
 
 def _informative(look: _Look, mask: Mask, count: int) -> list[int]:
-    """The least certain of a mask's clips that have embeddings, so ordered that each is unlike those before it."""
+    """Those drawn first of a mask's clips that have embeddings, what sounds alike at the end."""
     version = embedded_version(look.connection)
     if version is None:
         return []
@@ -297,5 +297,4 @@ def _informative(look: _Look, mask: Mask, count: int) -> list[int]:
         return []
     stacked = np.stack([vectors[ids[number]] for number in with_one])
     before = np.stack([*known.values()]) if known else stacked[:0]
-    uncertainty = index.columns["entropy"][pool[with_one]]
-    return [ids[with_one[number]] for number in spread_out(uncertainty, stacked, before, count)]
+    return [ids[with_one[number]] for number in unlike_first(stacked, before)][:count]
