@@ -7,28 +7,28 @@ is trained on labels that are drawn or shuffled at random, as gently or as hard 
 decides, the base's clips among its evidence. In half of the rounds only the training labels are shuffled, in the other
 half those of the held-out clips as well: then both models are at chance, and only the gate keeps luck out.
 
-Power: the embedded network's own answers on those clips, changed so that the true gain in unweighted average recall is
-known, with clips that get worse and speakers that differ; as many held-out clips as named are drawn, of five to twenty
-speakers. Looks: ten such candidates without any gain, one after the other on the same held-out clips.
+Power: candidates whose true gain is known (see `benchmarks.gate_power`) are judged on as many held-out clips as named,
+of five speakers to all, by labels alone and with probabilities. Looks: ten of them without any gain, one after the
+other on the same held-out clips.
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from annotations.learning.comparison import recall_of
 from annotations.learning.decision import Decision, Standing
-from annotations.learning.gate import decide, judge
+from annotations.learning.gate import judge
 from annotations.learning.holdout import Holdout, divide
 from annotations.records import Clip, FeedbackExample
-from benchmarks.gate_data import Clips, Head, load_clips, train_head
+from benchmarks.gate_data import Clips, Head, as_scores, load_clips, train_head
+from benchmarks.gate_power import CONFIDENCE, LOOKS, MIN_GAIN, power, rivals_of, series_without_gain, train_heads
 from benchmarks.machine import describe_run
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
@@ -37,22 +37,11 @@ from ser.metrics import uar
 PACKAGES = ("numpy", "torch", "scikit-learn")
 DATA = Path("../shared/data")
 
-CONFIDENCE, MIN_GAIN = 0.95, 0.01
-"""As retraining has them by default."""
-
 GAINS = (0.0, 0.02, 0.05, 0.10)
-SIZES = (50, 100, 200)
-LOST = 0.05
-"""Share of clips that a candidate gets wrong and the model in use does not, whatever its gain."""
-
-SPEAKER_DEVIATION = 0.03
-"""Of the true gain, from speaker to speaker."""
-
+SIZES = (30, 50, 100, 200)
 FEEDBACK_SIZES = (60, 100, 200, 400)
 EFFORTS = ((3, 0.003), (10, 0.003), (30, 0.003), (100, 0.003), (30, 0.03))
 """Epochs and learning rate of a sham training: from next to nothing to all of the noise."""
-
-LOOKS = 10
 
 Rng = np.random.Generator
 
@@ -93,80 +82,6 @@ def sham_round(new: Clips, base: Clips, rng: Rng, *, truths_too: bool) -> dict[s
     }
 
 
-def power(new: Clips, rng: Rng, *, gain: float, size: int, draws: int) -> dict[str, float]:
-    """How often a candidate of a known true gain is promoted, and the mean gain that was seen.
-
-    Args:
-        new: real clips and what the embedded network says of them.
-        rng: draws clips and changes.
-        gain: in unweighted average recall, 0..1.
-        size: held-out clips.
-        draws: how many candidates.
-    """
-    recall = _recall(new)
-    found = [_candidate(new, recall, rng, gain, size) for _ in range(draws)]
-    return {
-        "promoted": round(float(np.mean([decision.promoted for decision in found])), 3),
-        "mean_gain": round(float(np.mean([decision.gain for decision in found])), 3),
-    }
-
-
-def series_without_gain(new: Clips, rng: Rng, size: int) -> tuple[bool, bool]:
-    """Whether any of `LOOKS` candidates without gain is promoted on the same clips: with one level, and spending it."""
-    held, recall = _draw_held_out(new, rng, size), _recall(new)
-    truth = held.names()
-    fixed = spent = False
-    for looks in range(LOOKS):
-        after = _changed(held, recall, rng, 0.0)
-        common = {"confidence": CONFIDENCE, "min_gain": MIN_GAIN, "seed": int(rng.integers(2**31))}
-        before, groups = held.base_answers(), held.speakers.tolist()
-        fixed |= decide(truth, before, after, groups, **common).promoted  # type: ignore[arg-type]
-        spent |= decide(truth, before, after, groups, looks=looks, **common).promoted  # type: ignore[arg-type]
-    return fixed, spent
-
-
-def _candidate(new: Clips, recall: Mapping[str, float], rng: Rng, gain: float, size: int) -> Decision:
-    held = _draw_held_out(new, rng, size)
-    return decide(
-        held.names(),
-        held.base_answers(),
-        _changed(held, recall, rng, gain),
-        held.speakers.tolist(),
-        confidence=CONFIDENCE,
-        min_gain=MIN_GAIN,
-        seed=int(rng.integers(2**31)),
-    )
-
-
-def _recall(new: Clips) -> dict[str, float]:
-    """Recall of each label by the embedded network, over all clips."""
-    return recall_of(new.names(), new.base_answers())[1]
-
-
-def _changed(held: Clips, recall: Mapping[str, float], rng: Rng, gain: float) -> list[str]:
-    """Answers of a model that is `gain` better in expectation: of each label the same share gets right, and wrong.
-
-    Args:
-        held: the clips.
-        recall: of each label over all clips: rates by label raise recall, and not the share of right answers.
-        rng: draws the changes.
-        gain: in unweighted average recall.
-    """
-    before, truth = held.base_answers(), held.names()
-    own = {speaker: rng.normal(0.0, SPEAKER_DEVIATION) for speaker in sorted(set(held.speakers))}
-    after = []
-    for said, known, speaker in zip(before, truth, held.speakers, strict=True):
-        lost = min(LOST, recall[known])
-        wanted = min(max(gain + own[speaker] + lost, 0.0), 1.0 - recall[known])
-        if said == known:
-            worse = rng.random() < lost / recall[known]
-            after.append(str(rng.choice([e for e in EMOTIONS if e != known])) if worse else known)
-        else:
-            better = rng.random() < wanted / (1.0 - recall[known])
-            after.append(known if better else said)
-    return after
-
-
 def _draw_feedback(new: Clips, rng: Rng) -> Clips:
     """Clips of some or many speakers; in a fifth of the draws of a single one."""
     speakers = np.unique(new.speakers)
@@ -174,14 +89,6 @@ def _draw_feedback(new: Clips, rng: Rng) -> Clips:
     places = np.flatnonzero(np.isin(new.speakers, rng.choice(speakers, count, replace=False)))
     size = int(rng.choice(FEEDBACK_SIZES))
     return new.take(np.sort(rng.permutation(places)[:size]))
-
-
-def _draw_held_out(new: Clips, rng: Rng, size: int) -> Clips:
-    """Clips of as many speakers as there are for every tenth clip, of all labels that they have."""
-    speakers = np.unique(new.speakers)
-    chosen = rng.choice(speakers, min(max(size // 10, 5), len(speakers)), replace=False)
-    places = np.flatnonzero(np.isin(new.speakers, chosen))
-    return new.take(rng.choice(places, size, replace=len(places) < size))
 
 
 def _examples(clips: Clips, labels: np.ndarray) -> list[FeedbackExample]:
@@ -199,8 +106,8 @@ def _judge(holdout: Holdout, clips: Clips, head: Head, seed: int, base: Standing
 
     return judge(
         replace(holdout, gold=()),
-        lambda examples: places(examples).base_answers(),
-        lambda examples: head.answers(places(examples)),
+        lambda examples: as_scores(places(examples).logits),
+        lambda examples: as_scores(head.logits(places(examples))),
         confidence=CONFIDENCE,
         min_gain=MIN_GAIN,
         seed=seed,
@@ -227,14 +134,16 @@ def run(data: Path, *, rounds: int, draws: int, seed: int, for_each: int) -> dic
     shams = [
         sham_round(new, base, rng, truths_too=bool(number % 2)) for number in tqdm(range(rounds), "sham", disable=None)
     ]
+    heads = train_heads(base, rng)
+    rivals = {gain: rivals_of(new, heads, gain) for gain in GAINS}
     table = {
         f"{100 * gain:+.0f} points": {
-            str(size): power(new, rng, gain=gain, size=size, draws=draws)
+            str(size): power(new, rivals[gain], rng, size=size, draws=draws)
             for size in tqdm(SIZES, f"power {gain}", disable=None)
         }
         for gain in GAINS
     }
-    series = [series_without_gain(new, rng, 100) for _ in tqdm(range(draws // 2), "looks", disable=None)]
+    series = [series_without_gain(new, rivals[0.0], rng, 100) for _ in tqdm(range(draws // 2), "looks", disable=None)]
 
     def rate(name: str, part: slice = slice(None)) -> float:
         return round(float(np.mean([bool(sham[name]) for sham in shams[part]])), 4)

@@ -19,7 +19,7 @@ from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
 from ser.training.engine import torch_threads
 from ser.training.preparation import Preparation, default_cache_dir, prepare
-from ser.types import Example
+from ser.types import EmotionScores, Example
 
 CORPORA = ("ravdess", "nemo", "emodb", "turev")
 BATCH = 32
@@ -66,9 +66,28 @@ class Head:
     weight: Vectors
     bias: Vectors
 
+    def added(self, clips: Clips) -> Vectors:
+        """What it adds to the network's logits."""
+        return np.asarray(clips.vectors @ self.weight + self.bias)
+
+    def logits(self, clips: Clips) -> Vectors:
+        """The network's with this head."""
+        return np.asarray(clips.logits + self.added(clips))
+
     def answers(self, clips: Clips) -> list[str]:
         """What the network says with this head."""
-        return [EMOTIONS[index] for index in (clips.logits + clips.vectors @ self.weight + self.bias).argmax(1)]
+        return [EMOTIONS[index] for index in self.logits(clips).argmax(1)]
+
+
+def softmax(logits: Vectors) -> npt.NDArray[np.float64]:
+    """Probabilities, of the same shape."""
+    shares = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    return np.asarray(shares / shares.sum(1, keepdims=True))
+
+
+def as_scores(logits: Vectors) -> list[EmotionScores]:
+    """As models answer."""
+    return [EmotionScores(tuple(row.tolist())) for row in softmax(logits)]
 
 
 def train_head(

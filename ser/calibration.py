@@ -8,7 +8,10 @@ TEMPERATURE_RANGE = (0.4, 4.0)
 
 
 def fit_temperature(
-    logits: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], weights: npt.NDArray[np.float32] | None = None
+    logits: npt.NDArray[np.floating],
+    targets: npt.NDArray[np.floating],
+    weights: npt.NDArray[np.floating] | None = None,
+    limits: tuple[float, float] = TEMPERATURE_RANGE,
 ) -> float:
     """The temperature under which the logits explain the truths best (least cross entropy).
 
@@ -18,9 +21,10 @@ def fit_temperature(
         logits: shape (examples, labels).
         targets: probabilities of the same shape.
         weights: shape (examples,); all alike where None.
+        limits: of the temperature.
 
     Returns:
-        Within `TEMPERATURE_RANGE`; above 1 makes answers less sure.
+        Within `limits`; above 1 makes answers less sure.
 
     >>> certain = np.array([[9.0, 0.0], [9.0, 0.0], [0.0, 9.0], [0.0, 9.0]], dtype=np.float32)
     >>> fit_temperature(certain, np.array([[1, 0], [0, 1], [0, 1], [0, 1]], dtype=np.float32)) > 1.5
@@ -36,7 +40,7 @@ def fit_temperature(
         return float(np.average(-(targets * log_probabilities).sum(1), weights=shares))
 
     # Golden section: the loss has one valley in 1 / temperature.
-    low, high = np.log(TEMPERATURE_RANGE)
+    low, high = np.log(limits)
     ratio = (np.sqrt(5.0) - 1.0) / 2.0
     for _ in range(40):
         left, right = high - ratio * (high - low), low + ratio * (high - low)

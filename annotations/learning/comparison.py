@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from annotations.learning.probability_gain import ProbabilityGain, true_log_probabilities
 from ser.labels import EMOTIONS
 
 Truth = str | Mapping[str, float]
@@ -35,6 +36,8 @@ class Answers:
         groups: who speaks in each; empty where that is not known, and each clip counts for itself.
         unit: what these clips share with no clip that was learnt from: `speaker`, `session`, `part of the sitting`.
         clip_ids: ids in the store, where they have some.
+        probabilities: what the model in use and the new one hold each label for, shape (clips, labels) each; None
+            where they tell labels alone.
     """
 
     truth: Sequence[Truth]
@@ -43,10 +46,12 @@ class Answers:
     groups: Sequence[str] = ()
     unit: str = "speaker"
     clip_ids: Sequence[int] = ()
+    probabilities: tuple[Array, Array] | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(part) for part in (self.truth, self.before, self.after)}
         lengths |= {len(part) for part in (self.groups, self.clip_ids) if len(part)}
+        lengths |= {len(part) for part in self.probabilities or ()}
         if len(lengths) != 1:
             raise ValueError(f"truth, answers, groups and clips must be of one length; they have {sorted(lengths)}")
 
@@ -69,6 +74,7 @@ class Comparison:
         high: the other end, by the same share.
         p_value: chance of such a gain or a larger one, were the two models equally good.
         drawn: `speakers` or `clips`: what the bootstrap draws.
+        probability: how much more probable the new model holds what is true; None where only labels are known.
     """
 
     gain: float
@@ -76,6 +82,12 @@ class Comparison:
     high: float
     p_value: float
     drawn: str
+    probability: ProbabilityGain | None = None
+
+    @property
+    def proof(self) -> "Comparison | ProbabilityGain":
+        """What tells chance apart best: the probabilities where they are known, as they tell more than labels do."""
+        return self.probability or self
 
 
 def shares_of(truth: Sequence[Truth]) -> Array:
@@ -118,7 +130,7 @@ def compare(answers: Answers, alpha: float, *, seed: int = 0, resamples: int = R
     The interval is that of a paired bootstrap which draws speakers, or clips where there are fewer than
     `FEW_SPEAKERS`. The p-value is that of a randomisation test: were both models equally good, each clip's two
     answers might as well be exchanged. It holds for any number of clips, where the bootstrap promises too much
-    with few.
+    with few. Where probabilities are known the same is done with the log probability of what is true.
 
     Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13; Noreen 1989, "Computer-Intensive
     Methods for Testing Hypotheses", chapter 2.
@@ -135,17 +147,23 @@ def compare(answers: Answers, alpha: float, *, seed: int = 0, resamples: int = R
     (0.5, True, True)
     """
     shares = shares_of(answers.truth)
-    right = [hits_of(shares, said) for said in (answers.before, answers.after)]
     by_speaker = len(answers.groups) > 0 and answers.speakers >= FEW_SPEAKERS
     units = np.unique(np.asarray(answers.groups), return_inverse=True)[1] if by_speaker else np.arange(len(answers))
-    before, after, support = (_sum_by(units, part) for part in (*right, shares))
-    draws = _bootstrap(before, after, support, resamples, seed)
-    low, high = np.quantile(draws, [alpha, 1 - alpha])
-    totals = shares.sum(0)
-    weights = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0) / max((totals > 0).sum(), 1)
-    changes = ((right[1] - right[0]) * weights).sum(1)
-    gain = float(changes.sum())
-    return Comparison(gain, float(low), float(high), _chance(changes, seed), "speakers" if by_speaker else "clips")
+
+    def found(before: Array, after: Array) -> tuple[float, float, float, float]:
+        old, new, support = (_sum_by(units, part) for part in (before, after, shares))
+        low, high = np.quantile(_bootstrap(old, new, support, resamples, seed), [alpha, 1 - alpha])
+        totals = shares.sum(0)
+        weights = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0) / max((totals > 0).sum(), 1)
+        changes = ((after - before) * weights).sum(1)
+        return float(changes.sum()), float(low), float(high), _chance(changes, seed)
+
+    right = (hits_of(shares, answers.before), hits_of(shares, answers.after))
+    probability = None
+    if answers.probabilities is not None:
+        old, new = answers.probabilities
+        probability = ProbabilityGain(*found(true_log_probabilities(old, shares), true_log_probabilities(new, shares)))
+    return Comparison(*found(*right), "speakers" if by_speaker else "clips", probability)
 
 
 def _sum_by(units: npt.NDArray[np.int64], rows: Array) -> Array:
@@ -168,7 +186,8 @@ def _bootstrap(before: Array, after: Array, support: Array, resamples: int, seed
 
 def _chance(changes: Array, seed: int) -> float:
     """How often signs drawn at random give as much as the clips' own; the observed draw counts as one of them."""
-    moved, rng = changes[changes != 0.0], np.random.default_rng(seed)
+    # Less than the temperature is fitted to is no change.
+    moved, rng = changes[np.abs(changes) > 1e-6 / len(changes)], np.random.default_rng(seed)
     if not len(moved):
         return 1.0
     reached = 0

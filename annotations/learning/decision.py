@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from annotations.learning.comparison import Answers, Truth, recall_of
+from annotations.learning.probability_gain import ProbabilityGain
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ class Decision:
         gain: difference in unweighted average recall, 0..1.
         low: lower end of the gain's two-sided interval.
         high: upper end.
-        p_value: chance of such a gain between two models that are equally good.
+        p_value: chance of such a gain between two models that are equally good: of that in probability where it is
+            known, else of that in recall.
+        probability: gain in the probability of what is true; None where only labels are known.
         alpha: what it had to stay under, and the share of the bootstrap's draws beyond each end of the interval.
         looks: how often these clips had judged before, on average.
         unit: as in `Answers`.
@@ -118,6 +121,7 @@ class Decision:
     gold: Standing | None = None
     regressions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     needed: Needed | None = None
+    probability: ProbabilityGain | None = None
 
     def metrics(self) -> dict[str, object]:
         """As the store keeps it."""
@@ -135,6 +139,7 @@ class Decision:
             "base": self.base.as_dict() if self.base else None,
             "gold": self.gold.as_dict() if self.gold else None,
             "regressions": {label: dict(fall) for label, fall in self.regressions.items()},
+            "probability": self.probability.as_dict() if self.probability else None,
             "needed": None if needed is None else dict(vars(needed)),
         }
 

@@ -7,15 +7,17 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
-from annotations.learning.comparison import Answers, Comparison, Truth, compare, recall_of
+from annotations.learning.comparison import Answers, Array, Comparison, Truth, compare, recall_of
 from annotations.learning.decision import MARGINS, Decision, Margins, Needed, Standing, figures_of
 from annotations.learning.holdout import HELD_OUT_SHARE, Holdout
+from annotations.learning.probability_gain import stacked
 from annotations.records import FeedbackExample
+from ser.types import EmotionScores
 
 __all__ = ["AnswerAll", "Decision", "Standing", "decide", "judge", "spend", "what_is_needed"]
 
-AnswerAll = Callable[[Sequence[FeedbackExample]], Sequence[str]]
-"""A model's labels for some clips, in their order."""
+AnswerAll = Callable[[Sequence[FeedbackExample]], Sequence[EmotionScores]]
+"""A model's answers for some clips, in their order."""
 
 
 def decide(
@@ -32,13 +34,15 @@ def decide(
     gold: Answers | None = None,
     looks: float = 0.0,
     margins: Margins = MARGINS,
+    probabilities: tuple[Array, Array] | None = None,
 ) -> Decision:
     """Compare two models.
 
-    The new one is promoted where its gain in unweighted average recall on held-out feedback is at least `min_gain`,
-    above zero in all but a share `alpha` of the paired bootstrap's draws, and no likelier than `alpha` between equal
-    models by the randomisation test of `compare`; where it is not worse on the base than the margin allows; and
-    where it is not worse on gold clips.
+    The new one is promoted where its gain in unweighted average recall on held-out feedback is at least `min_gain`;
+    where it is no chance: above zero in all but a share `alpha` of the paired bootstrap's draws, and no likelier than
+    `alpha` between equal models by the randomisation test of `compare`; where it is not worse on the base than the
+    margin allows; and where it is not worse on gold clips. Where probabilities are known, it is the gain in the
+    probability of what is true that must be no chance: it shows in clips whose label stays as it is, too.
 
     The first comparison on some clips has `alpha = 1 - confidence`; each later one on the same clips has less (see
     `spend`), so that trying again and again does not promote by luck in the end.
@@ -56,6 +60,7 @@ def decide(
         gold: clips of a known label that nothing was learnt from; None or empty where there are none.
         looks: how often the held-out clips have judged before, on average over them.
         margins: what the new model may lose.
+        probabilities: what both models hold each label of each clip for, shape (clips, labels) each.
 
     Returns:
         The decision with its figures.
@@ -66,7 +71,7 @@ def decide(
     >>> decide(truth, truth, truth, ["s"] * 40, confidence=0.9, min_gain=0.01).promoted
     False
     """
-    answers = Answers(truth, before, after, groups, unit)
+    answers = Answers(truth, before, after, groups, unit, probabilities=probabilities)
     alpha = spend(1 - confidence, looks)
     found = compare(answers, alpha, seed=seed)
     known = Standing.of("base prototypes", base) if isinstance(base, Answers) else base
@@ -80,6 +85,8 @@ def decide(
     figures = [figures_of(truth, said) for said in (before, after)]
     told = _regressions(answers, margins)
     words = [f"{objection or ''}{_figures(found, answers)}", _standings(known, marked, margins)]
+    if found.probability is not None:
+        words.insert(1, found.probability.words())
     if needed is not None and objection is not None and found.gain > 0:
         words.append(_needed_words(needed))
     if told:
@@ -94,7 +101,7 @@ def decide(
         gain=found.gain,
         low=found.low,
         high=found.high,
-        p_value=found.p_value,
+        p_value=found.proof.p_value,
         alpha=alpha,
         looks=looks,
         unit=unit,
@@ -103,6 +110,7 @@ def decide(
         gold=marked,
         regressions=told,
         needed=needed if objection is not None else None,
+        probability=found.probability,
     )
 
 
@@ -120,7 +128,7 @@ def judge(
 
     Args:
         holdout: as `annotations.learning.sides.hold_out` gives it.
-        before: the model in use: clips in, a label for each out.
+        before: the model in use: clips in, an answer for each out.
         after: the new one.
         confidence: as in `decide`, like all that follow.
         min_gain: see there.
@@ -128,7 +136,8 @@ def judge(
         base: see there.
     """
     asked = [*holdout.held_out, *holdout.gold]
-    old, new = before(asked), after(asked)
+    scores = before(asked), after(asked)
+    old, new = ([said.label for said in part] for part in scores)
     count = len(holdout.held_out)
     gold = Answers([e.soft_label for e in holdout.gold], old[count:], new[count:], [e.group for e in holdout.gold])
     return decide(
@@ -143,6 +152,7 @@ def judge(
         base=base,
         gold=gold,
         looks=holdout.looks,
+        probabilities=(stacked(scores[0][:count]), stacked(scores[1][:count])),
     )
 
 
@@ -161,7 +171,7 @@ def spend(alpha: float, looks: float) -> float:
 
 
 def what_is_needed(found: Comparison, clips: int, speakers: int, alpha: float, min_gain: float) -> Needed | None:
-    """How many more held-out clips would settle a gain of the size that was seen.
+    """How many more held-out clips would settle a gain of the size that was seen, by what tells chance apart best.
 
     The interval narrows with the root of the number of what is drawn: a gain g whose lower end is w below it needs
     (w / g)**2 times as many. None where the gain is not above zero or too small, as no number would settle that, or
@@ -170,9 +180,10 @@ def what_is_needed(found: Comparison, clips: int, speakers: int, alpha: float, m
     >>> what_is_needed(Comparison(0.05, -0.01, 0.11, 0.08, "clips"), 50, 1, 0.05, 0.01)
     Needed(held_out_clips=30, speakers=1, labelled_clips=100)
     """
-    if found.gain <= 0 or found.gain < min_gain or (found.low > 0 and found.p_value <= alpha):
+    proof = found.proof
+    if min(found.gain, proof.gain) <= 0 or found.gain < min_gain or (proof.low > 0 and proof.p_value <= alpha):
         return None
-    times = max((found.gain - found.low) / found.gain, _roots_missing(found.p_value, alpha)) ** 2
+    times = max((proof.gain - proof.low) / proof.gain, _roots_missing(proof.p_value, alpha)) ** 2
     # A tenth more, so that the bounds are passed and not just reached.
     more = max(math.ceil(clips * (times * 1.1 - 1)), 1)
     others = max(math.ceil(speakers * (times - 1)), 1) if found.drawn == "speakers" else 1
@@ -189,7 +200,7 @@ def _roots_missing(p_value: float, alpha: float) -> float:
 def _objection_to_gain(found: Comparison, alpha: float, min_gain: float, looks: float) -> str | None:
     if found.gain <= 0:
         return "no better than the model in use, "
-    if found.low <= 0 or found.p_value > alpha:
+    if found.proof.low <= 0 or found.proof.p_value > alpha:
         again = f", on clips that have judged {looks:.1f} times before" if looks >= 0.05 else ""
         return f"the gain may be chance{again}, "
     if found.gain < min_gain:

@@ -39,7 +39,7 @@ from ser.training.preparation import Preparation, default_cache_dir, prepare
 from ser.training.recipe import RESERVED_SPEAKERS
 from ser.training.remembering import RememberingModel, remember, require_emotions
 from ser.training.run import TrainedModel, check_labels
-from ser.types import Audio, Example
+from ser.types import Audio, EmotionScores, Example
 from ser.vad import SileroDetector, trim_to_speech
 
 
@@ -76,11 +76,11 @@ class AcousticLearner:
             audios[feedback.clip.id] = trim_to_speech(audio, detector.detect(audio))
 
         def answering(location: str) -> AnswerAll:
-            def answer(clips: Sequence[FeedbackExample]) -> list[str]:
+            def answer(clips: Sequence[FeedbackExample]) -> list[EmotionScores]:
                 if lesson.should_stop():
                     raise TrainingCancelledError("Stopped before the comparison was done.")
                 model = load_acoustic_model(location, lesson.device)
-                return [scores.label for scores in model.classify_batch([audios[e.clip.id] for e in clips])]
+                return list(model.classify_batch([audios[e.clip.id] for e in clips]))
 
             return answer
 

@@ -23,6 +23,7 @@ from ser.text.adapting import TextAdaptConfig, adapt_text_model, check_texts, ta
 from ser.text.classifier import load_text_model
 from ser.text.data import as_transcript
 from ser.training.progress import TrainProgress
+from ser.types import EmotionScores
 
 MIN_HELD_OUT = 8
 
@@ -73,12 +74,12 @@ class TextLearner:
         """Both models read the held-out transcripts."""
 
         def answering(location: str) -> AnswerAll:
-            def answer(clips: Sequence[FeedbackExample]) -> list[str]:
+            def answer(clips: Sequence[FeedbackExample]) -> list[EmotionScores]:
                 if lesson.should_stop():
                     raise TrainingCancelledError("Stopped before the comparison was done.")
                 model = load_text_model(location, lesson.device)
                 assert model is not None
-                return [scores.label for scores in model.classify_batch([clip.transcript or "" for clip in clips])]
+                return list(model.classify_batch([clip.transcript or "" for clip in clips]))
 
             return answer
 

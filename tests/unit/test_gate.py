@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 
 from annotations.learning.comparison import Answers, Comparison, compare, recall_of
-from annotations.learning.decision import Margins, Needed, Standing
+from annotations.learning.decision import Decision, Margins, Needed, Standing
 from annotations.learning.gate import decide, judge, spend, what_is_needed
 from annotations.learning.holdout import Holdout
 from annotations.records import Clip, FeedbackExample
 from ser.labels import EMOTIONS
 from ser.metrics import paired_bootstrap, uar
+from ser.types import EmotionScores
 
 CONFIDENCE = {"confidence": 0.9, "min_gain": 0.01}
 
@@ -183,13 +184,101 @@ def test_judging_asks_both_models_the_same_and_keeps_gold_apart() -> None:
     gold = (example(100, "fear"), example(101, "anger"))
     asked: list[int] = []
 
-    def old(clips) -> list[str]:
+    def old(clips) -> list[EmotionScores]:
         asked.extend(e.clip.id for e in clips)
-        return ["anger"] * len(clips)
+        return [scores("anger", 0.4)] * len(clips)
 
-    def new(clips) -> list[str]:
-        return [next(iter(e.soft_label)) for e in clips]
+    def new(clips) -> list[EmotionScores]:
+        return [scores(next(iter(e.soft_label)), 0.4) for e in clips]
 
     decision = judge(Holdout((), held, "speaker", 6, gold=gold), old, new, confidence=0.9, min_gain=0.01)
     assert decision.promoted and asked == [*range(84), 100, 101]
     assert decision.gold == Standing("gold clips", 0.5, 1.0, 2) and decision.before["clips"] == 84
+    assert decision.probability is not None and decision.probability.low > 0.5
+    assert decision.metrics()["probability"] == decision.probability.as_dict()
+    assert "what is true is " in decision.reason
+
+
+def scores(label: str, chance: float) -> EmotionScores:
+    """One label of that chance, the others alike."""
+    return EmotionScores(tuple(chance if name == label else (1 - chance) / 6 for name in EMOTIONS))
+
+
+def drawn(seed: int, signal: float, clips: int = 42) -> np.ndarray:
+    """Probabilities that know as much of `TRUTH` as the signal is strong."""
+    logits = np.random.default_rng(seed).normal(size=(clips, 7))
+    logits[np.arange(clips), [EMOTIONS.index(label) for label in TRUTH[:clips]]] += signal
+    return softmax(logits)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
+def said(probabilities: np.ndarray) -> list[str]:
+    return [EMOTIONS[place] for place in probabilities.argmax(1)]
+
+
+def by_probability(before: np.ndarray, after: np.ndarray, confidence: float = 0.95, looks: float = 0.0) -> Decision:
+    count = len(before)
+    given = TRUTH[:count], said(before), said(after), GROUPS[:count]
+    return decide(*given, confidence=confidence, min_gain=0.01, probabilities=(before, after), looks=looks)
+
+
+def test_probabilities_settle_what_labels_leave_open() -> None:
+    """Of small gains the labels alone show one in three or fewer; the probabilities most."""
+    by_labels = by_both = 0
+    for seed in range(30):
+        before = drawn(seed, 0.8)
+        # It learns: further evidence for what is true, on top of what was known.
+        after = softmax(np.log(before) + 0.5 * np.log(drawn(1000 + seed, 1.0)))
+        by_both += by_probability(before, after).promoted
+        by_labels += decide(TRUTH[:42], said(before), said(after), GROUPS[:42], confidence=0.95, min_gain=0.01).promoted
+    assert by_both >= by_labels + 5
+
+
+def test_equal_models_are_as_seldom_promoted_by_probabilities() -> None:
+    promoted = sum(by_probability(drawn(n, 0.8), drawn(500 + n, 0.8), 0.9).promoted for n in range(60))
+    assert promoted <= 9
+
+
+@pytest.mark.parametrize("temperature", [0.3, 3.0])
+def test_being_more_or_less_sure_alone_is_no_gain(temperature: float) -> None:
+    before = drawn(3, 0.8)
+    after = softmax(np.log(before) / temperature)
+    decision = by_probability(before, after)
+    assert not decision.promoted and decision.probability is not None
+    assert decision.probability.gain == pytest.approx(0.0, abs=1e-6)
+    # One clip more that is right does not make it a proof either.
+    wrong = next(place for place in range(42) if said(after)[place] != TRUTH[place])
+    lucky = after.copy()
+    lucky[wrong] = np.eye(7)[EMOTIONS.index(TRUTH[wrong])] * 0.3 + 0.1
+    found = by_probability(before, lucky)
+    assert found.gain > 0.01 and not found.promoted and "may be chance" in found.reason
+
+
+def test_better_probabilities_without_better_labels_are_refused() -> None:
+    before = drawn(3, 1.0)
+    truth = np.eye(7)[[EMOTIONS.index(label) for label in TRUTH[:42]]]
+    # What is true gains where it stays second all the same.
+    right = np.array([label == name for label, name in zip(said(before), TRUTH, strict=False)])
+    after = before.copy()
+    room = before.max(1) - (before * truth).sum(1)
+    after += np.where(right[:, None], 0.0, 0.9 * room[:, None] * truth)
+    after /= after.sum(1, keepdims=True)
+    decision = by_probability(before, after)
+    assert decision.probability is not None and decision.probability.p_value < 0.01
+    assert decision.gain == 0.0 and not decision.promoted and "no better than the model in use" in decision.reason
+
+
+def test_what_is_needed_follows_from_the_probabilities() -> None:
+    refused = next(
+        found
+        for seed in range(200)
+        if (found := by_probability(drawn(seed, 0.8), drawn(900 + seed, 1.0), 0.99)).needed and found.gain > 0.01
+    )
+    proof, needed = refused.probability, refused.needed
+    assert proof is not None and needed is not None and not refused.promoted
+    assert f"{needed.held_out_clips} more held-out clip" in refused.reason
+    found = Comparison(refused.gain, refused.low, refused.high, 0.4, "speakers", proof)
+    assert what_is_needed(found, 42, 6, 0.01, 0.01) == needed

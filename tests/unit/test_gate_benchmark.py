@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmarks.gate import CONFIDENCE, LOST, power, series_without_gain, sham_round
+from benchmarks.gate import sham_round
 from benchmarks.gate_data import Clips, train_head
+from benchmarks.gate_power import power, rivals_of, series_without_gain, train_heads
 from ser.labels import EMOTIONS
 from ser.metrics import uar
 
@@ -37,16 +38,29 @@ def test_sham_training_is_seldom_promoted(clips: Clips, truths_too: bool) -> Non
     assert {one["unit"] for one in rounds} <= {"speaker", "part of the sitting"}
 
 
-def test_a_larger_gain_is_promoted_more_often_and_is_as_large_as_it_is_said_to_be(clips: Clips) -> None:
+def test_candidates_have_the_gain_that_they_are_said_to_have(clips: Clips) -> None:
+    heads = train_heads(clips, np.random.default_rng(2), 3)
+    for gain in (0.05, 0.15):
+        rivals = rivals_of(clips, heads, gain)
+        assert [one.gain for one in rivals] == pytest.approx([gain] * 3, abs=0.01)
+        assert all((one.after == clips.logits).all() for one in rivals)
+    even = rivals_of(clips, heads, 0.0)
+    assert [one.gain for one in even] == pytest.approx([0.0] * 3, abs=0.02)
+    assert all((one.before.argmax(1) != one.after.argmax(1)).any() for one in even)
+
+
+def test_a_larger_gain_is_promoted_more_often(clips: Clips) -> None:
     rng = np.random.default_rng(2)
-    none, large = (power(clips, rng, gain=gain, size=150, draws=25) for gain in (0.0, 0.15))
+    heads = train_heads(clips, rng, 4)
+    none, large = (power(clips, rivals_of(clips, heads, gain), rng, size=100, draws=25) for gain in (0.0, 0.15))
     assert none["promoted"] <= 0.2 and large["promoted"] >= 0.6
-    assert none["mean_gain"] == pytest.approx(0.0, abs=0.03) and large["mean_gain"] == pytest.approx(0.15, abs=0.03)
-    assert 0 < LOST < 1 - CONFIDENCE + 0.01
+    assert none["promoted"] + 0.4 < large["promoted"] >= large["promoted_by_labels_alone"]
+    assert none["mean_gain"] == pytest.approx(0.0, abs=0.03) and large["mean_gain"] == pytest.approx(0.15, abs=0.04)
 
 
 def test_spending_the_level_never_promotes_where_the_whole_level_does_not(clips: Clips) -> None:
     rng = np.random.default_rng(3)
+    even = rivals_of(clips, train_heads(clips, rng), 0.0)
     for _ in range(3):
-        fixed, spent = series_without_gain(clips, rng, 60)
+        fixed, spent = series_without_gain(clips, even, rng, 60)
         assert fixed or not spent
