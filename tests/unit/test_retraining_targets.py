@@ -1,0 +1,173 @@
+"""What a person asks for, to its end: each target through the real training process, its gate and its version."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from annotations.learning.active_model import ActiveModel
+from annotations.learning.retraining import Retrainer, RetrainingConfig, log_path
+from annotations.learning.run_status import TrainingStatus
+from annotations.queries import list_versions
+from annotations.records import TrainingRun
+from annotations.store import AnnotationStore
+from ser.acoustic.classifier import load_acoustic_model
+from ser.checkpoints import load_meta
+from ser.config import TrainConfig
+from ser.fusion_rule import load_fusion_rule
+from ser.recognizer import Recognizer
+from ser.testing import BandEnergyModel, EnergyDetector, synthetic_speech
+from ser.text.classifier import load_text_model
+from ser.training import train
+from ser.training.memory import PROTOTYPES_FILE
+from ser.transcription.checkpoint import load_checkpoint
+from ser.types import SAMPLING_RATE, Example
+from tests.unit.emotion_checkpoints import write_classifier
+from tests.unit.speech_checkpoints import write_wav2vec2, write_whisper
+from tests.unit.test_learners_fusion import fill as fill_with_answers
+from tests.unit.test_learners_text import sentences
+
+PITCH = {"anger": 240.0, "sadness": 100.0, "neutral": 160.0}
+WORDS = "kids are talking by the door"
+
+
+def fill(store: AnnotationStore, clips: int = 48, words: str | None = None) -> None:
+    """Clips of eight voices with a vote each."""
+    for number in range(clips):
+        label = sorted(PITCH)[number % len(PITCH)]
+        audio = synthetic_speech(0.8, pitch=PITCH[label] + number % 7, seed=number)
+        clip = store.add_clip(audio, source="test", speaker=f"s{number % 8}", consent=("training",))
+        store.add_correction(clip.id, rater="ann", verdict="correct", label=label, transcript=words)
+
+
+def fill_with_words(store: AnnotationStore) -> None:
+    """Nine voices with sentences of their own, in a jargon that the text model reads wrongly."""
+    for number, (text, label) in enumerate(sentences() + sentences()[:8]):
+        audio = synthetic_speech(0.3, seed=number)
+        clip = store.add_clip(audio, source="test", speaker=f"s{number // 4}", consent=("training",))
+        told = f"{text} {'well' if number >= 28 else ''}"
+        store.add_correction(clip.id, rater="ann", verdict="correct", label=label, transcript=told)
+
+
+def active_model(folder: Path, base: str | Path | None = None) -> ActiveModel:
+    """A store, and a model that answers; an untaught one where the target is another part."""
+    acoustic = load_acoustic_model(base) if base else BandEnergyModel()
+    recognizer = Recognizer(EnergyDetector(), acoustic, None, None)
+    return ActiveModel(AnnotationStore(folder), recognizer, load_acoustic_model, base=str(base or "embedded"))
+
+
+def play(active: ActiveModel, config: RetrainingConfig, origins: dict[str, str] | None = None) -> TrainingRun:
+    """A run from the request to its end."""
+    retrainer = Retrainer(active, config, origins=origins)
+    asked = retrainer.start("ann")
+    seen: list[TrainingStatus] = []
+    end = retrainer.wait(seen.append, interval=0.1)
+    run = active.store.get_training_run(asked.id)
+    log = log_path(active.store.data_dir, run.id).read_text()
+    assert run.status in ("promoted", "refused"), f"{end.message}\n{log[-3000:]}"
+    assert run.reason == end.message and end.progress == 1.0
+    assert run.metrics["before"] and run.metrics["after"]
+    assert run.target == config.target and run.new_version_id is not None
+    return run
+
+
+def folder_of(store: AnnotationStore, run: TrainingRun) -> Path:
+    """Where the version that a run made lies."""
+    version = store.get_model_version(run.new_version_id or 0)
+    assert version.training_run_id == run.id and version.target == run.target and version.path is not None
+    assert version.id in [known.id for known in list_versions(store)]
+    return store.data_dir / version.path
+
+
+def test_text(tmp_path: Path) -> None:
+    active = active_model(tmp_path / "data")
+    fill_with_words(active.store)
+    run = play(active, RetrainingConfig(target="text"), {"text": "embedded"})
+    assert run.metrics["after"]["uar"] > run.metrics["before"]["uar"]  # type: ignore[index]
+    assert load_text_model(folder_of(active.store, run)) is not None
+
+
+@pytest.mark.parametrize("write", [write_wav2vec2, pytest.param(write_whisper, marks=pytest.mark.slow)])
+def test_transcriber(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    active = active_model(tmp_path / "data")
+    fill(active.store, words=WORDS)
+    run = play(active, RetrainingConfig(target="transcriber"), {"transcriber": str(write(tmp_path / "asr"))})
+    assert run.metrics["before"]["words"] == run.metrics["after"]["words"] > 0  # type: ignore[index]
+    assert "word error rate" in (run.reason or "")
+    load_checkpoint(folder_of(active.store, run))
+
+
+def write_corpus(folder: Path) -> Path:
+    """A base corpus: four voices, three labels, five takes of each."""
+    folder.mkdir(parents=True)
+    rows = ["file_name,label,speaker"]
+    for number in range(60):
+        label = sorted(PITCH)[number % len(PITCH)]
+        audio = synthetic_speech(0.8, pitch=PITCH[label] + number % 5, seed=500 + number)
+        soundfile.write(folder / f"{number}.flac", audio.signal, SAMPLING_RATE)
+        rows.append(f"{number}.flac,{label},base{number % 4}")
+    (folder / "metadata.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def write_network(folder: Path) -> Path:
+    """A small network of our own kind that has heard something else."""
+    examples = []
+    folder.mkdir()
+    for number in range(24):
+        label = sorted(PITCH)[number % len(PITCH)]
+        path = folder / f"{number}.flac"
+        soundfile.write(path, synthetic_speech(0.8, pitch=300 - PITCH[label], seed=900 + number).signal, SAMPLING_RATE)
+        examples.append(Example(path, label, f"first {number % 4}", "test"))
+    train(examples, TrainConfig.tiny(epochs=3)).save(folder / "model", name="tiny")
+    return folder / "model"
+
+
+@pytest.mark.slow
+def test_acoustic_deep_with_the_base_corpora_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpora = [write_corpus(tmp_path / "one"), write_corpus(tmp_path / "two")]
+    monkeypatch.setenv("SER_BASE_DATA", os.pathsep.join(map(str, corpora)))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    active = active_model(tmp_path / "data", write_network(tmp_path / "base"))
+    fill(active.store)
+    run = play(active, RetrainingConfig(preset="thorough", epochs=2, learning_rate=0.01))
+    made = folder_of(active.store, run)
+    assert load_acoustic_model(made).sha256 == load_meta(made).sha256
+    assert (made / PROTOTYPES_FILE).is_file(), "the next run on feedback is to remember the base as well"
+    assert "feedback" in json.dumps(load_meta(made).data)
+
+
+@pytest.mark.slow
+def test_acoustic_with_an_encoder_of_others(tmp_path: Path) -> None:
+    base = write_classifier(tmp_path / "wavlm", "wavlm", ("anger", "sadness", "neutral"), layers=2)
+    active = active_model(tmp_path / "data", base)
+    fill(active.store)
+    run = play(active, RetrainingConfig(epochs=2))
+    model = load_acoustic_model(folder_of(active.store, run))
+    assert model.labels and model.classify(synthetic_speech(0.8, seed=3)).label in PITCH
+
+
+def test_fusion_by_the_command_line(tmp_path: Path) -> None:
+    store = AnnotationStore(tmp_path / "data")
+    fill_with_answers(store, sound=0.3, words=0.95)
+    command = [sys.executable, "-m", "annotations", "--data-dir", str(store.data_dir), "retrain", "--target", "fusion"]
+    done = subprocess.run(
+        [*command, "--json"],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"SER_TRANSCRIBER": "none", "SER_TEXT_MODEL": "none"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.count("\n") == 1, "one object, and nothing else"
+    told = json.loads(done.stdout)
+    run = store.get_training_run(told["run"])
+    assert done.returncode == (0 if told["decision"] == "promoted" else 1), done.stderr
+    assert list(told)[:6] == ["run", "version", "decision", "reason", "before", "after"]
+    assert (told["decision"], told["reason"], told["target"]) == (run.status, run.reason, "fusion")
+    assert told["after"]["uar"] > told["before"]["uar"] and told["decision"] == "promoted"
+    assert load_fusion_rule(folder_of(store, run)).max_weight > 0.8
+    assert f"Run {run.id}" in done.stderr, "progress goes to stderr"
