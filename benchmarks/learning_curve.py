@@ -8,6 +8,7 @@ corpora. Raters are perfect, or drawn from how listeners vote by voice alone, a 
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ from annotations.learning.learners_acoustic import AcousticLearner
 from annotations.queue import QueueOrder
 from benchmarks.learning_curve_data import UNSEEN, Ears, base_model, read_world
 from benchmarks.learning_curve_plot import draw_curves
-from benchmarks.learning_curve_rounds import Classroom, Plan
+from benchmarks.learning_curve_rounds import Classroom, Plan, fill_store
 from benchmarks.machine import describe_run
 from ser.errors import SerError
 
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer corrections, clips and seeds; within ten minutes")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the curves there")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, metavar="N", help=f"so many, by default {SEEDS}, quick {QUICK_SEEDS}")
     parser.add_argument("--json", action="store_true", help="on one line")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -88,15 +90,22 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     world = read_world(options.data, options.corpus, pool, tested, options.seed)
     folder = base_model(world)
     ears = Ears(folder, world)
-    counts = QUICK_CORRECTIONS if quick else (*CORRECTIONS, len(world.pool))
+    counts = [n for n in (QUICK_CORRECTIONS if quick else CORRECTIONS) if n <= len(world.pool)]
+    counts += [] if quick else [len(world.pool)]
     rows: list[dict[str, object]] = []
-    for seed in range(options.seed, options.seed + (QUICK_SEEDS if quick else SEEDS)):
-        for plan in PLANS:
-            most = counts if plan.name == PLANS[0].name else [count for count in counts if count <= 800]
-            with tempfile.TemporaryDirectory() as scratch:
-                for row in Classroom(Path(scratch), folder, ears, world, plan, seed).rounds(most):
+    with tempfile.TemporaryDirectory() as scratch:
+        filled = fill_store(Path(scratch) / "filled", folder, ears, world)
+        for seed in range(options.seed, options.seed + (options.seeds or (QUICK_SEEDS if quick else SEEDS))):
+            for plan in PLANS:
+                # The whole pool is the same whatever the order.
+                whole = plan.name == PLANS[0].name and seed == options.seed
+                most = [count for count in counts if whole or count <= CORRECTIONS[-1]]
+                own = Path(scratch) / f"{len(rows)}"
+                own.mkdir()
+                for row in Classroom(own, filled, folder, ears, world, plan, seed).rounds(most):
                     rows.append(row)
                     print(json.dumps(row), file=sys.stderr, flush=True)
+                shutil.rmtree(own)
     curves = {plan.name: curve_of(rows, plan.name) for plan in PLANS}
     return {
         "benchmark": "learning_curve",

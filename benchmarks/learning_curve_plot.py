@@ -26,8 +26,9 @@ def draw_curves(curves: Mapping[str, Sequence[Sequence[float]]], path: Path, cor
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for number, (name, curve) in enumerate(curves.items()):
-        style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKS[number % len(MARKS)]}
-        axes.plot([p[0] for p in curve], [p[1] for p in curve], label=name, linewidth=2, markersize=5, **style)
+        colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
+        (line,) = axes.plot([p[0] for p in curve], [p[1] for p in curve], label=name, color=colour, marker=mark)
+        line.set(linewidth=2, markersize=5)
     # By the root of the number: the first corrections bring the most.
     axes.set_xscale("function", functions=(lambda n: abs(n) ** 0.5, lambda root: root**2))
     axes.set_xlim(0, 1.05 * max(point[0] for curve in curves.values() for point in curve))

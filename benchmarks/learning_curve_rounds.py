@@ -1,5 +1,6 @@
 """One simulated collection of the learning curve: a store that fills with votes, and runs on them."""
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -48,42 +49,46 @@ class Plan:
     learner: AcousticLearner = field(default_factory=AcousticLearner)
 
 
-class Classroom:
-    """A store with the pool's clips and the base model's answers to them, and the raters.
-
-    Args:
-        folder: of the store.
-        base: folder of the base model.
-        ears: of the base model.
-        world: whose clips.
-        plan: how they are corrected and learnt from.
-        seed: of the raters and of training.
-    """
-
-    def __init__(self, folder: Path, base: Path, ears: Ears, world: World, plan: Plan, seed: int) -> None:
-        self.base, self.ears, self.world, self.plan, self.seed = base, ears, world, plan, seed
-        self.folder = folder
-        self.store = AnnotationStore(folder / "data")
-        self.version = self.store.ensure_base_version("base", load_meta(base).sha256)
-        self.draw = np.random.default_rng(seed)
-        table = read_confusion(world.data / "crowd-votes" / "confusion.csv")
-        self.crowd = draw_raters(table, CROWD, self.draw)
-        self.truths = self._fill()
-
-    def _fill(self) -> dict[int, str]:
-        heard, _ = self.ears.pool
-        answers = self.ears.probabilities(self.ears.network, heard).astype(np.float64)
-        truths = {}
-        for example, row, vector in zip(self.world.pool, answers, heard, strict=True):
-            clip = self.store.add_clip(
+def fill_store(folder: Path, base: Path, ears: Ears, world: World) -> Path:
+    """Keep the pool's clips and the base model's answers to them in a store; returns its folder."""
+    with AnnotationStore(folder) as store:
+        version = store.ensure_base_version("base", load_meta(base).sha256)
+        heard, _ = ears.pool
+        answers = ears.probabilities(ears.network, heard).astype(np.float64)
+        for example, row, vector in zip(world.pool, answers, heard, strict=True):
+            clip = store.add_clip(
                 decode_file(example.path), source="benchmark", speaker=example.speaker, consent=("training",)
             )
             scores = EmotionScores(tuple((row / row.sum()).tolist()))
             answer = Recognition(clip.duration, (), scores, None, None, scores, 0.0, (), Timings(), {})
-            self.store.add_prediction(clip.id, answer, self.version.id, embedding=vector)
-            truths[clip.id] = example.hard_label
-        self.store.promote(self.version.id, by="benchmark", reason="the base")
-        return truths
+            store.add_prediction(clip.id, answer, version.id, embedding=vector)
+        store.promote(version.id, by="benchmark", reason="the base")
+    return folder
+
+
+class Classroom:
+    """A copy of a filled store, and the raters.
+
+    Args:
+        folder: of the copy.
+        filled: folder of a store, see `fill_store`.
+        base: folder of the base model.
+        ears: of the base model.
+        world: whose clips.
+        plan: how they are corrected and learnt from.
+        seed: of the raters and of who reviews, and so of every order that chance has a say in.
+    """
+
+    def __init__(self, folder: Path, filled: Path, base: Path, ears: Ears, world: World, plan: Plan, seed: int) -> None:
+        self.base, self.ears, self.world, self.plan, self.seed = base, ears, world, plan, seed
+        self.folder = folder
+        self.store = AnnotationStore(shutil.copytree(filled, folder / "data"))
+        self.version = self.store.ensure_base_version("base", load_meta(base).sha256)
+        self.draw = np.random.default_rng(seed)
+        table = read_confusion(world.data / "crowd-votes" / "confusion.csv")
+        self.crowd = draw_raters(table, CROWD, self.draw)
+        # Clips have the numbers in which they were stored.
+        self.truths = {number: example.hard_label for number, example in enumerate(world.pool, start=1)}
 
     def rounds(self, counts: Sequence[int]) -> Iterator[dict[str, object]]:
         """Correct up to each count, learn, and measure; a figure for each."""
@@ -139,7 +144,8 @@ class Classroom:
 
     def _learn(self, count: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
         holdout = hold_out(self.store, training_examples(self.store))
-        config = RetrainingConfig(seed=self.seed, base=str(self.base))
+        # Changed copies of a clip are drawn by the seed of the training and kept: making them is what takes the time.
+        config = RetrainingConfig(base=str(self.base))
         run = self.store.start_training_run({}, None, self.version.id, "benchmark", [])
         run_dir = self.folder / f"run{count}"
         run_dir.mkdir(parents=True)
