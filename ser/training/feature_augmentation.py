@@ -10,9 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from librosa import mel_frequencies
 
-from ser.acoustic.features import FLOOR, MEL_BANDS
+from ser.acoustic.features import FLOOR, MEL_BANDS, MEL_RANGE
 from ser.config import TrainConfig
+
+NARROW_TOP, NARROW_BOTTOM = (3200.0, 7000.0), 350.0
+"""Hz: where a narrowed band ends, from a telephone's to a codec's, and how far up it begins at most."""
 
 FRAME_MULTIPLE = 32
 """Batches are padded to a multiple of so many frames: kernels are made anew for every new length."""
@@ -49,6 +53,8 @@ def augment_batch(
         features[:, :, :MEL_BANDS] = mels
         if config.floor:
             _raise_floor(features, config.floor, generator)
+        if config.narrow_probability:
+            _narrow(features, ends, config.narrow_probability, generator)
         _hide(features.numpy(), ends, config, generator)
     values = features.numpy()
     for row, end in enumerate(ends):
@@ -107,6 +113,26 @@ def _raise_floor(features: torch.Tensor, largest: float, generator: np.random.Ge
     places = torch.from_numpy(rows)
     powers = features[places, :, :MEL_BANDS].mul_(math.log(10.0)).exp_().add_(rise)
     features[places, :, :MEL_BANDS] = powers.log10_()
+
+
+def _narrow(
+    features: torch.Tensor, ends: npt.NDArray[np.int64], probability: float, generator: np.random.Generator
+) -> None:
+    """Take out what a line or a codec leaves out; the rest moves to the recording's new mean level, as it would."""
+    rows = np.flatnonzero(generator.random(len(features)) < probability)
+    if not len(rows):
+        return
+    centres = mel_frequencies(MEL_BANDS + 2, fmin=MEL_RANGE[0], fmax=MEL_RANGE[1], htk=True)[None, 1:-1]
+    lowest, highest = np.log(NARROW_TOP)
+    tops = np.exp(generator.uniform(lowest, highest, (len(rows), 1)))
+    bottoms = generator.uniform(-NARROW_BOTTOM, NARROW_BOTTOM, (len(rows), 1))
+    # What lies below is only weakened, by 10 to 40 dB: lines are noisy there, where codecs above their end are not.
+    kept = np.where(centres < bottoms, 10.0 ** generator.uniform(-4.0, -1.0, (len(rows), 1)), centres <= tops)
+    real = torch.from_numpy(np.arange(features.shape[1])[None] < ends[rows, None])[:, :, None]
+    powers = (features[rows, :, :MEL_BANDS] * math.log(10.0)).exp_().sub_(FLOOR).clamp_min_(0.0)
+    powers.mul_(torch.from_numpy(kept).float()[:, None])
+    level = (powers * real).sum((1, 2)) / torch.from_numpy(ends[rows] * MEL_BANDS)
+    features[rows, :, :MEL_BANDS] = (powers / level.clamp_min(FLOOR)[:, None, None] + FLOOR).log10_().float()
 
 
 def _hide(

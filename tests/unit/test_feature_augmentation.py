@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from librosa import mel_frequencies
+from scipy.signal import butter, sosfilt
 
-from ser.acoustic.features import FEATURE_SIZE, MEL_BANDS
+from ser.acoustic.features import FEATURE_SIZE, FLOOR, MEL_BANDS, MEL_RANGE, extract_features
 from ser.config import TrainConfig
-from ser.training.feature_augmentation import augment_batch, stretch
+from ser.testing import synthetic_speech
+from ser.training.feature_augmentation import NARROW_TOP, augment_batch, stretch
+from ser.types import SAMPLING_RATE
 
 STILL = {"stretch": 0.0, "warp": 0.0, "equaliser": 0.0, "floor": 0.0, "time_masks": 0, "band_masks": 0}
 
@@ -42,6 +46,7 @@ def test_tempo_changes_length_and_keeps_order() -> None:
         ({"warp": 0.1}, True),
         ({"equaliser": 0.6}, True),
         ({"floor": 2.5}, True),
+        ({"narrow_probability": 0.7}, True),
         ({"time_masks": 2, "time_mask_share": 0.5}, False),
         ({"band_masks": 2, "band_mask_size": 30}, True),
     ],
@@ -58,6 +63,19 @@ def test_each_change_changes_what_it_should(change: dict[str, float], pitch_stay
         assert torch.equal(features[:, :, MEL_BANDS:], plain[:, :, MEL_BANDS:])
     for row, end in enumerate(ends):
         assert not features[row, end:].any()
+
+
+def test_a_narrow_band_is_that_of_the_recording_without_the_rest() -> None:
+    speech = synthetic_speech(2.0).signal
+    narrow = sosfilt(butter(8, 4000.0, fs=SAMPLING_RATE, output="sos"), speech).astype(np.float32)
+    clips = [extract_features(speech).astype(np.float16)] * 200
+    config = TrainConfig(**{**STILL, "narrow_probability": 1.0})
+    changed, _ = augment_batch(clips, config, np.random.default_rng(0), 400)
+    inside = slice(20, 50)
+    distances = (changed[:, : len(clips[0]), inside] - torch.from_numpy(extract_features(narrow))[:, inside]).abs()
+    assert float(distances.mean((1, 2)).min()) < 0.05
+    ends = mel_frequencies(MEL_BANDS + 2, fmin=MEL_RANGE[0], fmax=MEL_RANGE[1], htk=True)[1:-1]
+    assert bool((changed[:, : len(clips[0]), np.flatnonzero(ends > NARROW_TOP[1])] < np.log10(FLOOR) + 0.01).all())
 
 
 def test_nothing_becomes_longer_than_allowed() -> None:
