@@ -43,10 +43,11 @@ class Lesson:
     should_stop: ShouldStop | None
     checkpoint_dir: Path | None = None
 
-    def description(self) -> dict[str, object]:
-        """What the model's meta.json says of the data."""
+    def description(self, refit: bool = False) -> dict[str, object]:
+        """What the model's meta.json says of the data; `refit` says that the dev speakers teach, too."""
         speakers = sorted({example.speaker for example in self.split.test})
-        return {**describe(self.split.train, self.split.dev), "test_speakers": speakers}
+        taught = [*self.split.train, *self.split.dev] if refit else self.split.train
+        return {**describe(taught, self.split.dev), "test_speakers": speakers}
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _learn(lesson: Lesson, train: FeatureSet, dev: FeatureSet | None) -> Trained
         lesson.config,
         dev=dev,
         init=lesson.init,
-        data=lesson.description(),
+        data=lesson.description(refit=lesson.config.refit and dev is None),
         device=lesson.device,
         checkpoint_dir=kept,
         on_progress=lesson.on_progress,
