@@ -9,6 +9,7 @@ from annotations.commands.common import OPERATOR, add_by, add_json, open_existin
 from annotations.errors import StoreError
 from annotations.learning.active_model import ActiveModel
 from annotations.learning.shadow_records import end_shadow, shadow_report, start_shadow
+from annotations.learning.verdicts import comparison_of
 from annotations.learning.version_card import write_card
 from annotations.learning.version_hub import pull_version, push_version
 from annotations.learning.version_retention import remove_old_weights
@@ -170,13 +171,27 @@ def _push(store: AnnotationStore, options: argparse.Namespace) -> int:
 
 
 def _pull(store: AnnotationStore, options: argparse.Namespace) -> int:
-    load = _active(store).load
-    version = pull_version(store, options.repository, load=load, name=options.name, revision=options.revision)
-    line = f"{version.name} is a version now; `promote {version.name}` puts it to use."
+    active = _active(store)
+    # By name, because it brings torch in.
+    compare_pulled = importlib.import_module("annotations.learning.pulled_comparison").compare_pulled
+    version = pull_version(
+        store,
+        options.repository,
+        load=active.load,
+        compare=lambda target, folder: compare_pulled(active, target, folder),
+        name=options.name,
+        revision=options.revision,
+    )
+    said = comparison_of(version)
+    wanting = "" if said["decision"] == "promoted" else " --reason TEXT"
+    line = f"{version.name} is a version now. {said['reason']} `promote {version.name}{wanting}` puts it to use."
     result: Mapping[str, object] = {
         "version": version.name,
         "sha256": version.sha256,
         "lineage": dict(version.lineage),
+        "decision": said["decision"],
+        "reason": said["reason"],
+        "metrics": dict(version.metrics),
     }
     print_result(result, [line], options.json)
     return 0

@@ -6,8 +6,10 @@ Values only; they are made in `annotations.learning.gate`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from annotations.learning.comparison import Answers, Truth, recall_of
+from annotations.learning.comparison import Answers, Array, Truth, recall_of
 from annotations.learning.probability_gain import ProbabilityGain
+from ser.labels import EMOTIONS
+from ser.metrics import ece
 
 
 @dataclass(frozen=True)
@@ -144,15 +146,22 @@ class Decision:
         }
 
 
-def figures_of(truth: Sequence[Truth], answers: Sequence[str]) -> dict[str, object]:
-    """`clips`, `uar`, `war`, and `recall` and `support` of each label that occurs."""
+def figures_of(truth: Sequence[Truth], answers: Sequence[str], probabilities: Array | None = None) -> dict[str, object]:
+    """`clips`, `uar`, `war`, `recall` and `support` of each label that occurs, and `ece` where probabilities are known.
+
+    `ece` is how far confidence and the share of right answers lie apart; see `ser.metrics.ece`.
+    """
     uar, recall, support = recall_of(truth, answers)
     total = sum(support.values())
     right = sum(recall[label] * support[label] for label in recall)
-    return {
+    figures: dict[str, object] = {
         "clips": len(truth),
         "uar": round(uar, 4),
         "war": round(right / total, 4) if total else float("nan"),
         "recall": {label: round(value, 4) for label, value in recall.items()},
         "support": {label: int(count) if count.is_integer() else round(count, 2) for label, count in support.items()},
     }
+    if probabilities is not None:
+        hard = [known if isinstance(known, str) else max(known, key=known.__getitem__) for known in truth]
+        figures["ece"] = round(ece(probabilities, hard, EMOTIONS), 4)
+    return figures

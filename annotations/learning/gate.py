@@ -82,7 +82,8 @@ def decide(
         or _objection_to_base(known, margins)
         or _objection_to_gold(marked, gold, margins)
     )
-    figures = [figures_of(truth, said) for said in (before, after)]
+    shares = probabilities or (None, None)
+    figures = [figures_of(truth, said, shares[place]) for place, said in enumerate((before, after))]
     told = _regressions(answers, margins)
     words = [f"{objection or ''}{_figures(found, answers)}", _standings(known, marked, margins)]
     if found.probability is not None:

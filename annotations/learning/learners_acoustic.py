@@ -31,6 +31,7 @@ from ser.corpora import load_corpus
 from ser.errors import TrainingCancelledError
 from ser.labels import EMOTIONS
 from ser.training import train
+from ser.training.crossed_temperature import crossed_temperature
 from ser.training.description import describe
 from ser.training.encoder import TunedEncoder
 from ser.training.head import hear, tune_head
@@ -41,6 +42,9 @@ from ser.training.remembering import RememberingModel, remember, require_emotion
 from ser.training.run import TrainedModel, check_labels
 from ser.types import Audio, EmotionScores, Example
 from ser.vad import SileroDetector, trim_to_speech
+
+KEPT = {"base_memory": "memory", "temperature": "temperature"}
+"""What the lineage takes over of the saved model's figures."""
 
 
 class AcousticLearner:
@@ -65,7 +69,7 @@ class AcousticLearner:
             model = _train_deep(lesson, training, held_out, preset)
         # Saving a model removes its checkpoint, and a kill between that and the store's record would cost the run.
         meta = replace(model, checkpoint_dir=None).save(lesson.model_dir, name=lesson.name, data=lesson.facts())
-        return lesson.new_version(meta.sha256, {"base_memory": meta.metrics.get("memory")})
+        return lesson.new_version(meta.sha256, {name: meta.metrics.get(kept) for name, kept in KEPT.items()})
 
     def compare(self, lesson: Lesson, version: NewVersion) -> Decision:
         """Both models answer the held-out clips; the better one is to be in use, where it forgets nothing."""
@@ -152,17 +156,21 @@ def tune(
     heard = hear(network, features.variants, lesson.should_stop)
     targets = _as_heard(lesson, heard[:, 0], features.targets, evidence or Evidence())
     believed = _believed(lesson, heard[:, 0], targets)
+    groups = [feedback.group for feedback, kept in zip(lesson.holdout.training, believed, strict=True) if kept]
+    taught = heard[believed], targets[believed], features.weights[believed]
+    known = load_prototypes(folder, network)
     tuned = tune_head(
         network,
-        heard[believed],
-        targets[believed],
-        features.weights[believed],
+        *taught,
         preset.head,
-        prototypes=(known := load_prototypes(folder, network)),
+        prototypes=known,
         dev=(hear(network, watched.variants, lesson.should_stop)[:, 0], watched.targets),
         checkpoint_dir=lesson.checkpoint_dir,
         on_progress=lesson.on_progress,
         should_stop=lesson.should_stop,
+    )
+    temperature = crossed_temperature(
+        network, *taught, groups, preset.head, prototypes=known, should_stop=lesson.should_stop
     )
     suspected = len(believed) - int(believed.sum())
     memory = {"kept_share": tuned.kept_share, "before": tuned.prototypes_before, "after": tuned.prototypes_after}
@@ -174,10 +182,9 @@ def tune(
         tune="head",
     )
     metrics = {"best_epoch": preset.head.epochs, "memory": memory, "suspected_clips": suspected}
-    facts = describe(training, held_out)
-    return RememberingModel(
-        tuned.network, meta.labels, meta.temperature, config, tuned.curve, metrics, facts, prototypes=known
-    )
+    metrics["temperature"] = {"before": meta.temperature, "after": temperature, "kept": temperature is None}
+    facts, sure = describe(training, held_out), temperature or meta.temperature
+    return RememberingModel(tuned.network, meta.labels, sure, config, tuned.curve, metrics, facts, prototypes=known)
 
 
 def _as_heard(

@@ -3,6 +3,7 @@
 Knows the tables; how feedback is divided is in `annotations.learning.holdout`, which is pure.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -76,14 +77,20 @@ def read_sides(store: AnnotationStore) -> dict[int, str]:
 
 
 def read_looks(store: AnnotationStore, target: str = "acoustic") -> dict[int, int]:
-    """{clip: comparisons of that target which it has judged}; runs that came to no decision do not count."""
+    """{clip: comparisons of that target which it has judged}: decided runs, and versions from elsewhere."""
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT clip_id, count(*) AS looks FROM run_clips JOIN training_runs ON training_runs.id = training_run_id "
             "WHERE side = 'held out' AND status IN ('promoted', 'refused') AND target = ? GROUP BY clip_id",
             (target,),
         )
-        return {row["clip_id"]: row["looks"] for row in rows}
+        looks = Counter({row["clip_id"]: row["looks"] for row in rows})
+        pulled = connection.execute(
+            "SELECT value AS clip_id FROM model_versions, json_each(metrics, '$.comparison.judged') WHERE target = ?",
+            (target,),
+        )
+        looks.update(row["clip_id"] for row in pulled)
+        return dict(looks)
 
 
 def held_out_clips(store: AnnotationStore) -> list[int]:

@@ -142,8 +142,21 @@ def _origin(entry: VersionEntry) -> str:
             f"- commit of the code: `{lineage.get('git_commit')}`; seed: {lineage.get('seed')}; "
             f"preset: {lineage.get('preset')}",
             f"- settings: `{config}`",
+            *_temperature(lineage.get("temperature")),
         )
     )
+
+
+def _temperature(found: object) -> list[str]:
+    """How its confidence was set, as a line of the card; none where that is not known."""
+    if not isinstance(found, Mapping):
+        return []
+    if found.get("kept"):
+        return [f"- temperature: {found['before']:.2f}, kept from before; there were too few clips to find another"]
+    return [
+        f"- temperature: {found['after']:.2f}, before {found['before']:.2f}; found on speakers of the training side by "
+        "heads that had not learnt from them"
+    ]
 
 
 def _without_paths(lineage: Mapping[str, object]) -> dict[str, object]:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ FILES = [*CHECKPOINT_FILES, "README.md"]
 
 Load = Callable[[str, str], Any]
 """From a target and a folder to a model; raises ModelUnavailableError where the folder holds none of that kind."""
+
+Compare = Callable[[str, str], Mapping[str, object]]
+"""From a target and a folder to what a comparison says; see `annotations.learning.pulled_comparison`."""
 
 REFUSALS = (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError)
 OUT_OF_REACH = (OfflineModeIsEnabled, httpx2.HTTPError, OSError)
@@ -111,6 +114,7 @@ def pull_version(
     repository: str,
     *,
     load: Load,
+    compare: Compare | None = None,
     name: str | None = None,
     revision: str | None = None,
     api: HfApi | None = None,
@@ -121,6 +125,7 @@ def pull_version(
         store: where it is registered; its files go under `models`.
         repository: ORG/NAME on the Hub.
         load: to try whether it can answer.
+        compare: with the model in use; without it, and where it is not better, it takes a reason to promote it.
         name: of the version; by default the repository's, with a number where that is taken.
         revision: branch, tag or commit; by default the newest.
         api: with another address or token than the machine's own.
@@ -156,6 +161,7 @@ def pull_version(
         record = _read_record(scratch)
         target = str(record.get("target", "acoustic"))
         sha256 = _check(scratch, target, load)
+        metrics = compare(target, str(scratch)) if compare is not None else {}
         origin = {"origin": {"repository": repository, "commit": info.sha, "name": record.get("name")}}
         scratch.chmod(0o755)
         os.replace(scratch, models / chosen)
@@ -165,7 +171,7 @@ def pull_version(
     with store.database.writing() as connection:
         lineage = {**origin, "there": record.get("lineage", {}), "metrics_there": record.get("metrics", {})}
         version_id = insert_version(
-            connection, chosen, sha256, f"models/{chosen}", None, {}, target=target, lineage=lineage
+            connection, chosen, sha256, f"models/{chosen}", None, metrics, target=target, lineage=lineage
         )
         return to_model_version(require_version(connection, version_id))
 

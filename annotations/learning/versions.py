@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from annotations.erasure_log import versions_with_erased
 from annotations.errors import StoreError, VersionNotFoundError
+from annotations.learning.verdicts import comparison_of, refusal_of
 from annotations.queries import list_versions
 from annotations.records import ModelVersion
 from annotations.rows import to_model_version
@@ -31,7 +32,8 @@ class VersionEntry:
         version: the record itself.
         in_use: whether it is the one of its target that answers.
         parent: name of the version it was learnt from; None where it was not learnt here.
-        decision: `promoted` or `refused` by the comparison; None where it never was compared here.
+        decision: `promoted` or `refused` by the comparison, or `not compared` where a pulled one could not be; None
+            where it came with the program.
         reason: of that decision, in a sentence.
         votes: how many its run read.
         override: the reason of whoever put it to use against the comparison, where somebody did.
@@ -122,8 +124,8 @@ def list_entries(store: AnnotationStore, target: str | None = None) -> list[Vers
             version=version,
             in_use=version.id in in_use,
             parent=None if version.parent_id is None else names.get(version.parent_id),
-            decision=runs[version.id]["status"] if version.id in runs else None,
-            reason=runs[version.id]["reason"] if version.id in runs else None,
+            decision=runs[version.id]["status"] if version.id in runs else comparison_of(version).get("decision"),
+            reason=runs[version.id]["reason"] if version.id in runs else comparison_of(version).get("reason"),
             votes=votes.get(version.training_run_id, 0),
             override=overrides.get(version.id),
             erased=marked.get(version.id),
@@ -176,7 +178,7 @@ def promote_version(
     """
     if not loaded:
         check_weights(store, version)
-    refusal = _refusal(store, version)
+    refusal = refusal_of(store, version)
     given = (reason or "").strip()
     if refusal is not None and not given:
         raise StoreError(
@@ -289,12 +291,3 @@ def check_weights(store: AnnotationStore, version: ModelVersion) -> None:
             f"The weights of version '{version.name}' are not those that were recorded: their SHA-256 is "
             f"{found[:12]}..., not {version.sha256[:12]}.... Choose another version."
         )
-
-
-def _refusal(store: AnnotationStore, version: ModelVersion) -> str | None:
-    """Why the comparison did not promote a version; None where it did, or never compared it."""
-    with store.reading() as connection:
-        row = connection.execute(
-            "SELECT status, reason FROM training_runs WHERE new_version_id = ?", (version.id,)
-        ).fetchone()
-    return None if row is None or row["status"] == "promoted" else str(row["reason"] or row["status"])

@@ -13,6 +13,7 @@ from ser.acoustic.features import FEATURE_SIZE
 from ser.acoustic.network import AcousticConfig, AcousticModelForAudioClassification, answer_with
 from ser.errors import ModelUnavailableError, TrainingCancelledError
 from ser.labels import EMOTIONS
+from ser.training.crossed_temperature import LEAST_CLIPS, crossed_temperature
 from ser.training.dataset import FeatureSet
 from ser.training.head import HeadConfig, hear, tune_head
 from ser.training.members import heard_as, rounded
@@ -217,3 +218,17 @@ def test_thorough_goes_deeper_where_the_base_is_at_hand():
     assert preset_of(RetrainingConfig(preset="thorough"), {}).head is not None
     deep = preset_of(RetrainingConfig(preset="thorough"), {"SER_BASE_DATA": "a:b"})
     assert deep.head is None and [str(folder) for folder in deep.base] == ["a", "b"]
+
+
+def test_confidence_is_found_on_voices_that_were_not_learnt():
+    network, data = network_of(), data_of("new", 40, 1, clips=12, labels=(0, 1, 3, 4))
+    heard, weights = hear(network, data.variants), np.ones(len(data), np.float32)
+    groups, config = [f"s{n % 4}" for n in range(len(data))], HeadConfig(epochs=3, steps=20, learning_rate=0.01)
+    knowing = crossed_temperature(network, heard, data.targets, weights, groups, config)
+    drawn = np.random.default_rng(0).permutation(data.targets)
+    guessing = crossed_temperature(network, heard, drawn, weights, groups, config)
+    assert knowing is not None and guessing is not None
+    assert 0.4 <= knowing < guessing
+    assert crossed_temperature(network, heard, data.targets, weights, ["one"] * len(data), config) is None
+    few = slice(0, LEAST_CLIPS - 1)
+    assert crossed_temperature(network, heard[few], data.targets[few], weights[few], groups[few], config) is None

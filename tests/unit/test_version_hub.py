@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from annotations.errors import ExchangeError
+from annotations.errors import ExchangeError, StoreError
+from annotations.learning.active_model import ActiveModel
+from annotations.learning.pulled_comparison import compare_pulled
+from annotations.learning.sides import read_looks
 from annotations.learning.version_card import write_card
 from annotations.learning.version_hub import pull_version, push_version
 from annotations.learning.versions import list_entries, promote_version
@@ -16,7 +19,8 @@ from annotations.store import AnnotationStore
 from ser.acoustic.classifier import NetworkModel, load_acoustic_model
 from ser.config import TrainConfig
 from ser.errors import ModelUnavailableError
-from ser.testing import synthetic_speech
+from ser.recognizer import Recognizer
+from ser.testing import EnergyDetector, synthetic_speech
 from ser.training import train
 from ser.types import Example
 from tests.unit.hub_stand_in import TOKEN, HubStandIn, hub_stand_in
@@ -81,8 +85,10 @@ def test_a_version_goes_out_and_comes_back_as_one_that_can_be_promoted(
     pulled = pull_version(there, "me/voices", load=load, api=api)
     assert (pulled.name, pulled.sha256, pulled.path) == ("voices", version.sha256, "models/voices")
     assert pulled.lineage["origin"] == {"repository": "me/voices", "commit": "0" * 40, "name": "v2"}
-    assert list_entries(there)[0].decision is None
-    promote_version(there, pulled, by="ann")
+    assert list_entries(there)[0].decision == "not compared"
+    with pytest.raises(StoreError, match="was not compared with the one in use"):
+        promote_version(there, pulled, by="ann")
+    assert promote_version(there, pulled, by="ann", reason="tried by hand").overrides
     assert there.active_version() == pulled
     audio = synthetic_speech(0.9, seed=77)
     assert load("acoustic", str(there.data_dir / "models/voices")).classify(audio) == load(
@@ -91,6 +97,52 @@ def test_a_version_goes_out_and_comes_back_as_one_that_can_be_promoted(
     again = pull_version(there, "me/voices", load=load, api=api)
     assert again.name == "voices-2"
     assert not list((there.data_dir / "models").glob(".*")) and hub.unknown == []
+
+
+def test_what_is_pulled_shows_its_comparison_and_needs_a_reason_where_it_is_no_better(
+    hub: HubStandIn, api: HfApi, model: Path, tmp_path: Path
+) -> None:
+    store, version = register(tmp_path, model)
+    push_version(store, version, "me/voices", api=api)
+    asked: list[tuple[str, bool]] = []
+
+    def compare(target: str, folder: str, decision: str) -> dict[str, object]:
+        asked.append((target, (Path(folder) / "model.safetensors").is_file()))
+        said = {"decision": decision, "reason": "Refused: -2.0 points.", "judged": [3, 5]}
+        return {"before": {"uar": 0.5}, "after": {"uar": 0.48}, "comparison": said}
+
+    no_better, better = (
+        pull_version(store, "me/voices", load=load, api=api, compare=lambda t, f, d=decision: compare(t, f, d))
+        for decision in ("refused", "promoted")
+    )
+    assert asked == [("acoustic", True)] * 2
+    entries = {entry.version.id: entry for entry in list_entries(store)}
+    assert (entries[no_better.id].decision, entries[no_better.id].reason) == ("refused", "Refused: -2.0 points.")
+    assert not entries[no_better.id].in_use and entries[no_better.id].as_dict()["metrics"]["after"] == {"uar": 0.48}
+    with pytest.raises(StoreError, match=r"-2\.0 points"):
+        promote_version(store, no_better, by="ann")
+    assert not promote_version(store, better, by="ann").overrides
+    # What judged a version from elsewhere has been looked at, as by a run.
+    assert read_looks(store) == {3: 2, 5: 2}
+
+
+def test_what_is_pulled_is_asked_the_held_out_feedback(model: Path, tmp_path: Path) -> None:
+    with AnnotationStore(tmp_path) as store:
+        recognizer = Recognizer(EnergyDetector(), load("acoustic", str(model)), None, None)
+        active = ActiveModel(store, recognizer, load_acoustic_model, base=str(model))
+        said = compare_pulled(active, "acoustic", str(model))["comparison"]
+        assert said["decision"] == "not compared" and "28 are needed" in said["reason"] and said["judged"] == []
+        for seed in range(40):
+            clip = store.add_clip(
+                synthetic_speech(0.8, seed=seed), source="t", speaker=f"s{seed % 8}", consent=("training",)
+            )
+            store.add_correction(clip.id, rater="ann", verdict="correct", label=("anger", "sadness")[seed // 8 % 2])
+        found = compare_pulled(active, "acoustic", str(model))
+        said = found["comparison"]
+        # The same network is no better than itself.
+        assert said["decision"] == "refused" and said["reason"].startswith("Refused: no better than the model in use")
+        assert found["before"] == found["after"] and len(said["judged"]) == found["before"]["clips"] >= 8
+        assert compare_pulled(active, "fusion", str(model))["comparison"]["decision"] == "not compared"
 
 
 def test_what_arrives_damaged_is_no_version(hub: HubStandIn, api: HfApi, model: Path, tmp_path: Path) -> None:
