@@ -22,7 +22,7 @@ from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
 from ser.audio import decode_file
 from ser.errors import ModelUnavailableError, TrainingCancelledError, TrainingDataError
-from ser.hub import resolve_checkpoint
+from ser.hub import cached_checkpoint, hub_reachable, resolve_checkpoint
 from ser.text.data import as_transcript
 from ser.training.progress import TrainProgress
 from ser.transcription.checkpoint import load_checkpoint
@@ -39,7 +39,8 @@ class TranscriberLearner:
 
     def check(self, store: AnnotationStore, holdout: Holdout, base: str) -> None:
         """A recogniser that can be taught, and enough corrected transcripts on both sides."""
-        checkpoint_of(base)
+        if not _to_be_downloaded(base):
+            checkpoint_of(base)
         short = [example for example in with_words(holdout.training) if example.clip.duration <= LONGEST]
         check_count(len(short))
         _judges(holdout.held_out)
@@ -127,6 +128,12 @@ def checkpoint_of(base: str) -> Path:
             f"The embedded recogniser, pocketsphinx, cannot be taught, and {base} is not at hand ({error}) Name the "
             "folder of a Whisper or wav2vec2 checkpoint with SER_WHISPER_MODEL and begin again."
         ) from error
+
+
+def _to_be_downloaded(base: str) -> bool:
+    """Whether the training process will fetch it: the one who asks is not to wait for that."""
+    known = Path(base).expanduser().exists() or base.startswith((".", "/", "~", "\\")) or base.count("/") > 1
+    return not known and cached_checkpoint(base) is None and hub_reachable()
 
 
 def transcripts(lesson: Lesson, folder: Path, examples: Sequence[FeedbackExample]) -> list[str]:

@@ -229,14 +229,13 @@ def enough_for_sound(services: Services) -> None:
     [
         ("text", "0 clips of 0 different labels have a corrected transcript to learn from"),
         ("fusion", "clips of 0 different labels have an answer to learn the fusion from; 20 clips"),
-        ("transcriber", "pocketsphinx, cannot be taught, and nowhere/whisper is not at hand"),
+        ("transcriber", "pocketsphinx, cannot be taught, and /nowhere/whisper is not at hand"),
     ],
 )
 def test_why_a_target_cannot_be_trained_is_said_before_the_click(
     page_services: Services, target: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SER_WHISPER_MODEL", "nowhere/whisper")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("SER_WHISPER_MODEL", "/nowhere/whisper")
     enough_for_sound(page_services)
     handlers = TrainHandlers(page_services)
     assert handlers.on_tick({}, "quick", "acoustic").retrain == gr.update(interactive=True)
