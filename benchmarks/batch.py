@@ -1,6 +1,6 @@
 """How many recordings a second are recognised one by one, and how many together (sound only, nothing transcribed).
 
-python -m benchmarks.batch --data ../shared/data/ravdess [--clips 1000] [--wav] [--quick] [--json]
+python -m benchmarks.batch --data ../shared/data/ravdess [--clips 1000] [--model NAME] [--wav] [--quick] [--json]
 
 Blocks of clips go through every way in turn, so that other work on the machine meets all of them alike.
 """
@@ -17,12 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
 
 from benchmarks.machine import describe_run
 from ser.audio import decode_file
 from ser.batching import BATCH_SIZE, available_cores
-from ser.config import Settings
+from ser.config import EMBEDDED, Settings
 from ser.corpora import load_corpus
 from ser.errors import AudioError
 from ser.loading import load_recognizer
@@ -35,19 +34,20 @@ BLOCK = 64
 Answers = list[Recognition | AudioError]
 
 
-def measure(paths: Sequence[Path]) -> dict[str, object]:
+def measure(paths: Sequence[Path], model: str = EMBEDDED) -> dict[str, object]:
     """Recognise the same files in each way.
 
     Args:
         paths: of the recordings.
+        model: acoustic model.
 
     Returns:
-        `clips_per_second` {way: ...}, `times_one_by_one` {way: ...}, `milliseconds_of_one_by_one` by step, and how
-        far the answers differ.
+        `clips_per_second` {way: ...}, `times_one_by_one` {way: ...}, `processor_ms_per_clip` {way: ...}, which other
+        work on the machine hardly changes, `times_one_by_one_on_free_cores`, what that comes to where every thread has
+        a core of its own, `milliseconds_of_one_by_one` by step, and how far the answers differ.
     """
     cores = available_cores()
-    torch.set_num_threads(cores)
-    recognizer = load_recognizer(Settings(transcriber="none", text_model="none"))
+    recognizer = load_recognizer(Settings(transcriber="none", text_model="none", acoustic_model=model))
     recognizer.warm_up()
 
     def alone(path: Path) -> Recognition | AudioError:
@@ -67,16 +67,19 @@ def measure(paths: Sequence[Path]) -> dict[str, object]:
         f"batches of 8, {cores} threads": lambda block: list(recognizer.recognize_many(block, batch_size=8)),
         f"batches of {BATCH_SIZE}, {cores} threads": lambda block: list(recognizer.recognize_many(block)),
     }
+    threads = {way: cores if f"{cores} threads" in way else 1 for way in ways}
     seconds = {way: [0.0] for way in ways}
+    processor = dict.fromkeys(ways, 0.0)
     answers: dict[str, Answers] = {way: [] for way in ways}
     for way in ways.values():
         way(paths[:8])
     for first in range(0, len(paths), BLOCK):
         block = paths[first : first + BLOCK]
         for name, way in ways.items():
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             answers[name] += way(block)
             seconds[name].append(time.perf_counter() - started)
+            processor[name] += time.process_time() - used
     rates = {name: len(paths) / sum(values) for name, values in seconds.items()}
     steps = [answer.timings for answer in answers["one by one"] if isinstance(answer, Recognition)]
     return {
@@ -85,6 +88,10 @@ def measure(paths: Sequence[Path]) -> dict[str, object]:
         "threads": cores,
         "clips_per_second": {name: round(rate, 1) for name, rate in rates.items()},
         "times_one_by_one": {name: round(rate / rates["one by one"], 2) for name, rate in rates.items()},
+        "processor_ms_per_clip": {name: round(1000 * used / len(paths), 2) for name, used in processor.items()},
+        "times_one_by_one_on_free_cores": {
+            name: round(threads[name] * processor["one by one"] / used, 2) for name, used in processor.items()
+        },
         "milliseconds_of_one_by_one": {
             step: round(1000 * float(np.median([getattr(timing, step) for timing in steps])), 2)
             for step in ("decode", "vad", "acoustic", "total")
@@ -117,6 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a corpus folder")
+    parser.add_argument("--model", default=EMBEDDED, help="embedded, a folder or a Hub id")
     parser.add_argument("--clips", type=int, default=1000)
     parser.add_argument("--wav", action="store_true", help="read 16-bit WAV files rather than the corpus's own")
     parser.add_argument("--quick", action="store_true", help="100 clips")
@@ -127,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sample = random.Random(options.seed).sample(paths, min(100 if options.quick else options.clips, len(paths)))
     with tempfile.TemporaryDirectory() as scratch:
         files = write_wavs(sample, Path(scratch)) if options.wav else sample
-        result = measure(files)
+        result = measure(files, options.model)
     result["files"] = "16-bit WAV" if options.wav else files[0].suffix
     print(json.dumps(result | describe_run(options.seed, PACKAGES), indent=None if options.json else 2))
     return 0

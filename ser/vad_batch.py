@@ -26,6 +26,9 @@ FFT, HOP, MIRRORED = 256, 128, 64
 
 Source: silero-vad 6.2, tinygrad_model.py."""
 
+CELL = slice(2 * STATE, 3 * STATE)
+"""Where the LSTM's gates hold what is new; before it lie the doors in and of what is kept, behind it the door out."""
+
 FRAMES_AT_ONCE = 4096
 """Bounds the working memory: 131 s of speech, 60 MB."""
 
@@ -33,7 +36,10 @@ Array = npt.NDArray[np.float32]
 
 
 class Weights(NamedTuple):
-    """The network's parameters, laid out for matrix products."""
+    """The network's parameters, laid out for matrix products.
+
+    `inputs`, `memory` and `bias` of the LSTM are halved where a sigmoid follows, so that tanh serves all its gates.
+    """
 
     basis: Array
     convolutions: tuple[tuple[Array, Array, int], ...]
@@ -61,15 +67,17 @@ def load_weights(path: Path) -> Weights:
         values = given[name]
         return np.ascontiguousarray(values.transpose(2, 1, 0).reshape(-1, len(values)))
 
+    halved = np.full(4 * STATE, 0.5, np.float32)
+    halved[CELL] = 1.0
     return Weights(
         basis=np.ascontiguousarray(given["_model.stft.forward_basis_buffer"][:, 0].T),
         convolutions=tuple(
             (kernel(f"_model.encoder.{n}.reparam_conv.weight"), given[f"_model.encoder.{n}.reparam_conv.bias"], stride)
             for n, stride in enumerate(strides)
         ),
-        inputs=np.ascontiguousarray(given["_model.decoder.rnn.weight_ih"].T),
-        memory=np.ascontiguousarray(given["_model.decoder.rnn.weight_hh"].T),
-        bias=given["_model.decoder.rnn.bias_ih"] + given["_model.decoder.rnn.bias_hh"],
+        inputs=np.ascontiguousarray(given["_model.decoder.rnn.weight_ih"].T) * halved,
+        memory=np.ascontiguousarray(given["_model.decoder.rnn.weight_hh"].T) * halved,
+        bias=(given["_model.decoder.rnn.bias_ih"] + given["_model.decoder.rnn.bias_hh"]) * halved,
         output=np.ascontiguousarray(given["_model.decoder.decoder.2.weight"][:, :, 0].T),
         output_bias=float(given["_model.decoder.decoder.2.bias"][0]),
     )
@@ -100,15 +108,27 @@ def speech_probabilities(signals: Sequence[Signal], weights: Weights) -> list[Ar
     sizes = np.array(counts)[order]
     for step in range(max(counts)):
         active = int(np.count_nonzero(sizes > step))
-        gate = gates[step, :active] + hidden[:active] @ weights.memory
-        keep = _sigmoid(gate[:, STATE : 2 * STATE]) * cell[:active]
-        cell[:active] = keep + _sigmoid(gate[:, :STATE]) * np.tanh(gate[:, 2 * STATE : 3 * STATE])
-        hidden[:active] = _sigmoid(gate[:, 3 * STATE :]) * np.tanh(cell[:active])
+        _step(gates[step, :active], hidden[:active], cell[:active], weights.memory)
         heard[step, :active] = hidden[:active]
     logits = np.maximum(heard, 0.0).reshape(-1, STATE) @ weights.output + weights.output_bias
     scores = _sigmoid(logits).reshape(heard.shape[:2])
     places = np.argsort(order)
     return [scores[:count, places[which]] for which, count in enumerate(counts)]
+
+
+def _step(gate: Array, hidden: Array, cell: Array, memory: Array) -> None:
+    """One step of the LSTM, in place: many small calls cost more than what they compute."""
+    gate += hidden @ memory
+    np.tanh(gate, out=gate)
+    # sigmoid(x) = (1 + tanh(x / 2)) / 2; the halves within are in the weights.
+    new = gate[:, CELL].copy()
+    gate += 1.0
+    gate *= 0.5
+    cell *= gate[:, STATE : 2 * STATE]
+    new *= gate[:, :STATE]
+    cell += new
+    np.tanh(cell, out=hidden)
+    hidden *= gate[:, 3 * STATE :]
 
 
 def _encode_all(signals: Sequence[Signal], counts: Sequence[int], weights: Weights) -> list[Array]:

@@ -46,6 +46,11 @@ MIN_DURATION = 0.1
 """Seconds under which convolutional encoders have no frame left; shorter recordings are filled up with zeros."""
 
 BATCH_SIZE = 32
+SMALL_BATCH = 4
+"""Windows that a network of ours hears together on a processor: what is computed then stays in the core's own memory.
+Of 2.2 s of speech onnxruntime took 1.49 ms of processor time alone, 1.36 among 4 and 2.05 among 32; four networks
+together 7.2, 5.1 and 6.9."""
+
 FIXED_INPUT_TYPES = ("whisper", "audio-spectrogram-transformer")
 """Their extractors bring every recording to one length, so that any recordings can share a batch."""
 
@@ -151,8 +156,9 @@ class NetworkModel:
         counts = np.bincount([i for i, _ in windows], minlength=len(audios))
         # Recordings of like length share a batch, so that little of it is padding.
         windows.sort(key=lambda window: len(window[1]))
-        for first in range(0, len(windows), BATCH_SIZE):
-            batch = windows[first : first + BATCH_SIZE]
+        size = SMALL_BATCH if self.device == "cpu" else BATCH_SIZE
+        for first in range(0, len(windows), size):
+            batch = windows[first : first + size]
             answers = self.network.run(self.network_inputs([window for _, window in batch]))
             shares = softmax(answers["logits"], self.meta.temperature)
             intensities = sigmoid(answers["intensity_logits"])
