@@ -7,6 +7,7 @@ corpora. Raters are perfect, or drawn from how listeners vote by voice alone, a 
 """
 
 import argparse
+import importlib.util
 import json
 import shutil
 import sys
@@ -23,7 +24,6 @@ from annotations.learning.learners import Lesson
 from annotations.learning.learners_acoustic import AcousticLearner
 from annotations.queue import QueueOrder
 from benchmarks.learning_curve_data import UNSEEN, Ears, base_model, read_world
-from benchmarks.learning_curve_plot import draw_curves
 from benchmarks.learning_curve_rounds import Classroom, Plan, fill_store
 from benchmarks.machine import describe_run
 from ser.errors import SerError
@@ -35,6 +35,8 @@ POOL, QUICK_POOL = 2000, 400
 TESTED, QUICK_TESTED = 900, 360
 SEEDS, QUICK_SEEDS = 3, 1
 PACKAGES = ("torch", "numpy")
+PLOTTER = "benchmarks.learning_curve_plot"
+"""Draws with a package that figures alone do not need."""
 
 
 class PlainLearner(AcousticLearner):
@@ -65,13 +67,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="on one line")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
+    if options.plot and importlib.util.find_spec("matplotlib") is None:
+        print("The package matplotlib is not installed. Run 'pip install -r requirements-dev.txt'.", file=sys.stderr)
+        return 2
     try:
         result = measure(options)
     except SerError as error:
         print(error, file=sys.stderr)
         return 2
     if options.plot:
-        draw_curves(result["curves"], options.plot, options.corpus)  # type: ignore[arg-type]
+        importlib.import_module(PLOTTER).draw_curves(result["curves"], options.plot, options.corpus)
     print(json.dumps(result, indent=None if options.json else 2))
     return 0
 
