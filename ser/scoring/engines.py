@@ -1,4 +1,4 @@
-"""Who hears the parts: this process, or workers of Ray Data on one machine or many.
+"""Who hears the parts: a process beside this one, or workers of Ray Data on one machine or many.
 
 Ray is imported only where it is asked for; nothing of it reaches any other machine than those of its own cluster.
 """
@@ -16,8 +16,9 @@ import torch
 from ser.config import Settings
 from ser.errors import AudioError, ScoringError, SettingsError
 from ser.loading import load_recognizer
+from ser.scoring.apart import score_apart
 from ser.scoring.journal import hear_part
-from ser.scoring.parts import Item, Part, count_failed, write_part
+from ser.scoring.parts import Item, Part, count_failed
 from ser.types import Recognition
 
 ENGINES = ("local", "ray")
@@ -33,15 +34,12 @@ REASON = 400
 
 
 def score_locally(parts: Sequence[Part], folder: Path, settings: Settings) -> Iterator[tuple[int, int]]:
-    """Hear the parts one after the other in this process, on all its cores.
+    """Hear the parts one after the other on this machine, on all its cores.
 
     Yields:
         Of each part how many recordings it has, and how many of them have no answer.
     """
-    recognizer = load_recognizer(settings)
-    for part in parts:
-        answers = list(recognizer.recognize_many([item.file for item in part.items]))
-        yield len(part.items), write_part(folder, part, answers)
+    yield from score_apart(parts, folder, settings)
 
 
 class PartScorer:
