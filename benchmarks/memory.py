@@ -42,7 +42,7 @@ def measure(calls: int, seed: int) -> dict[str, object]:
         seed: draws places and lengths.
 
     Returns:
-        Resident memory in MB after each tenth of the calls, the growth after the first three tenths, and whether it is flat.
+        Resident memory in MB after each tenth of the calls, the growth after three tenths, and whether it is flat.
     """
     recognizer = load_recognizer(Settings(transcriber="none", text_model="none"))
     rng = np.random.default_rng(seed)

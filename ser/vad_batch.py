@@ -29,8 +29,9 @@ Source: silero-vad 6.2, tinygrad_model.py."""
 CELL = slice(2 * STATE, 3 * STATE)
 """Where the LSTM's gates hold what is new; before it lie the doors in and of what is kept, behind it the door out."""
 
-FRAMES_AT_ONCE = 4096
-"""Bounds the working memory: 131 s of speech, 60 MB."""
+FRAMES_AT_ONCE = 512
+"""Bounds the working memory: 16 s of speech, 7 MB, which a core keeps close. A clip of 3.7 s took 2.05 ms
+of processor time, 2.6 with 4,096 frames and 2.4 with 64."""
 
 Array = npt.NDArray[np.float32]
 
