@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -119,3 +120,22 @@ def test_another_version_is_put_to_use(page: Page, services: Services) -> None:
     page.click("#version-use")
     expect(page.locator("#header")).to_contain_text("model: v2")
     assert services.store.active_version().name == "v2"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_a_target_lacks_stands_there_before_the_click(
+    votes: None, open_page: Callable[..., Page], scheme: str, tmp_path: Path
+) -> None:
+    page = open_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    open_train(page)
+    expect(page.locator("#retrain")).to_be_enabled()
+    page.locator("#train-target input").click()
+    page.locator("[role=option]", has_text="text").click()
+    expect(page.locator("#train-estimate")).to_contain_text("Not yet for the text model")
+    expect(page.locator("#train-estimate")).to_contain_text("20 clips of 2 labels are needed")
+    expect(page.locator("#retrain")).to_be_disabled()
+    page.screenshot(path=tmp_path / f"{scheme}.png")
+    page.locator("#train-target input").click()
+    page.locator("[role=option]", has_text="acoustic").click()
+    expect(page.locator("#retrain")).to_be_enabled()
+    expect(page.locator("#train-estimate")).not_to_contain_text("Not yet")
