@@ -117,18 +117,20 @@ def _recall(
     given = list(prints.values())
     recall = {}
     for name, rework in REWORKS.items():
-        copies = [fingerprint(_copy(decode_file(path).signal, rework, generator)) for path in originals]
+        copied = [(path, _try_copy(path, rework, generator)) for path in originals]
+        copies = [copy for _, copy in copied if copy is not None]
+        sources = [path for path, copy in copied if copy is not None]
         found: dict[int, list[Match]] = {}
         for match in find_matches([*given, *copies]):
             if match.first < len(given) <= match.second:
                 found.setdefault(match.second - len(given), []).append(match)
         right = [
             match.error_rate
-            for place, path in enumerate(originals)
+            for place, path in enumerate(sources)
             for match in found.get(place, [])
             if match.first == places[path]
         ]
-        wrong = sum(m.first != places[originals[place]] for place, ms in found.items() for m in ms)
+        wrong = sum(m.first != places[sources[place]] for place, ms in found.items() for m in ms)
         recall[name] = {
             "copies": len(copies),
             "found": len(right),
@@ -136,6 +138,14 @@ def _recall(
             "worst": round(max(right, default=0.0), 3),
         }
     return recall
+
+
+def _try_copy(path: Path, rework: Rework, generator: np.random.Generator) -> Fingerprint | None:
+    """The fingerprint of a reworked copy; None where what the cuts leave of a single word is no recording any more."""
+    try:
+        return fingerprint(_copy(decode_file(path).signal, rework, generator))
+    except AudioError:
+        return None
 
 
 def _copy(signal: Signal, rework: Rework, generator: np.random.Generator) -> Signal:

@@ -6,8 +6,10 @@ import pytest
 
 pytest.importorskip("onnx")
 
+import onnx
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from ser.acoustic.classifier import load_acoustic_model
 from ser.acoustic.network import AcousticConfig, AcousticFeatureExtractor, AcousticModelForAudioClassification
@@ -24,12 +26,21 @@ from tests.unit.emotion_checkpoints import write_classifier
 CLIPS = [synthetic_speech(d, pitch=p, seed=i) for i, (d, p) in enumerate([(0.9, 120.0), (7.1, 210.0), (0.5, 300.0)])]
 
 
-def save_own(folder: Path) -> Path:
+def save_own(folder: Path, **sizes: object) -> Path:
     torch.manual_seed(0)
-    network = AcousticModelForAudioClassification(AcousticConfig(**TrainConfig.tiny().network, num_labels=7))
+    network = AcousticModelForAudioClassification(
+        AcousticConfig(**{**TrainConfig.tiny().network, "num_labels": 7, **sizes})
+    )
+    with torch.no_grad():
+        for module in network.modules():
+            # As after training: of fresh ones many are equal, and the exporter writes equal tensors once.
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.bias.normal_(std=0.1)
+                module.running_mean.normal_(std=0.1)
+                module.running_var.uniform_(0.5, 2.0)
 
     def write(target: Path) -> None:
-        network.save_pretrained(target)
+        (network.half() if sizes else network).save_pretrained(target)
         AcousticFeatureExtractor().save_pretrained(target)
 
     save_checkpoint(folder, write, Meta("own", EMOTIONS, 1.7))
@@ -53,6 +64,33 @@ def test_an_exported_network_answers_as_before(tmp_path: Path) -> None:
     assert meta["temperature"] == 1.7 and tuple(meta["labels"]) == EMOTIONS
     assert meta["sha256"] == file_sha256(tmp_path / "out" / "model.onnx") == export.exported.sha256
     assert meta["metrics"]["export"]["parity"]["max_difference"] == export.parity.max_difference <= 1e-5
+
+
+MEMBERS = [{}, {"pitch_channels": []}, {"centred": True}, {"centred": True, "pitch_channels": []}]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_four_networks_in_half_precision_answer_as_before_over_several_windows(tmp_path: Path, beside: bool) -> None:
+    folder = save_own(tmp_path / "m", members=MEMBERS)
+    out = write_beside(folder).folder if beside else export_model(folder, tmp_path / "out").folder
+    assert_alike(folder, out, 1e-5)
+    if beside:
+        content = (folder / "model.onnx").read_bytes()
+        # Parameters are taken from the weights; the recording is normalised once for all networks.
+        for tensor in load_file(folder / "model.safetensors").values():
+            forms = (tensor.numpy().tobytes(), tensor.float().numpy().tobytes())
+            assert tensor.numel() < 256 or not any(form in content for form in forms)
+        graph = onnx.load(folder / "model.onnx", load_external_data=False).graph
+        mean = next(t.name for t in graph.initializer if t.name.endswith(("feature_mean", "feature_mean.half")))
+        users = [node.op_type for node in graph.node if mean.removesuffix(".half") in node.input]
+        assert users == ["Sub"]
+
+
+def test_int8_reaches_all_four_networks(tmp_path: Path) -> None:
+    small = export_model(save_own(tmp_path / "m", members=MEMBERS), tmp_path / "small", int8=True, clips=CLIPS)
+    assert small.quantized == "int8 static" and small.parity.max_difference <= TOLERANCES["int8"]
+    weights = [t for t in onnx.load(small.folder / "model.onnx").graph.initializer if len(t.dims) > 1]
+    assert {t.data_type for t in weights if np.prod(t.dims) > 256} == {onnx.TensorProto.INT8}
 
 
 def test_int8_is_smaller_and_near(tmp_path: Path) -> None:
