@@ -297,4 +297,4 @@ def _informative(look: _Look, mask: Mask, count: int) -> list[int]:
         return []
     stacked = np.stack([vectors[ids[number]] for number in with_one])
     before = np.stack([*known.values()]) if known else stacked[:0]
-    return [ids[with_one[number]] for number in unlike_first(stacked, before)][:count]
+    return [ids[with_one[number]] for number in unlike_first(stacked, before, count)]

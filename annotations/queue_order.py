@@ -177,7 +177,7 @@ def best_places(keys: Keys, places: Places, count: int) -> Places:
     return order
 
 
-def unlike_first(vectors: npt.NDArray[np.float32], known: npt.NDArray[np.float32]) -> list[int]:
+def unlike_first(vectors: npt.NDArray[np.float32], known: npt.NDArray[np.float32], count: int) -> list[int]:
     """An order that stays as it is, but for what sounds nearly as something before it or known: that comes last.
 
     Nothing further is asked of how clips differ: an order in which each clip is as unlike those before it as can be, as
@@ -187,23 +187,28 @@ def unlike_first(vectors: npt.NDArray[np.float32], known: npt.NDArray[np.float32
     Args:
         vectors: shape (n, size).
         known: shape (m, size), of clips that were judged lately; m may be 0.
+        count: how many are wanted.
 
     Returns:
-        Each of 0..n-1.
+        The first `count` of them, each of 0..n-1.
 
     >>> vectors = np.array([[1, 0], [1, 0.01], [0, 1]], np.float32)
-    >>> unlike_first(vectors, vectors[:0])
+    >>> unlike_first(vectors, vectors[:0], 3)
     [0, 2, 1]
     """
     # Embeddings share a large common part, which would make all of them look alike.
     centre = vectors.mean(axis=0) if len(vectors) else 0.0
     points, seen = _unit(vectors - centre), _unit(known - centre)
-    alike = points @ points.T > ALIKE
     repeated: Mask = np.any(points @ seen.T > ALIKE, axis=1)
+    kept: list[int] = []
     for place in range(len(points)):
-        if not repeated[place]:
-            repeated[place + 1 :] |= alike[place, place + 1 :]
-    return [int(place) for place in np.argsort(repeated, kind="stable")]
+        if repeated[place]:
+            continue
+        kept.append(place)
+        if len(kept) == count:
+            return kept
+        repeated[place + 1 :] |= points[place + 1 :] @ points[place] > ALIKE
+    return (kept + np.flatnonzero(repeated).tolist())[:count]
 
 
 def _unit(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
