@@ -14,13 +14,12 @@ import numpy.typing as npt
 from ser.adaptation import adapt_to_speakers
 from ser.audio import decode_file
 from ser.batching import detect_batch, map_batches
+from ser.calibration import ece, ece_by_chance
 from ser.errors import AudioError, TrainingDataError
 from ser.labels import EMOTIONS
 from ser.metrics import (
     bootstrap_interval,
     confusion,
-    ece,
-    ece_by_chance,
     macro_f1_of,
     per_class,
     roc_auc,

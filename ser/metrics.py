@@ -11,9 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-ECE_BINS = 15
-"""Equal-width bins over 0..1. Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 5."""
-
 Matrix = npt.NDArray[np.int64]
 Statistic = Callable[[Matrix], float]
 
@@ -46,7 +43,7 @@ def confusion(truth: Sequence[str], predictions: Sequence[str], labels: Sequence
     >>> confusion(["a", "a", "b"], ["a", "b", "b"], ["a", "b"]).tolist()
     [[1, 1], [0, 1]]
     """
-    rows, columns = _indices(truth, labels), _indices(predictions, labels)
+    rows, columns = indices_of(truth, labels), indices_of(predictions, labels)
     if len(rows) != len(columns):
         raise ValueError(f"{len(rows)} truths and {len(columns)} predictions; as many of each are needed")
     return _count(rows, columns, len(labels))
@@ -117,93 +114,6 @@ def per_class(matrix: Matrix, labels: Sequence[str]) -> dict[str, ClassScores]:
     }
 
 
-def ece(probabilities: npt.ArrayLike, truth: Sequence[str], labels: Sequence[str], bins: int = ECE_BINS) -> float:
-    """Expected calibration error: how far confidence and accuracy lie apart, in equal-width bins of confidence.
-
-    Args:
-        probabilities: shape (examples, labels).
-        truth: a label of each example.
-        labels: names of the columns.
-        bins: equal-width bins over 0..1; a confidence on an edge belongs to the bin below it.
-
-    Returns:
-        Mean of |accuracy - confidence| over bins, weighted by their examples; NaN without examples.
-
-    >>> round(ece([[0.9, 0.1], [0.9, 0.1]], ["a", "b"], ["a", "b"]), 6)  # sure to 0.9, right in half
-    0.4
-    """
-    rows = np.asarray(probabilities, dtype=np.float64)
-    known = _indices(truth, labels)
-    if rows.shape != (len(known), len(labels)):
-        raise ValueError(f"probabilities have shape {rows.shape}, expected {(len(known), len(labels))}")
-    if not len(known):
-        return float("nan")
-    confidence, right = rows.max(1), rows.argmax(1) == known
-    gaps = np.bincount(_bins_of(confidence, bins), weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(known))
-
-
-def ece_by_chance(probabilities: npt.ArrayLike, bins: int = ECE_BINS, *, draws: int = 200, seed: int = 0) -> float:
-    """The calibration error that answers of such confidence show by chance alone, were each exactly as sure as right.
-
-    With few examples in a bin its accuracy scatters, so that `ece` is above 0 for the most honest of models; what a
-    model shows beyond this is its own.
-    Source: Bröcker & Smith 2007, "Increasing the reliability of reliability diagrams",
-    https://doi.org/10.1175/WAF993.1 (consistency resampling)
-
-    Args:
-        probabilities: shape (examples, labels).
-        bins: as `ece`'s.
-        draws: of right and wrong answers, at random.
-        seed: of the draws.
-
-    Returns:
-        The mean over the draws; NaN without examples.
-
-    >>> ece_by_chance([[1.0, 0.0]] * 3)
-    0.0
-    >>> ece_by_chance([[0.5, 0.5]] * 10) > ece_by_chance([[0.5, 0.5]] * 1000)
-    True
-    """
-    confidence = np.asarray(probabilities, dtype=np.float64).max(1, initial=0.0)
-    if not len(confidence):
-        return float("nan")
-    bin_of = _bins_of(confidence, bins)
-    rng = np.random.default_rng(seed)
-    total = 0.0
-    for _ in range(draws):
-        right = rng.random(len(confidence)) < confidence
-        total += float(np.abs(np.bincount(bin_of, weights=right - confidence, minlength=bins)).sum())
-    return total / (draws * len(confidence))
-
-
-def _bins_of(confidence: npt.NDArray[np.float64], bins: int) -> npt.NDArray[np.int64]:
-    return np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.int64)
-
-
-def soft_cross_entropy(probabilities: npt.ArrayLike, shares: npt.ArrayLike) -> float:
-    """Mean cross-entropy in nats against soft labels, such as the shares of raters' votes.
-
-    Args:
-        probabilities: shape (examples, labels).
-        shares: of the same shape, rows that sum to 1.
-
-    >>> round(soft_cross_entropy([[0.5, 0.5]], [[0.5, 0.5]]), 4)
-    0.6931
-    """
-    answers = np.clip(np.asarray(probabilities, dtype=np.float64), 1e-12, 1.0)
-    return float(-(np.asarray(shares) * np.log(answers)).sum(1).mean())
-
-
-def brier(probabilities: npt.ArrayLike, shares: npt.ArrayLike) -> float:
-    """Mean squared distance between answers and (soft) labels, 0 (perfect) to 2; arguments as `soft_cross_entropy`.
-
-    >>> brier([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]])
-    1.0
-    """
-    return float(((np.asarray(probabilities, dtype=np.float64) - np.asarray(shares)) ** 2).sum(1).mean())
-
-
 def bootstrap_interval(
     truth: Sequence[str],
     predictions: Sequence[str],
@@ -265,7 +175,15 @@ def paired_bootstrap(
     return _interval(statistic(two.sum(0)) - statistic(one.sum(0)), np.array(values), level)
 
 
-def _indices(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.int64]:
+def indices_of(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The place of each name in `labels`.
+
+    Raises:
+        ValueError: where a name is none of them.
+
+    >>> indices_of(["b", "a"], ["a", "b"]).tolist()
+    [1, 0]
+    """
     position = {label: index for index, label in enumerate(labels)}
     strangers = sorted(set(names) - set(position))
     if strangers:
@@ -281,7 +199,7 @@ def _per_unit(
     truth: Sequence[str], predictions: Sequence[str], labels: Sequence[str], groups: Sequence[str] | None
 ) -> Matrix:
     """Confusion matrices of shape (units, labels, labels): of each speaker, or of each example."""
-    rows, columns, size = _indices(truth, labels), _indices(predictions, labels), len(labels)
+    rows, columns, size = indices_of(truth, labels), indices_of(predictions, labels), len(labels)
     if not len(rows) == len(columns) or (groups is not None and len(groups) != len(rows)):
         raise ValueError("truth, predictions and groups must be of one length")
     units = np.arange(len(rows))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from annotations.learning.comparison import Answers, Array, Truth, recall_of
 from annotations.learning.probability_gain import ProbabilityGain
+from ser.calibration import ece
 from ser.labels import EMOTIONS
-from ser.metrics import ece
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Decision:
 def figures_of(truth: Sequence[Truth], answers: Sequence[str], probabilities: Array | None = None) -> dict[str, object]:
     """`clips`, `uar`, `war`, `recall` and `support` of each label that occurs, and `ece` where probabilities are known.
 
-    `ece` is how far confidence and the share of right answers lie apart; see `ser.metrics.ece`.
+    `ece` is how far confidence and the share of right answers lie apart; see `ser.calibration.ece`.
     """
     uar, recall, support = recall_of(truth, answers)
     total = sum(support.values())

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from ser.calibration import fit_temperature
+from ser.calibration import ece, fit_temperature
 from ser.errors import SettingsError, TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
-from ser.metrics import ece, macro_f1, uar
+from ser.metrics import macro_f1, uar
 from ser.text.base import load_base
 from ser.text.checkpoint import save_trained
 from ser.text.data import LabelledTexts, as_transcript, read_labelled_texts

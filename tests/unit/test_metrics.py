@@ -9,13 +9,11 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from ser.calibration import ECE_BINS, ece, ece_by_chance
 from ser.labels import EMOTIONS
 from ser.metrics import (
-    ECE_BINS,
     bootstrap_interval,
     confusion,
-    ece,
-    ece_by_chance,
     macro_f1,
     macro_f1_of,
     paired_bootstrap,
