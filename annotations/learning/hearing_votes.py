@@ -51,8 +51,9 @@ def truth_by_ear(votes: Votes, gold: Codes, raters: int, truth: Numbers, heard: 
     known = np.isfinite(heard).all(1)
     if known.sum() < LEAST_CLIPS:
         return truth
-    points = np.zeros((len(heard), min(DIMENSIONS, heard.shape[1])))
-    points[known] = _main_directions(heard[known])
+    directions = _main_directions(heard[known])
+    points = np.zeros((len(heard), directions.shape[1]))
+    points[known] = directions
     folds = np.where(known, np.random.default_rng(0).permutation(len(heard)) % FOLDS, -1)
     for _ in range(ROUNDS):
         likelihood = consensus.vote_likelihood(votes, truth, raters)
@@ -97,6 +98,7 @@ def discriminate(points: Numbers, truth: Numbers, folds: Codes) -> Numbers:
 
 
 def _main_directions(heard: Numbers) -> Numbers:
+    """Shape (clips, directions): `DIMENSIONS` of them, or fewer where there are not so many clips or values."""
     scaled = (heard - heard.mean(0)) / (heard.std(0) + 1e-6)
     left, sizes, _ = np.linalg.svd(scaled, full_matrices=False)
     return np.asarray((left * sizes)[:, :DIMENSIONS])

@@ -52,6 +52,15 @@ def test_an_ear_that_hears_nothing_costs_little():
     assert np.mean(losses) < 0.03
 
 
+def test_fewer_clips_than_directions_are_enough():
+    truth, votes, sounds = crowd(clips=LEAST_CLIPS + 2)
+    wide = np.hstack([sounds, np.random.default_rng(1).normal(size=(len(truth), 100))])
+    alone = weigh_votes(votes)
+    heard = hear_votes(alone, dict(enumerate(wide)))
+    assert heard.soft_labels != alone.soft_labels
+    assert all(sum(shares.values()) == pytest.approx(1.0) for shares in heard.soft_labels.values())
+
+
 def test_a_single_vote_stays_the_label_whatever_is_heard():
     truth, votes, sounds = crowd(per_clip=3)
     lone = len(truth)
