@@ -68,5 +68,6 @@ def test_an_answer_of_the_sound_starts_no_threads() -> None:
         text=True,
         check=True,
     ).stdout.split()
-    assert int(told[0]) == 0
-    assert int(told[1]) >= 1, "the count of threads would have told"
+    # Threads that loading began may end meanwhile.
+    assert int(told[0]) <= 0
+    assert int(told[1]) > int(told[0]), "the count of threads would have told"
