@@ -1,5 +1,9 @@
 """What the tests of the store put into it."""
 
+from pathlib import Path
+
+import soundfile
+
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 from ser.types import Audio, EmotionScores, Recognition, Segment, SpeechRegion, Timings, Transcript
@@ -7,6 +11,11 @@ from ser.types import Audio, EmotionScores, Recognition, Segment, SpeechRegion, 
 
 def recording(seed: int = 0) -> Audio:
     return synthetic_speech(0.5, seed=seed)
+
+
+def write_wav(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, recording(seed).signal, 16_000, subtype="PCM_16")
 
 
 def answer(label: str = "fear", confidence: float = 0.4) -> Recognition:

@@ -8,7 +8,6 @@ import soundfile
 import torch
 
 from ser.acoustic.classifier import load_acoustic_model, load_network
-from ser.acoustic.features import FEATURE_SIZE
 from ser.audio import decode_file
 from ser.calibration import fit_temperature
 from ser.config import TrainConfig
@@ -16,10 +15,9 @@ from ser.errors import ModelUnavailableError, SettingsError, TrainingCancelledEr
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 from ser.training import TrainProgress, run_recipe, train
-from ser.training.dataset import BatchDrawer, FeatureSet
+from ser.training.dataset import BatchDrawer
 from ser.training.loop import freeze, predict_logits, soft_cross_entropy
 from ser.training.preparation import Preparation, prepare
-from ser.training.sampling import draw_probabilities
 from ser.training.weight_average import WeightAverage
 from ser.types import Example
 
@@ -43,17 +41,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
 
 def of(examples: Sequence[Example], *speakers: str) -> list[Example]:
     return [example for example in examples if example.speaker in speakers]
-
-
-def features(count: int, corpora: Sequence[str], labels: Sequence[int]) -> FeatureSet:
-    generator = np.random.default_rng(0)
-    return FeatureSet(
-        [[generator.standard_normal((20 + i, FEATURE_SIZE)).astype(np.float16)] for i in range(count)],
-        np.eye(7, dtype=np.float32)[list(labels)],
-        np.ones(count, dtype=np.float32),
-        [f"s{i}" for i in range(count)],
-        list(corpora),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -205,46 +192,6 @@ def test_what_is_known_of_a_clip_reaches_its_batch(clips: list[Example]) -> None
     anger = batch.targets.argmax(1) == 0
     assert torch.equal(batch.intensities[anger], torch.ones(4)) and batch.intensities[~anger].isnan().all()
     assert sorted(batch.speakers.tolist()) == [0] * 6 + [1] * 6
-
-
-def test_several_clips_of_a_speaker_share_a_batch() -> None:
-    data = features(40, ["a"] * 40, [i % 7 for i in range(40)])
-    data = replace(data, speakers=[f"s{i % 5}" for i in range(40)])
-    config = TrainConfig.tiny(batch_size=12, speakers_per_batch=3, augment=False, mixup=1.0, mixup_probability=1.0)
-    drawer = BatchDrawer(data, config)
-    batches = list(drawer.epoch())
-    assert len(batches) == drawer.sampler.steps == 4
-    for batch in batches:
-        assert len(batch.speakers) == 12
-        # Side by side, four clips of each drawn speaker.
-        assert all(len(set(batch.speakers[first : first + 4].tolist())) == 1 for first in (0, 4, 8))
-
-
-def test_the_plan_of_an_epoch_is_the_same_whenever_it_is_asked_for() -> None:
-    data = features(50, ["a"] * 50, [i % 7 for i in range(50)])
-    first, again = (BatchDrawer(data, TrainConfig.tiny(epoch_size=40)) for _ in range(2))
-    assert [p.tolist() for p in first.sampler.plan(3)] == [p.tolist() for p in again.sampler.plan(3)]
-    assert [p.tolist() for p in first.sampler.plan(3)] != [p.tolist() for p in again.sampler.plan(4)]
-    places = first.sampler.plan(3)[0]
-    assert torch.equal(first.draw(places, 3, 0).input_features, again.draw(places, 3, 0).input_features)
-    assert not torch.equal(first.draw(places, 3, 0).input_features, again.draw(places, 3, 1).input_features)
-
-
-def test_corpora_and_labels_are_drawn_by_weight() -> None:
-    data = features(12, ["a"] * 10 + ["b"] * 2, [0] * 9 + [1, 0, 1])
-    chances = draw_probabilities(data.targets, data.corpora, {"a": 3.0})
-    assert chances.sum() == pytest.approx(1.0)
-    assert chances[:10].sum() == pytest.approx(0.75)
-    assert chances[9] == pytest.approx(0.375) and chances[10] == pytest.approx(0.125)
-
-
-def test_an_epoch_shows_every_example_once() -> None:
-    data = features(50, ["a"] * 50, [i % 7 for i in range(50)])
-    config = TrainConfig.tiny(augment=False, mixup=0.0, batch_size=8)
-    drawer = BatchDrawer(data, config)
-    seen = [float(value) for batch in drawer.epoch() for value in batch.input_features[:, 0, 0]]
-    assert sorted(seen) == sorted(float(v[0][0, 0]) for v in data.variants)
-    assert drawer.sampler.steps == len(list(drawer.epoch()))
 
 
 def test_the_average_of_weights_moves_towards_the_network() -> None:
