@@ -23,7 +23,7 @@ from ser.errors import AudioError
 from ser.types import Signal, SpeechDetector
 from ser.vad import SileroDetector, trim_to_speech
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 """Part of every key: raise it whenever features, speech detection or augmentation change."""
 
 Variants = list[npt.NDArray[np.float16]]

@@ -48,6 +48,18 @@ def test_regions_equal_those_of_the_package(detector: SileroDetector, clips: lis
         assert found == [(region["start"], region["end"]) for region in expected]
 
 
+def test_a_voice_that_shrieks_is_speech(detector: SileroDetector, shared_data: Path) -> None:
+    # Actors in strong anger and fear, in whom the detector finds no speech as they are.
+    names = ("03-01-05-02-02-01-14", "03-01-05-02-02-01-18", "03-01-06-02-01-01-06")
+    audios = [decode_file(next((shared_data / "ravdess").rglob(f"{name}.*"))) for name in names]
+    assert not any(find_regions(detector.speech_probabilities(audio.signal), len(audio.signal)) for audio in audios)
+    alone = [detector.detect(audio) for audio in audios]
+    assert detector.detect_batch(audios) == alone
+    for audio, regions in zip(audios, alone, strict=True):
+        assert regions and 0 <= regions[0].start < regions[-1].end <= audio.duration
+        assert regions[-1].end - regions[0].start < audio.duration - 0.5  # The silence around it is not taken along.
+
+
 def test_threads_do_not_disturb_each_other(detector: SileroDetector, clips: list[Audio]) -> None:
     alone = [detector.detect(clip) for clip in clips]
     with ThreadPoolExecutor(8) as pool:
