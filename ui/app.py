@@ -47,8 +47,8 @@ def build_app(services: Services) -> gr.Blocks:
                 build_maintain_cards(services, demo, who)
             with gr.Tab("Insights", id="insights") as insights_tab:
                 build_insights_tab(services, insights_tab, who)
-            with gr.Tab("Train", id="train"):
-                build_train_tab(services, demo, who, header)
+            with gr.Tab("Train", id="train") as train_tab:
+                build_train_tab(services, demo, train_tab, who, header)
             with gr.Tab("History", id="history") as history_tab:
                 build_history_tab(services, history_tab, who)
             with gr.Tab("About", id="about"):

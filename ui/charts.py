@@ -74,7 +74,9 @@ def comparison_table(before: Mapping[str, object], after: Mapping[str, object]) 
     old, new = before.get("recall"), after.get("recall")
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         rows += [
-            (f"{label} found", _number(old.get(label)), _number(new.get(label))) for label in EMOTIONS if label in new
+            (f"recall of {label}", _number(old.get(label)), _number(new.get(label)))
+            for label in EMOTIONS
+            if label in new
         ]
     if not rows:
         return ""

@@ -116,8 +116,9 @@ def clip_table(entries: Sequence[HistoryEntry]) -> str:
     """Everything said of one clip, oldest first: people and models."""
     rows = "".join(map(_clip_row, entries))
     return (
+        '<div class="scrolls" tabindex="0" role="region" aria-label="All about the clip">'
         '<table class="plain history"><thead><tr><th scope="col">when</th><th scope="col">who</th>'
-        f'<th scope="col">what</th></tr></thead><tbody>{rows}</tbody></table>'
+        f'<th scope="col">what</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 
@@ -147,9 +148,10 @@ def history_table(entries: Sequence[HistoryEntry]) -> str:
             "<p>Votes from Recognize and Review and training runs will stand here.</p></div>"
         )
     return (
+        '<div class="scrolls" tabindex="0" role="region" aria-label="Last votes and runs">'
         '<table class="plain history"><thead><tr><th scope="col">when</th><th scope="col">who</th>'
         '<th scope="col">what</th><th scope="col">model said</th><th scope="col">clip</th></tr></thead>'
-        f"<tbody>{''.join(map(_row, entries))}</tbody></table>"
+        f"<tbody>{''.join(map(_row, entries))}</tbody></table></div>"
     )
 
 

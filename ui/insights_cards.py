@@ -12,7 +12,7 @@ from annotations.reliability import RaterReliability
 from ser.labels import EMOTIONS
 from ui.insights_charts import figure_on_scale, heat_table, stacked_periods
 from ui.palette import icon
-from ui.presentation import escape, percent
+from ui.presentation import counted, escape, percent
 
 LOWEST = -0.2
 """Left end of the scale that alpha is drawn on; agreement below it is drawn there."""
@@ -31,7 +31,7 @@ def summary_card(found: Insights) -> str:
     if not found.votes:
         return EMPTY
     numbers = (
-        (found.votes, "votes"),
+        (found.votes, "vote" if found.votes == 1 else "votes"),
         (found.judged, f"of {found.clips} clips judged"),
         (found.several, "clips judged by two people or more"),
         (found.unsure, "times somebody was unsure"),
@@ -77,7 +77,11 @@ def time_card(found: Insights) -> str:
 def model_card(found: Insights) -> str:
     """How people vote on what the model said, and how they take one label for another."""
     total = found.model.sum()
-    agreed = f"People and model agree on {percent(found.model.trace() / total)} of {total:,.0f} votes." if total else ""
+    agreed = (
+        f"People and model agree on {percent(found.model.trace() / total)} of {counted(round(total), 'vote')}."
+        if total
+        else ""
+    )
     table = (
         heat_table(
             found.model,

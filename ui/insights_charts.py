@@ -8,7 +8,7 @@ import numpy.typing as npt
 from annotations.insights import Period
 from ser.labels import EMOTIONS
 from ui.palette import icon
-from ui.presentation import escape
+from ui.presentation import counted, escape
 
 WIDTH, HEIGHT, BOTTOM, TOP = 640, 200, 22, 16
 """Of the drawing over time, with room for days below and the largest number above."""
@@ -70,7 +70,7 @@ def stacked_periods(periods: Sequence[Period]) -> str:
     legend = " ".join(f'<span class="emotion-{label}"><i></i>{label}</span>' for label in EMOTIONS)
     return (
         f'<figure class="periods"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">'
-        f'<path class="axis" d="M0 {HEIGHT - BOTTOM}H{WIDTH}"/><text x="2" y="12">{largest:,} votes</text>'
+        f'<path class="axis" d="M0 {HEIGHT - BOTTOM}H{WIDTH}"/><text x="2" y="12">{counted(largest, "vote")}</text>'
         f'{columns}{dates}</svg><figcaption class="key">{legend}</figcaption></figure>'
         f"<details><summary>The numbers as a table</summary>{_period_table(periods)}</details>"
     )

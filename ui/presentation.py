@@ -41,6 +41,15 @@ def percent(probability: float) -> str:
     return f"{round(100 * probability)}{NO_BREAK_SPACE}%"
 
 
+def counted(count: int, noun: str, *, more: bool = False) -> str:
+    """A count with its noun.
+
+    >>> counted(1, "speaker"), counted(1200, "vote"), counted(2, "clip", more=True)
+    ('1 speaker', '1,200 votes', '2 more clips')
+    """
+    return f"{count:,} {'more ' if more else ''}{noun if count == 1 else noun + 's'}"
+
+
 def clock(seconds: float, *, tenths: bool = True) -> str:
     """A duration as minutes and seconds, with tenths below a minute where wanted.
 

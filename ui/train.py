@@ -14,6 +14,7 @@ from annotations.learning.run_queue import can_resume
 from annotations.learning.run_status import TrainingStatus
 from annotations.learning.sides import missing_feedback
 from annotations.records import TARGETS, TrainingRun
+from annotations.settings import read_settings
 from annotations.suspects import open_suspects
 from ser.errors import SerError
 from ui import training_cards
@@ -23,6 +24,13 @@ from ui.services import Services
 from ui.training_versions import VersionHandlers, build_versions, connect_versions
 
 UNCHANGED = gr.skip()
+
+TARGET_NAMES = {
+    "acoustic": "sound (acoustic)",
+    "text": "words (text)",
+    "fusion": "how both count (fusion)",
+    "transcriber": "transcripts (transcriber)",
+}
 
 FAST, SLOW = 1.0, 5.0
 """Seconds between looks at the run: while it goes on, and otherwise, so that every page learns of a run elsewhere."""
@@ -39,6 +47,10 @@ class Form(NamedTuple):
     choice: object = UNCHANGED
     against: object = UNCHANGED
     back: object = UNCHANGED
+    use: object = UNCHANGED
+    compare: object = UNCHANGED
+    shadow: object = UNCHANGED
+    push: object = UNCHANGED
     estimate: object = UNCHANGED
     retrain: object = UNCHANGED
     pause: object = UNCHANGED
@@ -56,13 +68,16 @@ class TrainHandlers:
         self.versions = VersionHandlers(services)
         self._known: tuple[tuple[object, ...], str | None] = ((), None)
 
-    def on_tick(self, seen: dict[str, object], preset: str = "quick", target: str = "acoustic") -> Form:
+    def on_tick(
+        self, seen: dict[str, object], preset: str = "quick", target: str = "acoustic", chosen: int | None = None
+    ) -> Form:
         """Look whether anything is new, and show only that.
 
         Args:
             seen: what the page shows now; the part that is alike is not sent again.
             preset: how thoroughly a run would learn.
             target: what it would teach.
+            chosen: the version chosen on the page, which stays so until there is a new one.
         """
         now = self._look(preset, target)
         if now == seen:
@@ -92,10 +107,8 @@ class TrainHandlers:
         if is_new("runs"):
             form = form._replace(which=_which(cast(list[int], now["runs"])))
         if is_new("versions"):
-            choice, against, back = self.versions.choices()
-            form = form._replace(
-                versions=now["versions"], choice=choice, against=against, back=back, header=self.services.header()
-            )
+            choices = self.versions.choices(None if is_new("newest") else chosen)
+            form = form._replace(versions=now["versions"], header=self.services.header(), **choices._asdict())
         return form
 
     def on_retrain(self, seen: dict[str, object], preset: str, target: str, who: Who, request: gr.Request) -> Form:
@@ -124,8 +137,10 @@ class TrainHandlers:
         self.services.retrainer.cancel(int(run_id) if run_id is not None else None)
         return self.on_tick(seen, preset, target)
 
-    def on_log(self) -> str:
-        """The end of what the run said, and all of it to download."""
+    def on_log(self, shown: str = "") -> str:
+        """The end of what the run said, and all of it to download; nothing where that is on the page already."""
+        if shown:
+            return ""
         status = self.services.retrainer.status()
         path = log_path(self.services.store.data_dir, status.run_id) if status.run_id is not None else None
         if path is None or not path.exists():
@@ -145,7 +160,9 @@ class TrainHandlers:
             suspects = len(open_suspects(connection))
         going = [status.run_id] if status.state in ("running", "paused", "interrupted", "queued") else []
         runs = list(dict.fromkeys([*going, *status.queued]))
-        feedback = training_cards.feedback_card(feedback_summary(store), lacking, suspects)
+        settings = read_settings(store)
+        begins = training_cards.by_itself_line(settings.retrain_after, settings.retrain_at, status.trigger)
+        feedback = training_cards.feedback_card(feedback_summary(store), lacking, suspects, begins)
         return {
             "busy": status.state in ("running", "queued"),
             "options": [preset, target],
@@ -156,6 +173,7 @@ class TrainHandlers:
             "can": self._can(status, run),
             "runs": runs,
             "versions": self.versions.table(),
+            "newest": self.versions.newest(),
         }
 
     def _blocked(self, target: str, feedback: str) -> str | None:
@@ -196,12 +214,13 @@ def _which(runs: list[int]) -> dict[str, object]:
     return gr.update(choices=choices, value=runs[0] if runs else None, visible=len(runs) > 1)
 
 
-def build_train_tab(services: Services, demo: gr.Blocks, who: gr.BrowserState, header: gr.HTML) -> None:
+def build_train_tab(services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.BrowserState, header: gr.HTML) -> None:
     """Lay out the tab and connect its events.
 
     Args:
         services: the domain.
         demo: the page; its load event shows the state at once, so that a reload loses nothing.
+        tab: shows it anew when it comes to the front.
         who: what the browser says of itself.
         header: the page's line on the models in use.
     """
@@ -213,7 +232,12 @@ def build_train_tab(services: Services, demo: gr.Blocks, who: gr.BrowserState, h
             feedback = gr.HTML("", elem_id="train-feedback", elem_classes="panel", apply_default_css=False)
             with gr.Row():
                 preset = gr.Dropdown(list(PRESETS), value="quick", label="How thoroughly", elem_id="train-preset")
-                target = gr.Dropdown(list(TARGETS), value="acoustic", label="What to train", elem_id="train-target")
+                target = gr.Dropdown(
+                    [(TARGET_NAMES[name], name) for name in TARGETS],
+                    value="acoustic",
+                    label="What to train",
+                    elem_id="train-target",
+                )
             guess = gr.HTML("", elem_id="train-estimate", apply_default_css=False)
             retrain = gr.Button("Retrain", variant="primary", interactive=False, elem_id="retrain")
             with gr.Row(elem_id="train-acts"):
@@ -229,14 +253,15 @@ def build_train_tab(services: Services, demo: gr.Blocks, who: gr.BrowserState, h
 
     outputs = list(
         Form(
-            seen, timer, feedback, run, versions.table, versions.choice, versions.against, versions.back, guess,
-            retrain, pause, resume, cancel, which, header,
+            seen, timer, feedback, run, versions.table, versions.choice, versions.against, versions.back, versions.use,
+            versions.compare, versions.shadow, versions.push, guess, retrain, pause, resume, cancel, which, header,
         )
     )  # fmt: skip
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     now = [seen, preset, target]
-    look = {"fn": shows_errors(do.on_tick), "inputs": now, "outputs": outputs, **quiet}
+    look = {"fn": shows_errors(do.on_tick), "inputs": [*now, versions.choice], "outputs": outputs, **quiet}
     demo.load(**look)
+    tab.select(**look)
     timer.tick(**look, trigger_mode="once")
     preset.change(**look)
     target.change(**look)
@@ -245,5 +270,5 @@ def build_train_tab(services: Services, demo: gr.Blocks, who: gr.BrowserState, h
     pause.click(shows_errors(do.on_pause), [*now, who], outputs, **once)
     resume.click(shows_errors(do.on_resume), [*now, who], outputs, **once)
     cancel.click(shows_errors(do.on_cancel), [*now, which, who], outputs, **once)
-    log_button.click(shows_errors(do.on_log), None, log, **once)
+    log_button.click(shows_errors(do.on_log), log, log, **once)
     connect_versions(services, versions, who, lambda event: event.then(**look))

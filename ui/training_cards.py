@@ -1,13 +1,17 @@
 """What the training tab shows: feedback, the run under way, its decision, the versions. Knows no component."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import cast
 
 from annotations.learning.estimate import Estimate
 from annotations.learning.run_status import TrainingStatus
 from annotations.records import FeedbackSummary, TrainingRun
 from ui.charts import change_bars, comparison_table, curve, label_bars
-from ui.presentation import clock, escape, percent
+from ui.presentation import clock, counted, escape, percent
+
+QUIET = 20.0
+"""Seconds without news of a run, from which on the page says so."""
 
 SENTENCES = {
     "idle": "No run yet.",
@@ -22,16 +26,18 @@ SENTENCES = {
 }
 
 
-def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int = 0) -> str:
+def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int = 0, by_itself: str = "") -> str:
     """How much feedback there is for each label, and what a retraining still needs.
 
     Args:
         summary: counts.
         missing: what is lacking, as a sentence; None where there is enough.
         suspects: clips whose label is probably a mistake.
+        by_itself: when a run begins without being asked for, as a sentence.
     """
     again = f" ({summary.single_vote_clips} with a single vote)" if summary.single_vote_clips else ""
-    enough = f"Enough to retrain: {summary.training_clips} clips of {summary.groups} speakers or sittings."
+    enough = f"Enough to retrain: {summary.training_clips} clips of {counted(summary.groups, 'speaker or sitting')}."
+    enough = enough.replace("speaker or sittings", "speakers or sittings")
     state = f'<p class="status {"gentle" if missing else "good"}">{escape(missing or enough)}</p>'
     return (
         f"<h3>Feedback</h3><p>{_count(summary.votes, 'vote')} on {_count(summary.clips, 'clip')} by "
@@ -40,11 +46,38 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
         + label_bars(summary.labels)
         + state
         + suspects_line(suspects)
+        + (f'<p class="reason">{escape(by_itself)}</p>' if by_itself else "")
     )
 
 
-def run_card(status: TrainingStatus, run: TrainingRun | None) -> str:
-    """The run under way with its progress, or how the last one ended."""
+def by_itself_line(after: int | None, at: str | None, found: str = "") -> str:
+    """When a run begins without being asked for.
+
+    Args:
+        after: new votes after which one does; None for never.
+        at: time of day, UTC, at which one does; None for never.
+        found: what the settings' own requests found last.
+
+    >>> by_itself_line(50, "02:30")
+    'Training begins by itself after 50 new votes and daily at 02:30 UTC.'
+    >>> by_itself_line(None, None)
+    'Training begins only when asked for; Review, Settings can have it begin by itself.'
+    """
+    when = [f"after {counted(after, 'new vote')}"] if after else []
+    when += [f"daily at {at} UTC"] if at else []
+    if not when:
+        return "Training begins only when asked for; Review, Settings can have it begin by itself."
+    return f"Training begins by itself {' and '.join(when)}.{f' {found}' if found else ''}"
+
+
+def run_card(status: TrainingStatus, run: TrainingRun | None, now: datetime | None = None) -> str:
+    """The run under way with its progress, or how the last one ended.
+
+    Args:
+        status: of the run.
+        run: its record, where it has one.
+        now: the time; by default the present.
+    """
     number = f"Run {status.run_id}" if status.run_id is not None else "Training"
     left = (
         f" · {clock(round(status.eta), tenths=False)} left"
@@ -60,15 +93,17 @@ def run_card(status: TrainingStatus, run: TrainingRun | None) -> str:
     figures = percent(status.progress) + epochs + left if running else ""
     sentence = SENTENCES.get(status.state, status.state)
     # While epochs go by, their number is already in the line above.
-    told = status.run_id is not None and not (running and status.epoch)
-    detail = f'<p class="reason">{escape(status.message)}</p>' if told else ""
+    message = status.message.removeprefix(f"Epoch {status.epoch} of {status.epochs}.").strip()
+    told = message if status.run_id is not None else ""
+    detail = f'<p class="reason">{escape(told)}</p>' if told else ""
     what = f" · {status.target}, {status.preset}" if status.run_id is not None else ""
     waits = [number for number in status.queued if number != status.run_id]
     then = f'<p class="reason wait">Waiting: {", ".join(f"run {number}" for number in waits)}.</p>' if waits else ""
     return (
         f'<div class="run {escape(status.state)}"><h3>{number} <span class="badge">{escape(status.state)}</span>'
         f'<span class="quiet what">{escape(what)}</span></h3>'
-        f"<p><strong>{sentence}</strong> {figures}</p>{bar if running else ''}{detail}{_curves(status)}"
+        f"<p><strong>{sentence}</strong> {figures}</p>{bar if running else ''}{detail}"
+        f"{_silence(status, now or datetime.now(UTC))}{_curves(status)}"
         f"{_decision(run)}{then}</div>"
     )
 
@@ -117,9 +152,10 @@ def log_card(name: str, text: str, encoded: bytes, lines: int = 30) -> str:
     """
     end = "\n".join(text.splitlines()[-lines:])
     return (
-        f'<p><a download="{escape(name)}" href="data:text/plain;base64,{encoded.decode("ascii")}">'
+        f'<p><a class="file" download="{escape(name)}" href="data:text/plain;base64,{encoded.decode("ascii")}">'
         f"Download {escape(name)}</a></p>"
-        f'<pre class="log-text" tabindex="0" aria-label="End of the log">{escape(end)}</pre>'
+        '<div class="log-end" tabindex="0" role="region" aria-label="End of the log">'
+        f'<pre class="log-text">{escape(end)}</pre></div>'
     )
 
 
@@ -130,6 +166,20 @@ def moment(timestamp: str) -> str:
     '2026-01-02 03:04 UTC'
     """
     return f"{timestamp[:10]} {timestamp[11:16]} UTC"
+
+
+def _silence(status: TrainingStatus, now: datetime) -> str:
+    """That nothing was heard of a run for a while, and why that need not be a fault; empty where it is not so."""
+    if status.state != "running" or not status.updated_at:
+        return ""
+    silent = (now - datetime.fromisoformat(status.updated_at)).total_seconds()
+    if silent < QUIET:
+        return ""
+    # In steps, so that the page is not sent anew every second.
+    return (
+        f'<p class="reason">No news for {clock(10 * (silent // 10), tenths=False)}: everything else on this machine '
+        "goes before training, which goes on by itself as soon as it is given time.</p>"
+    )
 
 
 def _curves(status: TrainingStatus) -> str:
@@ -161,7 +211,9 @@ def _checks(metrics: Mapping[str, object]) -> str:
     gain, interval = metrics.get("gain"), metrics.get("interval")
     if isinstance(gain, int | float) and isinstance(interval, Sequence):
         low, high = (points(end) for end in interval)
-        people = f", {metrics['speakers']} {metrics.get('unit', 'speaker')}s" if metrics.get("speakers") else ""
+        speakers = metrics.get("speakers")
+        heard = "" if metrics.get("unit", "speaker") == "speaker" else " that it has learnt from"
+        people = f", {counted(speakers, 'speaker')}{heard}" if isinstance(speakers, int) and speakers else ""
         before, after = (cast(Mapping[str, float], metrics[name]) for name in ("before", "after"))
         uar = f"UAR {percent(before['uar'])} → {percent(after['uar'])}, " if "uar" in before and "uar" in after else ""
         lines.append(f"held-out feedback: {uar}<strong>{points(gain)}</strong> points [{low}, {high}]{escape(people)}")
@@ -173,9 +225,9 @@ def _checks(metrics: Mapping[str, object]) -> str:
     needed = metrics.get("needed")
     if isinstance(needed, Mapping):
         lines.append(
-            f"needed: <strong>{needed['held_out_clips']}</strong> more held-out clips from at least "
-            f"<strong>{needed['speakers']}</strong> more speakers, "
-            f"about {needed['labelled_clips']} labelled clips in all"
+            f"needed: {counted(needed['held_out_clips'], 'held-out clip', more=True)} from at least "
+            f"{counted(needed['speakers'], 'speaker', more=True)}: about "
+            f"{counted(needed['labelled_clips'], 'labelled clip', more=True)}, as only a part is held out"
         )
     return f'<ul class="checks" role="list">{"".join(f"<li>{line}</li>" for line in lines)}</ul>' if lines else ""
 

@@ -1,12 +1,14 @@
 """What is shown of model versions: their table, two of them side by side, one on the side. Knows no component."""
 
+import base64
+import re
 from collections.abc import Mapping, Sequence
 
 from annotations.learning.shadow_records import ShadowReport
 from annotations.learning.version_diff import ChangedClip, VersionDiff
 from annotations.learning.versions import VersionEntry
 from ui.charts import change_bars, comparison_table
-from ui.presentation import escape, percent
+from ui.presentation import counted, escape, percent
 from ui.training_cards import moment
 
 
@@ -18,12 +20,49 @@ def versions_table(entries: Sequence[VersionEntry], shadows: Mapping[int, str]) 
         shadows: {version id: how it does beside the one in use} of those that answer on the side.
     """
     rows = "".join(_row(entry, shadows.get(entry.version.id)) for entry in entries)
-    heads = ("version", "state", "UAR on held-out feedback", "learnt from", "made")
+    heads = ("version", "state", "UAR on held-out feedback, before → after", "learnt from", "made")
     titles = "".join(f'<th scope="col">{head}</th>' for head in heads)
     return (
         f'<h3>Versions</h3><div class="scrolls" tabindex="0" role="region" aria-label="Versions">'
         f'<table class="plain"><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
+
+
+def named(entry: VersionEntry) -> tuple[str, int]:
+    """A version as it stands in a list to choose from, and its id."""
+    version = entry.version
+    plain = version.target == "acoustic" or version.name.startswith(version.target)
+    of = "" if plain else f" · {version.target}"
+    return f"{version.name}{of}{' (in use)' if entry.in_use else ''}", version.id
+
+
+def done(text: str) -> str:
+    """That an act was done."""
+    return f'<p class="status good" role="status">{escape(text)}</p>'
+
+
+def trouble(text: str) -> str:
+    """Why an act could not be done; it stays until the next one."""
+    return f'<p class="status gentle" role="alert">{escape(text)}</p>'
+
+
+def model_card(name: str, text: str) -> tuple[str, str]:
+    r"""A model card for the page: its title with the file to keep, and what it says as Markdown.
+
+    Args:
+        name: of the version.
+        text: of the file, whose front matter is for the Hub and not shown.
+
+    >>> model_card("v2", "---\nlicense: mit\n---\n# v2\n\n## Limits\n")[1]
+    '### v2\n\n#### Limits\n'
+    """
+    encoded = base64.b64encode(text.encode()).decode("ascii")
+    head = (
+        f'<h3>Model card of {escape(name)}</h3><p><a class="file" download="README.md" '
+        f'href="data:text/markdown;base64,{encoded}">Download README.md</a></p>'
+    )
+    body = re.sub(r"\A---\n.*?\n---\n+", "", text, flags=re.DOTALL)
+    return head, re.sub(r"^(#+ )", r"##\1", body, flags=re.MULTILINE)
 
 
 def difference_card(diff: VersionDiff, players: Mapping[int, str]) -> str:
@@ -38,13 +77,18 @@ def difference_card(diff: VersionDiff, players: Mapping[int, str]) -> str:
     clips = "".join(_changed(clip, players[clip.clip_id]) for clip in shown)
     rest = f'<p class="quiet">{more} more changed.</p>' if more else ""
     answers = (
-        f"{len(diff.changed)} of {diff.clips} answers differ; {diff.judged} clips are judged, {diff.held_out} were "
+        f"{len(diff.changed)} of {counted(diff.clips, 'answer')} differ; {diff.judged} of the clips are judged, "
+        f"{diff.held_out} were "
     )
+    deaf = "".join(f"<li>Clip {clip} could not be heard: {escape(reason)}</li>" for clip, reason in diff.failed)
+    heading = "<h4>Clips whose answer changed</h4>" if diff.changed else ""
     return (
         f'<div class="difference"><h3>{escape(diff.first)} → {escape(diff.second)}</h3>'
         f"<p>{answers}held out from training.</p>"
-        f"{change_bars(diff.before, diff.after)}{comparison_table(diff.before, diff.after)}{_speakers(diff.speakers)}"
-        f'<h4>Clips whose answer changed</h4><ol class="changed-clips" role="list">{clips}</ol>{rest}</div>'
+        f'<div class="sides"><div>{change_bars(diff.before, diff.after)}{_speakers(diff.speakers)}</div>'
+        f"<div>{comparison_table(diff.before, diff.after)}</div></div>"
+        f'{heading}<ol class="changed-clips" role="list">{clips}</ol>{rest}'
+        f"{f'<ul>{deaf}</ul>' if deaf else ''}</div>"
     )
 
 
@@ -57,20 +101,21 @@ def shadow_line(report: ShadowReport) -> str:
 
 def _row(entry: VersionEntry, shadow: str | None) -> str:
     version = entry.version
-    state = "in use" if entry.in_use else "on the side" if shadow else entry.decision or ""
-    notes = [escape(text) for text in (shadow, entry.override and f"Against the comparison: {entry.override}") if text]
+    state = "in use" if entry.in_use else "on the side" if shadow else entry.decision or "came with the program"
+    override = entry.override and f"Put to use against the comparison: {entry.override}"
+    notes = [escape(text) for text in (shadow, override) if text]
     if version.weights_removed_at is not None:
         notes.append("weights removed to save space")
     if entry.erased:
         notes.append("learnt from something that was erased since")
     note = "".join(f'<br><span class="quiet">{text}</span>' for text in notes)
-    votes = f"{entry.votes} {'vote' if entry.votes == 1 else 'votes'}" if entry.votes else "–"
+    votes = counted(entry.votes, "vote") if entry.votes else "–"
     source = f", from {escape(entry.parent)}" if entry.parent else ""
     target = "" if version.target == "acoustic" else f' <span class="badge">{version.target}</span>'
     return (
         f'<tr{" class=active" if entry.in_use else ""}><th scope="row">{escape(version.name)}{target}</th>'
         f"<td>{escape(state)}{note}</td><td>{_uar(version.metrics)}</td><td>{votes}{source}</td>"
-        f"<td>{escape(moment(version.created_at))}</td></tr>"
+        f'<td class="when">{escape(moment(version.created_at))}</td></tr>'
     )
 
 
@@ -99,7 +144,9 @@ def _speakers(speakers: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _uar(metrics: Mapping[str, object]) -> str:
-    after = metrics.get("after")
-    figures = after if isinstance(after, Mapping) else metrics
-    uar = figures.get("uar")
-    return percent(uar) if isinstance(uar, int | float) else "–"
+    before, after = metrics.get("before"), metrics.get("after")
+    new = (after if isinstance(after, Mapping) else metrics).get("uar")
+    old = before.get("uar") if isinstance(before, Mapping) else None
+    if not isinstance(new, int | float):
+        return "–"
+    return f"{percent(old)} → {percent(new)}" if isinstance(old, int | float) else percent(new)

@@ -21,6 +21,7 @@ from annotations.learning.run_status import (
     log_path,
     read_status,
     snapshot_path,
+    wish_of,
     wish_path,
     write_status,
 )
@@ -32,9 +33,6 @@ from ser.config import EMBEDDED, Settings
 from ser.errors import SerError, TrainingDataError
 
 __all__ = ["Retrainer", "RetrainingConfig", "log_path", "snapshot_path"]
-
-CANCELLED = "Cancelled. The model in use is unchanged."
-PAUSED = "Paused. It goes on where it was when it is resumed."
 
 
 class Retrainer:
@@ -132,6 +130,8 @@ class Retrainer:
         status = read_status(self.store.data_dir, run.id) or TrainingStatus(run_id=run.id)
         if run.status == "queued":
             status = status.changed(state="queued", message=self._why_waiting(run), eta=None)
+        elif run.status == "running" and (wish := wish_of(self.store.data_dir, run.id)):
+            status = replace(status, message=run_queue.STOPPING.format(wish=wish, patience=PATIENCE))
         elif run.status != "running" and status.state != run.status:
             status = status.changed(state=run.status, message=run.reason or "", eta=None)
         log = log_path(self.store.data_dir, run.id)
@@ -162,8 +162,8 @@ class Retrainer:
         with run_queue.queue_lock(self.store):
             run = self.store.get_training_run(run.id)
             if run.status in ("running", "queued"):
-                self.store.pause_training_run(run.id, PAUSED)
-                self._write(run.id, state="paused", message=PAUSED, eta=None)
+                self.store.pause_training_run(run.id, run_queue.PAUSED)
+                self._write(run.id, state="paused", message=run_queue.PAUSED, eta=None)
 
     def resume(self, run_id: int | None = None) -> TrainingRun:
         """Let a paused or interrupted run go on where it was, on the votes that it began with.
@@ -202,8 +202,8 @@ class Retrainer:
         with run_queue.queue_lock(self.store):
             run = self.store.get_training_run(run.id)
             if run.status in ("running", "queued", "paused", "interrupted"):
-                run_queue.close(self.store, run.id, "cancelled", CANCELLED)
-                self._write(run.id, state="cancelled", message=CANCELLED, eta=None)
+                run_queue.close(self.store, run.id, "cancelled", run_queue.CANCELLED)
+                self._write(run.id, state="cancelled", message=run_queue.CANCELLED, eta=None)
         self.tend()
 
     def wait(

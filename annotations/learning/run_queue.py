@@ -25,6 +25,7 @@ from annotations.learning.run_status import (
     read_status,
     run_folder,
     snapshot_path,
+    wish_of,
     wish_path,
     write_status,
 )
@@ -36,6 +37,10 @@ from annotations.store import AnnotationStore
 from ser.errors import SerError
 
 INTERRUPTED = "The training process ended before it was done. The model in use is unchanged; the run can be resumed."
+
+CANCELLED = "Cancelled. The model in use is unchanged."
+PAUSED = "Paused. It goes on where it was when it is resumed."
+STOPPING = "It was asked to {wish} and does so after the step under way, in {patience:.0f} seconds at the latest."
 
 MAX_RESUMPTIONS = 3
 """How often a run goes on by itself: one that takes the machine down with it must not do so for ever."""
@@ -49,7 +54,7 @@ def queue_lock(store: AnnotationStore) -> Iterator[None]:
 
 
 def tend(store: AnnotationStore, *, at_start: bool = False) -> subprocess.Popen[bytes] | None:
-    """Mark a run whose process is gone as interrupted, and begin the next one that waits.
+    """Mark a run whose process is gone as somebody wished it, else as interrupted; begin the next one that waits.
 
     A run that rests keeps its place: those behind it wait until it went on or was cancelled.
 
@@ -66,7 +71,7 @@ def tend(store: AnnotationStore, *, at_start: bool = False) -> subprocess.Popen[
     with queue_lock(store):
         for run in store.unfinished_runs():
             if run.status == "running" and not is_alive(store, run.id):
-                close(store, run.id, "interrupted", INTERRUPTED)
+                settle(store, run.id)
         if at_start:
             resume_interrupted(store)
         while (due := next_run(store)) is not None:
@@ -176,6 +181,20 @@ def forget_erased(store: AnnotationStore) -> list[int]:
             clear_run(store.data_dir, run_id)
             forgotten.append(run_id)
     return forgotten
+
+
+def settle(store: AnnotationStore, run_id: int) -> None:
+    """Record where a run stands whose process is gone: resting or cancelled where that was wished, else interrupted.
+
+    A process that does not get to hear the wish is killed; who finds it gone is not always who wished.
+    """
+    wish = wish_of(store.data_dir, run_id)
+    if wish == "cancel":
+        close(store, run_id, "cancelled", CANCELLED)
+    elif wish == "pause":
+        store.pause_training_run(run_id, PAUSED)
+    else:
+        close(store, run_id, "interrupted", INTERRUPTED)
 
 
 def close(store: AnnotationStore, run_id: int, status: str, reason: str) -> None:

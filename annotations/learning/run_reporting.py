@@ -41,9 +41,9 @@ class RunReport:
         """Take up what another process of the same run has told since."""
         self.status = read_status(self._data_dir, self._run_id) or self.status
 
-    def say(self, message: str, **changes: object) -> None:
-        """Tell people, in a sentence, what is being done now; a new sentence goes to the log as well."""
-        if message != self.status.message:
+    def say(self, message: str, *, logged: bool = True, **changes: object) -> None:
+        """Tell people, in a sentence, what is being done now; a new sentence goes to the log as well, if wanted."""
+        if logged and message != self.status.message:
             log.info("%s", message)
         self.status = self.status.changed(message=message, seconds=round(self.seconds, 1), **changes)
         write_status(self._data_dir, self.status)
@@ -56,7 +56,9 @@ class RunReport:
             # An epoch whose end was not kept before a kill comes twice.
             known = [entry for entry in curve if (entry["epoch"] or 0) < progress.epoch]
             curve = (*known, {"epoch": progress.epoch, "loss": progress.loss, "uar": progress.uar})
-            log.info("epoch %d of %d: loss %s, UAR %s", progress.epoch, progress.epochs, progress.loss, progress.uar)
+            figures = {"loss": progress.loss, "UAR": progress.uar}
+            told = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None)
+            log.info("epoch %d of %d: %s", progress.epoch, progress.epochs, told or "no figures")
         elif time.monotonic() - self._last_write < 0.3:
             return
         if progress.stage == "preparing":
@@ -67,6 +69,8 @@ class RunReport:
         in_parts = f" A step is computed in {progress.parts} parts, as the memory does not hold it whole."
         self.say(
             f"Epoch {progress.epoch} of {progress.epochs}.{in_parts if progress.parts > 1 else ''}",
+            # The log has a line of each epoch as it is.
+            logged=progress.parts > 1,
             progress=TRAINED_SHARE * progress.fraction,
             eta=progress.eta,
             epoch=progress.epoch,

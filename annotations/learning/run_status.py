@@ -127,6 +127,12 @@ def wish_path(data_dir: Path, run_id: int, wish: str) -> Path:
     return run_folder(data_dir, run_id) / wish
 
 
+def wish_of(data_dir: Path, run_id: int) -> str | None:
+    """What a run was asked for, `cancel` before `pause`; None where nobody wants anything of it."""
+    wishes = (wish for wish in ("cancel", "pause") if wish_path(data_dir, run_id, wish).exists())
+    return next(wishes, None)
+
+
 def clear_run(data_dir: Path, run_id: int) -> None:
     """Remove what a run needs to go on; its status and its log stay."""
     for name in ("feedback.db", "candidate.json", "pause", "cancel"):

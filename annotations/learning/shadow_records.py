@@ -74,7 +74,8 @@ class ShadowReport:
         if self.right is None or self.right_in_use is None:
             return f"{said}; nobody has judged the others yet."
         return (
-            f"{said}; of {self.votes} votes on the others {100 * self.right:.0f} % are for its answer and "
+            f"{said}; of {self.votes} {'vote' if self.votes == 1 else 'votes'} on the others "
+            f"{100 * self.right:.0f} % are for its answer and "
             f"{100 * self.right_in_use:.0f} % for the one in use."
         )
 

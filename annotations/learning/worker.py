@@ -27,7 +27,6 @@ from annotations.learning.feedback import training_examples
 from annotations.learning.gate import Decision
 from annotations.learning.learners import Learner, Lesson, learner_of
 from annotations.learning.process import keep_log, yield_the_processor
-from annotations.learning.retraining import CANCELLED, PAUSED
 from annotations.learning.run_reporting import TRAINED_SHARE, RunReport
 from annotations.learning.run_status import (
     candidate_path,
@@ -219,7 +218,7 @@ class Worker:
 
     def _break_off(self, status: str) -> None:
         """Record that somebody wanted it to stop; where it is to go on some day, what it needs stays."""
-        reason = {"cancelled": CANCELLED, "paused": PAUSED}.get(status, STOPPED)
+        reason = {"cancelled": run_queue.CANCELLED, "paused": run_queue.PAUSED}.get(status, STOPPED)
         with run_queue.queue_lock(self.store):
             if status == "paused":
                 self.store.pause_training_run(self.run.id, reason)

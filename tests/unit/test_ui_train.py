@@ -1,7 +1,10 @@
 """The handlers of the training tab as plain functions."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -9,18 +12,20 @@ import pytest
 from annotations import queries
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.retraining import log_path
+from annotations.learning.run_reporting import RunReport
 from annotations.learning.run_status import TrainingStatus
 from annotations.people import Access
+from annotations.settings import AnnotationSettings, change_settings
 from annotations.suspects import Suspect, record_suspects
-from annotations.training_records import NewVersion
-from ser.errors import TrainingDataError
+from ser.errors import SerError, TrainingDataError
 from ser.testing import synthetic_speech
+from ser.training.progress import TrainProgress
 from tests.unit.stored import answer
+from tests.unit.test_ui_versions import refused_version
 from ui.errors import shows_errors
 from ui.services import Services
 from ui.train import FAST, UNCHANGED, TrainHandlers
 from ui.training_cards import run_card
-from ui.training_versions import VersionHandlers
 
 ANN = gr.Request(session_hash="ann")
 
@@ -95,15 +100,17 @@ def test_another_version_is_put_to_use(scripted: Services) -> None:
     store = scripted.store
     other = store.add_model_version("v2", "0" * 64, "models/v2", None, {"after": {"uar": 0.63}})
     seen = handlers.on_tick({})
-    assert seen.choice["choices"] == [("v2", other.id)] and "63\xa0%" in str(seen.versions)  # type: ignore[index]
+    assert ("v2", other.id) in seen.choice["choices"] and seen.choice["value"] == other.id  # type: ignore[index]
+    assert "63\xa0%" in str(seen.versions) and seen.use == gr.update(interactive=True)
     said = handlers.versions.on_use(other.id, "", "ann", ANN)
-    form = handlers.on_tick(seen.seen)  # type: ignore[arg-type]
+    form = handlers.on_tick(seen.seen, chosen=other.id)  # type: ignore[arg-type]
+    assert form.use == gr.update(interactive=False)
     assert "v2 is in use" in said and "Roll back to" in str(form.back)
     assert store.active_version().name == "v2" and "v2" in str(form.header)
     assert scripted.recognizer.acoustic.name == "band energy, seed 1"
-    with pytest.raises(gr.Error, match="Choose a version first"):
+    with pytest.raises(SerError, match="Choose a version first"):
         handlers.versions.on_use(None, "", "ann", ANN)
-    assert "in use again" in handlers.versions.on_roll_back("", "ann", ANN)
+    assert "in use again" in handlers.versions.on_roll_back(other.id, "", "ann", ANN)
     assert store.active_version().name != "v2"
 
 
@@ -122,39 +129,7 @@ def test_only_maintainers_train(scripted: Services, act: str) -> None:
 
 @pytest.fixture
 def refused(scripted: Services) -> int:
-    """Id of a version that the comparison did not promote."""
-    store = scripted.store
-    run = store.queue_training_run({}, store.active_version().id, "ann", target="acoustic", preset="quick")
-    store.begin_training_run(
-        run.id, config={}, base_version_id=store.active_version().id, correction_ids=[], snapshot_sha256="0" * 64
-    )
-    figures = NewVersion("v2", "1" * 64, "models/v2")
-    version_id = store.finish_training_run(run.id, "refused", METRICS, "Refused: no better.", figures).new_version_id
-    assert version_id is not None
-    return version_id
-
-
-METRICS = {
-    "before": {"uar": 0.58, "recall": {"anger": 0.5, "neutral": 0.7}},
-    "after": {"uar": 0.60, "recall": {"anger": 0.58, "neutral": 0.69}},
-    "gain": 0.02,
-    "interval": [-0.01, 0.05],
-    "speakers": 4,
-    "unit": "speaker",
-    "base": {"what": "base prototypes", "count": 420, "before": 0.81, "after": 0.807},
-    "gold": None,
-    "needed": {"held_out_clips": 12, "speakers": 2, "labelled_clips": 48},
-}
-
-
-def test_a_refused_version_is_used_only_with_a_reason(scripted: Services, refused: int) -> None:
-    versions = VersionHandlers(scripted)
-    with pytest.raises(gr.Error, match="did not promote v2"):
-        shows_errors(versions.on_use)(refused, "  ", "ann", ANN)
-    assert scripted.store.active_version().id != refused
-    versions.on_use(refused, "our voices <b>", "ann", ANN)
-    assert scripted.store.active_version().id == refused
-    assert "Against the comparison: our voices &lt;b&gt;" in versions.table()
+    return refused_version(scripted.store)
 
 
 def test_the_decision_is_told_with_all_its_checks(scripted: Services, refused: int) -> None:
@@ -162,28 +137,8 @@ def test_the_decision_is_told_with_all_its_checks(scripted: Services, refused: i
     card = run_card(TrainingStatus(state="refused", run_id=run.id, message="Refused: no better."), run)
     assert "UAR 58\xa0% → 60\xa0%, <strong>+2.0</strong> points [−1.0, +5.0], 4 speakers" in card
     assert "base prototypes: <strong>−0.3</strong> points, 420 asked" in card
-    assert "<strong>12</strong> more held-out clips from at least <strong>2</strong> more speakers" in card
+    assert "12 more held-out clips from at least 2 more speakers: about 48 more labelled clips" in card
     assert '<span class="number">+8</span>' in card and '<span class="number">−1</span>' in card
-
-
-def test_two_versions_side_by_side(scripted: Services, refused: int, page_fill: Callable[[int], None]) -> None:
-    page_fill(3)
-    versions, base = VersionHandlers(scripted), scripted.store.active_version().id
-    card = versions.on_compare(refused, base, "ann", ANN)
-    assert "of 3 answers differ" in card
-    changed = card.count("<audio")
-    assert changed > 0
-    assert changed == card.count("→") - 1  # The title has one of its own.
-    with pytest.raises(gr.Error, match="two different"):
-        versions.on_compare(base, base, "ann", ANN)
-
-
-def test_a_version_answers_on_the_side_until_it_is_stopped(scripted: Services, refused: int) -> None:
-    versions = VersionHandlers(scripted)
-    assert "on the side" in versions.on_shadow(refused, "ann", ANN)
-    assert "Nothing was answered since it began" in versions.table()
-    assert "no more" in versions.on_shadow(refused, "ann", ANN)
-    assert "Nothing was answered" not in versions.table()
 
 
 def test_a_run_rests_and_goes_on(scripted: Services) -> None:
@@ -257,3 +212,48 @@ def test_what_was_missing_is_looked_into_again_when_it_has_come(page_services: S
         page_services.store.add_prediction(clip, answer(), page_services.store.active_version().id)
     form = handlers.on_tick(seen, "quick", "fusion")  # type: ignore[arg-type]
     assert "about" in str(form.estimate) and form.retrain == gr.update(interactive=True)
+
+
+def test_a_run_that_says_nothing_for_a_while_waits_for_the_machine() -> None:
+    status = TrainingStatus(state="running", run_id=1, updated_at="2026-01-02T03:04:05+00:00")
+    soon, late = (datetime(2026, 1, 2, 3, minute, 15, tzinfo=UTC) for minute in (4, 6))
+    assert "No news" not in run_card(status, None, soon)
+    assert "No news for 2:10: everything else on this machine goes before training" in run_card(status, None, late)
+    assert "No news" not in run_card(replace(status, state="paused"), None, late)
+
+
+def test_when_training_begins_by_itself_stands_with_the_feedback(scripted: Services) -> None:
+    assert "only when asked for" in str(TrainHandlers(scripted).on_tick({}).feedback)
+    change_settings(scripted.store, AnnotationSettings(retrain_after=50, retrain_at="02:30"), by="mia")
+    assert "by itself after 50 new votes and daily at 02:30 UTC" in str(TrainHandlers(scripted).on_tick({}).feedback)
+
+
+def test_the_chosen_version_stays_chosen_until_there_is_a_new_one(scripted: Services, refused: int) -> None:
+    handlers, store = TrainHandlers(scripted), scripted.store
+    base = store.active_version().id
+    seen = handlers.on_tick({})
+    assert seen.choice["value"] == refused  # type: ignore[index]
+    handlers.versions.on_shadow(refused, "ann", ANN)
+    beside = handlers.on_tick(seen.seen, chosen=base)  # type: ignore[arg-type]
+    assert beside.choice["value"] == base and beside.use == gr.update(interactive=False)  # type: ignore[index]
+    newer = store.add_model_version("v3", "2" * 64, "models/v3", None, {"after": {"uar": 0.63}})
+    assert handlers.on_tick(beside.seen, chosen=base).choice["value"] == newer.id  # type: ignore[arg-type, index]
+
+
+def test_what_is_told_of_a_run_stands_there_without_the_number_of_the_epoch() -> None:
+    status = TrainingStatus(state="running", run_id=1, epoch=2, epochs=9, message="Epoch 2 of 9.")
+    assert '<p class="reason">' not in run_card(status, None)
+    status = replace(status, message="Epoch 2 of 9. A step is computed in 2 parts.")
+    assert '<p class="reason">A step is computed in 2 parts.</p>' in run_card(status, None)
+
+
+def test_the_log_has_one_line_of_each_epoch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="training")
+    report = RunReport(tmp_path, 1)
+    for epoch in (1, 2):
+        report.on_progress(TrainProgress(epoch, 2, epoch, 2, 1.23456789, None, None, epoch_done=True))
+    assert caplog.messages == ["epoch 1 of 2: loss 1.2346", "epoch 2 of 2: loss 1.2346"]
+    assert report.status.message == "Epoch 2 of 2."
+    report.on_progress(TrainProgress(2, 2, 2, 2, None, 0.5, None, epoch_done=True, parts=2))
+    assert caplog.messages[-2] == "epoch 2 of 2: UAR 0.5000"
+    assert "computed in 2 parts" in caplog.messages[-1]
