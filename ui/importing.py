@@ -10,6 +10,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from annotations.errors import ConsentRequiredError
 from annotations.exchange.importing import ImportOptions, ImportProgress, ImportReport, import_sources
 from annotations.prelabelling import start_prelabelling
 from annotations.records import CONSENT_PURPOSES
@@ -55,18 +56,23 @@ class ImportHandlers:
         )
         stop = self._stopping[str(request.session_hash)] = threading.Event()
         with tempfile.TemporaryDirectory(prefix="import-") as folder:
-            sources = gather([Path(name) for name in files], Path(folder))
+            keeps = False
             try:
+                sources = gather([Path(name) for name in files], Path(folder))
                 for step in self._run(sources, options, stop):
                     if isinstance(step, ImportReport):
                         background = answer and start_prelabelling(self.services.store)
                         yield told(step, background), None
                     else:
                         yield progress_bar(step), gr.skip()
+            except ConsentRequiredError:
+                # Nothing was stored, and the page shows the files still: they can be imported once consent is ticked.
+                keeps = True
+                raise
             finally:
                 # A closed page ends the generator, and the import with it: what is stored stays.
                 stop.set()
-                for name in files:
+                for name in () if keeps else files:
                     with self.services.uploads.borrow(name):
                         pass
 
@@ -142,7 +148,10 @@ def gather(files: Sequence[Path], folder: Path) -> list[Path]:
         while target.exists():
             number += 1
             target = together / f"{path.stem}-{number}{path.suffix}"
-        shutil.copyfile(path, target)
+        try:
+            shutil.copyfile(path, target)
+        except FileNotFoundError as error:
+            raise SerError(f"'{path.name}' is not here any more. Clear the list, and drop the files again.") from error
     return [together, *archives]
 
 

@@ -32,6 +32,8 @@ TARGET_NAMES = {
     "transcriber": "transcripts (transcriber)",
 }
 
+NOTHING_SAID = '<p class="quiet">This run has said nothing yet.</p>'
+
 FAST, SLOW = 1.0, 5.0
 """Seconds between looks at the run: while it goes on, and otherwise, so that every page learns of a run elsewhere."""
 
@@ -144,8 +146,10 @@ class TrainHandlers:
         status = self.services.retrainer.status()
         path = log_path(self.services.store.data_dir, status.run_id) if status.run_id is not None else None
         if path is None or not path.exists():
-            return '<p class="quiet">This run has said nothing yet.</p>'
+            return NOTHING_SAID
         log = path.read_bytes()
+        if not log.strip():
+            return NOTHING_SAID
         return training_cards.log_card(
             f"run-{status.run_id}.log", log.decode("utf-8", "replace"), base64.b64encode(log)
         )

@@ -17,7 +17,7 @@ SENTENCES = {
     "idle": "No run yet.",
     "queued": "Waiting for its turn.",
     "running": "Training …",
-    "paused": "Paused: what it has learnt so far is kept.",
+    "paused": "Paused: what it has learnt so far is kept. Resume lets it go on.",
     "promoted": "The new model is in use.",
     "refused": "The model in use stays: the new one is not measurably better.",
     "cancelled": "Cancelled: the model in use stays.",
@@ -94,7 +94,8 @@ def run_card(status: TrainingStatus, run: TrainingRun | None, now: datetime | No
     sentence = SENTENCES.get(status.state, status.state)
     # While epochs go by, their number is already in the line above.
     message = status.message.removeprefix(f"Epoch {status.epoch} of {status.epochs}.").strip()
-    told = message if status.run_id is not None else ""
+    # These two say all there is to say.
+    told = message if status.run_id is not None and status.state not in ("paused", "cancelled") else ""
     detail = f'<p class="reason">{escape(told)}</p>' if told else ""
     what = f" · {status.target}, {status.preset}" if status.run_id is not None else ""
     waits = [number for number in status.queued if number != status.run_id]

@@ -21,6 +21,7 @@ from annotations.settings import read_settings
 from ser.config import EMBEDDED
 from ser.errors import SerError
 from ui import version_cards
+from ui.errors import sentence
 from ui.identity import Who, person
 from ui.player import player
 from ui.services import Services
@@ -279,8 +280,8 @@ def in_place(
     def call(*args: object, **kwargs: object) -> tuple[object, ...]:
         try:
             said = act(*args, **kwargs)
-        except SerError as error:
-            return version_cards.trouble(str(error)), "", gr.skip()
+        except Exception as error:
+            return version_cards.trouble(sentence(error)), "", gr.skip()
         html, text = said if isinstance(said, tuple) else (said, "")
         return html, text, "" if gives_reason else gr.skip()
 

@@ -144,6 +144,35 @@ def test_a_phone_shows_one_column_without_scrolling_sideways(open_page: Callable
     assert len(heights) == 8 and min(heights) >= 44
 
 
+def test_a_phone_shows_the_words_on_the_votes_and_hides_them_where_no_clip_waits(
+    open_page: Callable[..., Page], speech: Path
+) -> None:
+    page = open_page(viewport={"width": 390, "height": 844})
+    cut = "(label) => label.scrollWidth > label.clientWidth + 1"
+    for label in page.locator("#recognize-vote label").all():
+        assert not label.evaluate(cut), label.inner_text()
+        box = label.bounding_box()
+        assert box is not None and box["height"] >= 44
+    page.click("[role=tab]:has-text('Review') >> visible=true")
+    expect(page.locator("#review-card")).to_contain_text("Nothing waits for you")
+    expect(page.locator("#review-vote")).to_be_hidden()
+    expect(page.locator("#review-shell .save-row button").first).to_be_visible()
+
+
+def test_the_history_scrolls_in_its_own_frame_on_a_phone(
+    open_page: Callable[..., Page], fill: Callable, services: Services
+) -> None:
+    fill(1)
+    services.store.add_correction(1, rater="somebody with a long name", verdict="correct", label="happiness")
+    page = open_page(viewport={"width": 390, "height": 844})
+    page.click("[role=tab]:has-text('History') >> visible=true")
+    frame = page.locator("#history-table .scrolls")
+    expect(frame).to_contain_text("happiness")
+    box = frame.bounding_box()
+    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390
+    assert frame.evaluate("(part) => getComputedStyle(part).overflowX") == "auto"
+
+
 def test_a_name_survives_a_reload(page: Page) -> None:
     field = page.locator("#rater textarea, #rater input")
     field.fill("ann")

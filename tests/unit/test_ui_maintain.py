@@ -1,6 +1,7 @@
 """What only maintainers do on the page: settings, roles, drag-in import, guidelines."""
 
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,9 +89,31 @@ def test_an_import_that_cannot_be_says_why(page_services: Services, annotators: 
         list(shows_errors(ImportHandlers(annotators).on_import)(files, ["research"], "votes", False, "ann", MIA))
     with pytest.raises(gr.Error, match="without consent"):
         list(shows_errors(ImportHandlers(page_services).on_import)(files, [], "votes", False, "mia", MIA))
+    # What was dropped is there still for the next try, and gone after it.
+    assert all(Path(name).exists() for name in files)
+    list(ImportHandlers(page_services).on_import(files, ["research"], "nothing", False, "mia", MIA))
+    assert len(queries.list_clips(page_services.store)) == 3 and not any(Path(name).exists() for name in files)
+    with pytest.raises(gr.Error, match="a.wav' is not here any more"):
+        list(shows_errors(ImportHandlers(page_services).on_import)(files, ["research"], "votes", False, "mia", MIA))
     with pytest.raises(gr.Error, match="Drop recordings"):
         list(shows_errors(ImportHandlers(page_services).on_import)([], ["research"], "votes", False, "mia", MIA))
-    assert queries.list_clips(page_services.store) == []
+
+
+def test_a_mistake_of_the_program_is_said_in_a_sentence_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def handler() -> None:
+        raise ZeroDivisionError("secret")
+
+    def generator() -> Iterator[int]:
+        yield 1
+        raise KeyError("secret")
+
+    with pytest.raises(gr.Error, match="The program made a mistake .ZeroDivisionError.*Load the page again"):
+        shows_errors(handler)()
+    steps = shows_errors(generator)()
+    assert next(steps) == 1
+    with pytest.raises(gr.Error, match="KeyError") as error:
+        next(steps)
+    assert "secret" not in str(error.value.message) and caplog.text.count("Traceback") == 2
 
 
 def test_guidelines_are_read_by_all_and_edited_by_maintainers(page_services: Services, annotators: Services) -> None:

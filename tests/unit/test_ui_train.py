@@ -156,7 +156,10 @@ def test_the_log_is_shown_and_can_be_kept(scripted: Services) -> None:
     scripted.retrainer.now = TrainingStatus(run_id=3)  # type: ignore[attr-defined]
     path = log_path(scripted.store.data_dir, 3)
     path.parent.mkdir(parents=True)
+    path.touch()
+    assert "nothing yet" in handlers.on_log()
     path.write_text("one <b>\ntwo")
+    assert handlers.on_log("shown already") == ""
     assert "run-3.log" in handlers.on_log() and "one &lt;b&gt;" in handlers.on_log()
 
 
