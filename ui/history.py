@@ -205,10 +205,10 @@ def build_history_tab(services: Services, tab: gr.Tab, who: gr.BrowserState) -> 
             number = gr.Number(label="All about clip", precision=0, value=None, elem_id="clip-number", min_width=120)
             show = gr.Button("Show", elem_id="clip-show", scale=0, min_width=100)
             erase = gr.Button("Erase …", elem_id="clip-erase", scale=0, min_width=110, visible=False)
-            withdraw = gr.Button("Withdraw my consent", elem_id="clip-withdraw", scale=0, min_width=180, visible=False)
+            withdraw = gr.Button("Withdraw my consent", elem_id="clip-withdraw", scale=0, min_width=220, visible=False)
         with gr.Row(elem_classes="save-row", visible=False) as known:
             label = gr.Dropdown(list(EMOTIONS), value=None, label="Known answer", elem_id="clip-gold-label")
-            gold = gr.Button("Measure raters by it", elem_id="clip-gold", scale=0, min_width=180)
+            gold = gr.Button("Measure raters by it", elem_id="clip-gold", scale=0, min_width=220)
         confirm = gr.Button("", variant="stop", visible=False, elem_id="clip-erase-confirm")
         outcome = gr.HTML("", elem_id="clip-outcome", apply_default_css=False)
         about = gr.HTML("", elem_id="clip-about", apply_default_css=False)

@@ -168,7 +168,8 @@ def progress_bar(step: ImportProgress) -> str:
 
 def told(report: ImportReport, background: bool) -> str:
     """What an import did, as HTML."""
-    lines = [escape(line) for line in report.lines()]
+    # On the command line they stand above what is told at the end.
+    lines = [escape(line.replace("named above", "named below")) for line in report.lines()]
     if background:
         lines.append("The model answers for them in the background, so that the least certain can come first.")
     failed = "".join(

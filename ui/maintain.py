@@ -39,6 +39,7 @@ class MaintainHandlers:
         retrain_after: float | None,
         retrain_at: str,
         shadow_hours: float | None,
+        keep: float | None,
         who: Who,
         request: gr.Request,
     ) -> tuple[object, ...]:
@@ -54,6 +55,7 @@ class MaintainHandlers:
             retrain_after=whole(retrain_after),
             retrain_at=retrain_at.strip() or None,
             shadow_hours=float(shadow_hours or 0),
+            keep_versions=whole(keep),
         )
         change_settings(self.services.store, settings, by=editor.name)
         return self._settings_shown("Saved. It holds from the next clip on.")
@@ -81,6 +83,7 @@ class MaintainHandlers:
             settings.retrain_after or 0,
             settings.retrain_at or "",
             settings.shadow_hours,
+            settings.keep_versions or 0,
             _status(said) + changes_table(self.services),
         )
 
@@ -171,6 +174,9 @@ def _build_settings() -> tuple[list[gr.components.Component], gr.HTML, gr.Button
         shadow = gr.Number(
             0, minimum=0, maximum=720, label="A better version first answers on the side, hours", elem_id="set-shadow"
         )
+        keep = gr.Number(
+            0, precision=0, minimum=0, label="Newest versions that keep their weights (0: all)", elem_id="set-keep"
+        )
     save = gr.Button("Save settings", variant="primary", scale=0, min_width=160, elem_id="set-save")
     status = gr.HTML("", elem_id="settings-status", apply_default_css=False)
-    return [overlap, gold, blind, lease, retention, after, at, shadow], status, save
+    return [overlap, gold, blind, lease, retention, after, at, shadow, keep], status, save

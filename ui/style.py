@@ -96,6 +96,7 @@ def css() -> str:
 
 
 def head() -> str:
-    """The page's scripts, as they stand in the document's head."""
+    """The page's scripts and what surrounds it on a phone, as they stand in the document's head."""
+    frame = (ASSETS / "frame.css").read_text(encoding="utf-8")
     scripts = "".join(f"<script>{(ASSETS / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS)
-    return '<meta name="color-scheme" content="light dark">' + scripts
+    return f'<meta name="color-scheme" content="light dark"><style>{frame}</style>{scripts}'

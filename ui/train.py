@@ -235,12 +235,15 @@ def build_train_tab(services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.Br
         with gr.Column(scale=5, min_width=320):
             feedback = gr.HTML("", elem_id="train-feedback", elem_classes="panel", apply_default_css=False)
             with gr.Row():
-                preset = gr.Dropdown(list(PRESETS), value="quick", label="How thoroughly", elem_id="train-preset")
+                preset = gr.Dropdown(
+                    list(PRESETS), value="quick", label="How thoroughly", elem_id="train-preset", min_width=170
+                )
                 target = gr.Dropdown(
                     [(TARGET_NAMES[name], name) for name in TARGETS],
                     value="acoustic",
                     label="What to train",
                     elem_id="train-target",
+                    min_width=170,
                 )
             guess = gr.HTML("", elem_id="train-estimate", apply_default_css=False)
             retrain = gr.Button("Retrain", variant="primary", interactive=False, elem_id="retrain")

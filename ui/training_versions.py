@@ -229,7 +229,7 @@ def build_versions() -> VersionControls:
             compare = gr.Button("Compare", interactive=False, elem_id="version-compare", min_width=120)
             shadow = gr.Button("Answer on the side", interactive=False, elem_id="version-shadow", min_width=150)
             card = gr.Button("Model card", elem_id="version-card", min_width=120)
-        with gr.Accordion("The Hub: publish this version (private), or take one", open=False, elem_id="version-hub"):
+        with gr.Accordion("The Hub: publish, or take a model", open=False, elem_id="version-hub"):
             with gr.Row(elem_classes="save-row"):
                 repository = gr.Textbox(
                     label="Repository, ORG/NAME", max_lines=1, elem_id="version-repository", min_width=200

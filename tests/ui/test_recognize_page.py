@@ -157,6 +157,10 @@ def test_a_phone_shows_the_words_on_the_votes_and_hides_them_where_no_clip_waits
     expect(page.locator("#review-card")).to_contain_text("Nothing waits for you")
     expect(page.locator("#review-vote")).to_be_hidden()
     expect(page.locator("#review-shell .save-row button").first).to_be_visible()
+    assert page.inner_text("footer").strip().startswith("Settings")
+    page.click("[role=tab]:has-text('Recognize') >> visible=true")
+    clear = page.locator("#recognize-clear").bounding_box()
+    assert clear is not None and clear["height"] >= 44 and 390 - clear["x"] - clear["width"] < 24
 
 
 def test_the_history_scrolls_in_its_own_frame_on_a_phone(
