@@ -139,3 +139,22 @@ def test_what_a_target_lacks_stands_there_before_the_click(
     page.locator("[role=option]", has_text="acoustic").click()
     expect(page.locator("#retrain")).to_be_enabled()
     expect(page.locator("#train-estimate")).not_to_contain_text("Not yet")
+
+
+def test_a_card_is_read_and_trouble_stays_where_it_arose(page: Page, services: Services) -> None:
+    services.store.add_model_version("v2", "0" * 64, "models/v2", None, {"after": {"uar": 0.63}})
+    open_train(page)
+    expect(page.locator("#version-choice input")).to_have_value("v2")
+    page.click("#version-card")
+    expect(page.locator("#version-text h4").first).to_have_text("How it was judged")
+    expect(page.locator("#version-detail a[download]")).to_have_count(1)
+    page.click("#version-hub button >> nth=0")
+    page.click("#version-push")
+    expect(page.locator("#version-detail [role=alert]")).to_have_text("Name the repository as ORG/NAME.")
+    expect(page.locator("#version-text")).not_to_contain_text("How it was judged")
+    expect(page.locator("#version-detail .error")).to_have_count(0)
+    page.locator("#version-choice input").click()
+    page.locator("[role=option]", has_text="embedded (in use)").first.click()
+    expect(page.locator("#version-use")).to_be_disabled()
+    page.click("#version-card")
+    expect(page.locator("#version-detail")).to_contain_text("Model card of")
