@@ -90,6 +90,7 @@ def test_hear_see_correct_retrain(page: Page, services: Services, clips: list[tu
 
     answer = services.recognizer.recognize(decode_file(clips[1][0]))
     assert answer.models["acoustic"] == f"v{run.id}"
-    page.click("#version-use")
+    expect(page.locator("#version-choice input")).to_have_value(f"v{run.id} (in use)")
+    page.click("#version-back")
     expect(page.locator("#header")).to_contain_text("embedded")
     assert store.active_version().name == "embedded"
