@@ -25,6 +25,8 @@ class Sizes:
     embedding_size: int
     dropout: float
     centred: bool
+    functionals: bool
+    weight: float
 
 
 class Front(nn.Module):
@@ -137,8 +139,11 @@ class Member(nn.Module):
         hidden = hidden * mask.to(hidden.dtype)
         for block in self.blocks:
             hidden = block(hidden, mask)
-        pooled = self.pool_norm(self.pooling(hidden, mask))
-        return torch.relu(self.embedding(self.dropout(pooled)))
+        return self.project(self.pooling(hidden, mask))
+
+    def project(self, pooled: torch.Tensor) -> torch.Tensor:
+        """(batch, 4 * width) as the pooling gives it -> (batch, embedding_size)."""
+        return torch.relu(self.embedding(self.dropout(self.pool_norm(pooled))))
 
     def answer(self, embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, embedding_size) -> log-probabilities (batch, labels), intensity logits (batch,)."""

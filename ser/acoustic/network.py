@@ -23,6 +23,7 @@ from transformers import (
 from transformers.utils import ModelOutput
 
 from ser.acoustic.features import FEATURE_SIZE, extract_features
+from ser.acoustic.functionals import FunctionalMember
 from ser.acoustic.layers import Member, Sizes
 from ser.types import SAMPLING_RATE
 
@@ -45,6 +46,9 @@ class AcousticConfig(PreTrainedConfig):
             the part of the spectrum by which voices differ. Source: Atal 1974, "Effectiveness of linear prediction
             characteristics of the speech wave for automatic speaker identification and verification",
             https://doi.org/10.1121/1.1914702 (for cepstra)
+        functionals: whether a network is no convolutional one but a layer over statistics of the whole recording
+            (`ser.acoustic.functionals`); of the sizes it takes `dropout` alone.
+        weight: how much a network's answer counts beside the others'.
         heard_labels: what the networks tell apart, where that is finer than the answer; else empty.
         counts_as: {heard label: label of the answer}, for those that are not labels of the answer.
     """
@@ -60,6 +64,8 @@ class AcousticConfig(PreTrainedConfig):
     embedding_size: int = 128
     dropout: float = 0.3
     centred: bool = False
+    functionals: bool = False
+    weight: float = 1.0
     heard_labels: Sequence[str] = ()
     counts_as: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,6 +76,11 @@ class AcousticConfig(PreTrainedConfig):
     def changed(self, **changes: Any) -> "AcousticConfig":
         """A copy with other values."""
         return AcousticConfig.from_dict({**self.to_dict(), **changes})
+
+    def weights(self) -> list[float]:
+        """How much each member's answer counts, with a sum of 1."""
+        given = [self.sizes(member).weight for member in range(len(self.members))]
+        return [weight / sum(given) for weight in given]
 
     def sizes(self, member: int) -> Sizes:
         """Those of one member."""
@@ -154,7 +165,7 @@ class AcousticOutput(ModelOutput):
 
 
 class AcousticModelForAudioClassification(PreTrainedModel):
-    """Features of a recording -> log-probabilities of the labels, as the mean over one or several networks."""
+    """Features of a recording -> log-probabilities of the labels, as the weighted mean over one or several networks."""
 
     config_class = AcousticConfig
     main_input_name = "input_features"
@@ -165,7 +176,9 @@ class AcousticModelForAudioClassification(PreTrainedModel):
         super().__init__(config)
         self.register_buffer("feature_mean", torch.zeros(FEATURE_SIZE))
         self.register_buffer("feature_deviation", torch.ones(FEATURE_SIZE))
-        self.members = nn.ModuleList(Member(config.sizes(n), len(config.heard())) for n in range(len(config.members)))
+        self.members = nn.ModuleList(
+            make_member(config.sizes(n), len(config.heard())) for n in range(len(config.members))
+        )
         labels = [config.id2label[i] for i in range(config.num_labels)]
         heard = config.heard()
         answers = [config.counts_as.get(name, name) for name in heard]
@@ -187,13 +200,13 @@ class AcousticModelForAudioClassification(PreTrainedModel):
                 initialization.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 initialization.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.affine:
             initialization.ones_(module.weight)
             initialization.zeros_(module.bias)
 
-    def networks(self) -> list[Member]:
+    def networks(self) -> list[Member | FunctionalMember]:
         """The members, as what they are."""
-        return [member for member in self.members if isinstance(member, Member)]
+        return [member for member in self.members if isinstance(member, Member | FunctionalMember)]
 
     def embed(self, input_features: torch.Tensor, attention_mask: torch.Tensor | None = None) -> list[torch.Tensor]:
         """A vector for each recording from each member.
@@ -203,13 +216,16 @@ class AcousticModelForAudioClassification(PreTrainedModel):
             attention_mask: (batch, frames), 1 for what is real; None where nothing is padded.
 
         Returns:
-            For each member the shape (batch, embedding_size).
+            For each member the shape (batch, embedding_size), or (batch, functionals).
         """
         mask = torch.ones_like(input_features[:, :, 0]) if attention_mask is None else attention_mask
         mask = mask.to(input_features.dtype)
         normal = (input_features - self.feature_mean) / self.feature_deviation * mask[:, :, None]
-        picture, mask = normal.transpose(1, 2), mask[:, None]
-        return [member.embed(picture, mask) for member in self.networks()]
+        picture, raw, mask = normal.transpose(1, 2), input_features.transpose(1, 2), mask[:, None]
+        return [
+            member.embed(picture, mask) if isinstance(member, Member) else member.embed(raw, mask)
+            for member in self.networks()
+        ]
 
     def forward(
         self,
@@ -221,12 +237,17 @@ class AcousticModelForAudioClassification(PreTrainedModel):
         """Answers, and the loss where `labels` are given: indices (batch,) or probabilities (batch, num_labels)."""
         embeddings = self.embed(input_features, attention_mask)
         answers = [member.answer(embedding) for member, embedding in zip(self.networks(), embeddings, strict=True)]
-        logits = torch.stack([logits for logits, _ in answers]).mean(0)
+        logits = torch.stack([w * logits for w, (logits, _) in zip(self.config.weights(), answers, strict=True)]).sum(0)
         intensity = torch.stack([intensity for _, intensity in answers]).mean(0)
         if self._merges:
             logits = torch.stack([torch.logsumexp(logits[:, parts], dim=1) for parts in self._parts], dim=1)
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
         return AcousticOutput(loss=loss, logits=logits, intensity_logits=intensity)
+
+
+def make_member(sizes: Sizes, labels: int) -> Member | FunctionalMember:
+    """A network of one kind or the other, with weights as torch draws them."""
+    return FunctionalMember(sizes.dropout, labels) if sizes.functionals else Member(sizes, labels)
 
 
 def split_members(model: AcousticModelForAudioClassification) -> list[AcousticModelForAudioClassification]:

@@ -17,6 +17,7 @@ from ser.acoustic.network import (
 from ser.config import TrainConfig
 from ser.labels import EMOTIONS, to_emotion
 from ser.training.dataset import FeatureSet
+from ser.training.functional_fit import fit_functionals, is_unfitted
 from ser.training.loop import Fit, fit
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
 
@@ -80,6 +81,10 @@ def fit_members(
     fits = []
     for place, single in enumerate(alone):
         turn = _Turn(place, len(alone))
+        if is_unfitted(single):
+            told = _told(on_progress, turn)
+            fits.append(fit_functionals(single, data, config, dev=dev, on_progress=told, should_stop=should_stop))
+            continue
         fits.append(
             fit(
                 single,

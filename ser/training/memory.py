@@ -234,12 +234,12 @@ def answer_pooled(network: AcousticModelForAudioClassification, pooled: torch.Te
     """Log-probabilities of the network's answer to what it heard, shape (clips, labels); see `pooled_statistics`."""
     members = network.networks()
     parts = pooled.split([member.pool_norm.num_features for member in members], dim=1)
-    answers = [
-        member.answer(torch.relu(member.embedding(member.dropout(member.pool_norm(part)))))[0]
-        for member, part in zip(members, parts, strict=True)
-    ]
-    logits = torch.stack(answers).mean(0)
     config = network.config
+    answers = [
+        weight * member.answer(member.project(part))[0]
+        for weight, member, part in zip(config.weights(), members, parts, strict=True)
+    ]
+    logits = torch.stack(answers).sum(0)
     labels = [config.id2label[place] for place in range(config.num_labels)]
     counted = [labels.index(config.counts_as.get(name, name)) for name in config.heard()]
     if counted != list(range(len(labels))):

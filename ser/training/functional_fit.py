@@ -1,0 +1,171 @@
+"""Fits a member that measures whole recordings: one layer has one best solution, and a solver finds it in seconds.
+
+Steps over drawn batches, with masks and mixtures made for deep networks, fit it worse (benchmarks/README.md, "What
+statistics of the whole recording add"). Knows features and a configuration; reads no files.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ser.acoustic.functionals import FunctionalMember
+from ser.acoustic.network import AcousticModelForAudioClassification
+from ser.config import TrainConfig
+from ser.errors import TrainingCancelledError
+from ser.training.dataset import FeatureSet
+from ser.training.engine import torch_threads
+from ser.training.loop import Fit, predict_logits, soft_cross_entropy, uar_by_corpus, weighted_score
+from ser.training.memory import pooled_statistics
+from ser.training.objective import emotion_losses, intensity_losses
+from ser.training.progress import OnProgress, ShouldStop, TrainProgress
+from ser.training.sampling import allowed_labels, draw_probabilities
+
+PENALTY = 0.008
+"""Of the squared weights beside the mean loss: between what is best for speakers of the same corpora and for others."""
+
+ROUNDS = 300
+"""Of the solver, at most."""
+
+PIECE = 256
+"""Clips that are measured between two looks at whether to stop."""
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Truths:
+    """Of all recordings at once; see `ser.training.objective.Truths`."""
+
+    targets: torch.Tensor
+    allowed: torch.Tensor
+    intensities: torch.Tensor
+
+
+def is_unfitted(network: AcousticModelForAudioClassification) -> bool:
+    """Whether it is one member that measures whole recordings and has learnt nothing yet."""
+    members = network.networks()
+    return (
+        len(members) == 1
+        and isinstance(members[0], FunctionalMember)
+        and not int(members[0].pool_norm.num_batches_tracked)  # type: ignore[arg-type]
+    )
+
+
+def fit_functionals(
+    network: AcousticModelForAudioClassification,
+    data: FeatureSet,
+    config: TrainConfig,
+    *,
+    dev: FeatureSet | None = None,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Fit:
+    """Fit in place, on all recordings as they are: corpora by weight, in each every label alike.
+
+    The changed copies teach it less than they blur (benchmarks/README.md, as above).
+
+    Nothing is drawn: the same data gives the same weights. The quasi-Newton method is that of Liu & Nocedal 1989, "On
+    the limited memory BFGS method for large scale optimization", https://doi.org/10.1007/BF01589116.
+
+    Args:
+        network: for which `is_unfitted`.
+        data: to learn from.
+        config: of it `corpus_weights, mask_absent_labels, intensity_weight, epochs`.
+        dev: of other speakers, only watched.
+        on_progress: told as if of `config.epochs` epochs.
+        should_stop: asked again and again.
+
+    Raises:
+        TrainingCancelledError: when asked to stop.
+    """
+    member = network.networks()[0]
+    assert isinstance(member, FunctionalMember)
+    with torch_threads(1):
+        measured, truths, weights = _measure(network, data, config, should_stop)
+        mean = (weights[:, None] * measured).sum(0)
+        member.pool_norm.running_mean.copy_(mean)  # type: ignore[union-attr]
+        member.pool_norm.running_var.copy_((weights[:, None] * (measured - mean).square()).sum(0))  # type: ignore[union-attr]
+        member.pool_norm.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        loss = _solve(member.eval(), measured, truths, weights, config, on_progress, should_stop)
+    entry: dict[str, object] = {"epoch": 1, "loss": loss}
+    if dev is not None:
+        logits = predict_logits(network, dev)
+        by_corpus = uar_by_corpus(logits, dev)
+        dev_loss = soft_cross_entropy(logits, dev.targets)
+        entry |= {"score": weighted_score(by_corpus, config), "uar": by_corpus, "dev_loss": dev_loss}
+    return Fit(network.eval(), [entry], 1)
+
+
+def _measure(
+    network: AcousticModelForAudioClassification, data: FeatureSet, config: TrainConfig, should_stop: ShouldStop | None
+) -> tuple[torch.Tensor, _Truths, torch.Tensor]:
+    """Functionals of every recording, what is true of each, and how much each counts (sum 1)."""
+    clips = [copies[0] for copies in data.variants]
+    parts: list[Array] = []
+    for first in range(0, len(clips), PIECE):
+        _check(should_stop)
+        parts.append(pooled_statistics(network, clips[first : first + PIECE]))
+    shares = draw_probabilities(data.targets, data.corpora, config.corpus_weights) * data.weights
+    unknown = np.full(len(data), np.nan, np.float32)
+    intensities = unknown if data.intensities is None else data.intensities
+    allowed = allowed_labels(data.targets, data.corpora)
+    truths = _Truths(*(torch.from_numpy(values) for values in (data.targets, allowed, intensities)))
+    return torch.from_numpy(np.concatenate(parts)), truths, torch.from_numpy(shares / shares.sum()).float()
+
+
+def _solve(
+    member: FunctionalMember,
+    measured: torch.Tensor,
+    truths: _Truths,
+    weights: torch.Tensor,
+    config: TrainConfig,
+    on_progress: OnProgress | None,
+    should_stop: ShouldStop | None,
+) -> float:
+    with torch.no_grad():
+        standard = member.project(measured)
+        for layer in (member.classifier, member.intensity):
+            layer.weight.zero_()
+            layer.bias.zero_()
+    # The penalty keeps it from being too sure; smoothed truths would do so twice.
+    plain = replace(config, label_smoothing=0.0)
+    layers = [member.classifier.weight, member.intensity.weight]
+    solver = torch.optim.LBFGS(
+        [*layers, member.classifier.bias, member.intensity.bias],
+        max_iter=1,
+        max_eval=25,
+        tolerance_grad=1e-6,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )
+
+    def objective() -> torch.Tensor:
+        solver.zero_grad()
+        logits, intensity = member.answer(standard)
+        losses = emotion_losses(logits, truths, plain)
+        losses = losses + intensity_losses(intensity, truths.intensities)
+        loss = (weights * losses).sum() + 0.5 * PENALTY * torch.stack([w.square().sum() for w in layers]).sum()
+        loss.backward()
+        return loss
+
+    loss = float("inf")
+    for number in range(1, ROUNDS + 1):
+        _check(should_stop)
+        before, loss = loss, float(solver.step(objective).detach())
+        over = number == ROUNDS or before - loss < 1e-7
+        if on_progress is not None:
+            epochs, step = config.epochs, ROUNDS if over else number
+            told = TrainProgress(
+                max(1, step * epochs // ROUNDS), epochs, step, ROUNDS, loss, None, None, epoch_done=over
+            )
+            on_progress(told)
+        if over:
+            break
+    return loss
+
+
+def _check(should_stop: ShouldStop | None) -> None:
+    if should_stop is not None and should_stop():
+        raise TrainingCancelledError("Training was stopped while whole recordings were measured.")
