@@ -29,7 +29,7 @@ and low; of the pitch where there is one the first four and the mean size of its
 EXTREME = 2.0
 """How far the high and low of a track lean towards its one highest and lowest value: between mean (0) and those."""
 
-LIMIT = 5.0
+LIMIT = 3.0
 """Deviations beyond which a functional counts as this: a recording unlike any other must not decide alone."""
 
 Statistics = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]

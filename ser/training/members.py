@@ -83,7 +83,8 @@ def fit_members(
         turn = _Turn(place, len(alone))
         if is_unfitted(single):
             told = _told(on_progress, turn)
-            fits.append(fit_functionals(single, data, config, dev=dev, on_progress=told, should_stop=should_stop))
+            own = replace(config, seed=config.seed + SEED_STEP * place)
+            fits.append(fit_functionals(single, data, own, dev=dev, on_progress=told, should_stop=should_stop))
             continue
         fits.append(
             fit(
