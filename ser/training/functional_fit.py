@@ -18,7 +18,7 @@ from ser.errors import TrainingCancelledError
 from ser.training.dataset import FeatureSet
 from ser.training.engine import torch_threads
 from ser.training.feature_augmentation import augment_batch
-from ser.training.loop import Fit, predict_logits, soft_cross_entropy, uar_by_corpus, weighted_score
+from ser.training.loop import Fit, judge_logits, predict_logits
 from ser.training.memory import pooled_statistics
 from ser.training.objective import emotion_losses, intensity_losses
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
@@ -99,10 +99,7 @@ def fit_functionals(
         loss = _solve(member.eval(), measured, truths, weights, config, on_progress, should_stop)
     entry: dict[str, object] = {"epoch": 1, "loss": loss}
     if dev is not None:
-        logits = predict_logits(network, dev)
-        by_corpus = uar_by_corpus(logits, dev)
-        dev_loss = soft_cross_entropy(logits, dev.targets)
-        entry |= {"score": weighted_score(by_corpus, config), "uar": by_corpus, "dev_loss": dev_loss}
+        entry |= judge_logits(predict_logits(network, dev), dev, config).figures
     return Fit(network.eval(), [entry], 1)
 
 

@@ -125,10 +125,7 @@ class _NetworkTask:
         if self.dev is None:
             return None
         logits = predict_logits(network, self.dev, self.processes.device, processes=self.processes)
-        by_corpus = uar_by_corpus(logits, self.dev)
-        score = weighted_score(by_corpus, self.config)
-        dev_loss = soft_cross_entropy(logits, self.dev.targets)
-        return Judgement(score, -dev_loss, {"score": score, "uar": by_corpus, "dev_loss": dev_loss})
+        return judge_logits(logits, self.dev, self.config)
 
     def after_step(self, step: int) -> None:
         pass
@@ -196,6 +193,13 @@ def predict_logits(
     if processes is not None and processes.count > 1:
         logits = processes.add(logits.to(processes.device)).cpu()
     return logits.numpy()
+
+
+def judge_logits(logits: npt.NDArray[np.float32], dev: FeatureSet, config: TrainConfig) -> Judgement:
+    """How good the answers to dev examples are: `score`, `uar` by corpus and `dev_loss`."""
+    by_corpus = uar_by_corpus(logits, dev)
+    score, dev_loss = weighted_score(by_corpus, config), soft_cross_entropy(logits, dev.targets)
+    return Judgement(score, -dev_loss, {"score": score, "uar": by_corpus, "dev_loss": dev_loss})
 
 
 def uar_by_corpus(logits: npt.NDArray[np.float32], data: FeatureSet) -> dict[str, float]:

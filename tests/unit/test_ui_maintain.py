@@ -89,6 +89,7 @@ def test_an_import_that_cannot_be_says_why(page_services: Services, annotators: 
         list(shows_errors(ImportHandlers(annotators).on_import)(files, ["research"], "votes", False, "ann", MIA))
     with pytest.raises(gr.Error, match="without consent"):
         list(shows_errors(ImportHandlers(page_services).on_import)(files, [], "votes", False, "mia", MIA))
+    assert queries.list_clips(page_services.store) == []
     # What was dropped is there still for the next try, and gone after it.
     assert all(Path(name).exists() for name in files)
     list(ImportHandlers(page_services).on_import(files, ["research"], "nothing", False, "mia", MIA))
