@@ -1,6 +1,6 @@
 """The member of a network that measures a recording as a whole: statistics of level, pitch, timbre and their movement.
 
-Few numbers and a straight line through them generalise to voices, rooms and languages that convolutions have not seen;
+A few hundred numbers, judged by little, generalise to voices, rooms and languages that convolutions have not seen;
 together they answer better than either. Knows nothing of configurations, files, labels' meaning or training.
 """
 
@@ -36,18 +36,23 @@ Statistics = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class FunctionalMember(nn.Module):
-    """Functionals and one layer: the same face as `ser.acoustic.layers.Member`, but for the features as they are.
+    """Functionals and little more: the same face as `ser.acoustic.layers.Member`, but for the features as they are.
+
+    It judges in two ways, by a straight layer and by one with a hidden layer before it, and gives the mean of their
+    answers: the first does better on voices like those it learnt from, the second on all others.
 
     Source of the approach, with other functionals: Schuller et al. 2013, "The INTERSPEECH 2013 computational
     paralinguistics challenge", https://doi.org/10.21437/Interspeech.2013-56.
     """
 
-    def __init__(self, dropout: float, labels: int) -> None:
+    def __init__(self, dropout: float, labels: int, hidden: int = 0) -> None:
         super().__init__()
         self.pool_norm = nn.BatchNorm1d(FUNCTIONALS, affine=False)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(FUNCTIONALS, labels)
         self.intensity = nn.Linear(FUNCTIONALS, 1)
+        self.hidden_layer = nn.Linear(FUNCTIONALS, hidden) if hidden else None
+        self.hidden_classifier = nn.Linear(hidden, labels) if hidden else None
 
     def embed(self, picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(batch, FEATURE_SIZE, frames), (batch, 1, frames) -> (batch, FUNCTIONALS)."""
@@ -59,8 +64,21 @@ class FunctionalMember(nn.Module):
 
     def answer(self, embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, FUNCTIONALS) -> log-probabilities (batch, labels), intensity logits (batch,)."""
-        hidden = self.dropout(embedding)
-        return torch.log_softmax(self.classifier(hidden).float(), dim=1), self.intensity(hidden).float()[:, 0]
+        given = self.dropout(embedding)
+        logits, intensity = torch.log_softmax(self.classifier(given).float(), dim=1), self.intensity(given).float()
+        if self.hidden_layer is not None:
+            logits = 0.5 * (logits + self.answer_by_hidden(given))
+        return logits, intensity[:, 0]
+
+    def answer_by_hidden(self, given: torch.Tensor) -> torch.Tensor:
+        """(batch, FUNCTIONALS), dropped out where it learns -> log-probabilities (batch, labels) of the second way."""
+        assert self.hidden_layer is not None and self.hidden_classifier is not None
+        hidden = self.dropout(torch.relu(self.hidden_layer(given)))
+        return torch.log_softmax(self.hidden_classifier(hidden).float(), dim=1)
+
+    def last_layers(self) -> list[nn.Module]:
+        """Those that answer."""
+        return [self.classifier, self.intensity, *([self.hidden_classifier] if self.hidden_classifier else [])]
 
     def early_layers(self, blocks: int) -> list[nn.Module]:
         """None: all that learns here judges."""

@@ -26,6 +26,7 @@ class Sizes:
     dropout: float
     centred: bool
     functionals: bool
+    hidden: int
     weight: float
 
 
@@ -149,6 +150,10 @@ class Member(nn.Module):
         """(batch, embedding_size) -> log-probabilities (batch, labels), intensity logits (batch,)."""
         hidden = self.dropout(embedding)
         return torch.log_softmax(self.classifier(hidden).float(), dim=1), self.intensity(hidden).float()[:, 0]
+
+    def last_layers(self) -> list[nn.Module]:
+        """Those that answer."""
+        return [self.classifier, self.intensity]
 
     def early_layers(self, blocks: int) -> list[nn.Module]:
         """The fronts, what joins them, and the first `blocks` blocks over time: what hears rather than judges."""

@@ -46,8 +46,9 @@ class AcousticConfig(PreTrainedConfig):
             the part of the spectrum by which voices differ. Source: Atal 1974, "Effectiveness of linear prediction
             characteristics of the speech wave for automatic speaker identification and verification",
             https://doi.org/10.1121/1.1914702 (for cepstra)
-        functionals: whether a network is no convolutional one but a layer over statistics of the whole recording
-            (`ser.acoustic.functionals`); of the sizes it takes `dropout` alone.
+        functionals: whether a network is no convolutional one but judges by statistics of the whole recording
+            (`ser.acoustic.functionals`); of the sizes it takes `dropout` and `hidden`.
+        hidden: units of its second way of judging, beside one straight layer; 0 for that layer alone.
         weight: how much a network's answer counts beside the others'.
         heard_labels: what the networks tell apart, where that is finer than the answer; else empty.
         counts_as: {heard label: label of the answer}, for those that are not labels of the answer.
@@ -65,6 +66,7 @@ class AcousticConfig(PreTrainedConfig):
     dropout: float = 0.3
     centred: bool = False
     functionals: bool = False
+    hidden: int = 0
     weight: float = 1.0
     heard_labels: Sequence[str] = ()
     counts_as: Mapping[str, str] = field(default_factory=dict)
@@ -193,7 +195,7 @@ class AcousticModelForAudioClassification(PreTrainedModel):
         Source: He et al. 2015, "Delving Deep into Rectifiers", https://arxiv.org/abs/1502.01852
         """
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
-            if any(module is member.classifier or module is member.intensity for member in self.networks()):
+            if any(module is last for member in self.networks() for last in member.last_layers()):
                 # Training begins undecided.
                 initialization.normal_(module.weight, std=0.02)
             else:
@@ -247,7 +249,7 @@ class AcousticModelForAudioClassification(PreTrainedModel):
 
 def make_member(sizes: Sizes, labels: int) -> Member | FunctionalMember:
     """A network of one kind or the other, with weights as torch draws them."""
-    return FunctionalMember(sizes.dropout, labels) if sizes.functionals else Member(sizes, labels)
+    return FunctionalMember(sizes.dropout, labels, sizes.hidden) if sizes.functionals else Member(sizes, labels)
 
 
 def split_members(model: AcousticModelForAudioClassification) -> list[AcousticModelForAudioClassification]:

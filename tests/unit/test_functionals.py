@@ -1,5 +1,6 @@
 """Statistics of a whole recording, and the member that judges by them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ser.config import TrainConfig
 from ser.errors import TrainingCancelledError
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
-from ser.training import TrainProgress
+from ser.training import TrainProgress, memory
 from ser.training.dataset import FeatureSet
 from ser.training.functional_fit import fit_functionals, is_unfitted
 from ser.training.loop import predict_logits, uar_by_corpus
@@ -60,13 +61,15 @@ def test_they_measure_what_they_are_named_for() -> None:
 
 
 def mixed_model() -> AcousticModelForAudioClassification:
-    members = [{"pitch_channels": [], "width": 24, "mel_channels": [4, 4, 4, 4]}, {"functionals": True}]
+    members = [{"pitch_channels": [], "width": 24, "mel_channels": [4, 4, 4, 4]}, {"functionals": True, "hidden": 8}]
     torch.manual_seed(0)
     model = AcousticModelForAudioClassification(AcousticConfig(**label_names(EMOTIONS), members=members))
     member = model.networks()[1]
     assert isinstance(member, FunctionalMember)
     with torch.no_grad():
-        torch.nn.init.normal_(member.classifier.weight, std=0.1)
+        for layer in (member.classifier, member.hidden_classifier):
+            assert layer is not None
+            torch.nn.init.normal_(layer.weight, std=0.1)
     return model.eval()
 
 
@@ -88,7 +91,35 @@ def test_what_it_measures_is_heard_and_can_be_judged_anew() -> None:
     expected = torch.log_softmax(torch.stack(stacked), dim=1)
     assert torch.allclose(answer_pooled(model, torch.from_numpy(heard)), expected, atol=1e-3)
     learning = judging_parameters(model)
-    assert any(parameter is model.networks()[1].classifier.weight for parameter in learning)
+    member = model.networks()[1]
+    assert isinstance(member, FunctionalMember) and member.hidden_layer is not None
+    for layer in (member.classifier, member.hidden_layer, member.hidden_classifier):
+        assert any(parameter is layer.weight for parameter in learning)
+    assert not any(".pool." in name for name, _ in model.named_parameters() if memory._is_judge(name))
+
+
+def test_its_answer_is_the_mean_of_both_ways_of_judging() -> None:
+    member = mixed_model().networks()[1]
+    assert isinstance(member, FunctionalMember)
+    given = torch.randn(5, FUNCTIONALS)
+    straight = torch.log_softmax(member.classifier(given), dim=1)
+    with torch.inference_mode():
+        both, by_hidden = member.answer(given)[0], member.answer_by_hidden(given)
+    assert torch.allclose(both, (straight + by_hidden) / 2, atol=1e-6)
+    assert not torch.allclose(straight, by_hidden, atol=0.1)
+
+
+def test_a_model_saved_before_there_was_a_hidden_layer_answers_as_it_did(tmp_path: Path) -> None:
+    members = [{"functionals": True}]
+    model = AcousticModelForAudioClassification(AcousticConfig(**label_names(EMOTIONS), members=members)).eval()
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["hidden"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    again = AcousticModelForAudioClassification.from_pretrained(tmp_path).eval()
+    features = torch.randn(2, 50, FEATURE_SIZE)
+    with torch.inference_mode():
+        assert torch.equal(model(features).logits, again(features).logits)
 
 
 def test_the_shipped_model_measures_recordings_too() -> None:
@@ -117,13 +148,14 @@ def lessons(count: int = 60, seed: int = 0) -> FeatureSet:
     )
 
 
-def alone() -> AcousticModelForAudioClassification:
-    config = TrainConfig.tiny(network={"members": [{"functionals": True}]})
+def alone(hidden: int = 16) -> AcousticModelForAudioClassification:
+    config = TrainConfig.tiny(network={"members": [{"functionals": True, "hidden": hidden}]})
     return fresh_network(config)
 
 
-def test_the_solver_finds_what_tells_labels_apart_and_the_same_every_time() -> None:
-    network, again, unseen = alone(), alone(), lessons(30, seed=1)
+@pytest.mark.parametrize("hidden", [0, 16])
+def test_it_finds_what_tells_labels_apart_and_the_same_every_time(hidden: int) -> None:
+    network, again, unseen = alone(hidden), alone(hidden), lessons(30, seed=1)
     assert is_unfitted(network)
     seen: list[TrainProgress] = []
     result = fit_members(network, lessons(), TrainConfig.tiny(), dev=unseen, on_progress=seen.append)
@@ -144,6 +176,20 @@ def test_what_has_learnt_already_is_taught_further_by_steps() -> None:
     config = TrainConfig.tiny(epochs=1, learning_rate=1e-4)
     after = fit_members(network, lessons(seed=2), config).network.networks()[0].classifier.weight.detach()
     assert 0 < float((after - before).abs().max()) < 0.1 * float(before.abs().max())
+
+
+def test_the_hidden_layer_learns_by_itself_and_leaves_the_draws_of_others_alone() -> None:
+    network, unseen = alone(), lessons(30, seed=1)
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    member = fit_functionals(network, lessons(), TrainConfig.tiny()).network.networks()[0]
+    assert torch.equal(torch.rand(4), expected)
+    assert isinstance(member, FunctionalMember)
+    heard = torch.from_numpy(pooled_statistics(network, [clip[0].astype(np.float32) for clip in unseen.variants]))
+    with torch.inference_mode():
+        answers = member.answer_by_hidden(member.project(heard)).argmax(1).numpy()
+    assert (answers == unseen.targets.argmax(1)).mean() > 0.9
 
 
 def test_it_ends_when_asked() -> None:
