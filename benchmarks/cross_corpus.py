@@ -52,7 +52,7 @@ LEFT_OUT_CONFIG = replace(
     corpus_weights={},
     mask_absent_labels=True,
     refit=False,
-    network={"members": [{"centred": True}, {"functionals": True, "hidden": 64, "weight": 0.625}]},
+    network={"members": [{"centred": True}, {"functionals": True, "hidden": 256, "dropout": 0.5, "weight": 0.625}]},
 )
 """The recipe for speech from elsewhere: fewer and shorter epochs, every corpus alike, and each clip without its own
 mean spectrum, because a microphone of the training corpora says nothing about that of another one. Labels that a corpus

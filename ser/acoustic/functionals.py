@@ -38,9 +38,6 @@ Statistics = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 class FunctionalMember(nn.Module):
     """Functionals and little more: the same face as `ser.acoustic.layers.Member`, but for the features as they are.
 
-    It judges in two ways, by a straight layer and by one with a hidden layer before it, and gives the mean of their
-    answers: the first does better on voices like those it learnt from, the second on all others.
-
     Source of the approach, with other functionals: Schuller et al. 2013, "The INTERSPEECH 2013 computational
     paralinguistics challenge", https://doi.org/10.21437/Interspeech.2013-56.
     """
@@ -49,10 +46,9 @@ class FunctionalMember(nn.Module):
         super().__init__()
         self.pool_norm = nn.BatchNorm1d(FUNCTIONALS, affine=False)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(FUNCTIONALS, labels)
-        self.intensity = nn.Linear(FUNCTIONALS, 1)
         self.hidden_layer = nn.Linear(FUNCTIONALS, hidden) if hidden else None
-        self.hidden_classifier = nn.Linear(hidden, labels) if hidden else None
+        self.classifier = nn.Linear(hidden or FUNCTIONALS, labels)
+        self.intensity = nn.Linear(hidden or FUNCTIONALS, 1)
 
     def embed(self, picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(batch, FEATURE_SIZE, frames), (batch, 1, frames) -> (batch, FUNCTIONALS)."""
@@ -64,21 +60,10 @@ class FunctionalMember(nn.Module):
 
     def answer(self, embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, FUNCTIONALS) -> log-probabilities (batch, labels), intensity logits (batch,)."""
-        given = self.dropout(embedding)
-        logits, intensity = torch.log_softmax(self.classifier(given).float(), dim=1), self.intensity(given).float()
+        hidden = self.dropout(embedding)
         if self.hidden_layer is not None:
-            logits = 0.5 * (logits + self.answer_by_hidden(given))
-        return logits, intensity[:, 0]
-
-    def answer_by_hidden(self, given: torch.Tensor) -> torch.Tensor:
-        """(batch, FUNCTIONALS), dropped out where it learns -> log-probabilities (batch, labels) of the second way."""
-        assert self.hidden_layer is not None and self.hidden_classifier is not None
-        hidden = self.dropout(torch.relu(self.hidden_layer(given)))
-        return torch.log_softmax(self.hidden_classifier(hidden).float(), dim=1)
-
-    def last_layers(self) -> list[nn.Module]:
-        """Those that answer."""
-        return [self.classifier, self.intensity, *([self.hidden_classifier] if self.hidden_classifier else [])]
+            hidden = self.dropout(torch.relu(self.hidden_layer(hidden)))
+        return torch.log_softmax(self.classifier(hidden).float(), dim=1), self.intensity(hidden).float()[:, 0]
 
     def early_layers(self, blocks: int) -> list[nn.Module]:
         """None: all that learns here judges."""

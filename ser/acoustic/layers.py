@@ -151,10 +151,6 @@ class Member(nn.Module):
         hidden = self.dropout(embedding)
         return torch.log_softmax(self.classifier(hidden).float(), dim=1), self.intensity(hidden).float()[:, 0]
 
-    def last_layers(self) -> list[nn.Module]:
-        """Those that answer."""
-        return [self.classifier, self.intensity]
-
     def early_layers(self, blocks: int) -> list[nn.Module]:
         """The fronts, what joins them, and the first `blocks` blocks over time: what hears rather than judges."""
         fronts = [front for front in (self.mel_front, self.pitch_front) if front is not None]

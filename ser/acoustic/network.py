@@ -48,7 +48,7 @@ class AcousticConfig(PreTrainedConfig):
             https://doi.org/10.1121/1.1914702 (for cepstra)
         functionals: whether a network is no convolutional one but judges by statistics of the whole recording
             (`ser.acoustic.functionals`); of the sizes it takes `dropout` and `hidden`.
-        hidden: units of its second way of judging, beside one straight layer; 0 for that layer alone.
+        hidden: units between these statistics and the answer; 0 for none.
         weight: how much a network's answer counts beside the others'.
         heard_labels: what the networks tell apart, where that is finer than the answer; else empty.
         counts_as: {heard label: label of the answer}, for those that are not labels of the answer.
@@ -195,7 +195,7 @@ class AcousticModelForAudioClassification(PreTrainedModel):
         Source: He et al. 2015, "Delving Deep into Rectifiers", https://arxiv.org/abs/1502.01852
         """
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
-            if any(module is last for member in self.networks() for last in member.last_layers()):
+            if any(module is member.classifier or module is member.intensity for member in self.networks()):
                 # Training begins undecided.
                 initialization.normal_(module.weight, std=0.02)
             else:

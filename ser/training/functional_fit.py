@@ -1,8 +1,8 @@
 """Fits a member that measures whole recordings, in seconds: each is measured once, and then only judged.
 
-A straight layer has one best solution, which a solver finds. A hidden layer learns by steps, half blind: what a solver
-makes of it knows the voices at hand better and all others worse (benchmarks/README.md, "What statistics of the whole
-recording add"). Knows features and a configuration; reads no files.
+It learns by steps, half blind. What a solver makes of the same measurements knows the voices at hand no worse, and
+other corpora less (benchmarks/README.md, "What statistics of the whole recording add"). Knows features and a
+configuration; reads no files.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,6 @@ from ser.training.objective import emotion_losses, intensity_losses
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
 from ser.training.sampling import allowed_labels, draw_probabilities
 
-PENALTY = 0.004
-"""Of the squared weights beside the mean loss; chosen on the dev speakers, clean and degraded."""
-
 CHANGED = 2
 """Changed copies of each recording, which together count as much as the recording as it is. With the latter alone the
 layer knows voices better, and noise, rooms and telephone lines worse, than anybody would want."""
@@ -35,15 +32,12 @@ layer knows voices better, and noise, rooms and telephone lines worse, than anyb
 NARROWED = 0.7
 """Share of the changed copies whose band is narrowed."""
 
-ROUNDS = 300
-"""Of the solver, at most."""
-
 BATCH = 256
 PASSES, LEAST_STEPS = 10, 300
-"""Of the hidden layer over all measured recordings, and its steps where these are few."""
+"""Over all measured recordings, and the steps where these are few."""
 
 STEP, DECAY, SMOOTHING = 2e-3, 0.01, 0.05
-"""Largest step, decay of the weights a step, share of each truth spread over the labels, for the hidden layer."""
+"""Largest step, decay of the weights, share of each truth spread over the labels."""
 
 PIECE = 256
 """Clips that are measured between two looks at whether to stop."""
@@ -81,9 +75,7 @@ def fit_functionals(
 ) -> Fit:
     """Fit in place, on all recordings and some changed copies: corpora by weight, in each every label alike.
 
-    The changes are drawn as for the networks, but for what hides parts of a recording or changes its tempo. The
-    quasi-Newton method is that of Liu & Nocedal 1989, "On the limited memory BFGS method for large scale optimization",
-    https://doi.org/10.1007/BF01589116.
+    The changes are drawn as for the networks, but for what hides parts of a recording or changes its tempo.
 
     Args:
         network: for which `is_unfitted`.
@@ -104,9 +96,7 @@ def fit_functionals(
         member.pool_norm.running_mean.copy_(mean)  # type: ignore[union-attr]
         member.pool_norm.running_var.copy_((weights[:, None] * (measured - mean).square()).sum(0))  # type: ignore[union-attr]
         member.pool_norm.num_batches_tracked.add_(1)  # type: ignore[union-attr]
-        loss = _solve(member.eval(), measured, truths, weights, config, on_progress, should_stop)
-        if member.hidden_layer is not None:
-            _learn_hidden(member, measured, truths, weights, config, should_stop)
+        loss = _learn(member, measured, truths, weights, config, on_progress, should_stop)
     entry: dict[str, object] = {"epoch": 1, "loss": loss}
     if dev is not None:
         entry |= judge_logits(predict_logits(network, dev), dev, config).figures
@@ -145,7 +135,7 @@ def _changed(
     return [row[:end].numpy() for row, end in zip(features, ends, strict=True)]
 
 
-def _solve(
+def _learn(
     member: FunctionalMember,
     measured: torch.Tensor,
     truths: _Truths,
@@ -154,79 +144,40 @@ def _solve(
     on_progress: OnProgress | None,
     should_stop: ShouldStop | None,
 ) -> float:
-    with torch.no_grad():
-        standard = member.project(measured)
-        for layer in (member.classifier, member.intensity):
-            layer.weight.zero_()
-            layer.bias.zero_()
-    # The penalty keeps it from being too sure; smoothed truths would do so twice.
-    plain = replace(config, label_smoothing=0.0)
-    layers = [member.classifier.weight, member.intensity.weight]
-    solver = torch.optim.LBFGS(
-        [*layers, member.classifier.bias, member.intensity.bias],
-        max_iter=1,
-        max_eval=25,
-        tolerance_grad=1e-6,
-        history_size=20,
-        line_search_fn="strong_wolfe",
-    )
-
-    def objective() -> torch.Tensor:
-        solver.zero_grad()
-        logits, intensity = member.answer(standard)
-        losses = emotion_losses(logits, truths, plain)
-        losses = losses + intensity_losses(intensity, truths.intensities)
-        loss = (weights * losses).sum() + 0.5 * PENALTY * torch.stack([w.square().sum() for w in layers]).sum()
-        loss.backward()
-        return loss
-
-    loss = float("inf")
-    for number in range(1, ROUNDS + 1):
-        _check(should_stop)
-        before, loss = loss, float(solver.step(objective).detach())
-        over = number == ROUNDS or before - loss < 1e-7
-        if on_progress is not None:
-            epochs, step = config.epochs, ROUNDS if over else number
-            told = TrainProgress(
-                max(1, step * epochs // ROUNDS), epochs, step, ROUNDS, loss, None, None, epoch_done=over
-            )
-            on_progress(told)
-        if over:
-            break
-    return loss
-
-
-def _learn_hidden(
-    member: FunctionalMember,
-    measured: torch.Tensor,
-    truths: _Truths,
-    weights: torch.Tensor,
-    config: TrainConfig,
-    should_stop: ShouldStop | None,
-) -> None:
-    assert member.hidden_layer is not None and member.hidden_classifier is not None
+    """Returns the mean loss of the last pass."""
     smoothed = replace(config, label_smoothing=SMOOTHING)
-    layers = [*member.hidden_layer.parameters(), *member.hidden_classifier.parameters()]
     steps = max(LEAST_STEPS, PASSES * len(measured) // BATCH)
-    optimizer = torch.optim.AdamW(layers, lr=STEP, weight_decay=DECAY)
+    # The dropout keeps out of the scale of what was measured, which is not learnt.
+    optimizer = torch.optim.AdamW(member.parameters(), lr=STEP, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, STEP, total_steps=steps)
-    with torch.no_grad():
-        standard = member.project(measured)
-    # What is dropped out is drawn as torch draws; the seed holds for this alone.
+    standard = member.eval().project(measured)
+    member.dropout.train()
+    course: list[float] = []
+    # torch draws what is dropped out; the seed holds for this alone.
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(config.seed)
-        member.dropout.train()
-        for _ in range(steps):
+        for step in range(1, steps + 1):
             _check(should_stop)
             rows = torch.multinomial(weights, BATCH, replacement=True)
             drawn = _Truths(truths.targets[rows], truths.allowed[rows], truths.intensities[rows])
-            logits = member.answer_by_hidden(member.dropout(standard[rows]))
-            loss = emotion_losses(logits, drawn, smoothed).mean()
+            logits, intensity = member.answer(standard[rows])
+            losses = emotion_losses(logits, drawn, smoothed)
+            loss = (losses + config.intensity_weight * intensity_losses(intensity, drawn.intensities)).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
+            course.append(float(loss.detach()))
+            if on_progress is not None and (step % (steps // 10) == 0 or step == steps):
+                on_progress(_progress(step, steps, config.epochs, course[-1]))
     member.eval()
+    return float(np.mean(course[-(steps // PASSES) :]))
+
+
+def _progress(step: int, steps: int, epochs: int, loss: float) -> TrainProgress:
+    return TrainProgress(
+        max(1, step * epochs // steps), epochs, step, steps, loss, None, None, epoch_done=step == steps
+    )
 
 
 def _check(should_stop: ShouldStop | None) -> None:

@@ -31,7 +31,7 @@ PER_CELL = 16
 REACH = 4.0
 """Deviations that the 255 levels of a rounded value span to either side."""
 
-JUDGES = ("pool_norm", "embedding", "hidden_layer", "hidden_classifier", "classifier", "intensity")
+JUDGES = ("pool_norm", "embedding", "hidden_layer", "classifier", "intensity")
 """The parts of a member that judge what the others have heard."""
 
 BATCH = 32

@@ -58,7 +58,7 @@ FROM_NOTHING = TrainConfig(
     network={
         "members": [
             *({}, {"pitch_channels": []}, {"centred": True}, {"centred": True, "pitch_channels": []}),
-            {"functionals": True, "hidden": 64, "weight": 2.5},
+            {"functionals": True, "hidden": 256, "dropout": 0.5, "weight": 2.5},
         ]
     },
 )

@@ -67,9 +67,7 @@ def mixed_model() -> AcousticModelForAudioClassification:
     member = model.networks()[1]
     assert isinstance(member, FunctionalMember)
     with torch.no_grad():
-        for layer in (member.classifier, member.hidden_classifier):
-            assert layer is not None
-            torch.nn.init.normal_(layer.weight, std=0.1)
+        torch.nn.init.normal_(member.classifier.weight, std=0.1)
     return model.eval()
 
 
@@ -93,20 +91,9 @@ def test_what_it_measures_is_heard_and_can_be_judged_anew() -> None:
     learning = judging_parameters(model)
     member = model.networks()[1]
     assert isinstance(member, FunctionalMember) and member.hidden_layer is not None
-    for layer in (member.classifier, member.hidden_layer, member.hidden_classifier):
+    for layer in (member.classifier, member.hidden_layer):
         assert any(parameter is layer.weight for parameter in learning)
     assert not any(".pool." in name for name, _ in model.named_parameters() if memory._is_judge(name))
-
-
-def test_its_answer_is_the_mean_of_both_ways_of_judging() -> None:
-    member = mixed_model().networks()[1]
-    assert isinstance(member, FunctionalMember)
-    given = torch.randn(5, FUNCTIONALS)
-    straight = torch.log_softmax(member.classifier(given), dim=1)
-    with torch.inference_mode():
-        both, by_hidden = member.answer(given)[0], member.answer_by_hidden(given)
-    assert torch.allclose(both, (straight + by_hidden) / 2, atol=1e-6)
-    assert not torch.allclose(straight, by_hidden, atol=0.1)
 
 
 def test_a_model_saved_before_there_was_a_hidden_layer_answers_as_it_did(tmp_path: Path) -> None:
@@ -158,12 +145,13 @@ def test_it_finds_what_tells_labels_apart_and_the_same_every_time(hidden: int) -
     network, again, unseen = alone(hidden), alone(hidden), lessons(30, seed=1)
     assert is_unfitted(network)
     seen: list[TrainProgress] = []
-    result = fit_members(network, lessons(), TrainConfig.tiny(), dev=unseen, on_progress=seen.append)
+    config = TrainConfig.tiny(intensity_weight=0.5)
+    result = fit_members(network, lessons(), config, dev=unseen, on_progress=seen.append)
     assert not is_unfitted(result.network)
-    assert uar_by_corpus(predict_logits(result.network, unseen), unseen)["a"] > 0.9
+    assert uar_by_corpus(predict_logits(result.network, unseen), unseen)["a"] > 0.85
     assert [entry["uar"] for entry in result.curve] == [{"a": pytest.approx(1.0, abs=0.1)}]
     assert seen[-1].step == seen[-1].steps and seen[-1].epoch == TrainConfig.tiny().epochs
-    same = fit_functionals(again, lessons(), TrainConfig.tiny())
+    same = fit_functionals(again, lessons(), config)
     for name, values in rounded(same.network).state_dict().items():
         assert torch.equal(values, result.network.state_dict()[name]), name
     strong, even = (result.network(torch.from_numpy(lessons().variants[n][0].astype(np.float32))[None]) for n in (0, 2))
@@ -178,18 +166,13 @@ def test_what_has_learnt_already_is_taught_further_by_steps() -> None:
     assert 0 < float((after - before).abs().max()) < 0.1 * float(before.abs().max())
 
 
-def test_the_hidden_layer_learns_by_itself_and_leaves_the_draws_of_others_alone() -> None:
-    network, unseen = alone(), lessons(30, seed=1)
+def test_it_leaves_the_draws_of_others_alone() -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
+    network = alone()
     torch.manual_seed(3)
-    member = fit_functionals(network, lessons(), TrainConfig.tiny()).network.networks()[0]
+    fit_functionals(network, lessons(), TrainConfig.tiny())
     assert torch.equal(torch.rand(4), expected)
-    assert isinstance(member, FunctionalMember)
-    heard = torch.from_numpy(pooled_statistics(network, [clip[0].astype(np.float32) for clip in unseen.variants]))
-    with torch.inference_mode():
-        answers = member.answer_by_hidden(member.project(heard)).argmax(1).numpy()
-    assert (answers == unseen.targets.argmax(1)).mean() > 0.9
 
 
 def test_it_ends_when_asked() -> None:
