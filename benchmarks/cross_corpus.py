@@ -36,7 +36,7 @@ from ser.corpora import load_corpus
 from ser.errors import SerError, TrainingDataError
 from ser.evaluation import evaluate, restrict
 from ser.metrics import bootstrap_interval
-from ser.training.recipe import FROM_NOTHING, run_recipe
+from ser.training.recipe import FROM_NOTHING, WHOLE_RECORDINGS, run_recipe
 from ser.types import EmotionScores, Example
 
 CORPORA = ("ravdess", "nemo", "tess", "turev", "emodb")
@@ -52,7 +52,7 @@ LEFT_OUT_CONFIG = replace(
     corpus_weights={},
     mask_absent_labels=True,
     refit=False,
-    network={"members": [{"centred": True}, {"functionals": True, "hidden": 256, "dropout": 0.5, "weight": 0.625}]},
+    network={"members": [{"centred": True}, {**WHOLE_RECORDINGS, "weight": 0.625}]},
 )
 """The recipe for speech from elsewhere: fewer and shorter epochs, every corpus alike, and each clip without its own
 mean spectrum, because a microphone of the training corpora says nothing about that of another one. Labels that a corpus

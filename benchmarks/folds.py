@@ -33,7 +33,7 @@ from ser.metrics import bootstrap_interval, confusion, per_class, uar_of
 from ser.training.dataset import FeatureSet
 from ser.training.loop import predict_logits
 from ser.training.preparation import Preparation, default_cache_dir, prepare
-from ser.training.recipe import FROM_NOTHING, run_recipe
+from ser.training.recipe import FROM_NOTHING, WHOLE_RECORDINGS, run_recipe
 from ser.types import Example
 
 CORPORA = ("ravdess", "nemo", "tess", "emodb", "turev")
@@ -49,9 +49,7 @@ FOLD_CONFIG = replace(
     refit=False,
     narrow_probability=0.0,
     corpus_weights={"ravdess": 0.45, "nemo": 0.25, "tess": 0.1, "emodb": 0.1, "turev": 0.1},
-    network={
-        "members": [{}, {"pitch_channels": []}, {"functionals": True, "hidden": 256, "dropout": 0.5, "weight": 1.25}]
-    },
+    network={"members": [{}, {"pitch_channels": []}, {**WHOLE_RECORDINGS, "weight": 1.25}]},
 )
 """The recipe with fewer and shorter epochs, more of RAVDESS, no narrowed bands, and two networks, so that six models
 take an hour of one core. The network that looks at the mel spectrogram alone makes other mistakes than the one that

@@ -80,7 +80,8 @@ def fit_functionals(
     Args:
         network: for which `is_unfitted`.
         data: to learn from.
-        config: of it `corpus_weights, mask_absent_labels, augment` and what belongs to that, `epochs` and `seed`.
+        config: of it `corpus_weights, mask_absent_labels, intensity_weight, augment` and what belongs to that,
+            `epochs` and `seed`.
         dev: of other speakers, only watched.
         on_progress: told as if of `config.epochs` epochs.
         should_stop: asked again and again.
@@ -147,9 +148,9 @@ def _learn(
     """Returns the mean loss of the last pass."""
     smoothed = replace(config, label_smoothing=SMOOTHING)
     steps = max(LEAST_STEPS, PASSES * len(measured) // BATCH)
-    # The dropout keeps out of the scale of what was measured, which is not learnt.
     optimizer = torch.optim.AdamW(member.parameters(), lr=STEP, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, STEP, total_steps=steps)
+    # Mean and deviation of what is measured stay as they are; only the dropout is as in training.
     standard = member.eval().project(measured)
     member.dropout.train()
     course: list[float] = []

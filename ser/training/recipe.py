@@ -34,6 +34,9 @@ DEV_SPEAKERS = (
 )
 """Chosen by: EmoBox's fold 2 of RAVDESS, and some of every other corpus that can spare a speaker."""
 
+WHOLE_RECORDINGS = {"functionals": True, "hidden": 256, "dropout": 0.5}
+"""The member that measures recordings as wholes; how much it counts stands beside its fellows."""
+
 FROM_NOTHING = TrainConfig(
     epochs=24,
     epoch_size=3840,
@@ -58,7 +61,7 @@ FROM_NOTHING = TrainConfig(
     network={
         "members": [
             *({}, {"pitch_channels": []}, {"centred": True}, {"centred": True, "pitch_channels": []}),
-            {"functionals": True, "hidden": 256, "dropout": 0.5, "weight": 2.5},
+            {**WHOLE_RECORDINGS, "weight": 2.5},
         ]
     },
 )
