@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from annotations.errors import ExchangeError
-from annotations.exchange.sources import Incoming
+from annotations.exchange.incoming import Incoming
 from annotations.media import media_path, save_media
 from annotations.store import AnnotationStore
 from ser.errors import AudioError

@@ -12,9 +12,10 @@ from pathlib import Path
 from annotations.database import plain_os_errors
 from annotations.erasure_log import was_erased
 from annotations.exchange.decoding import Outcome, StoredRecording, store_recordings
+from annotations.exchange.incoming import Findings, Incoming
 from annotations.exchange.options import ImportOptions, ImportProgress, ImportReport, OnProgress, ShouldStop
 from annotations.exchange.rows_in import Prepared, discard_unused, prepare, write_prepared
-from annotations.exchange.sources import Findings, Incoming, find_recordings
+from annotations.exchange.sources import find_recordings
 from annotations.rows import timestamp
 from annotations.store import AnnotationStore
 from annotations.validation import check_consent, check_rater

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from datasets.exceptions import DatasetsError
 
 from annotations.errors import ExchangeError
+from annotations.exchange.incoming import Findings, Incoming
 from annotations.exchange.parquet import RECORD
 from annotations.exchange.places import Fetched, FolderPlace, fetched_bytes
-from annotations.exchange.sources import Findings, Incoming
 from ser.corpora.audio_sets import LABEL_COLUMNS, SPEAKER_COLUMNS, TEXT_COLUMNS
 from ser.hub import hub_reachable
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from annotations.errors import ExchangeError
 from annotations.exchange.decoding import StoredRecording
+from annotations.exchange.incoming import Incoming, listed_purposes
 from annotations.exchange.options import IMPORTER, RATER_PREFIX, ImportOptions, ImportReport
 from annotations.exchange.restoring import OwnRecord, check_record, insert_row, restore_record
-from annotations.exchange.sources import Incoming, listed_purposes
 from annotations.media import media_path, save_media
 from annotations.rows import STANDING, timestamp
 from annotations.store import AnnotationStore

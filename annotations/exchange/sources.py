@@ -7,13 +7,12 @@ import csv
 import importlib
 import io
 import json
-from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from annotations.errors import ExchangeError
 from annotations.exchange.file_names import OWN_TABLE, TABLE
+from annotations.exchange.incoming import Findings, Incoming
 from annotations.exchange.layouts import said_by_layout
 from annotations.exchange.places import FolderPlace, Place, ZipPlace
 
@@ -21,45 +20,6 @@ AUDIO_SUFFIXES = frozenset(
     ".wav .wave .flac .ogg .oga .opus .mp3 .m4a .mp4 .aac .webm .mka .wma .aif .aiff .aifc .caf .au".split()
 )
 FILE_COLUMN = "file_name"
-
-
-@dataclass(frozen=True)
-class Incoming:
-    """A recording to import.
-
-    Attributes:
-        place: where it lies.
-        name: of its file there.
-        corpus: the name of what it is a part of.
-        fields: what a table says of it, as text: label, speaker, transcript, session.
-        record: the line of an own export; None for anything else.
-    """
-
-    place: Place
-    name: str
-    corpus: str
-    fields: Mapping[str, str] = field(default_factory=dict)
-    record: Mapping[str, object] | None = None
-
-    @property
-    def brings_consent(self) -> bool:
-        """Whether what is said of it holds the purposes that were consented to."""
-        return self.record is not None or bool(listed_purposes(self.fields))
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a source holds.
-
-    Attributes:
-        incoming: recordings, in a fixed order.
-        refused: (name, reason) of what will not be read.
-        unlisted: recordings that lie beside a table which does not name them; they are left out.
-    """
-
-    incoming: tuple[Incoming, ...]
-    refused: tuple[tuple[str, str], ...]
-    unlisted: int
 
 
 def find_recordings(source: Path | str, stack: ExitStack) -> Findings:
@@ -92,15 +52,6 @@ def find_recordings(source: Path | str, stack: ExitStack) -> Findings:
         stack.callback(archive.close)
         return _search(archive)
     return Findings((Incoming(FolderPlace(source.parent, source.name), source.name, "file"),), (), 0)
-
-
-def listed_purposes(fields: Mapping[str, str]) -> tuple[str, ...]:
-    """The purposes that a table's column `consent` lists, with spaces or commas between them.
-
-    >>> listed_purposes({"consent": "research, training"}), listed_purposes({})
-    (('research', 'training'), ())
-    """
-    return tuple(fields.get("consent", "").replace(",", " ").split())
 
 
 def _search(place: Place) -> Findings:
