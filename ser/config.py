@@ -24,7 +24,7 @@ _TUNES = r"full|frozen|head|top-k:[1-9]\d*|lora|adalora"
 _SHARES = (
     *("warmup", "label_smoothing", "mixup_probability", "ema_decay", "time_mask_share", "reverb_probability"),
     *("noise_probability", "telephone_probability", "clipping_probability", "codec_probability"),
-    "narrow_probability",
+    *("narrow_probability", "room_probability"),
 )
 _NOT_NEGATIVE = (
     *("variants", "frozen_blocks", "mixup", "anchor", "weight_decay", "class_weight_power", "speakers_per_batch"),
@@ -113,6 +113,7 @@ class TrainConfig:
         warp: largest relative shift of the mel scale at a draw, a longer or shorter vocal tract.
         equaliser: largest gain of a drawn microphone curve, bels.
         floor: largest rise of the noise floor at a draw, bels; half of the draws have one.
+        room_probability: of a draw being put into a room, from a close microphone's to a hall's.
         narrow_probability: of a draw keeping only the band of a line or a codec: up to 3.2 to 7 kHz, and half of the
             times from up to 350 Hz on.
         time_masks: stretches of time hidden at a draw (SpecAugment), each at most `time_mask_share` of the clip.
@@ -150,6 +151,9 @@ class TrainConfig:
         heard_labels: what a network that begins from nothing learns to tell apart; labels that are none of the seven
             emotions (calm) count in its answers as the emotion that `ser.labels.ALIASES` names.
         refit: train once more with the dev speakers too, when they have had their say on epoch and temperature.
+        crossed: parts that the speakers who teach are divided into; each part is answered by a network that learnt
+            from the others, and all these answers set the temperature with the dev speakers'. 0 leaves it to these.
+        crossed_network: what differs from `network` then: a smaller one spares time.
         network: sizes that differ from the defaults of `ser.acoustic.network.AcousticConfig`.
     """
 
@@ -172,6 +176,7 @@ class TrainConfig:
     warp: float = 0.08
     equaliser: float = 0.6
     floor: float = 2.5
+    room_probability: float = 0.0
     narrow_probability: float = 0.0
     time_masks: int = 2
     time_mask_share: float = 0.12
@@ -205,6 +210,8 @@ class TrainConfig:
     seed: int = 0
     heard_labels: tuple[str, ...] = EMOTIONS
     refit: bool = False
+    crossed: int = 0
+    crossed_network: Mapping[str, object] = field(default_factory=dict)
     network: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -217,6 +224,8 @@ class TrainConfig:
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must not be negative.")
+        if self.crossed < 0 or self.crossed == 1:
+            raise SettingsError(f"crossed is {self.crossed}; it must be 0, or 2 or more parts.")
         for name in ("speed", "gain", "reverb_time", "snr", "codec_bitrate"):
             low, high = getattr(self, name)
             if low > high:

@@ -1,6 +1,6 @@
 """Features and truths in memory, and the batches drawn from them. Knows nothing of networks or audio files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,19 @@ class FeatureSet:
 
     def __len__(self) -> int:
         return len(self.variants)
+
+    def of_speakers(self, speakers: Collection[str]) -> "FeatureSet":
+        """The examples of these speakers, in their order."""
+        rows = [row for row, speaker in enumerate(self.speakers) if speaker in speakers]
+        return FeatureSet(
+            [self.variants[row] for row in rows],
+            self.targets[rows],
+            self.weights[rows],
+            [self.speakers[row] for row in rows],
+            [self.corpora[row] for row in rows],
+            [self.paths[row] for row in rows] if self.paths else (),
+            intensities=None if self.intensities is None else self.intensities[rows],
+        )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 What `ser.training.recipe` does alike for our own network and for encoders of others stands there; what differs, here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from ser.augmentation import SignalAugmentation, load_noises
 from ser.config import TrainConfig
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
-from ser.splits import Split
+from ser.splits import Split, part_speakers
+from ser.training.crossing import Answered, answer_crosswise, joint_temperature, joint_uar
 from ser.training.dataset import FeatureSet
 from ser.training.description import describe
 from ser.training.encoder import TunedEncoder, tune_encoder
@@ -42,6 +43,8 @@ class Lesson:
     on_progress: OnProgress | None
     should_stop: ShouldStop | None
     checkpoint_dir: Path | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """{speaker: group} of `ser.splits.group_speakers`: those who share a recording stay together."""
 
     def description(self, refit: bool = False) -> dict[str, object]:
         """What the model's meta.json says of the data; `refit` says that the dev speakers teach, too."""
@@ -93,9 +96,14 @@ def learn_network(lesson: Lesson) -> Learnt:
         test = prepare(lesson.split.test, plain) if lesson.split.test else None
     sets = [data for data in (train, dev, test) if data is not None]
     model = replace(_learn(lesson, train, dev), checkpoint_dir=lesson.checkpoint_dir)
-    if lesson.config.refit and dev is not None:
+    if dev is not None and (lesson.config.refit or lesson.config.crossed):
         with Processes(lesson.device).main_first():
             learners = prepare([*lesson.split.train, *lesson.split.dev], how)
+    else:
+        learners = train
+    if lesson.config.crossed:
+        model = _calibrate(lesson, model, learners, dev, labels)
+    if lesson.config.refit and dev is not None:
         again = _learn(lesson, learners, None)
         metrics = {**model.metrics, "refit": True}
         model = replace(again, temperature=model.temperature, metrics=metrics, checkpoint_dir=lesson.checkpoint_dir)
@@ -106,13 +114,38 @@ def learn_network(lesson: Lesson) -> Learnt:
     return Learnt(model, test_uar, tuple(sentence for data in sets for sentence in data.skipped))
 
 
-def _learn(lesson: Lesson, train: FeatureSet, dev: FeatureSet | None) -> TrainedModel:
+def _calibrate(
+    lesson: Lesson, model: TrainedModel, learners: FeatureSet, dev: FeatureSet | None, labels: Sequence[str]
+) -> TrainedModel:
+    """The model with the temperature of everybody who teaches, the dev speakers as it has answered them itself."""
+
+    def learn(data: FeatureSet, config: TrainConfig, name: str) -> TrainedModel:
+        return _learn(lesson, data, None, config=config, name=name)
+
+    parts = part_speakers(lesson.split.train, lesson.config.crossed, lesson.groups)
+    answered = answer_crosswise(learners, parts, lesson.config, labels, learn)
+    if not answered:
+        return model
+    everybody = answered if dev is None else [*answered, Answered.by(model, dev, labels)]
+    crossed = {"parts": len(parts), "uar": joint_uar(answered)}
+    return replace(model, temperature=joint_temperature(everybody), metrics={**model.metrics, "crossed": crossed})
+
+
+def _learn(
+    lesson: Lesson,
+    train: FeatureSet,
+    dev: FeatureSet | None,
+    *,
+    config: TrainConfig | None = None,
+    name: str | None = None,
+) -> TrainedModel:
+    """One of the lesson's runs; each keeps its own state where there are several."""
     kept = lesson.checkpoint_dir
-    if kept is not None and lesson.config.refit:
-        kept = kept / ("with-dev" if dev is None else "without-dev")
+    if kept is not None and (lesson.config.refit or lesson.config.crossed):
+        kept = kept / (name or ("with-dev" if dev is None else "without-dev"))
     return train_on_features(
         train,
-        lesson.config,
+        config or lesson.config,
         dev=dev,
         init=lesson.init,
         data=lesson.description(refit=lesson.config.refit and dev is None),

@@ -45,6 +45,7 @@ FROM_NOTHING = TrainConfig(
     intensity_weight=0.2,
     variants=3,
     narrow_probability=0.12,
+    room_probability=0.3,
     # Copies degraded further than by noise, rooms and speed cost more on clean speech than they gave in noise.
     gain=(0.0, 0.0),
     telephone_probability=0.0,
@@ -56,6 +57,9 @@ FROM_NOTHING = TrainConfig(
     # The dev speakers, too many voices to go without, set the temperature and then teach; nobody chooses the epoch.
     choose_best=False,
     refit=True,
+    # On every voice, not on those of the dev speakers alone; two networks are enough to tell how sure four may be.
+    crossed=4,
+    crossed_network={"members": [{}, {"centred": True, "pitch_channels": []}, {**WHOLE_RECORDINGS, "weight": 1.25}]},
     # Networks that look at different things make different mistakes; of one kind, three were no better than one. What
     # measures recordings as wholes counts for two and a half of them: it does best on corpora that nobody has heard.
     network={
@@ -147,7 +151,8 @@ def run_recipe(
     examples = [example for corpus in corpora for example in plainly_labelled(corpus.examples)]
     held_out = set(RESERVED_SPEAKERS if test_speakers is None else test_speakers)
     copies = _compare(examples, Path(cache_dir) if cache_dir else fingerprints_dir(), on_progress, should_stop)
-    dev = _choose_dev(examples, held_out, dev_speakers, seed, group_speakers(examples, copies.hashes, copies.near))
+    groups = group_speakers(examples, copies.hashes, copies.near)
+    dev = _choose_dev(examples, held_out, dev_speakers, seed, groups)
     split = split_by_speaker(examples, test_speakers=held_out, dev_speakers=dev)
     leaks = refuse_leaks(split, copies)
     check_labels(split.train)
@@ -161,6 +166,7 @@ def run_recipe(
         on_progress=on_progress,
         should_stop=should_stop,
         checkpoint_dir=Path(checkpoint_dir) if checkpoint_dir else None,
+        groups=groups,
     )
     learnt = learn_encoder(lesson) if is_encoder_of_others(init) else learn_network(lesson)
     metrics = {"test": {"uar": learnt.test_uar}} if learnt.test_uar else None

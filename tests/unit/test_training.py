@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 
 from ser.acoustic.classifier import load_acoustic_model, load_network
@@ -14,29 +13,18 @@ from ser.config import TrainConfig
 from ser.errors import ModelUnavailableError, SettingsError, TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
-from ser.training import TrainProgress, run_recipe, train
+from ser.training import TrainProgress, train
 from ser.training.dataset import BatchDrawer
 from ser.training.loop import freeze, predict_logits, soft_cross_entropy
 from ser.training.preparation import Preparation, prepare
 from ser.training.weight_average import WeightAverage
 from ser.types import Example
-
-PITCHES = {"anger": 300.0, "sadness": 110.0, "neutral": 180.0}
+from tests.unit.voices import four_voices
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
-    """Four speakers, three emotions that differ in pitch, two takes of each."""
-    folder = tmp_path_factory.mktemp("clips")
-    examples = []
-    for speaker in range(4):
-        for label, pitch in PITCHES.items():
-            for take in range(2):
-                path = folder / f"{speaker}_{label}_{take}.flac"
-                audio = synthetic_speech(0.7, pitch=pitch * (1 + 0.03 * speaker), seed=10 * speaker + take)
-                soundfile.write(path, audio.signal, audio.sampling_rate)
-                examples.append(Example(path, label, f"s{speaker}", "synthetic"))
-    return examples
+    return four_voices(tmp_path_factory.mktemp("clips"))
 
 
 def of(examples: Sequence[Example], *speakers: str) -> list[Example]:
@@ -232,89 +220,10 @@ def test_a_temperature_makes_over_confident_answers_honest() -> None:
         ({"snr": (30.0, 0.0)}, "snr is from 30.0 to 0.0; the lower end must come first"),
         ({"speed": (0.0, 1.0)}, "speed begins at 0.0; it must be above 0"),
         ({"warp": -1.0}, "warp is -1.0; it must not be negative"),
+        ({"room_probability": 1.5}, "room_probability is 1.5; it must lie in 0..1"),
+        ({"crossed": 1}, "crossed is 1; it must be 0, or 2 or more parts"),
     ],
 )
 def test_impossible_configurations_are_refused(changes: dict[str, float], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         TrainConfig(**changes)
-
-
-def write_corpus(folder: Path, examples: Sequence[Example]) -> Path:
-    (folder / "audio").mkdir(parents=True)
-    rows = ["file_name,label,speaker"]
-    generator = np.random.default_rng(0)
-    for example in examples:
-        # Without noise of their own, these voices would pass for copies of each other.
-        signal, rate = soundfile.read(example.path)
-        soundfile.write(
-            folder / "audio" / example.path.name, signal + 0.1 * generator.standard_normal(len(signal)), rate
-        )
-        rows.append(f"audio/{example.path.name},{example.label},{example.speaker}")
-    (folder / "metadata.csv").write_text("\n".join(rows) + "\n")
-    return folder
-
-
-def test_the_recipe_trains_measures_and_saves(clips: list[Example], tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "corpus", clips)
-    result = run_recipe(
-        [corpus],
-        tmp_path / "out",
-        config=TrainConfig.tiny(epoch_size=24),
-        epochs=2,
-        seed=5,
-        test_speakers=["s3"],
-        dev_speakers=["s2"],
-        cache_dir=tmp_path / "cache",
-    )
-    assert result.leaks.clean and set(result.test_uar) == {"corpus"}
-    assert result.meta.data["speakers"] == ["s0", "s1"] and result.meta.data["test_speakers"] == ["s3"]
-    assert result.meta.config["seed"] == 5 and result.meta.config["epochs"] == 2
-    assert load_acoustic_model(tmp_path / "out").sha256 == result.meta.sha256
-
-
-def test_the_recipe_fails_on_a_planted_copy(clips: list[Example], tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "corpus", clips)
-    copied = next(e for e in clips if e.speaker == "s0")
-    planted = next(e for e in clips if e.speaker == "s3")
-    (corpus / "audio" / planted.path.name).write_bytes((corpus / "audio" / copied.path.name).read_bytes())
-    with pytest.raises(TrainingDataError, match=r"1 leak\(s\): the same audio is in .*Remove the copies"):
-        run_recipe(
-            [corpus],
-            tmp_path / "out",
-            config=TrainConfig.tiny(),
-            test_speakers=["s3"],
-            dev_speakers=["s2"],
-            cache_dir=tmp_path / "cache",
-        )
-    assert not (tmp_path / "out").exists()
-
-
-def test_the_recipe_draws_dev_speakers_where_none_are_named(clips: list[Example], tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "corpus", clips)
-    result = run_recipe(
-        [corpus], tmp_path / "out", config=TrainConfig.tiny(epochs=1), cache_dir=tmp_path / "cache", test_speakers=[]
-    )
-    dev, training = set(result.meta.data["dev_speakers"]), set(result.meta.data["speakers"])
-    assert dev and training and not dev & training
-    with pytest.raises(TrainingDataError, match="Dev speakers nobody are not in the data"):
-        run_recipe([corpus], tmp_path / "out2", dev_speakers=["nobody"], cache_dir=tmp_path / "cache")
-
-
-def test_the_recipe_learns_from_dev_speakers_too_once_they_have_chosen(clips: list[Example], tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "corpus", clips)
-    figures = {}
-    for refit in (False, True):
-        result = run_recipe(
-            [corpus],
-            tmp_path / f"out-{refit}",
-            config=TrainConfig.tiny(epochs=1, refit=refit),
-            test_speakers=["s3"],
-            dev_speakers=["s2"],
-            cache_dir=tmp_path / "cache",
-            checkpoint_dir=tmp_path / "kept",
-        )
-        figures[refit] = result.meta
-        assert not (tmp_path / "kept").exists()
-    assert figures[True].metrics["refit"] is True and "refit" not in figures[False].metrics
-    assert figures[True].metrics["dev"] == figures[False].metrics["dev"]
-    assert figures[True].sha256 != figures[False].sha256
