@@ -48,7 +48,6 @@ FOLD_CONFIG = replace(
     choose_best=False,
     refit=False,
     crossed=0,
-    room_probability=0.0,
     narrow_probability=0.0,
     corpus_weights={"ravdess": 0.45, "nemo": 0.25, "tess": 0.1, "emodb": 0.1, "turev": 0.1},
     network={"members": [{}, {"pitch_channels": []}, {**WHOLE_RECORDINGS, "weight": 1.25}]},

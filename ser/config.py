@@ -24,7 +24,7 @@ _TUNES = r"full|frozen|head|top-k:[1-9]\d*|lora|adalora"
 _SHARES = (
     *("warmup", "label_smoothing", "mixup_probability", "ema_decay", "time_mask_share", "reverb_probability"),
     *("noise_probability", "telephone_probability", "clipping_probability", "codec_probability"),
-    *("narrow_probability", "room_probability"),
+    "narrow_probability",
 )
 _NOT_NEGATIVE = (
     *("variants", "frozen_blocks", "mixup", "anchor", "weight_decay", "class_weight_power", "speakers_per_batch"),
@@ -113,7 +113,6 @@ class TrainConfig:
         warp: largest relative shift of the mel scale at a draw, a longer or shorter vocal tract.
         equaliser: largest gain of a drawn microphone curve, bels.
         floor: largest rise of the noise floor at a draw, bels; half of the draws have one.
-        room_probability: of a draw being put into a room, from a close microphone's to a hall's.
         narrow_probability: of a draw keeping only the band of a line or a codec: up to 3.2 to 7 kHz, and half of the
             times from up to 350 Hz on.
         time_masks: stretches of time hidden at a draw (SpecAugment), each at most `time_mask_share` of the clip.
@@ -176,7 +175,6 @@ class TrainConfig:
     warp: float = 0.08
     equaliser: float = 0.6
     floor: float = 2.5
-    room_probability: float = 0.0
     narrow_probability: float = 0.0
     time_masks: int = 2
     time_mask_share: float = 0.12

@@ -1,4 +1,4 @@
-"""Changes a whole batch of features at once: tempo, vocal tract, room, microphone curve, noise floor, hidden stretches.
+"""Changes a whole batch of features at once: tempo, vocal tract, microphone curve, noise floor, hidden stretches.
 
 Seeded, and vectorised because the network is small: clip by clip, this would cost as much as a training step. Features
 are those of `ser.acoustic.features`. Knows nothing of recordings or networks.
@@ -12,16 +12,8 @@ import numpy.typing as npt
 import torch
 from librosa import mel_frequencies
 
-from ser.acoustic.features import FLOOR, HOP, MEL_BANDS, MEL_RANGE, PITCH_CUTOFF
+from ser.acoustic.features import FLOOR, MEL_BANDS, MEL_RANGE
 from ser.config import TrainConfig
-from ser.types import SAMPLING_RATE
-
-ROOM_TIME, ROOM_DISTANCE = (0.15, 1.0), (-9.0, 12.0)
-"""RT60 of a drawn room at its lowest band, s; the direct sound's level over the room's, dB: some metres away, or close
-to the microphone."""
-
-ROOM_DULLNESS = 0.6
-"""By how much shorter at most the highest band dies away than the lowest: air and curtains swallow it."""
 
 NARROW_TOP, NARROW_BOTTOM = (3200.0, 7000.0), 350.0
 """Hz: where a narrowed band ends, from a telephone's to a codec's, and how far up it begins at most."""
@@ -53,13 +45,12 @@ def augment_batch(
     ends = np.clip(np.rint(lengths / tempo).astype(np.int64), 1, max_frames)
     features = stretch(clips, ends)
     if config.augment:
+        mels = features[:, :, :MEL_BANDS]
         if config.warp:
-            warped = warp_matrices(generator.uniform(-config.warp, config.warp, len(clips)))
-            features[:, :, :MEL_BANDS] = torch.bmm(features[:, :, :MEL_BANDS], warped)
-        if config.room_probability:
-            _put_into_rooms(features, ends, config.room_probability, generator)
+            mels = torch.bmm(mels, warp_matrices(generator.uniform(-config.warp, config.warp, len(clips))))
         if config.equaliser:
-            features[:, :, :MEL_BANDS] += equaliser_curves(len(clips), config.equaliser, generator)[:, None]
+            mels += equaliser_curves(len(clips), config.equaliser, generator)[:, None]
+        features[:, :, :MEL_BANDS] = mels
         if config.floor:
             _raise_floor(features, config.floor, generator)
         if config.narrow_probability:
@@ -114,40 +105,6 @@ def equaliser_curves(count: int, largest: float, generator: np.random.Generator)
     return torch.nn.functional.interpolate(knots, MEL_BANDS, mode="linear", align_corners=True)[:, 0]
 
 
-def _put_into_rooms(
-    features: torch.Tensor, ends: npt.NDArray[np.int64], probability: float, generator: np.random.Generator
-) -> None:
-    """Let every frame die away over those that follow; the pitch that is heard is the mixture's.
-
-    Source of the decay: Polack's model, as in `ser.augmentation.add_reverb`; here on average only, as powers add up.
-    """
-    rows = np.flatnonzero(generator.random(len(features)) < probability)
-    if not len(rows):
-        return
-    lowest_band = generator.uniform(*ROOM_TIME, (len(rows), 1))
-    shorter = generator.uniform(0.0, ROOM_DULLNESS, (len(rows), 1)) * np.linspace(0.0, 1.0, MEL_BANDS)[None]
-    frames = features.shape[1]
-    fall = -6.0 * math.log(10.0) * HOP / SAMPLING_RATE / (lowest_band * (1.0 - shorter))
-    tails = np.exp(fall[:, None] * np.arange(frames)[None, :, None])
-    tails *= 10.0 ** (-generator.uniform(*ROOM_DISTANCE, (len(rows), 1, 1)) / 10.0) / tails.sum(1, keepdims=True)
-    tails[:, 0] += 1.0
-    # Twice as long, so that what dies away at the end does not come in at the beginning.
-    response = torch.fft.rfft(torch.from_numpy(tails).float(), n=2 * frames, dim=1)
-
-    def after(values: torch.Tensor, response: torch.Tensor) -> torch.Tensor:
-        heard = torch.fft.irfft(torch.fft.rfft(values, n=2 * frames, dim=1) * response, n=2 * frames, dim=1)
-        return heard[:, :frames]
-
-    powers = _powers(features, rows, ends)
-    heard = after(powers, response).clamp_min_(0.0)
-    real = torch.from_numpy(np.arange(frames)[None] < ends[rows, None])[:, :, None]
-    low = int((_centres() < PITCH_CUTOFF).sum())
-    voice = powers[:, :, :low].mean(2, keepdim=True) + FLOOR
-    pitch = after(voice * features[rows, :, MEL_BANDS:], response[:, :, :1])
-    features[rows, :, MEL_BANDS:] = pitch / after(voice, response[:, :, :1]).clamp_min(FLOOR)
-    features[rows, :, :MEL_BANDS] = _in_bels(heard * real, ends[rows])
-
-
 def _raise_floor(features: torch.Tensor, largest: float, generator: np.random.Generator) -> None:
     rows = np.flatnonzero(generator.random(len(features)) < 0.5)
     if not len(rows):
@@ -165,31 +122,17 @@ def _narrow(
     rows = np.flatnonzero(generator.random(len(features)) < probability)
     if not len(rows):
         return
-    centres = _centres()[None]
+    centres = mel_frequencies(MEL_BANDS + 2, fmin=MEL_RANGE[0], fmax=MEL_RANGE[1], htk=True)[None, 1:-1]
     lowest, highest = np.log(NARROW_TOP)
     tops = np.exp(generator.uniform(lowest, highest, (len(rows), 1)))
     bottoms = generator.uniform(-NARROW_BOTTOM, NARROW_BOTTOM, (len(rows), 1))
     # What lies below is only weakened, by 10 to 40 dB: lines are noisy there, where codecs above their end are not.
     kept = np.where(centres < bottoms, 10.0 ** generator.uniform(-4.0, -1.0, (len(rows), 1)), centres <= tops)
-    powers = _powers(features, rows, ends).mul_(torch.from_numpy(kept).float()[:, None])
-    features[rows, :, :MEL_BANDS] = _in_bels(powers, ends[rows])
-
-
-def _centres() -> npt.NDArray[np.floating]:
-    """Of the mel bands, Hz."""
-    return mel_frequencies(MEL_BANDS + 2, fmin=MEL_RANGE[0], fmax=MEL_RANGE[1], htk=True)[1:-1]
-
-
-def _powers(features: torch.Tensor, rows: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> torch.Tensor:
-    """Of the mel bands, (rows, frames, MEL_BANDS), over each recording's mean; 0 behind its end."""
     real = torch.from_numpy(np.arange(features.shape[1])[None] < ends[rows, None])[:, :, None]
-    return (features[rows, :, :MEL_BANDS] * math.log(10.0)).exp_().sub_(FLOOR).clamp_min_(0.0).mul_(real)
-
-
-def _in_bels(powers: torch.Tensor, ends: npt.NDArray[np.int64]) -> torch.Tensor:
-    """As features have them: over the mean that each recording has now."""
-    level = powers.sum((1, 2)) / torch.from_numpy(ends * MEL_BANDS)
-    return (powers / level.clamp_min(FLOOR)[:, None, None] + FLOOR).log10_().float()
+    powers = (features[rows, :, :MEL_BANDS] * math.log(10.0)).exp_().sub_(FLOOR).clamp_min_(0.0)
+    powers.mul_(torch.from_numpy(kept).float()[:, None])
+    level = (powers * real).sum((1, 2)) / torch.from_numpy(ends[rows] * MEL_BANDS)
+    features[rows, :, :MEL_BANDS] = (powers / level.clamp_min(FLOOR)[:, None, None] + FLOOR).log10_().float()
 
 
 def _hide(

@@ -45,7 +45,6 @@ FROM_NOTHING = TrainConfig(
     intensity_weight=0.2,
     variants=3,
     narrow_probability=0.12,
-    room_probability=0.3,
     # Copies degraded further than by noise, rooms and speed cost more on clean speech than they gave in noise.
     gain=(0.0, 0.0),
     telephone_probability=0.0,

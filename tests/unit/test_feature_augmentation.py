@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 import torch
 from librosa import mel_frequencies
-from scipy.signal import butter, fftconvolve, sosfilt
+from scipy.signal import butter, sosfilt
 
 from ser.acoustic.features import FEATURE_SIZE, FLOOR, MEL_BANDS, MEL_RANGE, extract_features
 from ser.config import TrainConfig
 from ser.testing import synthetic_speech
-from ser.training import feature_augmentation
 from ser.training.feature_augmentation import NARROW_TOP, augment_batch, stretch
 from ser.types import SAMPLING_RATE
 
@@ -48,7 +47,6 @@ def test_tempo_changes_length_and_keeps_order() -> None:
         ({"equaliser": 0.6}, True),
         ({"floor": 2.5}, True),
         ({"narrow_probability": 0.7}, True),
-        ({"room_probability": 0.7}, False),
         ({"time_masks": 2, "time_mask_share": 0.5}, False),
         ({"band_masks": 2, "band_mask_size": 30}, True),
     ],
@@ -78,29 +76,6 @@ def test_a_narrow_band_is_that_of_the_recording_without_the_rest() -> None:
     assert float(distances.mean((1, 2)).min()) < 0.05
     ends = mel_frequencies(MEL_BANDS + 2, fmin=MEL_RANGE[0], fmax=MEL_RANGE[1], htk=True)[1:-1]
     assert bool((changed[:, : len(clips[0]), np.flatnonzero(ends > NARROW_TOP[1])] < np.log10(FLOOR) + 0.01).all())
-
-
-def test_a_drawn_room_is_like_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    speech = synthetic_speech(2.0).signal
-    samples = round(0.6 * SAMPLING_RATE)
-    tail = np.random.default_rng(0).standard_normal(samples) * 10.0 ** (-3.0 * np.arange(samples) / samples)
-    impulse = np.concatenate([[1.0], np.zeros(80), tail * np.sqrt(10.0**0.6 / np.sum(tail**2))])
-    real = torch.from_numpy(extract_features(fftconvolve(speech, impulse)[: len(speech)].astype(np.float32)))
-    dry = extract_features(speech)
-    monkeypatch.setattr(feature_augmentation, "ROOM_TIME", (0.6, 0.6))
-    monkeypatch.setattr(feature_augmentation, "ROOM_DISTANCE", (-6.0, -6.0))
-    monkeypatch.setattr(feature_augmentation, "ROOM_DULLNESS", 0.0)
-    config = TrainConfig(**{**STILL, "room_probability": 1.0})
-    # In half precision, as features are kept; beside another, longer clip.
-    longer = np.concatenate([dry, dry]).astype(np.float16)
-    changed, ends = augment_batch([dry.astype(np.float16), longer], config, np.random.default_rng(0), 400)
-    heard, untouched = changed[0, : ends[0]], torch.from_numpy(dry)
-    for part, left in ((slice(0, MEL_BANDS), 0.7), (slice(MEL_BANDS, FEATURE_SIZE), 0.9)):
-        gap, gap_before = ((side[:, part] - real[:, part]).abs().mean() for side in (heard, untouched))
-        assert float(gap) < left * float(gap_before)
-    # Over its own mean, as every recording is, whatever the room adds.
-    power = (10.0 ** heard[:, :MEL_BANDS] - FLOOR).mean()
-    assert float(power) == pytest.approx(1.0, rel=0.01)
 
 
 def test_nothing_becomes_longer_than_allowed() -> None:

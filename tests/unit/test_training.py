@@ -220,7 +220,6 @@ def test_a_temperature_makes_over_confident_answers_honest() -> None:
         ({"snr": (30.0, 0.0)}, "snr is from 30.0 to 0.0; the lower end must come first"),
         ({"speed": (0.0, 1.0)}, "speed begins at 0.0; it must be above 0"),
         ({"warp": -1.0}, "warp is -1.0; it must not be negative"),
-        ({"room_probability": 1.5}, "room_probability is 1.5; it must lie in 0..1"),
         ({"crossed": 1}, "crossed is 1; it must be 0, or 2 or more parts"),
     ],
 )
