@@ -3,23 +3,28 @@
     python -m benchmarks.retraining --data ../shared/data/nemo --speakers nemo_EB0,nemo_MK0 [--corrections 60] [--json]
 
 Each round fills a store with corrected clips, runs the real retraining with its comparison, and then measures the
-model in use before and the new model on clips that were in neither half of the feedback. With `--sham` the
-corrections are drawn at random: none of those rounds should end in a promotion.
+model in use before and the new model on clips that were in neither half of the feedback; with `--others` also on the
+speakers of other corpora that the embedded model never heard, whom it must not forget to understand. `--preset
+thorough --base CORPUS ...` trains the last layers as well and learns these corpora again. With `--sham` the corrections
+are drawn at random: none of those rounds should end in a promotion.
 """
 
 import argparse
 import json
+import os
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from annotations.learning.active_model import ActiveModel
+from annotations.learning.config import PRESETS
+from annotations.learning.presets import BASE_DATA
 from annotations.learning.retraining import Retrainer, RetrainingConfig
 from annotations.queries import list_versions
 from annotations.store import AnnotationStore
@@ -30,14 +35,22 @@ from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
 from ser.evaluation import evaluate
 from ser.recognizer import Recognizer
-from ser.types import Example
+from ser.training.recipe import RESERVED_SPEAKERS
+from ser.types import AcousticModel, Example
 from ser.vad import SileroDetector
 
 PACKAGES = ("torch", "transformers")
 
 
 def play_round(
-    examples: Sequence[Example], corrections: int, unseen: int, *, seed: int, sham: bool
+    examples: Sequence[Example],
+    corrections: int,
+    unseen: int,
+    *,
+    seed: int,
+    sham: bool,
+    preset: str = "quick",
+    others: Mapping[str, Sequence[Example]] | None = None,
 ) -> dict[str, object]:
     """Correct, retrain, compare.
 
@@ -47,9 +60,12 @@ def play_round(
         unseen: at most so many of the others are measured on.
         seed: draws which, and the sham labels.
         sham: whether the corrections are drawn from the labels at random.
+        preset: of the run.
+        others: clips of other speakers, by corpus.
 
     Returns:
-        `state` and `reason` of the run, its `seconds`, and the UAR `before` and `after` on the unseen clips.
+        `state` and `reason` of the run, its `seconds`, the UAR `before` and `after` on the unseen clips, and `others`:
+        by corpus the UAR before and after.
     """
     draw = random.Random(seed)
     shuffled = draw.sample(list(examples), len(examples))
@@ -65,14 +81,15 @@ def play_round(
             )
             told = draw.choice(labels) if sham else example.hard_label
             store.add_correction(clip.id, rater="benchmark", verdict="correct", label=told)
-        retrainer = Retrainer(active, RetrainingConfig(seed=seed))
+        retrainer = Retrainer(active, RetrainingConfig(seed=seed, preset=preset))
         started = time.monotonic()
         retrainer.start("benchmark")
         end = retrainer.wait(lambda status: None)
         seconds = time.monotonic() - started
         made = next((v for v in list_versions(store) if v.training_run_id is not None), None)
         after = load_acoustic_model(active.location(made)) if made else base
-        figures = [float(evaluate(model, rest).as_dict()["uar"]) for model in (base, after)] if rest else [None, None]
+        figures = [_uar(model, rest) for model in (base, after)] if rest else [None, None]
+        kept = {name: [_uar(model, clips) for model in (base, after)] for name, clips in (others or {}).items()}
     return {
         "speaker": examples[0].speaker,
         "state": end.state,
@@ -81,7 +98,12 @@ def play_round(
         "unseen_clips": len(rest),
         "before": figures[0],
         "after": figures[1],
+        "others": kept,
     }
+
+
+def _uar(model: AcousticModel, examples: Sequence[Example]) -> float:
+    return float(evaluate(model, examples).as_dict()["uar"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,6 +114,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--corrections", type=int, default=60)
     parser.add_argument("--unseen", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=3, help="for each speaker")
+    parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0])
+    parser.add_argument("--base", nargs="+", type=Path, default=[], help="corpora that a thorough run learns again")
+    parser.add_argument("--others", nargs="+", type=Path, default=[], help="corpora whose reserved speakers are asked")
     parser.add_argument("--sham", action="store_true", help="corrections drawn at random")
     parser.add_argument("--quick", action="store_true", help="one round for each speaker, 30 unseen clips")
     parser.add_argument("--seed", type=int, default=0)
@@ -99,6 +124,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     rounds, unseen = (1, 30) if options.quick else (options.rounds, options.unseen)
     corpus = load_corpus(options.data)
+    others = {
+        folder.name: [e for e in load_corpus(folder) if e.speaker in RESERVED_SPEAKERS] for folder in options.others
+    }
+    if options.base:
+        os.environ[BASE_DATA] = os.pathsep.join(str(folder) for folder in options.base)
     results = []
     for speaker in tqdm(options.speakers.split(","), unit="speaker", disable=None):
         examples = [example for example in corpus if example.speaker == speaker]
@@ -106,11 +136,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise TrainingDataError(f"There is no speaker {speaker} in {options.data}.")
         for number in range(rounds):
             seed = options.seed + number
-            results.append(play_round(examples, options.corrections, unseen, seed=seed, sham=options.sham))
+            results.append(
+                play_round(
+                    examples,
+                    options.corrections,
+                    unseen,
+                    seed=seed,
+                    sham=options.sham,
+                    preset=options.preset,
+                    others=others,
+                )
+            )
     gains = [r["after"] - r["before"] for r in results if r["before"] is not None]  # type: ignore[operator]
     result = {
         "corrections": options.corrections,
         "sham": options.sham,
+        "preset": options.preset,
         "rounds": results,
         "promoted_rate": float(np.mean([r["state"] == "promoted" for r in results])),
         "mean_gain": float(np.mean(gains)) if gains else None,
