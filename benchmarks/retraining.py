@@ -65,7 +65,7 @@ def play_round(
 
     Returns:
         `state` and `reason` of the run, its `seconds`, the UAR `before` and `after` on the unseen clips, and `others`:
-        by corpus the UAR before and after.
+        by corpus the UAR after.
     """
     draw = random.Random(seed)
     shuffled = draw.sample(list(examples), len(examples))
@@ -89,7 +89,7 @@ def play_round(
         made = next((v for v in list_versions(store) if v.training_run_id is not None), None)
         after = load_acoustic_model(active.location(made)) if made else base
         figures = [_uar(model, rest) for model in (base, after)] if rest else [None, None]
-        kept = {name: [_uar(model, clips) for model in (base, after)] for name, clips in (others or {}).items()}
+        kept = {name: _uar(after, clips) for name, clips in (others or {}).items()}
     return {
         "speaker": examples[0].speaker,
         "state": end.state,
@@ -100,6 +100,17 @@ def play_round(
         "after": figures[1],
         "others": kept,
     }
+
+
+def _reserved(folder: Path) -> list[Example]:
+    """The clips of a corpus that the embedded model was never taught."""
+    examples = [example for example in load_corpus(folder) if example.speaker in RESERVED_SPEAKERS]
+    if not examples:
+        raise TrainingDataError(
+            f"{folder} has none of the reserved speakers {', '.join(RESERVED_SPEAKERS)}. "
+            "Name other folders in --others."
+        )
+    return examples
 
 
 def _uar(model: AcousticModel, examples: Sequence[Example]) -> float:
@@ -124,9 +135,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     rounds, unseen = (1, 30) if options.quick else (options.rounds, options.unseen)
     corpus = load_corpus(options.data)
-    others = {
-        folder.name: [e for e in load_corpus(folder) if e.speaker in RESERVED_SPEAKERS] for folder in options.others
-    }
+    others = {folder.name: _reserved(folder) for folder in options.others}
+    base = load_acoustic_model("embedded")
+    others_before = {name: _uar(base, clips) for name, clips in others.items()}
     if options.base:
         os.environ[BASE_DATA] = os.pathsep.join(str(folder) for folder in options.base)
     results = []
@@ -152,6 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "corrections": options.corrections,
         "sham": options.sham,
         "preset": options.preset,
+        "others_before": others_before,
         "rounds": results,
         "promoted_rate": float(np.mean([r["state"] == "promoted" for r in results])),
         "mean_gain": float(np.mean(gains)) if gains else None,

@@ -151,7 +151,8 @@ class TrainConfig:
             emotions (calm) count in its answers as the emotion that `ser.labels.ALIASES` names.
         refit: train once more with the dev speakers too, when they have had their say on epoch and temperature.
         crossed: parts that the speakers who teach are divided into; each part is answered by a network that learnt
-            from the others, and all these answers set the temperature with the dev speakers'. 0 leaves it to these.
+            from the others, and all these answers set the temperature with the dev speakers'. 0 leaves it to these, as
+            it always is for encoders of others.
         crossed_network: what differs from `network` then: a smaller one spares time.
         network: sizes that differ from the defaults of `ser.acoustic.network.AcousticConfig`.
     """

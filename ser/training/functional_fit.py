@@ -33,7 +33,7 @@ NARROWED = 0.7
 """Share of the changed copies whose band is narrowed."""
 
 BATCH = 256
-PASSES, LEAST_STEPS = 10, 300
+PASSES, LEAST_STEPS = 10, 600
 """Over all measured recordings, and the steps where these are few."""
 
 STEP, DECAY, SMOOTHING = 2e-3, 0.01, 0.05

@@ -53,10 +53,10 @@ FROM_NOTHING = TrainConfig(
     # One thread gives the same figures on every machine, and loses little: the network is small.
     threads=1,
     corpus_weights={"ravdess": 0.4, "nemo": 0.25, "tess": 0.05, "emodb": 0.12, "turev": 0.18},
-    # The dev speakers, too many voices to go without, set the temperature and then teach; nobody chooses the epoch.
+    # The dev speakers, too many voices to go without, are watched first and teach then; nobody chooses the epoch.
     choose_best=False,
     refit=True,
-    # On every voice, not on those of the dev speakers alone; two networks are enough to tell how sure four may be.
+    # The temperature comes from every voice that teaches; two networks are enough to tell how sure four may be.
     crossed=4,
     crossed_network={"members": [{}, {"centred": True, "pitch_channels": []}, {**WHOLE_RECORDINGS, "weight": 1.25}]},
     # Networks that look at different things make different mistakes; of one kind, three were no better than one. What

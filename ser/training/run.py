@@ -45,7 +45,7 @@ class TrainedModel:
     Attributes:
         network: in evaluation mode, on the CPU.
         labels: of its outputs.
-        temperature: fitted on dev.
+        temperature: fitted on speakers that did not teach.
         config: of the run.
         curve: figures of each epoch.
         metrics: `best_epoch`, and with dev examples `dev` with the UAR of each corpus.

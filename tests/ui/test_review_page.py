@@ -158,6 +158,7 @@ def test_two_browsers_never_get_the_same_clip_where_one_vote_is_enough(
     pages = [open_page(), open_page(viewport={"width": 1280, "height": 900})]
     for page in pages:
         open_review(page)
+    # A page that has found nothing looks again after 20 seconds.
     deadline = time.monotonic() + 60.0
     while len(queries.history(services.store)) < 10 and time.monotonic() < deadline:
         for page in pages:

@@ -148,7 +148,7 @@ def test_it_finds_what_tells_labels_apart_and_the_same_every_time(hidden: int) -
     config = TrainConfig.tiny(intensity_weight=0.5)
     result = fit_members(network, lessons(), config, dev=unseen, on_progress=seen.append)
     assert not is_unfitted(result.network)
-    assert uar_by_corpus(predict_logits(result.network, unseen), unseen)["a"] > 0.85
+    assert uar_by_corpus(predict_logits(result.network, unseen), unseen)["a"] > 0.9
     assert [entry["uar"] for entry in result.curve] == [{"a": pytest.approx(1.0, abs=0.1)}]
     assert seen[-1].step == seen[-1].steps and seen[-1].epoch == TrainConfig.tiny().epochs
     same = fit_functionals(again, lessons(), config)
