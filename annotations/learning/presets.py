@@ -12,8 +12,8 @@ from ser.training.head import HeadConfig
 BASE_DATA = "SER_BASE_DATA"
 """Environment variable: folders of the base corpora, divided as in PATH; what they hold is learnt again."""
 
-REPLAYED = 300
-"""Clips of each base corpus that a thorough run learns again."""
+LENGTHS = (1, 2, 4, 8)
+"""Times the steps of a quick run that a thorough one tries, each only where the one before was better than its own."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Preset:
 
     Attributes:
         variants: changed copies of each clip beside the untouched one.
-        head: of the judging part; None trains deeper, by `deep`.
-        deep: of the network's last layers, with the base corpora at hand.
+        heads: ways to teach the judging part, the shortest first; which, the feedback's own speakers say.
+        deep: of all layers afterwards, with the base corpora at hand; None for none.
         base: folders of these corpora.
     """
 
     variants: int
-    head: HeadConfig | None
+    heads: tuple[HeadConfig, ...]
     deep: TrainConfig | None = None
     base: tuple[Path, ...] = ()
 
@@ -36,35 +36,37 @@ class Preset:
 def preset_of(config: RetrainingConfig, environ: Mapping[str, str] = os.environ) -> Preset:
     """What a run's preset stands for.
 
-    `quick` and, without base corpora, `thorough` teach the judging part alone, with prototypes in place of the base;
-    with `SER_BASE_DATA` naming corpora, `thorough` trains the last layers of what hears as well and replays them.
+    `quick` teaches the judging part, with prototypes in place of the base. `thorough` makes more copies, and tries how
+    long to teach it; with `SER_BASE_DATA` naming corpora it then trains all layers as well and learns these again.
 
-    >>> preset_of(RetrainingConfig(), {}).variants
-    3
-    >>> preset_of(RetrainingConfig(preset="thorough"), {"SER_BASE_DATA": "data/ravdess"}).deep.frozen_blocks
-    3
+    >>> len(preset_of(RetrainingConfig(), {}).heads)
+    1
+    >>> [head.steps for head in preset_of(RetrainingConfig(preset="thorough"), {}).heads]
+    [15, 30, 60, 120]
+    >>> preset_of(RetrainingConfig(preset="thorough"), {"SER_BASE_DATA": "data/ravdess"}).base[0].name
+    'ravdess'
     """
     if config.preset == "quick":
-        return Preset(3, head_of(config, 1))
+        return Preset(3, (head_of(config, 1),))
+    heads = tuple(head_of(config, times) for times in LENGTHS)
     base = tuple(Path(part) for part in environ.get(BASE_DATA, "").split(os.pathsep) if part)
-    if not base:
-        return Preset(8, head_of(config, 2))
-    return Preset(5, None, deep_of(config), base)
+    return Preset(5, heads, deep_of(config), base) if base else Preset(8, heads)
 
 
 def head_of(config: RetrainingConfig, times: int) -> HeadConfig:
-    """The configured epochs, so many times over; at half the rate, as larger steps forgot more and gained no more."""
+    """So many times the usual steps, at half the rate, as larger steps forgot more and gained no more."""
     rate = config.learning_rate / 2
-    return HeadConfig(epochs=config.epochs * times, steps=15, learning_rate=rate, seed=config.seed)
+    return HeadConfig(epochs=config.epochs, steps=15 * times, learning_rate=rate, seed=config.seed)
 
 
 def deep_of(config: RetrainingConfig) -> TrainConfig:
-    """Gentle training of the last layers; the feedback and the base count alike."""
+    """Gentle training of all layers."""
     return TrainConfig.fine_tune(
         epochs=config.epochs,
-        learning_rate=config.learning_rate,
+        learning_rate=0.3 * config.learning_rate,
         seed=config.seed,
         threads=1,
         choose_best=False,
+        frozen_blocks=0,
         variants=5,
     )

@@ -66,6 +66,14 @@ class RunReport:
             done = max(self.status.progress, TRAINED_SHARE * progress.fraction)
             self.say("Reading the clips.", progress=done, eta=progress.eta)
             return
+        if progress.stage == "choosing":
+            done = max(self.status.progress, TRAINED_SHARE * progress.fraction)
+            way = f" Length {progress.epoch} of at most {progress.epochs}." if progress.epochs > 1 else ""
+            message = (
+                f"Trying on speakers left out in turn how sure it may be{' and how long to learn' if way else ''}.{way}"
+            )
+            self.say(message, progress=done, eta=progress.eta)
+            return
         in_parts = f" A step is computed in {progress.parts} parts, as the memory does not hold it whole."
         self.say(
             f"Epoch {progress.epoch} of {progress.epochs}.{in_parts if progress.parts > 1 else ''}",

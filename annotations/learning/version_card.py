@@ -143,6 +143,7 @@ def _origin(entry: VersionEntry) -> str:
             f"preset: {lineage.get('preset')}",
             f"- settings: `{config}`",
             *_temperature(lineage.get("temperature")),
+            *_lengths(lineage.get("tried")),
         )
     )
 
@@ -156,6 +157,18 @@ def _temperature(found: object) -> list[str]:
     return [
         f"- temperature: {found['after']:.2f}, before {found['before']:.2f}; found on speakers of the training side by "
         "heads that had not learnt from them"
+    ]
+
+
+def _lengths(tried: object) -> list[str]:
+    """How it was found how long to learn, as a line of the card; none where nothing was chosen."""
+    if not isinstance(tried, list) or len(tried) < 2:
+        return []
+    best = max(tried, key=lambda trial: trial["log_probability"])
+    others = ", ".join(f"{trial['steps']} ({trial['log_probability']:.3f})" for trial in tried)
+    return [
+        f"- steps of the judging part: {best['steps']}, as heads taught so long held what is true most probable on "
+        f"speakers left out in turn; tried, with that log probability: {others}"
     ]
 
 

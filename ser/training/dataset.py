@@ -41,9 +41,8 @@ class FeatureSet:
     def __len__(self) -> int:
         return len(self.variants)
 
-    def of_speakers(self, speakers: Collection[str]) -> "FeatureSet":
-        """The examples of these speakers, in their order."""
-        rows = [row for row, speaker in enumerate(self.speakers) if speaker in speakers]
+    def take(self, rows: Sequence[int]) -> "FeatureSet":
+        """The examples in these places, in this order."""
         return FeatureSet(
             [self.variants[row] for row in rows],
             self.targets[rows],
@@ -52,6 +51,27 @@ class FeatureSet:
             [self.corpora[row] for row in rows],
             [self.paths[row] for row in rows] if self.paths else (),
             intensities=None if self.intensities is None else self.intensities[rows],
+        )
+
+    def of_speakers(self, speakers: Collection[str]) -> "FeatureSet":
+        """The examples of these speakers, in their order."""
+        return self.take([row for row, speaker in enumerate(self.speakers) if speaker in speakers])
+
+    def beside(self, others: "FeatureSet") -> "FeatureSet":
+        """These examples, and others of the same labels behind them."""
+        sets = (self, others)
+        unknown = [np.full(len(data), np.nan, dtype=np.float32) for data in sets]
+        return FeatureSet(
+            [*self.variants, *others.variants],
+            np.concatenate([data.targets for data in sets]),
+            np.concatenate([data.weights for data in sets]),
+            [*self.speakers, *others.speakers],
+            [*self.corpora, *others.corpora],
+            [*self.paths, *others.paths] if self.paths and others.paths else (),
+            [*self.skipped, *others.skipped],
+            np.concatenate(
+                [gap if data.intensities is None else data.intensities for data, gap in zip(sets, unknown, strict=True)]
+            ),
         )
 
 

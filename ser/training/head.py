@@ -58,8 +58,8 @@ class HeadConfig:
     label_smoothing: float = 0.1
     mixup: float = 0.4
     mixup_probability: float = 0.3
-    replay: float = 1.0
-    distillation: float = 2.0
+    replay: float = 2.0
+    distillation: float = 4.0
     anchor: float = 0.0
     tolerance: float = 0.005
     seed: int = 0

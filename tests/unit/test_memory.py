@@ -1,6 +1,7 @@
 """Prototypes: made, saved, refused, and what they keep a network from forgetting."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ser.acoustic.features import FEATURE_SIZE
 from ser.acoustic.network import AcousticConfig, AcousticModelForAudioClassification, answer_with
 from ser.errors import ModelUnavailableError, TrainingCancelledError
 from ser.labels import EMOTIONS
-from ser.training.crossed_temperature import LEAST_CLIPS, crossed_temperature
+from ser.training.crossed_head import LEAST_CLIPS, best_of, try_crosswise
 from ser.training.dataset import FeatureSet
 from ser.training.head import HeadConfig, hear, tune_head
 from ser.training.members import heard_as, rounded
@@ -215,20 +216,55 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_weights(tmp_path):
 
 
 def test_thorough_goes_deeper_where_the_base_is_at_hand():
-    assert preset_of(RetrainingConfig(preset="thorough"), {}).head is not None
+    alone = preset_of(RetrainingConfig(preset="thorough"), {})
+    assert alone.deep is None and alone.base == ()
     deep = preset_of(RetrainingConfig(preset="thorough"), {"SER_BASE_DATA": "a:b"})
-    assert deep.head is None and [str(folder) for folder in deep.base] == ["a", "b"]
+    assert deep.deep is not None and [str(folder) for folder in deep.base] == ["a", "b"]
+    assert deep.heads == alone.heads and len(alone.heads) > 1
+
+
+CROSSED = HeadConfig(epochs=3, steps=20, learning_rate=0.01)
+
+
+def taught_of_four_speakers():
+    network, data = network_of(), data_of("new", 40, 1, clips=12, labels=(0, 1, 3, 4))
+    groups = [f"s{n % 4}" for n in range(len(data))]
+    return network, hear(network, data.variants), data.targets, np.ones(len(data), np.float32), groups
 
 
 def test_confidence_is_found_on_voices_that_were_not_learnt():
-    network, data = network_of(), data_of("new", 40, 1, clips=12, labels=(0, 1, 3, 4))
-    heard, weights = hear(network, data.variants), np.ones(len(data), np.float32)
-    groups, config = [f"s{n % 4}" for n in range(len(data))], HeadConfig(epochs=3, steps=20, learning_rate=0.01)
-    knowing = crossed_temperature(network, heard, data.targets, weights, groups, config)
-    drawn = np.random.default_rng(0).permutation(data.targets)
-    guessing = crossed_temperature(network, heard, drawn, weights, groups, config)
-    assert knowing is not None and guessing is not None
-    assert 0.4 <= knowing < guessing
-    assert crossed_temperature(network, heard, data.targets, weights, ["one"] * len(data), config) is None
+    network, heard, targets, weights, groups = taught_of_four_speakers()
+    drawn = np.random.default_rng(0).permutation(targets)
+    (knowing,) = try_crosswise(network, heard, targets, weights, groups, [CROSSED])
+    (guessing,) = try_crosswise(network, heard, drawn, weights, groups, [CROSSED])
+    assert 0.4 <= knowing.temperature < guessing.temperature
+    assert guessing.log_probability < knowing.log_probability < 0
+    assert try_crosswise(network, heard, targets, weights, ["one"] * len(heard), [CROSSED]) == []
     few = slice(0, LEAST_CLIPS - 1)
-    assert crossed_temperature(network, heard[few], data.targets[few], weights[few], groups[few], config) is None
+    assert try_crosswise(network, heard[few], targets[few], weights[few], groups[few], [CROSSED]) == []
+
+
+def test_longer_is_tried_for_as_long_as_it_gets_better(tmp_path):
+    network, heard, targets, weights, groups = taught_of_four_speakers()
+    lengths = [replace(CROSSED, steps=steps) for steps in (1, 10, 20)]
+    told = []
+    trials = try_crosswise(
+        network, heard, targets, weights, groups, lengths, checkpoint_dir=tmp_path, on_progress=told.append
+    )
+    assert [trial.config for trial in trials] == lengths[: len(trials)]
+    worths = [trial.log_probability for trial in trials]
+    # All but the last were better than those before them; the last was tried because of that.
+    assert worths[:-1] == sorted(worths[:-1]) and len(trials) >= 2
+    assert best_of(trials).log_probability == max(worths) > worths[0]
+    assert {progress.stage for progress in told} == {"choosing"}
+    fractions = [progress.fraction for progress in told]
+    assert fractions == sorted(fractions) and fractions[-1] <= 0.7
+    # Of labels that say nothing, no more is to be learnt than how common each is.
+    drawn, longer = np.random.default_rng(1).permutation(targets), [replace(CROSSED, steps=n) for n in (10, 40, 160)]
+    assert len(try_crosswise(network, heard, drawn, weights, groups, longer)) < len(longer)
+    # What was tried is not done again after a kill.
+    again = []
+    resumed = try_crosswise(
+        network, heard, targets, weights, groups, lengths, checkpoint_dir=tmp_path, on_progress=again.append
+    )
+    assert resumed == trials and again == []
