@@ -3,29 +3,35 @@
 Simulated raters correct clips of a corpus that the model has not heard (nEMO, Polish; the base model is trained without
 it), and the product's own way is gone: store, votes, their worth, held-out side, learner. What is counted is the
 unweighted average recall on speakers of that corpus that nobody corrected, and on the reserved speakers of the base
-corpora. Raters are perfect, or drawn from how listeners vote by voice alone, a fifth of them spammers.
+corpora. Raters are perfect, or drawn from how listeners vote by voice alone, a fifth of them spammers. With `--preset
+thorough [--base]` the perfect ones in random order play alone.
 """
 
 import argparse
 import importlib.util
 import json
+import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from annotations.learning.config import PRESETS
 from annotations.learning.evidence import Evidence
 from annotations.learning.learners import Lesson
 from annotations.learning.learners_acoustic import AcousticLearner
+from annotations.learning.presets import BASE_DATA
 from annotations.queue import QueueOrder
 from benchmarks.learning_curve_data import UNSEEN, Ears, base_model, read_world
 from benchmarks.learning_curve_rounds import Classroom, Plan, fill_store
 from benchmarks.machine import describe_run
+from ser.acoustic.classifier import load_network
 from ser.errors import SerError
 
 DATA = Path("../shared/data")
@@ -65,6 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, metavar="N", help=f"so many, by default {SEEDS}, quick {QUICK_SEEDS}")
     parser.add_argument("--json", action="store_true", help="on one line")
+    parser.add_argument(
+        "--preset", choices=PRESETS, default=PRESETS[0], help="thorough: perfect raters in random order"
+    )
+    parser.add_argument("--base", action="store_true", help="a thorough run has the base's corpora at hand")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     if options.plot and importlib.util.find_spec("matplotlib") is None:
@@ -94,14 +104,16 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     pool, tested = (QUICK_POOL, QUICK_TESTED) if quick else (POOL, TESTED)
     world = read_world(options.data, options.corpus, pool, tested, options.seed)
     folder = base_model(world)
-    ears = Ears(folder, world)
+    ears = Ears(load_network(folder), world)
+    plans = PLANS if options.preset == PRESETS[0] else (replace(PLANS[0], preset=options.preset),)
+    os.environ[BASE_DATA] = os.pathsep.join(world.folders) if options.base else ""
     counts = [n for n in (QUICK_CORRECTIONS if quick else CORRECTIONS) if n <= len(world.pool)]
     counts += [] if quick else [len(world.pool)]
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as scratch:
         filled = fill_store(Path(scratch) / "filled", folder, ears, world)
         for seed in range(options.seed, options.seed + (options.seeds or (QUICK_SEEDS if quick else SEEDS))):
-            for plan in PLANS:
+            for plan in plans:
                 # The whole pool is the same whatever the order.
                 whole = plan.name == PLANS[0].name and seed == options.seed
                 most = [count for count in counts if whole or count <= CORRECTIONS[-1]]
@@ -111,10 +123,12 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
                     rows.append(row)
                     print(json.dumps(row), file=sys.stderr, flush=True)
                 shutil.rmtree(own)
-    curves = {plan.name: curve_of(rows, plan.name) for plan in PLANS}
+    curves = {plan.name: curve_of(rows, plan.name) for plan in plans}
     return {
         "benchmark": "learning_curve",
         "corpus": options.corpus,
+        "preset": options.preset,
+        "base_at_hand": options.base,
         "pool_clips": len(world.pool),
         "test_clips": len(world.test),
         "test_speakers": sorted({example.speaker for example in world.test}),
@@ -151,9 +165,9 @@ def targets_of(curves: dict[str, list[list[float]]], full: int) -> dict[str, flo
         wanted; `noisy_share_of_gain`: at the most corrections that both have, two thirds wanted, and
         `plain_share_of_gain` beside it.
     """
-    random, active, noisy, plain = ({int(n): uar for n, uar in curves[p.name]} for p in PLANS)
+    random, active, noisy, plain = ({int(n): uar for n, uar in curves.get(p.name, [])} for p in PLANS)
     base = random[0]
-    last = max(set(random) & set(noisy))
+    last = max(set(random) & set(noisy), default=0)
     goal = random.get(400)
     reached = [count for count, uar in sorted(active.items()) if goal is not None and uar >= goal]
     gain = random[last] - base

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from ser.audio import MIN_DURATION
 from ser.config import TrainConfig
 from ser.corpora import load_corpus
 from ser.training import train
-from ser.training.memory import answer_pooled, make_prototypes, pooled_statistics
+from ser.training.memory import answer_pooled, hearing_hash, make_prototypes, pooled_statistics
 from ser.training.memory_sides import draw_sides
 from ser.training.preparation import Preparation, default_cache_dir, prepare
 from ser.training.recipe import DEV_SPEAKERS, RESERVED_SPEAKERS
@@ -80,6 +81,11 @@ class World:
     reserved: tuple[Example, ...]
     pool: tuple[Example, ...]
     test: tuple[Example, ...]
+
+    @property
+    def folders(self) -> list[str]:
+        """Of the base's corpora."""
+        return [str(self.data / name) for name in SHARES if name != self.new]
 
     @property
     def base(self) -> tuple[Example, ...]:
@@ -155,20 +161,29 @@ def cached() -> Path:
 
 
 class Ears:
-    """What the base model hears in the clips that are tested on; all versions of it that judge anew hear the same.
+    """What a model hears in the clips that are tested on; all versions of it that only judge anew hear the same.
 
     Args:
-        folder: of the base model.
+        network: the model.
         world: whose clips.
     """
 
-    def __init__(self, folder: Path, world: World) -> None:
-        self.network = load_network(folder)
+    def __init__(self, network: AcousticModelForAudioClassification, world: World) -> None:
+        self.network, self.world = network, world
+        self.hearing = hearing_hash(network)
         self.test = self._hear(world.test)
         self.reserved = self._hear(world.reserved)
-        self.pool = self._hear(world.pool)
-        self.base_uar = round(self.uar(self.network, *self.test), 4)
-        self.base_reserved = self.reserved_uar(self.network, world)
+        self.base_uar = round(self.uar(network, *self.test), 4)
+        self.base_reserved = self.reserved_uar(network, world)
+
+    def of(self, network: AcousticModelForAudioClassification) -> "Ears":
+        """Those of another version: the same, unless all of its layers have learnt."""
+        return self if hearing_hash(network) == self.hearing else Ears(network, self.world)
+
+    @cached_property
+    def pool(self) -> tuple[Array, npt.NDArray[np.int64]]:
+        """What is heard in the clips that may be corrected, and their labels."""
+        return self._hear(self.world.pool)
 
     def _hear(self, examples: Sequence[Example]) -> tuple[Array, npt.NDArray[np.int64]]:
         features = prepare(examples, Preparation(cache_dir=cached()))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from annotations.errors import StoreError
-from annotations.learning.config import RetrainingConfig
+from annotations.learning.config import PRESETS, RetrainingConfig
 from annotations.learning.feedback import training_examples
 from annotations.learning.learners import Lesson
 from annotations.learning.learners_acoustic import AcousticLearner
@@ -41,12 +41,14 @@ class Plan:
         raters: `perfect` or `noisy`.
         order: of the review queue.
         learner: who learns.
+        preset: of the runs.
     """
 
     name: str
     raters: str
     order: QueueOrder
     learner: AcousticLearner = field(default_factory=AcousticLearner)
+    preset: str = PRESETS[0]
 
 
 def fill_store(folder: Path, base: Path, ears: Ears, world: World) -> Path:
@@ -132,10 +134,11 @@ class Classroom:
         except (TrainingDataError, StoreError) as error:
             row |= {"refused": str(error)} if count else {}
             return row | {"uar": self.ears.base_uar, "base_change": 0.0, "base_by_corpus": {}}
-        after = self.ears.reserved_uar(network, self.world)
+        ears = self.ears.of(network)
+        after = ears.reserved_uar(network, self.world)
         change = {name: round(100 * (after[name] - uar), 2) for name, uar in self.ears.base_reserved.items()}
         return row | {
-            "uar": round(self.ears.uar(network, *self.ears.test), 4),
+            "uar": round(ears.uar(network, *ears.test), 4),
             "base_change": round(float(np.mean(list(change.values()))), 2),
             "base_by_corpus": change,
             **facts,
@@ -145,7 +148,7 @@ class Classroom:
     def _learn(self, count: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
         holdout = hold_out(self.store, training_examples(self.store))
         # Changed copies of a clip are drawn by the seed of the training and kept: making them is what takes the time.
-        config = RetrainingConfig(base=str(self.base))
+        config = RetrainingConfig(base=str(self.base), preset=self.plan.preset)
         run = self.store.start_training_run({}, None, self.version.id, "benchmark", [])
         run_dir = self.folder / f"run{count}"
         run_dir.mkdir(parents=True)
@@ -168,5 +171,5 @@ class Classroom:
         folder = self.store.data_dir / made.path
         return load_network(folder), {
             "training_clips": len(holdout.training),
-            "memory": load_meta(folder).metrics["memory"],
+            **{name: load_meta(folder).metrics[name] for name in ("memory", "tried")},
         }

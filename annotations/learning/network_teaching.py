@@ -77,15 +77,15 @@ def teach_network(
         taught.features.targets,
         taught.features.weights,
         taught.groups,
-        preset.heads,
+        preset.tried(len(taught.groups)),
         prototypes=known,
         checkpoint_dir=lesson.checkpoint_dir / "choosing",
         on_progress=placed(lesson.on_progress, (0.1, 0.3) if deep else (0.1, 0.7)),
         should_stop=lesson.should_stop,
     )
-    config = best_of(trials).config if trials else preset.heads[0]
+    config = best_of(trials).config if trials else preset.usual(len(taught.groups))
     if len(trials) > 1:
-        lesson.say(f"Learning {config.steps // preset.heads[0].steps} times as long as a quick run does.")
+        lesson.say(f"Learning for {config.epochs * config.steps} steps, which did best on speakers left out.")
     rounds = deep.epochs * len(network.networks()) if deep else 0
     tuned = tune_head(
         network,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from annotations.learning.config import RetrainingConfig
@@ -12,8 +12,14 @@ from ser.training.head import HeadConfig
 BASE_DATA = "SER_BASE_DATA"
 """Environment variable: folders of the base corpora, divided as in PATH; what they hold is learnt again."""
 
+STEPS = 15
+"""In an epoch of the judging part, from up to `CLIPS` clips; from more clips in proportion more, as they hold more."""
+
+CLIPS = 100
+MOST_TIMES = 4
+
 LENGTHS = (1, 2, 4, 8)
-"""Times the steps of a quick run that a thorough one tries, each only where the one before was better than its own."""
+"""Times `STEPS` that a thorough run tries, each only where the one before was better than its own."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +28,33 @@ class Preset:
 
     Attributes:
         variants: changed copies of each clip beside the untouched one.
-        heads: ways to teach the judging part, the shortest first; which, the feedback's own speakers say.
+        head: how the judging part is taught from few clips.
+        lengths: times as many steps that are tried; none leaves it to the number of clips.
         deep: of all layers afterwards, with the base corpora at hand; None for none.
         base: folders of these corpora.
     """
 
     variants: int
-    heads: tuple[HeadConfig, ...]
+    head: HeadConfig
+    lengths: tuple[int, ...] = ()
     deep: TrainConfig | None = None
     base: tuple[Path, ...] = ()
+
+    def usual(self, clips: int) -> HeadConfig:
+        """How the judging part is taught from so many clips where nothing says how long is best.
+
+        >>> preset = preset_of(RetrainingConfig(), {})
+        >>> [preset.usual(clips).steps for clips in (30, 200, 1000)]
+        [15, 30, 60]
+        """
+        times = min(max(clips / CLIPS, 1.0), MOST_TIMES)
+        return replace(self.head, steps=round(times * self.head.steps))
+
+    def tried(self, clips: int) -> tuple[HeadConfig, ...]:
+        """Ways to teach it that are to be tried, the shortest first."""
+        if not self.lengths:
+            return (self.usual(clips),)
+        return tuple(replace(self.head, steps=times * self.head.steps) for times in self.lengths)
 
 
 def preset_of(config: RetrainingConfig, environ: Mapping[str, str] = os.environ) -> Preset:
@@ -39,24 +63,19 @@ def preset_of(config: RetrainingConfig, environ: Mapping[str, str] = os.environ)
     `quick` teaches the judging part, with prototypes in place of the base. `thorough` makes more copies, and tries how
     long to teach it; with `SER_BASE_DATA` naming corpora it then trains all layers as well and learns these again.
 
-    >>> len(preset_of(RetrainingConfig(), {}).heads)
+    >>> len(preset_of(RetrainingConfig(), {}).tried(50))
     1
-    >>> [head.steps for head in preset_of(RetrainingConfig(preset="thorough"), {}).heads]
+    >>> [head.steps for head in preset_of(RetrainingConfig(preset="thorough"), {}).tried(50)]
     [15, 30, 60, 120]
     >>> preset_of(RetrainingConfig(preset="thorough"), {"SER_BASE_DATA": "data/ravdess"}).base[0].name
     'ravdess'
     """
+    # At half the rate, as larger steps forgot more and gained no more.
+    head = HeadConfig(epochs=config.epochs, steps=STEPS, learning_rate=config.learning_rate / 2, seed=config.seed)
     if config.preset == "quick":
-        return Preset(3, (head_of(config, 1),))
-    heads = tuple(head_of(config, times) for times in LENGTHS)
+        return Preset(3, head)
     base = tuple(Path(part) for part in environ.get(BASE_DATA, "").split(os.pathsep) if part)
-    return Preset(5, heads, deep_of(config), base) if base else Preset(8, heads)
-
-
-def head_of(config: RetrainingConfig, times: int) -> HeadConfig:
-    """So many times the usual steps, at half the rate, as larger steps forgot more and gained no more."""
-    rate = config.learning_rate / 2
-    return HeadConfig(epochs=config.epochs, steps=15 * times, learning_rate=rate, seed=config.seed)
+    return Preset(5, head, LENGTHS, deep_of(config), base) if base else Preset(8, head, LENGTHS)
 
 
 def deep_of(config: RetrainingConfig) -> TrainConfig:
