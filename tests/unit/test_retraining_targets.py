@@ -15,7 +15,7 @@ from annotations.learning.run_status import TrainingStatus
 from annotations.queries import list_versions
 from annotations.records import TrainingRun
 from annotations.store import AnnotationStore
-from ser.acoustic.classifier import load_acoustic_model
+from ser.acoustic.classifier import load_acoustic_model, load_network
 from ser.checkpoints import load_meta
 from ser.config import TrainConfig
 from ser.fusion_rule import load_fusion_rule
@@ -23,7 +23,7 @@ from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, synthetic_speech
 from ser.text.classifier import load_text_model
 from ser.training import train
-from ser.training.memory import PROTOTYPES_FILE
+from ser.training.memory import PROTOTYPES_FILE, hearing_hash, load_prototypes
 from ser.transcription.checkpoint import load_checkpoint
 from ser.types import SAMPLING_RATE, Example
 from tests.unit.emotion_checkpoints import write_classifier
@@ -139,6 +139,11 @@ def test_acoustic_deep_with_the_base_corpora_at_hand(tmp_path: Path, monkeypatch
     assert load_acoustic_model(made).sha256 == load_meta(made).sha256
     assert (made / PROTOTYPES_FILE).is_file(), "the next run on feedback is to remember the base as well"
     assert "feedback" in json.dumps(load_meta(made).data)
+    judged = run.metrics["base"]
+    assert judged["what"] == "base test" and judged["count"] > 0  # type: ignore[index]
+    network = load_network(made)
+    assert load_prototypes(made, network) is not None, "they are of what the new network hears"
+    assert hearing_hash(network) != hearing_hash(load_network(tmp_path / "base" / "model"))
 
 
 @pytest.mark.slow

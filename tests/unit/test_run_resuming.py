@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 
 from annotations.learning import run_queue
@@ -27,6 +28,7 @@ from ser.testing import synthetic_speech
 from ser.training import TrainProgress, train
 from ser.training.members import label_names
 from ser.training.run import TrainedModel
+from ser.types import SAMPLING_RATE
 
 PITCH = {"sadness": 90.0, "happiness": 150.0}
 CONFIG = RetrainingConfig(epochs=4, learning_rate=0.01, device="cpu")
@@ -71,6 +73,8 @@ class Mortal:
             self._die("first step", self.steps == 1)
             self._die("second epoch", progress.epoch == 2 and not progress.epoch_done)
             self._die("end of an epoch", progress.epoch == 3 and progress.epoch_done)
+            self._die("choosing", progress.stage == "choosing" and progress.step > progress.steps / 2)
+            self._die("all layers", progress.epoch == 6 and progress.epoch_done)
 
         version = self.learner.learn(replace(lesson, on_progress=watch))
         self._die("saved")
@@ -98,15 +102,18 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def store_with_feedback(folder: Path, base: Path, device: str = "cpu") -> AnnotationStore:
+def store_with_feedback(
+    folder: Path, base: Path, device: str = "cpu", preset: str = "quick", clips: int = 40
+) -> AnnotationStore:
     store = AnnotationStore(folder)
-    for number in range(40):
+    for number in range(clips):
         label = sorted(PITCH)[number % 2]
         audio = synthetic_speech(0.8, pitch=PITCH[label] + number % 7, seed=number)
         clip = store.add_clip(audio, source="test", speaker=f"speaker {number % 5}", consent=("training",))
         store.add_correction(clip.id, rater="ann", verdict="correct", label=label)
     version = store.ensure_base_version("tiny", weights_sha256(base))
-    store.queue_training_run(asdict(replace(CONFIG, origin=str(base), device=device)), version.id, "ann")
+    config = replace(CONFIG, origin=str(base), device=device, preset=preset)
+    store.queue_training_run(asdict(config), version.id, "ann")
     return store
 
 
@@ -168,17 +175,48 @@ def test_killed_at_every_point_in_turn(
         assert weights_sha256(tmp_path / "models" / "v1") == undisturbed[1]
 
 
-def test_the_quick_preset_killed_and_killed_again(base: Path, tmp_path: Path) -> None:
+def killed_and_straight(tmp_path: Path, base: Path, preset: str, deaths: tuple[str, ...]) -> list[object]:
+    """What came of a run that was killed at some points, and of one that never was."""
     outcomes = []
-    for name, points in (("straight", ()), ("killed", ("end of an epoch", "saved", "decided"))):
-        with store_with_feedback(tmp_path / name, base) as store:
+    for name, points in (("straight", ()), ("killed", deaths)):
+        # A hundred leave enough on the training side for something to be tried on speakers left out.
+        with store_with_feedback(tmp_path / name, base, preset=preset, clips=100) as store:
             for point in (*points, "never"):
                 go_on(store)
                 ended = work(store.data_dir, point, AcousticLearner())
                 assert ended == (0 if point == "never" else -signal.SIGKILL), point
                 run_queue.tend(store)
             outcomes.append(outcome(store))
-    assert outcomes[0] == outcomes[1]
+            status = read_status(store.data_dir, 1)
+            assert status is not None
+            epochs = [entry["epoch"] for entry in status.curve]
+            assert epochs == list(range(1, len(epochs) + 1)), "one curve, whatever it is made of"
+    return outcomes
+
+
+def test_the_quick_preset_killed_and_killed_again(base: Path, tmp_path: Path) -> None:
+    killed, straight = killed_and_straight(tmp_path, base, "quick", ("end of an epoch", "saved", "decided"))
+    assert killed == straight
+
+
+@pytest.mark.slow
+def test_the_thorough_preset_killed_while_it_chooses_and_with_all_layers(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    rows = ["file_name,label,speaker"]
+    for number in range(60):
+        label = sorted(PITCH)[number % 2]
+        audio = synthetic_speech(0.8, pitch=PITCH[label] + number % 5, seed=500 + number)
+        soundfile.write(corpus / f"{number}.flac", audio.signal, SAMPLING_RATE)
+        rows.append(f"{number}.flac,{label},base{number % 5}")
+    (corpus / "metadata.csv").write_text("\n".join(rows) + "\n")
+    monkeypatch.setenv("SER_BASE_DATA", str(corpus))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    deaths = ("choosing", "end of an epoch", "all layers", "saved")
+    killed, straight = killed_and_straight(tmp_path, base, "thorough", deaths)
+    assert killed == straight
 
 
 def test_one_that_takes_the_machine_down_does_not_begin_by_itself_for_ever(base: Path, tmp_path: Path) -> None:
