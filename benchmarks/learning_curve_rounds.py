@@ -65,6 +65,13 @@ def fill_store(folder: Path, base: Path, ears: Ears, world: World) -> Path:
             answer = Recognition(clip.duration, (), scores, None, None, scores, 0.0, (), Timings(), {})
             store.add_prediction(clip.id, answer, version.id, embedding=vector)
         store.promote(version.id, by="benchmark", reason="the base")
+        # A store draws every clip's place in the random order for itself; here two runs are to meet the same order.
+        places = np.random.default_rng(0).integers(2**32, size=len(world.pool)).tolist()
+        with store.database.writing() as connection:
+            connection.executemany(
+                "UPDATE queue_clips SET chance = ? WHERE clip_id = ?",
+                [(place, clip) for clip, place in enumerate(places, start=1)],
+            )
     return folder
 
 
