@@ -20,7 +20,7 @@ START = 12.0
 
 PACE: Mapping[tuple[str, str], float] = {
     ("acoustic", "quick"): 0.6,
-    ("acoustic", "thorough"): 3.0,
+    ("acoustic", "thorough"): 6.0,
     ("text", "quick"): 0.5,
     ("text", "thorough"): 2.0,
     ("fusion", "quick"): 0.7,
