@@ -10,15 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from annotations.learning.base_corpora import BaseCorpora, base_features
+from annotations.learning.base_corpora import BaseCorpora, base_features, speakers_of
 from annotations.learning.learners import Lesson
 from ser.acoustic.classifier import load_network, model_folder
+from ser.acoustic.network import AcousticModelForAudioClassification
 from ser.calibration import TEMPERATURE_RANGE, fit_temperature
 from ser.config import TrainConfig
 from ser.errors import TrainingDataError
 from ser.training.dataset import FeatureSet
 from ser.training.loop import predict_logits
-from ser.training.members import fit_members
+from ser.training.members import fit_members, rounded
 from ser.training.memory import make_prototypes
 from ser.training.progress import placed
 from ser.training.remembering import RememberingModel
@@ -28,6 +29,12 @@ EPOCH = 512
 
 TAKEN_OVER = 0.5
 """Share of the truth of a base clip that is what the network in use answers to it."""
+
+FALL = 0.02
+"""What is true may become less probable in no corpus of the base by more than this, nats."""
+
+SHARES = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25, 0.0)
+"""Of the way to the new weights that are tried, until the base allows one."""
 
 
 def teach_all_layers(
@@ -41,8 +48,9 @@ def teach_all_layers(
     """Go on from a network whose judging part has learnt; begun again after a kill it goes on where it was.
 
     Half of what is shown is of the base, its truth half what the network in use answers: so it changes where the
-    feedback asks for it. Source: as in `ser.training.head`, Li & Hoiem 2016, "Learning without Forgetting". How sure
-    the answers may be is taken from before, changed by as much as they became surer of base speakers not learnt.
+    feedback asks for it; and at last it goes back as far as base speakers who are not learnt ask for. Sources: as in
+    `ser.training.head`. How sure the answers may be is taken from before, changed by as much as they became surer of
+    these speakers.
 
     Args:
         lesson: begins with the network in use.
@@ -60,8 +68,9 @@ def teach_all_layers(
         TrainingCancelledError: when asked to stop.
     """
     lesson.say("Reading the base corpora.")
-    base = BaseCorpora.read(folders, lesson.config.seed)
-    replayed, judging = (base_features(part, lesson.should_stop) for part in (base.replayed, base.judging))
+    base = BaseCorpora.read(folders, lesson.config.seed, without=speakers_of(lesson))
+    sides = (base.replayed, base.watching, base.judging)
+    replayed, watching, judging = (base_features(side, lesson.should_stop) for side in sides)
     if replayed is None:
         raise TrainingDataError(
             f"There is nothing to learn again in {', '.join(map(str, folders))}. Name base corpora."
@@ -84,22 +93,29 @@ def teach_all_layers(
         on_progress=placed(lesson.on_progress, (0.35, 1.0), before=len(begun.curve)),
         should_stop=lesson.should_stop,
     )
-    temperature = begun.temperature
-    if judging is not None:
-        surer = [_temperature(network, judging) for network in (fit.network, begun.network)]
+    network, share, temperature = fit.network, 1.0, begun.temperature
+    if watching is not None:
+        network, share = _not_forgetting(in_use, begun.network, fit.network, watching)
+        surer = [_temperature(predict_logits(each, watching), watching) for each in (network, begun.network)]
         temperature = float(np.clip(temperature * surer[0] / surer[1], *TEMPERATURE_RANGE))
+    lesson.say(f"Kept {share:.0%} of what all layers learnt, as much as the base allows.")
     found = begun.metrics["temperature"]
     assert isinstance(found, dict)
     curve = [{**entry, "epoch": place} for place, entry in enumerate([*begun.curve, *fit.curve], 1)]
     return replace(
         begun,
-        network=fit.network,
+        network=network,
         temperature=temperature,
         config=config,
         curve=curve,
-        metrics={**begun.metrics, "best_epoch": len(curve), "temperature": {**found, "after": temperature}},
+        metrics={
+            **begun.metrics,
+            "best_epoch": len(curve),
+            "temperature": {**found, "after": temperature},
+            "all_layers_share": share,
+        },
         data={**begun.data, "replayed_clips": len(replayed)},
-        prototypes=make_prototypes(fit.network, replayed, judging),
+        prototypes=make_prototypes(network, replayed, judging),
     )
 
 
@@ -107,8 +123,51 @@ def _probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(torch.softmax(torch.from_numpy(logits), dim=1).numpy())
 
 
-def _temperature(network: torch.nn.Module, data: FeatureSet) -> float:
-    """That suits its answers; every corpus counts alike."""
+def _temperature(logits: npt.NDArray[np.float32], data: FeatureSet) -> float:
+    """That suits these answers; every corpus counts alike."""
     sizes = Counter(data.corpora)
     weights = np.array([1.0 / sizes[corpus] for corpus in data.corpora], dtype=np.float32)
-    return fit_temperature(predict_logits(network, data), data.targets, weights)
+    return fit_temperature(logits, data.targets, weights)
+
+
+def _not_forgetting(
+    in_use: AcousticModelForAudioClassification,
+    begun: AcousticModelForAudioClassification,
+    learnt: AcousticModelForAudioClassification,
+    watching: FeatureSet,
+) -> tuple[AcousticModelForAudioClassification, float]:
+    """As far on the way from what was begun with as no corpus is forgotten, and how far that is, 0..1.
+
+    By probabilities, which tell of a loss long before a label changes.
+    Source: Wortsman et al. 2022, as in `ser.training.head`.
+    """
+    before = [_worth(network, watching) for network in (in_use, begun)]
+    least = {corpus: min(worth[corpus] for worth in before) - FALL for corpus in before[0]}
+    for share in SHARES:
+        between = rounded(_between(begun, learnt, share)).eval()
+        if all(worth >= least[corpus] for corpus, worth in _worth(between, watching).items()):
+            return between, share
+    return begun, 0.0
+
+
+def _worth(network: AcousticModelForAudioClassification, data: FeatureSet) -> dict[str, float]:
+    """Log probability of what is true, nats, by corpus: mean over labels of the mean over their clips."""
+    logits = predict_logits(network, data)
+    chances = torch.log_softmax(torch.from_numpy(logits / _temperature(logits, data)), dim=1).numpy()
+    truths, corpora = data.targets.argmax(1), np.array(data.corpora)
+    of_truth = chances[np.arange(len(truths)), truths]
+    worths = {}
+    for corpus in sorted(set(data.corpora)):
+        own = corpora == corpus
+        worths[corpus] = float(np.mean([of_truth[own & (truths == k)].mean() for k in np.unique(truths[own])]))
+    return worths
+
+
+def _between(
+    begun: AcousticModelForAudioClassification, learnt: AcousticModelForAudioClassification, share: float
+) -> AcousticModelForAudioClassification:
+    mixed = copy.deepcopy(begun)
+    with torch.no_grad():
+        for ours, theirs in zip(mixed.parameters(), learnt.parameters(), strict=True):
+            ours.lerp_(theirs, share)
+    return mixed

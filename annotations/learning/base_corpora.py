@@ -1,12 +1,13 @@
 """The base corpora beside a run on feedback: which of their clips are learnt again, and which judge."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from annotations.learning.decision import Standing
+from annotations.learning.learners import Lesson
 from ser.acoustic.network import AcousticModelForAudioClassification
 from ser.corpora import load_corpus
 from ser.splits import draw_dev_speakers
@@ -19,8 +20,8 @@ from ser.types import Example
 REPLAYED = 600
 """Clips of each corpus that are learnt again, at most."""
 
-JUDGING = 300
-"""Clips of each corpus that judge, at most."""
+JUDGING = 150
+"""Clips of each corpus that judge, at most, and as many that are watched."""
 
 JUDGING_SHARE = 0.15
 """Of a corpus without reserved speakers, about so much judges: whole speakers."""
@@ -35,14 +36,16 @@ class BaseCorpora:
 
     Attributes:
         replayed: to be learnt again.
-        judging: of other speakers: what is answered to them says whether the base was forgotten.
+        watching: of other speakers: training goes no further than they allow.
+        judging: other clips of those: what is answered to them says in the end whether the base was forgotten.
     """
 
     replayed: list[Example] = field(default_factory=list)
+    watching: list[Example] = field(default_factory=list)
     judging: list[Example] = field(default_factory=list)
 
     @classmethod
-    def read(cls, folders: Sequence[Path], seed: int) -> "BaseCorpora":
+    def read(cls, folders: Sequence[Path], seed: int, without: Collection[str] = ()) -> "BaseCorpora":
         """Read corpora and draw from them; the same seed draws the same clips.
 
         The reserved speakers judge. Where a corpus has none of them, some of its speakers do, though the network in use
@@ -51,6 +54,7 @@ class BaseCorpora:
         Args:
             folders: of the corpora.
             seed: of the draws.
+            without: speakers to leave out, as they are in the feedback.
 
         Raises:
             TrainingDataError: where a folder cannot be read.
@@ -58,13 +62,21 @@ class BaseCorpora:
         draw = np.random.default_rng(seed)
         base = cls()
         for folder in folders:
-            known = load_corpus(folder)
+            known = [example for example in load_corpus(folder) if example.speaker not in without]
             judges = {example.speaker for example in known} & set(RESERVED_SPEAKERS)
             judges = judges or draw_dev_speakers(known, JUDGING_SHARE, seed)
-            for part, most, judging in ((base.replayed, REPLAYED, False), (base.judging, JUDGING, True)):
-                own = [example for example in known if (example.speaker in judges) is judging]
-                part += [own[n] for n in sorted(draw.permutation(len(own))[:most].tolist())]
+            sides = [[e for e in known if (e.speaker in judges) is judging] for judging in (False, True)]
+            replayed, others = (draw.permutation(len(side)).tolist() for side in sides)
+            base.replayed.extend([sides[0][n] for n in sorted(replayed[:REPLAYED])])
+            base.watching.extend([sides[1][n] for n in sorted(others[: 2 * JUDGING : 2])])
+            base.judging.extend([sides[1][n] for n in sorted(others[1 : 2 * JUDGING : 2])])
         return base
+
+
+def speakers_of(lesson: Lesson) -> set[str]:
+    """Who speaks in a lesson's feedback, on any side."""
+    holdout = lesson.holdout
+    return {e.group for e in (*holdout.training, *holdout.held_out, *holdout.reserved, *holdout.gold)}
 
 
 def base_features(examples: Sequence[Example], should_stop: Callable[[], bool]) -> FeatureSet | None:

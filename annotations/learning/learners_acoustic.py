@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from annotations.learning.base_corpora import BaseCorpora, base_features, standing_on_base
+from annotations.learning.base_corpora import BaseCorpora, base_features, speakers_of, standing_on_base
 from annotations.learning.decision import Standing
 from annotations.learning.evidence import Evidence, read_evidence
 from annotations.learning.gate import AnswerAll, Decision, judge
@@ -128,7 +128,8 @@ def standing_of(lesson: Lesson, after: Path) -> Standing | None:
         return None
     old, new = load_network(before), load_network(after)
     if folders := preset_of(lesson.config).base:
-        judging = base_features(BaseCorpora.read(folders, lesson.config.seed).judging, lesson.should_stop)
+        base = BaseCorpora.read(folders, lesson.config.seed, without=speakers_of(lesson))
+        judging = base_features(base.judging, lesson.should_stop)
         return standing_on_base(old, new, judging) if judging is not None else None
     known = load_prototypes(before, old)
     if known is None or known.hearing != hearing_hash(new):
