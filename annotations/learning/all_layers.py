@@ -95,10 +95,10 @@ def teach_all_layers(
     )
     network, share, temperature = fit.network, 1.0, begun.temperature
     if watching is not None:
-        network, share = _not_forgetting(in_use, begun.network, fit.network, watching)
+        network, share = as_far_as_allowed(in_use, begun.network, fit.network, watching)
         surer = [_temperature(predict_logits(each, watching), watching) for each in (network, begun.network)]
         temperature = float(np.clip(temperature * surer[0] / surer[1], *TEMPERATURE_RANGE))
-    lesson.say(f"Kept {share:.0%} of what all layers learnt, as much as the base allows.")
+        lesson.say(f"Of what all layers learnt {share:.0%} is kept, as much as the base allows.")
     found = begun.metrics["temperature"]
     assert isinstance(found, dict)
     curve = [{**entry, "epoch": place} for place, entry in enumerate([*begun.curve, *fit.curve], 1)]
@@ -130,16 +130,25 @@ def _temperature(logits: npt.NDArray[np.float32], data: FeatureSet) -> float:
     return fit_temperature(logits, data.targets, weights)
 
 
-def _not_forgetting(
+def as_far_as_allowed(
     in_use: AcousticModelForAudioClassification,
     begun: AcousticModelForAudioClassification,
     learnt: AcousticModelForAudioClassification,
     watching: FeatureSet,
 ) -> tuple[AcousticModelForAudioClassification, float]:
-    """As far on the way from what was begun with as no corpus is forgotten, and how far that is, 0..1.
+    """As far on the way from what was begun with to what was learnt as no corpus is forgotten.
 
     By probabilities, which tell of a loss long before a label changes.
     Source: Wortsman et al. 2022, as in `ser.training.head`.
+
+    Args:
+        in_use: what may not be forgotten.
+        begun: with a judging part that has learnt.
+        learnt: all of whose layers have learnt after that.
+        watching: clips of the base whose speakers none of them has learnt.
+
+    Returns:
+        The network, and how far it is on the way, 0..1.
     """
     before = [_worth(network, watching) for network in (in_use, begun)]
     least = {corpus: min(worth[corpus] for worth in before) - FALL for corpus in before[0]}

@@ -1,5 +1,6 @@
 """Prototypes: made, saved, refused, and what they keep a network from forgetting."""
 
+import copy
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -8,16 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+from annotations.learning.all_layers import as_far_as_allowed
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.presets import preset_of
 from ser.acoustic.features import FEATURE_SIZE
 from ser.acoustic.network import AcousticConfig, AcousticModelForAudioClassification, answer_with
+from ser.config import TrainConfig
 from ser.errors import ModelUnavailableError, TrainingCancelledError
 from ser.labels import EMOTIONS
 from ser.training.crossed_head import LEAST_CLIPS, best_of, try_crosswise
 from ser.training.dataset import FeatureSet
 from ser.training.head import HeadConfig, hear, tune_head
-from ser.training.members import heard_as, rounded
+from ser.training.loop import predict_logits, uar_by_corpus
+from ser.training.members import fit_members, heard_as, rounded
 from ser.training.memory import (
     MIXED,
     PROTOTYPES_FILE,
@@ -230,6 +234,28 @@ def taught_of_four_speakers():
     network, data = network_of(), data_of("new", 40, 1, clips=12, labels=(0, 1, 3, 4))
     groups = [f"s{n % 4}" for n in range(len(data))]
     return network, hear(network, data.variants), data.targets, np.ones(len(data), np.float32), groups
+
+
+def test_all_layers_go_as_far_as_every_corpus_allows():
+    network, base = network_of(members=2), data_of("base", 0, 0, clips=20)
+    in_use = fit_network(copy.deepcopy(network), base)
+    watching = data_of("base", 0, 1, clips=20).beside(data_of("other", 0, 2, clips=20))
+    assert as_far_as_allowed(in_use, in_use, fit_network(copy.deepcopy(in_use), base), watching)[1] == 1.0
+    # One that has learnt the labels the wrong way round is gone back from, by as much as it takes and no further.
+    turned = replace(base, targets=base.targets[:, [2, 1, 0, *range(3, len(EMOTIONS))]])
+    lost = fit_network(copy.deepcopy(in_use), turned)
+    network, share = as_far_as_allowed(in_use, in_use, lost, watching)
+    assert share < 1.0
+    before, after = (uar_by_corpus(predict_logits(each, watching), watching) for each in (in_use, network))
+    assert all(after[corpus] >= before[corpus] - 0.05 for corpus in before)
+    # A corpus that loses is not made good by another one that gains.
+    apart = data_of("base", 0, 1, clips=20).beside(replace(turned, corpora=["other"] * len(turned)))
+    assert as_far_as_allowed(in_use, in_use, lost, apart)[1] < 1.0
+
+
+def fit_network(network, data):
+    config = TrainConfig.tiny(epochs=8, learning_rate=0.01, mixup=0.0, augment=False, freeze_norms=True)
+    return fit_members(network, data, config).network
 
 
 def test_confidence_is_found_on_voices_that_were_not_learnt():
