@@ -14,12 +14,12 @@ from annotations.learning.base_corpora import BaseCorpora, base_features, speake
 from annotations.learning.learners import Lesson
 from ser.acoustic.classifier import load_network, model_folder
 from ser.acoustic.network import AcousticModelForAudioClassification
-from ser.calibration import TEMPERATURE_RANGE, fit_temperature
+from ser.calibration import TEMPERATURE_RANGE
 from ser.config import TrainConfig
 from ser.errors import TrainingDataError
 from ser.training.dataset import FeatureSet
-from ser.training.loop import predict_logits
-from ser.training.members import fit_members, rounded
+from ser.training.loop import predict_logits, temperature_of
+from ser.training.members import between, fit_members
 from ser.training.memory import make_prototypes
 from ser.training.progress import placed
 from ser.training.remembering import RememberingModel
@@ -94,13 +94,13 @@ def teach_all_layers(
         should_stop=lesson.should_stop,
     )
     network, share, temperature = fit.network, 1.0, begun.temperature
+    found = dict(begun.metrics["temperature"])  # type: ignore[call-overload]
     if watching is not None:
         network, share = as_far_as_allowed(in_use, begun.network, fit.network, watching)
-        surer = [_temperature(predict_logits(each, watching), watching) for each in (network, begun.network)]
+        surer = [temperature_of(predict_logits(each, watching), watching) for each in (network, begun.network)]
         temperature = float(np.clip(temperature * surer[0] / surer[1], *TEMPERATURE_RANGE))
+        found |= {"after": temperature, "changed_by_base": surer[0] / surer[1]}
         lesson.say(f"Of what all layers learnt {share:.0%} is kept, as much as the base allows.")
-    found = begun.metrics["temperature"]
-    assert isinstance(found, dict)
     curve = [{**entry, "epoch": place} for place, entry in enumerate([*begun.curve, *fit.curve], 1)]
     return replace(
         begun,
@@ -111,7 +111,7 @@ def teach_all_layers(
         metrics={
             **begun.metrics,
             "best_epoch": len(curve),
-            "temperature": {**found, "after": temperature},
+            "temperature": found,
             "all_layers_share": share,
         },
         data={**begun.data, "replayed_clips": len(replayed)},
@@ -123,13 +123,6 @@ def _probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(torch.softmax(torch.from_numpy(logits), dim=1).numpy())
 
 
-def _temperature(logits: npt.NDArray[np.float32], data: FeatureSet) -> float:
-    """That suits these answers; every corpus counts alike."""
-    sizes = Counter(data.corpora)
-    weights = np.array([1.0 / sizes[corpus] for corpus in data.corpora], dtype=np.float32)
-    return fit_temperature(logits, data.targets, weights)
-
-
 def as_far_as_allowed(
     in_use: AcousticModelForAudioClassification,
     begun: AcousticModelForAudioClassification,
@@ -139,7 +132,6 @@ def as_far_as_allowed(
     """As far on the way from what was begun with to what was learnt as no corpus is forgotten.
 
     By probabilities, which tell of a loss long before a label changes.
-    Source: Wortsman et al. 2022, as in `ser.training.head`.
 
     Args:
         in_use: what may not be forgotten.
@@ -153,16 +145,16 @@ def as_far_as_allowed(
     before = [_worth(network, watching) for network in (in_use, begun)]
     least = {corpus: min(worth[corpus] for worth in before) - FALL for corpus in before[0]}
     for share in SHARES:
-        between = rounded(_between(begun, learnt, share)).eval()
-        if all(worth >= least[corpus] for corpus, worth in _worth(between, watching).items()):
-            return between, share
+        mixed = between(begun, learnt, share)
+        if all(worth >= least[corpus] for corpus, worth in _worth(mixed, watching).items()):
+            return mixed, share
     return begun, 0.0
 
 
 def _worth(network: AcousticModelForAudioClassification, data: FeatureSet) -> dict[str, float]:
     """Log probability of what is true, nats, by corpus: mean over labels of the mean over their clips."""
     logits = predict_logits(network, data)
-    chances = torch.log_softmax(torch.from_numpy(logits / _temperature(logits, data)), dim=1).numpy()
+    chances = torch.log_softmax(torch.from_numpy(logits / temperature_of(logits, data)), dim=1).numpy()
     truths, corpora = data.targets.argmax(1), np.array(data.corpora)
     of_truth = chances[np.arange(len(truths)), truths]
     worths = {}
@@ -170,13 +162,3 @@ def _worth(network: AcousticModelForAudioClassification, data: FeatureSet) -> di
         own = corpora == corpus
         worths[corpus] = float(np.mean([of_truth[own & (truths == k)].mean() for k in np.unique(truths[own])]))
     return worths
-
-
-def _between(
-    begun: AcousticModelForAudioClassification, learnt: AcousticModelForAudioClassification, share: float
-) -> AcousticModelForAudioClassification:
-    mixed = copy.deepcopy(begun)
-    with torch.no_grad():
-        for ours, theirs in zip(mixed.parameters(), learnt.parameters(), strict=True):
-            ours.lerp_(theirs, share)
-    return mixed

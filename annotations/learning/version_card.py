@@ -152,12 +152,17 @@ def _temperature(found: object) -> list[str]:
     """How its confidence was set, as a line of the card; none where that is not known."""
     if not isinstance(found, Mapping):
         return []
+    origin = (
+        "kept from before; there were too few clips to find another"
+        if found.get("kept")
+        else "found on speakers of the training side by heads that had not learnt from them"
+    )
+    if (change := found.get("changed_by_base")) is not None:
+        changed = f"then multiplied by {change:.2f}, as base speakers not learnt asked for when all layers had learnt"
+        return [f"- temperature: {found['after']:.2f}, before {found['before']:.2f}; {origin}, {changed}"]
     if found.get("kept"):
-        return [f"- temperature: {found['before']:.2f}, kept from before; there were too few clips to find another"]
-    return [
-        f"- temperature: {found['after']:.2f}, before {found['before']:.2f}; found on speakers of the training side by "
-        "heads that had not learnt from them"
-    ]
+        return [f"- temperature: {found['before']:.2f}, {origin}"]
+    return [f"- temperature: {found['after']:.2f}, before {found['before']:.2f}; {origin}"]
 
 
 def _lengths(tried: object) -> list[str]:

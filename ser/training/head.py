@@ -18,7 +18,7 @@ import torch
 from ser.acoustic.network import AcousticModelForAudioClassification
 from ser.errors import TrainingCancelledError
 from ser.training.engine import torch_threads
-from ser.training.members import rounded
+from ser.training.members import between, rounded
 from ser.training.memory import Prototypes, answer_pooled, judging_parameters, pooled_statistics, uar_on_prototypes
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
 from ser.training.run_state import RunState, hash_tensors
@@ -311,18 +311,8 @@ def _not_forgetting(
     judges = prototypes.judges
     before = uar_on_prototypes(old, judges)
     for share in (1.0, 0.85, 0.7, 0.55, 0.4, 0.25):
-        between = rounded(_between(old, new, share))
-        after = uar_on_prototypes(between, judges)
+        mixed = between(old, new, share)
+        after = uar_on_prototypes(mixed, judges)
         if after >= before - config.tolerance - 1e-9:
             break
-    return TunedHead(between, curve, share, before, after)
-
-
-def _between(
-    old: AcousticModelForAudioClassification, new: AcousticModelForAudioClassification, share: float
-) -> AcousticModelForAudioClassification:
-    mixed = copy.deepcopy(old).eval()
-    with torch.no_grad():
-        for ours, theirs in zip(judging_parameters(mixed), judging_parameters(new), strict=True):
-            ours.lerp_(theirs, share)
-    return mixed
+    return TunedHead(mixed, curve, share, before, after)

@@ -6,6 +6,7 @@ Knows nothing of files, corpora or the app; the loop itself is `ser.training.eng
 import hashlib
 import inspect
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from ser.acoustic.network import AcousticModelForAudioClassification, pad_features
+from ser.calibration import fit_temperature
 from ser.config import TrainConfig
 from ser.training.dataset import Batch, BatchDrawer, FeatureSet
 from ser.training.engine import optimise
@@ -211,6 +213,13 @@ def uar_by_corpus(logits: npt.NDArray[np.float32], data: FeatureSet) -> dict[str
         truth, answer = truths[corpora == corpus], answers[corpora == corpus]
         figures[corpus] = float(np.mean([np.mean(answer[truth == label] == label) for label in np.unique(truth)]))
     return figures
+
+
+def temperature_of(logits: npt.NDArray[np.float32], data: FeatureSet) -> float:
+    """The temperature that suits these answers; every corpus counts alike, however many clips it has."""
+    sizes = Counter(data.corpora)
+    weights = np.array([1.0 / sizes[corpus] for corpus in data.corpora], dtype=np.float32)
+    return fit_temperature(logits, data.targets, weights)
 
 
 def weighted_score(by_corpus: dict[str, float], config: TrainConfig) -> float:

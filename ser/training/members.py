@@ -1,5 +1,6 @@
 """Trains the networks of a model one after the other, and joins them. Knows nothing of files or corpora."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,6 +109,20 @@ def fit_members(
 def rounded(network: AcousticModelForAudioClassification) -> AcousticModelForAudioClassification:
     """With the weights as half precision has them: what is measured is then what is saved."""
     return network.half().float()
+
+
+def between(
+    old: AcousticModelForAudioClassification, new: AcousticModelForAudioClassification, share: float
+) -> AcousticModelForAudioClassification:
+    """A network whose weights lie so far on the way from the old ones to the new ones, 0..1; see `rounded`.
+
+    Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", https://arxiv.org/abs/2109.01903
+    """
+    mixed = copy.deepcopy(old).eval()
+    with torch.no_grad():
+        for ours, theirs in zip(mixed.parameters(), new.parameters(), strict=True):
+            ours.lerp_(theirs, share)
+    return rounded(mixed)
 
 
 def heard_as(labels: Sequence[str]) -> dict[str, str]:

@@ -10,14 +10,12 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
 from ser.acoustic.classifier import NetworkModel, is_own_model, load_network, model_folder
 from ser.acoustic.network import AcousticFeatureExtractor, AcousticModelForAudioClassification
 from ser.augmentation import SignalAugmentation, load_noises
-from ser.calibration import fit_temperature
 from ser.checkpoints import Meta, load_meta, save_checkpoint
 from ser.config import NO_MODEL, TrainConfig
 from ser.errors import TrainingDataError
@@ -25,7 +23,7 @@ from ser.labels import EMOTIONS
 from ser.training.dataset import FeatureSet
 from ser.training.description import describe
 from ser.training.encoder import TunedEncoder, tune_encoder
-from ser.training.loop import predict_logits, uar_by_corpus, weighted_score
+from ser.training.loop import predict_logits, temperature_of, uar_by_corpus, weighted_score
 from ser.training.members import answer_in_emotions, fit_members, fresh_network, in_emotions
 from ser.training.preparation import Preparation, feature_statistics, prepare
 from ser.training.processes import Processes
@@ -284,8 +282,5 @@ def _judge(
     logits = predict_logits(network, dev)
     by_corpus = uar_by_corpus(logits, dev)
     if len(dev) >= MIN_CALIBRATION_EXAMPLES:
-        # Every corpus counts alike, however many clips it has.
-        sizes = Counter(dev.corpora)
-        weights = np.array([1.0 / sizes[corpus] for corpus in dev.corpora], dtype=np.float32)
-        temperature = fit_temperature(logits, dev.targets, weights)
+        temperature = temperature_of(logits, dev)
     return temperature, {"uar": by_corpus, "score": weighted_score(by_corpus, config)}
