@@ -21,8 +21,8 @@ def card(lineage: dict[str, object]) -> str:
         ({"before": 0.7, "after": 0.9, "kept": False}, "temperature: 0.90, before 0.70; found on speakers"),
         (
             {"before": 0.7, "after": 0.84, "kept": True, "changed_by_base": 1.2},
-            "temperature: 0.84, before 0.70; kept from before; there were too few clips to find another, then multiplied "
-            "by 1.20",
+            "temperature: 0.84, before 0.70; kept from before; there were too few clips to find another, then "
+            "multiplied by 1.20",
         ),
     ],
 )
