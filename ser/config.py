@@ -20,7 +20,9 @@ NO_MODEL = "none"
 TRANSCRIBERS = ("auto", "pocketsphinx", "whisper", NO_MODEL)
 DEVICES = ("auto", "cpu", "cuda")
 
-_TUNES = r"full|frozen|head|top-k:[1-9]\d*|lora|adalora"
+TUNES = r"full|frozen|head|top-k:[1-9]\d*|lora|adalora"
+"""Pattern of what of an encoder of others may learn; see `TrainConfig.tune`."""
+
 _SHARES = (
     *("warmup", "label_smoothing", "mixup_probability", "ema_decay", "time_mask_share", "reverb_probability"),
     *("noise_probability", "telephone_probability", "clipping_probability", "codec_probability"),
@@ -232,7 +234,7 @@ class TrainConfig:
         for name in ("speed", "reverb_time", "codec_bitrate"):
             if getattr(self, name)[0] <= 0:
                 raise SettingsError(f"{name} begins at {getattr(self, name)[0]}; it must be above 0.")
-        if not re.fullmatch(_TUNES, self.tune):
+        if not re.fullmatch(TUNES, self.tune):
             raise SettingsError(
                 f"tune is '{self.tune}'; expected full, frozen, head, top-k:N (N from 1), lora or adalora."
             )

@@ -110,11 +110,11 @@ class ApiHandlers:
         return clip, str(served_copy(self.services.store.clip_path(item.clip), item.clip.id))
 
     def retrain(
-        self, rater: str = "", preset: str = "", target: str = "", request: gr.Request | None = None
+        self, rater: str = "", preset: str = "", target: str = "", tune: str = "", request: gr.Request | None = None
     ) -> dict[str, Any]:
         """Ask for a training run on the feedback as it stands; it begins at once, or waits for the runs before it."""
         name = person(self.services, request, rater).require("retrain").name
-        run = self.services.retrainer.start(name, target=target or None, preset=preset or None)
+        run = self.services.retrainer.start(name, target=target or None, preset=preset or None, tune=tune or None)
         return self._status(run.id)
 
     def training_status(self, run_id: float | None = None) -> dict[str, Any]:
@@ -189,6 +189,7 @@ def build_api(services: Services) -> None:
         starter = gr.Textbox(label="who starts the run; the login wins where there is one", value="")
         preset = gr.Textbox(label=f"{' or '.join(PRESETS)}; {PRESETS[0]} where empty", value="")
         target = gr.Textbox(label=f"one of {', '.join(TARGETS)}; {TARGETS[0]} where empty", value="")
+        tune = gr.Textbox(label="what of the acoustic model learns; what the preset thinks best where empty", value="")
         started = gr.JSON(label="the state of the run, as `training_status` tells it")
         asked = gr.Number(label="number of a run, or null for the one under way", value=None, precision=0)
         status = gr.JSON(
@@ -204,7 +205,7 @@ def build_api(services: Services) -> None:
         ("recognize", [recording], [answer]),
         ("correct", [judged, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
         ("next_clip", [reviewer], [clip, clip_audio]),
-        ("retrain", [starter, preset, target], [started]),
+        ("retrain", [starter, preset, target, tune], [started]),
         ("training_status", [asked], [status]),
         ("control_training", [action, which, controller], [controlled]),
     ):

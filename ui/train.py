@@ -6,9 +6,11 @@ from typing import NamedTuple, cast
 
 import gradio as gr
 
-from annotations.learning.config import PRESETS
+from annotations.learning.active_model import ActiveModel
+from annotations.learning.config import BY_PRESET, PRESETS, RetrainingConfig
 from annotations.learning.estimate import estimate
 from annotations.learning.feedback import feedback_summary, training_examples
+from annotations.learning.presets import in_words
 from annotations.learning.retraining import log_path
 from annotations.learning.run_queue import can_resume
 from annotations.learning.run_status import TrainingStatus
@@ -16,6 +18,7 @@ from annotations.learning.sides import missing_feedback
 from annotations.records import TARGETS, TrainingRun
 from annotations.settings import read_settings
 from annotations.suspects import open_suspects
+from ser.acoustic.classifier import is_own_model, model_folder
 from ser.errors import SerError
 from ui import training_cards
 from ui.errors import shows_errors
@@ -31,6 +34,18 @@ TARGET_NAMES = {
     "fusion": "how both count (fusion)",
     "transcriber": "transcripts (transcriber)",
 }
+
+OWN_PARTS = {"as the preset says": BY_PRESET, "what judges (head)": "head", "all layers (full)": "full"}
+ENCODER_PARTS = {
+    "as the preset says": BY_PRESET,
+    "the last layer (head)": "head",
+    "what follows the encoder (frozen)": "frozen",
+    "its last 2 layers (top-k:2)": "top-k:2",
+    "matrices beside its weights (lora)": "lora",
+    "such of uneven size (adalora)": "adalora",
+    "all layers (full)": "full",
+}
+"""What can learn of a network of ours, and of an encoder of others."""
 
 NOTHING_SAID = '<p class="quiet">This run has said nothing yet.</p>'
 
@@ -71,7 +86,12 @@ class TrainHandlers:
         self._known: tuple[tuple[object, ...], str | None] = ((), None)
 
     def on_tick(
-        self, seen: dict[str, object], preset: str = "quick", target: str = "acoustic", chosen: int | None = None
+        self,
+        seen: dict[str, object],
+        preset: str = PRESETS[0],
+        target: str = TARGETS[0],
+        tune: str = BY_PRESET,
+        chosen: int | None = None,
     ) -> Form:
         """Look whether anything is new, and show only that.
 
@@ -79,9 +99,11 @@ class TrainHandlers:
             seen: what the page shows now; the part that is alike is not sent again.
             preset: how thoroughly a run would learn.
             target: what it would teach.
+            tune: what of an acoustic model would learn.
             chosen: the version chosen on the page, which stays so until there is a new one.
         """
-        now = self._look(preset, target)
+        asked = replace(self.services.retrainer.config, preset=preset, target=target, tune=tune)
+        now = self._look(asked)
         if now == seen:
             return Form()
         form = Form(seen=now)
@@ -98,7 +120,7 @@ class TrainHandlers:
         if is_new("blocked"):
             form = form._replace(retrain=gr.update(interactive=now["blocked"] is None))
         if is_new("feedback", "options", "missing", "blocked", "busy"):
-            form = form._replace(estimate=self._estimate(preset, target, now))
+            form = form._replace(estimate=self._estimate(asked, now))
         if is_new("can"):
             pause, resume, cancel = cast(tuple[bool, bool, bool], now["can"])
             form = form._replace(
@@ -113,31 +135,44 @@ class TrainHandlers:
             form = form._replace(versions=now["versions"], header=self.services.header(), **choices._asdict())
         return form
 
-    def on_retrain(self, seen: dict[str, object], preset: str, target: str, who: Who, request: gr.Request) -> Form:
+    def on_retrain(
+        self, seen: dict[str, object], preset: str, target: str, tune: str, who: Who, request: gr.Request
+    ) -> Form:
         """Ask for a run on the feedback as it stands; it waits where another one runs."""
         name = person(self.services, request, who).require("retrain").name
-        self.services.retrainer.start(name, target=target, preset=preset)
-        return self.on_tick(seen, preset, target)
+        self.services.retrainer.start(name, target=target, preset=preset, tune=tune)
+        return self.on_tick(seen, preset, target, tune)
 
-    def on_pause(self, seen: dict[str, object], preset: str, target: str, who: Who, request: gr.Request) -> Form:
+    def on_pause(
+        self, seen: dict[str, object], preset: str, target: str, tune: str, who: Who, request: gr.Request
+    ) -> Form:
         """Let the run rest; what it has learnt is kept."""
         person(self.services, request, who).require("stop a training run")
         self.services.retrainer.pause()
-        return self.on_tick(seen, preset, target)
+        return self.on_tick(seen, preset, target, tune)
 
-    def on_resume(self, seen: dict[str, object], preset: str, target: str, who: Who, request: gr.Request) -> Form:
+    def on_resume(
+        self, seen: dict[str, object], preset: str, target: str, tune: str, who: Who, request: gr.Request
+    ) -> Form:
         """Let a paused or interrupted run go on."""
         person(self.services, request, who).require("retrain")
         self.services.retrainer.resume()
-        return self.on_tick(seen, preset, target)
+        return self.on_tick(seen, preset, target, tune)
 
     def on_cancel(
-        self, seen: dict[str, object], preset: str, target: str, run_id: int | None, who: Who, request: gr.Request
+        self,
+        seen: dict[str, object],
+        preset: str,
+        target: str,
+        tune: str,
+        run_id: int | None,
+        who: Who,
+        request: gr.Request,
     ) -> Form:
         """End a run, whether it goes on, rests or waits; what it has learnt is thrown away."""
         person(self.services, request, who).require("stop a training run")
         self.services.retrainer.cancel(int(run_id) if run_id is not None else None)
-        return self.on_tick(seen, preset, target)
+        return self.on_tick(seen, preset, target, tune)
 
     def on_log(self, shown: str = "") -> str:
         """The end of what the run said, and all of it to download; nothing where that is on the page already."""
@@ -154,7 +189,7 @@ class TrainHandlers:
             f"run-{status.run_id}.log", log.decode("utf-8", "replace"), base64.b64encode(log)
         )
 
-    def _look(self, preset: str, target: str) -> dict[str, object]:
+    def _look(self, asked: RetrainingConfig) -> dict[str, object]:
         store = self.services.store
         status = self.services.retrainer.status()
         self.services.active_model.refresh()
@@ -169,9 +204,9 @@ class TrainHandlers:
         feedback = training_cards.feedback_card(feedback_summary(store), lacking, suspects, begins)
         return {
             "busy": status.state in ("running", "queued"),
-            "options": [preset, target],
+            "options": [asked.preset, asked.target, asked.tune],
             "missing": lacking,
-            "blocked": lacking or self._blocked(target, feedback),
+            "blocked": lacking or self._blocked(asked, feedback),
             "feedback": feedback,
             "run": training_cards.run_card(status, run),
             "can": self._can(status, run),
@@ -180,17 +215,17 @@ class TrainHandlers:
             "newest": self.versions.newest(),
         }
 
-    def _blocked(self, target: str, feedback: str) -> str | None:
-        """Why this target cannot be trained; looked into again only where something has changed."""
+    def _blocked(self, asked: RetrainingConfig, feedback: str) -> str | None:
+        """Why this cannot be trained; looked into again only where something has changed."""
         with self.services.store.reading() as connection:
             row = connection.execute(
                 "SELECT (SELECT max(id) FROM predictions) AS answers, (SELECT max(id) FROM corrections) AS votes, "
                 "(SELECT count(*) FROM correction_retractions) AS retracted, "
                 "(SELECT max(id) FROM promotions) AS promotions"
             ).fetchone()
-        mark = (target, feedback, *row)
+        mark = (asked.target, asked.tune, feedback, *row)
         if mark != self._known[0]:
-            self._known = mark, self.services.retrainer.what_is_missing(target)
+            self._known = mark, self.services.retrainer.what_is_missing(asked.target, asked.tune)
         return self._known[1]
 
     def _can(self, status: TrainingStatus, run: TrainingRun | None) -> list[bool]:
@@ -199,17 +234,22 @@ class TrainHandlers:
         going = status.state == "running"
         return [going, resumable, going or resumable or status.state in ("queued", "paused")]
 
-    def _estimate(self, preset: str, target: str, now: dict[str, object]) -> str:
+    def _estimate(self, asked: RetrainingConfig, now: dict[str, object]) -> str:
         if now["missing"] is not None:
             return ""
         if now["blocked"] is not None:
-            return training_cards.blocked_line(target, str(now["blocked"]))
+            return training_cards.blocked_line(asked.target, str(now["blocked"]))
         try:
-            config = replace(self.services.retrainer.config, preset=preset, target=target)
-            found = training_cards.estimate_line(estimate(self.services.store, config))
+            meaning = in_words(asked, encoder=hears_with_others(self.services.active_model))
+            found = training_cards.estimate_line(estimate(self.services.store, asked), meaning)
         except SerError as error:
             return f'<p class="status gentle">{training_cards.escape(error)}</p>'
         return f"<p>{found}{', after the run before it' if now['busy'] else ''}</p>"
+
+
+def hears_with_others(active: ActiveModel) -> bool:
+    """Whether the acoustic model in use is an encoder of others, rather than a network of ours."""
+    return not is_own_model(model_folder(active.location(active.version)))
 
 
 def _which(runs: list[int]) -> dict[str, object]:
@@ -245,6 +285,10 @@ def build_train_tab(services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.Br
                     elem_id="train-target",
                     min_width=170,
                 )
+                parts = ENCODER_PARTS if hears_with_others(services.active_model) else OWN_PARTS
+                tune = gr.Dropdown(
+                    list(parts.items()), value=BY_PRESET, label="What of it learns", elem_id="train-tune", min_width=170
+                )
             guess = gr.HTML("", elem_id="train-estimate", apply_default_css=False)
             retrain = gr.Button("Retrain", variant="primary", interactive=False, elem_id="retrain")
             with gr.Row(elem_id="train-acts"):
@@ -265,13 +309,15 @@ def build_train_tab(services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.Br
         )
     )  # fmt: skip
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    now = [seen, preset, target]
+    now = [seen, preset, target, tune]
     look = {"fn": shows_errors(do.on_tick), "inputs": [*now, versions.choice], "outputs": outputs, **quiet}
     demo.load(**look)
     tab.select(**look)
     timer.tick(**look, trigger_mode="once")
     preset.change(**look)
     target.change(**look)
+    tune.change(**look)
+    target.change(lambda chosen: gr.update(visible=chosen == "acoustic"), target, tune, **quiet)
     once = {"trigger_mode": "once", **quiet}
     retrain.click(shows_errors(do.on_retrain), [*now, who], outputs, **once)
     pause.click(shows_errors(do.on_pause), [*now, who], outputs, **once)

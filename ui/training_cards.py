@@ -109,17 +109,22 @@ def run_card(status: TrainingStatus, run: TrainingRun | None, now: datetime | No
     )
 
 
-def estimate_line(found: Estimate) -> str:
-    """How long a run would take, before it is asked for.
+def estimate_line(found: Estimate, meaning: str) -> str:
+    """What a run would do and how long it would take, before it is asked for.
 
-    >>> estimate_line(Estimate(130.0, 230, "cpu", "2 earlier runs on this machine"))
-    'about 2 min on this CPU, 230 clips <span class="basis">(by 2 earlier runs on this machine)</span>'
+    Args:
+        found: the estimate.
+        meaning: of the preset, as a sentence.
+
+    >>> estimate_line(Estimate(130.0, 230, "cpu", "2 earlier runs on this machine"), "Learns.")
+    'Learns. Takes about 2 min on this CPU, 230 clips <span class="basis">(by 2 earlier runs on this machine)</span>'
     """
     minutes = found.seconds / 60
     time = f"{max(1, round(minutes))} min" if minutes < 90 else f"{minutes / 60:.1f} h"
     device = "this CPU" if found.device == "cpu" else "this GPU"
     clips = f"{found.clips} {'clip' if found.clips == 1 else 'clips'}"
-    return f'about {time} on {device}, {clips} <span class="basis">(by {escape(found.basis)})</span>'
+    basis = f'<span class="basis">(by {escape(found.basis)})</span>'
+    return f"{escape(meaning)} Takes about {time} on {device}, {clips} {basis}"
 
 
 def blocked_line(target: str, why: str) -> str:

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from annotations.commands.common import add_by, add_json, open_existing, print_result
 from annotations.erasure_log import newest_untouched_version
-from annotations.learning.config import PRESETS, RetrainingConfig
+from annotations.learning.config import BY_PRESET, PRESETS, RetrainingConfig
 from annotations.learning.estimate import estimate
 from annotations.learning.retraining import Retrainer
 from annotations.learning.run_status import TrainingStatus
@@ -26,6 +26,13 @@ def add_retrain(parser: argparse.ArgumentParser) -> None:
     """The options of `retrain`."""
     parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help="how thoroughly (default: %(default)s)")
     parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="what to train (default: %(default)s)")
+    parser.add_argument(
+        "--tune",
+        default=BY_PRESET,
+        metavar="PART",
+        help="what of the acoustic model learns: head or full of a network of this project; head, frozen, top-k:N, "
+        "lora, adalora or full of an encoder of others (default: what the preset thinks best)",
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--resume", action="store_true", help="go on with the run that was paused or interrupted")
     what.add_argument("--if-due", action="store_true", help="only where the settings say that it is time")
@@ -54,7 +61,7 @@ def run_retrain(options: argparse.Namespace) -> int:
             clean = newest_untouched_version(store)
             if clean is not None and clean.id != active.version.id:
                 active.use(clean.id, by=options.by, reason="it learnt from nothing that was erased since")
-        retrainer = Retrainer(active, RetrainingConfig(target=options.target, preset=options.preset))
+        retrainer = Retrainer(active, RetrainingConfig(target=options.target, preset=options.preset, tune=options.tune))
         return ask(retrainer, options)
 
 

@@ -1,13 +1,18 @@
 """How a run learns, as the store keeps it with the run. Knows no process, no model and no database."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from annotations.records import TARGETS
+from ser.config import TUNES
 from ser.errors import SettingsError
 
 PRESETS = ("quick", "thorough")
 """`quick` is done within minutes on two CPU cores; `thorough` takes the time that the best result needs."""
+
+BY_PRESET = "auto"
+"""What learns is what the preset thinks best."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +31,11 @@ class RetrainingConfig:
             is asked for.
         target: what is trained, one of `records.TARGETS`.
         preset: one of `PRESETS`.
+        tune: what of an acoustic model learns: `auto`, or `head` or `full` of a network of ours, or of an encoder of
+            others what `ser.config.TrainConfig` names.
 
     Raises:
-        SettingsError: for a target or a preset that there is none of.
+        SettingsError: for a target, a preset or a part that there is none of.
     """
 
     epochs: int = 30
@@ -41,11 +48,16 @@ class RetrainingConfig:
     origin: str = ""
     target: str = "acoustic"
     preset: str = "quick"
+    tune: str = BY_PRESET
 
     def __post_init__(self) -> None:
         for name, value, known in (("target", self.target, TARGETS), ("preset", self.preset, PRESETS)):
             if value not in known:
                 raise SettingsError(f"{name} is '{value}'; expected one of {', '.join(known)}.")
+        if not re.fullmatch(f"{BY_PRESET}|{TUNES}", self.tune):
+            raise SettingsError(
+                f"tune is '{self.tune}'; expected auto, head, frozen, top-k:N (N from 1), lora, adalora or full."
+            )
 
     @classmethod
     def of(cls, stored: Mapping[str, object]) -> "RetrainingConfig":

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from annotations.learning.config import RetrainingConfig
+from annotations.learning.config import BY_PRESET, RetrainingConfig
 from annotations.learning.feedback import training_examples
 from annotations.queries import list_training_runs
 from annotations.records import TrainingRun
@@ -63,7 +63,8 @@ def estimate(store: AnnotationStore, config: RetrainingConfig) -> Estimate:
     alike = [
         run
         for run in list_training_runs(store, 100)
-        if run.target == config.target and run.preset == config.preset and run.config.get("epochs") == config.epochs
+        if (run.target, run.preset, run.config.get("epochs"), run.config.get("tune", BY_PRESET))
+        == (config.target, config.preset, config.epochs, config.tune)
     ]
     paces = measured_paces(alike, device, platform.node())[:RECENT]
     if paces:

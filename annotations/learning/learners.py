@@ -102,17 +102,17 @@ class Learner(Protocol):
     removed once the run has ended. What it saved before the kill without coming to its end was removed.
     """
 
-    def check(self, store: AnnotationStore, holdout: Holdout, base: str) -> None:
+    def check(self, store: AnnotationStore, holdout: Holdout, config: RetrainingConfig) -> None:
         """Refuse what would come to nothing, before anything is trained; reads the store and hears no recording.
 
         Args:
             store: where the answers and recordings are.
             holdout: both sides, each large enough for a model of sound.
-            base: the version that training would start from, as the target's loader takes it.
+            config: how to learn, with the base to start from filled in.
 
         Raises:
             TrainingDataError: where the feedback lacks what this target learns from, with the numbers needed, or the
-                model in use cannot be taught.
+                model in use cannot be taught, or not like that.
         """
         ...
 

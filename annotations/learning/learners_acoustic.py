@@ -8,20 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from annotations.learning.base_corpora import BaseCorpora, base_features, speakers_of, standing_on_base
+from annotations.learning.config import RetrainingConfig
 from annotations.learning.decision import Standing
 from annotations.learning.evidence import Evidence, read_evidence
 from annotations.learning.gate import AnswerAll, Decision, judge
 from annotations.learning.holdout import Holdout
 from annotations.learning.learners import Lesson
 from annotations.learning.network_teaching import teach_network
-from annotations.learning.presets import preset_of
+from annotations.learning.presets import check_network, encoder_config, preset_of
 from annotations.learning.run_status import snapshot_path
 from annotations.records import FeedbackExample
 from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
 from ser.acoustic.classifier import is_own_model, load_acoustic_model, load_network, model_folder
 from ser.audio import decode_file
-from ser.config import TrainConfig
 from ser.errors import TrainingCancelledError
 from ser.training import train
 from ser.training.encoder import TunedEncoder
@@ -37,8 +37,10 @@ KEPT = {"base_memory": "memory", "temperature": "temperature", "tried": "tried"}
 class AcousticLearner:
     """See `annotations.learning.learners.Learner`."""
 
-    def check(self, store: AnnotationStore, holdout: Holdout, base: str) -> None:
-        """What every target needs, clips with labels of several voices, is all that is needed here."""
+    def check(self, store: AnnotationStore, holdout: Holdout, config: RetrainingConfig) -> None:
+        """Of the feedback, what every target needs, clips with labels of several voices, is all that is needed here."""
+        if is_own_model(model_folder(config.base)):
+            check_network(config)
 
     def learn(self, lesson: Lesson) -> NewVersion:
         """Train on the feedback, watching the held-out side without choosing by it."""
@@ -48,10 +50,9 @@ class AcousticLearner:
         check_labels(training)
         model: TrainedModel | TunedEncoder
         if not is_own_model(model_folder(lesson.base)):
-            config = TrainConfig.tune_encoder(seed=lesson.config.seed, threads=1, choose_best=False)
             model = train(
                 training,
-                config,
+                encoder_config(lesson.config),
                 dev=held_out,
                 init=lesson.base,
                 device=lesson.device,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from annotations.learning.config import RetrainingConfig
 from annotations.learning.decision import MARGINS, Decision, Standing
 from annotations.learning.gate import decide, spend
 from annotations.learning.holdout import Holdout
@@ -52,7 +53,7 @@ class Answered:
 class FusionLearner:
     """See `annotations.learning.learners.Learner`. A run takes seconds: what was killed is done again, to the same."""
 
-    def check(self, store: AnnotationStore, holdout: Holdout, base: str) -> None:
+    def check(self, store: AnnotationStore, holdout: Holdout, config: RetrainingConfig) -> None:
         """Enough stored answers on both sides."""
         acoustic = _version_in_use(store)
         check_clips(answered(store, holdout.training, acoustic).clips)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from annotations.learning.config import RetrainingConfig
 from annotations.learning.gate import AnswerAll, Decision, judge
 from annotations.learning.holdout import Holdout
 from annotations.learning.learners import Lesson
@@ -34,11 +35,11 @@ EPOCHS = {"quick": 6, "thorough": 15}
 class TextLearner:
     """See `annotations.learning.learners.Learner`. A run takes about a minute: what was killed is done again."""
 
-    def check(self, store: AnnotationStore, holdout: Holdout, base: str) -> None:
+    def check(self, store: AnnotationStore, holdout: Holdout, config: RetrainingConfig) -> None:
         """Enough written words on both sides, and a text model of ours in use."""
         written = with_words(holdout.training)
         check_texts([example.transcript or "" for example in written], shares_of(written))
-        taught_folder(base)
+        taught_folder(config.base)
         held_out_sentences(holdout)
 
     def learn(self, lesson: Lesson) -> NewVersion:

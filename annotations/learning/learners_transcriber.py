@@ -11,6 +11,7 @@ from pathlib import Path
 import jiwer
 import numpy as np
 
+from annotations.learning.config import RetrainingConfig
 from annotations.learning.decision import Decision, Needed
 from annotations.learning.gate import spend
 from annotations.learning.holdout import HELD_OUT_SHARE, Holdout
@@ -37,10 +38,10 @@ EPOCHS = {"quick": 3, "thorough": 10}
 class TranscriberLearner:
     """See `annotations.learning.learners.Learner`. What was killed is done again, to the same weights."""
 
-    def check(self, store: AnnotationStore, holdout: Holdout, base: str) -> None:
+    def check(self, store: AnnotationStore, holdout: Holdout, config: RetrainingConfig) -> None:
         """A recogniser that can be taught, and enough corrected transcripts on both sides."""
-        if not _to_be_downloaded(base):
-            checkpoint_of(base)
+        if not _to_be_downloaded(config.base):
+            checkpoint_of(config.base)
         short = [example for example in with_words(holdout.training) if example.clip.duration <= LONGEST]
         check_count(len(short))
         _judges(holdout.held_out)

@@ -59,7 +59,13 @@ class Retrainer:
         self._worker: subprocess.Popen[bytes] | None = None
 
     def start(
-        self, by: str, *, cause: str = "asked", target: str | None = None, preset: str | None = None
+        self,
+        by: str,
+        *,
+        cause: str = "asked",
+        target: str | None = None,
+        preset: str | None = None,
+        tune: str | None = None,
     ) -> TrainingRun:
         """Ask for a run; it begins at once on the feedback as it stands, or waits for the runs before it.
 
@@ -68,18 +74,21 @@ class Retrainer:
             cause: why: `asked`, or the setting that begins it.
             target: what to train, in place of the configuration's.
             preset: how thoroughly, in place of the configuration's.
+            tune: what of an acoustic model learns, in place of the configuration's.
 
         Returns:
             The run, `running` or `queued`; the one that waits already where the same is asked for again.
 
         Raises:
             TrainingDataError: where there is too little feedback, with the numbers that are needed.
-            SettingsError: for a target or a preset that there is none of.
+            SettingsError: for a target, a preset or a part that there is none of.
         """
-        config = replace(self.config, target=target or self.config.target, preset=preset or self.config.preset)
+        usual = self.config
+        config = replace(usual, target=target or usual.target, preset=preset or usual.preset, tune=tune or usual.tune)
         self.tend()
         base, origin = self._base(config.target)
-        run_queue.check_feedback(self.store, config.target, run_queue.location_of(self.store, base, origin))
+        start = run_queue.location_of(self.store, base, origin)
+        run_queue.check_feedback(self.store, replace(config, base=start))
         run = self.store.queue_training_run(
             asdict(replace(config, origin=origin)),
             base.id,
@@ -95,15 +104,22 @@ class Retrainer:
             raise TrainingDataError(run.reason or f"Training run {run.id} could not begin.")
         return run
 
-    def what_is_missing(self, target: str) -> str | None:
-        """Why a run of a target would be refused now, as a sentence; None where it would begin. Writes nothing."""
+    def what_is_missing(self, target: str, tune: str | None = None) -> str | None:
+        """Why a run of a target would be refused now, as a sentence; None where it would begin. Writes nothing.
+
+        Args:
+            target: what would be trained.
+            tune: what of an acoustic model would learn; by default what the configuration says.
+        """
         try:
             origin = self._origin(target)
             try:
                 base = run_queue.location_of(self.store, self.store.active_version(target), origin)
             except VersionNotFoundError:
                 base = origin
-            run_queue.check_feedback(self.store, target, base)
+            run_queue.check_feedback(
+                self.store, replace(self.config, target=target, tune=tune or self.config.tune, base=base)
+            )
         except SerError as error:
             return str(error)
         return None

@@ -250,7 +250,8 @@ def _begin_anew(store: AnnotationStore, run: TrainingRun) -> int:
     """
     config = RetrainingConfig.of(run.config)
     base = store.active_version(run.target)
-    check_feedback(store, run.target, location_of(store, base, config.origin))
+    config = replace(config, base=location_of(store, base, config.origin))
+    check_feedback(store, config)
     snapshot = snapshot_path(store.data_dir, run.id)
     # Not the file's own time: an erasure also writes to copies.
     snapshot.with_name(f"{snapshot.name}.at").write_text(timestamp(), encoding="utf-8")
@@ -260,7 +261,7 @@ def _begin_anew(store: AnnotationStore, run: TrainingRun) -> int:
         examples = training_examples(copy)
     store.begin_training_run(
         run.id,
-        config=asdict(replace(config, base=location_of(store, base, config.origin))),
+        config=asdict(config),
         base_version_id=base.id,
         correction_ids=[vote for example in examples for vote in example.correction_ids],
         snapshot_sha256=votes_hash(examples),
@@ -268,18 +269,17 @@ def _begin_anew(store: AnnotationStore, run: TrainingRun) -> int:
     return len(examples)
 
 
-def check_feedback(store: AnnotationStore, target: str, base: str) -> None:
+def check_feedback(store: AnnotationStore, config: RetrainingConfig) -> None:
     """Refuse a run that would come to nothing.
 
     Args:
         store: whose votes.
-        target: what is to be trained.
-        base: the version that training would start from, as the target's loader takes it.
+        config: what is to be trained and how, with the base to start from filled in.
 
     Raises:
         TrainingDataError: where there is too little feedback, with the numbers that are needed, or the model in use
-            cannot be taught.
+            cannot be taught, or not like that.
         SettingsError: where a package is missing.
     """
-    holdout = hold_out(store, training_examples(store), target)
-    learner_of(target).check(store, holdout, base)
+    holdout = hold_out(store, training_examples(store), config.target)
+    learner_of(config.target).check(store, holdout, config)

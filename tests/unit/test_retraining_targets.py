@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import torch
+from safetensors.torch import load_file
 
 from annotations.learning.active_model import ActiveModel
 from annotations.learning.retraining import Retrainer, RetrainingConfig, log_path
@@ -18,6 +20,7 @@ from annotations.store import AnnotationStore
 from ser.acoustic.classifier import load_acoustic_model, load_network
 from ser.checkpoints import load_meta
 from ser.config import TrainConfig
+from ser.errors import SerError
 from ser.fusion_rule import load_fusion_rule
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, synthetic_speech
@@ -147,13 +150,41 @@ def test_acoustic_deep_with_the_base_corpora_at_hand(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow
-def test_acoustic_with_an_encoder_of_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("tune", "learnt"), [("auto", {"behind"}), ("top-k:1", {"behind", "last layer"})])
+def test_acoustic_with_an_encoder_of_others(tmp_path: Path, tune: str, learnt: set[str]) -> None:
     base = write_classifier(tmp_path / "wavlm", "wavlm", ("anger", "sadness", "neutral"), layers=2)
     active = active_model(tmp_path / "data", base)
     fill(active.store)
-    run = play(active, RetrainingConfig(epochs=2))
-    model = load_acoustic_model(folder_of(active.store, run))
+    made = folder_of(active.store, play(active, RetrainingConfig(tune=tune)))
+    model = load_acoustic_model(made)
     assert model.labels and model.classify(synthetic_speech(0.8, seed=3)).label in PITCH
+    before, after = (load_file(folder / "model.safetensors") for folder in (base, made))
+    parts = {"behind": "classifier.", "last layer": "encoder.layers.1.", "first layer": "encoder.layers.0."}
+    changed = {
+        part
+        for part, name in parts.items()
+        if any(not torch.equal(before[key], after[key]) for key in before if name in key and "num_batches" not in key)
+    }
+    assert changed == learnt
+
+
+@pytest.mark.parametrize(
+    ("tune", "why"),
+    [
+        ("lora", "tune is 'lora', but a network of this project is in use"),
+        ("full", "there are no base corpora"),
+        ("everything", "expected auto, head, frozen"),
+    ],
+)
+def test_what_a_network_of_ours_cannot_learn_is_said_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tune: str, why: str
+) -> None:
+    monkeypatch.delenv("SER_BASE_DATA", raising=False)
+    active = active_model(tmp_path / "data")
+    fill(active.store)
+    with pytest.raises(SerError, match=why):
+        Retrainer(active).start("ann", tune=tune)
+    assert not active.store.unfinished_runs(), "nothing was asked for"
 
 
 def test_fusion_by_the_command_line(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_only_the_named_endpoints_are_public_and_described(client: Client) -> No
     names = {name: [p["parameter_name"] for p in endpoint["parameters"]] for name, endpoint in endpoints.items()}
     assert names["/recognize"] == ["audio"]
     assert names["/correct"] == ["audio", "clip_id", "label", "rater", "transcript", "intensity", "consent", "speaker"]
-    assert names["/next_clip"] == ["rater"] and names["/retrain"] == ["rater", "preset", "target"]
+    assert names["/next_clip"] == ["rater"] and names["/retrain"] == ["rater", "preset", "target", "tune"]
 
 
 def test_recognize_answers_and_keeps_nothing(client: Client, services: Services, cache: Path, clip: Path) -> None:

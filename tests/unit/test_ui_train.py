@@ -39,12 +39,12 @@ class ScriptedRetrainer:
 
     config: RetrainingConfig = field(default_factory=RetrainingConfig)
 
-    def start(self, by: str, *, target: str, preset: str) -> None:
+    def start(self, by: str, *, target: str, preset: str, tune: str) -> None:
         if self.lacking:
             raise TrainingDataError(self.lacking)
         self.now = TrainingStatus(state="running", message=f"by {by}", progress=0.35, eta=48.0, epoch=7, epochs=20)
 
-    def what_is_missing(self, target: str) -> str | None:
+    def what_is_missing(self, target: str, tune: str | None = None) -> str | None:
         return None
 
     def status(self) -> TrainingStatus:
@@ -75,11 +75,11 @@ def test_training_tab_shows_what_is_missing(scripted: Services) -> None:
 def test_a_run_is_followed_and_cancelled(scripted: Services) -> None:
     handlers = TrainHandlers(scripted)
     seen = handlers.on_tick({}).seen
-    running = handlers.on_retrain(seen, "quick", "acoustic", "ann", ANN)  # type: ignore[arg-type]
+    running = handlers.on_retrain(seen, "quick", "acoustic", "auto", "ann", ANN)  # type: ignore[arg-type]
     assert "epoch 7 of 20" in str(running.run) and "0:48 left" in str(running.run)
     assert running.timer == gr.update(value=FAST) and running.cancel == gr.update(interactive=True)
     assert handlers.on_tick(running.seen) == handlers.on_tick(running.seen)._replace(seen=UNCHANGED)  # type: ignore[arg-type]
-    ended = handlers.on_cancel(running.seen, "quick", "acoustic", None, "ann", ANN)  # type: ignore[arg-type]
+    ended = handlers.on_cancel(running.seen, "quick", "acoustic", "auto", None, "ann", ANN)  # type: ignore[arg-type]
     assert "Cancelled" in str(ended.run) and ended.cancel == gr.update(interactive=False)
 
 
@@ -92,7 +92,7 @@ def test_a_page_that_knows_everything_gets_nothing(scripted: Services) -> None:
 def test_too_little_feedback_is_shown_as_an_error(page_services: Services) -> None:
     handlers = TrainHandlers(page_services)
     with pytest.raises(gr.Error, match="needed"):
-        shows_errors(handlers.on_retrain)({}, "quick", "acoustic", "ann", ANN)
+        shows_errors(handlers.on_retrain)({}, "quick", "acoustic", "auto", "ann", ANN)
 
 
 def test_another_version_is_put_to_use(scripted: Services) -> None:
@@ -118,8 +118,10 @@ def test_another_version_is_put_to_use(scripted: Services) -> None:
 def test_only_maintainers_train(scripted: Services, act: str) -> None:
     handlers = TrainHandlers(replace(scripted, access=Access(role_without_login="annotator")))
     done = {
-        "retrain": lambda: shows_errors(handlers.on_retrain)({}, "quick", "acoustic", "ann", ANN),
-        "stop a training run": lambda: shows_errors(handlers.on_cancel)({}, "quick", "acoustic", None, "ann", ANN),
+        "retrain": lambda: shows_errors(handlers.on_retrain)({}, "quick", "acoustic", "auto", "ann", ANN),
+        "stop a training run": lambda: shows_errors(handlers.on_cancel)(
+            {}, "quick", "acoustic", "auto", None, "ann", ANN
+        ),
         "choose the model in use": lambda: shows_errors(handlers.versions.on_use)(1, "", "ann", ANN),
     }[act]
     with pytest.raises(gr.Error, match=f"ann may not {act}: only a maintainer may"):
@@ -143,11 +145,11 @@ def test_the_decision_is_told_with_all_its_checks(scripted: Services, refused: i
 
 def test_a_run_rests_and_goes_on(scripted: Services) -> None:
     handlers = TrainHandlers(scripted)
-    running = handlers.on_retrain({}, "thorough", "text", "ann", ANN)
+    running = handlers.on_retrain({}, "thorough", "text", "auto", "ann", ANN)
     assert running.pause == gr.update(interactive=True)
-    paused = handlers.on_pause(running.seen, "thorough", "text", "ann", ANN)  # type: ignore[arg-type]
+    paused = handlers.on_pause(running.seen, "thorough", "text", "auto", "ann", ANN)  # type: ignore[arg-type]
     assert "what it has learnt so far is kept" in str(paused.run) and paused.pause == gr.update(interactive=False)
-    assert "Training" in str(handlers.on_resume(paused.seen, "thorough", "text", "ann", ANN).run)  # type: ignore[arg-type]
+    assert "Training" in str(handlers.on_resume(paused.seen, "thorough", "text", "auto", "ann", ANN).run)  # type: ignore[arg-type]
 
 
 def test_the_log_is_shown_and_can_be_kept(scripted: Services) -> None:
@@ -202,7 +204,7 @@ def test_why_a_target_cannot_be_trained_is_said_before_the_click(
     assert form.retrain == gr.update(interactive=False)
     # Whoever asks all the same, by another way, gets the same sentence, and no run that is bound to fail.
     with pytest.raises(gr.Error, match=why[:30]):
-        shows_errors(handlers.on_retrain)({}, "quick", target, "ann", ANN)
+        shows_errors(handlers.on_retrain)({}, "quick", target, "auto", "ann", ANN)
     assert queries.list_training_runs(page_services.store) == []
 
 
