@@ -1,10 +1,10 @@
-"""Clips whose label a training run did not believe: kept apart until somebody has judged them again.
+"""Clips whose label a training run did not believe: kept apart until they are judged again, or a later run believes it.
 
 Knows the table; how they are found is in `annotations.learning.suspects`.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from annotations.rows import timestamp
@@ -48,6 +48,19 @@ def record_suspects(store: AnnotationStore, run_id: int, suspects: Sequence[Susp
             "(SELECT coalesce(max(id), 0) FROM corrections WHERE clip_id = clips.id), ? FROM clips WHERE id = ? "
             "ON CONFLICT (clip_id) DO NOTHING",
             [(run_id, s.given, s.suggested, s.certainty, now, s.clip_id) for s in suspects],
+        )
+
+
+def withdraw_suspects(store: AnnotationStore, clips: Collection[int]) -> None:
+    """Take clips that wait to be judged again out of the review queue, as a later run believes their labels.
+
+    Args:
+        store: to write to.
+        clips: ids; those that have been judged again meanwhile, or never were suspected, are passed over.
+    """
+    with store.database.writing() as connection:
+        connection.executemany(
+            f"DELETE FROM suspects WHERE clip_id = ? AND clip_id IN ({OPEN})", [(clip,) for clip in clips]
         )
 
 

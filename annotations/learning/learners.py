@@ -4,7 +4,8 @@ Imports no torch: a learner is imported where it is asked for.
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.gate import Decision
 from annotations.learning.holdout import Holdout
+from annotations.learning.run_status import snapshot_path
 from annotations.records import TrainingRun
 from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
@@ -56,6 +58,16 @@ class Lesson:
     say: Callable[[str], None]
     on_progress: "Callable[[TrainProgress], None]"
     should_stop: Callable[[], bool]
+
+    @contextmanager
+    def votes(self) -> Iterator[AnnotationStore]:
+        """The store as it stood when the run began, so that one that goes on after a kill reads the same votes."""
+        snapshot = snapshot_path(self.store.data_dir, self.run.id)
+        if not snapshot.exists():
+            yield self.store
+            return
+        with AnnotationStore(self.store.data_dir, database=snapshot) as store:
+            yield store
 
     @property
     def checkpoint_dir(self) -> Path:

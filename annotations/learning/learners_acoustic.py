@@ -16,7 +16,6 @@ from annotations.learning.holdout import Holdout
 from annotations.learning.learners import Lesson
 from annotations.learning.network_teaching import teach_network
 from annotations.learning.presets import check_network, encoder_config, preset_of
-from annotations.learning.run_status import snapshot_path
 from annotations.records import FeedbackExample
 from annotations.store import AnnotationStore
 from annotations.training_records import NewVersion
@@ -98,10 +97,7 @@ class AcousticLearner:
     def evidence(self, lesson: Lesson) -> Evidence:
         """What the votes on the training side are worth, as they stood when the run was asked for."""
         clips = [feedback.clip.id for feedback in lesson.holdout.training]
-        snapshot = snapshot_path(lesson.store.data_dir, lesson.run.id)
-        if not snapshot.exists():
-            return read_evidence(lesson.store, clips)
-        with AnnotationStore(lesson.store.data_dir, database=snapshot) as store:
+        with lesson.votes() as store:
             return read_evidence(store, clips)
 
 

@@ -14,7 +14,7 @@ from annotations.learning.evidence import Evidence, hear_votes
 from annotations.learning.learners import Lesson
 from annotations.learning.presets import Preset
 from annotations.learning.suspects import find_suspects
-from annotations.suspects import Suspect, cleared_suspects, open_suspects, record_suspects
+from annotations.suspects import Suspect, cleared_suspects, open_suspects, record_suspects, withdraw_suspects
 from ser.acoustic.classifier import load_network, model_folder
 from ser.acoustic.network import AcousticModelForAudioClassification
 from ser.augmentation import SignalAugmentation
@@ -132,7 +132,7 @@ def _taught(
     features = prepare(training, _of_feedback(lesson, preset.variants))
     heard = hear(network, features.variants, lesson.should_stop)
     features = replace(features, targets=_as_heard(lesson, heard[:, 0], features.targets, evidence))
-    believed = np.flatnonzero(_believed(lesson, heard[:, 0], features.targets)).tolist()
+    believed = np.flatnonzero(believed_clips(lesson, heard[:, 0], features.targets)).tolist()
     groups = [lesson.holdout.training[place].group for place in believed]
     return _Taught(features.take(believed), heard[believed], groups, len(features) - len(believed))
 
@@ -149,23 +149,27 @@ def _as_heard(
     return np.array(rows, dtype=np.float32)
 
 
-def _believed(
+def believed_clips(
     lesson: Lesson, heard: npt.NDArray[np.float32], targets: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.bool_]:
-    """Which clips of the training side to learn from; the others go back to the review queue."""
+    """Which clips of the training side to learn from; the others go back to the review queue.
+
+    An earlier run doubted with less to go by: what this one believes waits no longer.
+    """
     clips = [feedback.clip.id for feedback in lesson.holdout.training]
     found = find_suspects(heard, targets, [feedback.group for feedback in lesson.holdout.training], lesson.config.seed)
-    with lesson.store.reading() as connection:
+    with lesson.votes() as store, store.reading() as connection:
         cleared, waiting = set(cleared_suspects(connection)), set(open_suspects(connection))
     suspects = [
         Suspect(clips[place], EMOTIONS[targets[place].argmax()], EMOTIONS[label], certainty)
-        for place, label, certainty in found
+        for place, label, certainty in found or ()
         if clips[place] not in cleared
     ]
-    doubted = waiting | {suspect.clip_id for suspect in suspects}
+    doubted = {suspect.clip_id for suspect in suspects} if found is not None else waiting
     believed = np.array([clip not in doubted for clip in clips])
     if len(np.unique(targets[believed].argmax(1))) < 2:
         return np.ones(len(clips), dtype=np.bool_)
+    withdraw_suspects(lesson.store, waiting & set(clips) - doubted)
     record_suspects(lesson.store, lesson.run.id, suspects)
     if suspects:
         lesson.say(f"{len(suspects)} clips sound unlike their label: not learnt from, and back in the review queue.")

@@ -32,7 +32,7 @@ FOLDS = 5
 
 def find_suspects(
     heard: Numbers, shares: Numbers, groups: Sequence[str], seed: int = 0
-) -> list[tuple[int, int, float]]:
+) -> list[tuple[int, int, float]] | None:
     """Clips whose label is probably a mistake, the clearest first.
 
     A label is doubted where another one is at least as likely as it is on average for clips that are said to have it.
@@ -46,16 +46,16 @@ def find_suspects(
         seed: of the folds.
 
     Returns:
-        (place, label that is likelier, by how much) of each; empty where there is too little to go by.
+        (place, label that is likelier, by how much) of each; None where there is too little to go by.
     """
     given = shares.argmax(1)
     kinds = [label for label in np.unique(given).tolist() if np.sum(given == label) >= FOLDS]
     if len(heard) < LEAST_CLIPS or len(kinds) < 2:
-        return []
+        return None
     likely = _cross_validated(heard, given, groups, seed)
     known = likely.sum(1) > 0
     if np.mean(likely.argmax(1)[known] == given[known]) < LEAST_ACCURACY:
-        return []
+        return None
     usual = np.full(shares.shape[1], np.inf)
     for label in kinds:
         usual[label] = likely[given == label, label].mean()

@@ -4,10 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
+from annotations.learning.config import RetrainingConfig
+from annotations.learning.holdout import Holdout
+from annotations.learning.learners import Lesson
+from annotations.learning.network_teaching import believed_clips
 from annotations.learning.suspects import LEAST_CLIPS, MOST, find_suspects
 from annotations.queue import QueueFilter, next_clip, queue_length
+from annotations.records import FeedbackExample
 from annotations.store import AnnotationStore
-from annotations.suspects import Suspect, cleared_suspects, open_suspects, record_suspects
+from annotations.suspects import Suspect, cleared_suspects, open_suspects, record_suspects, withdraw_suspects
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 
@@ -38,9 +43,9 @@ def test_nobody_is_doubted_without_need_or_means():
     heard, shares, groups, _, _ = collection(mistakes=0)
     assert find_suspects(heard, shares, groups) == []
     heard, shares, groups, _, _ = collection(LEAST_CLIPS - 1)
-    assert find_suspects(heard, shares, groups) == []
+    assert find_suspects(heard, shares, groups) is None
     noise = np.random.default_rng(1).normal(size=(120, 10))
-    assert find_suspects(noise, collection()[1], collection()[2]) == []
+    assert find_suspects(noise, collection()[1], collection()[2]) is None
 
 
 def test_no_more_than_a_share_is_suspected():
@@ -65,7 +70,43 @@ def test_a_suspect_comes_back_to_who_judged_it_and_is_believed_afterwards(tmp_pa
         given = next_clip(store, "ann", filters=QueueFilter(suspected=True))
         assert given is not None and given.clip.id == clips[0]
         assert queue_length(store, "ann") == 1 and queue_length(store, "bob", QueueFilter(suspected=True)) == 1
+        withdraw_suspects(store, [clips[0], clips[1]])
+        assert next_clip(store, "ann") is None, "a later run believes it"
+        record_suspects(store, run.id, [suspect])
         store.add_correction(clips[0], rater="bob", verdict="correct", label="fear")
+        withdraw_suspects(store, [clips[0]])
         with store.reading() as connection:
             assert open_suspects(connection) == [] and cleared_suspects(connection) == [clips[0]]
         assert next_clip(store, "ann") is None
+
+
+def test_a_later_run_that_knows_more_believes_again(tmp_path: Path):
+    heard, shares, groups, _, wrong = collection()
+    with AnnotationStore(tmp_path) as store:
+        version = store.ensure_base_version("embedded", "a" * 64)
+        feedback = []
+        for number, group in enumerate(groups):
+            audio = synthetic_speech(0.2, seed=number)
+            clip = store.add_clip(audio, source="test", speaker=group, consent=("training",))
+            vote = store.add_correction(clip.id, rater="ann", verdict="correct", label="fear")
+            feedback.append(FeedbackExample(clip, {"fear": 1.0}, 1, group, (vote.id,)))
+        run = store.start_training_run({}, None, version.id, "ann", [])
+        clips = [example.clip.id for example in feedback]
+        fine = next(place for place in range(len(clips)) if place not in wrong)
+        record_suspects(store, run.id, [Suspect(clips[fine], "fear", "anger", 0.8)])
+        lesson = Lesson(
+            store,
+            run,
+            RetrainingConfig(),
+            Holdout(tuple(feedback), (), "speaker", 4),
+            "embedded",
+            tmp_path,
+            "cpu",
+            say=lambda sentence: None,
+            on_progress=lambda progress: None,
+            should_stop=lambda: False,
+        )
+        believed = believed_clips(lesson, heard.astype(np.float32), shares.astype(np.float32))
+        assert set(np.flatnonzero(~believed).tolist()) == wrong
+        with store.reading() as connection:
+            assert set(open_suspects(connection)) == {clips[place] for place in wrong}
