@@ -24,8 +24,8 @@ from ser.training.memory import make_prototypes
 from ser.training.progress import placed
 from ser.training.remembering import RememberingModel
 
-EPOCH = 512
-"""Clips in an epoch, at least; half of them are of the feedback, where with many corrections each comes twice."""
+TIMES = 2
+"""So often each clip of the feedback comes in an epoch, and as many clips of the base beside them."""
 
 TAKEN_OVER = 0.5
 """Share of the truth of a base clip that is what the network in use answers to it."""
@@ -86,7 +86,7 @@ def teach_all_layers(
     fit = fit_members(
         copy.deepcopy(begun.network),
         taught.beside(replace(replayed, targets=targets.astype(np.float32))),
-        replace(config, epoch_size=max(EPOCH, 4 * len(taught)), corpus_weights=weights),
+        replace(config, epoch_size=2 * TIMES * len(taught), corpus_weights=weights),
         dev=watched,
         device=lesson.device,
         checkpoint_dir=lesson.checkpoint_dir / "all-layers",

@@ -10,7 +10,6 @@ from annotations.learning.decision import Standing
 from annotations.learning.learners import Lesson
 from ser.acoustic.network import AcousticModelForAudioClassification
 from ser.corpora import load_corpus
-from ser.splits import draw_dev_speakers
 from ser.training.dataset import FeatureSet
 from ser.training.loop import predict_logits, uar_by_corpus
 from ser.training.preparation import Preparation, default_cache_dir, prepare
@@ -24,7 +23,7 @@ JUDGING = 150
 """Clips of each corpus that judge, at most, and as many that are watched."""
 
 JUDGING_SHARE = 0.15
-"""Of a corpus without reserved speakers, about so much judges: whole speakers."""
+"""Of the clips of a corpus without reserved speakers, so much judges at most."""
 
 TOLERATED = 0.01
 """Share of the recordings that may be unusable (too short, silent)."""
@@ -36,7 +35,7 @@ class BaseCorpora:
 
     Attributes:
         replayed: to be learnt again.
-        watching: of other speakers: training goes no further than they allow.
+        watching: of reserved speakers: training goes no further than they allow.
         judging: other clips of those: what is answered to them says in the end whether the base was forgotten.
     """
 
@@ -48,8 +47,9 @@ class BaseCorpora:
     def read(cls, folders: Sequence[Path], seed: int, without: Collection[str] = ()) -> "BaseCorpora":
         """Read corpora and draw from them; the same seed draws the same clips.
 
-        The reserved speakers judge. Where a corpus has none of them, some of its speakers do, though the network in use
-        may know these: a new one that does not learn them again has the harder part.
+        The reserved speakers judge. Where a corpus has none of them, some of its clips do, which are not learnt again
+        while their speakers are. The network in use may know these very clips, so a new one has the harder part: it has
+        only its comparison to lose by them, and is not held back.
 
         Args:
             folders: of the corpora.
@@ -63,13 +63,14 @@ class BaseCorpora:
         base = cls()
         for folder in folders:
             known = [example for example in load_corpus(folder) if example.speaker not in without]
-            judges = {example.speaker for example in known} & set(RESERVED_SPEAKERS)
-            judges = judges or draw_dev_speakers(known, JUDGING_SHARE, seed)
-            sides = [[e for e in known if (e.speaker in judges) is judging] for judging in (False, True)]
-            replayed, others = (draw.permutation(len(side)).tolist() for side in sides)
-            base.replayed.extend([sides[0][n] for n in sorted(replayed[:REPLAYED])])
-            base.watching.extend([sides[1][n] for n in sorted(others[: 2 * JUDGING : 2])])
-            base.judging.extend([sides[1][n] for n in sorted(others[1 : 2 * JUDGING : 2])])
+            taught = [example for example in known if example.speaker not in RESERVED_SPEAKERS]
+            unheard = [example for example in known if example.speaker in RESERVED_SPEAKERS]
+            order, others = (draw.permutation(len(side)).tolist() for side in (taught, unheard))
+            aside = 0 if unheard else min(JUDGING, int(JUDGING_SHARE * len(taught)))
+            base.replayed.extend([taught[n] for n in sorted(order[aside : aside + REPLAYED])])
+            base.watching.extend([unheard[n] for n in sorted(others[: 2 * JUDGING : 2])])
+            base.judging.extend([unheard[n] for n in sorted(others[1 : 2 * JUDGING : 2])])
+            base.judging.extend([taught[n] for n in sorted(order[:aside])])
         return base
 
 
