@@ -158,3 +158,23 @@ def test_a_card_is_read_and_trouble_stays_where_it_arose(page: Page, services: S
     expect(page.locator("#version-use")).to_be_disabled()
     page.click("#version-card")
     expect(page.locator("#version-detail")).to_contain_text("Model card of")
+
+
+def test_what_of_the_model_learns_is_chosen_and_told(votes: None, page: Page, tmp_path: Path) -> None:
+    open_train(page)
+    expect(page.locator("#train-estimate")).to_contain_text("Teaches the part that judges what is heard")
+    page.locator("#train-tune input").click()
+    page.locator("[role=option]", has_text="all layers").click()
+    expect(page.locator("#train-estimate")).to_contain_text("there are no base corpora")
+    expect(page.locator("#retrain")).to_be_disabled()
+    page.screenshot(path=tmp_path / "all-layers.png")
+    page.locator("#train-tune input").click()
+    page.locator("[role=option]", has_text="what judges").click()
+    expect(page.locator("#retrain")).to_be_enabled()
+    page.locator("#train-preset input").click()
+    page.locator("[role=option]", has_text="thorough").click()
+    expect(page.locator("#train-estimate")).to_contain_text("on speakers left out")
+    page.screenshot(path=tmp_path / "head.png")
+    page.locator("#train-target input").click()
+    page.locator("[role=option]", has_text="text").click()
+    expect(page.locator("#train-tune")).to_be_hidden()
