@@ -48,8 +48,8 @@ class BaseCorpora:
         """Read corpora and draw from them; the same seed draws the same clips.
 
         The reserved speakers judge. Where a corpus has none of them, some of its clips do, which are not learnt again
-        while their speakers are. The network in use may know these very clips, so a new one has the harder part: it has
-        only its comparison to lose by them, and is not held back.
+        while their speakers are. The network in use may know these very clips by heart, so they count in the comparison
+        alone, where a new one has the harder part, and training is not held back by them.
 
         Args:
             folders: of the corpora.
