@@ -35,8 +35,8 @@ TARGET_NAMES = {
     "transcriber": "transcripts (transcriber)",
 }
 
-OWN_PARTS = {"as the preset says": BY_PRESET, "what judges (head)": "head", "all layers (full)": "full"}
-ENCODER_PARTS = {
+OWN_CHOICES = {"as the preset says": BY_PRESET, "what judges (head)": "head", "all layers (full)": "full"}
+ENCODER_CHOICES = {
     "as the preset says": BY_PRESET,
     "the last layer (head)": "head",
     "what follows the encoder (frozen)": "frozen",
@@ -285,7 +285,7 @@ def build_train_tab(services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.Br
                     elem_id="train-target",
                     min_width=170,
                 )
-                parts = ENCODER_PARTS if hears_with_others(services.active_model) else OWN_PARTS
+                parts = ENCODER_CHOICES if hears_with_others(services.active_model) else OWN_CHOICES
                 tune = gr.Dropdown(
                     list(parts.items()), value=BY_PRESET, label="What of it learns", elem_id="train-tune", min_width=170
                 )
