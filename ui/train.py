@@ -18,7 +18,7 @@ from annotations.learning.sides import missing_feedback
 from annotations.records import TARGETS, TrainingRun
 from annotations.settings import read_settings
 from annotations.suspects import open_suspects
-from ser.acoustic.classifier import is_own_model, model_folder
+from ser.acoustic.classifier import CheckpointModel
 from ser.errors import SerError
 from ui import training_cards
 from ui.errors import shows_errors
@@ -248,8 +248,8 @@ class TrainHandlers:
 
 
 def hears_with_others(active: ActiveModel) -> bool:
-    """Whether the acoustic model in use is an encoder of others, rather than a network of ours."""
-    return not is_own_model(model_folder(active.location(active.version)))
+    """Whether the acoustic model that answers is an encoder of others, rather than a network of ours."""
+    return isinstance(active.recognizer.acoustic, CheckpointModel)
 
 
 def _which(runs: list[int]) -> dict[str, object]:

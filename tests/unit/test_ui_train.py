@@ -17,14 +17,16 @@ from annotations.learning.run_status import TrainingStatus
 from annotations.people import Access
 from annotations.settings import AnnotationSettings, change_settings
 from annotations.suspects import Suspect, record_suspects
+from ser.acoustic.classifier import load_acoustic_model
 from ser.errors import SerError, TrainingDataError
 from ser.testing import synthetic_speech
 from ser.training.progress import TrainProgress
+from tests.unit.emotion_checkpoints import write_classifier
 from tests.unit.stored import answer
 from tests.unit.test_ui_versions import refused_version
 from ui.errors import shows_errors
 from ui.services import Services
-from ui.train import FAST, UNCHANGED, TrainHandlers
+from ui.train import FAST, UNCHANGED, TrainHandlers, hears_with_others
 from ui.training_cards import run_card
 
 ANN = gr.Request(session_hash="ann")
@@ -93,6 +95,12 @@ def test_too_little_feedback_is_shown_as_an_error(page_services: Services) -> No
     handlers = TrainHandlers(page_services)
     with pytest.raises(gr.Error, match="needed"):
         shows_errors(handlers.on_retrain)({}, "quick", "acoustic", "auto", "ann", ANN)
+
+
+def test_what_can_learn_is_that_of_the_model_which_answers(scripted: Services, tmp_path: Path) -> None:
+    assert not hears_with_others(scripted.active_model)
+    scripted.recognizer.acoustic = load_acoustic_model(write_classifier(tmp_path / "wavlm", "wavlm"))
+    assert hears_with_others(scripted.active_model)
 
 
 def test_another_version_is_put_to_use(scripted: Services) -> None:
