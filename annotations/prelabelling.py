@@ -1,9 +1,10 @@
-"""Lets the model in use answer for stored clips, so that the review queue knows which are uncertain.
+"""Lets the model in use answer for stored clips, so that the review queue knows which are uncertain, and measures them.
 
 Knows the recogniser, not the models behind it. In the background it is a process of its own, `python -m annotations
 prelabel`: what was answered stays, so that it goes on where it was stopped.
 """
 
+import importlib
 import os
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from annotations.learning.active_model import ActiveModel
+from annotations.sounds import unmeasured_clips
 from annotations.store import AnnotationStore
 from annotations.training_records import find_active_version
 from ser.audio import decode_file
 from ser.errors import SerError
+from ser.vad import trim_to_speech
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
 """Wraps the clips to show how far it is."""
@@ -28,7 +31,7 @@ NICENESS = 15
 
 
 def recognize_clips(active: ActiveModel, clip_ids: Iterable[int], progress: Progress = list) -> list[tuple[str, str]]:
-    """Store an answer for each clip that the version in use has not heard yet.
+    """Store an answer for each clip that the version in use has not heard yet, and what it sounds like.
 
     Args:
         active: what answers.
@@ -43,19 +46,31 @@ def recognize_clips(active: ActiveModel, clip_ids: Iterable[int], progress: Prog
     with store.reading() as connection:
         rows = connection.execute("SELECT DISTINCT clip_id FROM predictions WHERE model_version_id = ?", (version.id,))
         heard = {row["clip_id"] for row in rows}
+        unmeasured = set(unmeasured_clips(connection))
+    # By name, because it brings torch in.
+    measure = importlib.import_module("ser.acoustic.measures").measure
     failed = []
-    for clip_id in progress([clip_id for clip_id in clip_ids if clip_id not in heard]):
+    for clip_id in progress([clip_id for clip_id in clip_ids if clip_id not in heard or clip_id in unmeasured]):
         try:
-            clip = store.get_clip(clip_id)
-            recognition = serving.recognizer.recognize(decode_file(store.clip_path(clip)))
-            store.add_prediction(clip_id, recognition, version.id)
+            audio = decode_file(store.clip_path(store.get_clip(clip_id)))
+            if clip_id in heard:
+                speech = serving.recognizer.detector.detect(audio)
+            else:
+                answer = serving.recognizer.recognize(audio)
+                store.add_prediction(clip_id, answer, version.id)
+                speech = answer.speech
+            if clip_id in unmeasured:
+                store.add_sound(clip_id, measure(trim_to_speech(audio, speech)))
         except SerError as error:
             failed.append((f"clip {clip_id}", str(error)))
     return failed
 
 
 def unheard_clips(store: AnnotationStore) -> list[int]:
-    """Clips that the version in use has not answered for and whose recording is there, oldest first."""
+    """Clips that the version in use has not answered for, or that were not measured, and whose recording is there.
+
+    Oldest first.
+    """
     with store.reading() as connection:
         version = find_active_version(connection)
         rows = connection.execute(
@@ -63,7 +78,7 @@ def unheard_clips(store: AnnotationStore) -> list[int]:
             "AND NOT EXISTS (SELECT 1 FROM predictions WHERE clip_id = clips.id AND model_version_id = ?) ORDER BY id",
             (version.id if version else None,),
         )
-        return [row["id"] for row in rows]
+        return sorted({row["id"] for row in rows} | set(unmeasured_clips(connection)))
 
 
 def start_prelabelling(store: AnnotationStore) -> bool:

@@ -3,6 +3,7 @@
 Chooses in memory (`annotations.queue_index`); what it gives out is read from the database.
 """
 
+import itertools
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,14 +11,14 @@ from sqlite3 import Connection
 
 import numpy as np
 
-from annotations.embeddings import embedded_version, read_embeddings
 from annotations.gold import gold_is_due
 from annotations.leases import leased_to_others, release_lease, take_lease
 from annotations.queue_index import Mask, Places, QueueIndex
-from annotations.queue_order import POOL, Keys, QueueOrder, first_places, order_keys, unlike_first
+from annotations.queue_order import POOL, Keys, QueueOrder, covering, first_places, order_keys
 from annotations.records import ReviewItem
 from annotations.review_items import read_items
 from annotations.settings import AnnotationSettings, settings_in_force
+from annotations.sounds import Sounds, any_measured, read_sounds
 from annotations.store import AnnotationStore
 from annotations.suspects import open_suspects
 from annotations.validation import check_rater
@@ -28,7 +29,10 @@ CANDIDATES = 32
 """Clips of which a rater gets the first that nobody else has taken meanwhile; more than people ask at once."""
 
 LATELY = 128
-"""Votes whose clips count as known to `QueueOrder.MOST_INFORMATIVE`."""
+"""Clips, judged last, that count as known to `QueueOrder.MOST_INFORMATIVE`."""
+
+VOTES = 8
+"""Of each that are looked through for them, on average, at most."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +151,11 @@ def order_note(store: AnnotationStore, order: QueueOrder) -> str | None:
     }
     with store.reading() as connection:
         if order is QueueOrder.MOST_INFORMATIVE:
-            if embedded_version(connection) is None:
-                return "No model has told yet how alike the clips sound, so that only how uncertain they are counts."
+            if not any_measured(connection):
+                return (
+                    "No clip's sound has been measured yet, so that they come by chance. "
+                    "'python -m annotations prelabel' measures them."
+                )
             return None
         if order not in needed:
             return None
@@ -257,10 +264,12 @@ def _ordered(look: _Look, order: QueueOrder, mask: Mask, limit: int, after: int 
     index = look.index
     first: list[int] = []
     if order is QueueOrder.MOST_INFORMATIVE:
-        pool = _informative(look, mask, limit if after is None else POOL)
+        pool = _pool(look, mask)
         if after is None or after in pool:
-            first = pool[pool.index(after) + 1 if after else 0 :][:limit]
-            after = None
+            ordered = _informative(look, pool)
+            while after is not None and next(ordered) != after:
+                pass
+            first, after = list(itertools.islice(ordered, limit)), None
         if len(first) == limit:
             return first
         mask = mask.copy()
@@ -281,20 +290,21 @@ def _behind(keys: Keys, place: int) -> Mask:
     return behind
 
 
-def _informative(look: _Look, mask: Mask, count: int) -> list[int]:
-    """Those drawn first of a mask's clips that have embeddings, what sounds alike at the end."""
-    version = embedded_version(look.connection)
-    if version is None:
-        return []
-    index = look.index
-    pool = first_places(order_keys(index, QueueOrder.MOST_INFORMATIVE, look.rater), mask, POOL)
-    ids = [int(clip_id) for clip_id in index.columns["id"][pool]]
-    vectors = read_embeddings(look.connection, version, ids)
-    rows = look.connection.execute("SELECT clip_id FROM corrections ORDER BY id DESC LIMIT ?", (LATELY,))
-    known = read_embeddings(look.connection, version, [row["clip_id"] for row in rows])
-    with_one = [number for number, clip_id in enumerate(ids) if clip_id in vectors]
-    if not with_one:
-        return []
-    stacked = np.stack([vectors[ids[number]] for number in with_one])
-    before = np.stack([*known.values()]) if known else stacked[:0]
-    return [ids[with_one[number]] for number in unlike_first(stacked, before, count)]
+def _pool(look: _Look, mask: Mask) -> Sounds:
+    """Of the clips of a mask those drawn by chance that the most informative are chosen from; only measured ones."""
+    keys = order_keys(look.index, QueueOrder.MOST_INFORMATIVE, look.rater)
+    drawn = look.index.columns["id"][first_places(keys, mask, POOL)].tolist()
+    sounds = read_sounds(look.connection, drawn)
+    return {clip_id: sounds[clip_id] for clip_id in drawn if clip_id in sounds}
+
+
+def _informative(look: _Look, pool: Sounds) -> Iterator[int]:
+    """The clips of a pool, the most informative first."""
+    if not pool:
+        return
+    rows = look.connection.execute("SELECT clip_id FROM corrections ORDER BY id DESC LIMIT ?", (VOTES * LATELY,))
+    lately = list(dict.fromkeys(row["clip_id"] for row in rows))[:LATELY]
+    known = [*read_sounds(look.connection, lately).values()]
+    clip_ids, sounds = list(pool), np.stack([*pool.values()])
+    for place in covering(sounds, np.stack(known) if known else sounds[:0]):
+        yield clip_ids[place]

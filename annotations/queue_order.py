@@ -1,6 +1,8 @@
-"""The orders of the review queue: what makes one clip come before another. Pure but for the embeddings it is given."""
+"""The orders of the review queue: what makes one clip come before another. Pure but for the sounds it is given."""
 
+import heapq
 import zlib
+from collections.abc import Iterator
 from enum import StrEnum
 
 import numpy as np
@@ -23,7 +25,7 @@ class QueueOrder(StrEnum):
     MOST_DISPUTED = "most disputed"
     """Raters disagree most."""
     MOST_INFORMATIVE = "most informative"
-    """Drawn by chance, the uncertain far likelier; what sounds as something judged lately or before it comes later."""
+    """Of clips drawn by chance, what sounds like most others, and unlike what was judged lately or comes before it."""
     RANDOM = "random"
     """By chance; the same for one rater every time, another for each."""
     OLDEST = "oldest"
@@ -31,19 +33,13 @@ class QueueOrder(StrEnum):
 
 
 POOL = 512
-"""The first clips drawn for `MOST_INFORMATIVE`: of those that sound alike, all but one are put last among them."""
+"""Clips that are drawn for `MOST_INFORMATIVE`; they stand for all that nobody has judged."""
 
-POWER = 4.0
-"""How much likelier an uncertain clip is drawn: as its entropy to this power. The least certain alone are of few labels
-and speakers, those that a model confuses most, and teach less than clips drawn blindly (`benchmarks.learning_curve`).
-Source: Kirsch et al. 2023, "Stochastic Batch Acquisition: A Simple Baseline for Deep Active Learning", TMLR,
-https://arxiv.org/abs/2106.12059 (power sampling); chosen among 2, 4 and 8."""
+SHARPNESS = 2.0
+"""Power of the cosine between two clips' sounds: the higher, the more alike they must be to stand for one another."""
 
-ALIKE = 0.9
-"""Cosine of two clips' embeddings from which on they count as nearly the same."""
-
-LAST = np.float32(-1e30)
-"""Key of clips of which nothing is known."""
+FAR = 3.0
+"""Deviations beyond which a measured number counts as this: a recording unlike any other must not decide alone."""
 
 
 ABOVE = 8.0
@@ -61,7 +57,7 @@ def order_keys(index: QueueIndex, order: QueueOrder, rater: str, returned: Place
 
     Args:
         index: up to date and locked.
-        order: for `MOST_INFORMATIVE`, that in which its pool is drawn.
+        order: which; for `MOST_INFORMATIVE` that in which its pool is drawn.
         rater: whose queue it is; chance differs between raters.
         returned: clips whose label a training did not believe; `LEAST_CERTAIN` gives them before all others.
 
@@ -71,10 +67,8 @@ def order_keys(index: QueueIndex, order: QueueOrder, rater: str, returned: Place
     size = index.size
     if order is QueueOrder.OLDEST:
         return -np.arange(size, dtype=np.float64)
-    if order is QueueOrder.RANDOM:
+    if order in (QueueOrder.RANDOM, QueueOrder.MOST_INFORMATIVE):
         return _chances(index, rater).astype(np.float64)
-    if order is QueueOrder.MOST_INFORMATIVE:
-        return drawn_keys(index.columns["entropy"][:size], _chances(index, rater))
     if order is QueueOrder.SMALLEST_MARGIN:
         margins = index.columns["margin"][:size]
         return np.where(margins < 0, margins, 1 - margins)
@@ -96,28 +90,6 @@ def raised(keys: Keys, places: Places) -> Keys:
         return keys
     keys = keys.copy()
     keys[places] += ABOVE
-    return keys
-
-
-def drawn_keys(entropy: npt.NDArray[np.float32], chances: npt.NDArray[np.uint32]) -> Keys:
-    """Keys whose order draws clips without putting back, each as likely as its entropy to the `POWER`.
-
-    Source: Efraimidis and Spirakis 2006, "Weighted random sampling with a reservoir", Information Processing Letters
-    97(5).
-
-    Args:
-        entropy: of each answer, 0..1; less than 0 where there is none.
-        chances: even over all of uint32, shape as `entropy`.
-
-    Returns:
-        Float32, at most 0.
-
-    >>> drawn_keys(np.array([1, 0.5, -1], np.float32), np.full(3, 2**31, np.uint32)).tolist()[1:]
-    [-11.090354919433594, -1.0000000150474662e+30]
-    """
-    even = chances.astype(np.float32) * np.float32(2.0**-32) + np.float32(2.0**-33)
-    weight = np.maximum(entropy, np.float32(1e-3)) ** np.float32(POWER)
-    keys: Keys = np.where(entropy < 0, LAST, np.log(np.minimum(even, np.float32(1 - 2.0**-24))) / weight)
     return keys
 
 
@@ -177,38 +149,47 @@ def best_places(keys: Keys, places: Places, count: int) -> Places:
     return order
 
 
-def unlike_first(vectors: npt.NDArray[np.float32], known: npt.NDArray[np.float32], count: int) -> list[int]:
-    """An order that stays as it is, but for what sounds nearly as something before it or known: that comes last.
+def covering(sounds: npt.NDArray[np.floating], known: npt.NDArray[np.floating]) -> Iterator[int]:
+    """An order in which each clip stands for as much as possible of what those before it leave uncovered.
 
-    Nothing further is asked of how clips differ: an order in which each clip is as unlike those before it as can be, as
-    in Sener and Savarese, Active learning for convolutional neural networks: a core-set approach, ICLR 2018, gives odd
-    recordings first, and taught less than chance alone (`benchmarks.learning_curve`).
+    A clip covers another as far as the two sound alike; each counts with the one that covers it best. What a model is
+    unsure of has no say: such clips are of few labels and speakers, and taught less than chance alone, also where each
+    new model answered again (`benchmarks.learning_curve`).
+    Source: Wei, Iyer and Bilmes 2015, "Submodularity in data subset selection and active learning", ICML (greedy
+    facility location).
 
     Args:
-        vectors: shape (n, size).
+        sounds: shape (n, size).
         known: shape (m, size), of clips that were judged lately; m may be 0.
-        count: how many are wanted.
 
-    Returns:
-        The first `count` of them, each of 0..n-1.
+    Yields:
+        Each of 0..n-1, once.
 
-    >>> vectors = np.array([[1, 0], [1, 0.01], [0, 1]], np.float32)
-    >>> unlike_first(vectors, vectors[:0], 3)
-    [0, 2, 1]
+    >>> sounds = np.array([[1.0, 0.0], [0.9, 0.1], [0.9, 0.0], [0.0, 1.0]])
+    >>> list(covering(sounds, sounds[:0]))[:2], next(covering(sounds, sounds[:1]))
+    ([0, 3], 3)
     """
-    # Embeddings share a large common part, which would make all of them look alike.
-    centre = vectors.mean(axis=0) if len(vectors) else 0.0
-    points, seen = _unit(vectors - centre), _unit(known - centre)
-    repeated: Mask = np.any(points @ seen.T > ALIKE, axis=1)
-    kept: list[int] = []
-    for place in range(len(points)):
-        if repeated[place]:
+    # Measured numbers have scales of their own, and a large part that all clips share.
+    centre, scale = sounds.mean(axis=0), sounds.std(axis=0)
+    scale[scale == 0] = 1.0
+    points, seen = (_unit(((part - centre) / scale).clip(-FAR, FAR)) for part in (sounds, known))
+    alike = _alike(points, points)
+    covered = _alike(points, seen).max(axis=1, initial=0.0)
+    # What a clip adds only ever shrinks, so that most need no second look (Minoux 1978, lazy greedy).
+    waiting = [(-float(gain), place) for place, gain in enumerate(np.maximum(alike - covered, 0.0).sum(axis=1))]
+    heapq.heapify(waiting)
+    while waiting:
+        _, place = heapq.heappop(waiting)
+        again = -float(np.maximum(alike[place] - covered, 0.0).sum()), place
+        if waiting and again > waiting[0]:
+            heapq.heappush(waiting, again)
             continue
-        kept.append(place)
-        if len(kept) == count:
-            return kept
-        repeated[place + 1 :] |= points[place + 1 :] @ points[place] > ALIKE
-    return (kept + np.flatnonzero(repeated).tolist())[:count]
+        covered = np.maximum(covered, alike[place])
+        yield place
+
+
+def _alike(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    return np.maximum(one @ other.T, 0.0) ** SHARPNESS
 
 
 def _unit(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

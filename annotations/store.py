@@ -16,12 +16,12 @@ import numpy.typing as npt
 from annotations import writes
 from annotations.clip_records import ClipRecords
 from annotations.database import StoreDatabase
-from annotations.embeddings import insert_embedding
 from annotations.errors import NothingToUndoError
 from annotations.media import sync_folder
 from annotations.queue_index import QueueIndex
 from annotations.records import Clip, Correction, Prediction
 from annotations.rows import CORRECTIONS, timestamp
+from annotations.sounds import insert_sound
 from annotations.training_records import TrainingRecords, read_active_version
 from annotations.validation import check_rater
 from annotations.writes import NewClip, NewVote, grant
@@ -73,7 +73,6 @@ class AnnotationStore(ClipRecords, TrainingRecords):
         clip_id: int,
         recognition: Recognition,
         model_version_id: int,
-        embedding: npt.NDArray[np.floating] | None = None,
     ) -> Prediction:
         """Store what a model answered for a clip; earlier answers stay.
 
@@ -81,33 +80,28 @@ class AnnotationStore(ClipRecords, TrainingRecords):
             clip_id: of the clip.
             recognition: the answer.
             model_version_id: of the model.
-            embedding: as in `add_embedding`, where the model gives one.
 
         Raises:
             ClipNotFoundError, VersionNotFoundError: where one of the two is not there.
         """
         with self.database.writing() as connection:
             writes.read_clip(connection, clip_id)
-            if embedding is not None:
-                insert_embedding(connection, clip_id, model_version_id, embedding)
             return writes.insert_prediction(connection, clip_id, recognition, model_version_id)
 
-    def add_embedding(self, clip_id: int, version_id: int, vector: npt.NDArray[np.floating]) -> None:
-        """Store what a model made of a clip's sound, for the queue's order by information.
+    def add_sound(self, clip_id: int, vector: npt.NDArray[np.floating]) -> None:
+        """Store what was measured of a clip's sound, for the queue's most informative order.
 
         Args:
             clip_id: of the clip.
-            version_id: of the model version; embeddings are comparable within one.
-            vector: shape (size,), not all 0; replaces the version's earlier one of the clip.
+            vector: shape (size,), finite; replaces the clip's earlier one.
 
         Raises:
-            ClipNotFoundError, VersionNotFoundError: where one of the two is not there.
+            ClipNotFoundError: where the clip is not there.
             StoreError: where the vector is none.
         """
         with self.database.writing() as connection:
             writes.read_clip(connection, clip_id)
-            writes.require_version(connection, version_id)
-            insert_embedding(connection, clip_id, version_id, vector)
+            insert_sound(connection, clip_id, vector)
 
     def add_correction(
         self,
@@ -187,6 +181,7 @@ class AnnotationStore(ClipRecords, TrainingRecords):
         seconds: float | None = None,
         answer_shown: bool | None = None,
         consent_wording: str | None = None,
+        sound: npt.NDArray[np.floating] | None = None,
     ) -> tuple[Clip, Correction]:
         """Store a recording, the answer given for it and a vote on that answer, all or nothing.
 
@@ -212,6 +207,7 @@ class AnnotationStore(ClipRecords, TrainingRecords):
             seconds: see there.
             answer_shown: see there.
             consent_wording: as in `add_clip`.
+            sound: as in `add_sound`, where it was measured.
 
         Raises:
             ConsentRequiredError, InvalidVoteError: where something given cannot be; nothing is written then.
@@ -234,6 +230,8 @@ class AnnotationStore(ClipRecords, TrainingRecords):
 
         def write(connection: Connection) -> tuple[Clip, Correction]:
             stored = writes.insert_clip(connection, audio, clip)
+            if sound is not None:
+                insert_sound(connection, stored.id, sound)
             prediction_id = None
             if recognition is not None:
                 version_id = model_version_id or read_active_version(connection).id

@@ -35,7 +35,7 @@ from ser.acoustic.classifier import load_network
 from ser.errors import SerError
 
 DATA = Path("../shared/data")
-CORRECTIONS = (0, 25, 50, 100, 200, 400, 800)
+CORRECTIONS = (0, 25, 50, 100, 200, 250, 400, 800)
 QUICK_CORRECTIONS = (0, 50, 100, 200)
 POOL, QUICK_POOL = 2000, 400
 TESTED, QUICK_TESTED = 900, 360

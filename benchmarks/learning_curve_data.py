@@ -15,8 +15,9 @@ import soundfile
 import torch
 
 from ser.acoustic.classifier import load_network
+from ser.acoustic.measures import measure_features
 from ser.acoustic.network import AcousticModelForAudioClassification
-from ser.audio import MIN_DURATION
+from ser.audio import MIN_DURATION, decode_file
 from ser.config import TrainConfig
 from ser.corpora import load_corpus
 from ser.training import train
@@ -114,6 +115,9 @@ def read_world(data: Path, new: str, pool: int, test: int, seed: int) -> World:
         tuple(part[n] for n in sorted(draw.permutation(len(part))[:most].tolist()))
         for part, most in zip(sides, (pool, test), strict=True)
     ]
+    # A store keeps the same recording once: RAVDESS holds one twice, under two names.
+    once = {decode_file(example.path).sha256: example for example in reversed(drawn[0])}
+    drawn[0] = tuple(reversed(once.values()))
     return World(
         data,
         new,
@@ -184,6 +188,12 @@ class Ears:
     def pool(self) -> tuple[Array, npt.NDArray[np.int64]]:
         """What is heard in the clips that may be corrected, and their labels."""
         return self._hear(self.world.pool)
+
+    @cached_property
+    def sounds(self) -> list[Array]:
+        """What is measured in the clips that may be corrected."""
+        features = prepare(self.world.pool, Preparation(cache_dir=cached()))
+        return [measure_features(variants[0]) for variants in features.variants]
 
     def _hear(self, examples: Sequence[Example]) -> tuple[Array, npt.NDArray[np.int64]]:
         features = prepare(examples, Preparation(cache_dir=cached()))

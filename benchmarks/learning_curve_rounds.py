@@ -14,7 +14,7 @@ from annotations.learning.feedback import training_examples
 from annotations.learning.learners import Lesson
 from annotations.learning.learners_acoustic import AcousticLearner
 from annotations.learning.sides import hold_out, record_holdout
-from annotations.queue import QueueOrder, queue_page
+from annotations.queue import QueueOrder, next_clip
 from annotations.store import AnnotationStore
 from benchmarks.learning_curve_data import Ears, World, cached
 from benchmarks.raters import Condition, draw_raters, read_confusion
@@ -52,18 +52,19 @@ class Plan:
 
 
 def fill_store(folder: Path, base: Path, ears: Ears, world: World) -> Path:
-    """Keep the pool's clips and the base model's answers to them in a store; returns its folder."""
+    """Keep the pool's clips, the base model's answers and what was measured in a store; returns its folder."""
     with AnnotationStore(folder) as store:
         version = store.ensure_base_version("base", load_meta(base).sha256)
         heard, _ = ears.pool
         answers = ears.probabilities(ears.network, heard).astype(np.float64)
-        for example, row, vector in zip(world.pool, answers, heard, strict=True):
+        for example, row, sound in zip(world.pool, answers, ears.sounds, strict=True):
             clip = store.add_clip(
                 decode_file(example.path), source="benchmark", speaker=example.speaker, consent=("training",)
             )
             scores = EmotionScores(tuple((row / row.sum()).tolist()))
             answer = Recognition(clip.duration, (), scores, None, None, scores, 0.0, (), Timings(), {})
-            store.add_prediction(clip.id, answer, version.id, embedding=vector)
+            store.add_prediction(clip.id, answer, version.id)
+            store.add_sound(clip.id, sound)
         store.promote(version.id, by="benchmark", reason="the base")
         # A store draws every clip's place in the random order for itself; here two runs are to meet the same order.
         places = np.random.default_rng(0).integers(2**32, size=len(world.pool)).tolist()
@@ -92,6 +93,7 @@ class Classroom:
         self.base, self.ears, self.world, self.plan, self.seed = base, ears, world, plan, seed
         self.folder = folder
         self.store = AnnotationStore(shutil.copytree(filled, folder / "data"))
+        self.judged: set[int] = set()
         self.version = self.store.ensure_base_version("base", load_meta(base).sha256)
         self.draw = np.random.default_rng(seed)
         table = read_confusion(world.data / "crowd-votes" / "confusion.csv")
@@ -102,23 +104,17 @@ class Classroom:
     def rounds(self, counts: Sequence[int]) -> Iterator[dict[str, object]]:
         """Correct up to each count, learn, and measure; a figure for each."""
         with self.store:
-            order = self._order(max(counts))
-            done = 0
             for count in sorted(counts):
-                for clip in order[done:count]:
-                    self._vote(clip)
-                done = max(done, count)
+                while len(self.judged) < min(count, len(self.truths)):
+                    self._judge_next()
                 yield self._round(count)
 
-    def _order(self, most: int) -> list[int]:
-        """The clips as the review queue gives them, page by page."""
-        clips: list[int] = []
-        while len(clips) < min(most, len(self.truths)):
-            page = queue_page(
-                self.store, f"reader{self.seed}", self.plan.order, limit=500, after=clips[-1] if clips else None
-            )
-            clips += [item.clip.id for item in page]
-        return clips
+    def _judge_next(self) -> None:
+        """Vote on the clip that the review queue gives next."""
+        item = next_clip(self.store, f"reader{self.seed}", order=self.plan.order, exclude=self.judged)
+        assert item is not None
+        self._vote(item.clip.id)
+        self.judged.add(item.clip.id)
 
     def _vote(self, clip: int) -> None:
         truth = self.truths[clip]

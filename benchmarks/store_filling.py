@@ -1,4 +1,4 @@
-"""A store as it is after years: clips with answers, transcripts, embeddings and votes, written in bulk by the schema.
+"""A store as it is after years: clips with answers, transcripts, sounds and votes, written in bulk by the schema.
 
 Without recordings: the queue reads none.
 """
@@ -21,8 +21,8 @@ BATCH = 20_000
 ANSWERS = 50_000
 """Different answers, and different transcripts, of which each clip has one of each."""
 
-EMBEDDING = 64
-"""Numbers in an embedding."""
+SOUND = 319
+"""Numbers that are measured of a clip's sound."""
 
 VETERAN = "veteran"
 """Has judged the head of the queue: the clips that were least certain."""
@@ -35,7 +35,7 @@ SOURCES = ("page", "api", "ravdess", "nemo", "turev", "call centre")
 
 
 def fill(store: AnnotationStore, clips: int, seed: int) -> None:
-    """Insert clips with a prediction, a transcript of eight words and an embedding each.
+    """Insert clips with a prediction, a transcript of eight words and a measured sound each.
 
     Args:
         store: empty.
@@ -64,7 +64,7 @@ def _fill_batch(
     drawn, spoken = rng.integers(len(answers), size=count), rng.integers(len(phrases), size=count)
     durations = rng.gamma(3.0, 1.2, count) + 0.4
     version = rng.choice(versions, count)
-    vectors = rng.standard_normal((count, EMBEDDING)).astype("<f2")
+    vectors = rng.standard_normal((count, SOUND)).astype("<f2")
     with store.database.writing() as connection:
         connection.executemany(
             "INSERT INTO clips (id, sha256, duration, speaker, source, language, created_at) VALUES (?,?,?,?,?,?,?)",
@@ -85,8 +85,8 @@ def _fill_batch(
             ),
         )
         connection.executemany(
-            "INSERT INTO embeddings (clip_id, version_id, vector) VALUES (?, ?, ?)",
-            ((i, versions[0], vector.tobytes()) for i, vector in zip(ids, vectors, strict=True)),
+            "INSERT INTO sounds (clip_id, vector) VALUES (?, ?)",
+            ((i, vector.tobytes()) for i, vector in zip(ids, vectors, strict=True)),
         )
 
 

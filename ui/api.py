@@ -11,10 +11,12 @@ from annotations import queries
 from annotations.learning.config import PRESETS
 from annotations.records import CONSENT_PURPOSES, TARGETS
 from annotations.settings import read_settings
+from ser.acoustic.measures import measure
 from ser.audio import decode_file
 from ser.errors import SerError
 from ser.labels import EMOTIONS
 from ser.serialization import recognition_to_dict
+from ser.vad import trim_to_speech
 from ui.errors import shows_errors
 from ui.identity import person
 from ui.palette import UNSURE
@@ -82,6 +84,7 @@ class ApiHandlers:
             speaker=speaker.strip() or None,
             session=str(request.session_hash) if request else None,
             model_version_id=serving.version.id,
+            sound=measure(trim_to_speech(recording, recognition.speech)) if recognition else None,
         )
         if recognition is not None:
             self.services.active_model.answered(recording, recognition, serving.version)

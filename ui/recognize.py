@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import gradio as gr
 
+from ser.acoustic.measures import measure
 from ser.audio import decode_file
 from ser.errors import SerError
 from ser.serialization import recognition_to_dict
 from ser.types import SAMPLING_RATE, Audio, Recognition
+from ser.vad import trim_to_speech
 from ui import presentation
 from ui.errors import shows_errors
 from ui.history import withdraw_own
@@ -150,6 +152,7 @@ class RecognizeHandlers:
             speaker=speaker.strip() or None,
             session=str(request.session_hash),
             model_version_id=heard.model_version_id,
+            sound=measure(trim_to_speech(heard.audio, heard.recognition.speech)),
         )
         self.services.uploads.release(str(request.session_hash))
         said = f"Saved as clip {clip.id}: {label or 'unsure'}. You can undo it under History."

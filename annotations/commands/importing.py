@@ -93,7 +93,7 @@ def run_prelabel(options: argparse.Namespace) -> int:
     for name, reason in failed:
         print(f"{name}: {reason}", file=sys.stderr)
     result = {"clips": len(waiting), "failed": [{"file": name, "error": reason} for name, reason in failed]}
-    lines = [f"The model in use has answered for {len(waiting) - len(failed)} of {len(waiting)} clips."]
+    lines = [f"{len(waiting) - len(failed)} of {len(waiting)} clips were answered by the model in use and measured."]
     print_result(result, lines, options.json)
     return 1 if failed else 0
 

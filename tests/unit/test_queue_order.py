@@ -5,7 +5,7 @@ import pytest
 
 from annotations.errors import ClipNotFoundError, StoreError
 from annotations.queue import QueueOrder, next_clip, order_note
-from annotations.queue_order import POOL, best_places, drawn_keys
+from annotations.queue_order import POOL, best_places, covering
 from annotations.store import AnnotationStore
 from annotations.suspects import Suspect, record_suspects
 from ser.labels import EMOTIONS
@@ -39,30 +39,38 @@ def test_each_order_puts_first_what_it_promises(store):
     assert next_clip(store, "ann", order=QueueOrder.MOST_DISPUTED).clip.id == unheard
 
 
-def test_the_most_informative_are_unlike_each_other_and_unlike_what_was_judged(store):
-    clips = [add(store, seed, 0.2 + seed / 100) for seed in range(4)]
+def test_the_most_informative_stand_for_the_others_and_not_for_what_was_judged(store):
+    clips = [add(store, seed, 0.2 + seed / 100) for seed in range(5)]
     assert sorted(page(store, QueueOrder.MOST_INFORMATIVE)) == clips
-    assert order_note(store, QueueOrder.MOST_INFORMATIVE).startswith("No model has told yet how alike")
-    for clip_id, vector in zip(clips, ([1, 0, 0], [1, 0.02, 0], [0, 1, 0], [0, 0, 1]), strict=True):
-        store.add_embedding(clip_id, 1, np.array(vector, np.float32))
+    assert order_note(store, QueueOrder.MOST_INFORMATIVE).startswith("No clip's sound has been measured yet")
+    for clip_id, vector in zip(clips, ([9, 1], [9, 1.2], [9, 1.1], [-9, -1], [-9, -1.1]), strict=True):
+        store.add_sound(clip_id, np.array(vector, np.float32))
     order = page(store, QueueOrder.MOST_INFORMATIVE)
     assert sorted(order) == clips
-    assert order[-1] in clips[:2]  # The one of the two that is drawn later.
+    assert order[0] in clips[:3] and order[1] in clips[3:]
     assert order_note(store, QueueOrder.MOST_INFORMATIVE) is None
     assert [*page(store, QueueOrder.MOST_INFORMATIVE, limit=2)] == order[:2]
     assert page(store, QueueOrder.MOST_INFORMATIVE, after=order[1]) == order[2:]
-    vote(store, clips[0], "bob")
-    assert sorted(page(store, QueueOrder.MOST_INFORMATIVE)[2:]) == clips[:2]
+    vote(store, clips[1], "bob")
+    assert page(store, QueueOrder.MOST_INFORMATIVE)[0] in clips[3:]
 
 
-def test_an_embedding_that_is_none_is_refused(store):
+def test_a_sound_that_is_none_is_refused(store):
     clip_id = add(store, 0)
-    with pytest.raises(StoreError, match=r"^The embedding of clip 1 has the shape \(2, 2\)"):
-        store.add_embedding(clip_id, 1, np.ones((2, 2), np.float32))
-    with pytest.raises(StoreError, match="expected numbers in one row, not all 0"):
-        store.add_embedding(clip_id, 1, np.zeros(3, np.float32))
+    with pytest.raises(StoreError, match=r"^The sound of clip 1 has the shape \(2, 2\)"):
+        store.add_sound(clip_id, np.ones((2, 2), np.float32))
+    with pytest.raises(StoreError, match="expected finite numbers in one row"):
+        store.add_sound(clip_id, np.array([1.0, np.nan], np.float32))
     with pytest.raises(ClipNotFoundError):
-        store.add_embedding(9, 1, np.ones(3, np.float32))
+        store.add_sound(9, np.ones(3, np.float32))
+
+
+def test_sounds_that_were_measured_otherwise_are_left_to_chance(store):
+    clips = [add(store, seed, 0.5) for seed in range(3)]
+    for clip_id, size in zip(clips, (4, 3, 3), strict=True):
+        store.add_sound(clip_id, np.arange(size, dtype=np.float32) + clip_id)
+    order = page(store, QueueOrder.MOST_INFORMATIVE)
+    assert sorted(order) == clips and order[-1] == clips[0]
 
 
 @pytest.mark.parametrize("order", QueueOrder)
@@ -84,17 +92,20 @@ def test_ties_at_the_end_of_a_page_go_by_age_whatever_their_number():
             assert best_places(keys, np.arange(40), count).tolist() == expected[:count]
 
 
-def test_the_most_informative_are_drawn_as_their_uncertainty_says():
+def test_what_covers_most_comes_first_whatever_the_scales():
     draw = np.random.default_rng(0)
-    entropy = np.where(np.arange(20_000) % 2, 1.0, 0.5).astype(np.float32)
-    keys = drawn_keys(entropy, draw.integers(0, 2**32, len(entropy), dtype=np.uint32))
-    first = entropy[np.argsort(-keys)[:1000]]
-    assert 0.03 < np.mean(first == 0.5) < 0.09  # One of seventeen.
-    unheard = drawn_keys(np.array([0.0, -1.0, 1.0], np.float32), np.array([0, 2**32 - 1, 2**32 - 1], np.uint32))
-    assert np.argsort(-unheard).tolist() == [2, 0, 1]
+    centres = np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]])
+    of = np.repeat([0, 1, 2], [20, 10, 5])
+    sounds = (centres[of] + draw.normal(0, 0.1, (35, 2))) * [1.0, 1000.0] + [50.0, -4.0]
+    order = list(covering(sounds, sounds[:0]))
+    assert sorted(order) == list(range(35))
+    assert {int(of[place]) for place in order[:3]} == {0, 1, 2}
+    known = sounds[of == of[order[0]]][:1]
+    assert of[next(covering(sounds, known))] != of[order[0]]
+    assert sorted(covering(np.ones((3, 2)), np.ones((1, 2)))) == [0, 1, 2]
 
 
-def test_the_pool_of_the_most_informative_ends_in_what_is_drawn_last(store):
+def test_behind_the_pool_of_the_most_informative_come_the_others(store):
     count = POOL + 5
     with store.database.writing() as connection:
         for number in range(count):
@@ -107,12 +118,11 @@ def test_the_pool_of_the_most_informative_ends_in_what_is_drawn_last(store):
                 (number + 1, EMOTIONS[0], 1 - number / count),
             )
             vector = np.random.default_rng(number).standard_normal(4).astype("<f2").tobytes()
-            connection.execute("INSERT INTO embeddings VALUES (?, 1, ?)", (number + 1, vector))
+            connection.execute("INSERT INTO sounds VALUES (?, ?)", (number + 1, vector))
     pool = page(store, QueueOrder.MOST_INFORMATIVE, limit=POOL)
     rest = page(store, QueueOrder.MOST_INFORMATIVE, after=pool[-1])
     assert sorted(pool + rest) == list(range(1, count + 1))
     assert len(rest) == count - POOL
-    assert min(rest) > count / 2  # Sure ones.
     assert page(store, QueueOrder.MOST_INFORMATIVE, after=rest[0]) == rest[1:]
     assert page(store, QueueOrder.MOST_INFORMATIVE, limit=POOL + 2) == pool + rest[:2]
 

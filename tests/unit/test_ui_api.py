@@ -13,6 +13,7 @@ from gradio_client.exceptions import AppError
 from annotations import queries
 from annotations.people import Access, NotAllowedError
 from annotations.settings import AnnotationSettings, change_settings
+from annotations.sounds import read_sounds
 from ser.config import Settings
 from ser.labels import EMOTIONS
 from ser.testing import fake_recognizer, synthetic_speech
@@ -105,6 +106,8 @@ def test_correct_needs_consent_then_stores_then_takes_a_second_vote(
     newest, oldest = (entry.correction for entry in queries.history(services.store))
     assert newest is not None and (newest.rater, newest.verdict, newest.transcript) == ("bob", "unsure", "so")
     assert oldest is not None and (oldest.rater, oldest.label, oldest.intensity) == ("ann", "fear", 70)
+    with services.store.reading() as connection:
+        assert read_sounds(connection, [stored["clip_id"]])
     assert in_cache(cache) == []
 
 

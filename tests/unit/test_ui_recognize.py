@@ -12,7 +12,10 @@ import soundfile
 
 from annotations import queries
 from annotations.errors import ClipNotFoundError
+from annotations.sounds import read_sounds
+from ser.acoustic.measures import measure
 from ser.testing import synthetic_speech
+from ser.vad import trim_to_speech
 from ui.errors import shows_errors
 from ui.recognize import UNCHANGED, Form, Heard, RecognizeHandlers
 from ui.services import Services
@@ -101,6 +104,9 @@ def test_saving_stores_clip_answer_and_vote(page_services: Services, page_cache:
     )
     assert (entry.clip.speaker, entry.clip.consent, entry.clip.session) == ("x", ("training",), "ann")
     assert entry.prediction.label == heard.recognition.fused.label
+    with page_services.store.reading() as connection:
+        (sound,) = read_sounds(connection, [entry.clip.id]).values()
+    assert sound == pytest.approx(measure(trim_to_speech(heard.audio, heard.recognition.speech)), rel=2e-3, abs=1e-3)
 
 
 def test_agreeing_is_an_accept_and_unsure_has_no_label(page_services: Services, page_cache: Path) -> None:
