@@ -1,6 +1,5 @@
 """The orders of the review queue: what makes one clip come before another. Pure but for the sounds it is given."""
 
-import heapq
 import zlib
 from collections.abc import Iterator
 from enum import StrEnum
@@ -175,16 +174,15 @@ def covering(sounds: npt.NDArray[np.floating], known: npt.NDArray[np.floating]) 
     points, seen = (_unit(((part - centre) / scale).clip(-FAR, FAR)) for part in (sounds, known))
     alike = _alike(points, points)
     covered = _alike(points, seen).max(axis=1, initial=0.0)
-    # What a clip adds only ever shrinks, so that most need no second look (Minoux 1978, lazy greedy).
-    waiting = [(-float(gain), place) for place, gain in enumerate(np.maximum(alike - covered, 0.0).sum(axis=1))]
-    heapq.heapify(waiting)
-    while waiting:
-        _, place = heapq.heappop(waiting)
-        again = -float(np.maximum(alike[place] - covered, 0.0).sum()), place
-        if waiting and again > waiting[0]:
-            heapq.heappush(waiting, again)
-            continue
-        covered = np.maximum(covered, alike[place])
+    gains = np.maximum(alike - covered, 0.0).sum(axis=1)
+    for _ in range(len(points)):
+        place = int(gains.argmax())
+        gains[place] = -np.inf
+        # Only what this clip covers better than those before it changes what the others would add.
+        better = np.flatnonzero(alike[place] > covered)
+        part, now = alike[:, better], alike[place, better]
+        gains -= np.maximum(part - covered[better], 0.0).sum(axis=1) - np.maximum(part - now, 0.0).sum(axis=1)
+        covered[better] = now
         yield place
 
 

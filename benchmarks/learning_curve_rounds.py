@@ -86,7 +86,7 @@ class Classroom:
         ears: of the base model.
         world: whose clips.
         plan: how they are corrected and learnt from.
-        seed: of the raters and of who reviews, and so of every order that chance has a say in.
+        seed: of the raters, of who reviews, and so of every order that chance has a say in, and of who is held out.
     """
 
     def __init__(self, folder: Path, filled: Path, base: Path, ears: Ears, world: World, plan: Plan, seed: int) -> None:
