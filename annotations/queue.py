@@ -168,6 +168,12 @@ def order_note(store: AnnotationStore, order: QueueOrder) -> str | None:
     return "No model has heard the clips yet, so that they come as they were stored."
 
 
+_LATELY = """
+SELECT clip_id FROM (SELECT id, clip_id FROM corrections ORDER BY id DESC LIMIT ?)
+GROUP BY clip_id ORDER BY max(id) DESC LIMIT ?
+"""
+
+
 @dataclass(frozen=True)
 class _Look:
     """One look at the queue: the columns as of one moment, and which clips a rater may have.
@@ -302,9 +308,8 @@ def _informative(look: _Look, pool: Sounds) -> Iterator[int]:
     """The clips of a pool, the most informative first."""
     if not pool:
         return
-    rows = look.connection.execute("SELECT clip_id FROM corrections ORDER BY id DESC LIMIT ?", (VOTES * LATELY,))
-    lately = list(dict.fromkeys(row["clip_id"] for row in rows))[:LATELY]
-    known = [*read_sounds(look.connection, lately).values()]
+    lately = look.connection.execute(_LATELY, (VOTES * LATELY, LATELY))
+    known = [*read_sounds(look.connection, [row["clip_id"] for row in lately]).values()]
     clip_ids, sounds = list(pool), np.stack([*pool.values()])
     for place in covering(sounds, np.stack(known) if known else sounds[:0]):
         yield clip_ids[place]

@@ -45,14 +45,16 @@ def insert_sound(connection: sqlite3.Connection, clip_id: int, vector: npt.NDArr
 def read_sounds(connection: sqlite3.Connection, clip_ids: Sequence[int]) -> Sounds:
     """What was measured of those of some clips that were, all of the newest clip's size."""
     marks = ",".join("?" * len(clip_ids))
-    rows = connection.execute(f"SELECT clip_id, vector FROM sounds WHERE clip_id IN ({marks})", list(clip_ids))
-    newest = connection.execute("SELECT length(vector) FROM sounds ORDER BY clip_id DESC LIMIT 1").fetchone()
+    newest = connection.execute("SELECT length(vector) AS size FROM sounds ORDER BY clip_id DESC LIMIT 1").fetchone()
+    if newest is None:
+        return {}
     # Another version of the program may have measured other things.
-    return {
-        row["clip_id"]: np.frombuffer(row["vector"], "<f2").astype(np.float32)
-        for row in rows
-        if len(row["vector"]) == newest[0]
-    }
+    rows = connection.execute(
+        f"SELECT clip_id, vector FROM sounds WHERE clip_id IN ({marks}) AND length(vector) = ?",
+        [*clip_ids, newest["size"]],
+    ).fetchall()
+    joined = np.frombuffer(b"".join(row["vector"] for row in rows), "<f2").astype(np.float32)
+    return dict(zip((row["clip_id"] for row in rows), joined.reshape(len(rows), newest["size"] // 2), strict=True))
 
 
 def unmeasured_clips(connection: sqlite3.Connection) -> list[int]:
