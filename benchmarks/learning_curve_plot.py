@@ -32,7 +32,10 @@ def draw_curves(curves: Mapping[str, Sequence[Sequence[float]]], path: Path, cor
     # By the root of the number: the first corrections bring the most.
     axes.set_xscale("function", functions=(lambda n: abs(n) ** 0.5, lambda root: root**2))
     axes.set_xlim(0, 1.05 * max(point[0] for curve in curves.values() for point in curve))
-    axes.xaxis.set_major_locator(FixedLocator(sorted({point[0] for curve in curves.values() for point in curve})))
+    counts = sorted({point[0] for curve in curves.values() for point in curve})
+    # Numbers that lie close together would be written over one another.
+    apart = [n for before, n in zip([-1.0, *counts], counts, strict=False) if n >= 1.4 * before]
+    axes.xaxis.set_major_locator(FixedLocator(apart))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
