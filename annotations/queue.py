@@ -168,7 +168,7 @@ def order_note(store: AnnotationStore, order: QueueOrder) -> str | None:
     return "No model has heard the clips yet, so that they come as they were stored."
 
 
-_LATELY = """
+_JUDGED_LAST = """
 SELECT clip_id FROM (SELECT id, clip_id FROM corrections ORDER BY id DESC LIMIT ?)
 GROUP BY clip_id ORDER BY max(id) DESC LIMIT ?
 """
@@ -308,7 +308,7 @@ def _informative(look: _Look, pool: Sounds) -> Iterator[int]:
     """The clips of a pool, the most informative first."""
     if not pool:
         return
-    lately = look.connection.execute(_LATELY, (VOTES * LATELY, LATELY))
+    lately = look.connection.execute(_JUDGED_LAST, (VOTES * LATELY, LATELY))
     known = [*read_sounds(look.connection, [row["clip_id"] for row in lately]).values()]
     clip_ids, sounds = list(pool), np.stack([*pool.values()])
     for place in covering(sounds, np.stack(known) if known else sounds[:0]):

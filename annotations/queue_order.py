@@ -152,8 +152,8 @@ def covering(sounds: npt.NDArray[np.floating], known: npt.NDArray[np.floating]) 
     """An order in which each clip stands for as much as possible of what those before it leave uncovered.
 
     A clip covers another as far as the two sound alike; each counts with the one that covers it best. What a model is
-    unsure of has no say: such clips are of few labels and speakers, and taught less than chance alone, also where each
-    new model answered again (`benchmarks.learning_curve`).
+    unsure of has no say: such clips taught no more than chance alone, also where each new model answered again
+    (`benchmarks.learning_curve`).
     Source: Wei, Iyer and Bilmes 2015, "Submodularity in data subset selection and active learning", ICML (greedy
     facility location).
 
