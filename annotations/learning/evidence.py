@@ -38,6 +38,11 @@ KNOWN_AT = 20.0
 EAR_TRUST = 0.8
 """The same of the fitted model where it has heard the clips besides; chosen on simulated listeners of nEMO."""
 
+SHARPNESS = 4.0
+"""Power to which the shares of a clip are raised that votes and sound speak of together: most of what is not the
+likeliest label is what raters fall back on, neutral above all. Labels of equal shares keep them. Measured:
+benchmarks/README.md"""
+
 BELIEFS = (Priors(evenness=0.3), Priors(evenness=1.0))
 """Labels of uneven and of even shares, each believed half: the one takes rare labels for mistakes where clips have few
 votes, the other takes votes for a common label for missed ones. `MOST_TRUST`, `KNOWN_AT` and these were chosen on
@@ -155,6 +160,8 @@ def hear_votes(evidence: Evidence, heard: Mapping[int, npt.NDArray[np.floating]]
     several = np.bincount(ballots.columns.clips, minlength=len(rows)) > 1
     say = np.where(several & np.isfinite(rows).all(1) & (ballots.known < 0), EAR_TRUST, 0.0)[:, None]
     labels = (1.0 - say) * ballots.labels + say * truth
+    sharp = labels**SHARPNESS
+    labels = np.where(say > 0, sharp / sharp.sum(1, keepdims=True), labels)
     soft = {clip: _soft(row) for clip, row in zip(ballots.clips, labels, strict=True)}
     return replace(evidence, soft_labels=soft)
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from annotations.learning.evidence import Evidence, hear_votes, weigh_votes
+from annotations.learning import evidence
+from annotations.learning.evidence import SHARPNESS, Evidence, hear_votes, weigh_votes
 from annotations.learning.hearing_votes import LEAST_CLIPS, discriminate, truth_by_ear
 from annotations.records import Correction
 from ser.labels import EMOTIONS
@@ -50,6 +51,23 @@ def test_an_ear_that_hears_nothing_costs_little():
         noise = np.random.default_rng(seed).normal(size=sounds.shape)
         losses.append(hits(alone, truth) - hits(hear_votes(alone, dict(enumerate(noise))), truth))
     assert np.mean(losses) < 0.03
+
+
+def test_the_likeliest_label_counts_more_and_stays_what_it_is(monkeypatch):
+    _, votes, sounds = crowd()
+    alone, heard = weigh_votes(votes), dict(enumerate(sounds))
+    sharp = hear_votes(alone, heard).soft_labels
+    monkeypatch.setattr(evidence, "SHARPNESS", 1.0)
+    plain = hear_votes(alone, heard).soft_labels
+    assert {clip: max(shares, key=shares.get) for clip, shares in sharp.items()} == {
+        clip: max(shares, key=shares.get) for clip, shares in plain.items()
+    }
+    shared = [clip for clip, shares in sharp.items() if len(shares) > 1]
+    assert len(shared) > 10
+    for clip in shared:
+        first, second = sorted(sharp[clip], key=sharp[clip].get, reverse=True)[:2]
+        odds = plain[clip][first] / plain[clip][second]
+        assert sharp[clip][first] / sharp[clip][second] == pytest.approx(odds**SHARPNESS)
 
 
 def test_fewer_clips_than_directions_are_enough():
