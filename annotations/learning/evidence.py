@@ -146,7 +146,7 @@ def hear_votes(evidence: Evidence, heard: Mapping[int, npt.NDArray[np.floating]]
         heard: {clip: what the model heard in it, shape (size,)}, of some or all of its clips.
 
     Returns:
-        The same with other soft labels; unchanged where too few clips were heard. See
+        The same with other soft labels, sharper by `SHARPNESS`; unchanged where too few clips were heard. See
         `annotations.learning.hearing_votes`.
     """
     ballots = evidence.ballots
