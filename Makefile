@@ -2,18 +2,25 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Files of tests that run side by side.
+JOBS ?= 2
 
-.PHONY: run test check browser clean
+.PHONY: run test test-all check browser clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python app.py $(ARGS)
 
+# What a change needs. CI_ALL=1 adds the slow tests, as `make test-all` does.
 test: $(VENV)/dev.stamp browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(CI_ALL),,-m "not slow") $(ARGS)
+
+# Crash matrices, several processes, exports of all architectures and real training runs as well.
+test-all:
+	$(MAKE) test CI_ALL=1
 
 # The quick half of `make test`: no browser.
 check: $(VENV)/dev.stamp
@@ -21,7 +28,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not ui and not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not ui and not slow" $(ARGS)
 
 # Debian's Chromium for the tests of the page. Where it cannot be installed the tests say so and skip; in CI they fail.
 browser:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from annotations.commands import erasing, exporting, importing, keeping, retraining, versions
+from annotations.commands import erasing, exchanging, keeping, retraining, versions
 from ser.errors import SerError
+from ser.output import print_everything
 
 DATA_DIR_VARIABLE = "SER_DATA_DIR"
 
@@ -15,18 +16,18 @@ Add = Callable[[argparse.ArgumentParser], None]
 Run = Callable[[argparse.Namespace], int]
 
 COMMANDS: Mapping[str, tuple[str, Add, Run]] = {
-    "import": ("store recordings, and all that own exports say of them", importing.add_import, importing.run_import),
-    "prelabel": ("let the model in use answer for stored clips", importing.add_prelabel, importing.run_prelabel),
-    "export": ("write clips with their votes", exporting.add_export, exporting.run_export),
+    "import": ("store recordings, and all that own exports say of them", exchanging.add_import, exchanging.run_import),
+    "prelabel": ("pre-label stored clips with the current model", exchanging.add_prelabel, exchanging.run_prelabel),
+    "export": ("write clips with their votes", exchanging.add_export, exchanging.run_export),
     "stats": ("the store in numbers", keeping.add_stats, keeping.run_stats),
     "versions": (
-        "model versions: list, compare, publish, pull, shadow, make room",
+        "model versions: list, compare, publish, pull, make room",
         versions.add_versions,
         versions.run_versions,
     ),
-    "promote": ("put a model version to use", versions.add_promote, versions.run_promote),
-    "rollback": ("go back to the version in use before", versions.add_rollback, versions.run_rollback),
-    "retrain": ("learn from the votes, and wait for the outcome", retraining.add_retrain, retraining.run_retrain),
+    "promote": ("promote a model version", versions.add_promote, versions.run_promote),
+    "rollback": ("return to the previous version", versions.add_rollback, versions.run_rollback),
+    "retrain": ("train on the votes, and wait for the outcome", retraining.add_retrain, retraining.run_retrain),
     "check": ("look for damage, and mend it with --repair", keeping.add_check, keeping.run_check),
     "erase": ("erase a clip, a rater or a speaker everywhere", erasing.add_erase, erasing.run_erase),
     "withdraw": ("take back the consent to a clip", erasing.add_withdraw, erasing.run_withdraw),
@@ -52,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0 done, 1 something was left out, 2 nothing could be done."""
+    print_everything()
     options = build_parser().parse_args(argv)
     _, _, run = COMMANDS[options.command]
     try:

@@ -1,4 +1,4 @@
-"""What can go wrong in the store, in sentences that are safe to show to a person."""
+"""Errors of the store, with messages that are safe to show to a person."""
 
 from ser.errors import SerError
 
@@ -12,7 +12,7 @@ class ClipNotFoundError(SerError):
 
 
 class ConsentRequiredError(SerError):
-    """Nothing of a recording is kept without consent to at least one purpose."""
+    """No purpose of a recording was consented to."""
 
 
 class InvalidVoteError(SerError):
@@ -24,11 +24,11 @@ class NothingToUndoError(SerError):
 
 
 class TrainingInProgressError(SerError):
-    """Another training run has not ended yet."""
+    """Another training run has not ended."""
 
 
 class VersionNotFoundError(SerError):
-    """No model version with that id, or none is in use yet."""
+    """There is no model version with that id, or no current version yet."""
 
 
 class ExchangeError(SerError):

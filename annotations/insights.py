@@ -1,6 +1,6 @@
-"""What the votes show at a glance: labels over time, model against people, disputed clips, agreement, raters.
+"""Summary of the votes for the page: labels over time, model against people, disputed clips, agreement, raters.
 
-Computed on a sample where there are very many votes, and kept until the votes change. Knows no page.
+Computed on a sample if there are very many votes, and kept until the votes change. Knows no page.
 """
 
 import threading
@@ -13,17 +13,17 @@ from sqlite3 import Connection
 import numpy as np
 import numpy.typing as npt
 
-from annotations.agreement import (
+from annotations.raters.agreement import (
     Agreement,
     agreement_by_label,
     confusion_between_raters,
     label_agreement,
     scale_agreement,
 )
-from annotations.gold import gold_labels
-from annotations.kappa import PairAgreement, pairwise_kappa
-from annotations.ratings import SCALES, Ratings, read_ratings
-from annotations.reliability import RaterReliability, agree
+from annotations.raters.gold import gold_labels
+from annotations.raters.kappa import PairAgreement, pairwise_kappa
+from annotations.raters.ratings import SCALES, Ratings, read_ratings
+from annotations.raters.reliability import RaterReliability, agree
 from annotations.store import AnnotationStore
 from ser.labels import EMOTIONS
 
@@ -50,7 +50,7 @@ class Period:
 
 @dataclass(frozen=True)
 class DisputedClip:
-    """A clip on which raters disagree: {label: votes}, and the model's answer where there is one."""
+    """A clip on which raters disagree: {label: votes}, and the model's answer if there is one."""
 
     clip_id: int
     votes: Mapping[str, int]
@@ -156,7 +156,7 @@ def compute_insights(store: AnnotationStore, *, sample: int = SAMPLE, seed: int 
 
 
 def draw_clips(ratings: Ratings, sample: int, seed: int) -> Ratings:
-    """All votes where they are at most `sample`, else those of clips drawn until it is reached."""
+    """All votes if they are at most `sample`, else those of clips drawn until it is reached."""
     if len(ratings) <= sample:
         return ratings
     clips, counts = np.unique(ratings.clips, return_counts=True)

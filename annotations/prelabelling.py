@@ -1,10 +1,9 @@
-"""Lets the model in use answer for stored clips, so that the review queue knows which are uncertain, and measures them.
+"""Pre-labels stored clips with the current model, so that the review queue knows which are uncertain.
 
 Knows the recogniser, not the models behind it. In the background it is a process of its own, `python -m annotations
-prelabel`: what was answered stays, so that it goes on where it was stopped.
+prelabel`: what was answered stays, so that it goes on if it was stopped.
 """
 
-import importlib
 import os
 import subprocess
 import sys
@@ -13,13 +12,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from annotations.learning.active_model import ActiveModel
-from annotations.sounds import unmeasured_clips
+from annotations.learning.versions.active import ActiveModel
 from annotations.store import AnnotationStore
-from annotations.training_records import find_active_version
+from annotations.store.training_records import find_active_version
 from ser.audio import decode_file
 from ser.errors import SerError
-from ser.vad import trim_to_speech
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
 """Wraps the clips to show how far it is."""
@@ -31,7 +28,7 @@ NICENESS = 15
 
 
 def recognize_clips(active: ActiveModel, clip_ids: Iterable[int], progress: Progress = list) -> list[tuple[str, str]]:
-    """Store an answer for each clip that the version in use has not heard yet, and what it sounds like.
+    """Store an answer, and an embedding, for each clip that the current model version has none for.
 
     Args:
         active: what answers.
@@ -45,29 +42,19 @@ def recognize_clips(active: ActiveModel, clip_ids: Iterable[int], progress: Prog
     version = serving.version
     with store.reading() as connection:
         rows = connection.execute("SELECT DISTINCT clip_id FROM predictions WHERE model_version_id = ?", (version.id,))
-        heard = {row["clip_id"] for row in rows}
-        unmeasured = set(unmeasured_clips(connection))
-    # By name, because it brings torch in.
-    measure = importlib.import_module("ser.acoustic.measures").measure
+        answered = {row["clip_id"] for row in rows}
     failed = []
-    for clip_id in progress([clip_id for clip_id in clip_ids if clip_id not in heard or clip_id in unmeasured]):
+    for clip_id in progress([clip_id for clip_id in clip_ids if clip_id not in answered]):
         try:
             audio = decode_file(store.clip_path(store.get_clip(clip_id)))
-            if clip_id in heard:
-                speech = serving.recognizer.detector.detect(audio)
-            else:
-                answer = serving.recognizer.recognize(audio)
-                store.add_prediction(clip_id, answer, version.id)
-                speech = answer.speech
-            if clip_id in unmeasured:
-                store.add_sound(clip_id, measure(trim_to_speech(audio, speech)))
+            store.add_prediction(clip_id, serving.recognizer.recognize(audio), version.id)
         except SerError as error:
             failed.append((f"clip {clip_id}", str(error)))
     return failed
 
 
 def unheard_clips(store: AnnotationStore) -> list[int]:
-    """Clips that the version in use has not answered for, or that were not measured, and whose recording is there.
+    """Clips that the current model version has no answer for, and whose recording is there.
 
     Oldest first.
     """
@@ -78,14 +65,14 @@ def unheard_clips(store: AnnotationStore) -> list[int]:
             "AND NOT EXISTS (SELECT 1 FROM predictions WHERE clip_id = clips.id AND model_version_id = ?) ORDER BY id",
             (version.id if version else None,),
         )
-        return sorted({row["id"] for row in rows} | set(unmeasured_clips(connection)))
+        return [row["id"] for row in rows]
 
 
 def start_prelabelling(store: AnnotationStore) -> bool:
-    """Start the process that answers for all clips the version in use has not heard; it outlives this one.
+    """Start the process that pre-labels all clips without an answer of the current version; it outlives this one.
 
     Returns:
-        Whether it was started; False where there is nothing to do or another one is at it.
+        Whether it was started; False if there is nothing to do or another one is at it.
     """
     if not unheard_clips(store) or is_prelabelling(store):
         return False
@@ -105,7 +92,7 @@ def start_prelabelling(store: AnnotationStore) -> bool:
 
 
 def is_prelabelling(store: AnnotationStore) -> bool:
-    """Whether a process answers for stored clips now."""
+    """True if a process pre-labels stored clips now."""
     lock = prelabelling_lock(store)
     try:
         with lock.acquire(timeout=0):

@@ -1,4 +1,4 @@
-"""How quickly clips can be labelled on the real page, by keys alone: a script presses them, a real browser answers.
+"""Time to label clips on the real page by keys alone: a script presses them, a real browser answers.
 
 python -m benchmarks.annotating [--clips 300] [--quick] [--listen] [--json]
 
@@ -7,7 +7,6 @@ after clip: a digit, then Enter. Knows the page as people do: by its keys.
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -26,10 +25,10 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 from tqdm import tqdm
 
-from annotations.learning.active_model import ActiveModel
-from annotations.queries import stats
+from annotations.commands.keeping import stats
+from annotations.learning.versions.active import ActiveModel
 from annotations.store import AnnotationStore
-from benchmarks.machine import describe_run
+from benchmarks.machine import run_benchmark
 from ser.config import EMBEDDED
 from ser.testing import BandEnergyModel, fake_recognizer, synthetic_speech
 from ser.types import AcousticModel
@@ -49,7 +48,7 @@ NEXT_CLIP = """([before, listen]) => {
     const audio = window.studioReview.audio();
     return !listen || !audio || audio.ended;
 }"""
-"""True once another clip is on the page, and heard to its end where that is wanted."""
+"""Script that is true once another clip is on the page, and was played to its end if that is wanted."""
 
 
 def measure(clips: int, seed: int, *, think: float, listen: bool) -> dict[str, object]:
@@ -167,15 +166,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.annotating", description=__doc__)
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--think", type=float, default=0.5, metavar="SECONDS", help="before each key (%(default)s)")
-    parser.add_argument("--listen", action="store_true", help="hear every clip to its end first")
-    parser.add_argument("--quick", action="store_true", help="20 clips")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="one JSON object on one line")
-    options = parser.parse_args(argv)
-    clips = 20 if options.quick else options.clips
-    result = measure(clips, options.seed, think=options.think, listen=options.listen)
-    print(json.dumps(result | describe_run(options.seed, PACKAGES), indent=None if options.json else 2))
-    return 0
+    parser.add_argument("--listen", action="store_true", help="play every clip to its end first")
+    return run_benchmark(
+        parser,
+        lambda options: measure(
+            20 if options.quick else options.clips, options.seed, think=options.think, listen=options.listen
+        ),
+        PACKAGES,
+        argv=argv,
+        quick="20 clips",
+    )
 
 
 if __name__ == "__main__":

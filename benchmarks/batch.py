@@ -1,4 +1,4 @@
-"""How many recordings a second are recognised one by one, and how many together (sound only, nothing transcribed).
+"""Throughput of recognition, one recording by one and in batches (voice only, nothing transcribed).
 
 python -m benchmarks.batch --data ../shared/data/ravdess [--clips 1000] [--model NAME] [--wav] [--quick] [--json]
 
@@ -6,7 +6,6 @@ Blocks of clips go through every way in turn, so that other work on the machine 
 """
 
 import argparse
-import json
 import random
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.machine import describe_run
+from benchmarks.machine import run_benchmark
 from ser.audio import decode_file
 from ser.batching import BATCH_SIZE, available_cores
 from ser.config import EMBEDDED, Settings
@@ -112,7 +111,7 @@ def _difference(one: Answers, other: Answers) -> float:
 
 
 def write_wavs(paths: Sequence[Path], folder: Path) -> list[Path]:
-    """The same recordings as 16-bit WAV at 16 kHz, as microphones and most corpora give them."""
+    """Write the recordings as 16-bit WAV at 16 kHz, as microphones and most corpora give them."""
     written = []
     for number, path in enumerate(paths):
         written.append(folder / f"{number}.wav")
@@ -127,18 +126,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default=EMBEDDED, help="embedded, a folder or a Hub id")
     parser.add_argument("--clips", type=int, default=1000)
     parser.add_argument("--wav", action="store_true", help="read 16-bit WAV files rather than the corpus's own")
-    parser.add_argument("--quick", action="store_true", help="100 clips")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="one JSON object on one line")
-    options = parser.parse_args(argv)
-    paths = [example.path for example in load_corpus(options.data)]
-    sample = random.Random(options.seed).sample(paths, min(100 if options.quick else options.clips, len(paths)))
-    with tempfile.TemporaryDirectory() as scratch:
-        files = write_wavs(sample, Path(scratch)) if options.wav else sample
-        result = measure(files, options.model)
-    result["files"] = "16-bit WAV" if options.wav else files[0].suffix
-    print(json.dumps(result | describe_run(options.seed, PACKAGES), indent=None if options.json else 2))
-    return 0
+
+    def run(options: argparse.Namespace) -> dict[str, object]:
+        paths = [example.path for example in load_corpus(options.data)]
+        sample = random.Random(options.seed).sample(paths, min(100 if options.quick else options.clips, len(paths)))
+        with tempfile.TemporaryDirectory() as scratch:
+            files = write_wavs(sample, Path(scratch)) if options.wav else sample
+            return measure(files, options.model) | {"files": "16-bit WAV" if options.wav else files[0].suffix}
+
+    return run_benchmark(parser, run, PACKAGES, argv=argv, quick="100 clips")
 
 
 if __name__ == "__main__":

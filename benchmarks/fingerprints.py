@@ -1,4 +1,4 @@
-"""How surely copies are told from other takes: `python -m benchmarks.fingerprints --data DIR [--quick] [--json]`.
+"""Precision and recall of the search for copies: `python -m benchmarks.fingerprints --data DIR [--quick] [--json]`.
 
 DIR holds corpora. All their recordings are compared with each other: every pair that is found and is not known to be
 one recording is a false alarm. Then a sample is reworked as copies are reworked in the world, and looked up among all
@@ -8,7 +8,6 @@ recordings: recall, by what was done to them.
 import argparse
 import io
 import itertools
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ import soundfile
 import soxr
 from tqdm import tqdm
 
-from benchmarks.machine import describe_run
+from benchmarks.machine import run_benchmark
 from ser.audio import decode_bytes, decode_file
 from ser.copies import default_cache_dir, hear
 from ser.corpora import read_corpus
@@ -38,7 +37,7 @@ CUT = (0.08, 0.1)
 """Seconds cut off the beginning and the end of each copy."""
 
 LOOK = 0.35
-"""Share of differing bits up to which pairs are looked at: how near other takes come to `SAME`."""
+"""Share of differing bits up to which pairs are reported: the distance of other takes from `SAME`."""
 
 PACKAGES = ("numpy", "soundfile", "soxr")
 
@@ -46,22 +45,21 @@ Rework = Callable[[Signal], Signal]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print one JSON object; 0 where done, 2 where something needed is missing."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fingerprints", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of corpora")
     parser.add_argument("--limit", type=int, metavar="N", help="recordings of each speaker that are compared")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="ten recordings of each speaker, a smaller sample")
-    parser.add_argument("--json", action="store_true", help="accepted; the result is always one JSON object")
-    options = parser.parse_args(argv)
-    try:
-        examples = _examples(options.data, 10 if options.quick else options.limit)
-        figures = measure(examples, QUICK_SAMPLE if options.quick else SAMPLE, options.seed)
-    except SerError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(json.dumps(figures | describe_run(options.seed, PACKAGES), ensure_ascii=False))
-    return 0
+    return run_benchmark(
+        parser,
+        lambda options: measure(
+            _examples(options.data, 10 if options.quick else options.limit),
+            QUICK_SAMPLE if options.quick else SAMPLE,
+            options.seed,
+        ),
+        PACKAGES,
+        argv=argv,
+        quick="ten recordings of each speaker, a smaller sample",
+    )
 
 
 def measure(examples: Sequence[Example], sample: int, seed: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""What the words add to the sound: `python -m benchmarks.fusion --data DIR [--text FILE.csv] [--quick] [--json]`.
+"""The gain of words over voice alone: `python -m benchmarks.fusion --data DIR [--text FILE.csv] [--quick] [--json]`.
 
 Recognises every clip of a folder with `metadata.csv`, as the app does, and compares the fused answers with those of the
-sound alone. On RAVDESS, whose two sentences say nothing, the words should change next to nothing. With `--text`, each
-clip's sound is also paired with a random sentence of the same emotion: what fusion gains where words do say something.
+voice alone. On RAVDESS, whose two sentences say nothing, the words should change next to nothing. With `--text`, each
+clip's voice is also paired with a random sentence of the same emotion: the gain if words do say something.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import random
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ser.config import Settings
 from ser.corpora import load_corpus
 from ser.errors import AudioError, SerError, SettingsError
 from ser.evaluation import summarize
-from ser.fusion import fuse, text_weight
+from ser.fusion_rule import FusionRule
 from ser.labels import EMOTIONS
 from ser.loading import load_recognizer
 from ser.metrics import paired_bootstrap
@@ -32,28 +32,45 @@ from ser.text.data import as_transcript, read_labelled_texts
 from ser.types import EmotionScores, Example, Recognition, Transcript
 
 TEST_SPEAKERS = ("ravdess_01", "ravdess_11", "ravdess_20", "ravdess_21")
-"""Test speakers of fold 1 of EmoBox, which no shipped weights have heard."""
+"""Test speakers of fold 1 of EmoBox, which no shipped weights were trained on."""
 
 SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 """Multiples of the text weight in use: how sensitive the figures are to it."""
 
 QUICK_SAMPLE = 24
-PACKAGES = ("torch", "transformers", "peft", "pocketsphinx", "silero-vad", "numpy")
+PACKAGES = ("onnxruntime", "tokenizers", "faster-whisper", "silero-vad", "numpy")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What sound and words said of one clip, and the share that the words were given; `words` None: they abstained."""
+    """What voice and words said of one clip.
+
+    Attributes:
+        truth: label of the clip.
+        speaker: of the clip.
+        sound: scores of the voice.
+        words: scores of the words; None if they abstained.
+        transcript: what `words` was read from.
+    """
 
     truth: str
     speaker: str
     sound: EmotionScores
     words: EmotionScores | None
-    weight: float
+    transcript: Transcript | None
 
-    def fused(self, scale: float = 1.0) -> EmotionScores:
-        """The pooled answer with the words' share multiplied by `scale`."""
-        return self.sound if self.words is None else fuse(self.sound, self.words, min(1.0, self.weight * scale))
+    def fused(self, rule: FusionRule, scale: float = 1.0) -> EmotionScores:
+        """The answer of a rule with the words' largest weight multiplied by `scale`."""
+        return self._joined(replace(rule, max_weight=min(1.0, rule.max_weight * scale)))[0]
+
+    def weight(self, rule: FusionRule) -> float:
+        """The words' share in that answer."""
+        return self._joined(rule)[1]
+
+    def _joined(self, rule: FusionRule) -> tuple[EmotionScores, float]:
+        if self.words is None or self.transcript is None:
+            return rule.hear(self.sound), 0.0
+        return rule.join(self.sound, self.words, self.transcript)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,7 +104,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     )
     answers, refused = recognize(recognizer, examples)
     pairs = [
-        Pair(example.hard_label, example.speaker, answer.acoustic, answer.text, answer.text_weight)
+        Pair(example.hard_label, example.speaker, answer.acoustic, answer.text, answer.transcript)
         for example, answer in answers
     ]
     result: dict[str, Any] = {
@@ -96,10 +113,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "models": recognizer.models,
         "clips": len(examples),
         "refused": refused,
-        "heard": compare(pairs, options.seed) | {"abstained": reasons(answer for _, answer in answers)},
+        "own_words": compare(pairs, recognizer.fusion, options.seed)
+        | {"abstained": reasons(answer for _, answer in answers)},
     }
     if options.text:
-        result["paired_with_sentences"] = compare(with_sentences(recognizer, pairs, options), options.seed)
+        result["paired_with_sentences"] = compare(
+            with_sentences(recognizer, pairs, options), recognizer.fusion, options.seed
+        )
     return result | describe_run(options.seed, PACKAGES)
 
 
@@ -118,32 +138,34 @@ def recognize(
     return answers, dict(refused)
 
 
-def compare(pairs: Sequence[Pair], seed: int) -> dict[str, Any]:
-    """Sound alone against fused.
+def compare(pairs: Sequence[Pair], rule: FusionRule, seed: int) -> dict[str, Any]:
+    """Compare the voice alone with the fused answers.
 
     Returns:
         Figures of both; the difference in UAR with its 95 % interval over clips and over speakers; how many answers the
         words changed, to right and to wrong; UAR for other `scales` of the text weight.
     """
     truth, speakers = [pair.truth for pair in pairs], [pair.speaker for pair in pairs]
-    sound, fused = [pair.sound.label for pair in pairs], [pair.fused().label for pair in pairs]
+    sound, fused = [pair.sound.label for pair in pairs], [pair.fused(rule).label for pair in pairs]
     differences = {
         name: paired_bootstrap(truth, sound, fused, EMOTIONS, groups=groups, seed=seed)
         for name, groups in (("clips", None), ("speakers", speakers))
     }
-    heard = [pair for pair in pairs if pair.words is not None]
+    read = [pair for pair in pairs if pair.words is not None]
+    weights = [pair.weight(rule) for pair in pairs]
     return {
         "n": len(pairs),
         "sound": _figures(truth, [pair.sound for pair in pairs]),
-        "fused": _figures(truth, [pair.fused() for pair in pairs]),
-        "words_alone": _figures([pair.truth for pair in heard], [pair.words for pair in heard if pair.words]),
+        "fused": _figures(truth, [pair.fused(rule) for pair in pairs]),
+        "words_alone": _figures([pair.truth for pair in read], [pair.words for pair in read if pair.words]),
         "uar_difference": differences["clips"].value,
         "uar_difference_ci": {name: [interval.low, interval.high] for name, interval in differences.items()},
-        "words_heard": len(heard),
-        "mean_text_weight": float(np.mean([pair.weight for pair in pairs])),
+        "words_read": len(read),
+        "words_used": sum(weight > 0 for weight in weights),
+        "mean_text_weight": float(np.mean(weights)),
         "changed_to_right": sum(f == t != s for t, s, f in zip(truth, sound, fused, strict=True)),
         "changed_to_wrong": sum(s == t != f for t, s, f in zip(truth, sound, fused, strict=True)),
-        "scales": {str(scale): _figures(truth, [pair.fused(scale) for pair in pairs])["uar"] for scale in SCALES},
+        "scales": {str(scale): _figures(truth, [pair.fused(rule, scale) for pair in pairs])["uar"] for scale in SCALES},
     }
 
 
@@ -161,7 +183,7 @@ def with_sentences(recognizer: Recognizer, pairs: Sequence[Pair], options: argpa
     said = [Transcript(text, "en", (), "test sentences") for text in chosen]
     words = recognizer.text.classify_batch(chosen)
     return [
-        Pair(pair.truth, pair.speaker, pair.sound, scores, text_weight(transcript, scores))
+        Pair(pair.truth, pair.speaker, pair.sound, scores, transcript)
         for pair, scores, transcript in zip(pairs, words, said, strict=True)
     ]
 
@@ -188,7 +210,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         help="whose clips; by default the test speakers",
     )  # fmt: skip
     parser.add_argument("--model", default="embedded", help="acoustic model: embedded, a folder or a Hub id")
-    parser.add_argument("--transcriber", default="pocketsphinx", help="as SER_TRANSCRIBER (default pocketsphinx)")
+    parser.add_argument("--transcriber", default="auto", help="as SER_TRANSCRIBER (default auto)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default 0)")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_SAMPLE} clips only")
     parser.add_argument("--json", action="store_true", help="on one line")

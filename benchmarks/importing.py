@@ -1,4 +1,4 @@
-"""How quick an import is: `python -m benchmarks.importing --data DIR [--quick] [--clips N] [--json]`.
+"""Speed of an import: `python -m benchmarks.importing --data DIR [--quick] [--clips N] [--json]`.
 
 Takes N different recordings of a folder, imports them into an empty store without recognition, imports
 them once more, and kills a third import midway to see what going on costs. Two cores are what the figures are for.
@@ -7,7 +7,6 @@ them once more, and kills a third import midway to see what going on costs. Two 
 import argparse
 import csv
 import itertools
-import json
 import os
 import shutil
 import signal
@@ -22,10 +21,10 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from annotations.exchange.importing import ImportOptions, import_sources
-from annotations.inspection import inspect
+from annotations.exchange.imports.importing import ImportOptions, import_sources
+from annotations.maintenance.inspection import inspect
 from annotations.store import AnnotationStore
-from benchmarks.machine import describe_run
+from benchmarks.machine import run_benchmark
 from ser.corpora import read_corpus
 
 GOAL_CLIPS, GOAL_SECONDS = 10_000, 600.0
@@ -105,22 +104,23 @@ def kill_and_go_on(folder: Path, data_dir: Path, clips: int) -> Numbers:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark; returns the exit code."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.importing", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a corpus folder of real recordings")
     parser.add_argument("--clips", type=int, default=2000)
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_CLIPS} clips")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="one JSON object in place of prose")
-    options = parser.parse_args(argv)
+    packages = ("numpy", "soundfile", "soxr", "sqlite-utils")
+    return run_benchmark(parser, measure, packages, argv=argv, quick=f"{QUICK_CLIPS} clips")
+
+
+def measure(options: argparse.Namespace) -> Numbers:
+    """Import a corpus, import it again, and kill a third import midway."""
     clips = QUICK_CLIPS if options.quick else options.clips
     with tempfile.TemporaryDirectory(prefix="import-benchmark-") as scratch:
         folder = Path(scratch, "corpus")
         seconds = make_corpus(options.data, folder, clips, options.seed)
-        load = os.getloadavg()[0]
         spent, used, again, added = time_import(folder, Path(scratch, "store"))
         killed = kill_and_go_on(folder, Path(scratch, "killed"), clips)
-    result: Numbers = {
+    return {
         "clips": added,
         "audio_seconds": round(seconds, 1),
         "import_s": round(spent, 2),
@@ -131,15 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "goal_s": GOAL_SECONDS,
         "again_s": round(again, 2),
         "killed": killed,
-        "load_before": round(load, 2),
-        **describe_run(options.seed, ["numpy", "soundfile", "soxr", "sqlite-utils"]),
     }
-    if options.json:
-        print(json.dumps(result))
-    else:
-        for name, value in result.items():
-            print(f"{name:<18} {value}")
-    return 0
 
 
 def _stored(data_dir: Path) -> int:

@@ -1,4 +1,4 @@
-"""Whether memory stays flat over many recordings, no two of the same length.
+"""Growth of resident memory over many recordings, no two of the same length.
 
 python -m benchmarks.memory [--calls 10000] [--quick] [--json]
 
@@ -7,7 +7,6 @@ Speech is cut out of a minute of synthetic speech: real code from detection to s
 
 import argparse
 import gc
-import json
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
-from benchmarks.machine import describe_run
+from benchmarks.machine import run_benchmark
 from ser.config import Settings
 from ser.loading import load_recognizer
 from ser.testing import synthetic_speech
@@ -26,7 +25,7 @@ DURATIONS = (0.5, 5.0)
 """Seconds, shortest and longest clip."""
 
 FIRST = 0.1
-"""Share of the calls after which caches and arenas count as filled; what grows after it is counted."""
+"""Share of the calls after which caches and arenas count as filled; growth after it is counted."""
 
 TOLERANCE_MB = 20.0
 """Growth from there to the end that still counts as flat: allocators move by some megabytes either way. In 9,000 calls
@@ -76,16 +75,17 @@ def measure(calls: int, seed: int) -> dict[str, object]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark; the exit code is 1 where memory grows."""
+    """Run the benchmark; the exit code is 1 if memory grows."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--calls", type=int, default=10_000)
-    parser.add_argument("--quick", action="store_true", help="1,000 calls")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="one JSON object on one line")
-    options = parser.parse_args(argv)
-    result = measure(1000 if options.quick else options.calls, options.seed)
-    print(json.dumps(result | describe_run(options.seed, PACKAGES), indent=None if options.json else 2))
-    return 0 if result["flat"] else 1
+    return run_benchmark(
+        parser,
+        lambda options: measure(1000 if options.quick else options.calls, options.seed),
+        PACKAGES,
+        argv=argv,
+        quick="1,000 calls",
+        passed=lambda result: bool(result["flat"]),
+    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 The MFCC means and multi-layer perceptron of popular tutorials; openSMILE's functionals with a linear support vector
 machine, plain and with every speaker's features normalised over that speaker's own unlabelled clips; nkululeko; and
-ours, by the models of `benchmarks.folds` (--models DIR; trained where missing). Accuracy on the same folds, and the
+ours, by heads fitted as in `benchmarks.folds` (--ours). Accuracy on the same folds, and the
 time of a clip (features and answer, decoded signal in memory, one thread) in the same run. Environments are made under
 the user's cache folder. openSMILE's licence forbids commercial use.
 """
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
-    parser.add_argument("--models", type=Path, help="folder of `benchmarks.folds`: ours on the same folds, too")
+    parser.add_argument("--ours", action="store_true", help="ours on the same folds, too, as `benchmarks.folds`")
     parser.add_argument("--cache", type=Path, default=peers_dir(), help="folder of environments, features and figures")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_CLIPS} clips a fold; figures mean nothing")
     parser.add_argument("--seed", type=int, default=0)
@@ -103,7 +103,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         options.cache.mkdir(parents=True, exist_ok=True)
         (options.cache / "so_far.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
 
-    if options.models is not None:
+    if options.ours:
         tell("ours", run_ours(options, folds, lambda answer: per_clip(answer, signals)))
     if "mfcc" in options.peers:
         tell("mfcc", run_mfcc(folds, signals, options.seed))

@@ -6,7 +6,6 @@ one is recovered. A last line does the same with the listeners' real votes, of w
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from annotations.ratings import Ratings
-from annotations.reliability import agree
-from benchmarks.machine import describe_run
+from annotations.raters.ratings import Ratings
+from annotations.raters.reliability import agree
+from benchmarks.machine import run_benchmark
 from ser.errors import SerError
 from ser.labels import EMOTIONS
 
@@ -69,26 +68,23 @@ QUICK = (Condition(2), Condition(5), Condition(10))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print one JSON object; 0 where done, 2 where the data is missing."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.raters", description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="of confusion.csv and votes.csv")
-    parser.add_argument("--quick", action="store_true", help="fewer conditions and seeds")
-    parser.add_argument("--json", action="store_true", help="on one line")
-    options = parser.parse_args(argv)
-    try:
-        result = measure(options.data, quick=options.quick)
-    except SerError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(json.dumps(result, indent=None if options.json else 2))
-    return 0
+    return run_benchmark(
+        parser,
+        lambda options: measure(options.data, quick=options.quick),
+        PACKAGES,
+        argv=argv,
+        quick="fewer conditions and seeds",
+    )
 
 
 def measure(data: Path, *, quick: bool) -> dict[str, object]:
-    """Every condition, and the real votes.
+    """Simulate every condition, and measure the real votes.
 
     Raises:
-        SerError: where a table is missing.
+        SerError: if a table is missing.
     """
     table = read_confusion(data / "confusion.csv")
     seeds = QUICK_SEEDS if quick else SEEDS
@@ -102,7 +98,7 @@ def measure(data: Path, *, quick: bool) -> dict[str, object]:
         "seeds": seeds,
         "simulated": rows,
         "real": real_votes(data / "votes.csv"),
-    } | describe_run(0, PACKAGES)
+    }
 
 
 def simulate(table: Numbers, condition: Condition, seed: int) -> tuple[float, float, float, float]:
@@ -165,7 +161,7 @@ def majority(clips: Codes, votes: Codes) -> Numbers:
 
 
 def hits(soft: Numbers, truth: Codes) -> Numbers:
-    """1 where the largest share is the truth's, a part of it on a tie, else 0.
+    """Score 1 if the largest share is that of the correct label, a part of it on a tie, else 0.
 
     >>> hits(np.array([[0.5, 0.5], [0.2, 0.8]]), np.array([0, 1])).tolist()
     [0.5, 1.0]
@@ -194,7 +190,7 @@ def summarise(figures: Numbers) -> dict[str, object]:
 
 
 def real_votes(path: Path) -> dict[str, object]:
-    """The same on real votes without names: one confusion for all; the interval draws speakers."""
+    """Measure real votes without names: one confusion for all; the interval draws speakers."""
     rows = _read(path)
     counts = np.array([[int(row.get(label) or 0) for label in EMOTIONS] for row in rows])
     truth = np.array([EMOTIONS.index(row["intended"]) for row in rows])
@@ -219,7 +215,7 @@ def real_votes(path: Path) -> dict[str, object]:
 
 
 def read_confusion(path: Path) -> Numbers:
-    """How listeners vote: row intended, column voted, shape (labels, labels); zeros for labels not in the table."""
+    """Read how listeners vote: row intended, column voted, shape (labels, labels); zeros for missing labels."""
     table = np.zeros((len(EMOTIONS), len(EMOTIONS)))
     for row in _read(path):
         for label in EMOTIONS:

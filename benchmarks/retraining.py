@@ -1,17 +1,14 @@
-"""What the corrections of one new speaker's clips do: before and after a retraining, on that speaker's other clips.
+"""Gain of a retraining on the corrections of one new speaker, on that speaker's other clips.
 
     python -m benchmarks.retraining --data ../shared/data/nemo --speakers nemo_EB0,nemo_MK0 [--corrections 60] [--json]
 
 Each round fills a store with corrected clips, runs the real retraining with its comparison, and then measures the
-model in use before and the new model on clips that were in neither half of the feedback; with `--others` also on the
-speakers of other corpora that the embedded model never heard, whom it must not forget to understand. `--preset
-thorough --base CORPUS ...` trains the last layers as well and learns these corpora again. With `--sham` the corrections
-are drawn at random: none of those rounds should end in a promotion.
+current model and the new one on clips that were in no vote; with `--others` also on the reserved speakers of other
+corpora, whose recall must not drop. With `--sham` the corrections are drawn at random: none of those rounds should end
+in a promotion.
 """
 
 import argparse
-import json
-import os
 import random
 import sys
 import tempfile
@@ -22,13 +19,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from annotations.learning.active_model import ActiveModel
 from annotations.learning.config import PRESETS
-from annotations.learning.presets import BASE_DATA
-from annotations.learning.retraining import Retrainer, RetrainingConfig
-from annotations.queries import list_versions
-from annotations.store import AnnotationStore
-from benchmarks.machine import describe_run
+from annotations.learning.runs.retrainer import Retrainer, RetrainingConfig
+from annotations.learning.versions.active import ActiveModel
+from annotations.store import AnnotationStore, NewVote
+from annotations.store.queries import list_versions
+from benchmarks.machine import run_benchmark
 from ser.acoustic.classifier import load_acoustic_model
 from ser.audio import decode_file
 from ser.corpora import load_corpus
@@ -80,7 +76,7 @@ def play_round(
                 decode_file(example.path), source="benchmark", speaker=example.speaker, consent=("training",)
             )
             told = draw.choice(labels) if sham else example.hard_label
-            store.add_correction(clip.id, rater="benchmark", verdict="correct", label=told)
+            store.add_correction(clip.id, NewVote("benchmark", "correct", label=told))
         retrainer = Retrainer(active, RetrainingConfig(seed=seed, preset=preset))
         started = time.monotonic()
         retrainer.start("benchmark")
@@ -103,7 +99,7 @@ def play_round(
 
 
 def _reserved(folder: Path) -> list[Example]:
-    """The clips of a corpus that the embedded model was never taught."""
+    """The clips of a corpus that the embedded model was never trained."""
     examples = [example for example in load_corpus(folder) if example.speaker in RESERVED_SPEAKERS]
     if not examples:
         raise TrainingDataError(
@@ -117,49 +113,32 @@ def _uar(model: AcousticModel, examples: Sequence[Example]) -> float:
     return float(evaluate(model, examples).as_dict()["uar"])
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.retraining", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="a corpus folder")
-    parser.add_argument("--speakers", required=True, help="A,B: speakers that the embedded model never heard")
-    parser.add_argument("--corrections", type=int, default=60)
-    parser.add_argument("--unseen", type=int, default=150)
-    parser.add_argument("--rounds", type=int, default=3, help="for each speaker")
-    parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0])
-    parser.add_argument("--base", nargs="+", type=Path, default=[], help="corpora that a thorough run learns again")
-    parser.add_argument("--others", nargs="+", type=Path, default=[], help="corpora whose reserved speakers are asked")
-    parser.add_argument("--sham", action="store_true", help="corrections drawn at random")
-    parser.add_argument("--quick", action="store_true", help="one round for each speaker, 30 unseen clips")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="one JSON object on one line")
-    options = parser.parse_args(argv)
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    """Play rounds for every speaker."""
     rounds, unseen = (1, 30) if options.quick else (options.rounds, options.unseen)
     corpus = load_corpus(options.data)
     others = {folder.name: _reserved(folder) for folder in options.others}
     base = load_acoustic_model("embedded")
     others_before = {name: _uar(base, clips) for name, clips in others.items()}
-    if options.base:
-        os.environ[BASE_DATA] = os.pathsep.join(str(folder) for folder in options.base)
     results = []
     for speaker in tqdm(options.speakers.split(","), unit="speaker", disable=None):
         examples = [example for example in corpus if example.speaker == speaker]
         if not examples:
             raise TrainingDataError(f"There is no speaker {speaker} in {options.data}.")
-        for number in range(rounds):
-            seed = options.seed + number
-            results.append(
-                play_round(
-                    examples,
-                    options.corrections,
-                    unseen,
-                    seed=seed,
-                    sham=options.sham,
-                    preset=options.preset,
-                    others=others,
-                )
+        results += [
+            play_round(
+                examples,
+                options.corrections,
+                unseen,
+                seed=options.seed + number,
+                sham=options.sham,
+                preset=options.preset,
+                others=others,
             )
+            for number in range(rounds)
+        ]
     gains = [r["after"] - r["before"] for r in results if r["before"] is not None]  # type: ignore[operator]
-    result = {
+    return {
         "corrections": options.corrections,
         "sham": options.sham,
         "preset": options.preset,
@@ -168,8 +147,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         "promoted_rate": float(np.mean([r["state"] == "promoted" for r in results])),
         "mean_gain": float(np.mean(gains)) if gains else None,
     }
-    print(json.dumps(result | describe_run(options.seed, PACKAGES), indent=None if options.json else 2))
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.retraining", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="a corpus folder")
+    parser.add_argument("--speakers", required=True, help="A,B: speakers that the embedded model was not trained on")
+    parser.add_argument("--corrections", type=int, default=60)
+    parser.add_argument("--unseen", type=int, default=150)
+    parser.add_argument("--rounds", type=int, default=3, help="for each speaker")
+    parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0])
+    parser.add_argument("--others", nargs="+", type=Path, default=[], help="corpora whose reserved speakers are tested")
+    parser.add_argument("--sham", action="store_true", help="corrections drawn at random")
+    return run_benchmark(parser, measure, PACKAGES, argv=argv, quick="one round for each speaker, 30 unseen clips")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """What noise, rooms, codecs and levels cost: `python -m benchmarks.robustness --data DATA [--model NAME] [--json]`.
 
-Every clip of the reserved speakers is heard clean and in each condition of `benchmarks.degradations`, through the
-whole path of recognition: the speech is looked for in the degraded recording, too. Noise comes from DATA/noise, of
-ESC-10's fold 5 only, which training must leave out (`benchmarks.degradations.HELD_OUT_NOISE`: files whose names begin
-with `5-`). A clip gets the same stretch of noise at each level.
+Every clip of the reserved speakers is answered clean and in each condition of `benchmarks.degradations`, through the
+whole path of recognition: speech is detected in the degraded recording, too. Noise comes from DATA/noise, of ESC-10's
+fold 5 only, which training leaves out (`benchmarks.degradations.HELD_OUT_NOISE`: files whose names begin with `5-`). A
+clip gets the same stretch of noise at each level.
 """
 
 import argparse
-import json
 import sys
 import zlib
 from collections.abc import Collection, Sequence
@@ -16,34 +15,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from benchmarks.degradations import Degrade, conditions, read_held_out_noises
-from benchmarks.machine import describe_run
+from benchmarks.machine import run_benchmark
 from ser.acoustic.classifier import load_acoustic_model
 from ser.audio import decode_file
 from ser.config import EMBEDDED
 from ser.corpora import load_corpus
-from ser.errors import SerError, TrainingDataError
+from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
 from ser.metrics import Interval, paired_bootstrap, uar
 from ser.training.recipe import RESERVED_SPEAKERS
 from ser.types import AcousticModel, Audio, SpeechDetector
 from ser.vad import SileroDetector, trim_to_speech
 
-CORPORA = ("ravdess", "nemo", "emodb", "turev")
+CORPORA = ("ravdess", "nemo", "emodb-full", "cremad")
 """Folders that hold reserved speakers."""
 
 CLEAN = "clean"
-EXEMPT = ("noise 0 dB", "first 1 s")
-"""Conditions in which a model may lose as much as it will: little is left to hear."""
 
-ALLOWED_LOSS = 0.08
-"""UAR that any other condition may cost, on the mean of the corpora."""
+ALLOWED_LOSS = {"noise 0 dB": 0.15, "first 1 s": 0.12}
+"""UAR that a condition may cost, on the mean of the corpora; others `OTHER_LOSS`."""
+
+OTHER_LOSS = 0.06
 
 QUICK_CLIPS, BATCH_SIZE, RESAMPLES = 12, 16, 1000
-PACKAGES = ("torch", "transformers", "numpy", "scipy", "av", "soundfile", "pyroomacoustics", "silero-vad")
+PACKAGES = ("numpy", "scipy", "onnxruntime", "av", "soundfile", "pyroomacoustics", "silero-vad")
 
 
 @dataclass(frozen=True)
@@ -57,34 +55,23 @@ class Clip:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print one JSON object; 0 where done, 2 where something needed is missing."""
+    """Measure and print one JSON object; 0 if done, 2 if something needed is missing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora and of noise")
     parser.add_argument("--model", default=EMBEDDED, help="embedded, a folder or a Hub id")
     parser.add_argument("--corpora", nargs="+", default=CORPORA, help="folders in DATA")
     parser.add_argument("--speakers", nargs="+", default=RESERVED_SPEAKERS)
     parser.add_argument("--conditions", nargs="+", metavar="NAME", help="some of them only")
-    parser.add_argument("--limit", type=int, metavar="N", help="clips drawn from each corpus; all where left out")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_CLIPS} clips a corpus")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="one JSON object on one line")
-    options = parser.parse_args(argv)
-    try:
-        result = measure(options)
-    except SerError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(json.dumps(result, indent=None if options.json else 2))
-    return 0
+    parser.add_argument("--limit", type=int, metavar="N", help="clips drawn from each corpus; all if left out")
+    return run_benchmark(parser, measure, PACKAGES, argv=argv, quick=f"{QUICK_CLIPS} clips of each corpus")
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
+def measure(options: argparse.Namespace) -> dict[str, object]:
     """The figures of every condition.
 
     Raises:
         SerError: where model, clips or noise cannot be had, or a condition is not known.
     """
-    torch.set_num_threads(1)
     known = conditions(read_held_out_noises(options.data / "noise"))
     chosen = known if options.conditions is None else _choose(known, options.conditions)
     clips = read_clips(
@@ -95,7 +82,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     )
     model, detector = load_acoustic_model(options.model), SileroDetector()
     answers = {
-        name: hear(model, detector, clips, degrade, options.seed)
+        name: predict(model, detector, clips, degrade, options.seed)
         for name, degrade in tqdm(chosen.items(), unit="condition", disable=None)
     }
     return {
@@ -104,7 +91,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "sha256": model.sha256,
         "clips": {corpus: sum(clip.corpus == corpus for clip in clips) for corpus in options.corpora},
         **compare(clips, answers, options.seed),
-        **describe_run(options.seed, PACKAGES),
     }
 
 
@@ -136,7 +122,7 @@ def read_clips(folders: Sequence[Path], speakers: Collection[str], limit: int | 
     return clips
 
 
-def hear(
+def predict(
     model: AcousticModel, detector: SpeechDetector, clips: Sequence[Clip], degrade: Degrade, seed: int
 ) -> list[str]:
     """The model's label for every clip in one condition."""
@@ -166,40 +152,39 @@ def compare(clips: Sequence[Clip], answers: dict[str, list[str]], seed: int) -> 
     """
     names = sorted({clip.corpus for clip in clips})
     rows: dict[str, dict[str, dict[str, Any]]] = {}
-    for condition, heard in answers.items():
+    for condition, predicted in answers.items():
         scores: dict[str, float] = {}
         changes: dict[str, list[float]] = {}
         for corpus in names:
             places = [index for index, clip in enumerate(clips) if clip.corpus == corpus]
             truth = [clips[index].truth for index in places]
-            given, clean = ([labels[index] for index in places] for labels in (heard, answers[CLEAN]))
+            given, clean = ([labels[index] for index in places] for labels in (predicted, answers[CLEAN]))
             scores[corpus] = round(uar(truth, given, EMOTIONS), 4)
             changes[corpus] = _rounded(paired_bootstrap(truth, clean, given, EMOTIONS, seed=seed))
         change = change_of_mean(
-            [clip.truth for clip in clips], answers[CLEAN], heard, [clip.corpus for clip in clips], seed
+            [clip.truth for clip in clips], answers[CLEAN], predicted, [clip.corpus for clip in clips], seed
         )
         scores["mean"], changes["mean"] = round(float(np.mean(list(scores.values()))), 4), _rounded(change)
         rows[condition] = {"uar": scores, "change": changes}
     beyond = {
-        name: [place for place, change in row["change"].items() if change[0] < -ALLOWED_LOSS]
+        name: [place for place, change in row["change"].items() if change[0] < -ALLOWED_LOSS.get(name, OTHER_LOSS)]
         for name, row in rows.items()
-        if name not in EXEMPT
     }
     missed = [name for name, places in beyond.items() if "mean" in places]
     by_corpus = {name: [p for p in places if p != "mean"] for name, places in beyond.items() if set(places) - {"mean"}}
-    target = {"allowed_loss": ALLOWED_LOSS, "exempt": list(EXEMPT), "missed_in": missed, "beyond_in": by_corpus}
+    target = {"allowed_loss": {"other": OTHER_LOSS, **ALLOWED_LOSS}, "missed_in": missed, "beyond_in": by_corpus}
     return {"conditions": rows, "target": target}
 
 
 def change_of_mean(
-    truth: Sequence[str], clean: Sequence[str], heard: Sequence[str], corpora: Sequence[str], seed: int
+    truth: Sequence[str], clean: Sequence[str], degraded: Sequence[str], corpora: Sequence[str], seed: int
 ) -> Interval:
     """What the mean over corpora of UAR changed by; each corpus's clips are drawn again by themselves, in pairs.
 
     Args:
         truth: label of each clip.
         clean: answer to the recording as it was.
-        heard: answer to the degraded one.
+        degraded: answer to the degraded one.
         corpora: of each clip.
         seed: of the draws.
 
@@ -208,7 +193,7 @@ def change_of_mean(
     """
     generator = np.random.default_rng(seed)
     names = np.array(corpora)
-    known, first, second = (np.array(labels) for labels in (truth, clean, heard))
+    known, first, second = (np.array(labels) for labels in (truth, clean, degraded))
     value, draws = 0.0, np.zeros(RESAMPLES)
     for corpus in np.unique(names):
         here = names == corpus

@@ -1,4 +1,4 @@
-"""How much quicker two workers of Ray Data are than one, over the same recordings on this machine.
+"""Speed-up of two workers of Ray Data over one, on the same recordings and this machine.
 
     python -m benchmarks.scaling [--quick] [--data FOLDER] [--clips N] [--workers 1 2] [--json]
 
@@ -8,19 +8,17 @@ how much of it was left over; the processor time of a clip says what an idle mac
 
 import argparse
 import importlib
-import json
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import soundfile
 
-from benchmarks.machine import describe_run
+from benchmarks.machine import run_benchmark
 from ser.commands.recognize import expand
 from ser.config import Settings
 from ser.scoring.engines import score_with_ray
@@ -112,28 +110,26 @@ def run(paths: Sequence[Path], counts: Sequence[int], say: Callable[[str], None]
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--data", type=Path, help="recordings; without it synthetic speech is made")
     parser.add_argument("--clips", type=int, default=960)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--quick", action="store_true", help="160 clips")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="one line")
-    options = parser.parse_args(arguments)
-    clips, load = 160 if options.quick else options.clips, os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as temporary:
-        if options.data:
-            paths = list(expand([str(options.data)]))[:clips]
-        else:
-            paths = [Path(temporary) / f"{number:05}.wav" for number in range(clips)]
-            for number, path in enumerate(paths):
-                soundfile.write(path, synthetic_speech(SECONDS, seed=options.seed + number).signal, 16_000)
-        result = run(paths, options.workers, lambda line: print(line, file=sys.stderr))
-    told = {"benchmark": "scaling"} | describe_run(options.seed, PACKAGES) | {"load_before": round(load, 1)} | result
-    print(json.dumps(told, indent=None if options.json else 2))
-    return 0
+
+    def measure(options: argparse.Namespace) -> Mapping[str, object]:
+        clips = 160 if options.quick else options.clips
+        with tempfile.TemporaryDirectory() as temporary:
+            if options.data:
+                paths = list(expand([str(options.data)]))[:clips]
+            else:
+                paths = [Path(temporary) / f"{number:05}.wav" for number in range(clips)]
+                for number, path in enumerate(paths):
+                    speech = synthetic_speech(SECONDS, seed=options.seed + number)
+                    soundfile.write(path, speech.signal, 16_000)
+            return run(paths, options.workers, lambda line: print(line, file=sys.stderr))
+
+    return run_benchmark(parser, measure, PACKAGES, argv=argv, quick="160 clips")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How loud speech is, and where it begins, by the levels of short frames. Pure; knows no model and no noise.
+"""Levels of speech and its start, by short frames. Pure; knows no model and no noise.
 
 Signals are float32 of shape (samples,) at 16 kHz.
 """

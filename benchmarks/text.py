@@ -25,7 +25,7 @@ from ser.types import TextModel
 TIMED, QUICK_TIMED = 300, 50
 """Sentences timed one by one."""
 
-PACKAGES = ("torch", "transformers", "peft", "numpy")
+PACKAGES = ("onnxruntime", "tokenizers", "transformers", "torch", "numpy")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

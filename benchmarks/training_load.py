@@ -1,4 +1,4 @@
-"""What answers take while a training goes on beside them, against the same moments without it.
+"""Time of a prediction with a training going on, against the same moments without it.
 
     python -m benchmarks.training_load [--quick] [--json]
 
@@ -9,8 +9,6 @@ meanwhile as well.
 """
 
 import argparse
-import json
-import os
 import sys
 import tempfile
 import time
@@ -20,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from annotations.learning.active_model import ActiveModel
-from annotations.learning.retraining import Retrainer, RetrainingConfig
-from annotations.store import AnnotationStore
-from benchmarks.machine import describe_run
+from annotations.learning.runs.retrainer import Retrainer, RetrainingConfig
+from annotations.learning.versions.active import ActiveModel
+from annotations.store import AnnotationStore, NewVote
+from benchmarks.machine import run_benchmark
 from ser.acoustic.classifier import load_acoustic_model
 from ser.recognizer import Recognizer
 from ser.testing import synthetic_speech
@@ -40,7 +38,7 @@ SETTLE = 0.1
 
 
 class Training:
-    """A retraining under way, which can be held and let go; begun again where it ends too soon."""
+    """A retraining under way, which can be held and let go; started again if it ends too soon."""
 
     def __init__(self, retrainer: Retrainer) -> None:
         self._retrainer = retrainer
@@ -48,7 +46,7 @@ class Training:
         self.processor, self.seconds = 0.0, 0.0
 
     def processes(self) -> list[psutil.Process]:
-        """Of the run that goes on; a new one begins where none does."""
+        """Process of the run that goes on; a new one starts if there is none."""
         status = self._retrainer.status()
         if status.state != "running" or status.pid is None:
             self.runs += 1
@@ -61,7 +59,7 @@ class Training:
             return []
 
     def hold(self) -> None:
-        """Stop it where it is."""
+        """Hold it where it is."""
         for process in self.processes():
             _quietly(process.suspend)
 
@@ -115,7 +113,7 @@ def times_of(work: Callable[[], object], count: int, pause: float) -> list[float
 
 
 def quantiles(times: Sequence[float]) -> dict[str, float]:
-    """How many were measured, and the middle and the slow end of them.
+    """Return the count, the median and the upper quantiles of some times.
 
     >>> quantiles([0.01, 0.01, 0.02])["p50_ms"]
     10.0
@@ -134,7 +132,7 @@ def fill(store: AnnotationStore, clips: int) -> None:
         label = LABELS[number % len(LABELS)]
         audio = synthetic_speech(2.0, pitch=90.0 + 40 * (number % len(LABELS)) + number % 9, seed=number)
         clip = store.add_clip(audio, source="benchmark", speaker=f"s{number % 10}", consent=("training",))
-        store.add_correction(clip.id, rater="benchmark", verdict="correct", label=label)
+        store.add_correction(clip.id, NewVote("benchmark", "correct", label=label))
 
 
 def measure(folder: Path, clips: int, answers: int, pause: float) -> dict[str, object]:
@@ -161,7 +159,7 @@ def measure(folder: Path, clips: int, answers: int, pause: float) -> dict[str, o
         return active.serving().recognizer.recognize(recording)
 
     def save() -> object:
-        return store.add_correction(1, rater="another", verdict="correct", label="anger")
+        return store.add_correction(1, NewVote("another", "correct", label="anger"))
 
     times_of(answer, 5, 0.0)  # The first ones load what is loaded once.
     training = Training(Retrainer(active, RetrainingConfig(device="cpu", preset="thorough")))
@@ -197,15 +195,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=400)
     parser.add_argument("--answers", type=int, default=300, help="with the training held, and as many with it going on")
     parser.add_argument("--pause", type=float, default=0.05, help="seconds between two answers")
-    parser.add_argument("--quick", action="store_true", help="100 clips, 60 answers of each kind")
-    parser.add_argument("--json", action="store_true", help="one JSON object on one line")
-    options = parser.parse_args(argv)
-    clips, answers = (100, 60) if options.quick else (options.clips, options.answers)
-    with tempfile.TemporaryDirectory() as folder:
-        result = measure(Path(folder), clips, answers, options.pause)
-    load = [round(value, 1) for value in os.getloadavg()]
-    print(json.dumps(result | {"load": load} | describe_run(0, PACKAGES), indent=None if options.json else 2))
-    return 0
+
+    def run(options: argparse.Namespace) -> dict[str, object]:
+        clips, answers = (100, 60) if options.quick else (options.clips, options.answers)
+        with tempfile.TemporaryDirectory() as folder:
+            return measure(Path(folder), clips, answers, options.pause)
+
+    return run_benchmark(parser, run, PACKAGES, argv=argv, quick="100 clips, 60 answers of each kind")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """Speech emotion recognition: audio in, `Recognition` out. Knows no database and no page.
 
-    from ser import load_recognizer
-    load_recognizer().recognize("clip.wav").label
+>>> from ser import load_recognizer
+>>> from ser.testing import synthetic_speech
+>>> answer = load_recognizer().recognize(synthetic_speech(2.0))  # or the name of a file, or its bytes
+>>> answer.label in answer.fused.as_dict() and 0.0 <= answer.confidence <= 1.0
+True
 
 The names below are loaded when first used, so that `import ser` costs nothing.
 """

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from ser.audio_formats import FORMATS
 from ser.audio_quality import describe_quality, peak_level
 from ser.audio_streams import AudioStream, Block, UnreadableError, describe_content, open_with_av, open_with_soundfile
 from ser.errors import AudioError
@@ -44,8 +45,6 @@ MIX_LOSS = 0.1
 
 MISSING_SHARE, MISSING_DURATION = 0.05, 0.1
 """A recording is told to end early where both this share and these seconds of the announced length are missing."""
-
-FORMATS = "wav, mp3, ogg, opus, flac, m4a, webm, aac, wma, caf or aiff"
 
 
 def decode_file(path: str | Path, max_duration: float | None = None) -> Audio:
@@ -135,7 +134,12 @@ def _decode(source: Callable[[], BinaryIO], name: str, max_duration: float | Non
 
 
 def _read(source: Callable[[], BinaryIO], name: str, head: bytes, limit: float, channel: int | None) -> _Decoded:
-    """Try each reader in turn; the first that reads something to the end wins."""
+    """Try each reader in turn; the first that reads something to the end wins.
+
+    This is where the libraries' failures end, whatever they raise: files are other people's, and what a decoder makes
+    of damage is without limit (a stream without a decoder is an AttributeError, false tags a UnicodeDecodeError). One
+    file must never end a batch.
+    """
     reason = ""
     for open_stream in (open_with_soundfile, open_with_av):
         try:
@@ -145,8 +149,12 @@ def _read(source: Callable[[], BinaryIO], name: str, head: bytes, limit: float, 
                     collector.add(rate, block)
                 if collector.frames:
                     return collector.finish()
+        except AudioError:
+            raise
         except UnreadableError as error:
             reason = str(error)
+        except Exception as error:
+            reason = f"{describe_content(head)}, and its reader failed ({type(error).__name__}: {error})"
     label = f"'{name}'" if name else "The file"
     raise AudioError(
         f"{label} cannot be read as sound: {reason or describe_content(head)}. "

@@ -135,10 +135,13 @@ def open_with_av(file: BinaryIO) -> Iterator[AudioStream]:
         UnreadableError: where it is no container of `AV_FORMATS`, holds no sound, or is mostly undecodable.
     """
     try:
-        with av.open(file, options={"format_whitelist": AV_FORMATS}) as container:
+        # Tags in another encoding than UTF-8 are common, and nobody reads them here.
+        with av.open(file, options={"format_whitelist": AV_FORMATS}, metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise UnreadableError("it holds video or pictures, but no sound")
-            track = container.streams.audio[0]
+            track = next((track for track in container.streams.audio if track.codec_context is not None), None)
+            if track is None:
+                raise UnreadableError("its sound is in a form that no decoder here knows")
             seconds: float | None = None
             # MP3 and AAC without an index: the duration is a guess from the bit rate.
             if container.format.name not in ("aac", "mp3"):

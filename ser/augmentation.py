@@ -16,11 +16,11 @@ import soundfile
 import soxr
 from scipy.signal import butter, sosfilt
 
+from ser.audio import decode_file
+from ser.audio_formats import AUDIO_SUFFIXES, FORMATS
 from ser.config import TrainConfig
-from ser.errors import TrainingDataError
+from ser.errors import AudioError, TrainingDataError
 from ser.types import SAMPLING_RATE, Signal
-
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
 TELEPHONE_RATE = 8_000
 """Hz."""
@@ -28,7 +28,12 @@ TELEPHONE_RATE = 8_000
 
 @dataclass(frozen=True)
 class SignalAugmentation:
-    """How far a recording may be changed; the attributes are those of `ser.config.TrainConfig`."""
+    """How far a recording may be changed; the attributes are those of `ser.config.TrainConfig`, and the band's.
+
+    Attributes:
+        band_probability: of losing what lies above a drawn frequency.
+        band: lowest and highest such frequency, Hz: corpora differ in bandwidth, which says nothing of a feeling.
+    """
 
     speed: tuple[float, float] = TrainConfig.speed
     gain: tuple[float, float] = TrainConfig.gain
@@ -40,11 +45,14 @@ class SignalAugmentation:
     clipping_probability: float = TrainConfig.clipping_probability
     codec_probability: float = TrainConfig.codec_probability
     codec_bitrate: tuple[float, float] = TrainConfig.codec_bitrate
+    band_probability: float = 0.0
+    band: tuple[float, float] = (3400.0, 8000.0)
 
     @classmethod
     def of(cls, config: TrainConfig) -> "SignalAugmentation":
         """What the configuration asks for."""
-        return cls(**{attribute.name: getattr(config, attribute.name) for attribute in fields(cls)})
+        names = [attribute.name for attribute in fields(cls) if hasattr(config, attribute.name)]
+        return cls(**{name: getattr(config, name) for name in names})
 
     def apply(self, signal: Signal, noises: Sequence[Signal], generator: np.random.Generator) -> Signal:
         """One drawn variant of `signal`; without `noises`, the noise is synthetic.
@@ -64,6 +72,10 @@ class SignalAugmentation:
         out = change_gain(out, float(generator.uniform(*self.gain)))
         if generator.random() < self.clipping_probability:
             out = overdrive(out, float(generator.uniform(3.0, 15.0)))
+        # Nothing is drawn for a probability of 0, so that seeds give what they gave before there was a band.
+        if self.band_probability and generator.random() < self.band_probability:
+            low, high = self.band
+            out = limit_band(out, float(np.exp(generator.uniform(np.log(low), np.log(high)))))
         if generator.random() < self.telephone_probability:
             out = telephone(out, float(generator.uniform(200.0, 400.0)), float(generator.uniform(3000.0, 3700.0)))
         if generator.random() < self.codec_probability:
@@ -83,6 +95,18 @@ def change_speed(signal: Signal, factor: float) -> Signal:
     if factor == 1.0:
         return signal
     return np.asarray(soxr.resample(signal, SAMPLING_RATE * factor, SAMPLING_RATE, quality="MQ"), dtype=np.float32)
+
+
+def limit_band(signal: Signal, cutoff: float) -> Signal:
+    """Take out what lies above `cutoff` Hz, over a transition of 300 Hz.
+
+    >>> tone = np.sin(2 * np.pi * 6000 / 16_000 * np.arange(16_000)).astype(np.float32)
+    >>> bool(limit_band(tone, 4000.0).std() < 0.01), bool(limit_band(tone, 7500.0).std() > 0.7)
+    (True, True)
+    """
+    size = 1 << (len(signal) - 1).bit_length()
+    kept = np.clip((cutoff + 150.0 - np.fft.rfftfreq(size, 1.0 / SAMPLING_RATE)) / 300.0, 0.0, 1.0)
+    return np.fft.irfft(np.fft.rfft(signal, size) * kept, size)[: len(signal)].astype(np.float32)
 
 
 def add_noise(signal: Signal, noise: Signal, snr: float) -> Signal:
@@ -195,15 +219,20 @@ def load_noises(folder: Path) -> list[Signal]:
     """Read every recording under `folder` as noise, but those of `HELD_OUT_NOISE`.
 
     Raises:
-        TrainingDataError: where there is none, or one is not at 16 kHz.
+        TrainingDataError: if there is none that can be used.
     """
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-    paths = [path for path in paths if not HELD_OUT_NOISE.match(path.name)]
-    if not paths:
-        raise TrainingDataError(f"No recordings of noise under {folder}; expected files {', '.join(AUDIO_SUFFIXES)}.")
     noises = []
     for path in paths:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        mono = samples.mean(axis=1)
-        noises.append(mono if rate == SAMPLING_RATE else soxr.resample(mono, rate, SAMPLING_RATE).astype(np.float32))
-    return [n for n in noises if len(n) and float(np.abs(n).max()) > 1e-4]
+        if HELD_OUT_NOISE.match(path.name):
+            continue
+        try:
+            noises.append(decode_file(path).signal)
+        except AudioError:
+            # Silence is no noise.
+            continue
+    if not noises:
+        raise TrainingDataError(
+            f"No recordings of noise under {folder} that can be used, of {len(paths)} files; expected {FORMATS}."
+        )
+    return noises

@@ -9,33 +9,15 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
-
-from ser.types import Audio, SpeechDetector, SpeechRegion
 
 BATCH_SIZE = 32
 """Recordings that are heard together; more is hardly quicker and takes more memory."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-
-
-@runtime_checkable
-class BatchDetector(Protocol):
-    """A speech detector that is quicker on many recordings at once."""
-
-    def detect_batch(self, audios: Sequence[Audio]) -> list[tuple[SpeechRegion, ...]]:
-        """Regions of speech in each recording."""
-        ...
-
-
-def detect_batch(detector: SpeechDetector, audios: Sequence[Audio]) -> list[tuple[SpeechRegion, ...]]:
-    """Regions of speech in each recording, together where the detector can."""
-    if isinstance(detector, BatchDetector):
-        return detector.detect_batch(audios)
-    return [detector.detect(audio) for audio in audios]
 
 
 def map_batches(

@@ -7,17 +7,40 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ser.errors import ModelUnavailableError
 
 META_FILE = "meta.json"
 WEIGHTS_FILE = "model.safetensors"
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""First bytes of what Git leaves in the place of a large file.
+
+Source: https://github.com/git-lfs/git-lfs, docs/spec.md"""
+
+MAX_POINTER_SIZE = 1024
+"""Bytes. Source: the same; pointer files are shorter."""
+
+_FLOATS: Mapping[str, np.dtype[Any]] = {
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "BF16": np.dtype("<u2"),
+}
+"""Types in a safetensors file that can hold NaN; numpy has no bfloat16, whose bits are looked at instead."""
+
+_SLICE = 1 << 24
+"""Numbers that are looked at together: bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +142,12 @@ def load_meta(folder: Path) -> Meta:
         raise ModelUnavailableError(f"{path} is damaged: {error}. Take the model from its source again.") from error
 
 
-def verify(folder: Path, weights_file: str = WEIGHTS_FILE) -> Meta:
+def verify(folder: Path, weights_file: str | None = None) -> Meta:
     """Check that the weights are the ones that meta.json speaks of.
+
+    Args:
+        folder: of the model.
+        weights_file: by default model.safetensors, or CTranslate2's model.bin if there is only that.
 
     Returns:
         The meta.
@@ -129,7 +156,8 @@ def verify(folder: Path, weights_file: str = WEIGHTS_FILE) -> Meta:
         ModelUnavailableError: where the weights are absent or differ.
     """
     meta = load_meta(folder)
-    weights = folder / weights_file
+    present = next((name for name in (WEIGHTS_FILE, "model.bin") if (folder / name).is_file()), WEIGHTS_FILE)
+    weights = folder / (weights_file or present)
     if not weights.is_file():
         raise ModelUnavailableError(f"{weights} is missing. Take the model from its source again.")
     found = file_sha256(weights)
@@ -147,9 +175,93 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def weights_sha256(folder: Path) -> str:
-    """The hash of a checkpoint's one file of weights; of several the hash of their hashes, in order of their names."""
-    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.onnx"))
+def check_weights(folder: Path) -> None:
+    """Refuse a checkpoint with pointer files of Git LFS, with truncated weights, or with weights that are no numbers.
+
+    Reads every weight once; `find_damage` alone reads only the headers.
+
+    Args:
+        folder: of any model: its `*.safetensors` are read, other files are looked at for pointers.
+
+    Raises:
+        ModelUnavailableError: naming the file and what is wrong with it.
+    """
+    damage = find_damage(folder)
+    if damage is None:
+        for path in sorted(folder.glob("*.safetensors")):
+            tensor = _first_nan(path)
+            if tensor is not None:
+                damage = f"{path.name} holds numbers that are none (NaN) in {tensor}: its training failed."
+                break
+    if damage is not None:
+        raise ModelUnavailableError(f"'{folder}' is no usable checkpoint: {damage} Take the model from its source.")
+
+
+def find_damage(folder: Path) -> str | None:
+    """Describe a folder's first pointer file or truncated weights in a sentence; None if there is no such file."""
+    for path in sorted(path for path in folder.iterdir() if not path.is_dir()):
+        try:
+            if path.stat().st_size <= MAX_POINTER_SIZE and path.read_bytes().startswith(LFS_POINTER):
+                return f"{path.name} is only the pointer that Git LFS left. Run 'git lfs pull', or download it again."
+            if path.suffix == ".safetensors":
+                _tensors(path)
+        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+            return f"{path.name} is truncated or damaged ({error}). Download it again."
+    return None
+
+
+def _tensors(path: Path) -> dict[str, dict[str, Any]]:
+    """Read what a safetensors file says of its tensors, their places counted from the file's start.
+
+    Source of the format: https://github.com/huggingface/safetensors, "Format".
+
+    Raises:
+        ValueError: if the file is shorter or longer than it says.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > size - 8:
+            raise ValueError(f"its header has {length} bytes and the file {size}")
+        entries: dict[str, dict[str, Any]] = json.loads(file.read(length))
+    entries.pop("__metadata__", None)
+    end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+    if end != size:
+        raise ValueError(f"it has {size} bytes, {end} are expected")
+    return {
+        name: {**entry, "data_offsets": [8 + length + place for place in entry["data_offsets"]]}
+        for name, entry in entries.items()
+    }
+
+
+def _first_nan(path: Path) -> str | None:
+    """Name the first tensor of a safetensors file that holds NaN."""
+    with path.open("rb") as file:
+        for name, entry in _tensors(path).items():
+            dtype = _FLOATS.get(entry["dtype"])
+            if dtype is None:
+                continue
+            start, end = entry["data_offsets"]
+            for place in range(start, end, _SLICE * dtype.itemsize):
+                file.seek(place)
+                values = np.frombuffer(file.read(min(end - place, _SLICE * dtype.itemsize)), dtype)
+                # In bfloat16, NaN is an exponent of ones with a fraction that is not zero.
+                found = (values & 0x7FFF) > 0x7F80 if entry["dtype"] == "BF16" else np.isnan(values)
+                if found.any():
+                    return name
+    return None
+
+
+def weights_sha256(folder: Path, without: str = "") -> str:
+    """Hash a checkpoint's one file of weights; of several the hash of their hashes, in order of their names.
+
+    Args:
+        folder: of the checkpoint.
+        without: name of a file that does not count.
+    """
+    forms = ("*.safetensors", "*.onnx", "*.ts", "model.bin")
+    found = ([path for path in sorted(folder.glob(form)) if path.name != without] for form in forms)
+    weights = next((files for files in found if files), [])
     hashes = [file_sha256(path) for path in weights]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 

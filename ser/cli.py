@@ -6,10 +6,11 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from ser.config import DEVICES, TRANSCRIBERS, Settings
+from ser.config import DEVICES, Settings
 from ser.corpora import LAYOUTS
 from ser.errors import DataLeakError, SerError
 from ser.labels import EMOTIONS
+from ser.output import print_everything
 
 _SETTINGS_OPTIONS = ("text_model", "transcriber", "whisper_model", "device", "max_duration")
 
@@ -21,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recognize(commands.add_parser("recognize", help="say which emotion is in recordings"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on a labelled corpus"))
     _add_train(commands.add_parser("train", help="train a model on labelled corpora"))
-    _add_export(commands.add_parser("export", help="bring an acoustic model into ONNX form, checked and measured"))
+    _add_export(commands.add_parser("export", help="bring an acoustic model into ONNX or TorchScript form"))
     _add_prototypes(commands.add_parser("prototypes", help="keep a model from forgetting its corpora in retraining"))
     _add_check_data(commands.add_parser("check-data", help="look for speakers and recordings on two sides of a split"))
     return parser
@@ -29,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0 done, 1 some files failed or data leaks, 2 nothing could be done."""
+    print_everything()
     options = build_parser().parse_args(argv)
     if getattr(options, "layout", None):
         options.data = [f"{options.layout}:{source}" for source in options.data]
@@ -52,11 +54,14 @@ def _add_recognize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--same-speaker", action="store_true", help="one person speaks in all of them: adapt each answer by the others"
     )
+    parser.add_argument(
+        "--same-source", action="store_true", help="one microphone and room: adapt the answers to it (from 16 files)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--model", metavar="MODEL", help="acoustic model: embedded, a folder or a Hub id")
     parser.add_argument("--text-model", metavar="MODEL", help="text model: embedded, none, a folder or a Hub id")
-    parser.add_argument("--transcriber", choices=TRANSCRIBERS, help="what turns speech into words")
-    parser.add_argument("--whisper-model", metavar="MODEL", help="speech recognition checkpoint: a folder or a Hub id")
+    parser.add_argument("--transcriber", metavar="MODEL", help="embedded (default), none, a folder or a Hub id")
+    parser.add_argument("--whisper-model", metavar="MODEL", help="older name of --transcriber")
     parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="refuse longer recordings")
     parser.add_argument("--device", choices=DEVICES, help="where the models run")
     parser.add_argument(
@@ -89,7 +94,10 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="only these speakers; 'reserved' for those that the recipe of the shipped weights never trains on",
     )
     parser.add_argument(
-        "--labels", type=_emotions, metavar="a,b", help="only these labels, in truth and answer (renormalised)"
+        "--labels",
+        type=_emotions,
+        metavar="a,b",
+        help="only these labels, in truth and answer (renormalised); adaptation takes them for equally frequent",
     )
     parser.add_argument(
         "--adapt",
@@ -97,6 +105,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="K",
         help="adapt each answer by K drawn, unlabelled clips of its speaker",
+    )
+    parser.add_argument(
+        "--adapt-domain", action="store_true", help="adapt each answer by all clips of its --data folder, unlabelled"
     )
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default 0)")
     parser.add_argument("--device", choices=DEVICES, help="where the model runs")
@@ -130,6 +141,18 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, help="where to train")
     parser.add_argument("--text", metavar="TRAIN.csv", help="train the text model instead, on columns text,label")
     parser.add_argument("--dev", metavar="DEV.csv", help="with --text: what the best epoch is chosen on")
+    parser.add_argument(
+        "--pretrain-on", metavar="FILE.txt", help="with --text and --init: adapt to a domain's unlabelled lines first"
+    )
+    parser.add_argument(
+        "--near-words", metavar="MODEL", help="with --text: also train on copies with words of a masked language model"
+    )
+    parser.add_argument(
+        "--back-translate",
+        nargs=2,
+        metavar=("THERE", "BACK"),
+        help="with --text: also train on copies translated there and back by two translation models",
+    )
     _add_training_options(parser)
 
 
@@ -138,20 +161,22 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tune",
         metavar="WHAT",
-        help="what of a Hub encoder learns: full (default), frozen, head, top-k:N, lora or adalora",
+        help="what of a pretrained encoder learns: auto (default: frozen below some thousand clips, else full), "
+        "frozen, head, top-k:N, full, lora, adalora or ia3; of a language model (default lora) also prefix or prompt",
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="an attribute of ser.config.TrainConfig, such as batch_size=32; may be given again",
+        help="an attribute of ser.config.TrainConfig (with --text: ser.text.config.TextTrainConfig), such as "
+        "batch_size=32; may be given again",
     )
     parser.add_argument(
         "--log-to",
         action="append",
         default=[],
-        choices=("tensorboard", "wandb"),
+        choices=("tensorboard", "wandb", "trackio"),
         help="also write the curves there (to OUT.logs); may be given again",
     )
 
@@ -198,18 +223,17 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="MODEL", help="embedded (default), a folder or a Hub id")
-    parser.add_argument("--format", choices=("onnx",), default="onnx", help="of the exported model (default onnx)")
-    parser.add_argument("--quantize", choices=("int8",), help="make it smaller and less exact")
-    parser.add_argument("--out", metavar="DIR", help="where the exported model goes; must not exist yet")
     parser.add_argument(
-        "--beside", action="store_true", help="put the ONNX form beside the weights of one of our own models instead"
+        "--format", choices=("onnx", "torchscript"), default="onnx", help="of the exported model (default onnx)"
     )
+    parser.add_argument("--quantize", choices=("int8",), help="make it smaller and less exact")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the exported model goes; must not exist yet")
     parser.add_argument(
         "--data",
         action="append",
         default=[],
         metavar="DIR",
-        help="corpus to calibrate and compare on; may be given again",
+        help="corpus to compare answers on; may be given again",
     )
     parser.add_argument("--speakers", type=_names, metavar="A,B", help="only these speakers of the data")
     parser.add_argument("--tolerance", type=float, metavar="P", help="greatest difference of any probability accepted")

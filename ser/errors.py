@@ -17,6 +17,10 @@ class ModelUnavailableError(SerError):
     """A model could not be loaded: absent, damaged, incompatible, or out of reach."""
 
 
+class RetiredModelError(ModelUnavailableError):
+    """A model was made by an earlier version of the program, and nothing can run it any more."""
+
+
 class TrainingDataError(SerError):
     """The examples given for training or evaluation do not suffice, or are malformed."""
 

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ser.adaptation import adapt_to_speakers
-from ser.audio import decode_file
-from ser.batching import detect_batch, map_batches
+from ser.batching import map_batches
 from ser.calibration import ece, ece_by_chance
-from ser.errors import AudioError, TrainingDataError
+from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
 from ser.metrics import (
     bootstrap_interval,
@@ -26,8 +24,9 @@ from ser.metrics import (
     uar_of,
     war_of,
 )
-from ser.types import AcousticModel, Audio, EmotionScores, Example, SpeechDetector
-from ser.vad import SileroDetector, trim_to_speech
+from ser.predictions import Predictions, embedding_model
+from ser.types import AcousticModel, EmotionScores, Example, SpeechDetector
+from ser.vad import SileroDetector
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +43,8 @@ class Evaluation:
         unreadable: {file: reason} of recordings that could not be decoded.
         no_speech: answered recordings in which no speech was found; they were heard whole.
         undecided: examples to all of whose `labels` the model gave nothing; their answer is uniform.
-        adapted_by: other clips of the speaker that each answer was adapted by; 0 for the plain answers.
+        adapted_by: other clips of the speaker that each answer was adapted by; 0 for none.
+        adapted_to_domain: whether each answer was adapted to its corpus.
         intensities: how strong the model heard each feeling, shape (examples,), NaN where it does not tell; None where
             it never does.
     """
@@ -59,6 +59,7 @@ class Evaluation:
     no_speech: int = 0
     undecided: int = 0
     adapted_by: int = 0
+    adapted_to_domain: bool = False
     intensities: npt.NDArray[np.float64] | None = None
 
     @property
@@ -99,7 +100,7 @@ class Evaluation:
             `n, uar, uar_ci, war, macro_f1, per_class, confusion, ece, ece_by_chance` (see `summarize`; the interval
             draws whole speakers), and `model, mean_uar` (of the corpora), `per_corpus` (with intervals, recalls and
             calibration), `per_speaker, left_out, unknown_labels, unreadable, no_speech, undecided, adapted_by,
-            intensity_auc`.
+            adapted_to_domain, intensity_auc`.
         """
         figures = summarize(self.truth, self.probabilities, self.labels, groups=self.speakers)
         per_corpus = self._per_corpus()
@@ -115,6 +116,7 @@ class Evaluation:
             "no_speech": self.no_speech,
             "undecided": self.undecided,
             "adapted_by": self.adapted_by,
+            "adapted_to_domain": self.adapted_to_domain,
             "intensity_auc": self.intensity_auc,
         }
 
@@ -156,6 +158,7 @@ def evaluate(
     unknown_labels: Mapping[str, int] | None = None,
     detector: SpeechDetector | None = None,
     adapt: int = 0,
+    adapt_domain: bool = False,
     seed: int = 0,
 ) -> Evaluation:
     """Let a model answer every example.
@@ -163,17 +166,20 @@ def evaluate(
     Args:
         model: to be measured.
         examples: recordings with their labels; of a soft label the largest share counts.
-        labels: only these classes, in truth and answer: other examples are left out, answers renormalised.
+        labels: only these classes, in truth and answer: other examples are left out, answers renormalised. Adaptation
+            takes them to be about as frequent as each other.
         batch_size: recordings that the model hears together.
         on_progress: called with the recordings done and their number.
         unknown_labels: {name: count} that the reading of the corpus found, to be passed on.
         detector: finds the speech that recordings are cut to; Silero's where left out.
         adapt: drawn other clips of the speaker, unlabelled, that each answer is adapted by; 0 for none.
+        adapt_domain: adapt each answer by all clips of its corpus, unlabelled.
         seed: of those draws.
 
     Raises:
         TrainingDataError: where no example has one of the labels, or none of the recordings can be read.
         ModelUnavailableError: where the speech detector is missing.
+        SettingsError: where the model has no embeddings to adapt by.
     """
     chosen = tuple(EMOTIONS if labels is None else (e for e in EMOTIONS if e in set(labels)))
     wanted = [example for example in examples if example.hard_label in chosen]
@@ -183,32 +189,36 @@ def evaluate(
             f"There is nothing to evaluate: {len(examples)} examples, with the labels "
             f"{', '.join(sorted(found)) or 'none'}; needed are some of {', '.join(chosen)}."
         )
-    hearing = _Hearing(model, detector or SileroDetector())
+    adapted = bool(adapt or adapt_domain)
+    predictions = Predictions(embedding_model(model) if adapted else model, detector or SileroDetector(), adapted)
     report = on_progress or (lambda done, total: None)
-    heard = map_batches(hearing.hear, wanted, batch_size=batch_size)
-    for done, (example, answer) in enumerate(zip(wanted, heard, strict=True), start=1):
-        hearing.note(example, answer)
+    answers = map_batches(predictions.predict, wanted, batch_size=batch_size)
+    for done, (example, answer) in enumerate(zip(wanted, answers, strict=True), start=1):
+        predictions.add(example, answer)
         if done % batch_size == 0 or done == len(wanted):
             report(done, len(wanted))
-    if not hearing.answered:
-        reason = next(iter(hearing.unreadable.values()))
+    if not predictions.answered:
+        reason = next(iter(predictions.unreadable.values()))
         raise TrainingDataError(f"None of {len(wanted)} recordings could be read. The first one: {reason}")
-    scores: Sequence[EmotionScores] = hearing.scores
-    if adapt:
-        scores = adapt_to_speakers(scores, [example.speaker for example in hearing.answered], adapt, seed)
+    scores = (
+        predictions.adapt(adapt, adapt_domain, seed, None if labels is None else chosen)
+        if adapted
+        else predictions.scores
+    )
     probabilities, undecided = restrict(scores, chosen)
     return Evaluation(
         model=model.name,
         labels=chosen,
-        examples=tuple(hearing.answered),
+        examples=tuple(predictions.answered),
         probabilities=probabilities,
         left_out=len(examples) - len(wanted),
         unknown_labels=dict(unknown_labels or {}),
-        unreadable=hearing.unreadable,
-        no_speech=hearing.no_speech,
+        unreadable=predictions.unreadable,
+        no_speech=predictions.no_speech,
         undecided=undecided,
         adapted_by=adapt,
-        intensities=np.array([np.nan if s.intensity is None else s.intensity for s in hearing.scores]),
+        adapted_to_domain=adapt_domain,
+        intensities=np.array([np.nan if s.intensity is None else s.intensity for s in predictions.scores]),
     )
 
 
@@ -271,43 +281,3 @@ def restrict(scores: Sequence[EmotionScores], labels: Sequence[str]) -> tuple[np
     empty = rows.sum(1) <= 0
     rows[empty] = 1.0
     return rows / rows.sum(1, keepdims=True), int(empty.sum())
-
-
-class _Hearing:
-    """Collects a model's answers, and the recordings it could not be asked about."""
-
-    def __init__(self, model: AcousticModel, detector: SpeechDetector) -> None:
-        self.model, self.detector = model, detector
-        self.answered: list[Example] = []
-        self.scores: list[EmotionScores] = []
-        self.unreadable: dict[str, str] = {}
-        self.no_speech = 0
-
-    def hear(self, examples: Sequence[Example]) -> list[tuple[EmotionScores, bool] | AudioError]:
-        """Decode, cut and classify one batch; changes nothing, so that several threads may call it.
-
-        Returns:
-            For each example the scores and whether speech was found, or why it could not be read.
-        """
-        answers = dict[int, tuple[EmotionScores, bool] | AudioError]()
-        audios: dict[int, Audio] = {}
-        for which, example in enumerate(examples):
-            try:
-                audios[which] = decode_file(example.path)
-            except AudioError as error:
-                answers[which] = error
-        regions = detect_batch(self.detector, list(audios.values()))
-        cut = [trim_to_speech(audio, found) for audio, found in zip(audios.values(), regions, strict=True)]
-        for which, scores, found in zip(audios, self.model.classify_batch(cut), regions, strict=True):
-            answers[which] = scores, bool(found)
-        return [answers[which] for which in range(len(examples))]
-
-    def note(self, example: Example, answer: tuple[EmotionScores, bool] | AudioError) -> None:
-        """Keep what `hear` found for an example."""
-        if isinstance(answer, AudioError):
-            self.unreadable[str(example.path)] = str(answer)
-            return
-        scores, spoke = answer
-        self.answered.append(example)
-        self.scores.append(scores)
-        self.no_speech += not spoke

@@ -1,7 +1,7 @@
 """Sound and words into one answer: when the words may speak, how much they weigh, and the pooling itself.
 
 Pure functions of transcripts and scores; knows no model. The constants were chosen on the development speakers
-ravdess_04, 10, 12 and 14, heard by the embedded recogniser and paired with sentences of the GoEmotions dev set; see
+ravdess_04, 10, 12 and 14, transcribed by pocketsphinx and paired with sentences of the GoEmotions dev set; see
 `benchmarks.fusion`.
 """
 
@@ -33,6 +33,9 @@ where words say something, and sound and words should come near to an even say w
 MIN_WEIGHT = 0.05
 """A smaller share is none: it could only tip an answer that stands on the edge, by words that say next to nothing."""
 
+MIN_AGREEMENT = 0.05
+"""Probability of voice and words meaning the same below which they are said to disagree: the usual level of a test."""
+
 
 def abstention(transcript: Transcript, languages: Sequence[str] | None) -> str | None:
     """Why the words should not be heard, in a sentence; None where they may.
@@ -41,7 +44,7 @@ def abstention(transcript: Transcript, languages: Sequence[str] | None) -> str |
         transcript: what was recognised.
         languages: ISO 639-1 codes that the text model reads; None for any.
 
-    >>> abstention(Transcript("", "en", (), "pocketsphinx"), ("en",))
+    >>> abstention(Transcript("", "en", (), "whisper-tiny.en"), ("en",))
     'The words are left out: none were recognised.'
     >>> abstention(Transcript("ich bin froh", "de", (), "whisper"), ("en",))
     'The words are left out: they are in de, and the text model reads en.'
@@ -76,6 +79,32 @@ def confident_words(transcript: Transcript) -> int:
         for segment in transcript.segments
         if segment.confidence is None or segment.confidence >= MIN_WORD_CONFIDENCE
     )
+
+
+def remark(acoustic: EmotionScores, text: EmotionScores, weight: float) -> str | None:
+    """Say in a sentence that words do not count, or that voice and words disagree more than chance explains.
+
+    Both scores are taken as probabilities of what is felt. Voice and words can then mean the same with the probability
+    that they name the same emotion, or that the words are neutral, which contradict nothing.
+
+    Args:
+        acoustic: what the voice says.
+        text: what the words say.
+        weight: their share in the answer.
+
+    >>> angry, happy = (EmotionScores.from_dict({label: 1.0}) for label in ("anger", "happiness"))
+    >>> remark(angry, happy, 0.5)
+    'Voice and words disagree: the voice says anger, the words say happiness.'
+    >>> remark(angry, angry, 0.5) is None
+    True
+    """
+    if weight == 0.0:
+        return "The words say nothing certain of a feeling: only the voice was used."
+    shared = sum(a * t for label, a, t in zip(EMOTIONS, acoustic.probabilities, text.probabilities, strict=True)
+                 if label != "neutral")  # fmt: skip
+    if shared + text.as_dict()["neutral"] >= MIN_AGREEMENT:
+        return None
+    return f"Voice and words disagree: the voice says {acoustic.label}, the words say {text.label}."
 
 
 def text_weight(transcript: Transcript, text: EmotionScores, max_weight: float = MAX_WEIGHT) -> float:

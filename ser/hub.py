@@ -7,6 +7,7 @@ import functools
 import importlib
 import json
 import os
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -23,7 +24,10 @@ from ser.errors import ModelUnavailableError, SettingsError
 PROBE_DURATION = 2.0
 """Seconds after which a hub that has not answered counts as out of reach."""
 
-CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+CTRANSLATE2_WEIGHTS = "model.bin"
+"""Raw arrays in a format of CTranslate2's own; no pickle."""
+
+CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", CTRANSLATE2_WEIGHTS]
 """What is downloaded of a checkpoint: settings, vocabularies and weights, no pickles and no code."""
 
 PICKLED_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -126,13 +130,19 @@ def pick_device(setting: str) -> str:
     """
     if setting not in DEVICES:
         raise SettingsError(f"device is '{setting}'; expected one of {', '.join(DEVICES)}.")
-    if setting == "cpu":
+    # Torch takes seconds to import, and says nothing else where no driver of a GPU is loaded.
+    if setting == "cpu" or (setting == "auto" and sys.platform == "linux" and not _has_gpu_driver()):
         return "cpu"
     if importlib.import_module("torch").cuda.is_available():
         return "cuda"
     if setting == "cuda":
         raise ModelUnavailableError("The device 'cuda' is asked for, but none was found. Set it to 'auto' or 'cpu'.")
     return "cpu"
+
+
+def _has_gpu_driver() -> bool:
+    """Whether a driver that torch's CUDA or ROCm builds need is loaded."""
+    return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg"))
 
 
 def _checked(folder: Path) -> Path:
@@ -146,11 +156,13 @@ def _defect(folder: Path) -> str | None:
     """What a folder lacks of a checkpoint, in a sentence; None where it is complete."""
     if not (folder / "config.json").is_file():
         return "config.json is missing. Save the model with save_pretrained."
-    if (folder / "model.onnx").is_file() and (folder / "meta.json").is_file():
+    if any((folder / name).is_file() for name in ("model.onnx", "model.ts")) and (folder / "meta.json").is_file():
         return None
     if any(folder.glob("*.safetensors")):
         missing = _missing_shards(folder)
         return f"{', '.join(missing)} of its weights are missing. Copy or download it again." if missing else None
+    if (folder / CTRANSLATE2_WEIGHTS).is_file():
+        return None
     pickles = sorted(path.name for pattern in PICKLED_WEIGHTS for path in folder.glob(pattern))
     if pickles:
         return (

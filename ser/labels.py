@@ -1,10 +1,12 @@
 """The seven emotions, and the maps from other people's label names to them.
 
-Knows nothing of models or files.
+Names only: no models, no files.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
+
+from ser.errors import ModelUnavailableError
 
 EMOTIONS: tuple[str, ...] = (
     "anger",
@@ -55,6 +57,44 @@ ALIASES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Names that other corpora and checkpoints use for our emotions, in lower case."""
+
+GOEMOTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        fine: emotion
+        for emotion, names in {
+            "anger": "anger annoyance",
+            "disgust": "disgust",
+            "fear": "fear nervousness",
+            "happiness": "admiration amusement excitement joy love pride relief",
+            "neutral": "approval caring confusion curiosity desire disapproval gratitude neutral optimism realization",
+            "sadness": "disappointment embarrassment grief remorse sadness",
+            "surprise": "surprise",
+        }.items()
+        for fine in names.split()
+    }
+)
+"""GoEmotions' 28 labels in seven groups, for speech.
+
+Source: GoEmotions' own grouping to Ekman's six (Demszky et al. 2020, https://arxiv.org/abs/2005.00547), of which
+what names an act of speech rather than a feeling (thanks, approval, curiosity) went to neutral; see
+ser/weights/text/README.md.
+"""
+
+DIALOGUE_SHARES: Mapping[str, float] = MappingProxyType(
+    {
+        "anger": 1022 / 102979,
+        "disgust": 353 / 102979,
+        "fear": 174 / 102979,
+        "happiness": 12885 / 102979,
+        "neutral": 85572 / 102979,
+        "sadness": 1150 / 102979,
+        "surprise": 1823 / 102979,
+    }
+)
+"""Shares of the labels in everyday dialogue.
+
+Source: Li et al. 2017, "DailyDialog", https://arxiv.org/abs/1710.03957
+"""
 
 
 def to_emotion(name: str) -> str | None:
@@ -113,3 +153,27 @@ def map_labels(names: Iterable[str]) -> tuple[dict[int, str], list[str]]:
         else:
             mapped[index] = emotion
     return mapped, unmapped
+
+
+def require_two_labels(name: str, names: Sequence[str], mapped: Collection[str]) -> None:
+    """Refuse a classifier that cannot tell two emotions apart: its one label would get 100 % of every clip.
+
+    Args:
+        name: of the model, for the message.
+        names: its labels in the order of its outputs.
+        mapped: the emotions that some of them mean, as `map_labels` tells.
+
+    Raises:
+        ModelUnavailableError: if fewer than two different emotions are among them.
+
+    >>> require_two_labels("ours", ["angry", "sad", "bored"], ["anger", "sadness"])
+    """
+    known = sorted(set(mapped))
+    if len(known) >= 2:
+        return
+    found = f"only {known[0]} is" if known else "none is"
+    raise ModelUnavailableError(
+        f"The labels of {name} are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}; {found} one of "
+        f"{', '.join(EMOTIONS)} by any known name, and at least two are needed. Choose a model of emotions, or name "
+        "its labels in config.json (id2label)."
+    )

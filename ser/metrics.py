@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 Matrix = npt.NDArray[np.int64]
 Statistic = Callable[[Matrix], float]
@@ -255,6 +254,9 @@ def roc_auc(positive: Sequence[bool], scores: npt.ArrayLike) -> float:
     0.875
     """
     chosen = np.asarray(positive, dtype=bool)
-    ranks = rankdata(np.asarray(scores, dtype=np.float64))
+    values = np.asarray(scores, dtype=np.float64)
+    # Mean ranks of equal scores, from 1: half of those below and half of those not above, and a half.
+    ordered = np.sort(values)
+    ranks = (np.searchsorted(ordered, values) + np.searchsorted(ordered, values, side="right") + 1) / 2
     count, others = int(chosen.sum()), int((~chosen).sum())
     return float((ranks[chosen].sum() - count * (count + 1) / 2) / (count * others))

@@ -9,16 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ser.audio import decode_bytes, decode_file
-from ser.batching import BATCH_SIZE, detect_batch, map_batches
+from ser.batching import BATCH_SIZE, map_batches
+from ser.encoder.profiles import PLAIN, Profiles
 from ser.errors import AudioError
-from ser.fusion import abstention
+from ser.fusion import abstention, remark
 from ser.fusion_rule import FusionRule
+from ser.predictions import embedding_model
 from ser.types import (
     SAMPLING_RATE,
     AcousticModel,
+    AppliedProfile,
     Audio,
+    Embedding,
+    EmbeddingModel,
     EmotionScores,
     Recognition,
     SpeechDetector,
@@ -27,6 +33,7 @@ from ser.types import (
     Timings,
     Transcriber,
 )
+from ser.uncertainty import find_doubt
 from ser.vad import trim_to_speech
 
 Source = str | Path | bytes | Audio
@@ -99,11 +106,12 @@ class Recognizer:
         if self.text is not None:
             self.text.classify("hello")
 
-    def recognize(self, source: Source) -> Recognition:
+    def recognize(self, source: Source, profiles: Profiles = PLAIN) -> Recognition:
         """Recognise one recording.
 
         Args:
             source: a path, the bytes of an audio file, or decoded `Audio`.
+            profiles: other recordings of the place and of the speaker, to adapt the answer by.
 
         Returns:
             The complete answer.
@@ -111,10 +119,10 @@ class Recognizer:
         Raises:
             AudioError: where the source is no usable recording, or holds no speech.
         """
-        *_, answer = self.recognize_steps(source)
+        *_, answer = self.recognize_steps(source, profiles)
         return answer
 
-    def recognize_steps(self, source: Source) -> Iterator[Recognition]:
+    def recognize_steps(self, source: Source, profiles: Profiles = PLAIN) -> Iterator[Recognition]:
         """Recognise one recording and yield the answer as it grows: sound, then transcript, then fused.
 
         Every early answer has `complete=False` and is usable as it stands; the last one is what `recognize` returns.
@@ -129,9 +137,46 @@ class Recognizer:
         clock.lap("vad")
         if not speech:
             raise _no_speech(audio)
-        acoustic = acoustic_model.classify(trim_to_speech(audio, speech))
+        (sound,) = _classify(acoustic_model, [trim_to_speech(audio, speech)], profiles)
         clock.lap("acoustic")
-        yield from self._answers(_Heard(audio, speech, acoustic, self._models(acoustic_model), clock))
+        yield from self._answers(_Analysis(audio, speech, sound, self._models(acoustic_model), clock))
+
+    def adapt(self, answers: Sequence[Recognition], profiles: Sequence[Profiles]) -> list[Recognition]:
+        """Adapt complete answers by profiles, without embedding their recordings again.
+
+        Args:
+            answers: of this recogniser's acoustic model.
+            profiles: for each answer.
+
+        Raises:
+            SettingsError: where the acoustic model has no embeddings.
+        """
+        adapted = []
+        for answer, chosen in zip(answers, profiles, strict=True):
+            model = embedding_model(self.acoustic)
+            if answer.embedding is None or answer.embedding.encoder != model.encoder_sha256:
+                raise ValueError("the answer has no embedding of the acoustic model in use")
+            sound = _classify_embeddings(model, answer.embedding.vector[None], chosen)[0]
+            fused, weight = self.fusion.hear(sound.scores), 0.0
+            notes = list(answer.notes)
+            if answer.text is not None and answer.transcript is not None:
+                fused, weight = self.fusion.join(sound.scores, answer.text, answer.transcript)
+                # What was said of voice and words was said of the voice as it was before.
+                earlier = remark(answer.acoustic, answer.text, answer.text_weight)
+                told = remark(sound.scores, answer.text, weight)
+                notes = [note for note in notes if note != earlier] + ([told] if told else [])
+            adapted.append(
+                replace(
+                    answer,
+                    acoustic=sound.scores,
+                    fused=fused,
+                    text_weight=weight,
+                    notes=(*notes, *sound.notes),
+                    unsure=find_doubt(fused, sound.novelty),
+                    profile=sound.profile,
+                )
+            )
+        return adapted
 
     def recognize_many(
         self, sources: Iterable[Source], *, batch_size: int | None = None, workers: int | None = None
@@ -162,35 +207,39 @@ class Recognizer:
                 answers[which] = error
             clock.lap("decode")
         together = _Clock()
-        regions = dict(zip(decoded, detect_batch(self.detector, [audio for audio, _ in decoded.values()]), strict=True))
+        regions = {place: self.detector.detect(audio) for place, (audio, _) in decoded.items()}
         together.lap("vad")
         answers |= {which: _no_speech(decoded[which][0]) for which, speech in regions.items() if not speech}
         spoken = {which: trim_to_speech(decoded[which][0], speech) for which, speech in regions.items() if speech}
-        scores = dict(zip(spoken, acoustic_model.classify_batch(list(spoken.values())), strict=True))
+        sounds = _classify(acoustic_model, list(spoken.values()))
         together.lap("acoustic")
-        for which, acoustic in scores.items():
+        for which, sound in zip(spoken, sounds, strict=True):
             audio, clock = decoded[which]
             clock.share(together, len(decoded))
             models = self._models(acoustic_model)
-            *_, answers[which] = self._answers(_Heard(audio, regions[which], acoustic, models, clock))
+            *_, answers[which] = self._answers(_Analysis(audio, regions[which], sound, models, clock))
         return [answers[which] for which in range(len(sources))]
 
-    def _answers(self, heard: "_Heard") -> Iterator[Recognition]:
-        """What follows once the sound is heard: the answer, then the transcript, then sound and words together."""
-        audio, speech, acoustic, clock = heard.audio, heard.speech, heard.acoustic, heard.clock
-        notes = [*audio.notes, *self.remarks]
+    def _answers(self, analysis: "_Analysis") -> Iterator[Recognition]:
+        """The answer of the sound alone, then with the transcript, then of sound and words together."""
+        audio, speech, sound, clock = analysis.audio, analysis.speech, analysis.sound, analysis.clock
+        acoustic, notes = sound.scores, [*audio.notes, *self.remarks, *sound.notes]
+        alone = self.fusion.hear(acoustic)
         answer = Recognition(
             duration=audio.duration,
             speech=tuple(speech),
             acoustic=acoustic,
             transcript=None,
             text=None,
-            fused=self.fusion.hear(acoustic),
+            fused=alone,
             text_weight=0.0,
             notes=tuple(notes),
             timings=clock.timings(),
-            models=heard.models,
+            models=analysis.models,
             complete=self.transcriber is None,
+            unsure=find_doubt(alone, sound.novelty),
+            profile=sound.profile,
+            embedding=sound.embedding,
         )
         yield answer
         if self.transcriber is None:
@@ -210,14 +259,17 @@ class Recognizer:
         words = self.text.classify(transcript.text)
         fused, weight = self.fusion.join(acoustic, words, transcript)
         clock.lap("text")
+        told = remark(acoustic, words, weight)
         yield replace(
             answer,
+            notes=(*notes, told) if told else tuple(notes),
             transcript=transcript,
             text=words,
             fused=fused,
             text_weight=weight,
             timings=clock.timings(),
             complete=True,
+            unsure=find_doubt(fused, sound.novelty),
         )
 
     def _decode(self, source: Source) -> Audio:
@@ -237,14 +289,46 @@ class Recognizer:
 
 
 @dataclass(frozen=True, eq=False)
-class _Heard:
-    """A recording whose sound is heard, and the words are not yet."""
+class _Sound:
+    """What the acoustic model says of a recording."""
+
+    scores: EmotionScores
+    embedding: Embedding | None = None
+    novelty: float | None = None
+    profile: AppliedProfile | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return () if self.profile is None else (self.profile.note,)
+
+
+@dataclass(frozen=True, eq=False)
+class _Analysis:
+    """A recording whose sound is classified, and whose words are not yet."""
 
     audio: Audio
     speech: tuple[SpeechRegion, ...]
-    acoustic: EmotionScores
+    sound: _Sound
     models: Mapping[str, str]
     clock: "_Clock"
+
+
+def _classify(model: AcousticModel, audios: Sequence[Audio], profiles: Profiles = PLAIN) -> list[_Sound]:
+    """Scores of recordings cut to their speech, with their embeddings where the model has some."""
+    if not isinstance(model, EmbeddingModel):
+        return [_Sound(scores) for scores in model.classify_batch(audios)]
+    return _classify_embeddings(model, model.embed_batch(audios), profiles)
+
+
+def _classify_embeddings(model: EmbeddingModel, rows: npt.NDArray[np.float32], profiles: Profiles) -> list[_Sound]:
+    center = model.center_for(profiles)
+    applied = None if center is None else AppliedProfile(*profiles.applied)
+    novelties = model.novelty(rows, center)
+    scores = model.classify_embeddings(rows, center)
+    return [
+        _Sound(answer, Embedding(row, model.encoder_sha256), novelty, applied)
+        for answer, row, novelty in zip(scores, rows, novelties, strict=True)
+    ]
 
 
 def _no_speech(audio: Audio) -> AudioError:

@@ -18,8 +18,8 @@ def recognition_to_dict(recognition: Recognition, file: str | None = None) -> di
         file: name to report under `file`.
 
     Returns:
-        `file, duration, label, confidence, fused, acoustic, text, transcript, timings, models` and, beside
-        them, `intensity, text_weight, notes, speech, complete`; seconds for times, 0..1 for probabilities.
+        `file, duration, label, confidence, fused, acoustic, text, transcript, timings, models, intensity,
+        text_weight, unmapped, notes, speech, complete, unsure, profile`; seconds for times, 0..1 for probabilities.
     """
     return {
         "file": file,
@@ -42,6 +42,8 @@ def recognition_to_dict(recognition: Recognition, file: str | None = None) -> di
         "timings": {name: round(seconds, 4) for name, seconds in asdict(recognition.timings).items()},
         "models": dict(recognition.models),
         "complete": recognition.complete,
+        "unsure": recognition.unsure,
+        "profile": None if recognition.profile is None else asdict(recognition.profile),
     }
 
 

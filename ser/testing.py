@@ -8,7 +8,9 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
+from ser.encoder.profiles import Profiles
 from ser.labels import EMOTIONS
 from ser.recognizer import Recognizer
 from ser.types import SAMPLING_RATE, Audio, EmotionScores, Segment, SpeechRegion, Transcript
@@ -75,7 +77,9 @@ class EnergyDetector:
 
 
 class BandEnergyModel:
-    """Classifies by a seeded random projection of the energy in sixteen bands: quick, deterministic, untaught.
+    """Classifies by a seeded random projection of the energy in sixteen bands: quick, deterministic, untrained.
+
+    The energies are its embeddings.
 
     Args:
         seed: draws the projection; another seed is another model.
@@ -84,6 +88,7 @@ class BandEnergyModel:
 
     labels = EMOTIONS
     bands = 16
+    encoder_sha256 = hashlib.sha256(b"band energy").hexdigest()
 
     def __init__(self, seed: int = 0, name: str | None = None) -> None:
         self.name = name or f"band energy, seed {seed}"
@@ -92,14 +97,42 @@ class BandEnergyModel:
 
     def classify(self, audio: Audio) -> EmotionScores:
         """Scores from the shape of the long-term spectrum; the level does not count."""
-        power = np.abs(np.fft.rfft(audio.signal)) ** 2
-        energy = np.log(np.array([band.sum() for band in np.array_split(power, self.bands)]) + 1e-9)
-        logits = (energy - energy.mean()) / (energy.std() + 1e-9) @ self._weights
-        return EmotionScores(tuple(softmax(logits)))
+        return self.classify_batch([audio])[0]
 
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
         """One by one."""
-        return [self.classify(audio) for audio in audios]
+        return self.classify_embeddings(self.embed_batch(audios))
+
+    def embed_batch(self, audios: Sequence[Audio]) -> npt.NDArray[np.float32]:
+        """Logarithmic energies of the bands, standardised, shape (recordings, bands)."""
+        rows = []
+        for audio in audios:
+            power = np.abs(np.fft.rfft(audio.signal)) ** 2
+            energy = np.log(np.array([band.sum() for band in np.array_split(power, self.bands)]) + 1e-9)
+            rows.append((energy - energy.mean()) / (energy.std() + 1e-9))
+        return np.array(rows, dtype=np.float32).reshape(len(rows), self.bands)
+
+    def classify_embeddings(
+        self,
+        embeddings: npt.NDArray[np.float32],
+        center: npt.NDArray[np.float32] | None = None,
+        spread: npt.NDArray[np.float32] | None = None,
+    ) -> list[EmotionScores]:
+        """Scores of embeddings, of which a profile's mean and deviation are taken out where given."""
+        values = embeddings if center is None else embeddings - center
+        values = values if spread is None else values / spread
+        return [EmotionScores(tuple(softmax(row))) for row in values.astype(np.float64) @ self._weights]
+
+    def center_for(self, profiles: Profiles) -> npt.NDArray[np.float32] | None:
+        """The mean of the narrower profile."""
+        profile = profiles.known_speaker or profiles.known_source
+        return None if profile is None else np.asarray(profile.embeddings.mean(axis=0))
+
+    def novelty(
+        self, embeddings: npt.NDArray[np.float32], center: npt.NDArray[np.float32] | None = None
+    ) -> list[float | None]:
+        """Nothing is known, so that nothing is new."""
+        return [None] * len(embeddings)
 
 
 class FixedTranscriber:

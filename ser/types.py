@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from ser.encoder.profiles import SPEAKER, Profiles
 from ser.labels import EMOTIONS
 
 SAMPLING_RATE = 16_000
@@ -170,6 +171,42 @@ class Timings:
     total: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A recording as the acoustic model's encoder represents it.
+
+    Attributes:
+        vector: float32 of shape (size,).
+        encoder: names the encoder; vectors of different ones are not comparable.
+    """
+
+    vector: npt.NDArray[np.float32]
+    encoder: str
+
+
+@dataclass(frozen=True)
+class AppliedProfile:
+    """Whose statistics an answer was adapted by.
+
+    Attributes:
+        kind: `source` (a place: a store, a session of the page, a corpus) or `speaker`.
+        clips: recordings that the statistics come from.
+    """
+
+    kind: str
+    clips: int
+
+    @property
+    def note(self) -> str:
+        """The adaptation as a sentence for people.
+
+        >>> AppliedProfile("source", 23).note
+        'Adapted to this microphone and room: 23 recordings.'
+        """
+        whom = "this speaker" if self.kind == SPEAKER else "this microphone and room"
+        return f"Adapted to {whom}: {self.clips} recording{'' if self.clips == 1 else 's'}."
+
+
 @dataclass(frozen=True)
 class Recognition:
     """The answer for one recording.
@@ -186,6 +223,9 @@ class Recognition:
         timings: seconds.
         models: names and versions under the keys `acoustic`, `text`, `transcriber`.
         complete: False for the early answers of `Recognizer.recognize_steps`.
+        unsure: why the answer should not be relied on, as a sentence; None where nothing speaks against it.
+        profile: statistics that the answer was adapted by; None for a plain answer.
+        embedding: of the recording by the acoustic model's encoder; None where the model has none.
     """
 
     duration: float
@@ -199,6 +239,19 @@ class Recognition:
     timings: Timings
     models: Mapping[str, str]
     complete: bool = True
+    unsure: str | None = None
+    profile: AppliedProfile | None = None
+    embedding: Embedding | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def label(self) -> str:
+        """The most probable emotion of sound and words together."""
+        return self.fused.label
+
+    @property
+    def confidence(self) -> float:
+        """The probability of `label`, 0..1."""
+        return self.fused.confidence
 
 
 @dataclass(frozen=True)
@@ -272,7 +325,7 @@ class Transcriber(Protocol):
 
 
 class AcousticModel(Protocol):
-    """Hears emotion in the sound. Must be safe to call from several threads.
+    """Finds emotion in the sound. Must be safe to call from several threads.
 
     `labels` are those of `EMOTIONS` that the model tells apart; `sha256` is the hash of its weights.
     """
@@ -287,6 +340,39 @@ class AcousticModel(Protocol):
 
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
         """The same for many; equal to one-by-one within float tolerance."""
+        ...
+
+
+@runtime_checkable
+class EmbeddingModel(AcousticModel, Protocol):
+    """An acoustic model that embeds first and classifies the embedding, so that it can be kept and used again.
+
+    `encoder_sha256` names the encoder.
+    """
+
+    encoder_sha256: str
+
+    def embed_batch(self, audios: Sequence[Audio]) -> npt.NDArray[np.float32]:
+        """Embed recordings that have been cut to their speech, shape (recordings, size)."""
+        ...
+
+    def classify_embeddings(
+        self,
+        embeddings: npt.NDArray[np.float32],
+        center: npt.NDArray[np.float32] | None = None,
+        spread: npt.NDArray[np.float32] | None = None,
+    ) -> list[EmotionScores]:
+        """Calibrated scores of embeddings; `center` and `spread` are a profile's, each of shape (size,)."""
+        ...
+
+    def center_for(self, profiles: Profiles) -> npt.NDArray[np.float32] | None:
+        """The `center` that adapts to a source and a speaker; None where there are too few clips of either."""
+        ...
+
+    def novelty(
+        self, embeddings: npt.NDArray[np.float32], center: npt.NDArray[np.float32] | None = None
+    ) -> Sequence[float | None]:
+        """How unlike anything known each embedding is, 1 at the limit; None where the model does not tell."""
         ...
 
 

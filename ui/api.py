@@ -1,32 +1,35 @@
 """The endpoints that programs use, each under its own name; the page itself uses none of them."""
 
 import dataclasses
+import secrets
+import shutil
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
-from annotations import queries
 from annotations.learning.config import PRESETS
-from annotations.records import CONSENT_PURPOSES, TARGETS
-from annotations.settings import read_settings
-from ser.acoustic.measures import measure
+from annotations.review.items import get_review_item
+from annotations.review.queue import next_clip
+from annotations.store import NewClip, NewVote, grant
+from annotations.store.records import CONSENT_PURPOSES, TARGETS
+from annotations.store.settings import read_settings
 from ser.audio import decode_file
 from ser.errors import SerError
 from ser.labels import EMOTIONS
 from ser.serialization import recognition_to_dict
-from ser.vad import trim_to_speech
-from ui.errors import shows_errors
-from ui.identity import person
-from ui.palette import UNSURE
-from ui.served import served_copy
-from ui.services import Services
-from ui.votes import verdict_of
+from ui.backend.identity import person
+from ui.backend.services import Services
+from ui.parts.errors import shows_errors
+from ui.parts.palette import UNSURE
+from ui.recognize.votes import verdict_of
 
 
 class ApiHandlers:
-    """What each endpoint does; the names of the arguments are the names of its parameters."""
+    """The endpoints; the names of the arguments are the names of their parameters."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -43,7 +46,6 @@ class ApiHandlers:
             answer = serving.recognizer.recognize(recording)
             timings = dataclasses.replace(answer.timings, decode=decoding, total=answer.timings.total + decoding)
             answer = dataclasses.replace(answer, timings=timings)
-            self.services.active_model.answered(recording, answer, serving.version)
             return recognition_to_dict(answer, file=path.name)
 
     def correct(
@@ -74,28 +76,23 @@ class ApiHandlers:
         clip, correction = self.services.store.save_feedback(
             recording,
             recognition,
-            rater=name,
-            verdict=verdict,
-            label=vote,
-            intensity=intensity,
-            transcript=transcript or None,
-            consent=consent,
-            source="api",
-            speaker=speaker.strip() or None,
-            session=str(request.session_hash) if request else None,
+            NewVote(name, verdict, label=vote, intensity=intensity, transcript=transcript or None),
+            NewClip(
+                "api",
+                speaker=speaker.strip() or None,
+                session=str(request.session_hash) if request else None,
+                grants=grant(consent, name),
+            ),
             model_version_id=serving.version.id,
-            sound=measure(trim_to_speech(recording, recognition.speech)) if recognition else None,
         )
-        if recognition is not None:
-            self.services.active_model.answered(recording, recognition, serving.version)
         return {"clip_id": clip.id, "correction_id": correction.id}
 
     def next_clip(
         self, rater: str = "", request: gr.Request | None = None
     ) -> tuple[dict[str, object] | None, str | None]:
-        """The clip that a rater should judge next, with its recording; null where none waits."""
+        """Return the next clip for a rater, with its recording; null if none waits."""
         reviewer = person(self.services, request, rater).require("review stored clips")
-        item = queries.next_clip(self.services.store, reviewer.name)
+        item = next_clip(self.services.store, reviewer.name)
         if item is None:
             return None, None
         # In blind mode nobody is told what the model thinks before they vote, programs included.
@@ -121,7 +118,7 @@ class ApiHandlers:
         return self._status(run.id)
 
     def training_status(self, run_id: float | None = None) -> dict[str, Any]:
-        """Where a training run stands: by default the one under way, else the one that ended last."""
+        """Return the status of a training run: by default the one under way, else the one that ended last."""
         return self._status(None if run_id is None else int(run_id))
 
     def control_training(
@@ -146,16 +143,12 @@ class ApiHandlers:
     ) -> dict[str, object]:
         if clip_id is None:
             raise SerError("Neither audio nor clip_id was given. Send a recording, or the id of a stored clip.")
-        item = queries.get_review_item(self.services.store, int(clip_id))
+        item = get_review_item(self.services.store, int(clip_id))
         prediction = item.prediction
         verdict, vote = verdict_of(label, prediction.label if prediction else None)
         correction = self.services.store.add_correction(
             item.clip.id,
-            rater=rater,
-            verdict=verdict,
-            label=vote,
-            intensity=intensity,
-            transcript=transcript,
+            NewVote(rater, verdict, label=vote, intensity=intensity, transcript=transcript),
             prediction_id=prediction.id if prediction else None,
         )
         return {"clip_id": item.clip.id, "correction_id": correction.id}
@@ -178,7 +171,7 @@ def build_api(services: Services) -> None:
         judged = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
         clip_id = gr.Number(label="id of a stored clip, or null for a new recording", value=None, precision=0)
         label = gr.Textbox(label=f"one of {', '.join(EMOTIONS)}, or {UNSURE}")
-        rater = gr.Textbox(label="who judges; the login wins where there is one", value="")
+        rater = gr.Textbox(label="rater; a login takes precedence", value="")
         transcript = gr.Textbox(label="what was said, where it should be corrected", value="")
         intensity = gr.Number(label="0 to 100, or null", value=None)
         consent = gr.CheckboxGroup(
@@ -186,7 +179,7 @@ def build_api(services: Services) -> None:
         )
         speaker = gr.Textbox(label="a pseudonym of who speaks; training keeps speakers apart", value="")
         stored = gr.JSON(label="{clip_id, correction_id}")
-        reviewer = gr.Textbox(label="who will judge; each rater gets each clip once", value="")
+        reviewer = gr.Textbox(label="rater; each rater gets each clip once", value="")
         clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null where no clip waits")
         clip_audio = gr.Audio(label="the recording as FLAC", type="filepath")
         starter = gr.Textbox(label="who starts the run; the login wins where there is one", value="")
@@ -223,3 +216,18 @@ def build_api(services: Services) -> None:
             concurrency_limit=2 if heavy else "default",
             concurrency_id="recognition" if heavy else None,
         )
+
+
+def served_copy(path: Path, clip_id: int) -> Path:
+    """Copy a clip's file to where Gradio may serve it.
+
+    Args:
+        path: of the store's FLAC file.
+        clip_id: becomes the name.
+
+    Returns:
+        The copy.
+    """
+    folder = Path(get_upload_folder()) / secrets.token_hex(32)
+    folder.mkdir(parents=True)
+    return Path(shutil.copyfile(path, folder / f"clip-{clip_id}.flac"))

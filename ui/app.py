@@ -1,20 +1,24 @@
 """Puts the tabs together into the page, and says how it is to be launched."""
 
-import gradio as gr
+import base64
+from pathlib import Path
 
-from ui import identity, style
-from ui.about import build_about_tab
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+
 from ui.api import build_api
-from ui.calls import build_calls
-from ui.guidelines import GuidelinesHandlers, guidelines_dialog
+from ui.backend import identity
+from ui.backend.services import Services
 from ui.history import build_history_tab
-from ui.insights import build_insights_tab
-from ui.keys import keys_dialog
-from ui.maintain import build_maintain_cards
-from ui.recognize import build_recognize_tab
-from ui.review import build_review_tab
-from ui.services import Services
-from ui.train import build_train_tab
+from ui.insights.tab import build_insights_tab
+from ui.maintain.cards import build_maintain_cards
+from ui.parts import style
+from ui.parts.calls import build_calls
+from ui.recognize.tab import build_recognize_tab
+from ui.review.guidelines import GuidelinesHandlers, guidelines_dialog
+from ui.review.tab import build_review_tab
+from ui.train.tab import build_train_tab
 
 TITLE = "Speech Emotion Studio"
 
@@ -23,6 +27,9 @@ CACHE_SWEEP = (600, 3600)
 
 MAX_UPLOAD = "256mb"
 """A minute of 32-bit stereo at 96 kHz takes 46 MB; the rest is for archives. Larger ones are for the command line."""
+
+SMALLEST_COMPRESSED = 2000
+"""Bytes under which compressing a response gains nothing."""
 
 
 def build_app(services: Services) -> gr.Blocks:
@@ -58,6 +65,7 @@ def build_app(services: Services) -> gr.Blocks:
 
         def on_unload(request: gr.Request) -> None:
             services.uploads.release(str(request.session_hash))
+            services.profiles.release(str(request.session_hash))
 
         demo.unload(on_unload)
     # The queue's default of one run at a time per event would make people wait for each other's clicks.
@@ -66,7 +74,7 @@ def build_app(services: Services) -> gr.Blocks:
 
 
 def launch_options() -> dict[str, object]:
-    """What `Blocks.launch` needs beside address and login."""
+    """Return the arguments of `Blocks.launch` except address and login."""
     return {
         "theme": style.theme(),
         "css": style.css(),
@@ -77,4 +85,51 @@ def launch_options() -> dict[str, object]:
         "run_history": False,
         "ssr_mode": False,
         "show_error": False,
+        # The page is 378 kB of HTML as it is, 106 kB compressed; event streams are left as they are.
+        "app_kwargs": {"middleware": [Middleware(GZipMiddleware, minimum_size=SMALLEST_COMPRESSED)]},
     }
+
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+def about_html() -> str:
+    """The text of the tab, with its picture in it."""
+    curve = base64.b64encode((ASSETS / "learning_curve.png").read_bytes()).decode("ascii")
+    text = (ASSETS / "about.html").read_text(encoding="utf-8")
+    return text.replace("{keys}", keys_table()).replace("{curve}", f"data:image/png;base64,{curve}")
+
+
+def build_about_tab() -> None:
+    """Lay out the tab; it has no events."""
+    gr.HTML(about_html(), elem_id="about", elem_classes="panel", apply_default_css=False)
+
+
+KEYS = (
+    ("1 – 7", "choose anger, disgust, fear, happiness, neutral, sadness, surprise"),
+    ("U", "unsure: no emotion can be named"),
+    ("Enter", "save; on Review the next clip comes and plays"),
+    ("S", "Review: skip this clip"),
+    ("Z", "Review: undo the last vote, its clip comes back"),
+    ("E", "edit the transcript; Esc leaves it"),
+    ("Space", "play or pause"),
+    ("← →", "Review: two seconds back or on"),
+    ("B", "Review: hide or show the model's answer"),
+    ("D", "Review: intensity, mixed emotions, valence, arousal, comment"),
+    ("G", "the guidelines; Esc leaves them"),
+    ("?", "show these keys"),
+)
+
+
+def keys_table() -> str:
+    """The keys as an HTML table."""
+    rows = "".join(f"<tr><th scope='row'><kbd>{key}</kbd></th><td>{meaning}</td></tr>" for key, meaning in KEYS)
+    return f'<table class="keys">{rows}</table>'
+
+
+def keys_dialog() -> str:
+    """The help window; the page's script opens it."""
+    return (
+        '<dialog id="keys-dialog" aria-label="Keys"><h2>Keys</h2>' + keys_table() + "<p>Keys rest while you type in a "
+        'type.</p><form method="dialog"><button>Close</button></form></dialog>'
+    )

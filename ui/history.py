@@ -4,25 +4,25 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from annotations.disclosure import own_consents, visible_clip_history, visible_history
-from annotations.erasure import ErasureReport, erase_clip, withdraw_consent
-from annotations.gold import mark_gold
-from annotations.records import Correction, HistoryEntry, TrainingRun
+from annotations.maintenance.erasure.erase import ErasureReport, erase_clip, withdraw_consent
+from annotations.raters.disclosure import own_consents, visible_clip_history, visible_history
+from annotations.raters.gold import gold_labels, mark_gold, unmark_gold
+from annotations.store.records import Correction, HistoryEntry, TrainingRun
 from ser.errors import SerError
 from ser.labels import EMOTIONS
-from ui.errors import shows_errors
-from ui.identity import Who, person
-from ui.palette import icon
-from ui.player import player
-from ui.presentation import clock, escape, percent
-from ui.services import Services
-from ui.training_cards import moment
+from ui.backend.identity import Who, person
+from ui.backend.services import Services
+from ui.parts.errors import shows_errors
+from ui.parts.palette import icon
+from ui.parts.player import player
+from ui.parts.presentation import clock, escape, percent
+from ui.train.run_cards import moment
 
 LIMIT = 50
 
 
 class HistoryHandlers:
-    """What happens on this tab; each method is one event."""
+    """Events of this tab, one method each."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -62,23 +62,32 @@ class HistoryHandlers:
         return gr.update(visible=True, value=f"Yes, erase clip {self._number(clip_id)} for good"), told(report)
 
     def on_erase(self, clip_id: float | None, who: Who, request: gr.Request) -> tuple[object, str, str]:
-        """It was confirmed: erase, and tell what was erased."""
+        """Erase a clip after confirmation, and report it."""
         erasing = person(self.services, request, who).require("erase")
         report = erase_clip(self.services.store, self._number(clip_id), by=erasing.name)
         return gr.update(visible=False), told(report), ""
 
     def on_withdraw(self, clip_id: float | None, who: Who, request: gr.Request) -> tuple[str, str]:
-        """A person takes back what they themselves have allowed."""
+        """Withdraw the person's own consent."""
         withdrawing = person(self.services, request, who)
         return told(withdraw_own(self.services, withdrawing.name, self._number(clip_id))), ""
 
     def on_gold(self, clip_id: float | None, label: str | None, who: Who, request: gr.Request) -> str:
-        """A maintainer says what a clip is, so that raters can be measured by it."""
+        """Mark a clip with its known answer, so that raters can be measured by it."""
         marking = person(self.services, request, who).require("change settings")
         if label is None:
             raise SerError("Choose the known answer first.")
         mark_gold(self.services.store, self._number(clip_id), label, by=marking.name)
         return status(f"Clip {self._number(clip_id)} is known to be {label}: raters are measured by it.")
+
+    def on_unmark(self, clip_id: float | None, who: Who, request: gr.Request) -> str:
+        """Take a clip's known answer back."""
+        marking = person(self.services, request, who).require("change settings")
+        number = self._number(clip_id)
+        if number not in gold_labels(self.services.store):
+            raise SerError(f"Clip {number} has no known answer. Choose a clip that has one.")
+        unmark_gold(self.services.store, number, by=marking.name)
+        return status(f"Clip {number} has no known answer any more: raters are not measured by it.")
 
     def _number(self, clip_id: float | None) -> int:
         if clip_id is None:
@@ -93,7 +102,7 @@ def withdraw_own(services: Services, name: str, clip_id: int) -> ErasureReport:
     """Take back every consent that a person has given for a clip.
 
     Raises:
-        SerError: where they have given none.
+        SerError: if they have given none.
     """
     own = own_consents(services.store, name, clip_id)
     if not own:
@@ -107,7 +116,7 @@ def status(message: str) -> str:
 
 
 def told(report: ErasureReport) -> str:
-    """What an erasure did, or would do, as HTML."""
+    """Describe an erasure as HTML."""
     lines = "".join(f"<li>{escape(line)}</li>" for line in report.lines())
     return f'<ul class="notes erased" role="status">{lines}</ul>'
 
@@ -145,7 +154,7 @@ def history_table(entries: Sequence[HistoryEntry]) -> str:
     if not entries:
         return (
             '<div class="empty-queue"><h3>Nothing has happened yet</h3>'
-            "<p>Votes from Recognize and Review and training runs will stand here.</p></div>"
+            "<p>Votes from Recognize and Review and training runs appear here.</p></div>"
         )
     return (
         '<div class="scrolls" tabindex="0" role="region" aria-label="Last votes and runs">'
@@ -208,7 +217,8 @@ def build_history_tab(services: Services, tab: gr.Tab, who: gr.BrowserState) -> 
             withdraw = gr.Button("Withdraw my consent", elem_id="clip-withdraw", scale=0, min_width=220, visible=False)
         with gr.Row(elem_classes="save-row", visible=False) as known:
             label = gr.Dropdown(list(EMOTIONS), value=None, label="Known answer", elem_id="clip-gold-label")
-            gold = gr.Button("Measure raters by it", elem_id="clip-gold", scale=0, min_width=220)
+            gold = gr.Button("Use as gold answer", elem_id="clip-gold", scale=0, min_width=180)
+            unmark = gr.Button("Remove gold answer", elem_id="clip-gold-remove", scale=0, min_width=180)
         confirm = gr.Button("", variant="stop", visible=False, elem_id="clip-erase-confirm")
         outcome = gr.HTML("", elem_id="clip-outcome", apply_default_css=False)
         about = gr.HTML("", elem_id="clip-about", apply_default_css=False)
@@ -227,3 +237,4 @@ def build_history_tab(services: Services, tab: gr.Tab, who: gr.BrowserState) -> 
     confirm.click(shows_errors(handlers.on_erase), chosen, [confirm, outcome, about], trigger_mode="once", **quiet)
     withdraw.click(shows_errors(handlers.on_withdraw), chosen, [outcome, about], trigger_mode="once", **quiet)
     gold.click(shows_errors(handlers.on_gold), [number, label, who], outcome, **quiet)
+    unmark.click(shows_errors(handlers.on_unmark), chosen, outcome, **quiet)

@@ -1,4 +1,4 @@
-"""What the commands share: opening a store that is there, printing for people or programs, progress bars."""
+"""Helpers of all commands: opening an existing store, printing for people or programs, progress bars."""
 
 import argparse
 import json
@@ -10,14 +10,14 @@ from annotations.errors import StoreError
 from annotations.store import DATABASE, AnnotationStore
 
 OPERATOR = "operator"
-"""Who acts on the command line where no name can be found."""
+"""Name of the actor on the command line if no name can be found."""
 
 
 def open_existing(data_dir: Path) -> AnnotationStore:
     """Open a store that is there.
 
     Raises:
-        StoreError: where there is none; none is made.
+        StoreError: if there is none; none is made.
     """
     if not (data_dir / DATABASE).is_file():
         raise StoreError(
@@ -47,7 +47,7 @@ def add_by(parser: argparse.ArgumentParser) -> None:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """What stands between commas.
+    """Split a text at its commas.
 
     >>> names("research, training,")
     ('research', 'training')

@@ -3,10 +3,16 @@
 import argparse
 
 from annotations.commands.common import add_by, add_json, names, open_existing, print_result
-from annotations.erasure import ErasureReport, erase_clip, erase_rater, erase_speaker, withdraw_consent
-from annotations.learning.run_queue import forget_erased
-from annotations.records import CONSENT_PURPOSES
-from annotations.retention import sweep
+from annotations.learning.runs.queue import forget_erased
+from annotations.maintenance.erasure.erase import (
+    ErasureReport,
+    erase_clip,
+    erase_rater,
+    erase_speaker,
+    withdraw_consent,
+)
+from annotations.maintenance.retention import sweep
+from annotations.store.records import CONSENT_PURPOSES
 
 
 def add_erase(parser: argparse.ArgumentParser) -> None:

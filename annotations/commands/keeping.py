@@ -1,28 +1,70 @@
 """`stats` and `check`: what there is, and whether it is whole."""
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from tqdm import tqdm
 
-from annotations.agreement import as_dict, krippendorff_alpha
 from annotations.commands.common import add_json, open_existing, print_result
-from annotations.erasure_log import list_erasures, versions_with_erased
 from annotations.exchange.registry import list_exports
-from annotations.inspection import inspect
-from annotations.queries import list_versions, stats
-from annotations.repair import repair
+from annotations.maintenance.inspection import inspect
+from annotations.maintenance.repair import repair
+from annotations.raters.agreement import as_dict, krippendorff_alpha
+from annotations.raters.votes import effective_corrections, feedback_summary
 from annotations.store import AnnotationStore
+from annotations.store.queries import list_training_runs, list_versions
+from annotations.store.records import CONSENT_PURPOSES, VERDICTS
+from annotations.store.tables.erasure_log import list_erasures, versions_with_erased
+from annotations.store.training_records import find_active_version
+
+
+def stats(store: AnnotationStore) -> dict[str, object]:
+    """The store in numbers, as plain values for JSON.
+
+    Returns:
+        `clips`; their total `duration` in seconds; `predictions`; `votes` (standing, one a rater and clip, with
+        a label); `raters`; `labels` {label: votes}; `verdicts` {verdict: standing votes}; `sources` and
+        `consent` {name: clips}; `versions` and `runs` as lists; `version_in_use`.
+    """
+    summary = feedback_summary(store)
+    verdicts = Counter(vote.verdict for vote in effective_corrections(store))
+    versions = list_versions(store)
+    with store.reading() as connection:
+        clips, duration = connection.execute("SELECT count(*), total(duration) FROM clips").fetchone()
+        predictions = connection.execute("SELECT count(*) FROM predictions").fetchone()[0]
+        sources = connection.execute("SELECT source, count(*) FROM clips GROUP BY source ORDER BY source")
+        by_source = {source: count for source, count in sources}
+        given = connection.execute("SELECT purpose, count(DISTINCT clip_id) FROM consents_in_force GROUP BY purpose")
+        consent = {purpose: count for purpose, count in given}
+        in_use = find_active_version(connection)
+    return {
+        "clips": clips,
+        "duration": round(duration, 3),
+        "predictions": predictions,
+        "votes": summary.votes,
+        "raters": summary.raters,
+        "labels": dict(summary.labels),
+        "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS},
+        "sources": by_source,
+        "consent": {purpose: consent.get(purpose, 0) for purpose in CONSENT_PURPOSES},
+        "versions": [{"id": v.id, "name": v.name, "created_at": v.created_at, "metrics": v.metrics} for v in versions],
+        "version_in_use": in_use.name if in_use else None,
+        "runs": [
+            {"id": run.id, "status": run.status, "started_at": run.started_at, "reason": run.reason}
+            for run in list_training_runs(store)
+        ],
+    }
 
 
 def store_statistics(store: AnnotationStore) -> dict[str, object]:
     """The store in numbers, as plain values for JSON.
 
     Returns:
-        What `queries.stats` tells, and `alpha` (None where it cannot be said yet) with its `agreement`; `speakers`;
+        What `stats` tells, and `alpha` (None if it cannot be said yet) with its `agreement`; `speakers`;
         `gold` clips; `lost` clips, whose recording is gone; `exports` remembered; `erasures` done; and
-        `versions_with_erased`, names of versions that learnt from what was erased since.
+        `versions_with_erased`, names of versions that trained on what was erased since.
     """
     numbers = stats(store)
     found = krippendorff_alpha(store)
@@ -74,7 +116,7 @@ def add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    """Look for damage, and mend it; 1 where some is left."""
+    """Find damage, and repair it if asked; returns 1 if some is left."""
     with open_existing(options.data_dir) as store, tqdm(desc="check", unit="clip", disable=None) as bar:
 
         def show(files: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""`retrain`: learn from the votes, and without what was erased where that is asked for."""
+"""`retrain`: train on the votes, or train a version anew without erased votes."""
 
 import argparse
 import importlib
@@ -8,18 +8,19 @@ from collections.abc import Mapping
 from tqdm import tqdm
 
 from annotations.commands.common import add_by, add_json, open_existing, print_result
-from annotations.erasure_log import newest_untouched_version
 from annotations.learning.config import BY_PRESET, PRESETS, RetrainingConfig
-from annotations.learning.estimate import estimate
-from annotations.learning.retraining import Retrainer
-from annotations.learning.run_status import TrainingStatus
-from annotations.learning.triggers import Triggers
-from annotations.records import TARGETS, TrainingRun
+from annotations.learning.runs.estimate import estimate
+from annotations.learning.runs.process import spawn_worker
+from annotations.learning.runs.retrainer import Retrainer
+from annotations.learning.runs.status import TrainingStatus
+from annotations.learning.runs.triggers import Triggers
 from annotations.store import AnnotationStore
+from annotations.store.records import TARGETS, TrainingRun
+from annotations.store.tables.erasure_log import newest_untouched_version
 from ser.config import Settings
 
 NOT_DUE = "not due"
-"""The decision where a trigger was asked and nothing began."""
+"""Decision to report when a trigger was asked and nothing started."""
 
 
 def add_retrain(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def add_retrain(parser: argparse.ArgumentParser) -> None:
         default=BY_PRESET,
         metavar="PART",
         help="what of the acoustic model learns: head or full of a network of this project; head, frozen, top-k:N, "
-        "lora, adalora or full of an encoder of others (default: what the preset thinks best)",
+        "lora, adalora or full of a pretrained encoder (default: by the preset)",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--resume", action="store_true", help="go on with the run that was paused or interrupted")
@@ -41,17 +42,17 @@ def add_retrain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without-erased",
         action="store_true",
-        help="first go back to the newest version that learnt from nothing that was erased since",
+        help="first go back to the newest version that was trained on nothing erased since",
     )
     add_by(parser)
     add_json(parser)
 
 
 def run_retrain(options: argparse.Namespace) -> int:
-    """Retrain and wait for the outcome; 1 where the new version was refused or the run failed."""
+    """Retrain and wait for the outcome; returns 1 if the new version was refused or the run failed."""
     with open_existing(options.data_dir) as store:
         # By name, because it brings torch in.
-        active = importlib.import_module("annotations.learning.model_loading").load_active_model(
+        active = importlib.import_module("annotations.learning.versions.loading").load_active_model(
             store, Settings.from_env()
         )
         remark = active.settle()
@@ -60,8 +61,10 @@ def run_retrain(options: argparse.Namespace) -> int:
         if options.without_erased:
             clean = newest_untouched_version(store)
             if clean is not None and clean.id != active.version.id:
-                active.use(clean.id, by=options.by, reason="it learnt from nothing that was erased since")
-        retrainer = Retrainer(active, RetrainingConfig(target=options.target, preset=options.preset, tune=options.tune))
+                active.use(clean.id, by=options.by, reason="it was trained on nothing erased since")
+        config = RetrainingConfig(target=options.target, preset=options.preset, tune=options.tune)
+        # The run outlives this command, which only follows it.
+        retrainer = Retrainer(active, config, spawn=spawn_worker)
         return ask(retrainer, options)
 
 
@@ -95,14 +98,16 @@ def ask(retrainer: Retrainer, options: argparse.Namespace) -> int:
 def follow(retrainer: Retrainer, run_id: int | None) -> TrainingStatus:
     """Wait for a run's end, with its progress on stderr; it goes on by itself where this is interrupted."""
     with tqdm(desc="retrain", total=100, unit="%", disable=None) as bar:
-        said = ""
+        printed: tuple[str, int] | None = None
 
         def show(status: TrainingStatus) -> None:
-            nonlocal said
-            bar.update(round(100 * status.progress) - bar.n)
-            if bar.disable and status.message != said:
-                said = status.message
-                print(said, file=sys.stderr, flush=True)
+            nonlocal printed
+            percent = round(100 * status.progress)
+            bar.update(percent - bar.n)
+            # A message may count seconds: a log gets a line when the run moves, not one a second.
+            if bar.disable and printed != (status.state, percent):
+                printed = (status.state, percent)
+                print(status.message, file=sys.stderr, flush=True)
 
         try:
             return retrainer.wait(show, run_id=run_id)
@@ -112,7 +117,7 @@ def follow(retrainer: Retrainer, run_id: int | None) -> TrainingStatus:
 
 
 def report(store: AnnotationStore, status: TrainingStatus, as_json: bool) -> int:
-    """Print how a run ended or where it stands; returns the exit code."""
+    """Print the outcome or the state of a run; returns the exit code."""
     run = store.get_training_run(status.run_id) if status.run_id is not None else None
     print_result(summary(store, run, status), [status.message], as_json)
     return 0 if status.state in ("promoted", "paused", "queued", "idle") else 1

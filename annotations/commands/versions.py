@@ -1,28 +1,19 @@
-"""`versions`, `promote` and `rollback`: which model versions there are, what differs, and which one is in use."""
+"""`versions`, `promote` and `rollback`: list, compare and choose model versions."""
 
 import argparse
 import importlib
 import sys
 from collections.abc import Callable, Mapping
 
-from annotations.commands.common import OPERATOR, add_by, add_json, open_existing, print_result
-from annotations.errors import StoreError
-from annotations.learning.active_model import ActiveModel
-from annotations.learning.shadow_records import end_shadow, shadow_report, start_shadow
-from annotations.learning.verdicts import comparison_of
-from annotations.learning.version_card import write_card
-from annotations.learning.version_hub import pull_version, push_version
-from annotations.learning.version_retention import remove_old_weights
-from annotations.learning.versions import (
-    VersionEntry,
-    find_version,
-    list_entries,
-    promote_version,
-    roll_back,
-    votes_of,
-)
-from annotations.records import TARGETS
+from annotations.commands.common import add_by, add_json, open_existing, print_result
+from annotations.learning.versions.active import ActiveModel
+from annotations.learning.versions.card import write_card
+from annotations.learning.versions.hub import pull_version, push_version
+from annotations.learning.versions.promotions import promote_version, roll_back
+from annotations.learning.versions.registry import VersionEntry, comparison_of, find_version, list_entries, votes_of
+from annotations.learning.versions.retention import remove_old_weights
 from annotations.store import AnnotationStore
+from annotations.store.records import TARGETS
 from ser.config import Settings
 
 ACOUSTIC = "acoustic"
@@ -33,9 +24,9 @@ def add_versions(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     parser.add_argument("--target", choices=TARGETS, help="only versions of that model")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    show = actions.add_parser("show", help="one version, with the ids of all votes that it learnt from")
+    show = actions.add_parser("show", help="one version, with the ids of all votes that it was trained on")
     show.add_argument("version", metavar="VERSION", help="a name or an id")
-    diff = actions.add_parser("diff", help="where the answers of two versions differ, on clips that neither learnt")
+    diff = actions.add_parser("diff", help="differences between two versions, on clips that neither was trained on")
     diff.add_argument("first", metavar="A")
     diff.add_argument("second", metavar="B")
     diff.add_argument("--clips", type=int, default=200, metavar="N", help="at most so many (default: %(default)s)")
@@ -50,13 +41,7 @@ def add_versions(parser: argparse.ArgumentParser) -> None:
     pull.add_argument("--name", help="of the version (default: after the repository)")
     prune = actions.add_parser("prune", help="remove the weights of old versions; their records stay")
     prune.add_argument("--keep", type=int, required=True, metavar="N", help="the newest of each target")
-    shadow = actions.add_parser("shadow", help="let a version answer on the side; without options how it has done")
-    shadow.add_argument("version", metavar="VERSION")
-    shadow.add_argument("--start", action="store_true", help="begin, while the page is served")
-    shadow.add_argument("--hours", type=float, metavar="N", help="with --start: put it to use after so many hours")
-    shadow.add_argument("--stop", action="store_true", help="end it")
-    shadow.add_argument("--by", default=OPERATOR, metavar="NAME", help="who does it (default: %(default)s)")
-    for action in (show, diff, push, pull, prune, shadow):
+    for action in (show, diff, push, pull, prune):
         # A default here would take back what was said before the action.
         action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object")
 
@@ -76,7 +61,7 @@ def add_promote(parser: argparse.ArgumentParser) -> None:
 
 
 def run_promote(options: argparse.Namespace) -> int:
-    """Put a version to use."""
+    """Promote a version."""
     with open_existing(options.data_dir) as store:
         version = find_version(store, options.version)
         promotion = promote_version(store, version, by=options.by, reason=options.reason)
@@ -100,7 +85,7 @@ def add_rollback(parser: argparse.ArgumentParser) -> None:
 
 
 def run_rollback(options: argparse.Namespace) -> int:
-    """Go back to the version in use before."""
+    """Go back to the current version before."""
     with open_existing(options.data_dir) as store:
         before = store.active_version(options.target)
         promotion = roll_back(store, by=options.by, target=options.target, reason=options.reason)
@@ -126,7 +111,7 @@ def _line(entry: VersionEntry) -> str:
     words = [f"{version.id:>4} {version.name}{' (in use)' if entry.in_use else ''}"]
     if entry.erased is not None:
         lost = entry.erased
-        words.append(f"learnt from {lost['votes']} votes on {lost['clips']} clips that were erased since")
+        words.append(f"trained on {lost['votes']} votes on {lost['clips']} clips that were erased since")
     if version.target != ACOUSTIC:
         words.append(version.target)
     if entry.parent:
@@ -135,6 +120,8 @@ def _line(entry: VersionEntry) -> str:
         words.append(entry.reason)
     if entry.override:
         words.append(f"put to use all the same: {entry.override}")
+    if entry.retired:
+        words.append("retired: a network of an earlier version of this program, which no longer runs")
     if version.weights_removed_at:
         words.append(f"weights removed on {version.weights_removed_at[:10]}")
     return ": ".join([words[0], "; ".join(words[1:])]) if words[1:] else words[0]
@@ -155,7 +142,7 @@ def _diff(store: AnnotationStore, options: argparse.Namespace) -> int:
     active = _active(store)
     first, second = (find_version(store, name) for name in (options.first, options.second))
     # By name, because it brings torch in.
-    differing = importlib.import_module("annotations.learning.version_diff")
+    differing = importlib.import_module("annotations.learning.versions.diff")
     difference = differing.diff_versions(active, first, second, limit=options.clips)
     print_result(difference.as_dict(), difference.lines(), options.json)
     return 0
@@ -172,19 +159,9 @@ def _push(store: AnnotationStore, options: argparse.Namespace) -> int:
 
 def _pull(store: AnnotationStore, options: argparse.Namespace) -> int:
     active = _active(store)
-    # By name, because it brings torch in.
-    compare_pulled = importlib.import_module("annotations.learning.pulled_comparison").compare_pulled
-    version = pull_version(
-        store,
-        options.repository,
-        load=active.load,
-        compare=lambda target, folder: compare_pulled(active, target, folder),
-        name=options.name,
-        revision=options.revision,
-    )
+    version = pull_version(store, options.repository, load=active.load, name=options.name, revision=options.revision)
     said = comparison_of(version)
-    wanting = "" if said["decision"] == "promoted" else " --reason TEXT"
-    line = f"{version.name} is a version now. {said['reason']} `promote {version.name}{wanting}` puts it to use."
+    line = f"{version.name} is a version now. {said['reason']} `promote {version.name} --reason TEXT` puts it to use."
     result: Mapping[str, object] = {
         "version": version.name,
         "sha256": version.sha256,
@@ -204,25 +181,9 @@ def _prune(store: AnnotationStore, options: argparse.Namespace) -> int:
     return 0
 
 
-def _shadow(store: AnnotationStore, options: argparse.Namespace) -> int:
-    version = find_version(store, options.version)
-    if options.start:
-        start_shadow(store, version, by=options.by, hours=options.hours)
-    if options.stop:
-        end_shadow(store, version)
-    report = shadow_report(store, version)
-    if report is None:
-        raise StoreError(f"{version.name} has never answered on the side. Begin with --start.")
-    state = "ended" if report.shadow.ended_at else "answers on the side"
-    until = f", takes over at {report.shadow.takes_over_at[:16]}" if report.shadow.takes_over_at else ""
-    lines = [f"{version.name} {state} since {report.shadow.started_at[:16]}{until}. {report.line()}"]
-    print_result({"version": version.name, **report.as_dict()}, lines, options.json)
-    return 0
-
-
 def _active(store: AnnotationStore) -> ActiveModel:
     # By name, because it brings torch in.
-    active: ActiveModel = importlib.import_module("annotations.learning.model_loading").load_active_model(
+    active: ActiveModel = importlib.import_module("annotations.learning.versions.loading").load_active_model(
         store, Settings.from_env()
     )
     remark = active.settle()
@@ -238,5 +199,4 @@ _ACTIONS: Mapping[str | None, Callable[[AnnotationStore, argparse.Namespace], in
     "push": _push,
     "pull": _pull,
     "prune": _prune,
-    "shadow": _shadow,
 }

@@ -1,6 +1,6 @@
-"""Where exports lie, so that an erasure reaches them: which clips went where, and making an export anew.
+"""Registry of exports, so that an erasure reaches them: their places, their clips, and writing them anew.
 
-Knows places and clip ids; what an export looks like is known by `annotations.exchange.exporting`, which is handed in.
+Knows places and clip ids; the writer of exports is handed in.
 """
 
 import json
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from annotations.errors import ExchangeError, StoreError
-from annotations.rows import timestamp
 from annotations.store import AnnotationStore
+from annotations.store.tables.rows import timestamp
 
 HUB = "hub"
 """The form of an export that was published: its place is the name of a data set."""
@@ -36,7 +36,7 @@ class RememberedExport:
 
 @dataclass
 class Remade:
-    """What became of exports that held something erased; see `ErasureReport`."""
+    """Outcome for the exports that held something erased; see `ErasureReport`."""
 
     remade: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
@@ -65,7 +65,7 @@ def remember_export(store: AnnotationStore, path: str, form: str, purpose: str, 
 
 
 def is_whole(store: AnnotationStore, number: int, clips: int) -> bool:
-    """Whether none of an export's clips was erased since it was read, or its consent withdrawn."""
+    """True if none of an export's clips was erased since it was read, or its consent withdrawn."""
     with store.reading() as connection:
         row = connection.execute(
             "SELECT count(DISTINCT clip_id) AS clips FROM exports JOIN export_clips ON export_id = exports.id "
@@ -111,7 +111,7 @@ def exports_with_rater(connection: sqlite3.Connection, rater: str) -> list[int]:
 def remake_exports(
     store: AnnotationStore, numbers: Iterable[int], remake: Callable[[RememberedExport, Sequence[int]], object]
 ) -> Remade:
-    """Make exports anew from what the store holds now, as far as they are still where they were put.
+    """Make exports anew from what the store holds now, as far as they are still if they were put.
 
     Args:
         store: after the erasure.

@@ -1,1 +1,1 @@
-"""The loop: feedback in, compared and perhaps promoted model versions out."""
+"""The retraining loop: votes in, compared and perhaps promoted model versions out."""

@@ -1,10 +1,11 @@
-"""How a run learns, as the store keeps it with the run. Knows no process, no model and no database."""
+"""Settings of a training run, as the store keeps them with it. Knows no process, no model and no database."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from annotations.records import TARGETS
+from annotations.learning.promotion.decision import PromotionRule
+from annotations.store.records import TARGETS
 from ser.config import TUNES
 from ser.errors import SettingsError
 
@@ -12,18 +13,18 @@ PRESETS = ("quick", "thorough")
 """`quick` is done within minutes on two CPU cores; `thorough` takes the time that the best result needs."""
 
 BY_PRESET = "auto"
-"""What learns is what the preset thinks best."""
+"""Marks that the preset chooses the layers to train."""
 
 
 @dataclass(frozen=True)
 class RetrainingConfig:
-    """How a run learns from feedback.
+    """Settings of a run that trains on feedback.
 
     Attributes:
-        epochs: passes over the feedback.
-        learning_rate: of AdamW.
+        epochs: passes over the feedback where a pretrained encoder is fine-tuned; the preset's if None.
+        learning_rate: of AdamW, likewise.
         seed: draws order and augmentation.
-        device: `auto` takes CUDA where there is one.
+        device: `auto` takes CUDA if there is one.
         confidence: of the paired bootstrap that a new model has to pass to replace the old one.
         min_gain: least gain in unweighted average recall on held-out feedback, 0..1.
         base: what training starts from, as the target's loader takes it; filled in when a run starts.
@@ -38,8 +39,8 @@ class RetrainingConfig:
         SettingsError: for a target, a preset or a part that there is none of.
     """
 
-    epochs: int = 30
-    learning_rate: float = 1e-3
+    epochs: int | None = None
+    learning_rate: float | None = None
     seed: int = 0
     device: str = "auto"
     confidence: float = 0.95
@@ -59,9 +60,14 @@ class RetrainingConfig:
                 f"tune is '{self.tune}'; expected auto, head, frozen, top-k:N (N from 1), lora, adalora or full."
             )
 
+    @property
+    def rule(self) -> PromotionRule:
+        """The conditions that a candidate of this run has to meet."""
+        return PromotionRule(self.confidence, self.min_gain, self.seed)
+
     @classmethod
     def of(cls, stored: Mapping[str, object]) -> "RetrainingConfig":
-        """As the store kept it; what a later version of the program knows besides is left out.
+        """Read stored settings; those of later versions of the program are ignored.
 
         >>> RetrainingConfig.of({"epochs": 3, "unheard_of": 1}).epochs
         3

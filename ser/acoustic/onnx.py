@@ -18,10 +18,6 @@ MODEL_FILE = "model.onnx"
 SOURCE_KEY = "source_sha256"
 """Under which a graph carries the hash of the weights it was made of."""
 
-EMBEDDED_BACKEND = "onnx"
-"""What answers for networks of our own kind on a CPU where both forms are there: `onnx` or `torch`. The figures that
-it follows are in benchmarks/README.md, by `python -m benchmarks.speed`."""
-
 Array = npt.NDArray[Any]
 
 _FAILURES = (
@@ -83,28 +79,6 @@ class OnnxNetwork:
             {name: array} of the outputs, `logits` of shape (batch, labels) among them.
         """
         return dict(zip(self.outputs, self._session.run(self.outputs, dict(inputs)), strict=True))
-
-
-def open_beside(folder: Path, sha256: str) -> OnnxNetwork | None:
-    """The ONNX form that lies beside a model's own weights, if it was made of just these weights.
-
-    Args:
-        folder: of the model.
-        sha256: of its weights.
-
-    Returns:
-        None where there is no such form, or it is of other weights.
-    """
-    path = folder / MODEL_FILE
-    if not path.is_file():
-        return None
-    network = OnnxNetwork(path)
-    return network if network.source_sha256 == sha256 else None
-
-
-def is_exported(folder: Path) -> bool:
-    """Whether a folder holds a model in ONNX form alone, as `python -m ser export` writes it."""
-    return (folder / MODEL_FILE).is_file() and not any(folder.glob("*.safetensors"))
 
 
 def softmax(logits: Array, temperature: float = 1.0) -> npt.NDArray[np.float64]:

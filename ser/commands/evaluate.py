@@ -28,7 +28,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Measure and print.
 
     Args:
-        options: `data` or `text`; `model, speakers, labels, adapt, seed, json`.
+        options: `data` or `text`; `model, speakers, labels, adapt, adapt_domain, seed, json`.
         settings: device, and the acoustic model where `model` is not given.
 
     Returns:
@@ -81,6 +81,7 @@ def _acoustic_figures(options: argparse.Namespace, settings: Settings) -> dict[s
             on_progress=lambda done, total: _move(progress, done, total),
             unknown_labels=unknown,
             adapt=options.adapt,
+            adapt_domain=options.adapt_domain,
             seed=options.seed,
         )
     missing = [f"{corpus.name}/{name}" for corpus in corpora for name in corpus.missing_files]
@@ -95,7 +96,8 @@ def _move(progress: Any, done: int, total: int) -> None:
 def describe(figures: Mapping[str, Any]) -> str:
     """The figures as lines that a person likes to read."""
     low, high = figures["uar_ci"]
-    adapted = f", adapted to the speaker by {figures['adapted_by']} clips" if figures.get("adapted_by") else ""
+    adapted = ", adapted to the corpus" if figures.get("adapted_to_domain") else ""
+    adapted += f", adapted to the speaker by {figures['adapted_by']} clips" if figures.get("adapted_by") else ""
     lines = [
         f"{figures['model']}: {figures['n']} examples{adapted}",
         f"  UAR {figures['uar']:.1%} [{low:.1%}, {high:.1%}]   WAR {figures['war']:.1%}   "
@@ -121,6 +123,9 @@ def describe(figures: Mapping[str, Any]) -> str:
             f"  {corpus}: {scores['n']} examples, UAR {scores['uar']:.1%} [{low:.1%}, {high:.1%}], "
             f"ECE {scores['ece']:.3f} (by chance {scores['ece_by_chance']:.3f}); {recalls}"
         )
+    if "shares" in figures:
+        shares = ", ".join(f"{label} {truth:.0%}/{found:.0%}" for label, (truth, found) in figures["shares"].items())
+        lines.append(f"  weighted F1 {figures['weighted_f1']:.3f}; share of each label in truth/answers: {shares}")
     if len(figures.get("per_corpus", {})) > 1:
         lines.append(f"  mean of the corpora: UAR {figures['mean_uar']:.1%}")
     for key in ("left_out", "multi_label", "no_speech", "undecided"):

@@ -6,31 +6,32 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from ser.adaptation import adapt_recognitions
+from ser.audio_formats import AUDIO_SUFFIXES
 from ser.config import Settings
+from ser.encoder.profiles import draw_profiles
 from ser.errors import AudioError, SettingsError
 from ser.labels import EMOTIONS
 from ser.loading import load_recognizer
+from ser.predictions import embedding_model
 from ser.recognizer import Recognizer
 from ser.scoring.command import score
 from ser.serialization import recognition_to_dict
 from ser.types import Recognition
 
-AUDIO_SUFFIXES = frozenset(
-    ".wav .wave .mp3 .ogg .oga .opus .flac .m4a .mp4 .webm .aac .wma .caf .aif .aiff .au .mka .amr .3gp".split()
-)
-"""Names that count as recordings where a folder is given; a file that is named itself is always tried."""
-
 BAR_WIDTH = 30
+
+SMALLEST_SHARE = 0.005
+"""Of an answer, that is shown: less would read 0 %."""
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Recognise every file.
 
     Args:
-        options: `files, same_speaker, json, output, engine, workers`.
+        options: `files, same_speaker, same_source, json, output, engine, workers`.
         settings: which models to use.
 
     Returns:
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     recognizer = load_recognizer(settings)
     failed = 0
     with tqdm(total=len(paths), unit="file", disable=len(paths) < 2 or None) as progress:
-        for path, answer in zip(paths, _answers(recognizer, paths, options.same_speaker), strict=True):
+        for path, answer in zip(paths, _answers(recognizer, paths, options), strict=True):
             if isinstance(answer, AudioError):
                 failed += 1
                 report = (
@@ -66,15 +67,27 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     return 1 if failed else 0
 
 
-def _answers(recognizer: Recognizer, paths: Sequence[Path], same_speaker: bool) -> Iterator[Recognition | AudioError]:
-    """As they come; where one person speaks in all of them, adapted to that person once all are heard."""
+def _answers(
+    recognizer: Recognizer, paths: Sequence[Path], options: argparse.Namespace
+) -> Iterator[Recognition | AudioError]:
+    """As they come; where they share a speaker or a source, adapted to it once all are recognised."""
     answers = recognizer.recognize_many(paths)
-    if not same_speaker:
+    if not (options.same_speaker or options.same_source):
         yield from answers
         return
-    heard = list(answers)
-    adapted = iter(adapt_recognitions([answer for answer in heard if isinstance(answer, Recognition)]))
-    for answer in heard:
+    encoder = embedding_model(recognizer.acoustic).encoder_sha256
+    found = list(answers)
+    plain = [answer for answer in found if isinstance(answer, Recognition)]
+    rows = [answer.embedding.vector for answer in plain if answer.embedding is not None]
+    shared = ["all"] * len(plain)
+    profiles = draw_profiles(
+        np.array(rows),
+        encoder,
+        sources=shared if options.same_source else None,
+        speakers=shared if options.same_speaker else None,
+    )
+    adapted = iter(recognizer.adapt(plain, profiles))
+    for answer in found:
         yield answer if isinstance(answer, AudioError) else next(adapted)
 
 
@@ -93,15 +106,28 @@ def describe(answer: Recognition, file: str) -> str:
     lines = [f"{file}  ({answer.duration:.1f} s)"]
     head = f"  {answer.fused.label.upper()}  {answer.fused.confidence:.0%}"
     if answer.text is not None:
-        head += f"   sound: {answer.acoustic.label} {answer.acoustic.confidence:.0%}"
+        head += f"   voice: {answer.acoustic.label} {answer.acoustic.confidence:.0%}"
         head += f"   words: {answer.text.label} {answer.text.confidence:.0%}"
     lines.append(head)
     scores = answer.fused.as_dict()
     for label in sorted(EMOTIONS, key=scores.__getitem__, reverse=True):
         bar = "█" * round(BAR_WIDTH * scores[label])
         lines.append(f"  {label:<10} {scores[label]:>4.0%} {bar}")
+    lines.extend(_describe_unmapped(answer))
     if answer.transcript is not None:
         lines.append(f'  "{answer.transcript.text}"' if answer.transcript.text else "  (no words recognised)")
     lines.extend(f"  {note}" for note in answer.notes)
+    if answer.unsure is not None:
+        lines.append(f"  Not sure: {answer.unsure}")
     lines.append(f"  {answer.timings.total:.2f} s, {', '.join(answer.models.values())}")
     return "\n".join(lines) + "\n"
+
+
+def _describe_unmapped(answer: Recognition) -> Iterator[str]:
+    """A line for each model that gave a part of its answer to labels that are none of the seven."""
+    for part, scores in (("voice", answer.acoustic), ("words", answer.text)):
+        if scores is not None and sum(scores.unmapped.values()) >= SMALLEST_SHARE:
+            shares = sorted(scores.unmapped.items(), key=lambda pair: -pair[1])
+            named = ", ".join(f"{name} {share:.0%}" for name, share in shares[:3] if share >= SMALLEST_SHARE)
+            total = sum(scores.unmapped.values())
+            yield f"  {part}: {total:.0%} went to labels that are none of these{f' ({named})' if named else ''}"

@@ -1,24 +1,23 @@
 """`python -m ser train`: labelled recordings, or labelled sentences, to a model folder."""
 
 import argparse
-import json
+import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from ser.config import Settings, TrainConfig
+from ser.commands.training_changes import training_changes
+from ser.config import EMBEDDED, NO_MODEL, Settings
 from ser.errors import SettingsError
 from ser.hub import pick_device
-from ser.text.training import TextProgress, TextTrainConfig, train_text_model
-from ser.training import RecipeResult, TrainProgress, run_recipe
-from ser.training.run_logs import open_log, record
-from ser.training.run_state import has_state
+from ser.training.progress import OnProgress, TrainProgress
+from ser.training.recipe import HeadRecipe, RecipeResult, run_recipe
+from ser.training.run_logs import RunLog, flat, open_log, record
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -39,7 +38,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     if bool(options.data) == bool(options.text):
         raise SettingsError("Name either recordings (--data DIR ...) or sentences (--text TRAIN.csv --dev DEV.csv).")
     if options.text:
-        _train_text(options)
+        # Only here is torch brought in; a head on a frozen encoder is trained without it.
+        importlib.import_module("ser.commands.train_text").train_text(options, settings)
     else:
         _train_acoustic(options, settings)
     return 0
@@ -48,18 +48,13 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 def _train_acoustic(options: argparse.Namespace, settings: Settings) -> None:
     changes = training_changes(options.set, options.tune)
     checkpoint_dir = Path(f"{options.out}.checkpoint")
-    if has_state(checkpoint_dir) and not options.resume:
+    if any(checkpoint_dir.rglob("*.pt")) and not options.resume:
         raise SettingsError(
             f"An interrupted training is kept in {checkpoint_dir}. Go on with it by --resume, or remove that folder."
         )
+    told = {"data": options.data, "init": options.init, "seed": options.seed, **changes}
     with ExitStack() as stack:
-        bar = stack.enter_context(_Bar())
-        # Of several processes (torchrun), one talks.
-        kinds = options.log_to if _talks() else []
-        told = {"data": options.data, "init": options.init, "seed": options.seed, **changes}
-        logs = [open_log(kind, Path(f"{options.out}.logs"), Path(options.out).name, told) for kind in kinds]
-        for log in logs:
-            stack.callback(log.close)
+        bar, logs = stack.enter_context(_Bar()), open_logs(options, told, stack)
 
         def on_progress(progress: TrainProgress) -> None:
             if _talks():
@@ -67,50 +62,56 @@ def _train_acoustic(options: argparse.Namespace, settings: Settings) -> None:
             for log in logs:
                 record(progress, log)
 
-        result = run_recipe(
-            options.data,
-            options.out,
-            init=options.init,
-            seed=options.seed,
-            epochs=options.epochs,
-            changes=changes,
-            test_speakers=options.test_speakers,
-            dev_speakers=options.dev_speakers,
-            noise_dir=options.noise,
-            checkpoint_dir=checkpoint_dir,
-            device=pick_device(settings.device),
-            on_progress=on_progress,
-        )
+        result = _run_recipe(options, changes, settings, checkpoint_dir, on_progress)
+        for log in logs:
+            # Of a frozen encoder there are no steps, only what came of it.
+            log.write(dict(flat({part: result.meta.metrics.get(part, {}) for part in ("dev", "test")}, "end/")), 0)
     if _talks():
         _print_result(result)
 
 
-def training_changes(assignments: Sequence[str], tune: str | None = None) -> dict[str, object]:
-    """What `--set` and `--tune` ask for, by the names of `TrainConfig`'s attributes.
+def _run_recipe(
+    options: argparse.Namespace,
+    changes: Mapping[str, object],
+    settings: Settings,
+    checkpoint_dir: Path,
+    on_progress: OnProgress,
+) -> RecipeResult:
+    """Train a head on a frozen encoder without torch, or whatever else `--tune` names with it."""
+    where: dict[str, Any] = {
+        "noise_dir": Path(options.noise) if options.noise else None,
+        "dev_speakers": options.dev_speakers,
+        "device": pick_device(settings.device),
+    }
+    if options.test_speakers is not None:
+        where["test_speakers"] = options.test_speakers
+    init = EMBEDDED if options.init in (None, NO_MODEL) else options.init
+    if init == EMBEDDED:
+        refused = [name for name in ("set", "epochs", "resume") if getattr(options, name)]
+        if refused or options.tune not in (None, "auto", "frozen"):
+            raise SettingsError(
+                f"--{refused[0] if refused else 'tune ' + options.tune} is for training by gradients, and the embedded "
+                "encoder stays frozen. Name a checkpoint with --init, or leave it out."
+            )
+        recipe = HeadRecipe(seed=options.seed, **where)
+        return run_recipe(options.data, options.out, recipe, on_progress=on_progress)
+    # Only here is torch brought in.
+    gradients = importlib.import_module("ser.training.run")
+    how = {"seed": options.seed, **({"epochs": options.epochs} if options.epochs else {}), **changes}
+    encoder_recipe = gradients.EncoderRecipe(init, how, checkpoint_dir=checkpoint_dir, **where)
+    result: RecipeResult = gradients.run_encoder_recipe(
+        options.data, options.out, encoder_recipe, on_progress=on_progress
+    )
+    return result
 
-    Values are JSON, or else taken as text; lists become tuples.
 
-    Raises:
-        SettingsError: where there is no such attribute, or no value.
-
-    >>> training_changes(["batch_size=32", "speed=[0.9, 1.1]", "patience=null"], "lora")
-    {'batch_size': 32, 'speed': (0.9, 1.1), 'patience': None, 'tune': 'lora'}
-    """
-    kinds = {attribute.name: attribute.type for attribute in fields(TrainConfig)}
-    names = list(kinds)
-    changes: dict[str, object] = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals or name not in names:
-            raise SettingsError(f"--set {assignment}: expected NAME=VALUE, NAME being one of {', '.join(names)}.")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        if isinstance(value, str) and kinds[name] is not str:
-            raise SettingsError(f"--set {assignment}: a number is expected, or [low, high], true, false or null.")
-        changes[name] = tuple(value) if isinstance(value, list) else value
-    return changes | ({"tune": tune} if tune else {})
+def open_logs(options: argparse.Namespace, told: Mapping[str, object], stack: ExitStack) -> list[RunLog]:
+    """Open what `--log-to` names, until the stack is left; of several processes (torchrun), one writes."""
+    kinds = options.log_to if _talks() else []
+    logs = [open_log(kind, Path(f"{options.out}.logs"), Path(options.out).name, told) for kind in kinds]
+    for log in logs:
+        stack.callback(log.close)
+    return logs
 
 
 def _talks() -> bool:
@@ -125,24 +126,6 @@ def _print_result(result: RecipeResult) -> None:
     for name, by_corpus in (("dev", _dev_uar(result.meta.metrics)), ("test", result.test_uar)):
         for corpus, uar in by_corpus.items():
             print(f"  {name} speakers of {corpus}: UAR {uar:.1%}")
-
-
-def _train_text(options: argparse.Namespace) -> None:
-    if not options.dev:
-        raise SettingsError("--text needs --dev FILE.csv: the best epoch is chosen on it.")
-    config = TextTrainConfig(epochs=options.epochs) if options.epochs else TextTrainConfig()
-    with _Bar() as bar:
-        result = train_text_model(
-            Path(options.text),
-            Path(options.dev),
-            Path(options.out),
-            config=config,
-            seed=options.seed,
-            on_progress=bar.show_text,
-        )
-    print(f"Saved {result.folder}.")
-    for name, value in result.metrics.items():
-        print(f"  {name}: {value:.3f}")
 
 
 class _Bar:
@@ -169,10 +152,6 @@ class _Bar:
             self._bar.set_postfix_str(text, refresh=False)
         self._move(progress.step, progress.steps)
 
-    def show_text(self, progress: TextProgress) -> None:
-        self._bar.set_postfix_str(f"epoch {progress.epoch}, loss {progress.loss:.3f}", refresh=False)
-        self._move(progress.step, progress.steps)
-
     def _move(self, step: int, steps: int) -> None:
         # A second set of recordings (dev, test) counts from 1 again.
         if step < self._bar.n:
@@ -182,5 +161,6 @@ class _Bar:
 
 
 def _dev_uar(metrics: Any) -> dict[str, float]:
-    by_corpus: dict[str, float] = metrics.get("dev", {}).get("uar", {})
-    return by_corpus
+    """By corpus, of a head's figures or of an encoder's."""
+    dev = metrics.get("dev", {})
+    return dict(dev["uar"]) if "uar" in dev else {corpus: figures["uar"] for corpus, figures in dev.items()}

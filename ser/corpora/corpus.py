@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ser.audio_formats import AUDIO_SUFFIXES
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS, to_label
 from ser.types import Example
-
-AUDIO_SUFFIXES = frozenset(".wav .flac .mp3 .ogg .opus .m4a .mp4 .webm .aac .wma .aiff .aif .caf".split())
-"""Of the files that count as recordings; `ser.audio` opens them all."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ser.corpora.corpus import AUDIO_SUFFIXES, Broken, Layout, Row
+from ser.audio_formats import AUDIO_SUFFIXES
+from ser.corpora.corpus import Broken, Layout, Row
 from ser.errors import TrainingDataError
 
 METADATA_FILE = "metadata.csv"

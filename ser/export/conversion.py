@@ -1,29 +1,23 @@
-"""A torch network -> an ONNX graph whose batch and length stay free.
+"""A torch network -> an ONNX graph or TorchScript, whose batch and length stay free.
 
 Knows nothing of folders of models, labels or emotions.
 """
 
 import json
-import struct
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
 import torch
 from torch import nn
 
 from ser.acoustic.onnx import SOURCE_KEY
+from ser.acoustic.torch_network import NAMES_FILE
 from ser.errors import ExportError
 
 OPSET = 17
 """Of the graphs; runtimes since 2022 know it."""
-
-
-_STORED: Mapping[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8")}
-"""Types that a safetensors file may hold and a graph can take from it."""
 
 
 class _Tensors(nn.Module):
@@ -50,7 +44,6 @@ def convert(
     path: Path,
     *,
     source_sha256: str,
-    keep_parameters: bool = False,
 ) -> None:
     """Write a network as an ONNX graph.
 
@@ -60,8 +53,6 @@ def convert(
         free: {argument: axes} that may have any length; axis 0, the batch, always may.
         path: of the graph.
         source_sha256: of the weights, to be found again in the graph.
-        keep_parameters: leave every parameter as it is, rather than folding normalisation into convolutions; the
-            graph can then refer to the original weights. onnxruntime folds them when it opens the graph.
 
     Raises:
         ExportError: where torch cannot express the network as a graph.
@@ -86,8 +77,6 @@ def convert(
                 input_names=list(inputs),
                 output_names=list(wrapper.outputs),
                 dynamic_axes=axes,
-                do_constant_folding=not keep_parameters,
-                training=torch.onnx.TrainingMode.PRESERVE if keep_parameters else torch.onnx.TrainingMode.EVAL,
             )
     except (RuntimeError, ValueError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
         reason = str(error).strip().partition("\n")[0]
@@ -97,50 +86,27 @@ def convert(
     onnx.save(graph, path)
 
 
-def refer_to_weights(path: Path, weights: Path) -> int:
-    """Let a graph take its parameters out of the safetensors file beside it, instead of holding them twice.
-
-    A safetensors file holds each tensor as plain bytes, which is what ONNX's external data are.
-    Half precision there is widened by the graph.
-    Source: https://github.com/huggingface/safetensors, "Format"; https://onnx.ai/onnx/repo-docs/ExternalData.html
+def script(network: nn.Module, inputs: Mapping[str, torch.Tensor], path: Path, *, source_sha256: str) -> None:
+    """Write a network as TorchScript: its operations as they were traced, without any Python.
 
     Args:
-        path: of the graph, written with `keep_parameters`.
-        weights: in the same folder.
+        network: as for `convert`.
+        inputs: as for `convert`.
+        path: of the file.
+        source_sha256: of the weights, to be found again in the file.
 
-    Returns:
-        Bytes that the graph no longer holds. Parameters that differ from the file's stay in the graph.
+    Raises:
+        ExportError: if torch cannot trace the network.
     """
-    graph = onnx.load(path)
-    with weights.open("rb") as file:
-        (size,) = struct.unpack("<Q", file.read(8))
-        entries: dict[str, Any] = json.loads(file.read(size))
-        saved = 0
-        widened = []
-        for tensor in graph.graph.initializer:
-            entry = entries.get(tensor.name.removeprefix("network."))
-            if entry is None or entry["dtype"] not in _STORED:
-                continue
-            start, end = entry["data_offsets"]
-            file.seek(8 + size + start)
-            stored = np.frombuffer(file.read(end - start), dtype=_STORED[entry["dtype"]])
-            values = onnx.numpy_helper.to_array(tensor)
-            if not np.array_equal(stored.astype(values.dtype), values.ravel()):
-                continue
-            if stored.dtype != values.dtype:
-                # The runtime widens it once, when it opens the graph.
-                half = f"{tensor.name}.half"
-                widened.append(onnx.helper.make_node("Cast", [half], [tensor.name], to=tensor.data_type))
-                tensor.name, tensor.data_type = half, onnx.TensorProto.FLOAT16
-            tensor.ClearField("raw_data")
-            tensor.ClearField("float_data")
-            tensor.data_location = onnx.TensorProto.EXTERNAL
-            place = {"location": weights.name, "offset": 8 + size + start, "length": end - start}
-            for key, value in place.items():
-                tensor.external_data.add(key=key, value=str(value))
-            saved += values.nbytes
-    for node in reversed(widened):
-        graph.graph.node.insert(0, node)
-    # Not onnx.save: it would read the tensors back in.
-    path.write_bytes(graph.SerializeToString())
-    return saved
+    wrapper = _Tensors(network, list(inputs)).eval()
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wrapper(*inputs.values())
+            # Whether a number froze that depends on the length shows in the comparison of answers, not here.
+            traced = torch.jit.trace(wrapper, tuple(inputs.values()), check_trace=False, strict=False)
+            names = {"inputs": list(inputs), "outputs": list(wrapper.outputs), SOURCE_KEY: source_sha256}
+            torch.jit.save(traced, str(path), _extra_files={NAMES_FILE: json.dumps(names)})
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(f"This network cannot be written as TorchScript: {reason}") from error

@@ -1,40 +1,42 @@
-"""Exports whole models: a folder or hub checkpoint in, a folder that `load_acoustic_model` opens out.
+"""Exports models to ONNX, and checkpoints of transformers, finished or fine-tuned here, to TorchScript, too.
 
-Nothing is left behind that answers differently from its original.
+Nothing is left behind that answers differently from its original. The embedded encoder is `ser.export.pipeline`'s.
 """
 
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from ser.acoustic.classifier import (
-    WINDOW_DURATION,
-    LoadedAcousticModel,
-    NetworkModel,
-    cut_windows,
-    is_own_model,
-    load_acoustic_model,
-    model_folder,
-)
-from ser.acoustic.onnx import MODEL_FILE, is_exported
-from ser.acoustic.torch_network import TorchNetwork
-from ser.checkpoints import WEIGHTS_FILE, Meta, save_checkpoint
+from ser.acoustic.checkpoint import CheckpointModel
+from ser.acoustic.classifier import LoadedAcousticModel, load_acoustic_model, model_folder
+from ser.acoustic.exported import is_pipeline
+from ser.acoustic.head import HEAD_FILE
+from ser.acoustic.model import HERE, HeadModel
+from ser.acoustic.onnx import MODEL_FILE
+from ser.acoustic.torch_network import SCRIPT_FILE, TorchNetwork, is_exported
+from ser.checkpoints import Meta, save_checkpoint, weights_sha256
+from ser.encoder.embedded import EmbeddedEncoder
+from ser.encoder.pretrained import LoadedEncoder
+from ser.encoder.states import extract, hidden_states, pool
 from ser.errors import ExportError
-from ser.export.conversion import convert, refer_to_weights
+from ser.export.conversion import convert, script
 from ser.export.parity import PARITY_CLIPS, Parity, compare
+from ser.export.pipeline import export_pipeline
 from ser.export.quantization import quantize
-from ser.testing import synthetic_speech
-from ser.types import SAMPLING_RATE, Audio
+from ser.types import SAMPLING_RATE, Audio, Signal
 
-TOLERANCES: Mapping[str | None, float] = {None: 1e-3, "int8": 0.25}
-"""Greatest difference of any probability, by quantisation. float32 differs by rounding alone (1e-5 was measured on the
-embedded network); what int8 may move on a single clip is wide, and the change in recall tells whether it matters."""
+TOLERANCES: Mapping[bool, float] = {False: 1e-3, True: 0.25}
+"""Greatest difference of any probability, by whether it is quantised. float32 differs by rounding alone; what int8 may
+move on a single clip is wide, and the change in recall tells whether it matters."""
+
+FILES = {"onnx": MODEL_FILE, "torchscript": SCRIPT_FILE}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +45,9 @@ class Export:
 
     Attributes:
         folder: of the exported model.
-        original: the model that was exported, running in torch.
-        exported: the same in ONNX form, as loaded from `folder`.
-        quantized: None, or how: `int8 static` or `int8 dynamic`.
+        original: the model that was exported.
+        exported: the same in its new form, as loaded from `folder`.
+        quantized: None, or `int8`.
         parity: of the two.
     """
 
@@ -60,107 +62,129 @@ def export_model(
     name_or_dir: str | Path,
     out: Path,
     *,
+    form: str = "onnx",
     int8: bool = False,
     clips: Sequence[Audio] = (),
     tolerance: float | None = None,
 ) -> Export:
-    """Write a model in ONNX form to a folder of its own.
+    """Write a model in another form to a folder of its own, which `load_acoustic_model` opens.
 
     Args:
-        name_or_dir: `embedded`, a folder or a Hub id.
+        name_or_dir: `embedded`, a folder or a Hub id: a head on the embedded encoder, an encoder that was fine-tuned
+            here, or an audio classification checkpoint.
         out: the new folder.
-        int8: whether to quantise.
-        clips: real speech, cut to its regions, to calibrate static quantisation with and to compare answers on;
-            without any, synthetic speech stands in.
-        tolerance: greatest difference of any probability that is accepted; `TOLERANCES` where left out.
+        form: `onnx` or `torchscript`.
+        int8: whether to quantise the weights of matrix products; of ONNX only.
+        clips: real speech, cut to its regions, to compare answers on besides synthetic speech.
+        tolerance: greatest difference of any probability that is accepted; `TOLERANCES` if left out.
 
     Raises:
-        ExportError: where the network cannot be expressed, or answers differently; nothing is left behind.
-        ModelUnavailableError: where the model cannot be had, or `out` exists.
+        ExportError: if the network cannot be expressed, or answers differently; nothing is left behind.
+        ModelUnavailableError: if the model cannot be had, or `out` exists.
     """
-    source = model_folder(name_or_dir)
-    if is_exported(source):
-        raise ExportError(f"{source} is in ONNX form already. Name the model that it was exported from.")
-    original, network, meta = _open(source, str(name_or_dir))
-    how: list[str] = []
+    if int8 and form != "onnx":
+        raise ExportError(f"int8 is for ONNX; {form} keeps float32. Leave --quantize out, or take --format onnx.")
+    source, file = model_folder(name_or_dir), FILES[form]
+    if is_pipeline(source) or is_exported(source):
+        raise ExportError(f"{source} is exported already. Name the model that it was exported from.")
+    original = load_acoustic_model(name_or_dir)
+    if isinstance(original, HeadModel) and isinstance(original.encoder, EmbeddedEncoder):
+        if form != "onnx":
+            raise ExportError(f"The embedded encoder runs on onnxruntime, not on torch. Take onnx in place of {form}.")
+        parity = export_pipeline(original, out, int8=int8, clips=clips[:50], tolerance=tolerance)
+        return Export(out, original, load_acoustic_model(out), "int8" if int8 else None, parity)
+    network, inputs, meta, save_rest = _parts(original, source)
 
     def write(folder: Path) -> None:
-        graph = folder / MODEL_FILE
-        _convert(original, network, graph, keep_parameters=False)
+        target = folder / file
+        if form == "torchscript":
+            script(network, _tensors(inputs)[0], target, source_sha256=original.sha256)
+        else:
+            tensors, free = _tensors(inputs)
+            convert(network, tensors, free, target, source_sha256=original.sha256)
         if int8:
-            plain = graph.rename(folder / "plain.onnx")
-            how.append(f"int8 {quantize(plain, graph, _calibration(original, clips))}")
+            plain = target.rename(folder / "plain.onnx")
+            quantize(plain, target)
             plain.unlink()
         for name in ("config.json", "preprocessor_config.json"):
-            if (source / name).is_file():
-                shutil.copyfile(source / name, folder / name)
+            shutil.copyfile(source / name, folder / name)
+        save_rest(folder)
 
-    bound = TOLERANCES["int8" if int8 else None] if tolerance is None else tolerance
+    bound = TOLERANCES[int8] if tolerance is None else tolerance
+    counted = HEAD_FILE if isinstance(original, HeadModel) else file
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         trial = Path(scratch) / "model"
-        trial_meta = save_checkpoint(trial, write, meta, MODEL_FILE)
+        written = save_checkpoint(trial, write, meta, counted)
         parity = compare(original, load_acoustic_model(trial), [*PARITY_CLIPS, *clips[:50]], bound)
-        quantized = how[0] if how else None
+        quantized = "int8" if int8 else None
         figures = {"quantized": quantized, "source_sha256": original.sha256, "parity": dataclasses.asdict(parity)}
-        final = dataclasses.replace(trial_meta, metrics={**meta.metrics, "export": figures})
-        save_checkpoint(out, lambda folder: _copy(trial, folder), final, MODEL_FILE)
+        final = dataclasses.replace(written, metrics={**meta.metrics, "export": figures})
+        save_checkpoint(out, lambda folder: _copy(trial, folder), final, counted)
     return Export(out, original, load_acoustic_model(out), quantized, parity)
 
 
-def write_beside(name_or_dir: str | Path, clips: Sequence[Audio] = ()) -> Export:
-    """Put the ONNX form of one of our own models beside its weights, which it takes its parameters from.
+Inputs = Callable[[Signal], Mapping[str, torch.Tensor]]
+Parts = tuple[nn.Module, Inputs, Meta, Callable[[Path], None]]
 
-    From then on `load_acoustic_model` answers with it on a CPU. It is ignored once the weights are replaced.
 
-    Raises:
-        ExportError: where it is no model of our own kind, or the two forms answer differently.
-    """
-    folder = model_folder(name_or_dir)
-    if is_exported(folder) or not is_own_model(folder):
+def _parts(model: LoadedAcousticModel, folder: Path) -> Parts:
+    """What is exported of a model: a network, its inputs for a window, the meta, and what lies with the graph."""
+    if isinstance(model, CheckpointModel):
+        finished = model
+        assert isinstance(model.network, TorchNetwork)
+
+        def inputs(signal: Signal) -> Mapping[str, torch.Tensor]:
+            return {name: torch.from_numpy(array) for name, array in finished.network_inputs([signal]).items()}
+
+        return model.network.module, inputs, Meta(model.name, model.output_names), lambda place: None
+    if (
+        not isinstance(model, HeadModel)
+        or not isinstance(model.encoder, LoadedEncoder)
+        or model.head.encoder != str(folder.absolute())
+    ):
         raise ExportError(
-            f"{folder} holds no network of our own kind with its weights, and only beside those can an ONNX form "
-            "lie. Export it to a folder of its own with --out."
+            f"{folder} is a head on a frozen encoder of another folder; an encoder that was fine-tuned with its "
+            "head, or a finished checkpoint, can be exported."
         )
-    original, network, meta = _open(folder, str(name_or_dir))
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as scratch:
-        graph = Path(scratch) / MODEL_FILE
-        _convert(original, network, graph, keep_parameters=True)
-        refer_to_weights(graph, folder / WEIGHTS_FILE)
-        for path in (folder / WEIGHTS_FILE, folder / "config.json"):
-            shutil.copyfile(path, Path(scratch) / path.name)
-        trial = Path(scratch)
-        (trial / "meta.json").write_bytes((folder / "meta.json").read_bytes())
-        parity = compare(original, load_acoustic_model(trial), [*PARITY_CLIPS, *clips[:50]], TOLERANCES[None])
-        graph.replace(folder / MODEL_FILE)
-    return Export(folder, original, load_acoustic_model(folder), None, parity)
+    encoder, head = model.encoder, model.head
+    config: dict[str, object] = {**model.meta.config, "encoder": HERE}
+
+    def embedding_inputs(signal: Signal) -> Mapping[str, torch.Tensor]:
+        # Windows pass one by one, so that there is nothing to mask.
+        given = extract(encoder.extractor, [signal])
+        return {name: value for name, value in given.items() if name != "attention_mask"}
+
+    def save_head(place: Path) -> None:
+        shutil.copyfile(folder / HEAD_FILE, place / HEAD_FILE)
+        # Known once the graph is written; meta.json is written after that.
+        config["encoder_sha256"] = weights_sha256(place, without=HEAD_FILE)
+
+    meta = Meta(model.name, head.labels, head.temperature, config, data=model.meta.data)
+    return _PooledEncoder(encoder.model), embedding_inputs, meta, save_head
 
 
-def _open(folder: Path, name: str) -> tuple[LoadedAcousticModel, TorchNetwork, Meta]:
-    model = load_acoustic_model(folder, backend="torch")
-    assert isinstance(model.network, TorchNetwork)
-    if isinstance(model, NetworkModel):
-        return model, model.network, model.meta
-    return model, model.network, Meta(name, model.output_names)
+class _PooledEncoder(nn.Module):
+    """An encoder up to the pooled embedding."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"pooled": pool(*hidden_states(self.model, inputs))}
 
 
-def _convert(model: LoadedAcousticModel, network: TorchNetwork, path: Path, *, keep_parameters: bool) -> None:
+def _tensors(inputs: Inputs) -> tuple[dict[str, torch.Tensor], dict[str, list[int]]]:
+    """Example inputs of two rows, and the axes of each that change with the length of a recording."""
     noise = np.random.default_rng(0).normal(0.0, 0.1, 4 * SAMPLING_RATE).astype(np.float32)
-    short, long = (model.network_inputs([noise[:length], noise[-length:]]) for length in (32_000, 51_200))
+    short, long = inputs(noise[:32_000]), inputs(noise[:51_200])
     free = {
         name: [axis for axis in range(1, given.ndim) if given.shape[axis] != long[name].shape[axis]]
         for name, given in short.items()
     }
-    tensors = {name: torch.from_numpy(given) for name, given in short.items()}
-    convert(network.module, tensors, free, path, source_sha256=model.sha256, keep_parameters=keep_parameters)
-
-
-def _calibration(model: LoadedAcousticModel, clips: Sequence[Audio]) -> Iterator[dict[str, Any]] | None:
-    """For our own networks, which are mostly convolutions; checkpoints of others are mostly matrix products."""
-    if not isinstance(model, NetworkModel):
-        return None
-    chosen = list(clips[:64]) or [synthetic_speech(2.5, pitch=90.0 + 15.0 * seed, seed=seed) for seed in range(16)]
-    return (model.network_inputs(cut_windows(clip.signal, WINDOW_DURATION)[:1]) for clip in chosen)
+    other = inputs(noise[-32_000:])
+    return {name: torch.cat([given, other[name]]) for name, given in short.items()}, free
 
 
 def _copy(source: Path, target: Path) -> None:

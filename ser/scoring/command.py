@@ -18,7 +18,7 @@ def score(paths: list[Path], options: argparse.Namespace, settings: Settings) ->
 
     Args:
         paths: of the recordings.
-        options: `output, engine, workers, same_speaker`.
+        options: `output, engine, workers, same_speaker, same_source`.
         settings: which models to use.
 
     Returns:
@@ -27,7 +27,7 @@ def score(paths: list[Path], options: argparse.Namespace, settings: Settings) ->
     Raises:
         SettingsError: where an option cannot be used.
     """
-    if options.same_speaker:
+    if options.same_speaker or options.same_source:
         raise SettingsError("--same-speaker needs all answers at once and does not go with --output. Leave one out.")
     workers = options.workers or os.cpu_count() or 1
     items = list_items(paths)

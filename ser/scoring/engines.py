@@ -6,12 +6,11 @@ Ray is imported only where it is asked for; nothing of it reaches any other mach
 import importlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from ser.config import Settings
 from ser.errors import AudioError, ScoringError, SettingsError
@@ -51,9 +50,11 @@ class PartScorer:
     """
 
     def __init__(self, folder: str, settings: Settings) -> None:
-        torch.set_num_threads(1)
         self._folder = Path(folder)
         self._recognizer = load_recognizer(settings)
+        # Only models of transformers bring torch in.
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(1)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Hear parts and write them; returns the name of each, how many recordings it has and how many no answer."""

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from ser.errors import SettingsError
 from ser.labels import EMOTIONS
+from ser.output import printable
 from ser.serialization import recognition_to_dict
 from ser.types import Recognition
 
@@ -104,7 +105,8 @@ def prepare(folder: Path, items: Sequence[Item]) -> list[Item]:
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"{folder} is a file; --output names a folder of parquet files. Choose another name.")
     folder.mkdir(parents=True, exist_ok=True)
-    wanted, done = {item.file: item for item in items}, set()
+    wanted = {printable(item.file): replace(item, file=printable(item.file)) for item in items}
+    done: set[Item] = set()
     sweep(folder)
     for path in sorted(folder.glob("*.parquet")):
         try:
@@ -120,7 +122,7 @@ def prepare(folder: Path, items: Sequence[Item]) -> list[Item]:
             path.unlink()
         elif not all(keep):
             _write(table.filter(pa.array(keep)), path)
-    return [item for item in items if item not in done]
+    return [item for item in items if wanted[printable(item.file)] not in done]
 
 
 def sweep(folder: Path) -> None:
@@ -155,9 +157,14 @@ def count_failed(folder: Path, part: Part) -> int | None:
 
 
 def _row(item: Item, answer: Recognition | Exception) -> dict[str, object]:
-    row: dict[str, object] = {"file": item.file, "size": item.size, "modified_ns": item.modified_ns, "error": None}
+    row: dict[str, object] = {
+        "file": printable(item.file),
+        "size": item.size,
+        "modified_ns": item.modified_ns,
+        "error": None,
+    }
     if isinstance(answer, Exception):
-        return {**row, "error": str(answer)}
+        return {**row, "error": printable(str(answer))}
     return {
         **row,
         "label": answer.fused.label,
@@ -165,7 +172,7 @@ def _row(item: Item, answer: Recognition | Exception) -> dict[str, object]:
         "duration": answer.duration,
         "transcript": answer.transcript.text if answer.transcript else None,
         **answer.fused.as_dict(),
-        "answer": json.dumps(recognition_to_dict(answer, item.file), ensure_ascii=False),
+        "answer": printable(json.dumps(recognition_to_dict(answer, item.file), ensure_ascii=False)),
     }
 
 

@@ -18,11 +18,10 @@ from transformers import PreTrainedTokenizerBase
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError, TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
-from ser.text.base import load_base
 from ser.text.checkpoint import is_trained, load_trained, save_trained
-from ser.text.classifier import EMBEDDED_FOLDER
 from ser.text.data import as_transcript
-from ser.text.network import TextEmotionNetwork, add_adapter, pad, set_trained_tensors, trained_tensors
+from ser.text.embedded import EMBEDDED_FOLDER
+from ser.text.network import TextEmotionNetwork, add_adapter, load_base, pad, set_trained_tensors, trained_tensors
 
 MIN_TEXTS = 20
 MIN_LABELS = 2
@@ -62,6 +61,7 @@ def adapt_text_model(
     *,
     config: TextAdaptConfig | None = None,
     seed: int = 0,
+    device: str = "cpu",
     data: Mapping[str, object] | None = None,
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -80,6 +80,7 @@ def adapt_text_model(
         out: folder for the new adapter; made where absent.
         config: the recipe.
         seed: of everything drawn.
+        device: `cpu` or `cuda`.
         data: what the model card is to say of the sentences.
         on_step: told step, steps and loss after each step.
         should_stop: asked after each step.
@@ -101,7 +102,9 @@ def adapt_text_model(
         set_trained_tensors(network, start.tensors)
     except (ValueError, RuntimeError) as error:
         raise ModelUnavailableError(f"The adapter in {folder} does not fit its encoder ({error}).") from error
-    network.eval()  # no dropout anywhere: the model's own answers are the anchor, and few sentences need no noise
+    network.to(
+        device
+    ).eval()  # no dropout anywhere: the model's own answers are the anchor, and few sentences need no noise
     rng = np.random.default_rng(seed)
     anchors = anchor_sentences(tokenizer, config.anchors, rng)
     loop = _Loop(network, tokenizer, config, rng, on_step, should_stop)
@@ -139,15 +142,16 @@ class _Loop:
     ) -> None:
         self.network, self.tokenizer, self.config, self.rng = network, tokenizer, config, rng
         self.on_step, self.should_stop = on_step, should_stop
+        self.device = next(network.parameters()).device
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.origin = [p.detach().clone() for p in self.parameters]
 
     def train(self, texts: Sequence[str], shares: npt.NDArray[np.float32], anchors: Sequence[str]) -> None:
         config = self.config
-        truth = torch.from_numpy(np.ascontiguousarray(shares, dtype=np.float32))
+        truth = torch.from_numpy(np.ascontiguousarray(shares, dtype=np.float32)).to(self.device)
         with torch.no_grad():
             parts = [self._logits(anchors[at : at + 64]) for at in range(0, len(anchors), 64)]
-        known = torch.cat(parts).softmax(-1) if parts else torch.zeros(0, len(EMOTIONS))
+        known = torch.cat(parts).softmax(-1) if parts else torch.zeros(0, len(EMOTIONS), device=self.device)
         optimizer = torch.optim.AdamW(self.parameters, lr=config.learning_rate, weight_decay=0.0)
         steps, step = config.epochs * math.ceil(len(texts) / config.batch_size), 0
         for _ in range(config.epochs):
@@ -178,7 +182,8 @@ class _Loop:
 
     def _logits(self, texts: Sequence[str]) -> Tensor:
         rows = self.tokenizer(list(texts), truncation=True, max_length=self.config.max_tokens)["input_ids"]
-        logits: Tensor = self.network(*pad(rows, self.tokenizer.pad_token_id, multiple=4))
+        ids, mask = (tensor.to(self.device) for tensor in pad(rows, self.tokenizer.pad_token_id, multiple=4))
+        logits: Tensor = self.network(ids, mask)
         return logits
 
 

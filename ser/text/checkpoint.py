@@ -1,6 +1,6 @@
 """The folder of an embedded text model: `adapter.safetensors` and `meta.json`, written whole and checked when read.
 
-Knows files and hashes; knows nothing of texts or training.
+Files, hashes and NumPy arrays only: no texts, no training, no torch.
 """
 
 import json
@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+import numpy as np
+from safetensors.numpy import load_file, save_file
 
+from ser.checkpoints import check_weights
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 from ser.text.base import BASE_DISTRIBUTION, BASE_NAME, BASE_SHA256, sha256_of
@@ -22,17 +22,20 @@ from ser.text.base import BASE_DISTRIBUTION, BASE_NAME, BASE_SHA256, sha256_of
 WEIGHTS_FILE = "adapter.safetensors"
 META_FILE = "meta.json"
 
+ADAPTER_PREFIX = "adapter."
+HEAD_PREFIX = "head."
+
 
 @dataclass(frozen=True)
 class TrainedText:
     """A trained adapter as it lies on disk.
 
     Attributes:
-        tensors: adapter and head, as `ser.text.network.trained_tensors` names them.
+        tensors: low-rank updates, `adapter.LAYER.lora_A.weight` and `lora_B`, and `head.weight` and `head.bias`.
         meta: labels, temperature, hashes, recipe, data and figures.
     """
 
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, np.ndarray]
     meta: Mapping[str, Any]
 
     @property
@@ -43,7 +46,7 @@ class TrainedText:
 
 def save_trained(
     folder: Path,
-    tensors: Mapping[str, Tensor],
+    tensors: Mapping[str, np.ndarray],
     *,
     config: Mapping[str, object],
     temperature: float,
@@ -77,7 +80,7 @@ def save_trained(
 
 
 def is_trained(folder: Path) -> bool:
-    """Whether `folder` claims to hold an adapter of ours (and not a transformers checkpoint)."""
+    """Tell an adapter's folder from a checkpoint of transformers."""
     return (folder / WEIGHTS_FILE).is_file() or (
         (folder / META_FILE).is_file() and not (folder / "config.json").is_file()
     )
@@ -87,7 +90,7 @@ def load_trained(folder: Path) -> TrainedText:
     """Read and check what `save_trained` wrote.
 
     Raises:
-        ModelUnavailableError: where a file is absent, damaged, or made for other labels or another encoder.
+        ModelUnavailableError: if a file is absent, damaged, or made for other labels or another encoder.
     """
     weights, meta_file = folder / WEIGHTS_FILE, folder / META_FILE
     for path in (weights, meta_file):
@@ -99,6 +102,7 @@ def load_trained(folder: Path) -> TrainedText:
         float(meta["temperature"]), meta["config"]["rank"], meta["config"]["alpha"]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelUnavailableError(f"{meta_file} is damaged ({error!r}). Train the text model again.") from error
+    check_weights(folder)
     found = sha256_of(weights)
     if found != claimed:
         raise ModelUnavailableError(f"{weights} has SHA-256 {found}, its meta.json says {claimed}: it was changed.")
@@ -108,7 +112,4 @@ def load_trained(folder: Path) -> TrainedText:
         )
     if base != BASE_SHA256:
         raise ModelUnavailableError(f"{meta_file} was trained on an encoder with SHA-256 {base}, not {BASE_SHA256}.")
-    try:
-        return TrainedText(load_file(weights), meta)
-    except SafetensorError as error:
-        raise ModelUnavailableError(f"{weights} is no readable safetensors file: {error}.") from error
+    return TrainedText(load_file(weights), meta)

@@ -6,15 +6,15 @@ Knows nothing of models.
 import csv
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ser.errors import TrainingDataError
-from ser.labels import EMOTIONS, to_emotion
+from ser.labels import EMOTIONS, GOEMOTIONS, to_emotion
 
 LABEL_COLUMNS = ("label", "labels")
 
@@ -26,6 +26,7 @@ class LabelledTexts:
     Attributes:
         texts: the sentences.
         labels: the emotions of each, in the file's order, at least one.
+        fine_labels: the labels of each as the file names them, if they are finer than `EMOTIONS`; else empty.
         unknown_labels: {label: rows} of labels that are none of `EMOTIONS`; a row with nothing else is left out.
         without_text: rows left out because they hold no words.
     """
@@ -34,6 +35,7 @@ class LabelledTexts:
     labels: tuple[tuple[str, ...], ...]
     unknown_labels: Mapping[str, int] = field(default_factory=dict)
     without_text: int = 0
+    fine_labels: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -47,6 +49,16 @@ class LabelledTexts:
                 shares[row, EMOTIONS.index(name)] = 1.0 / len(names)
         return shares
 
+    def select(self, rows: Iterable[int]) -> "LabelledTexts":
+        """Keep only these rows."""
+        kept = list(rows)
+        return replace(
+            self,
+            texts=tuple(self.texts[row] for row in kept),
+            labels=tuple(self.labels[row] for row in kept),
+            fine_labels=tuple(self.fine_labels[row] for row in kept) if self.fine_labels else (),
+        )
+
     @property
     def single(self) -> npt.NDArray[np.bool_]:
         """Shape (rows,): where a row has exactly one emotion."""
@@ -56,8 +68,10 @@ class LabelledTexts:
 def read_labelled_texts(path: Path) -> LabelledTexts:
     """Read a CSV with the columns `text` and `label` (or `labels`, several separated by spaces).
 
+    GoEmotions' own 28 labels are grouped by `ser.labels.GOEMOTIONS`.
+
     Raises:
-        TrainingDataError: where the file cannot be read, lacks a column, or has no row with a known label.
+        TrainingDataError: if the file cannot be read, lacks a column, or has no row with a known label.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -73,12 +87,13 @@ def read_labelled_texts(path: Path) -> LabelledTexts:
         )
     texts: list[str] = []
     labels: list[tuple[str, ...]] = []
+    fine: list[tuple[str, ...]] = []
     unknown: Counter[str] = Counter()
     without_text = 0
     for row in rows:
         text, names = (row["text"] or "").strip(), (row[label_column] or "").split()
-        emotions = tuple(dict.fromkeys(e for e in map(to_emotion, names) if e is not None))
-        unknown.update(name for name in names if to_emotion(name) is None)
+        emotions = tuple(dict.fromkeys(e for e in map(_to_emotion, names) if e is not None))
+        unknown.update(name for name in names if _to_emotion(name) is None)
         if not names:
             unknown["(none)"] += 1
         if not text:
@@ -86,11 +101,19 @@ def read_labelled_texts(path: Path) -> LabelledTexts:
         elif emotions:
             texts.append(text)
             labels.append(emotions)
+            fine.append(tuple(name for name in names if _to_emotion(name) is not None))
     if not texts:
         raise TrainingDataError(
             f"{path} has {len(rows)} rows and none with words and a known label. Known labels: {', '.join(EMOTIONS)}."
         )
-    return LabelledTexts(tuple(texts), tuple(labels), dict(sorted(unknown.items())), without_text)
+    finer = any(to_emotion(name) is None for names in fine for name in names)
+    return LabelledTexts(
+        tuple(texts), tuple(labels), dict(sorted(unknown.items())), without_text, tuple(fine) if finer else ()
+    )
+
+
+def _to_emotion(name: str) -> str | None:
+    return GOEMOTIONS.get(name.lower()) or to_emotion(name)
 
 
 def as_transcript(text: str) -> str:

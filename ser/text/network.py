@@ -1,23 +1,24 @@
-"""The embedded text network: a frozen sentence encoder with a LoRA adapter, mean pooling and a linear head.
+"""The embedded text network in torch, for training: a frozen sentence encoder with LoRA, mean pooling, a linear head.
 
-Knows tensors only; where weights live and what texts mean is decided elsewhere.
+Serving runs the same network in `ser.text.embedded`.
 """
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
+from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
 
 from ser.labels import EMOTIONS
+from ser.pretrained import quiet_loading
+from ser.text.base import find_base
+from ser.text.checkpoint import ADAPTER_PREFIX, HEAD_PREFIX
 
 ADAPTED_LAYERS = ("query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense")
 """Every linear layer of a BERT block. Source: Dettmers et al. 2023 (QLoRA), section 4: adapters on all linear layers
 are needed to match full fine-tuning."""
-
-ADAPTER_PREFIX = "adapter."
-HEAD_PREFIX = "head."
 
 
 class TextEmotionNetwork(nn.Module):
@@ -42,11 +43,13 @@ class TextEmotionNetwork(nn.Module):
             input_ids: int64 of shape (batch, tokens).
             attention_mask: 1 for a token and 0 for padding, of the same shape.
         """
+        return self.head(self.dropout(self.pooled(input_ids, attention_mask))).float()
+
+    def pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Sentence vectors of shape (batch, hidden): the mean over tokens, as the encoder was trained with."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        # The encoder was trained with mean pooling, so the mean over tokens is its sentence vector.
-        pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
-        return self.head(self.dropout(pooled)).float()
+        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
 
 
 def add_adapter(network: TextEmotionNetwork, *, rank: int, alpha: int) -> None:
@@ -56,25 +59,24 @@ def add_adapter(network: TextEmotionNetwork, *, rank: int, alpha: int) -> None:
     inject_adapter_in_model(config, network.encoder)
 
 
-def trained_tensors(network: TextEmotionNetwork) -> dict[str, Tensor]:
-    """What training changed: the adapter in half precision (enough: see the model card), the head in full."""
+def trained_tensors(network: TextEmotionNetwork) -> dict[str, np.ndarray]:
+    """Return the adapter in half precision (enough: see the model card) and the head in full."""
     adapter = get_peft_model_state_dict(network.encoder)
     tensors = {ADAPTER_PREFIX + name: tensor.detach().half() for name, tensor in adapter.items()}
     tensors |= {HEAD_PREFIX + name: tensor.detach() for name, tensor in network.head.state_dict().items()}
-    return {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+    return {name: tensor.cpu().numpy().copy() for name, tensor in tensors.items()}
 
 
-def set_trained_tensors(network: TextEmotionNetwork, tensors: Mapping[str, Tensor]) -> None:
+def set_trained_tensors(network: TextEmotionNetwork, arrays: Mapping[str, np.ndarray]) -> None:
     """Put back what `trained_tensors` gave into a network that has an adapter of the same shape.
 
     Raises:
-        ValueError: where tensors are missing or superfluous.
-        RuntimeError: where a tensor has another shape.
+        ValueError: if tensors are missing or superfluous.
+        RuntimeError: if a tensor has another shape.
     """
+    tensors = {name: torch.from_numpy(np.array(array, dtype=np.float32)) for name, array in arrays.items()}
     adapter = {
-        name.removeprefix(ADAPTER_PREFIX): tensor.float()
-        for name, tensor in tensors.items()
-        if name.startswith(ADAPTER_PREFIX)
+        name.removeprefix(ADAPTER_PREFIX): tensor for name, tensor in tensors.items() if name.startswith(ADAPTER_PREFIX)
     }
     expected = set(get_peft_model_state_dict(network.encoder))
     if set(adapter) != expected:
@@ -82,15 +84,6 @@ def set_trained_tensors(network: TextEmotionNetwork, tensors: Mapping[str, Tenso
     set_peft_model_state_dict(network.encoder, adapter)
     head = {name.removeprefix(HEAD_PREFIX): tensor for name, tensor in tensors.items() if name.startswith(HEAD_PREFIX)}
     network.head.load_state_dict(head)
-
-
-def merge_adapter(network: TextEmotionNetwork) -> None:
-    """Fold the adapter into the encoder's own weights: the same answers, and none of the adapter's cost."""
-    for name, module in list(network.encoder.named_modules()):
-        if isinstance(module, LoraLayer):
-            module.merge(safe_merge=True)
-            parent = network.encoder.get_submodule(name.rpartition(".")[0])
-            setattr(parent, name.rpartition(".")[2], module.get_base_layer())
 
 
 def pad(rows: list[list[int]], pad_id: int, multiple: int = 1) -> tuple[Tensor, Tensor]:
@@ -105,3 +98,22 @@ def pad(rows: list[list[int]], pad_id: int, multiple: int = 1) -> tuple[Tensor, 
     ids = torch.tensor([row + [pad_id] * (width - len(row)) for row in rows])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
     return ids, mask
+
+
+def load_base(attention: str = "sdpa") -> tuple[BertModel, PreTrainedTokenizerBase]:
+    """Load the encoder in evaluation mode on the CPU, and its tokenizer.
+
+    Args:
+        attention: transformers' name of the implementation. On a CPU `sdpa` is the quicker one to run, and `eager`
+            the quicker one to train (measured: the backward pass of `sdpa` costs as much as all the rest).
+
+    Raises:
+        ModelUnavailableError: as `ser.text.base.find_base`.
+    """
+    folder = find_base()
+    local = {"local_files_only": True, "trust_remote_code": False}
+    tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+    with quiet_loading():
+        encoder = BertModel.from_pretrained(folder, attn_implementation=attention, use_safetensors=True, **local)
+    encoder.pooler = None  # the sentence vector is a mean over tokens; the pooler of the checkpoint was never trained
+    return encoder.eval(), tokenizer

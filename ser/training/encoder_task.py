@@ -1,6 +1,6 @@
-"""An audio encoder of others learning from recordings; see `ser.training.task.Task`.
+"""Fine-tuning of an encoder and its classifier head on recordings; see `ser.training.task.Task`.
 
-Knows transformers' audio classification models and their extractors; nothing of where they come from.
+Knows the network and the extractor of its inputs; nothing of where they come from.
 """
 
 import hashlib
@@ -13,16 +13,27 @@ import numpy.typing as npt
 import torch
 from peft import AdaLoraModel, PeftModel
 
+from ser.acoustic.head import LIMIT, emotion_of
 from ser.augmentation import SignalAugmentation
 from ser.config import TrainConfig
+from ser.encoder.pretrained import LoadedEncoder
+from ser.encoder.states import extract
+from ser.encoder.windows import MIN_DURATION, embed_clips
 from ser.labels import EMOTIONS
 from ser.metrics import uar
-from ser.training.objective import emotion_losses
+from ser.training.adapters import inner_network
 from ser.training.processes import Processes
+from ser.training.recipe import HEAD_LABELS
 from ser.training.recordings import Recordings
 from ser.training.sampling import Places, Sampler, allowed_labels
-from ser.training.task import Judgement
+from ser.training.task import DevFigures
 from ser.types import SAMPLING_RATE, Signal
+
+SHORTEST = round(MIN_DURATION * SAMPLING_RATE)
+"""Samples; shorter clips are filled up with zeros, as in answering."""
+
+MASKED = -30.0
+"""Logit of a label that a clip's corpus lacks."""
 
 CHANGED_SHARE = 0.5
 """Of the recordings that a step sees, where `augment` is on."""
@@ -51,7 +62,19 @@ class SignalBatch:
 
 
 class EncoderTask:
-    """An encoder, what it learns from, and what it is judged by."""
+    """An encoder with a head, the recordings it is trained on, and those it is measured on.
+
+    Args:
+        model: as `ser.training.adapters.prepare_encoder` gives it.
+        extractor: of its inputs.
+        labels: of its outputs.
+        recordings: to train on.
+        dev: to measure each epoch on; None for nothing.
+        noises: to mix in; synthetic noise without.
+        config: how.
+        processes: of the run.
+        start: names the weights before training, for `fingerprint`.
+    """
 
     clip_norm = 1.0
 
@@ -59,19 +82,22 @@ class EncoderTask:
         self,
         model: torch.nn.Module,
         extractor: Any,
+        labels: Sequence[str],
         recordings: Recordings,
         dev: Recordings | None,
         noises: Sequence[Signal],
         config: TrainConfig,
         processes: Processes,
+        start: str,
     ) -> None:
-        self.extractor, self.recordings, self.dev, self.noises = extractor, recordings, dev, noises
+        self.extractor, self.labels, self.noises = extractor, tuple(labels), noises
+        self.recordings, self.dev, self.start = recordings, dev, start
         self.config, self.processes = config, processes
         self.longest = round(config.max_duration * SAMPLING_RATE)
-        self.targets = np.stack([example.soft_label for example in recordings.examples])
+        self.targets = np.stack([example.shares(self.labels) for example in recordings.examples])
         self.own_weights = np.array([example.weight for example in recordings.examples], dtype=np.float32)
         self.allowed = allowed_labels(self.targets, [example.corpus for example in recordings.examples])
-        self.sampler = recordings_sampler(recordings, config)
+        self.sampler = recordings_sampler(recordings, self.labels, config)
         self.label_weights = torch.from_numpy(self.sampler.label_weights)
         self.augmentation = SignalAugmentation.of(config)
         inner = model.base_model if isinstance(model, PeftModel) else None
@@ -106,8 +132,8 @@ class EncoderTask:
         start = int(generator.integers(0, max(1, len(signal) - self.longest + 1)))
         cut = signal[start : start + self.longest]
         if self.config.augment and generator.random() < CHANGED_SHARE:
-            return self.augmentation.apply(cut, self.noises, generator)[: self.longest]
-        return cut
+            cut = self.augmentation.apply(cut, self.noises, generator)[: self.longest]
+        return np.pad(cut, (0, max(0, SHORTEST - len(cut))))
 
     def _mixed(
         self,
@@ -135,30 +161,23 @@ class EncoderTask:
     def losses(self, model: torch.nn.Module, batch: SignalBatch) -> torch.Tensor:
         """Cross-entropy, and what AdaLoRA asks of its matrices."""
         device = self.processes.device
-        logits = model(**{name: value.to(device) for name, value in batch.inputs.items()}).logits
-        there = SignalBatch({}, batch.targets.to(device), batch.weights, batch.allowed.to(device))
-        losses = emotion_losses(logits, there, self.config)
+        logits = model(**{name: value.to(device) for name, value in batch.inputs.items()})["logits"]
+        losses = emotion_losses(logits, batch.targets.to(device), batch.allowed.to(device), self.config)
         return losses + ORTHOGONALITY * orthogonality(self.ranks) if self.ranks is not None else losses
 
-    def judge(self, network: torch.nn.Module) -> Judgement | None:
-        """Unweighted average recall on the dev recordings."""
+    def evaluate(self, network: torch.nn.Module) -> DevFigures | None:
+        """Measure unweighted average recall on the dev recordings, by corpus, all corpora alike in the score."""
         if self.dev is None:
             return None
-        answers = predict_labels(
-            network, self.extractor, self.dev.signals, self.longest, self.processes.device, self.processes
-        )
-        score = uar([example.hard_label for example in self.dev.examples], answers, EMOTIONS)
-        return Judgement(score, figures={"uar": score})
+        logits = predict_logits(network, self.extractor, self.dev.signals, self.processes)
+        by_corpus = uar_by_corpus(logits, self.labels, self.dev)
+        score = float(np.mean(list(by_corpus.values())))
+        return DevFigures(score, figures={"score": score, "uar": by_corpus})
 
     def after_step(self, step: int) -> None:
         """Share out AdaLoRA's ranks."""
-        if self.ranks is None:
-            return
-        for parameter in self.ranks.parameters():
-            if parameter.requires_grad and parameter.grad is None:
-                # A layer that the step dropped has learnt nothing, and AdaLoRA wants to hear so as a number.
-                parameter.grad = torch.zeros_like(parameter)
-        self.ranks.update_and_allocate(step)
+        if self.ranks is not None:
+            self.ranks.update_and_allocate(step)
 
     def state(self) -> Mapping[str, Any]:
         """What AdaLoRA's sharing out remembers."""
@@ -179,18 +198,17 @@ class EncoderTask:
         self.ranks.peft_config[self.ranks.trainable_adapter_name].rank_pattern = state["pattern"]
 
     def fingerprint(self) -> Mapping[str, str]:
-        """Hashes of the recordings."""
+        """Hashes of the recordings and of the weights that training began with."""
         dev = "" if self.dev is None else recordings_hash(self.dev)
-        return {"data": recordings_hash(self.recordings), "dev": dev}
+        return {"data": recordings_hash(self.recordings), "dev": dev, "start": self.start}
 
 
-def recordings_sampler(recordings: Recordings, config: TrainConfig) -> Sampler:
-    """Which recordings share a step."""
+def recordings_sampler(recordings: Recordings, labels: Sequence[str], config: TrainConfig) -> Sampler:
+    """Plan which recordings share a step."""
     examples = recordings.examples
     longest = round(config.max_duration * SAMPLING_RATE)
     return Sampler(
-        np.stack([example.soft_label for example in examples]),
-        [example.speaker for example in examples],
+        np.stack([example.shares(labels) for example in examples]),
         [example.corpus for example in examples],
         np.array([min(len(signal), longest) for signal in recordings.signals]),
         config,
@@ -202,7 +220,7 @@ def recordings_hash(recordings: Recordings) -> str:
     digest = hashlib.sha256()
     for example, signal in zip(recordings.examples, recordings.signals, strict=True):
         digest.update(f"{example.speaker}\0{example.corpus}\0{example.weight}\0{len(signal)}\0".encode())
-        digest.update(example.soft_label.tobytes())
+        digest.update(example.shares(HEAD_LABELS).tobytes())
         digest.update(np.ascontiguousarray(signal).data)
     return digest.hexdigest()
 
@@ -217,31 +235,67 @@ def orthogonality(model: torch.nn.Module) -> torch.Tensor:
     return torch.stack(distances).mean()
 
 
-def predict_labels(
-    network: Any,
-    extractor: Any,
-    signals: Sequence[Signal],
-    longest: int,
-    device: str,
-    processes: Processes | None = None,
-) -> list[str]:
-    """The most probable emotion of each signal's first `longest` samples; each process answers for a part."""
-    network.to(device).eval()
-    rank, count = (processes.rank, processes.count) if processes else (0, 1)
-    places = torch.zeros(len(signals), dtype=torch.int64, device=device)
+def predict_logits(
+    network: torch.nn.Module, extractor: Any, signals: Sequence[Signal], processes: Processes
+) -> npt.NDArray[np.float32]:
+    """Compute the logits of recordings as serving does: from the mean of the embeddings of their windows.
+
+    Args:
+        network: an `EncoderClassifier`, adapted or not, on the device of the processes; left in evaluation mode.
+        extractor: of its inputs.
+        signals: float32 of shape (samples,) at 16 kHz.
+        processes: each of them computes a part.
+
+    Returns:
+        Shape (signals, labels).
+    """
+    network.eval()
+    inner = inner_network(network)
+    encoder = LoadedEncoder(inner.encoder, extractor, "", "", processes.device)
+    embeddings = embed_together(encoder, signals, processes)
     with torch.inference_mode():
-        # One by one: some encoders take no mask, and padding would change their answer.
-        for number in range(rank, len(signals), count):
-            inputs = extract(extractor, [signals[number][:longest]])
-            logits = network(**{name: inputs[name].to(device) for name in inputs}).logits
-            places[number] = logits[0].argmax()
-    answers = processes.add(places) if processes else places
-    return [EMOTIONS[place] for place in answers.tolist()]
+        values = (torch.from_numpy(embeddings).to(processes.device) - inner.mean) / inner.scale
+        logits = inner.classifier(values.clamp(-LIMIT, LIMIT))
+    return np.asarray(logits.float().cpu().numpy())
 
 
-def extract(extractor: Any, signals: Sequence[Signal]) -> Any:
-    """Inputs of one length; extractors that have a length of their own (Whisper, AST) keep it."""
-    arguments = {"sampling_rate": SAMPLING_RATE, "return_tensors": "pt"}
-    if getattr(extractor, "nb_max_frames", None) is None and not hasattr(extractor, "num_mel_bins"):
-        arguments["padding"] = True
-    return extractor(list(signals), **arguments)
+def embed_together(encoder: LoadedEncoder, signals: Sequence[Signal], processes: Processes) -> npt.NDArray[np.float32]:
+    """Embed recordings, each process a part of them; all have the whole, shape (signals, size)."""
+    places = range(processes.rank, len(signals), processes.count)
+    embeddings = torch.zeros(len(signals), encoder.rows * 2 * encoder.width)
+    for place in places:
+        embeddings[place] = torch.from_numpy(embed_clips(encoder, [signals[place]])[0])
+    if processes.count > 1:
+        embeddings = processes.add(embeddings.to(processes.device)).cpu()
+    return embeddings.numpy()
+
+
+def uar_by_corpus(logits: npt.NDArray[np.float32], labels: Sequence[str], recordings: Recordings) -> dict[str, float]:
+    """Unweighted average recall on each corpus of the recordings, over the labels that it has."""
+    # As the head answers: labels beyond the seven count as an emotion.
+    emotions = [emotion_of(label) for label in labels]
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    sums = np.stack([powers[:, [e == emotion for e in emotions]].sum(1) for emotion in EMOTIONS], axis=1)
+    answers = [EMOTIONS[place] for place in sums.argmax(1)]
+    corpora = sorted({example.corpus for example in recordings.examples})
+    pairs = list(zip(recordings.examples, answers, strict=True))
+    return {
+        corpus: uar(
+            [emotion_of(e.hard_label) for e, _ in pairs if e.corpus == corpus],
+            [answer for e, answer in pairs if e.corpus == corpus],
+            EMOTIONS,
+        )
+        for corpus in corpora
+    }
+
+
+def emotion_losses(
+    logits: torch.Tensor, targets: torch.Tensor, allowed: torch.Tensor, config: TrainConfig
+) -> torch.Tensor:
+    """Compute cross-entropy with soft, smoothed labels among those that are allowed; shape (examples,), nats."""
+    if not config.mask_absent_labels:
+        allowed = torch.ones_like(targets)
+    logits = logits.float().masked_fill(allowed == 0, MASKED)
+    spread = allowed / allowed.sum(1, keepdim=True)
+    smoothed = (1.0 - config.label_smoothing) * targets + config.label_smoothing * spread
+    return -(smoothed * torch.log_softmax(logits, dim=1)).sum(1)

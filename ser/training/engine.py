@@ -15,7 +15,6 @@ import torch
 
 from ser.config import TrainConfig
 from ser.errors import TrainingCancelledError, TrainingDataError
-from ser.training.processes import norms_of
 from ser.training.progress import TrainProgress
 from ser.training.run_state import RunState, hash_tensors, random_states, seed_everything, set_random_states
 from ser.training.sampling import Places
@@ -116,19 +115,17 @@ class _Run:
 
     def _epoch(self, first: int) -> None:
         self.network.train()
-        if self.config.freeze_norms:
-            freeze_norms(self.network)
         plan = self.task.plan(self.epoch)
         while self.place < len(plan):
             self._step(plan[self.place], first)
         entry: dict[str, object] = {"epoch": self.epoch, "loss": float(np.mean(self.losses))}
         ranking = (float(self.epoch), 0.0)
-        judgement = self.task.judge(self.average.network)
-        if judgement is not None:
-            self.score = judgement.score
-            entry |= judgement.figures
+        dev = self.task.evaluate(self.average.network)
+        if dev is not None:
+            self.score = dev.score
+            entry |= dev.figures
             if self.config.choose_best:
-                ranking = (judgement.score, judgement.tie_breaker)
+                ranking = (dev.score, dev.tie_breaker)
         self.curve.append(entry)
         self._report(first, entry)
         if ranking > self.best:
@@ -143,7 +140,7 @@ class _Run:
             raise TrainingDataError(
                 f"The memory of {self.device} does not hold {max(1, clips)} clip(s) at once ({failure}). Train on a "
                 "device with more memory, on shorter clips (max_duration), with smaller batches, or less of the "
-                "network (tune, frozen_blocks)."
+                "network (tune)."
             )
         self.parts = min(2 * self.parts, self.config.batch_size)
         self.optimizer.zero_grad(set_to_none=True)
@@ -177,10 +174,7 @@ class _Run:
                 # The mean over the whole step, however many parts and processes share it (gradients are averaged).
                 loss = (losses * weight).sum() / total.clamp_min(1e-6)
                 value += loss.detach()
-                cost = loss * self.processes.count
-                if self.anchor and number == 0:
-                    cost = cost + self._anchor_loss()
-                self.scaler.scale(cost).backward()
+                self.scaler.scale(loss * self.processes.count).backward()
         self._move()
         self.place += 1
         self.losses.append(float(self.processes.add(value)))
@@ -202,6 +196,7 @@ class _Run:
 
     def _move(self) -> None:
         self.scaler.unscale_(self.optimizer)
+        self._pull_to_anchor()
         torch.nn.utils.clip_grad_norm_(self.trained, self.task.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -211,11 +206,14 @@ class _Run:
         self.task.after_step(self.step)
         self.average.update(min(self.config.ema_decay, self.step / (self.step + 10)))
 
-    def _anchor_loss(self) -> torch.Tensor:
-        total = torch.zeros((), device=self.device)
+    def _pull_to_anchor(self) -> None:
+        """Add the gradient of half the squared distance from the weights before.
+
+        Apart from the loss, as parameters that no clip of a step needs have no gradient that processes could share.
+        """
         for parameter, start in self.anchor:
-            total = total + (parameter - start).square().sum()
-        return 0.5 * self.config.anchor * total
+            pull = self.config.anchor * (parameter.detach() - start)
+            parameter.grad = pull if parameter.grad is None else parameter.grad + pull
 
     def _report(self, first: int, entry: Mapping[str, object] | None = None) -> None:
         if self.around.on_progress is None or not self.processes.main:
@@ -241,8 +239,8 @@ class _Run:
         assert self.around.state_dir is not None
         identity = {
             "config": asdict(self.config),
-            **self.task.fingerprint(),
             "start": hash_tensors(network.state_dict()),
+            **self.task.fingerprint(),
             "processes": self.processes.count,
         }
         return RunState(self.around.state_dir, identity)
@@ -291,12 +289,6 @@ class _Run:
         # A state that an earlier version of the program kept says nothing of it.
         self.parts = max(self.parts, state.get("parts", self.parts))
         set_random_states(state["random"][self.processes.rank])
-
-
-def freeze_norms(network: torch.nn.Module) -> None:
-    """Put batch normalisation into evaluation mode."""
-    for norm in norms_of(network):
-        norm.eval()
 
 
 def half_precision(device: str) -> torch.dtype | None:

@@ -1,77 +1,67 @@
-"""The recipe behind `python -m ser train`: corpus folders in, a checked and measured model folder out.
+"""Corpus folders in, a checked and measured classifier head on a frozen encoder out: `python -m ser train`.
 
-The shipped weights come from it; the speakers named here are never trained on.
+The shipped weights come from it; the speakers named here are never trained on. Imports no torch for the embedded
+encoder.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ser.checkpoints import Meta, load_meta
-from ser.config import NO_MODEL, TrainConfig
+import numpy as np
+
+from ser.acoustic.head import EXTRA_LABELS, ClassifierHead
+from ser.augmentation import SignalAugmentation, load_noises
+from ser.calibration import ece
+from ser.checkpoints import Meta
+from ser.config import EMBEDDED
 from ser.copies import Copies, find_copies, refuse_leaks
 from ser.copies import default_cache_dir as fingerprints_dir
 from ser.corpora import read_corpus
+from ser.encoder.loading import load_encoder
 from ser.errors import TrainingCancelledError, TrainingDataError
-from ser.labels import EMOTIONS, to_emotion
-from ser.splits import LeakReport, draw_dev_speakers, group_speakers, split_by_speaker
-from ser.training.lesson import Lesson, learn_encoder, learn_network
-from ser.training.preparation import default_cache_dir
-from ser.training.processes import Processes
+from ser.labels import EMOTIONS, RAVDESS_EIGHT, to_emotion
+from ser.metrics import confusion, uar_of
+from ser.splits import LeakReport, Split, draw_dev_speakers, group_speakers, split_by_speaker
+from ser.training.clip_embeddings import CopyPlan
+from ser.training.description import describe
+from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
+from ser.training.head_calibration import calibrate_head
+from ser.training.heads import HeadConfig, fit_head
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
-from ser.training.run import check_labels, default_config, is_encoder_of_others
+from ser.training.rehearsal import draw_rehearsal
 from ser.types import Example
 
 RESERVED_SPEAKERS = (
     *("ravdess_01", "ravdess_11", "ravdess_20", "ravdess_21"),
     *("nemo_EB0", "nemo_MK0", "emodb_03", "emodb_08", "turev_1157"),
+    *(
+        f"cremad_{number}"
+        for number in (
+            *(1010, 1013, 1022, 1026, 1037, 1038, 1040, 1045, 1047, 1048),
+            *(1059, 1065, 1066, 1068, 1071, 1073, 1084, 1086, 1088),
+        )
+    ),
 )
-"""Tested on and never trained on. Source of the RAVDESS actors: EmoBox, fold 1, https://arxiv.org/abs/2406.07162"""
+"""Tested on and never trained on. Source of the RAVDESS actors: EmoBox, fold 1, https://arxiv.org/abs/2406.07162; of
+the CREMA-D actors: the test split of TensorFlow Datasets, https://www.tensorflow.org/datasets/catalog/crema_d"""
 
 DEV_SPEAKERS = (
     *("ravdess_04", "ravdess_10", "ravdess_12", "ravdess_14"),
     *("nemo_IC0", "emodb_09", "emodb_10", "turev_1358"),
+    *(f"cremad_{number}" for number in (1015, 1020, 1021, 1030, 1050, 1070, 1079, 1089, 1090)),
 )
-"""Chosen by: EmoBox's fold 2 of RAVDESS, and some of every other corpus that can spare a speaker."""
-
-WHOLE_RECORDINGS = {"functionals": True, "hidden": 256, "dropout": 0.5}
-"""The member that measures recordings as wholes; how much it counts stands beside its fellows."""
-
-FROM_NOTHING = TrainConfig(
-    epochs=24,
-    epoch_size=3840,
-    batch_size=64,
-    learning_rate=2e-3,
-    intensity_weight=0.2,
-    variants=3,
-    narrow_probability=0.12,
-    # Copies degraded further than by noise, rooms and speed cost more on clean speech than they gave in noise.
-    gain=(0.0, 0.0),
-    telephone_probability=0.0,
-    clipping_probability=0.0,
-    codec_probability=0.0,
-    # One thread gives the same figures on every machine, and loses little: the network is small.
-    threads=1,
-    corpus_weights={"ravdess": 0.4, "nemo": 0.25, "tess": 0.05, "emodb": 0.12, "turev": 0.18},
-    # The dev speakers, too many voices to go without, are watched first and teach then; nobody chooses the epoch.
-    choose_best=False,
-    refit=True,
-    # The temperature comes from every voice that teaches; two networks are enough to tell how sure four may be.
-    crossed=4,
-    crossed_network={"members": [{}, {"centred": True, "pitch_channels": []}, {**WHOLE_RECORDINGS, "weight": 1.25}]},
-    # Networks that look at different things make different mistakes; of one kind, three were no better than one. What
-    # measures recordings as wholes counts for two and a half of them: it does best on corpora that nobody has heard.
-    network={
-        "members": [
-            *({}, {"pitch_channels": []}, {"centred": True}, {"centred": True, "pitch_channels": []}),
-            {**WHOLE_RECORDINGS, "weight": 2.5},
-        ]
-    },
-)
-"""How the shipped weights were trained; other corpora weigh 1 beside each other."""
+"""Chosen by: EmoBox's fold 2 of RAVDESS, the validation split of CREMA-D, and some of every other corpus that can
+spare a speaker."""
 
 DEV_SHARE = 0.15
 """Of the clips, where none of the named dev speakers is in the data."""
+
+TOLERATED = 0.01
+"""Share of a corpus's recordings that may be unusable (too short, silent); they are named in the notes."""
+
+HEAD_LABELS = tuple(dict.fromkeys([*RAVDESS_EIGHT, *EXTRA_LABELS]))
+"""Labels that a head may have outputs for; those that no corpus has are left out."""
 
 
 @dataclass(frozen=True)
@@ -93,90 +83,212 @@ class RecipeResult:
     test_uar: dict[str, float] = field(default_factory=dict)
 
 
+AUGMENTATION = SignalAugmentation(
+    speed=(0.87, 1.15),
+    gain=(-10.0, 5.0),
+    reverb_probability=0.15,
+    reverb_time=(0.1, 1.0),
+    noise_probability=0.3,
+    snr=(3.0, 30.0),
+    telephone_probability=0.05,
+    clipping_probability=0.08,
+    codec_probability=0.12,
+    band_probability=0.6,
+)
+"""Of the copies of training clips: half of them differ by voice and band alone. Copies degraded further cost more on
+clean speech than they gave in noise."""
+
+
+CORPUS_WEIGHTS = {"cremad": 2.0, "emodb-full": 0.5}
+"""In the loss, others 1: CREMA-D has the most speakers, EMO-DB the fewest clips."""
+
+
+@dataclass(frozen=True)
+class HeadRecipe:
+    """How a head is trained from corpora.
+
+    Attributes:
+        encoder: frozen under it: `embedded`, or folder or hub id.
+        head: how the head is fitted.
+        copies: augmented copies of every training clip.
+        augmentation: how far a copy may be changed.
+        noise_dir: recordings of noise to mix in; synthetic noise without.
+        test_speakers: kept out and measured at the end.
+        dev_speakers: kept out and measured; drawn where the data has none of them. The temperature is fitted with
+            their help, and later they tell what fine-tuning forgets.
+        seed: of everything drawn.
+        device: of encoders that run on torch.
+    """
+
+    encoder: str = EMBEDDED
+    head: HeadConfig = HeadConfig(corpora=CORPUS_WEIGHTS)
+    copies: int = 1
+    augmentation: SignalAugmentation = AUGMENTATION
+    noise_dir: Path | None = None
+    test_speakers: Collection[str] = RESERVED_SPEAKERS
+    dev_speakers: Collection[str] | None = None
+    seed: int = 0
+    device: str = "cpu"
+
+
 def run_recipe(
     data_dirs: Sequence[Path | str],
     out: Path | str,
+    recipe: HeadRecipe | None = None,
     *,
-    init: str | Path | None = None,
-    seed: int = 0,
-    epochs: int | None = None,
-    config: TrainConfig | None = None,
-    changes: Mapping[str, object] | None = None,
-    test_speakers: Collection[str] | None = None,
-    dev_speakers: Collection[str] | None = None,
-    noise_dir: Path | str | None = None,
-    cache_dir: Path | str | None = None,
-    checkpoint_dir: Path | str | None = None,
-    device: str = "cpu",
     name: str | None = None,
+    cache_dir: Path | None = None,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> RecipeResult:
-    """Read corpora, split by speaker, check for leaks, train, measure, save.
+    """Read corpora, split by speaker, check for leaks, embed, fit, measure, save.
 
     Args:
         data_dirs: corpora, as `ser.corpora.read_corpus` takes them.
         out: folder of the model; must not exist yet, or be empty.
-        init: `none` (the default), `embedded`, or a folder or Hub id of a model of this project or of an audio
-            encoder of others.
-        seed: of everything drawn.
-        epochs: in place of the configuration's.
-        config: by default `FROM_NOTHING`, or what `default_config` gives where `init` names a model.
-        changes: of that configuration, by the names of its attributes.
-        test_speakers: kept out and measured at the end; by default `RESERVED_SPEAKERS`.
-        dev_speakers: kept out and chosen by; by default `DEV_SPEAKERS`, or drawn where the data has none of them.
-        noise_dir: recordings of noise to mix in.
-        cache_dir: keeps features and fingerprints between runs; by default in the user's cache folder.
-        checkpoint_dir: keeps the run until its model is saved, to go on from after a kill; None keeps nothing.
-        device: `cpu` or `cuda`.
+        recipe: how.
         name: of the model, for people; the folder's by default.
-        on_progress: told while recordings are prepared and after every step.
+        cache_dir: keeps embeddings between runs; by default in the user's cache folder.
+        on_progress: told while recordings are embedded.
         should_stop: asked just as often.
 
     Raises:
         TrainingDataError: where the data does not suffice or cannot be read.
-        DataLeakError: where speakers or recordings are on two sides.
-        ModelUnavailableError: where `init` cannot be had, or `out` holds something.
+        DataLeakError: where speakers or recordings are in two splits.
+        ModelUnavailableError: where the encoder cannot be had, or `out` holds something.
         TrainingCancelledError: when asked to stop.
     """
-    out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise TrainingDataError(f"{out} exists already. Name a new folder for the model, or remove it first.")
-    fresh = init is None or str(init) == NO_MODEL
-    config = config or (FROM_NOTHING if fresh else default_config(init))
-    config = replace(config, seed=seed, epochs=epochs or config.epochs)
-    config = replace(config, **dict(changes or {}))  # type: ignore[arg-type]
-    corpora = [read_corpus(folder, config.heard_labels if fresh else EMOTIONS) for folder in data_dirs]
+    out, recipe = Path(out), recipe or HeadRecipe()
+    refuse_folder(out)
+    corpora = split_corpora(data_dirs, recipe.test_speakers, recipe.dev_speakers, recipe.seed, on_progress, should_stop)
+    split = corpora.split
+    train, development, test = _embed(split, recipe, cache_dir or default_cache_dir(), on_progress, should_stop)
+    head = calibrate_head(_fit(train, recipe), train, development, replace(recipe.head, seed=recipe.seed))
+    metrics: dict[str, object] = {}
+    if development is not None:
+        metrics["dev"] = figures_by_corpus(head, development)
+    test_figures = figures_by_corpus(head, test) if test is not None else {}
+    metrics["test"] = test_figures
+    facts = {**describe(split.train, split.dev), "test_speakers": sorted({e.speaker for e in split.test})}
+    config = {
+        **asdict(recipe),
+        "head": asdict(recipe.head),
+        "test_speakers": [],
+        "dev_speakers": sorted({e.speaker for e in split.dev}),
+    }
+    about = Meta(name or out.name, head.labels, config=_plain(config), data=facts, metrics=metrics)
+    meta = head.save(out, about, draw_rehearsal(train, development, recipe.seed))
+    sets = [data for data in (train, development, test) if data is not None]
+    notes = (*corpora.notes, *(f"Left out: {sentence}" for data in sets for sentence in data.skipped))
+    return RecipeResult(out, meta, notes, corpora.leaks, {corpus: f["uar"] for corpus, f in test_figures.items()})
+
+
+@dataclass(frozen=True)
+class SplitCorpora:
+    """Corpora divided by speaker.
+
+    Attributes:
+        split: whose training part has at least two labels.
+        leaks: between its parts; always clean.
+        notes: what a person should know of the data.
+    """
+
+    split: Split
+    leaks: LeakReport
+    notes: tuple[str, ...]
+
+
+def split_corpora(
+    data_dirs: Sequence[Path | str],
+    test_speakers: Collection[str],
+    dev_speakers: Collection[str] | None,
+    seed: int,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> SplitCorpora:
+    """Read corpora, divide them by speaker and check the parts for leaks; arguments and errors as `run_recipe`'s."""
+    corpora = [read_corpus(folder, HEAD_LABELS) for folder in data_dirs]
     examples = [example for corpus in corpora for example in plainly_labelled(corpus.examples)]
-    held_out = set(RESERVED_SPEAKERS if test_speakers is None else test_speakers)
-    copies = _compare(examples, Path(cache_dir) if cache_dir else fingerprints_dir(), on_progress, should_stop)
+    copies = _compare(examples, fingerprints_dir(), on_progress, should_stop)
     groups = group_speakers(examples, copies.hashes, copies.near)
-    dev = _choose_dev(examples, held_out, dev_speakers, seed, groups)
-    split = split_by_speaker(examples, test_speakers=held_out, dev_speakers=dev)
+    dev = _choose_dev(examples, test_speakers, dev_speakers, seed, groups)
+    split = split_by_speaker(examples, test_speakers=set(test_speakers), dev_speakers=dev)
     leaks = refuse_leaks(split, copies)
     check_labels(split.train)
-    lesson = Lesson(
-        split,
-        config,
-        init=None if fresh else init,
-        noise_dir=Path(noise_dir) if noise_dir else None,
-        cache_dir=Path(cache_dir) if cache_dir else default_cache_dir(),
-        device=device,
+    notes = tuple(note for corpus in corpora for note in corpus.notes)
+    return SplitCorpora(split, leaks, (*notes, *(f"Copies: {sentence}." for sentence in leaks.within)))
+
+
+def refuse_folder(out: Path) -> None:
+    """Refuse a folder that holds something already, before anything is computed for it.
+
+    Raises:
+        TrainingDataError: if it does.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise TrainingDataError(f"{out} exists already. Name a new folder for the model, or remove it first.")
+
+
+def check_labels(examples: Sequence[Example]) -> None:
+    """Refuse examples that no two labels can be told apart on.
+
+    Raises:
+        TrainingDataError: where they have fewer than two labels.
+    """
+    labels = sorted({example.hard_label for example in examples})
+    if len(labels) < 2:
+        raise TrainingDataError(
+            f"{len(examples)} examples with {len(labels)} label(s) ({', '.join(labels) or 'none'}) were given; at "
+            "least two different labels are needed. Add examples of other emotions."
+        )
+
+
+def figures_by_corpus(head: ClassifierHead, data: EmbeddingSet) -> dict[str, dict[str, float]]:
+    """Measure a head: `clips`, `uar` over the labels that each corpus has, and `ece`, by corpus."""
+    answers = head.probabilities(data.plain)
+    names = [data.labels[place] for place in data.targets.argmax(axis=1)]
+    truth = np.array([to_emotion(name) or EXTRA_LABELS[name] for name in names])
+    predicted = np.array(EMOTIONS)[answers.argmax(axis=1)]
+    corpora = np.array(data.corpora)
+    figures: dict[str, dict[str, float]] = {}
+    for corpus in sorted(set(data.corpora)):
+        rows = corpora == corpus
+        matrix = confusion(truth[rows].tolist(), predicted[rows].tolist(), EMOTIONS)
+        error = ece(answers[rows], truth[rows].tolist(), EMOTIONS)
+        figures[corpus] = {"clips": int(rows.sum()), "uar": uar_of(matrix), "ece": error}
+    return figures
+
+
+def _embed(
+    split: Split, recipe: HeadRecipe, cache_dir: Path, on_progress: OnProgress | None, should_stop: ShouldStop | None
+) -> tuple[EmbeddingSet, EmbeddingSet | None, EmbeddingSet | None]:
+    """Training clips with augmented copies; the others as they are."""
+    found = {example.hard_label for example in [*split.train, *split.dev]}
+    plan = CopyPlan(recipe.copies, recipe.seed, recipe.augmentation, recipe.encoder, recipe.device, cache_dir)
+    how = EmbeddingPlan(
+        plan,
+        noises=load_noises(recipe.noise_dir) if recipe.noise_dir else (),
+        tolerated=TOLERATED,
+        labels=tuple(label for label in HEAD_LABELS if label in found),
         on_progress=on_progress,
         should_stop=should_stop,
-        checkpoint_dir=Path(checkpoint_dir) if checkpoint_dir else None,
-        groups=groups,
     )
-    learnt = learn_encoder(lesson) if is_encoder_of_others(init) else learn_network(lesson)
-    metrics = {"test": {"uar": learnt.test_uar}} if learnt.test_uar else None
-    # Of several processes (torchrun) one writes; the others read what it has written.
-    meta = Processes(device).on_main(
-        lambda: learnt.model.save(out, name=name, metrics=metrics), otherwise=lambda: load_meta(out)
-    )
-    notes = tuple(note for corpus in corpora for note in corpus.notes)
-    notes += tuple(f"Left out: {sentence}" for sentence in learnt.skipped)
-    notes += tuple(f"Copies: {sentence}." for sentence in leaks.within)
-    return RecipeResult(out, meta, notes, leaks, learnt.test_uar)
+    plain = replace(how, plan=replace(plan, copies=0))
+    train = embed_examples(split.train, how)
+    development = embed_examples(split.dev, plain) if split.dev else None
+    known = [example for example in split.test if example.hard_label in found]
+    return train, development, embed_examples(known, plain) if known else None
+
+
+def _fit(data: EmbeddingSet, recipe: HeadRecipe) -> ClassifierHead:
+    encoder = load_encoder(recipe.encoder, recipe.device)
+    config = replace(recipe.head, seed=recipe.seed)
+    return fit_head(data, config, encoder=recipe.encoder, encoder_sha256=encoder.sha256)
+
+
+def _plain(config: Mapping[str, object]) -> dict[str, object]:
+    """Values that JSON knows: folders as texts."""
+    return {key: str(value) if isinstance(value, Path) else value for key, value in config.items()}
 
 
 def plainly_labelled(examples: Sequence[Example]) -> list[Example]:

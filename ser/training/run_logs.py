@@ -1,10 +1,11 @@
-"""A run's figures to TensorBoard or Weights & Biases, as the engine tells of them. Knows no training.
+"""A run's figures to TensorBoard, Weights & Biases or trackio. Knows no training.
 
-Neither package is among the requirements: `pip install -e .[tracking]` brings both.
+None of these packages is among the requirements: `pip install -e .[tracking]` brings all three.
 """
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,7 +75,7 @@ class WandbLog:
             raise SettingsError("--log-to wandb needs a package that is not installed. Install it: pip install wandb")
         folder.mkdir(parents=True, exist_ok=True)
         self._run: Any = importlib.import_module("wandb").init(
-            project="speech-emotion-studio", name=name, dir=str(folder), config=dict(config)
+            project=PROJECT, name=name, dir=str(folder), config=dict(config)
         )
 
     def write(self, figures: Mapping[str, float], step: int) -> None:
@@ -86,19 +87,54 @@ class WandbLog:
         self._run.finish()
 
 
-LOGS = ("tensorboard", "wandb")
+class TrackioLog:
+    """Curves in a folder that `TRACKIO_DIR=FOLDER trackio show` shows; nothing leaves the machine.
+
+    Args:
+        folder: where they go, unless `TRACKIO_DIR` is set.
+        name: of the run.
+        config: shown with the curves.
+
+    Raises:
+        SettingsError: if its package is not installed.
+    """
+
+    def __init__(self, folder: Path, name: str, config: Mapping[str, object]) -> None:
+        if importlib.util.find_spec("trackio") is None:
+            raise SettingsError(
+                "--log-to trackio needs a package that is not installed. Install it: pip install trackio"
+            )
+        # Read when the package is imported.
+        os.environ.setdefault("TRACKIO_DIR", str(folder.absolute()))
+        self._run: Any = importlib.import_module("trackio").init(
+            project=PROJECT, name=name, config=dict(config), embed=False, auto_log_gpu=False, auto_log_cpu=False
+        )
+
+    def write(self, figures: Mapping[str, float], step: int) -> None:
+        """Add a point to the curve of each figure."""
+        self._run.log(dict(figures), step=step)
+
+    def close(self) -> None:
+        """Put everything on disk."""
+        self._run.finish()
+
+
+PROJECT = "speech-emotion-studio"
+LOGS = ("tensorboard", "wandb", "trackio")
 
 
 def open_log(kind: str, folder: Path, name: str, config: Mapping[str, object]) -> RunLog:
-    """One of `LOGS`.
+    """Open one of `LOGS`.
 
     Raises:
-        SettingsError: where its package is not there, or nobody knows that kind.
+        SettingsError: if its package is not installed, or nobody knows that kind.
     """
     if kind == "tensorboard":
         return TensorBoardLog(folder)
     if kind == "wandb":
         return WandbLog(folder, name, config)
+    if kind == "trackio":
+        return TrackioLog(folder, name, config)
     raise SettingsError(f"--log-to is '{kind}'; expected one of {', '.join(LOGS)}.")
 
 

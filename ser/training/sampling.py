@@ -67,13 +67,11 @@ class Sampler:
     Attributes:
         probabilities: of each example to be drawn, shape (examples,); None where each is shown once in an epoch.
         label_weights: how much each label counts, shape (labels,).
-        speakers: of each example, int64 of shape (examples,), the same number for the same speaker.
     """
 
     def __init__(
         self,
         targets: npt.NDArray[np.float32],
-        speakers: Sequence[str],
         corpora: Sequence[str],
         lengths: npt.NDArray[np.int64],
         config: TrainConfig,
@@ -84,8 +82,6 @@ class Sampler:
         self.probabilities = draw_probabilities(targets, corpora, config.corpus_weights) if drawn else None
         # Drawing evens the labels out already; weighting them as well would count the rare ones twice.
         self.label_weights = class_weights(targets, 0.0 if drawn else config.class_weight_power)
-        names = {name: number for number, name in enumerate(sorted(set(speakers)))}
-        self.speakers = np.array([names[speaker] for speaker in speakers], dtype=np.int64)
 
     @property
     def steps(self) -> int:
@@ -95,8 +91,6 @@ class Sampler:
     def plan(self, epoch: int) -> list[Places]:
         """The examples of each step of an epoch, as places in the data."""
         generator = np.random.default_rng([self.config.seed, epoch])
-        if self.config.speakers_per_batch:
-            return [self._several_of_each_speaker(generator) for _ in range(self.steps)]
         if self.probabilities is None:
             order = generator.permutation(len(self.lengths))
         else:
@@ -109,17 +103,3 @@ class Sampler:
             ordered = pool[np.argsort(self.lengths[pool], kind="stable")]
             steps += np.array_split(ordered, len(chunks[first : first + POOL]))
         return [steps[place] for place in generator.permutation(len(steps))]
-
-    def _several_of_each_speaker(self, generator: np.random.Generator) -> Places:
-        """Speakers by the share of their clips, and of each as many clips as fit, those of a speaker side by side."""
-        count = len(self.lengths)
-        chances = np.full(count, 1.0 / count) if self.probabilities is None else self.probabilities
-        of_speaker = np.bincount(self.speakers, weights=chances)
-        chosen = generator.choice(len(of_speaker), self.config.speakers_per_batch, p=of_speaker / of_speaker.sum())
-        sizes = [len(part) for part in np.array_split(np.arange(self.config.batch_size), len(chosen))]
-        places: list[Places] = []
-        for speaker, size in zip(chosen, sizes, strict=True):
-            clips = np.flatnonzero(self.speakers == speaker)
-            shares = chances[clips] / chances[clips].sum()
-            places.append(generator.choice(clips, size, p=shares, replace=size > len(clips)))
-        return np.concatenate(places)

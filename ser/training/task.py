@@ -16,7 +16,7 @@ Schedule = Callable[[int, int, int], float]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class DevFigures:
     """What dev speakers say of an epoch.
 
     Attributes:
@@ -57,7 +57,7 @@ class Task(Protocol):
         """The loss of each example, shape (examples,)."""
         ...
 
-    def judge(self, network: torch.nn.Module) -> Judgement | None:
+    def evaluate(self, network: torch.nn.Module) -> DevFigures | None:
         """Measure the network on dev speakers; None where there are none."""
         ...
 

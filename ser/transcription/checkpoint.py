@@ -1,45 +1,60 @@
-"""Loads a transcriber from a folder of a transformers speech recognition checkpoint.
+"""Loads a transcriber from any folder: Whisper in CTranslate2's form, or a checkpoint of transformers.
 
-Decides by the checkpoint's own words what it is; the recognisers themselves are in `whisper.py` and `ctc.py`.
+Imports transformers only for the latter.
 """
 
+import importlib
 from pathlib import Path
 
-from safetensors import SafetensorError
-from transformers import AutoConfig
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CTC_MAPPING_NAMES,
-    MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
-)
+import numpy as np
 
+from ser.checkpoints import find_damage
+from ser.encoder.weights import WEIGHTS_FILE, read_weights
 from ser.errors import ModelUnavailableError
-from ser.transcription.ctc import CtcTranscriber
-from ser.transcription.whisper import WhisperTranscriber
+from ser.transcription.faster_whisper import FasterWhisperTranscriber
 from ser.types import Transcriber
 
+TOKENIZER_FILE = "tokenizer.json"
 
-def load_checkpoint(folder: Path, device: str = "cpu", name: str | None = None) -> Transcriber:
-    """Load a checkpoint that writes words (Whisper and its like) or spells letters (wav2vec2-CTC and its like).
+
+def load_checkpoint(folder: Path, device: str = "cpu", name: str | None = None, *, threads: int = 1) -> Transcriber:
+    """Load a checkpoint that writes words (Whisper and the like) or spells letters (wav2vec2 with CTC and the like).
 
     Args:
-        folder: with config.json, *.safetensors, and the files of its processor.
-        device: `cpu` or `cuda`.
-        name: to show; the folder's own where it is not given.
+        folder: of a checkpoint.
+        device: `cpu`, `cuda`, or `auto` for CUDA if there is any.
+        name: for people; by default the folder's.
+        threads: of the CPU; models of transformers take what torch is set to.
 
     Raises:
-        ModelUnavailableError: where it is another kind of model, damaged, or incomplete.
+        ModelUnavailableError: if it is another kind of model, damaged, or incomplete.
     """
-    try:
-        config = AutoConfig.from_pretrained(folder)
-        architecture = (config.architectures or [""])[0]
-        if architecture == MODEL_FOR_CTC_MAPPING_NAMES.get(config.model_type):
-            return CtcTranscriber(folder, device, name)
-        if architecture == MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES.get(config.model_type):
-            return WhisperTranscriber(folder, device, name)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ModelUnavailableError(f"The checkpoint in '{folder}' cannot be loaded: {reason}") from error
-    raise ModelUnavailableError(
-        f"The checkpoint in '{folder}' is a {architecture or config.model_type}; a speech recognition model is "
-        "expected, such as WhisperForConditionalGeneration or Wav2Vec2ForCTC. Name another one."
-    )
+    if is_ctranslate2(folder):
+        check_ctranslate2(folder)
+        return FasterWhisperTranscriber(folder, name, device, threads=threads).load()
+    form = importlib.import_module("ser.transcription.transformers_checkpoint")
+    loaded: Transcriber = form.load_transformers(folder, device, name)
+    return loaded
+
+
+def is_ctranslate2(folder: Path) -> bool:
+    """Tell a folder in CTranslate2's form from one of transformers."""
+    return (folder / WEIGHTS_FILE).is_file() and not any(folder.glob("*.safetensors"))
+
+
+def check_ctranslate2(folder: Path) -> None:
+    """Refuse a folder that is incomplete, or whose weights are pointers of Git LFS, truncated or no numbers.
+
+    Raises:
+        ModelUnavailableError: naming the file and what is wrong with it.
+    """
+    damage = find_damage(folder)
+    if damage is None and not (folder / TOKENIZER_FILE).is_file():
+        damage = f"{TOKENIZER_FILE} is missing. Convert it with --copy_files {TOKENIZER_FILE}."
+    if damage is None:
+        for variable, values in read_weights(folder / WEIGHTS_FILE).items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                damage = f"{WEIGHTS_FILE} holds numbers that are none (NaN) in {variable}: its training failed."
+                break
+    if damage is not None:
+        raise ModelUnavailableError(f"'{folder}' is no usable checkpoint: {damage} Take the model from its source.")

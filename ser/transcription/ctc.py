@@ -19,27 +19,29 @@ from ser.types import SAMPLING_RATE, Audio, Segment, SpeechRegion, Transcript
 
 
 class CtcTranscriber:
-    """A `Transcriber`; calls from several threads wait for each other, so that they do not fight for the cores.
+    """A `Transcriber`; calls from several threads wait for each other, so as not to compete for the cores.
 
     Args:
         folder: of the checkpoint.
         device: `cpu` or `cuda`.
-        name: to show; the folder's own where it is not given.
+        name: for people; by default the folder's.
 
     Raises:
-        ModelUnavailableError: where the checkpoint does not hear 16 kHz.
+        ModelUnavailableError: if the checkpoint expects another rate than 16 kHz.
     """
 
     def __init__(self, folder: Path, device: str = "cpu", name: str | None = None) -> None:
         self.name = name or folder.name
-        self._extractor = AutoFeatureExtractor.from_pretrained(folder)
+        self._extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
         if self._extractor.sampling_rate != SAMPLING_RATE:
             raise ModelUnavailableError(
-                f"'{self.name}' hears {self._extractor.sampling_rate} Hz; {SAMPLING_RATE} Hz is expected. "
+                f"'{self.name}' expects {self._extractor.sampling_rate} Hz; {SAMPLING_RATE} Hz is needed. "
                 "Name another checkpoint."
             )
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModelForCTC.from_pretrained(folder, use_safetensors=True).to(device).eval()
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        self._model = (
+            AutoModelForCTC.from_pretrained(folder, use_safetensors=True, trust_remote_code=False).to(device).eval()
+        )
         self._lock = threading.Lock()
 
     def transcribe(self, audio: Audio, regions: Sequence[SpeechRegion]) -> Transcript:

@@ -1,12 +1,15 @@
-"""Teaches a speech recognition checkpoint from corrected transcripts: LoRA beside its weights, merged when it is done.
+"""Fine-tunes a speech recognition checkpoint on corrected transcripts with LoRA, merged at the end.
 
-Writes a folder that `ser.transcription.checkpoint.load_checkpoint` reads. Knows no storage and no raters.
+Writes a folder in the form it was given, for `ser.transcription.checkpoint.load_checkpoint` to read. Knows no storage
+and no raters.
 """
 
 import json
 import math
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,17 +21,20 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoModelForSpeechSeq2Seq, AutoTokenizer
 
+from ser.acoustic.checkpoint import quiet_loading
 from ser.checkpoints import META_FILE, current_commit, weights_sha256
 from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.text.data import as_transcript
-from ser.transcription.checkpoint import load_checkpoint
+from ser.transcription.checkpoint import is_ctranslate2, load_checkpoint
+from ser.transcription.conversion import short_window, to_ctranslate2, to_transformers
 from ser.transcription.ctc import CtcTranscriber
+from ser.transcription.faster_whisper import SILENCE, WINDOW
 from ser.types import SAMPLING_RATE, Audio
 
 MIN_CLIPS = 20
 
 LONGEST = 28.0
-"""Seconds; what recognisers hear at once (see `ser.transcription.chunks`). A longer clip's transcript has no times to
+"""Seconds; what is transcribed at once (see `ser.transcription.chunks`). A longer clip's transcript has no times to
 cut it by."""
 
 ADAPTED_LAYERS = ("q_proj", "v_proj")
@@ -49,7 +55,7 @@ class SpokenText:
 
 @dataclass(frozen=True)
 class TranscriberTrainConfig:
-    """How a speech recogniser is taught.
+    """How a speech recogniser is fine-tuned.
 
     Attributes:
         epochs: passes over the clips.
@@ -79,10 +85,10 @@ def train_transcriber(
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
-    """Train a checkpoint that writes words (Whisper and its like) or spells letters (wav2vec2 and its like with CTC).
+    """Train a checkpoint that writes words (Whisper and the like) or spells letters (wav2vec2 with CTC and the like).
 
     Args:
-        folder: of the checkpoint to begin with.
+        folder: of the checkpoint to begin with: one of transformers, the embedded one, or one trained from that.
         clips: at least `MIN_CLIPS` with words; those over `LONGEST` seconds are left out.
         out: folder of the new checkpoint; made where absent.
         name: of it.
@@ -97,28 +103,53 @@ def train_transcriber(
         SHA-256 of the new weights.
 
     Raises:
-        TrainingDataError: where there is too little to learn from, or no layer that can be taught is found.
-        TrainingCancelledError: where `should_stop` said so; nothing is written then.
-        ModelUnavailableError: where the checkpoint is no speech recogniser, or damaged.
+        TrainingDataError: if there are too few clips, or the model has no layer that can be trained.
+        TrainingCancelledError: if `should_stop` said so; nothing is written then.
+        ModelUnavailableError: if the checkpoint is no speech recogniser, or damaged.
     """
     config = config or TranscriberTrainConfig()
     usable = [clip for clip in clips if as_transcript(clip.text) and clip.audio.duration <= LONGEST]
     check_count(len(usable))
     spells = isinstance(load_checkpoint(folder), CtcTranscriber)
+    with tempfile.TemporaryDirectory(prefix="transcriber-") as temporary:
+        base = folder
+        if is_ctranslate2(folder):
+            base = Path(temporary) / "base"
+            to_transformers(folder, base)
+        with quiet_loading():
+            network = _fine_tune(base, spells, usable, config, device, seed, on_step, should_stop)
+        if base is folder:
+            shutil.copytree(folder, out, ignore=shutil.ignore_patterns(*WEIGHTS), dirs_exist_ok=True)
+            network.save_pretrained(out)
+        else:
+            network.save_pretrained(base)
+            to_ctranslate2(base, out, folder)
+    return _write_meta(out, name, config, seed, {**(data or {}), "clips": len(usable)})
+
+
+def _fine_tune(
+    folder: Path,
+    spells: bool,
+    clips: Sequence[SpokenText],
+    config: TranscriberTrainConfig,
+    device: str,
+    seed: int,
+    on_step: Callable[[int, int, float], None],
+    should_stop: Callable[[], bool],
+) -> Any:
+    """Train matrices beside a checkpoint's weights, and return its network with them merged."""
     torch.manual_seed(seed)
-    pupil = (_Speller if spells else _Writer)(folder, device)
-    if not any(module.rpartition(".")[2] in ADAPTED_LAYERS for module, _ in pupil.model.named_modules()):
+    trained = (_Speller if spells else _Writer)(folder, device)
+    if not any(module.rpartition(".")[2] in ADAPTED_LAYERS for module, _ in trained.model.named_modules()):
         raise TrainingDataError(
-            f"The speech recogniser in '{folder}' has no layers {' and '.join(ADAPTED_LAYERS)}, which are what learns. "
+            f"The speech recogniser in '{folder}' has no layers {' and '.join(ADAPTED_LAYERS)} to train. "
             "Name a Whisper or a wav2vec2 checkpoint."
         )
     lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=list(ADAPTED_LAYERS))
-    network = get_peft_model(pupil.model, lora)
+    network = get_peft_model(trained.model, lora)
     network.eval()  # no dropout: the clips are few, and the same seed is to give the same weights everywhere
-    _steps(pupil, network, usable, config, seed, on_step, should_stop)
-    shutil.copytree(folder, out, ignore=shutil.ignore_patterns(*WEIGHTS), dirs_exist_ok=True)
-    network.merge_and_unload(safe_merge=True).save_pretrained(out)
-    return _write_meta(out, name, config, seed, {**(data or {}), "clips": len(usable)})
+    _steps(trained, network, clips, config, seed, on_step, should_stop)
+    return network.merge_and_unload(safe_merge=True)
 
 
 def check_count(clips: int) -> None:
@@ -129,7 +160,7 @@ def check_count(clips: int) -> None:
     """
     if clips < MIN_CLIPS:
         raise TrainingDataError(
-            f"{clips} clips of at most {LONGEST:.0f} s have a corrected transcript to learn from; {MIN_CLIPS} "
+            f"{clips} clips of at most {LONGEST:.0f} s have a corrected transcript to train on; {MIN_CLIPS} "
             "are needed. Write the words of more clips while labelling them."
         )
 
@@ -138,11 +169,12 @@ class _Speller:
     """A network that spells letter by letter, and its loss on a clip."""
 
     def __init__(self, folder: Path, device: str) -> None:
-        self.model: Any = AutoModelForCTC.from_pretrained(folder, use_safetensors=True).to(device)
-        self.model.config.ctc_zero_infinity = True  # a clip with more letters than frames teaches nothing
+        self.model: Any = AutoModelForCTC.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
+        self.model.to(device)
+        self.model.config.ctc_zero_infinity = True  # a clip with more letters than frames has no loss
         self.model.config.ctc_loss_reduction = "mean"
-        self.extractor = AutoFeatureExtractor.from_pretrained(folder)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         letters = set(self.tokenizer.get_vocab())
         self.capitals = "A" in letters and "a" not in letters
         self.letters = letters | {" "}
@@ -160,22 +192,34 @@ class _Writer:
     """A network that writes words, and its loss on a clip."""
 
     def __init__(self, folder: Path, device: str) -> None:
-        self.model: Any = AutoModelForSpeechSeq2Seq.from_pretrained(folder, use_safetensors=True).to(device)
-        self.extractor = AutoFeatureExtractor.from_pretrained(folder)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.model: Any = AutoModelForSpeechSeq2Seq.from_pretrained(
+            folder, use_safetensors=True, trust_remote_code=False
+        ).to(device)
+        self.extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         self.is_whisper = self.model.config.model_type == "whisper"
         self.longest = int(getattr(self.model.config, "max_target_positions", 448)) - 1
 
     def loss(self, network: Any, clip: SpokenText) -> Tensor:
-        inputs = self.extractor(clip.audio.signal, sampling_rate=SAMPLING_RATE, return_tensors="pt")
-        inputs = inputs.to(self.model.device)
-        # Whisper writes words with a space before them, and was taught so.
+        inputs = self.extractor(
+            clip.audio.signal, sampling_rate=SAMPLING_RATE, return_tensors="pt", **self._length(clip.audio)
+        ).to(self.model.device)
+        # Whisper was trained on words with a space before them.
         text = f" {clip.text.strip()}" if self.is_whisper else clip.text.strip()
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        wanted = [*self._prompt(clip, inputs), *ids][: self.longest - 1] + [self.model.config.eos_token_id]
-        labels = torch.tensor([wanted], device=self.model.device)
-        answer: Tensor = network.get_base_model()(**inputs, labels=labels).loss
+        with short_window(self.model, inputs["input_features"].shape[-1]) if self.is_whisper else nullcontext():
+            wanted = [*self._prompt(clip, inputs), *ids][: self.longest - 1] + [self.model.config.eos_token_id]
+            labels = torch.tensor([wanted], device=self.model.device)
+            answer: Tensor = network.get_base_model()(**inputs, labels=labels).loss
         return answer
+
+    def _length(self, audio: Audio) -> dict[str, object]:
+        """The window that a clip is transcribed in, as the extractor takes it: a third of Whisper's 30 s or so."""
+        if not self.is_whisper:
+            return {}
+        stride = 2 * self.extractor.hop_length
+        samples = stride * round(min(WINDOW, audio.duration + SILENCE) * SAMPLING_RATE / stride)
+        return {"padding": "max_length", "max_length": samples}
 
     def _prompt(self, clip: SpokenText, inputs: Any) -> list[int]:
         """The marks that Whisper puts before the words: language, task, no times."""
@@ -194,7 +238,7 @@ class _Writer:
 
 
 def _steps(
-    pupil: _Speller | _Writer,
+    trained: _Speller | _Writer,
     network: Any,
     clips: Sequence[SpokenText],
     config: TranscriberTrainConfig,
@@ -212,7 +256,7 @@ def _steps(
             rows, total = order[first : first + config.batch_size], 0.0
             optimizer.zero_grad()
             for row in rows:
-                loss = pupil.loss(network, clips[row]) / len(rows)
+                loss = trained.loss(network, clips[row]) / len(rows)
                 loss.backward()
                 total += float(loss.detach())
             for group in optimizer.param_groups:

@@ -1,6 +1,6 @@
 """Transcribes with any transformers checkpoint that writes words: Whisper of any size, and other encoder-decoders.
 
-Hears stretches of speech of up to 28 s one by one, so recordings may be of any length.
+Takes stretches of speech of up to 28 s one by one, so recordings may be of any length.
 """
 
 import threading
@@ -18,30 +18,34 @@ from ser.types import SAMPLING_RATE, Audio, Segment, SpeechRegion, Transcript
 
 
 class WhisperTranscriber:
-    """A `Transcriber`; calls from several threads wait for each other, so that they do not fight for the cores.
+    """A `Transcriber`; calls from several threads wait for each other, so as not to compete for the cores.
 
     Args:
         folder: of the checkpoint.
         device: `cpu` or `cuda`.
-        name: to show; the folder's own where it is not given.
+        name: for people; by default the folder's.
         language: ISO 639-1 code of what is spoken; None to detect it, where the checkpoint can.
 
     Raises:
-        ModelUnavailableError: where the checkpoint does not hear 16 kHz.
+        ModelUnavailableError: if the checkpoint expects another rate than 16 kHz.
     """
 
     def __init__(
         self, folder: Path, device: str = "cpu", name: str | None = None, *, language: str | None = None
     ) -> None:
         self.name = name or folder.name
-        self._extractor = AutoFeatureExtractor.from_pretrained(folder)
+        self._extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
         if self._extractor.sampling_rate != SAMPLING_RATE:
             raise ModelUnavailableError(
-                f"'{self.name}' hears {self._extractor.sampling_rate} Hz; {SAMPLING_RATE} Hz is expected. "
+                f"'{self.name}' expects {self._extractor.sampling_rate} Hz; {SAMPLING_RATE} Hz is needed. "
                 "Name another checkpoint."
             )
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModelForSpeechSeq2Seq.from_pretrained(folder, use_safetensors=True).to(device).eval()
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        self._model = (
+            AutoModelForSpeechSeq2Seq.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
+            .to(device)
+            .eval()
+        )
         self._language = language
         self._is_whisper = self._model.config.model_type == "whisper"
         self._lock = threading.Lock()

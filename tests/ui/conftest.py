@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expec
 from ser.config import Settings
 from ser.testing import fake_recognizer, synthetic_speech
 from ui.app import build_app, launch_options
-from ui.services import Services
-from ui.startup import load_parts
+from ui.backend.services import Services
+from ui.backend.startup import load_parts
 
 PATIENCE = 60_000
 """Milliseconds that anything on the page may take; machines that run tests are often busy."""

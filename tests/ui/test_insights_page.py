@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from annotations import queries
-from annotations.gold import mark_gold
+from annotations.raters.gold import mark_gold
+from annotations.store import NewVote
 from ser.labels import EMOTIONS
-from ui.services import Services
+from tests.unit.stored import list_clips
+from ui.backend.services import Services
 
 
 @pytest.fixture
@@ -15,12 +16,12 @@ def votes(services: Services, fill: Callable[[int], None]) -> None:
     """Five raters on ten clips, one of them at random; two gold clips."""
     fill(10)
     random = np.random.default_rng(4)
-    for clip in queries.list_clips(services.store):
+    for clip in list_clips(services.store):
         for number, rater in enumerate(("ann", "bob", "cid", "dan", "eve")):
             right = number < 4 and random.random() < 0.7
             label = EMOTIONS[clip.id % 7 if right else int(random.integers(7))]
             services.store.add_correction(
-                clip.id, rater=rater, verdict="correct", label=label, intensity=int(random.integers(30, 90))
+                clip.id, NewVote(rater, "correct", label=label, intensity=int(random.integers(30, 90)))
             )
         if clip.id <= 2:
             mark_gold(services.store, clip.id, EMOTIONS[clip.id % 7], by="ann")

@@ -6,11 +6,12 @@ import pytest
 import soundfile
 from playwright.sync_api import Page, expect
 
-from annotations import queries
-from annotations.people import Access
-from annotations.settings import read_settings
+from annotations.raters.people import Access
+from annotations.store import NewVote, queries
+from annotations.store.settings import read_settings
 from ser.testing import synthetic_speech
-from ui.services import Services
+from tests.unit.stored import list_clips
+from ui.backend.services import Services
 
 
 def open_tab(page: Page, name: str) -> None:
@@ -31,11 +32,11 @@ def test_files_are_dropped_in(page: Page, services: Services, cache: Path, tmp_p
     page.set_input_files("#import-files input[type=file]", paths)
     expect(page.locator("#import-files")).to_contain_text("metadata")
     page.locator("#import-consent").get_by_label("research").check()
-    page.locator("#import-labels").get_by_label("votes of the corpus").check()
+    page.locator("#import-labels").get_by_label("import as votes").check()
     page.locator("#import-answer input").uncheck()
     page.click("#import-start")
     expect(page.locator("#import-status")).to_contain_text("2 clips added, 0 were there already, 2 votes added.")
-    assert len(queries.list_clips(services.store)) == 2
+    assert len(list_clips(services.store)) == 2
     assert sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) == 0
     expect(page.locator("#review-card .review-clip")).to_be_visible()
 
@@ -57,7 +58,7 @@ def test_settings_are_changed(page: Page, services: Services) -> None:
 
 def test_a_clip_is_looked_at_and_erased(page: Page, services: Services, fill: Callable[[int], None]) -> None:
     fill(2)
-    services.store.add_correction(1, rater="bob", verdict="correct", label="fear", comment="hm")
+    services.store.add_correction(1, NewVote("bob", "correct", label="fear", comment="hm"))
     open_tab(page, "History")
     page.fill("#clip-number input", "1")
     page.click("#clip-show")
@@ -67,7 +68,7 @@ def test_a_clip_is_looked_at_and_erased(page: Page, services: Services, fill: Ca
     expect(page.locator("#clip-outcome")).to_contain_text("would be erased")
     page.click("#clip-erase-confirm")
     expect(page.locator("#clip-outcome")).to_contain_text("clip 1: 1 clips, 1 recordings and 1 votes erased.")
-    assert [clip.id for clip in queries.list_clips(services.store)] == [2]
+    assert [clip.id for clip in list_clips(services.store)] == [2]
 
 
 def test_a_clip_just_saved_is_withdrawn(page: Page, services: Services, speech: Path) -> None:
@@ -82,11 +83,11 @@ def test_a_clip_just_saved_is_withdrawn(page: Page, services: Services, speech: 
     page.once("dialog", lambda dialog: dialog.dismiss())
     page.click("#withdraw-saved")
     page.wait_for_timeout(500)
-    assert len(queries.list_clips(services.store)) == 1, "not confirmed"
+    assert len(list_clips(services.store)) == 1, "not confirmed"
     page.once("dialog", lambda dialog: dialog.accept())
     page.click("#withdraw-saved")
     expect(page.locator("#save-status")).to_contain_text("erased")
-    assert queries.list_clips(services.store) == []
+    assert list_clips(services.store) == []
 
 
 class TestWhereOthersCome:

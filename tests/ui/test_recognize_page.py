@@ -1,11 +1,13 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import soundfile
 from playwright.sync_api import Page, expect
 
-from annotations import queries
-from ui.services import Services
+from annotations.store import NewVote, queries
+from tests.unit.stored import list_clips
+from ui.backend.services import Services
 
 UPLOAD = "#recognize-audio input[type=file]"
 
@@ -39,7 +41,7 @@ def test_upload_answer_correct_by_key_saved(page: Page, services: Services, cach
     expect(page.locator("#recognize-vote input[value=fear]")).to_be_checked()
     page.keyboard.press("Enter")
     expect(page.locator("#save-status")).to_contain_text("Nothing was stored")
-    assert queries.list_clips(services.store) == []
+    assert list_clips(services.store) == []
 
     page.get_by_label("training the model").check()
     page.get_by_label("research").check()
@@ -72,7 +74,7 @@ def test_the_microphone_gives_an_answer_without_another_click(open_page: Callabl
     page.wait_for_timeout(2_000)
     page.click("#recognize-audio button:has-text('Stop') >> visible=true")
     wait_for_answer(page)
-    expect(page.locator("#answer-card .headline .label")).to_contain_text("%")
+    expect(page.locator("#answer-card .headline .label")).to_contain_text(re.compile("%|Not sure"))
     (recording,) = [path for path in cache.rglob("*") if path.is_file()]
     signal, rate = soundfile.read(recording)
     assert rate == 16_000 and len(signal) / rate > 1
@@ -154,7 +156,7 @@ def test_a_phone_shows_the_words_on_the_votes_and_hides_them_where_no_clip_waits
         box = label.bounding_box()
         assert box is not None and box["height"] >= 44
     page.click("[role=tab]:has-text('Review') >> visible=true")
-    expect(page.locator("#review-card")).to_contain_text("Nothing waits for you")
+    expect(page.locator("#review-card")).to_contain_text("No clip is waiting")
     expect(page.locator("#review-vote")).to_be_hidden()
     expect(page.locator("#review-shell .save-row button").first).to_be_visible()
     assert page.inner_text("footer").strip().startswith("Settings")
@@ -167,7 +169,7 @@ def test_the_history_scrolls_in_its_own_frame_on_a_phone(
     open_page: Callable[..., Page], fill: Callable, services: Services
 ) -> None:
     fill(1)
-    services.store.add_correction(1, rater="somebody with a long name", verdict="correct", label="happiness")
+    services.store.add_correction(1, NewVote("somebody with a long name", "correct", label="happiness"))
     page = open_page(viewport={"width": 390, "height": 844})
     page.click("[role=tab]:has-text('History') >> visible=true")
     frame = page.locator("#history-table .scrolls")

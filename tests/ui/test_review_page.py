@@ -3,12 +3,12 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from annotations import queries
-from annotations.guidelines import read_guidelines
-from annotations.learning.feedback import label_counts
-from annotations.settings import AnnotationSettings, change_settings
+from annotations.raters.guidelines import read_guidelines
+from annotations.store import queries
+from annotations.store.settings import AnnotationSettings, change_settings
 from ser.labels import EMOTIONS
-from ui.services import Services
+from tests.unit.stored import label_counts
+from ui.backend.services import Services
 
 PLAYING = "() => { const audio = document.querySelector('#review-card audio'); return audio && !audio.paused; }"
 AT_REST = (
@@ -48,7 +48,7 @@ def test_five_clips_by_keys_alone(page: Page, services: Services, fill: Callable
     assert [counts[label] for label in EMOTIONS] == [1, 1, 1, 1, 1, 0, 0]
     expect(page.locator("#review-vote input:checked")).to_have_count(0)
     next_by(page, "u", "Enter")
-    expect(page.locator("#review-card")).to_contain_text("Nothing waits for you")
+    expect(page.locator("#review-card")).to_contain_text("No clip is waiting")
 
 
 def test_skip_undo_play_seek_and_help(page: Page, services: Services, fill: Callable[[int], None]) -> None:
@@ -113,7 +113,7 @@ def test_blind_hides_the_answer_and_is_remembered(page: Page, services: Services
     page.reload()
     page.wait_for_selector("#answer-card .bars")
     open_review(page)
-    expect(page.locator("#review-card .review-clip")).to_contain_text("hidden while you judge")
+    expect(page.locator("#review-card .review-clip")).to_contain_text("hidden until you vote")
     next_by(page, "1", "Enter")
     page.wait_for_function(AT_REST)
     vote = queries.history(services.store)[0].correction
@@ -201,7 +201,7 @@ def test_more_is_said_and_undone(page: Page, services: Services, fill: Callable[
     page.locator("#review-more input[name=intensity]").focus()
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    page.get_by_label("very good").check(force=True)
+    page.get_by_label("very pleasant").check(force=True)
     page.get_by_label("very calm").check(force=True)
     page.locator("#review-more input[name=fear]").focus()
     page.keyboard.press("End")

@@ -7,8 +7,8 @@ import pytest
 
 from ser.config import Settings
 from ser.testing import fake_recognizer, synthetic_speech
-from ui.services import Services
-from ui.startup import load_parts
+from ui.backend.services import Services
+from ui.backend.startup import load_parts
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """A store's queue, filled and looked at."""
 
-from annotations.queue import QueueFilter, QueueOrder, queue_page
+from annotations.review.filters import QueueFilter
+from annotations.review.queue import QueueOrder, queue_page
+from annotations.store import NewVote
 from ser.types import EmotionScores, Recognition, Timings, Transcript
 from tests.unit.stored import answer, recording
 
@@ -13,7 +15,7 @@ def add(store, seed, confidence=None, **details):
 
 
 def vote(store, clip_id, rater, label="fear", **details):
-    return store.add_correction(clip_id, rater=rater, verdict="correct", label=label, **details)
+    return store.add_correction(clip_id, NewVote(rater, "correct", label=label, **details))
 
 
 def page(store, order=QueueOrder.LEAST_CERTAIN, filters=None, rater="ann", **asked):

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from annotations.errors import VersionNotFoundError
-from annotations.learning.active_model import ActiveModel
-from annotations.records import ModelVersion
+from annotations.learning.versions.active import ActiveModel
 from annotations.store import AnnotationStore
+from annotations.store.records import ModelVersion
 from ser.errors import ModelUnavailableError
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, FixedTranscriber, WordListModel, synthetic_speech
 from ser.types import Audio, EmotionScores, Recognition
+from tests.unit.stored import add_version, promote
 
 
 class SlowModel(BandEnergyModel):
@@ -41,7 +42,7 @@ def active(tmp_path: Path) -> ActiveModel:
 
 def add(active: ActiveModel, name: str) -> ModelVersion:
     (active.store.data_dir / "models" / name).mkdir(parents=True)
-    return active.store.add_model_version(name, name * 32, f"models/{name}", None, {})
+    return add_version(active.store, name, name * 32)
 
 
 def test_under_load_every_answer_is_wholly_from_one_version_and_names_it(active: ActiveModel) -> None:
@@ -69,7 +70,7 @@ def test_under_load_every_answer_is_wholly_from_one_version_and_names_it(active:
         if round_ % 2:
             active.use(version.id, by="ann")
         else:
-            active.store.promote(version.id, by="ann", reason="from another process")
+            promote(active.store, version.id, by="ann", reason="from another process")
         time.sleep(0.02)
     stopping.set()
     for thread in threads:
@@ -101,7 +102,7 @@ def test_who_finds_another_loading_answers_with_the_one_before(active: ActiveMod
     active._parts["acoustic"] = type(active._parts["acoustic"])(
         slowly, Recognizer.replace_acoustic, "v0", active.base_version
     )
-    active.store.promote(add(active, "v1").id, by="ann", reason="better")
+    promote(active.store, add(active, "v1").id, by="ann", reason="better")
     first = threading.Thread(target=active.serving)
     first.start()
     assert loading.wait(30)
@@ -134,7 +135,7 @@ def test_the_way_back_takes_no_loading(active: ActiveModel) -> None:
 
 def test_a_version_that_cannot_be_loaded_keeps_nobody_from_an_answer(active: ActiveModel) -> None:
     gone = add(active, "gone")
-    active.store.promote(gone.id, by="ann", reason="it was there yesterday")
+    promote(active.store, gone.id, by="ann", reason="it was there yesterday")
     assert active.serving().version.name == "v0"
     assert active.remark == "There is no folder 'gone'."
     with pytest.raises(ModelUnavailableError):
@@ -179,13 +180,3 @@ def test_every_target_follows_its_own_versions(tmp_path: Path) -> None:
     assert serving.recognizer.recognize(synthetic_speech(0.8)).models["text"] == "other words"
     assert recognizer.text is not None and recognizer.text.name == "word list"
     assert active.roll_back(by="ann", target="text").id == base.id
-
-
-def test_what_was_answered_is_told_to_who_asked(active: ActiveModel) -> None:
-    told: list[tuple[str, str]] = []
-    audio = synthetic_speech(0.6)
-    answer = active.serving().recognizer.recognize(audio)
-    active.answered(audio, answer, active.version)
-    active.on_answer = lambda heard, recognition, version: told.append((recognition.fused.label, version.name))
-    active.answered(audio, answer, active.version)
-    assert told == [(answer.fused.label, "v0")]

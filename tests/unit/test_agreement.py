@@ -5,7 +5,7 @@ import krippendorff
 import numpy as np
 import pytest
 
-from annotations.agreement import (
+from annotations.raters.agreement import (
     Agreement,
     agreement,
     agreement_by_label,
@@ -16,8 +16,8 @@ from annotations.agreement import (
     label_agreement,
     scale_agreement,
 )
-from annotations.ratings import Ratings
-from annotations.store import AnnotationStore
+from annotations.raters.ratings import Ratings
+from annotations.store import AnnotationStore, NewVote
 from ser.labels import EMOTIONS
 from tests.unit.stored import recording
 
@@ -165,13 +165,13 @@ def test_the_store_is_read_with_newest_standing_votes(tmp_path: Path) -> None:
         clips = [store.add_clip(recording(seed), source="page").id for seed in range(3)]
         for rater, labels in {"ann": ("fear", "fear", "anger"), "bob": ("anger", "sadness", "anger")}.items():
             for clip, label in zip(clips, labels, strict=True):
-                store.add_correction(clip, rater=rater, verdict="correct", label=label, intensity=10 * clip)
+                store.add_correction(clip, NewVote(rater, "correct", label=label, intensity=10 * clip))
         # A change of mind, then an undone one, and people who name no label.
-        store.add_correction(clips[0], rater="bob", verdict="correct", label="fear", intensity=10)
-        store.add_correction(clips[1], rater="bob", verdict="correct", label="neutral")
+        store.add_correction(clips[0], NewVote("bob", "correct", label="fear", intensity=10))
+        store.add_correction(clips[1], NewVote("bob", "correct", label="neutral"))
         store.undo_last_correction("bob")
-        store.add_correction(clips[1], rater="eve", verdict="skip")
-        store.add_correction(clips[1], rater="zoe", verdict="unsure")
+        store.add_correction(clips[1], NewVote("eve", "skip"))
+        store.add_correction(clips[1], NewVote("zoe", "unsure"))
         found = krippendorff_alpha(store)
     # fear fear | fear sadness | anger anger
     expected = krippendorff.alpha([[0, 0, 1], [0, 2, 1]], level_of_measurement="nominal")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import app
-from app import DEFAULT_PORT, UPLOADS, main, parse_arguments, read_auth_file, remove_leftovers
 from ser.errors import SettingsError
+from ui.backend import server as app
+from ui.backend.server import DEFAULT_PORT, UPLOADS, main, parse_arguments, read_auth_file, remove_leftovers
 
 
 def test_defaults_serve_this_machine_only() -> None:
@@ -82,7 +82,7 @@ def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         started.append(
             subprocess.Popen(
                 command,
-                cwd=Path(app.__file__).parent,
+                cwd=Path(app.__file__).parents[2],
                 env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -7,14 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.audio import decode_file
-from ser.batching import detect_batch, map_batches
+from ser.batching import map_batches
 from ser.errors import AudioError
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, FixedTranscriber, synthetic_speech
 from ser.types import SAMPLING_RATE, Audio, Recognition
-from ser.vad import SileroDetector
-from ser.vad_batch import load_weights, speech_probabilities
 
 
 def test_answers_come_in_the_order_of_the_items_from_several_threads() -> None:
@@ -66,23 +63,11 @@ def test_many_recordings_get_the_answers_that_each_gets_alone(tmp_path: Path) ->
     for source, answer in zip(sources[:6], answers, strict=False):
         alone = recognizer.recognize(source)
         assert isinstance(answer, Recognition) and answer.complete
-        assert answer.fused == alone.fused and answer.speech == alone.speech and answer.notes == alone.notes
+        # Rounded otherwise in company, by the matrix product.
+        np.testing.assert_allclose(answer.fused.probabilities, alone.fused.probabilities, atol=1e-6)
+        assert answer.speech == alone.speech and answer.notes == alone.notes
         assert answer.transcript == alone.transcript
         assert answer.timings.total == pytest.approx(
             sum(getattr(answer.timings, name) for name in ("decode", "vad", "acoustic", "transcription", "text")),
             abs=0.02,
         )
-
-
-def test_silero_hears_the_same_in_many_recordings_as_in_each(shared_data: Path) -> None:
-    detector = SileroDetector()
-    paths = [
-        *sorted((shared_data / "ravdess" / "audio").iterdir())[::200],
-        *sorted((shared_data / "turev" / "audio").iterdir())[::300],
-    ]
-    clips = [decode_file(path) for path in paths] + [synthetic_speech(0.45), Audio(np.zeros(100, np.float32))]
-    together = speech_probabilities([clip.signal for clip in clips], load_weights(detector._weights))
-    for clip, probabilities in zip(clips, together, strict=True):
-        np.testing.assert_allclose(probabilities, detector.speech_probabilities(clip.signal), atol=1e-4)
-    assert detect_batch(detector, clips) == [detector.detect(clip) for clip in clips]
-    assert detector.detect_batch([]) == []

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from safetensors.numpy import save_file
 
-from ser.checkpoints import Meta, load_meta, save_checkpoint, verify
+from ser.checkpoints import Meta, check_weights, load_meta, save_checkpoint, verify
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 
@@ -71,3 +73,36 @@ def test_a_damaged_meta_file_is_named(tmp_path: Path, change: dict[str, object])
 def test_an_absent_meta_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailableError, match="meta.json could not be read"):
         load_meta(tmp_path)
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "model.bin"])
+def test_a_pointer_of_git_lfs_is_told_from_the_file(tmp_path: Path, name: str) -> None:
+    save(tmp_path / "v1")
+    (tmp_path / "v1" / name).write_text(POINTER)
+    with pytest.raises(ModelUnavailableError, match=f"{name} is only the pointer that Git LFS left. Run"):
+        check_weights(tmp_path / "v1")
+
+
+@pytest.mark.parametrize("kept", [0, 5, 30, -1])
+def test_truncated_weights_are_refused(tmp_path: Path, kept: int) -> None:
+    save(tmp_path / "v1")
+    path = tmp_path / "v1" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ModelUnavailableError, match="model.safetensors is truncated or damaged"):
+        check_weights(tmp_path / "v1")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.bfloat16])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, dtype: torch.dtype) -> None:
+    save(tmp_path / "v1")
+    weights = torch.tensor([1.0, -float("inf"), float("inf"), 0.0], dtype=dtype)
+    tensors = {"counts": torch.arange(3), "bias": weights}
+    safetensors.torch.save_file(tensors, tmp_path / "v1" / "model.safetensors")
+    check_weights(tmp_path / "v1")
+    weights[2] = float("nan")
+    safetensors.torch.save_file(tensors, tmp_path / "v1" / "model.safetensors")
+    with pytest.raises(ModelUnavailableError, match=r"holds numbers that are none \(NaN\) in bias"):
+        check_weights(tmp_path / "v1")

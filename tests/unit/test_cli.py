@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from ser.cli import build_parser, main
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 from ser.types import SAMPLING_RATE
+from tests.unit.emotion_checkpoints import write_classifier
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +96,30 @@ def test_importing_ser_is_light() -> None:
     code = "import ser, sys; ser.EMOTIONS; print(sorted({'torch', 'transformers', 'gradio'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+def test_what_went_to_other_labels_is_told(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = write_classifier(tmp_path / "m", "wav2vec2", ("angry", "bored", "happy"))
+    arguments = ["recognize", str(clips / "speech0.wav"), "--transcriber", "none", "--model", str(model)]
+    share = json.loads(run(capsys, *arguments, "--json")[1])["unmapped"]["acoustic"]["bored"]
+    assert 0.1 < share < 0.9
+    assert f"voice: {share:.0%} went to labels that are none of these (bored {share:.0%})" in run(capsys, *arguments)[1]
+
+
+def test_a_file_name_that_is_no_text_ends_no_batch(clips: Path, tmp_path: Path) -> None:
+    """Names are bytes; a strict stdout, as in a pipe, refuses those that are no UTF-8."""
+    names = [os.fsdecode(name) for name in (b"caf\xe9.wav", b"br\xf6ken.wav")]
+    (tmp_path / names[0]).write_bytes((clips / "speech0.wav").read_bytes())
+    (tmp_path / names[1]).write_text("no sound")
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "ser", "recognize", str(tmp_path), "--transcriber", "none"]
+    for extra in (["--json"], [], ["--output", str(tmp_path / "answers.parquet")]):
+        done = subprocess.run([*command, *extra], capture_output=True, env=environment, cwd=Path(__file__).parents[2])
+        assert done.returncode == 1, done.stderr
+        if extra == ["--json"]:
+            # As JSON it is the name again, byte by byte.
+            files = [Path(json.loads(line)["file"]).name for line in done.stdout.decode().splitlines()]
+            assert sorted(files) == sorted(names)
+    # Asked again, both are known.
+    again = subprocess.run([*command, *extra], capture_output=True, env=environment, cwd=Path(__file__).parents[2])
+    assert b"2 of 2 recordings have an answer already" in again.stderr

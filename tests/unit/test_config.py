@@ -17,15 +17,17 @@ def test_every_variable_is_read() -> None:
             "SER_WHISPER_MODEL": "some/whisper",
             "SER_DEVICE": "cpu",
             "SER_MAX_DURATION": "12.5",
+            "SER_TRANSCRIBER_THREADS": "2",
         }
     )
-    assert settings == Settings("some/model", "none", "whisper", "some/whisper", "cpu", 12.5)
+    assert settings == Settings("some/model", "none", "whisper", "some/whisper", "cpu", 12.5, 2)
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("SER_TRANSCRIBER", "kaldi", "transcriber is 'kaldi'; expected one of auto, pocketsphinx, whisper, none."),
+        ("SER_TRANSCRIBER_THREADS", "two", "SER_TRANSCRIBER_THREADS is 'two'; a whole number from 1 is needed."),
+        ("SER_TRANSCRIBER_THREADS", "0", "transcriber_threads is 0; it must be 1 or more."),
         ("SER_DEVICE", "tpu", "device is 'tpu'; expected one of auto, cpu, cuda."),
         ("SER_MAX_DURATION", "long", "SER_MAX_DURATION is 'long'; a number of seconds is needed."),
         ("SER_MAX_DURATION", "-1", "max_duration is -1.0 s; it must be above 0. Leave it out for no limit."),

@@ -8,21 +8,27 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from annotations import queries
 from annotations.cli import main
-from annotations.erasure import erase_clip, erase_rater, erase_speaker, finish_erasures, withdraw_consent
-from annotations.erasure_log import hash_recording, list_erasures, versions_with_erased, was_erased
 from annotations.errors import ClipNotFoundError, ConsentRequiredError
-from annotations.exchange.exporting import FORMATS, export_store
-from annotations.exchange.importing import ImportOptions, import_sources
+from annotations.exchange.exports.exporting import FORMATS, export_store
+from annotations.exchange.imports.importing import ImportOptions, import_sources
 from annotations.exchange.registry import list_exports
-from annotations.media import media_path
-from annotations.retention import sweep
-from annotations.settings import AnnotationSettings, change_settings
-from annotations.store import AnnotationStore
-from annotations.training_records import NewVersion
+from annotations.maintenance.erasure.erase import (
+    erase_clip,
+    erase_rater,
+    erase_speaker,
+    finish_erasures,
+    withdraw_consent,
+)
+from annotations.maintenance.retention import sweep
+from annotations.raters.votes import effective_corrections, training_examples
+from annotations.store import AnnotationStore, NewVote
+from annotations.store.media import media_path
+from annotations.store.new_records import NewVersion
+from annotations.store.settings import AnnotationSettings, change_settings
+from annotations.store.tables.erasure_log import hash_recording, list_erasures, versions_with_erased, was_erased
 from ser.copies import cached_file
-from tests.unit.stored import answer, recording
+from tests.unit.stored import answer, begin_run, list_clips, recording
 
 SECRET = "the quick purple hippopotamus whispers"
 RATER = "Persephone Quillfeather"
@@ -54,14 +60,14 @@ def fill(store, clips=6):
         )
         store.add_prediction(clip.id, answer(), version.id)
         said = SECRET if seed == 0 else f"ordinary words number {seed}"
-        store.add_correction(clip.id, rater=RATER, verdict="correct", label="fear", transcript=said, comment=f"{said}!")
-        store.add_correction(clip.id, rater="bob", verdict="correct", label="anger")
+        store.add_correction(clip.id, NewVote(RATER, "correct", label="fear", transcript=said, comment=f"{said}!"))
+        store.add_correction(clip.id, NewVote("bob", "correct", label="anger"))
 
 
 def train(store, vote_ids):
     """A run on some votes and the version that it made, put to use."""
     base = store.active_version()
-    run = store.start_training_run({}, None, base.id, "bob", vote_ids)
+    run = begin_run(store, base.id, "bob", vote_ids)
     version = NewVersion(f"v{run.id}", f"{run.id:064d}", f"models/v{run.id}")
     store.finish_training_run(run.id, "promoted", {}, "better", version)
     return store.active_version()
@@ -108,12 +114,12 @@ def test_no_byte_of_an_erased_clip_is_found_again(store, tmp_path):
     assert files_with(tmp_path, *needles) == []
     assert log.read_text() == "clips/aa/(erased).flac: too quiet\n"
     assert aside.read_text() == '{"transcript": "another"}\n'
-    assert [clip.id for clip in queries.list_clips(store)] == [2, 3, 4, 5, 6]
+    assert [clip.id for clip in list_clips(store)] == [2, 3, 4, 5, 6]
     assert store.database.problems() == []
     assert store.active_version()  # The rest of the store is as it was.
-    assert len(queries.effective_corrections(store)) == 10
+    assert len(effective_corrections(store)) == 10
     with AnnotationStore(store.data_dir, database=copy) as snapshot:
-        assert len(queries.list_clips(snapshot)) == 5
+        assert len(list_clips(snapshot)) == 5
 
 
 def test_an_export_made_anew_keeps_all_else(store, tmp_path):
@@ -136,7 +142,7 @@ def test_a_speaker_is_erased_with_all_their_clips(store, tmp_path):
     report = erase_speaker(store, SPEAKER, by="maintainer")
     assert (report.clips, report.recordings) == (2, 2)
     assert files_with(tmp_path, SPEAKER) == []
-    assert {clip.speaker for clip in queries.list_clips(store)} == {"s2"}
+    assert {clip.speaker for clip in list_clips(store)} == {"s2"}
     with pytest.raises(ClipNotFoundError, match=f"No clip has the speaker '{SPEAKER}'"):
         erase_speaker(store, SPEAKER, by="maintainer")
 
@@ -147,8 +153,8 @@ def test_a_rater_is_erased_with_all_they_wrote(store, tmp_path):
     report = erase_rater(store, RATER, by="maintainer")
     assert (report.clips, report.votes) == (0, 6)
     assert files_with(tmp_path, RATER, SECRET) == []
-    assert len(queries.list_clips(store)) == 6
-    assert {vote.rater for vote in queries.effective_corrections(store)} == {"bob"}
+    assert len(list_clips(store)) == 6
+    assert {vote.rater for vote in effective_corrections(store)} == {"bob"}
     with pytest.raises(ClipNotFoundError, match="The store knows no rater"):
         erase_rater(store, RATER, by="maintainer")
 
@@ -158,7 +164,7 @@ def test_votes_can_be_kept_without_the_name_and_the_words(store, tmp_path):
     report = erase_rater(store, RATER, by=RATER, keep_votes=True)
     assert report.votes == 6
     assert files_with(tmp_path, RATER, SECRET) == []
-    votes = queries.effective_corrections(store)
+    votes = effective_corrections(store)
     assert len(votes) == 12
     others = {vote.rater for vote in votes} - {"bob"}
     assert len(others) == 1 and next(iter(others)).startswith("erased-")
@@ -174,7 +180,7 @@ def test_models_that_learnt_from_it_are_marked_and_so_are_their_children(store, 
     assert versions_with_erased(store) == {taught.id: {"clips": 1, "votes": 2}, child.id: {"clips": 0, "votes": 0}}
     assert main(["--data-dir", str(store.data_dir), "versions"]) == 0
     said = capsys.readouterr().out
-    assert f"{taught.name}: learnt from 2 votes on 1 clips that were erased since" in said
+    assert f"{taught.name}: trained on 2 votes on 1 clips that were erased since" in said
     assert "retrain --without-erased" in said
     assert main(["--data-dir", str(store.data_dir), "stats", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["versions_with_erased"] == [child.name, taught.name]
@@ -226,7 +232,7 @@ def test_withdrawing_one_purpose_keeps_the_clip_and_takes_it_out_of_that_use(sto
     sha256 = store.get_clip(1).sha256
     assert sha256 not in (tmp_path / "training.csv").read_text()
     assert sha256 in (tmp_path / "research.csv").read_text()
-    assert 1 not in {example.clip.id for example in queries.training_examples(store)}
+    assert 1 not in {example.clip.id for example in training_examples(store)}
     with pytest.raises(ConsentRequiredError, match="none of what was named"):
         withdraw_consent(store, 1, ["publication"], RATER)
 
@@ -267,7 +273,7 @@ def test_clips_are_erased_after_their_time(store):
         connection.execute("UPDATE clips SET created_at = '2020-01-01T00:00:00.000000+00:00' WHERE id <= 2")
     assert sweep(store, dry_run=True).clips == 2
     assert sweep(store).clips == 2
-    assert [clip.id for clip in queries.list_clips(store)] == [3, 4, 5, 6]
+    assert [clip.id for clip in list_clips(store)] == [3, 4, 5, 6]
     assert list_erasures(store)[0].kind == "retention"
 
 

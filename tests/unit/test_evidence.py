@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotations.learning.evidence import read_evidence, weigh_votes
-from annotations.learning.feedback import soft_label
-from annotations.records import Correction
-from annotations.store import AnnotationStore
+from annotations.learning.labels.soft_labels import read_evidence, weigh_votes
+from annotations.raters.votes import soft_label
+from annotations.store import AnnotationStore, NewVote
+from annotations.store.records import Correction
 from benchmarks.raters import Condition, draw_raters, read_confusion
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
@@ -71,7 +71,7 @@ def test_votes_of_clips_that_judge_are_left_alone(tmp_path: Path):
             for n in range(2)
         ]
         for clip in clips:
-            store.add_correction(clip.id, rater="ann", verdict="correct", label="fear")
+            store.add_correction(clip.id, NewVote("ann", "correct", label="fear"))
         assert set(read_evidence(store, [clips[0].id]).soft_labels) == {clips[0].id}
 
 

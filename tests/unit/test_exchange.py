@@ -8,17 +8,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from annotations import queries
-from annotations.erasure import withdraw_consent
 from annotations.errors import ConsentRequiredError, ExchangeError
-from annotations.exchange.exporting import export_store
-from annotations.exchange.importing import ImportOptions, import_sources
-from annotations.exchange.places import FolderPlace, ZipPlace
-from annotations.exchange.sources import find_recordings
-from annotations.gold import mark_gold, unmark_gold
-from annotations.store import AnnotationStore
+from annotations.exchange.exports.exporting import export_store
+from annotations.exchange.imports.importing import ImportOptions, import_sources
+from annotations.exchange.imports.places import FolderPlace, ZipPlace
+from annotations.exchange.imports.sources import find_recordings
+from annotations.maintenance.erasure.erase import withdraw_consent
+from annotations.raters.gold import mark_gold, unmark_gold
+from annotations.raters.votes import effective_corrections, training_examples
+from annotations.store import AnnotationStore, NewVote
 from ser.audio import decode_bytes
-from tests.unit.stored import answer, recording, write_wav
+from tests.unit.stored import add_version, answer, list_clips, recording, write_wav
 
 RESEARCH = ImportOptions(consent=("research",))
 
@@ -94,7 +94,7 @@ def everything(store):
 def fill(store):
     """Three clips with all that can be said of them, five votes each and two answers."""
     base = store.ensure_base_version("embedded", "a" * 64)
-    later = store.add_model_version("v2", "b" * 64, "models/v2", None, {})
+    later = add_version(store, "v2", "b" * 64)
     for seed in range(3):
         clip = store.add_clip(
             recording(seed),
@@ -106,13 +106,11 @@ def fill(store):
         )
         first = store.add_prediction(clip.id, answer("fear"), base.id)
         store.add_prediction(clip.id, answer("anger", 0.7), later.id)
-        store.add_correction(
-            clip.id, rater="Zoë", verdict="correct", label="anger", intensity=70, prediction_id=first.id
-        )
-        store.add_correction(clip.id, rater="Zoë", verdict="correct", label="fear", transcript='a "b", c\nd')
-        store.add_correction(clip.id, rater="bob", verdict="correct", label="fear", **WHOLE_VOTE)
-        store.add_correction(clip.id, rater="cid", verdict="correct", label="sadness")
-        store.add_correction(clip.id, rater="dan", verdict="skip")
+        store.add_correction(clip.id, NewVote("Zoë", "correct", label="anger", intensity=70), prediction_id=first.id)
+        store.add_correction(clip.id, NewVote("Zoë", "correct", label="fear", transcript='a "b", c\nd'))
+        store.add_correction(clip.id, NewVote("bob", "correct", label="fear", **WHOLE_VOTE))
+        store.add_correction(clip.id, NewVote("cid", "correct", label="sadness"))
+        store.add_correction(clip.id, NewVote("dan", "skip"))
     store.undo_last_correction("bob")
     mark_gold(store, 1, "fear", by="Zoë")
     unmark_gold(store, 1, by="Zoë")
@@ -123,7 +121,7 @@ def fill(store):
 def test_a_folder_is_imported_by_its_table(store, corpus):
     report = import_sources(store, [corpus], ImportOptions(consent=("research", "training"), consent_by="lab"))
     assert (report.added, report.known, report.votes, report.unlisted, report.failed) == (3, 0, 0, 1, [])
-    clips = queries.list_clips(store)
+    clips = list_clips(store)
     assert [clip.speaker for clip in clips] == ["s1", "s2", "s1"]
     assert {clip.source for clip in clips} == {"mood"}
     assert {clip.consent for clip in clips} == {("research", "training")}
@@ -135,7 +133,7 @@ def test_labels_are_votes_of_the_corpus_when_asked_for_and_foreign_ones_are_name
     how = ImportOptions(consent=("research",), labels=True)
     report = import_sources(store, [corpus / "metadata.csv"], how)
     assert (report.added, report.votes, dict(report.unknown_labels)) == (3, 2, {"boredom": 1})
-    votes = queries.effective_corrections(store)
+    votes = effective_corrections(store)
     assert [(vote.rater, vote.label, vote.transcript) for vote in votes] == [
         ("import:mood", "anger", "kids, talking"),
         ("import:mood", "neutral", "dogs"),
@@ -152,13 +150,13 @@ def test_bad_files_are_named_and_the_rest_is_stored(store, tmp_path):
     report = import_sources(store, [tmp_path / "in"], RESEARCH)
     assert (report.added, report.known) == (1, 1)
     assert [name for name, _ in report.failed] == ["bad.mp3"]
-    assert len(queries.list_clips(store)) == 1
+    assert len(list_clips(store)) == 1
 
 
 def test_nothing_is_imported_without_consent(store, corpus):
     with pytest.raises(ConsentRequiredError, match="Nothing is stored without consent"):
         import_sources(store, [corpus], ImportOptions())
-    assert queries.list_clips(store) == []
+    assert list_clips(store) == []
 
 
 @pytest.mark.parametrize("form", ["audiofolder", "jsonl", "parquet", "zip"])
@@ -176,7 +174,7 @@ def test_an_own_export_reads_back_whole(store, other, tmp_path, form):
     report = import_sources(other, [source], ImportOptions())
     assert (report.added, report.votes, report.predictions, report.failed) == (3, 15, 6, [])
     assert everything(other) == everything(store)
-    assert queries.training_examples(other)[0].soft_label == queries.training_examples(store)[0].soft_label
+    assert training_examples(other)[0].soft_label == training_examples(store)[0].soft_label
     # Importing it once more changes nothing, wherever.
     for target in (other, store):
         again = import_sources(target, [source], ImportOptions())
@@ -225,7 +223,7 @@ def test_a_spoilt_line_is_named_and_nothing_of_its_clip_is_stored(store, other, 
     table.write_text("\n".join(lines), encoding="utf-8")
     report = import_sources(other, [tmp_path / "out"], ImportOptions())
     assert (report.added, len(report.failed)) == (2, 1)
-    assert len(queries.list_clips(other)) == 2
+    assert len(list_clips(other)) == 2
 
 
 def test_export_leaves_out_what_there_is_no_consent_for(store, tmp_path):
@@ -281,7 +279,7 @@ def test_an_export_never_writes_over_anything_and_leaves_nothing_half_done(store
     with pytest.raises(ExchangeError, match=r"out.csv exists already. Choose another place"):
         export_store(store, "csv", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == "mine"
-    store.clip_path(queries.list_clips(store)[0]).unlink()
+    store.clip_path(list_clips(store)[0]).unlink()
     report = export_store(store, "jsonl", tmp_path / "part.jsonl")
     assert (report.clips, len(report.missing)) == (2, 1)
     assert not list(tmp_path.glob(".tmp-*"))

@@ -5,11 +5,10 @@ import zipfile
 import pytest
 import soundfile
 
-from annotations import queries
 from annotations.errors import ExchangeError
-from annotations.exchange.importing import ImportOptions, import_sources
+from annotations.exchange.imports.importing import ImportOptions, import_sources
 from annotations.store import AnnotationStore
-from tests.unit.stored import recording, write_wav
+from tests.unit.stored import list_clips, recording, write_wav
 
 RESEARCH = ImportOptions(consent=("research",))
 
@@ -61,7 +60,7 @@ def test_names_and_links_that_lead_out_of_an_archive_are_refused(store, tmp_path
 
 
 def test_a_bomb_is_not_unpacked(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("annotations.exchange.places.BOMB_FREE", 2**20)
+    monkeypatch.setattr("annotations.exchange.imports.places.BOMB_FREE", 2**20)
     path = make_zip(tmp_path / "bomb.zip", {"a.wav": wav_bytes(0), "bomb.wav": bytes(50 * 2**20)})
     report = import_sources(store, [path], RESEARCH)
     assert report.added == 1
@@ -70,7 +69,7 @@ def test_a_bomb_is_not_unpacked(store, tmp_path, monkeypatch):
 
 
 def test_many_small_bombs_are_one_bomb(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("annotations.exchange.places.BOMB_FREE", 2**20)
+    monkeypatch.setattr("annotations.exchange.imports.places.BOMB_FREE", 2**20)
     path = make_zip(tmp_path / "bombs.zip", {f"{number}.wav": bytes(600_000) for number in range(3)})
     report = import_sources(store, [path], RESEARCH)
     assert ["unpacks to far more" in reason for _, reason in report.failed] == [False, True, True]
@@ -116,4 +115,4 @@ def test_a_malformed_table_is_told_before_anything_is_stored(store, tmp_path, co
     (tmp_path / "in" / "metadata.csv").write_bytes(content)
     with pytest.raises(ExchangeError, match=message):
         import_sources(store, [tmp_path / "in"], RESEARCH)
-    assert queries.list_clips(store) == []
+    assert list_clips(store) == []

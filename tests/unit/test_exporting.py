@@ -10,12 +10,12 @@ import yaml
 from huggingface_hub import HfApi
 
 from annotations.cli import main
-from annotations.erasure import erase_clip
 from annotations.errors import ExchangeError
-from annotations.exchange.exporting import FORMATS, export_store
-from annotations.exchange.publishing import SHARD, publish
+from annotations.exchange.exports.exporting import FORMATS, export_store
+from annotations.exchange.exports.publishing import SHARD, publish
 from annotations.exchange.registry import list_exports
-from annotations.store import AnnotationStore
+from annotations.maintenance.erasure.erase import erase_clip
+from annotations.store import AnnotationStore, NewVote
 from ser.labels import EMOTIONS
 from tests.unit.hub_stand_in import TOKEN, hub_stand_in
 from tests.unit.stored import answer, recording
@@ -34,12 +34,12 @@ def store(tmp_path):
             )
             shown = opened.add_prediction(clip.id, answer("fear"), version.id)
             opened.add_correction(
-                clip.id, rater="ann", verdict="correct", label="fear", intensity=60, seconds=3.5, transcript="hello"
+                clip.id, NewVote("ann", "correct", label="fear", intensity=60, transcript="hello", seconds=3.5)
             )
-            opened.add_correction(clip.id, rater="bob", verdict="accept", label="fear", prediction_id=shown.id)
-            opened.add_correction(clip.id, rater="cid", verdict="skip")
-            opened.add_correction(clip.id, rater="dan", verdict="unsure")
-        opened.add_correction(3, rater="eve", verdict="correct", label="anger")
+            opened.add_correction(clip.id, NewVote("bob", "accept", label="fear"), prediction_id=shown.id)
+            opened.add_correction(clip.id, NewVote("cid", "skip"))
+            opened.add_correction(clip.id, NewVote("dan", "unsure"))
+        opened.add_correction(3, NewVote("eve", "correct", label="anger"))
         opened.undo_last_correction("eve")
         yield opened
 
@@ -94,13 +94,13 @@ def test_every_form_comes_with_a_card_that_names_nobody(store, tmp_path, form):
     assert header["license"] == "cc-by-4.0"
     assert "| fear | 3 | 6 |" in card
     assert "| research | 3 |\n| training | 0 |\n| publication | 2 |" in card
-    assert "2 speakers are known" in card and "that 5 raters heard" in card
+    assert "2 speakers are known" in card and "that 5 raters named" in card
     assert not any(name in card for name in ("bob", "cid", "speaker 0"))
     assert "All votes say the same" in card
 
 
 def test_the_card_says_how_far_raters_agree(store, tmp_path):
-    store.add_correction(2, rater="eve", verdict="correct", label="anger")
+    store.add_correction(2, NewVote("eve", "correct", label="anger"))
     export_store(store, "csv", tmp_path / "out.csv")
     card = (tmp_path / "out_README.md").read_text(encoding="utf-8")
     assert re.search(r"Krippendorff's alpha on the label is -?\d\.\d\d \[-?\d\.\d\d, -?\d\.\d\d\] over the 3", card)
@@ -143,7 +143,7 @@ def test_what_the_hub_refuses_is_told(store):
 
 
 def test_without_a_network_nothing_is_published(store, monkeypatch, capsys):
-    monkeypatch.setattr("annotations.exchange.publishing.hub_reachable", lambda: False)
+    monkeypatch.setattr("annotations.exchange.exports.publishing.hub_reachable", lambda: False)
     assert main(["--data-dir", str(store.data_dir), "export", "--push-to-hub", "lab/voices"]) == 2
     assert "The Hub cannot be reached from here, so nothing was published" in capsys.readouterr().err
     assert main(["--data-dir", str(store.data_dir), "export", "--format", "csv"]) == 2

@@ -2,11 +2,15 @@ import numpy as np
 import pytest
 
 from benchmarks.fusion import SCALES, Pair, compare, main
+from ser.fusion_rule import FusionRule
 from ser.labels import EMOTIONS
-from ser.types import EmotionScores
+from ser.types import EmotionScores, Segment, Transcript
+
+SAID = Transcript("so it is", "en", (Segment(0.0, 1.0, "so it is", 1.0),), "test")
+RULE = FusionRule(max_weight=0.9)
 
 
-def pairs(weight, hear=True, n=140):
+def pairs(hear=True, n=140):
     """Sounds that are right in two of three clips, and words that are always right."""
     rng = np.random.default_rng(0)
     made = []
@@ -16,7 +20,7 @@ def pairs(weight, hear=True, n=140):
         shares = rng.uniform(0.02, 0.1, 7)
         sound = EmotionScores.from_dict(_peaked(shares, heard, 0.5))
         words = EmotionScores.from_dict(_peaked(shares, truth, 0.9))
-        made.append(Pair(truth, f"speaker{index % 4}", sound, words if hear else None, weight if hear else 0.0))
+        made.append(Pair(truth, f"speaker{index % 4}", sound, words if hear else None, SAID))
     return made
 
 
@@ -28,22 +32,24 @@ def _peaked(shares, label, top):
 
 
 def test_words_that_are_right_help_and_the_interval_says_so():
-    result = compare(pairs(0.6), seed=0)
+    result = compare(pairs(), RULE, seed=0)
     assert result["sound"]["war"] == pytest.approx(2 / 3, abs=0.01)
-    assert result["fused"]["uar"] == result["words_alone"]["uar"] == 1.0
-    assert result["uar_difference"] == pytest.approx(1.0 - result["sound"]["uar"])
+    # Neutral words are never used, so that neutral clips stay as the voice has them.
+    assert result["words_alone"]["uar"] == 1.0 and 0.94 < result["fused"]["uar"] < 1.0
+    assert result["words_used"] == 120 and result["words_read"] == 140
+    assert result["uar_difference"] == pytest.approx(result["fused"]["uar"] - result["sound"]["uar"])
     low, high = result["uar_difference_ci"]["clips"]
     assert 0.0 < low < result["uar_difference"] < high
-    assert (result["changed_to_right"], result["changed_to_wrong"]) == (47, 0)
+    assert (result["changed_to_right"], result["changed_to_wrong"]) == (41, 0)
     assert list(result["scales"]) == [str(scale) for scale in SCALES]
     assert result["scales"]["0.0"] == result["sound"]["uar"] and result["scales"]["1.0"] == result["fused"]["uar"]
 
 
 def test_words_that_abstain_change_nothing():
-    result = compare(pairs(0.6, hear=False), seed=0)
+    result = compare(pairs(hear=False), RULE, seed=0)
     assert result["fused"] == result["sound"]
     assert result["uar_difference_ci"] == {"clips": [0.0, 0.0], "speakers": [0.0, 0.0]}
-    assert result["words_heard"] == 0 and result["words_alone"] == {"n": 0}
+    assert result["words_read"] == result["words_used"] == 0 and result["words_alone"] == {"n": 0}
 
 
 def test_a_folder_without_those_speakers_is_said(tmp_path, capsys):

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from annotations.guidelines import DEFAULT, MAX_LENGTH, list_guidelines, read_guidelines, write_guidelines
-from annotations.people import NotAllowedError, Person
+from annotations.raters.guidelines import DEFAULT, MAX_LENGTH, list_guidelines, read_guidelines, write_guidelines
+from annotations.raters.people import NotAllowedError, Person
 from annotations.store import AnnotationStore
 from ser.errors import SerError
 from ser.labels import EMOTIONS

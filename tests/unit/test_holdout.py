@@ -2,16 +2,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from annotations.learning.holdout import (
+from annotations.learning.promotion.folds import assign_folds
+from annotations.learning.promotion.holdout import (
     HELD_OUT,
     MIN_HELD_OUT_CLIPS,
     MIN_TRAINING_CLIPS,
     TRAINING,
+    cross_fit,
     divide,
     held_out_share,
-    missing,
+    unit_names,
 )
-from annotations.records import Clip, FeedbackExample
+from annotations.store.records import Clip, FeedbackExample
 from ser.errors import TrainingDataError
 
 LABELS = ("anger", "sadness", "fear")
@@ -101,11 +103,12 @@ def test_nothing_at_all() -> None:
 
 
 def test_too_few_clips_are_refused_with_the_numbers_needed() -> None:
-    message = missing(many(["ann", "bob"], 5))
-    assert message is not None
+    with pytest.raises(TrainingDataError) as error:
+        divide(many(["ann", "bob"], 5))
+    message = str(error.value)
     assert message.startswith("10 labelled clips may be used for training. Needed: ")
     assert "15 more for training (there are 5)" in message
-    assert "3 more from other speakers or sessions to judge the result on (there are 5)" in message
+    assert "3 more from other speakers or sessions to compare the models on (there are 5)" in message
 
 
 def test_one_label_teaches_nothing() -> None:
@@ -114,8 +117,24 @@ def test_one_label_teaches_nothing() -> None:
         divide(examples)
 
 
-def test_enough_is_enough() -> None:
-    assert missing(many(["ann", "bob", "cem"], 20)) is None
+@pytest.mark.parametrize(
+    ("speakers", "unit"), [(["ann", "bob", "cem"], "speaker"), (["ann", "bob"], "part of the sitting")]
+)
+def test_nothing_is_held_out_of_a_cross_fitted_run(speakers: list[str], unit: str) -> None:
+    examples = many(speakers, 20)
+    holdout = cross_fit(examples)
+    assert holdout.training == holdout.held_out == tuple(examples)
+    assert (holdout.unit, holdout.cross_fitted) == (unit, True)
+    names = unit_names(examples, unit)
+    folds = assign_folds(names, 5)
+    assert all(len(set(folds[[name == one for name in names]])) == 1 for one in set(names))
+
+
+def test_too_little_for_a_cross_fitted_run_is_refused_with_the_numbers() -> None:
+    with pytest.raises(TrainingDataError, match="27 labelled clips may be used for training; 28 are needed"):
+        cross_fit(many(["ann"], 27))
+    with pytest.raises(TrainingDataError, match="All 60 labelled clips are labelled anger"):
+        cross_fit([feedback(n, speaker=f"speaker {n % 5}", label="anger") for n in range(60)])
 
 
 def sides_of(holdout) -> dict[int, str]:

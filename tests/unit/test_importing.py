@@ -11,15 +11,16 @@ import datasets
 import pytest
 import soundfile
 
-from annotations import prelabelling, queries
+from annotations import prelabelling
 from annotations.errors import ConsentRequiredError, ExchangeError
-from annotations.exchange.decoding import store_recording
-from annotations.exchange.importing import ImportOptions, import_sources
-from annotations.exchange.sources import find_recordings
-from annotations.gold import gold_labels
-from annotations.inspection import inspect
+from annotations.exchange.imports.decoding import store_recording
+from annotations.exchange.imports.importing import ImportOptions, import_sources
+from annotations.exchange.imports.sources import find_recordings
+from annotations.maintenance.inspection import inspect
+from annotations.raters.gold import gold_labels
+from annotations.raters.votes import effective_corrections
 from annotations.store import DATABASE, AnnotationStore
-from tests.unit.stored import recording
+from tests.unit.stored import list_clips, recording
 
 ROOT = Path(__file__).resolve().parents[2]
 RESEARCH = ImportOptions(consent=("research",))
@@ -51,7 +52,7 @@ def test_what_a_table_says_is_carried(store, tmp_path):
     report = import_sources(store, [tmp_path / "in"], how)
     assert (report.added, report.votes, report.gold) == (3, 2, 2)
     assert gold_labels(store) == {1: "fear", 3: "anger"}
-    assert {vote.rater for vote in queries.effective_corrections(store)} == {"corpus owner"}
+    assert {vote.rater for vote in effective_corrections(store)} == {"corpus owner"}
     with store.reading() as connection:
         rows = connection.execute("SELECT language, transcript FROM clips ORDER BY id").fetchall()
         consents = connection.execute("SELECT clip_id, purpose, given_by, wording FROM consents ORDER BY id").fetchall()
@@ -70,9 +71,9 @@ def test_a_corpus_as_its_owner_ships_it_is_understood(store, tmp_path):
         (tmp_path / "in" / f"{seed:03d}.wav").rename(tmp_path / "in" / f"{name}.wav")
     report = import_sources(store, [tmp_path / "in"], ImportOptions(consent=("research",), labels=True))
     assert (report.added, report.votes, report.failed) == (3, 3, [])
-    clips = queries.list_clips(store)
+    clips = list_clips(store)
     assert len({clip.speaker for clip in clips}) == 2 and clips[0].speaker == clips[1].speaker
-    votes = queries.effective_corrections(store)
+    votes = effective_corrections(store)
     assert [vote.label for vote in votes] == ["anger", "sadness", "happiness"]
     assert {vote.rater for vote in votes} == {f"import:{clips[0].source}"}
 
@@ -129,7 +130,7 @@ def test_an_import_that_is_killed_goes_on_and_leaves_nothing_broken(store, tmp_p
         os.kill(process.pid, signal.SIGKILL)
     assert (data_dir / DATABASE).is_file()
     with AnnotationStore(data_dir) as opened:
-        before = len(queries.list_clips(opened))
+        before = len(list_clips(opened))
         report = import_sources(opened, [tmp_path / "in"], RESEARCH)
         assert report.added == 150 - before and report.failed == []
         found = inspect(opened)
@@ -160,9 +161,9 @@ def audio_set():
 def check_set(store, source):
     report = import_sources(store, [source], ImportOptions(consent=("research",), labels_as="owner"))
     assert (report.added, report.votes, len(report.failed)) == (3, 3, 1)
-    clips = queries.list_clips(store)
+    clips = list_clips(store)
     assert [clip.speaker for clip in clips] == ["7", "8", "7"]
-    assert [vote.label for vote in queries.effective_corrections(store)] == ["anger", "sadness", "fear"]
+    assert [vote.label for vote in effective_corrections(store)] == ["anger", "sadness", "fear"]
     with store.reading() as connection:
         row = connection.execute("SELECT transcript, language FROM clips WHERE id = 2").fetchone()
     assert tuple(row) == ("two", "en")
@@ -187,7 +188,7 @@ def test_a_set_without_recordings_and_one_that_is_nowhere_are_told(store, tmp_pa
     datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(tmp_path / "words")
     with pytest.raises(ExchangeError, match="none holds recordings"):
         import_sources(store, [f"datasets:{tmp_path / 'words'}"], RESEARCH)
-    monkeypatch.setattr("annotations.exchange.row_places.hub_reachable", lambda: False)
+    monkeypatch.setattr("annotations.exchange.imports.row_places.hub_reachable", lambda: False)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     with pytest.raises(ExchangeError, match="'nobody/nothing' cannot be had"):
         import_sources(store, ["datasets:nobody/nothing"], RESEARCH)

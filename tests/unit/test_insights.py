@@ -4,16 +4,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotations.agreement import Agreement
-from annotations.gold import mark_gold
 from annotations.insights import DisputedClip, InsightsDesk, Period, compute_insights, draw_clips, gather_periods
-from annotations.ratings import Ratings, read_ratings
-from annotations.reliability import RaterReliability
-from annotations.store import AnnotationStore
+from annotations.raters.agreement import Agreement
+from annotations.raters.gold import mark_gold
+from annotations.raters.ratings import Ratings, read_ratings
+from annotations.raters.reliability import RaterReliability
+from annotations.store import AnnotationStore, NewVote
 from ser.labels import EMOTIONS
 from tests.unit.stored import answer, recording
-from ui.insights_cards import agreement_card, disputed_card, model_card, raters_card, summary_card, time_card
-from ui.insights_charts import heat_table, stacked_periods
+from ui.insights.cards import agreement_card, disputed_card, model_card, raters_card, summary_card, time_card
+from ui.insights.charts import heat_table, stacked_periods
 
 
 @pytest.fixture
@@ -28,11 +28,7 @@ def store(tmp_path: Path) -> Iterator[AnnotationStore]:
         for rater, labels in votes.items():
             for clip, label in zip(clips, labels, strict=False):
                 opened.add_correction(
-                    clip,
-                    rater=rater,
-                    verdict="correct" if label else "unsure",
-                    label=label,
-                    intensity=50 if label else None,
+                    clip, NewVote(rater, "correct" if label else "unsure", label=label, intensity=50 if label else None)
                 )
         mark_gold(opened, clips[0], "fear", by="ann")
         yield opened
@@ -93,7 +89,7 @@ def test_periods_are_few_and_without_gaps() -> None:
 
 def test_cards_say_in_words_and_numbers_what_they_draw(store: AnnotationStore) -> None:
     found = compute_insights(store)
-    assert "of 4 clips judged" in summary_card(found)
+    assert "of 4 clips labelled" in summary_card(found)
     assert 'aria-valuenow="75"' in summary_card(found)
     card = agreement_card(found)
     assert f"<strong>{found.agreement.alpha:.2f}</strong>" in card
@@ -124,7 +120,7 @@ def test_a_disputed_clip_whose_file_is_gone_says_so() -> None:
     clip = DisputedClip(7, {"fear": 2, "anger": 1}, None)
     assert "recording is missing" in disputed_card([clip], {})
     assert "PLAYER" in disputed_card([clip], {7: "PLAYER"})
-    assert "differently" in disputed_card([], {})
+    assert "disagreed on a clip" in disputed_card([], {})
 
 
 def test_tables_of_shares_show_percent_and_dashes() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from annotations.kappa import pairwise_kappa
-from annotations.ratings import Ratings
+from annotations.raters.kappa import pairwise_kappa
+from annotations.raters.ratings import Ratings
 from ser.labels import EMOTIONS
 
 

@@ -5,7 +5,15 @@ import pytest
 import soundfile
 
 from annotations.errors import StoreError
-from annotations.media import STALE, compare_media, encode_flac, list_media, media_path, save_media, write_atomically
+from annotations.store.media import (
+    STALE,
+    compare_media,
+    encode_flac,
+    list_media,
+    media_path,
+    save_media,
+    write_atomically,
+)
 from ser.types import Audio
 from tests.unit.stored import recording
 

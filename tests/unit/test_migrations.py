@@ -6,10 +6,12 @@ import sqlite3
 import pytest
 from sqlite_utils import Database
 
-from annotations import queries, schema
-from annotations.migrations import MIGRATIONS
-from annotations.queue import QueueFilter, QueueOrder, queue_page
-from annotations.store import AnnotationStore
+from annotations.raters.votes import effective_corrections
+from annotations.review.filters import QueueFilter
+from annotations.review.queue import QueueOrder, queue_page
+from annotations.store import AnnotationStore, NewVote, queries
+from annotations.store.database import migrate
+from annotations.store.migrations import MIGRATIONS
 from tests.unit.stored import recording
 
 SCORES = {
@@ -118,7 +120,7 @@ def test_every_older_database_keeps_its_rows_and_fills_the_queue(tmp_path, last)
     with AnnotationStore(tmp_path) as store:
         with store.reading() as migrated:
             assert dump(migrated, kept) == before
-            assert schema.is_current(migrated)
+            assert not MIGRATIONS.pending(Database(migrated))
             assert migrated.execute("SELECT count(*) FROM clips").fetchone()[0] == 3
             (first, second, third) = migrated.execute("SELECT * FROM queue_clips ORDER BY clip_id").fetchall()
         assert (first["label"], first["entropy"], first["language"]) == ("fear", 0.3, "en")
@@ -131,14 +133,14 @@ def test_every_older_database_keeps_its_rows_and_fills_the_queue(tmp_path, last)
         search = QueueFilter(text="talking")
         assert [item.clip.id for item in queue_page(store, "cid", QueueOrder.OLDEST, search)] == [1]
         assert [item.clip.id for item in queue_page(store, "bob", QueueOrder.OLDEST)] == [2, 3]
-        votes = [(vote.rater, vote.label, vote.answer_shown) for vote in queries.effective_corrections(store)]
+        votes = [(vote.rater, vote.label, vote.answer_shown) for vote in effective_corrections(store)]
         assert votes == [
             ("ann", "fear", None),
             ("bob", "anger", None),
             ("ann", None, None),
             ("import:nemo", "fear", None),
         ]
-        store.add_correction(3, rater="bob", verdict="correct", distribution={"fear": 1, "anger": 1}, valence=20)
+        store.add_correction(3, NewVote("bob", "correct", distribution={"fear": 1, "anger": 1}, valence=20))
         assert queries.clip_history(store, 3)[-1].correction.distribution == {"anger": 0.5, "fear": 0.5}
 
 
@@ -150,7 +152,7 @@ def test_what_the_migration_fills_is_what_the_triggers_keep(tmp_path):
         database = Database(connection)
         MIGRATIONS.apply(database, stop_before=NAMES[last:])
         fill(connection, lambda table, db=database: [column.name for column in db[table].columns])
-        schema.migrate(connection)
+        migrate(connection)
         found.append(
             dump(
                 connection,

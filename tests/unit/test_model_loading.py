@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from annotations.learning.active_model import ActiveModel
-from annotations.learning.model_loading import follow_parts
-from annotations.learning.retraining import Retrainer
+from annotations.learning.runs.retrainer import Retrainer
+from annotations.learning.versions.active import ActiveModel
+from annotations.learning.versions.loading import follow_parts
 from annotations.store import AnnotationStore
-from annotations.training_records import NewVersion
+from annotations.store.new_records import NewVersion
 from ser.config import Settings
 from ser.fusion_rule import FusionRule, save_fusion_rule
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, FixedTranscriber, WordListModel
 from tests.unit.speech_checkpoints import write_wav2vec2
+from tests.unit.stored import begin_run
 
 
 @pytest.fixture
@@ -26,12 +27,12 @@ def active(tmp_path: Path) -> ActiveModel:
 
 def promote(active: ActiveModel, target: str, folder: str, sha256: str) -> None:
     store = active.store
-    run = store.start_training_run({}, None, store.active_version(target).id, "ann", [], target=target)
+    run = begin_run(store, store.active_version(target).id, "ann", target=target)
     store.finish_training_run(run.id, "promoted", {}, "better", NewVersion(folder, sha256, f"models/{folder}"))
 
 
 def test_a_promoted_rule_of_fusion_answers_next_and_the_way_back_is_the_shipped_one(active: ActiveModel) -> None:
-    rule = FusionRule(0.2, 1.5, 1.0, "v2")
+    rule = FusionRule(0.2, 1.5, 1.0, name="v2")
     sha256 = save_fusion_rule(rule, active.store.data_dir / "models" / "v2", name="v2", data={}, metrics={})
     assert active.recognizer.fusion == FusionRule()
     promote(active, "fusion", "v2", sha256)
@@ -58,7 +59,7 @@ def test_the_versions_are_those_that_training_starts_from(active: ActiveModel) -
 
 
 def test_a_version_is_called_by_what_answers_not_by_what_the_settings_hope_for(active: ActiveModel) -> None:
-    assert Settings().whisper_model == "openai/whisper-base"
+    assert Settings().transcriber_model == "embedded"
     assert active.store.active_version("transcriber").name == f"transcriber {FixedTranscriber().name}"
 
 

@@ -5,23 +5,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from ser.acoustic.network import AcousticConfig, AcousticModelForAudioClassification
-from ser.config import TrainConfig
+from ser.encoder.pretrained import PretrainedEncoder
 from ser.errors import TrainingCancelledError, TrainingDataError
-from ser.labels import EMOTIONS
-from ser.training import loop
+from ser.training.adapters import prepare_encoder
+from ser.training.encoder import _first_head, linear
+from ser.training.encoder_model import EncoderClassifier
+from ser.training.encoder_task import EncoderTask
 from ser.training.engine import optimise
-from ser.training.members import label_names
 from ser.training.processes import Processes
 from ser.training.progress import TrainProgress
 from ser.training.task import Surroundings
-from tests.unit.test_resuming import features
+from tests.unit.emotion_checkpoints import write_classifier
+from tests.unit.encoder_runs import config, recordings
 
-CONFIG = TrainConfig.tiny(epochs=3, batch_size=8, mixup=0.0)
+CONFIG = config("full", epochs=3, batch_size=8)
 
 
-class NarrowTask(loop._NetworkTask):
-    """Learns from features on a device that holds so many clips at once, from its so-manieth call on."""
+class NarrowTask(EncoderTask):
+    """Trains on a device that holds so many clips at once, from its so-manieth call on."""
 
     holds = 3
     since = 0
@@ -34,22 +35,27 @@ class NarrowTask(loop._NetworkTask):
         return super().losses(model, batch)
 
 
-def train(holds: int, since: int = 0, state_dir: Path | None = None, stop_at: int | None = None):
-    processes = Processes()
-    torch.manual_seed(0)
-    shape = AcousticConfig(**label_names(EMOTIONS), **dict(CONFIG.network))
-    network = AcousticModelForAudioClassification(shape)
-    task = NarrowTask(network, features(0, 24), features(1, 10), CONFIG, processes)
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_classifier(tmp_path_factory.mktemp("m") / "wav2vec2", "wav2vec2")
+
+
+def train(checkpoint: Path, holds: int, since: int = 0, state_dir: Path | None = None, stop_at: int | None = None):
+    processes, data = Processes(), recordings(24)
+    encoder = PretrainedEncoder(str(checkpoint))
+    head = _first_head(encoder, data, processes, blank=False)
+    model = prepare_encoder(EncoderClassifier(encoder.model, head), CONFIG, 9)
+    task = NarrowTask(model, encoder.extractor, head.labels, data, recordings(4), (), CONFIG, processes, encoder.sha256)
     task.holds, task.since = holds, since
     seen: list[TrainProgress] = []
     stop = None if stop_at is None else lambda: len(seen) + 1 >= stop_at
-    outcome = optimise(network, task, CONFIG, Surroundings(processes, state_dir, seen.append, stop), loop.cosine)
-    return network, outcome, seen
+    outcome = optimise(model, task, CONFIG, Surroundings(processes, state_dir, seen.append, stop), linear)
+    return outcome, seen
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_parts_are_halved_until_they_fit_and_the_steps_stay(kept: bool, tmp_path: Path) -> None:
-    _, outcome, seen = train(holds=3, since=4, state_dir=tmp_path if kept else None)
+def test_parts_are_halved_until_they_fit_and_the_steps_stay(kept: bool, checkpoint: Path, tmp_path: Path) -> None:
+    outcome, seen = train(checkpoint, holds=3, since=4, state_dir=tmp_path if kept else None)
     # 24 clips in steps of 8: after the first epoch and one step, parts of 4 fail too and parts of 2 fit.
     assert {p.step: p.parts for p in seen if not p.epoch_done}[9] == 4
     assert [entry["epoch"] for entry in outcome.curve] == [1, 2, 3]
@@ -58,14 +64,14 @@ def test_parts_are_halved_until_they_fit_and_the_steps_stay(kept: bool, tmp_path
     assert repeated == (2 if kept else 1)  # From what was kept last, the end of the first epoch.
 
 
-def test_a_run_that_goes_on_keeps_to_its_parts(tmp_path: Path) -> None:
+def test_a_run_that_goes_on_keeps_to_its_parts(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingCancelledError):
-        train(holds=2, state_dir=tmp_path, stop_at=5)
-    _, _, seen = train(holds=8, state_dir=tmp_path)
+        train(checkpoint, holds=2, state_dir=tmp_path, stop_at=5)
+    _, seen = train(checkpoint, holds=8, state_dir=tmp_path)
     assert seen[0].parts == 4
 
 
-def test_where_not_even_one_clip_fits_it_ends_with_advice() -> None:
+def test_a_device_that_holds_not_even_one_clip_ends_it_with_advice(checkpoint: Path) -> None:
     expected = r"memory of cpu does not hold 1 clip\(s\) at once \(CUDA out of memory\).*max_duration"
     with pytest.raises(TrainingDataError, match=expected):
-        train(holds=0)
+        train(checkpoint, holds=0)

@@ -5,9 +5,9 @@ import pytest
 from ser.labels import EMOTIONS
 from ser.testing import fake_recognizer, synthetic_speech
 from ser.types import EmotionScores, Recognition, Segment, Transcript
-from ui import presentation
-from ui.palette import LOOKS, SURFACE_DARK, SURFACE_LIGHT, contrast_ratio, label_choices, palette_css
-from ui.style import COLOURS
+from ui.parts import presentation
+from ui.parts.palette import LOOKS, SURFACE_DARK, SURFACE_LIGHT, contrast_ratio, label_choices, palette_css
+from ui.parts.style import COLOURS
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +66,13 @@ def test_bars_show_the_answer_and_mark_sound_and_words() -> None:
     drawn = presentation.bars(fused, acoustic, text)
     assert drawn.count('class="mark sound"') == drawn.count('class="mark words"') == len(EMOTIONS)
     assert '<li class="emotion-fear first"' in drawn
-    assert 'title="anger: sound 40\xa0%, words 10\xa0%"' in drawn
+    assert 'title="anger: voice 40\xa0%, words 10\xa0%"' in drawn
     assert presentation.bars(None).count("–</span>") == len(EMOTIONS)
 
 
 def test_sound_and_words_disagree(steps: list[Recognition]) -> None:
-    answer = replace(steps[-1], acoustic=sure_of("anger"), text=sure_of("happiness"))
-    assert "Sound and words disagree" in presentation.answer_card(answer)
+    answer = replace(steps[-1], acoustic=sure_of("anger"), text=sure_of("happiness"), text_weight=0.4)
+    assert "Voice and words disagree" in presentation.answer_card(answer)
     for text in (sure_of("anger"), sure_of("neutral"), sure_of("happiness", 0.3)):
         assert "disagree" not in presentation.answer_card(replace(answer, text=text))
 
@@ -81,7 +81,7 @@ def test_what_is_awaited_is_told_apart_from_what_is_absent(steps: list[Recogniti
     first, last = steps[0], steps[-1]
     assert first.transcript is None and not first.complete
     assert "Listening to the words" in presentation.answer_card(first)
-    assert "no transcriber is in use" in presentation.answer_card(replace(first, complete=True))
+    assert "there is no transcriber" in presentation.answer_card(replace(first, complete=True))
     assert "No words were recognised" in presentation.answer_card(
         replace(last, transcript=Transcript(" ", "en", (), "x"))
     )
@@ -104,7 +104,23 @@ def test_clip_line() -> None:
 
 def test_announcement_is_a_sentence(steps: list[Recognition]) -> None:
     answer = replace(steps[-1], fused=sure_of("fear", 0.4), text=None)
-    assert presentation.announcement(answer) == "fear, 40 percent, from the sound."
+    assert presentation.announcement(answer) == "fear, 40 percent, from the voice."
+
+
+def test_an_unsure_answer_is_a_question_and_says_why(steps: list[Recognition]) -> None:
+    scores = EmotionScores.from_dict({"fear": 0.4, "anger": 0.35, "neutral": 0.25})
+    answer = replace(steps[-1], fused=scores, text=None, unsure="Fear and anger are nearly as likely.")
+    card = presentation.answer_card(answer)
+    assert "<strong>Not sure: fear or anger</strong>" in card and 'class="number">40' not in card.partition("bars")[0]
+    assert card.count("Fear and anger are nearly as likely.") == 1
+    assert presentation.announcement(answer).startswith("Not sure: fear or anger, from the voice.")
+
+
+def test_words_that_did_not_count_are_not_drawn(steps: list[Recognition]) -> None:
+    answer = replace(steps[-1], text=sure_of("happiness"), text_weight=0.0)
+    card = presentation.answer_card(answer)
+    assert "words:" not in card and "mark words" not in card and "weight" not in card
+    assert presentation.announcement(answer).endswith("from the voice.")
 
 
 @pytest.mark.parametrize("dark", ["", "_dark"])

@@ -8,69 +8,41 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 
 from ser.config import TrainConfig
 from ser.errors import SettingsError
-from ser.testing import synthetic_speech
 from ser.training.processes import Processes
 from ser.training.run_state import hash_tensors
-from ser.types import SAMPLING_RATE
-
-CONFIG = TrainConfig.tiny(epochs=2, batch_size=8, accumulation=2)
+from tests.unit.emotion_checkpoints import write_classifier
+from tests.unit.encoder_runs import write_corpus
 
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
-from tests.unit.test_processes import CONFIG
-from ser.training import lesson, run_recipe
-from ser.training.run_state import hash_tensors
+from ser.training.run import EncoderRecipe, run_encoder_recipe
 
-corpus, out, rank = Path(sys.argv[1]), Path(sys.argv[2]), os.environ["RANK"]
-seen, hashes, learn = [], [], lesson.train_on_features
-
-def watched(*values, **named):
-    model = learn(*values, **named)
-    norm = model.network.state_dict()["members.0.join_norm.running_var"]
-    hashes.append((hash_tensors(model.network.state_dict()), len(model.curve), float(norm.mean())))
-    return model
-
-lesson.train_on_features = watched
-result = run_recipe([corpus], out, config=CONFIG, epochs=2, test_speakers=["s3"], dev_speakers=["s2"],
-                    cache_dir=out.parent / "cache", checkpoint_dir=out.parent / "state", on_progress=seen.append)
-weights, epochs, variance = hashes[0]
-said = {"weights": weights, "epochs": epochs, "variance": variance, "sha256": result.meta.sha256,
-        "test": result.test_uar, "steps": sum(p.stage == "training" and not p.epoch_done for p in seen)}
+corpus, checkpoint, out, rank = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), os.environ["RANK"]
+seen = []
+changes = {"epochs": 2, "batch_size": 8, "accumulation": 2, "tune": "full", "autocast": False}
+recipe = EncoderRecipe(checkpoint, changes, test_speakers=["s3"], dev_speakers=["s2"],
+                       checkpoint_dir=out.parent / "state")
+result = run_encoder_recipe([corpus], out, recipe, on_progress=seen.append)
+said = {"sha256": result.meta.sha256, "encoder": result.meta.config["encoder_sha256"], "test": result.test_uar,
+        "steps": sum(p.stage == "training" and not p.epoch_done for p in seen)}
 (out.parent / f"rank{rank}.json").write_text(json.dumps(said))
 """
 
 
-def write_corpus(folder: Path) -> Path:
-    folder.mkdir()
-    rows = ["file_name,label,speaker"]
-    generator = np.random.default_rng(0)
-    for speaker in range(4):
-        for number, (label, pitch) in enumerate((("anger", 300.0), ("sadness", 110.0), ("neutral", 180.0))):
-            for take in range(2):
-                name = f"{speaker}{number}{take}.flac"
-                audio = synthetic_speech(0.7, pitch=pitch * (1 + 0.03 * speaker), seed=10 * speaker + take)
-                # Without noise of their own, these voices would pass for copies of each other.
-                signal = audio.signal + 0.1 * generator.standard_normal(len(audio.signal))
-                soundfile.write(folder / name, signal, SAMPLING_RATE)
-                rows.append(f"{name},{label},s{speaker}")
-    (folder / "metadata.csv").write_text("\n".join(rows) + "\n")
-    return folder
-
-
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus")
+    checkpoint = write_classifier(tmp_path / "checkpoint", "hubert")
     script = tmp_path / "together.py"
     script.write_text(SCRIPT)
     root = Path(__file__).parents[2]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*command, str(script), str(corpus), str(tmp_path / "model")],
+        [*command, str(script), str(corpus), str(checkpoint), str(tmp_path / "model")],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -78,7 +50,7 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
-    for name in ("weights", "epochs", "variance", "sha256", "test"):
+    for name in ("sha256", "encoder", "test"):
         assert first[name] == second[name]
     # As many steps as one process makes; only the main one tells of them.
     assert first["steps"] == 4 and second["steps"] == 0

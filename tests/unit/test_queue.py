@@ -4,18 +4,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from annotations.errors import ClipNotFoundError, InvalidVoteError
-from annotations.gold import gold_labels, gold_results, mark_gold, unmark_gold
-from annotations.progress import rater_progress
-from annotations.queue import (
-    QueueFilter,
-    QueueOrder,
-    next_clip,
-    order_note,
-    queue_length,
-    release_lease,
-)
-from annotations.settings import AnnotationSettings, change_settings
-from annotations.store import AnnotationStore
+from annotations.raters.gold import gold_labels, mark_gold, unmark_gold
+from annotations.raters.ratings import read_ratings
+from annotations.raters.reliability import agree
+from annotations.review.filters import QueueFilter
+from annotations.review.queue import QueueOrder, next_clip, order_note, queue_length, release_lease
+from annotations.store import AnnotationStore, NewVote
+from annotations.store.settings import AnnotationSettings, change_settings
 from tests.unit.queued import add, hear, page, scores, vote
 from tests.unit.stored import answer
 
@@ -133,10 +128,10 @@ def test_an_overlap_of_one_gives_each_clip_once_until_it_is_given_back(store):
     assert queue_length(store, "cid") == 0
     release_lease(store, " ann ", first)
     assert next_clip(store, "cid").clip.id == first
-    store.add_correction(first, rater="cid", verdict="skip")  # A skip frees the clip: nobody has judged it.
+    store.add_correction(first, NewVote("cid", "skip"))  # A skip frees the clip: nobody has judged it.
     assert next_clip(store, "ann").clip.id == first
-    store.add_correction(first, rater="ann", verdict="unsure")
-    store.add_correction(second, rater="bob", verdict="correct", label="fear")
+    store.add_correction(first, NewVote("ann", "unsure"))
+    store.add_correction(second, NewVote("bob", "correct", label="fear"))
     assert [next_clip(store, rater) for rater in ("ann", "bob", "cid", "dan")] == [None] * 4
     store.undo_last_correction("bob")
     assert next_clip(store, "dan").clip.id == second
@@ -184,10 +179,10 @@ def test_gold_clips_come_at_their_rate_and_measure_the_raters(store):
     while (item := next_clip(store, "cid", exclude=left)) is not None:  # Gold is for everybody.
         left.append(item.clip.id)
     assert sorted(left) == clips[:4]
-    store.add_correction(clips[1], rater="cid", verdict="unsure")
+    store.add_correction(clips[1], NewVote("cid", "unsure"))
     vote(store, clips[2], "cid", "anger")
-    results = [(result.rater, result.right, result.total, result.unsure) for result in gold_results(store)]
-    assert results == [("bob", 1, 4, 0), ("cid", 1, 1, 1)]
+    raters = agree(read_ratings(store), gold_labels(store)).raters
+    assert [(rater.rater, rater.gold_right, rater.gold_total) for rater in raters] == [("bob", 1, 4), ("cid", 1, 1)]
     with pytest.raises(InvalidVoteError):
         mark_gold(store, clips[0], "joy", by="ann")
     with pytest.raises(ClipNotFoundError):
@@ -207,21 +202,3 @@ def test_a_note_says_what_an_order_lacks(store):
     }
     add(store, 1, 0.4)
     assert order_note(store, QueueOrder.LEAST_CERTAIN) is None
-
-
-def test_progress_counts_what_stands_and_what_waits(store):
-    clips = [add(store, seed) for seed in range(4)]
-    nothing = rater_progress(store, "ann")
-    assert (nothing.today, nothing.total, nothing.clips_per_minute, nothing.waiting) == (0, 0, None, 4)
-    for clip_id in clips[:3]:
-        vote(store, clip_id, "ann")
-    vote(store, clips[0], "ann", "anger")
-    store.undo_last_correction("ann")
-    store.add_correction(clips[3], rater="ann", verdict="skip")
-    with store.database.writing() as connection:
-        for clip_id, moment in zip(clips, ("2020-01-01T00:00:00", "2020-01-01T00:00:06"), strict=False):
-            text = f"{moment}.000000+00:00"
-            connection.execute("UPDATE corrections SET created_at = ? WHERE clip_id = ?", (text, clip_id))
-    done = rater_progress(store, "ann")
-    assert (done.today, done.total, done.waiting) == (2, 4, 0)
-    assert done.clips_per_minute > 0

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from annotations.errors import ClipNotFoundError, StoreError
-from annotations.queue import QueueOrder, next_clip, order_note
-from annotations.queue_order import POOL, best_places, covering
+from annotations.review.order import POOL, best_places, covering
+from annotations.review.queue import QueueOrder, next_clip, order_note
+from annotations.review.suspects import Suspect, record_suspects
 from annotations.store import AnnotationStore
-from annotations.suspects import Suspect, record_suspects
 from ser.labels import EMOTIONS
+from ser.types import Embedding
 from tests.unit.queued import add, hear, page, scores, vote
+from tests.unit.stored import add_embedding, begin_run
 
 
 @pytest.fixture
@@ -42,9 +44,9 @@ def test_each_order_puts_first_what_it_promises(store):
 def test_the_most_informative_stand_for_the_others_and_not_for_what_was_judged(store):
     clips = [add(store, seed, 0.2 + seed / 100) for seed in range(5)]
     assert sorted(page(store, QueueOrder.MOST_INFORMATIVE)) == clips
-    assert order_note(store, QueueOrder.MOST_INFORMATIVE).startswith("No clip's sound has been measured yet")
+    assert order_note(store, QueueOrder.MOST_INFORMATIVE).startswith("No clip has been embedded yet")
     for clip_id, vector in zip(clips, ([9, 1], [9, 1.2], [9, 1.1], [-9, -1], [-9, -1.1]), strict=True):
-        store.add_sound(clip_id, np.array(vector, np.float32))
+        add_embedding(store, clip_id, Embedding(np.array(vector, np.float32), "e"))
     order = page(store, QueueOrder.MOST_INFORMATIVE)
     assert sorted(order) == clips
     assert order[0] in clips[:3] and order[1] in clips[3:]
@@ -55,20 +57,20 @@ def test_the_most_informative_stand_for_the_others_and_not_for_what_was_judged(s
     assert page(store, QueueOrder.MOST_INFORMATIVE)[0] in clips[3:]
 
 
-def test_a_sound_that_is_none_is_refused(store):
+def test_an_embedding_that_is_none_is_refused(store):
     clip_id = add(store, 0)
-    with pytest.raises(StoreError, match=r"^The sound of clip 1 has the shape \(2, 2\)"):
-        store.add_sound(clip_id, np.ones((2, 2), np.float32))
+    with pytest.raises(StoreError, match=r"^The embedding of clip 1 has the shape \(2, 2\)"):
+        add_embedding(store, clip_id, Embedding(np.ones((2, 2), np.float32), "e"))
     with pytest.raises(StoreError, match="expected finite numbers in one row"):
-        store.add_sound(clip_id, np.array([1.0, np.nan], np.float32))
+        add_embedding(store, clip_id, Embedding(np.array([1.0, np.nan], np.float32), "e"))
     with pytest.raises(ClipNotFoundError):
-        store.add_sound(9, np.ones(3, np.float32))
+        add_embedding(store, 9, Embedding(np.ones(3, np.float32), "e"))
 
 
-def test_sounds_that_were_measured_otherwise_are_left_to_chance(store):
+def test_embeddings_of_another_encoder_are_left_to_chance(store):
     clips = [add(store, seed, 0.5) for seed in range(3)]
-    for clip_id, size in zip(clips, (4, 3, 3), strict=True):
-        store.add_sound(clip_id, np.arange(size, dtype=np.float32) + clip_id)
+    for clip_id, encoder in zip(clips, ("old", "new", "new"), strict=True):
+        add_embedding(store, clip_id, Embedding(np.arange(3, dtype=np.float32) + clip_id, encoder))
     order = page(store, QueueOrder.MOST_INFORMATIVE)
     assert sorted(order) == clips and order[-1] == clips[0]
 
@@ -118,7 +120,7 @@ def test_behind_the_pool_of_the_most_informative_come_the_others(store):
                 (number + 1, EMOTIONS[0], 1 - number / count),
             )
             vector = np.random.default_rng(number).standard_normal(4).astype("<f2").tobytes()
-            connection.execute("INSERT INTO sounds VALUES (?, ?)", (number + 1, vector))
+            connection.execute("INSERT INTO embeddings VALUES (?, ?, ?)", (number + 1, "e", vector))
     pool = page(store, QueueOrder.MOST_INFORMATIVE, limit=POOL)
     rest = page(store, QueueOrder.MOST_INFORMATIVE, after=pool[-1])
     assert sorted(pool + rest) == list(range(1, count + 1))
@@ -132,7 +134,7 @@ def test_labels_that_training_does_not_believe_come_first_by_default_until_someb
         add(store, seed, confidence) for seed, confidence in enumerate((0.9, 0.4, 0.8, 0.95))
     )
     vote(store, other, "ann")
-    run = store.start_training_run({}, None, 1, "test", [])
+    run = begin_run(store, 1, "test")
     assert page(store) == [unsure, doubted, sure]
     record_suspects(store, run.id, [Suspect(clip, "fear", "anger", 0.5) for clip in (other, doubted)])
     wanted = [doubted, other, unsure, sure]

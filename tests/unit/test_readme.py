@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from annotations.learning.feedback import effective_corrections
+from annotations.raters.votes import effective_corrections
 from ser.config import Settings
 from ser.testing import synthetic_speech
 from ser.types import SAMPLING_RATE
 from ui.app import build_app, launch_options
-from ui.startup import load_parts
+from ui.backend.startup import load_parts
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

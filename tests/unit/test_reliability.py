@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotations import consensus
-from annotations.consensus import MAXIMUM_LIKELIHOOD, Priors, Votes
-from annotations.gold import mark_gold
-from annotations.reliability import Vote, agree, rater_reliability, ratings_of, soft_labels
-from annotations.store import AnnotationStore
+from annotations.raters import consensus
+from annotations.raters.consensus import Priors, Votes
+from annotations.raters.gold import gold_labels, mark_gold
+from annotations.raters.ratings import read_ratings
+from annotations.raters.reliability import Vote, agree, ratings_of, soft_labels
+from annotations.store import AnnotationStore, NewVote
 from ser.labels import EMOTIONS
 from tests.unit.stored import recording
 
@@ -30,7 +31,7 @@ def anaesthetists() -> Votes:
 
 def test_dawid_and_skenes_own_figures() -> None:
     votes = anaesthetists()
-    found = consensus.fit(votes, np.full(45, -1), 5, priors=MAXIMUM_LIKELIHOOD)
+    found = consensus.fit(votes, np.full(45, -1), 5, priors=Priors(0.0, 0.0, 0.5, 0.0))
     # Shares of the classes and observer 1's error rates to two places, as the votes of table 1 give them.
     assert found.shares.round(2).tolist() == [0.40, 0.42, 0.11, 0.07]
     assert found.confusion[0].round(2).tolist() == [
@@ -121,14 +122,14 @@ def test_gold_clips_teach_about_their_raters() -> None:
 
 def test_from_the_store(tmp_path: Path) -> None:
     with AnnotationStore(tmp_path) as store:
-        assert rater_reliability(store) == []
+        assert agree(read_ratings(store), {}).raters == []
         clips = [store.add_clip(recording(seed), source="page").id for seed in range(2)]
         for rater in ("ann", "bob"):
-            store.add_correction(clips[0], rater=rater, verdict="correct", label="fear")
-        store.add_correction(clips[1], rater="bob", verdict="unsure")
-        store.add_correction(clips[1], rater="cid", verdict="skip")
+            store.add_correction(clips[0], NewVote(rater, "correct", label="fear"))
+        store.add_correction(clips[1], NewVote("bob", "unsure"))
+        store.add_correction(clips[1], NewVote("cid", "skip"))
         mark_gold(store, clips[0], "anger", by="ann")
-        ann, bob = rater_reliability(store)
+        ann, bob = agree(read_ratings(store), gold_labels(store)).raters
     assert (ann.rater, ann.votes, ann.gold_right, ann.gold_total) == ("ann", 1, 0, 1)
     assert (bob.rater, bob.votes) == ("bob", 1)
 

@@ -6,11 +6,11 @@ import threading
 import pytest
 
 from annotations.cli import main
-from annotations.inspection import inspect
-from annotations.media import encode_flac
-from annotations.queries import next_clip, queue_length
-from annotations.repair import repair
-from annotations.store import DATABASE, AnnotationStore
+from annotations.maintenance.inspection import inspect
+from annotations.maintenance.repair import repair
+from annotations.review.queue import next_clip, queue_length
+from annotations.store import DATABASE, AnnotationStore, NewVote
+from annotations.store.media import encode_flac
 from tests.unit.stored import answer, recording
 
 
@@ -101,7 +101,7 @@ def test_half_written_files_of_dead_processes_are_swept_and_others_left(store):
 
 
 def test_rows_that_point_at_nothing_are_kept_aside_and_removed(store):
-    store.add_correction(1, rater="ann", verdict="correct", label="fear")
+    store.add_correction(1, NewVote("ann", "correct", label="fear"))
     with sqlite3.connect(store.data_dir / DATABASE) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("UPDATE consents SET clip_id = 77 WHERE clip_id = 3")

@@ -11,111 +11,113 @@ import numpy as np
 import pytest
 import torch
 
-from ser.acoustic.features import FEATURE_SIZE
-from ser.config import TrainConfig
 from ser.errors import TrainingCancelledError, TrainingDataError
-from ser.training.dataset import FeatureSet
-from ser.training.run import train_on_features
+from ser.training.encoder import TunedEncoder, tune_encoder
 from ser.training.run_state import (
     STATE_FILE,
     describe_differences,
     has_state,
-    hash_tensors,
     random_states,
     seed_everything,
     set_random_states,
 )
+from tests.unit.emotion_checkpoints import write_classifier
+from tests.unit.encoder_runs import config, recordings
 
-CONFIG = TrainConfig.tiny(epochs=6, patience=5, epoch_size=32)
+CONFIG = config("full", epochs=4, epoch_size=12, patience=3, ema_decay=0.5, threads=1)
 
-# Killed for good in the middle of the third epoch, or run to its end: what a machine that loses power does to a run.
+# Killed for good in the middle of the third epoch: what a machine that loses power does to a run.
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from tests.unit.test_resuming import CONFIG, features
-from ser.training.run import train_on_features
-from ser.training.run_state import hash_tensors
+from tests.unit.encoder_runs import recordings
+from tests.unit.test_resuming import CONFIG
+from ser.training.encoder import tune_encoder
 
 def watch(progress):
-    if sys.argv[2] == "die" and progress.step == 10:
+    if progress.step == 10:
         os.kill(os.getpid(), signal.SIGKILL)
 
-model = train_on_features(features(0), CONFIG, dev=features(1), checkpoint_dir=Path(sys.argv[1]), on_progress=watch)
-print(hash_tensors(model.network.state_dict()))
+tune_encoder(Path(sys.argv[1]), recordings(), CONFIG, dev=recordings(4), checkpoint_dir=Path(sys.argv[2]),
+             on_progress=watch)
 """
 
 
-def features(seed: int, count: int = 30) -> FeatureSet:
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, 7, count)
-    clips = [generator.standard_normal((30 + i % 9, FEATURE_SIZE)) + label / 3 for i, label in enumerate(labels)]
-    return FeatureSet(
-        [[clip.astype(np.float16)] for clip in clips],
-        np.eye(7, dtype=np.float32)[labels],
-        np.ones(count, dtype=np.float32),
-        [f"s{seed}{i % 4}" for i in range(count)],
-        ["a"] * count,
-    )
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
-def run(folder: Path, what: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_classifier(tmp_path_factory.mktemp("m") / "hubert", "hubert", layers=2)
+
+
+def assert_equal(one: TunedEncoder, other: TunedEncoder) -> None:
+    assert one.encoder.sha256 == other.encoder.sha256
+    assert one.curve == other.curve and one.metrics == other.metrics
+    for name, tensor in one.head.tensors().items():
+        np.testing.assert_array_equal(tensor, other.head.tensors()[name])
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(checkpoint: Path, tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    return subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder), what], capture_output=True, text=True, cwd=root, env=environment
+    killed = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(checkpoint), str(tmp_path / "state")],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
     )
-
-
-def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    killed = run(tmp_path / "state", "die")
-    assert killed.returncode == -signal.SIGKILL and not killed.stdout
+    assert killed.returncode == -signal.SIGKILL
     kept = torch.load(tmp_path / "state" / STATE_FILE, weights_only=True)
     assert kept["epoch"] == 3 and kept["step"] == 8
     steps = []
-    resumed = train_on_features(
-        features(0),
+    resumed = tune_encoder(
+        checkpoint,
+        recordings(),
         CONFIG,
-        dev=features(1),
+        dev=recordings(4),
         checkpoint_dir=tmp_path / "state",
         on_progress=lambda progress: steps.append(progress.step),
     )
-    straight = train_on_features(features(0), CONFIG, dev=features(1))
     assert steps[0] == 9
-    assert hash_tensors(resumed.network.state_dict()) == hash_tensors(straight.network.state_dict())
-    assert resumed.curve == straight.curve and resumed.metrics == straight.metrics
-    assert resumed.temperature == straight.temperature
+    assert_equal(resumed, tune_encoder(checkpoint, recordings(), CONFIG, dev=recordings(4)))
     assert has_state(tmp_path / "state")
     resumed.save(tmp_path / "model")
     assert not (tmp_path / "state").exists()
 
 
-def test_a_run_stopped_within_an_epoch_goes_on_there(tmp_path: Path) -> None:
+def test_a_run_stopped_within_an_epoch_goes_on_there(checkpoint: Path, tmp_path: Path) -> None:
     asked = iter(range(100))
     with pytest.raises(TrainingCancelledError):
-        train_on_features(features(0), CONFIG, checkpoint_dir=tmp_path, should_stop=lambda: next(asked) == 6)
+        tune_encoder(checkpoint, recordings(), CONFIG, checkpoint_dir=tmp_path, should_stop=lambda: next(asked) == 6)
     kept = torch.load(tmp_path / STATE_FILE, weights_only=True)
     assert (kept["epoch"], kept["place"], kept["step"]) == (2, 3, 7)
-    resumed = train_on_features(features(0), CONFIG, checkpoint_dir=tmp_path)
-    straight = train_on_features(features(0), CONFIG)
-    assert hash_tensors(resumed.network.state_dict()) == hash_tensors(straight.network.state_dict())
-    assert resumed.curve == straight.curve
+    resumed = tune_encoder(checkpoint, recordings(), CONFIG, checkpoint_dir=tmp_path)
+    assert_equal(resumed, tune_encoder(checkpoint, recordings(), CONFIG))
 
 
-def test_another_configuration_or_other_data_are_refused(tmp_path: Path) -> None:
-    train_on_features(features(0), CONFIG, checkpoint_dir=tmp_path)
-    with pytest.raises(TrainingDataError, match=r"is another one: config.learning_rate was 0.002 and is 0.001\. Go on"):
-        changed = TrainConfig.tiny(epochs=6, patience=5, epoch_size=32, learning_rate=0.001)
-        train_on_features(features(0), changed, checkpoint_dir=tmp_path)
-    with pytest.raises(TrainingDataError, match="is another one: data is not the same; start is not the same"):
-        train_on_features(features(2), CONFIG, checkpoint_dir=tmp_path)
+def test_another_configuration_other_data_or_another_encoder_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    state = {"checkpoint_dir": tmp_path / "state"}
+    tune_encoder(checkpoint, recordings(), config("head"), **state)
+    with pytest.raises(TrainingDataError, match=r"is another one: config.learning_rate was 0.01 and is 0.001\. Go on"):
+        tune_encoder(checkpoint, recordings(), config("head", learning_rate=0.001), **state)
+    with pytest.raises(TrainingDataError, match="is another one: data is not the same"):
+        tune_encoder(checkpoint, recordings(8), config("head"), **state)
     with pytest.raises(TrainingDataError, match="dev is not the same"):
-        train_on_features(features(0), CONFIG, dev=features(1), checkpoint_dir=tmp_path)
+        tune_encoder(checkpoint, recordings(), config("head"), dev=recordings(4), **state)
+    other = write_classifier(tmp_path / "other", "hubert", layers=1)
+    with pytest.raises(TrainingDataError, match="start is not the same"):
+        tune_encoder(other, recordings(), config("head"), **state)
 
 
-def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+def test_a_damaged_state_is_named(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / STATE_FILE).write_bytes(b"half a file")
     with pytest.raises(TrainingDataError, match="is damaged: .* to begin anew"):
-        train_on_features(features(0), CONFIG, checkpoint_dir=tmp_path)
+        tune_encoder(checkpoint, recordings(), config("head"), checkpoint_dir=tmp_path)
 
 
 def test_random_generators_go_on_where_they_were() -> None:

@@ -27,8 +27,8 @@ def test_a_loss_is_told_by_corpus_and_on_their_mean():
     assert [row["change"][name][0] for name in ("one", "two", "mean")] == [-0.5, 0.0, -0.25]
     assert row["change"]["two"] == [0.0, 0.0, 0.0]
     assert result["conditions"]["clean"]["change"]["mean"] == [0.0, 0.0, 0.0]
-    assert result["target"]["missed_in"] == ["noise 10 dB"], "0 dB may cost what it will"
-    assert result["target"]["beyond_in"] == {"noise 10 dB": ["one"]}
+    assert result["target"]["missed_in"] == ["noise 10 dB", "noise 0 dB"]
+    assert result["target"]["beyond_in"] == {"noise 10 dB": ["one"], "noise 0 dB": ["one"]}
 
 
 def test_the_examples_in_the_docstrings_hold():

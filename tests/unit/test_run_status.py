@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from annotations.learning.run_status import TrainingStatus, read_status, status_path, write_status
+from annotations.learning.run_files import status_path
+from annotations.learning.runs.status import TrainingStatus, read_status, write_status
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

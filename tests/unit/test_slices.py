@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from annotations.learning.learners import Lesson
-from annotations.learning.slices import on_zero_gpu, run_in_slices, slice_length
-from annotations.learning.worker import Worker
+from annotations.learning.runs.worker import Worker
+from annotations.learning.runs.zero_gpu import on_zero_gpu, run_in_slices, slice_length
+from annotations.learning.trainer import TrainingJob
 from annotations.store import AnnotationStore
 from ser.errors import SettingsError, TrainingDataError
 from tests.unit import test_run_resuming as resuming
+from tests.unit.gradual_training import GradualTrainer
 from tests.unit.test_run_resuming import base, undisturbed  # noqa: F401
 
 STAND_IN = '''
@@ -85,20 +86,20 @@ def test_slices_that_bring_nothing_are_given_up(zero_gpu: None, tmp_path: Path) 
         run_in_slices(work, tmp_path / "none", slice_seconds=1)
 
 
-class SlowLearner(resuming.WholeLearner):
+class SlowTrainer(GradualTrainer):
     """Takes longer than a slice, and once does not notice its end."""
 
-    def learn(self, lesson: Lesson):
-        started = lesson.run_dir / "slices"
+    def train(self, job: TrainingJob):
+        started = job.run_dir / "slices"
         with started.open("a") as file:
             file.write("x")
 
         def watch(progress) -> None:
-            lesson.on_progress(progress)
+            job.on_progress(progress)
             if progress.stage == "training":
-                time.sleep(30 if progress.epoch == 3 and len(started.read_text()) == 2 else 0.15)
+                time.sleep(30 if progress.epoch == 3 and len(started.read_text()) == 2 else 0.4)
 
-        return super().learn(replace(lesson, on_progress=watch))
+        return super().train(replace(job, on_progress=watch))
 
 
 def test_a_run_in_slices_ends_with_the_model_of_one_in_one_piece(
@@ -115,9 +116,9 @@ def test_a_run_in_slices_ends_with_the_model_of_one_in_one_piece(
             code = 1
             try:
                 with AnnotationStore(folder) as own:
-                    code = Worker(own, own.get_training_run(1), SlowLearner()).work()
+                    code = Worker(own, own.get_training_run(1), SlowTrainer()).work()
             finally:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert resuming.outcome(store) == undisturbed
-        assert len((folder / "runs" / "0001" / "slices").read_text()) == 3
+        assert len((folder / "runs" / "0001" / "slices").read_text()) >= 3, "one slice would not have been enough"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from annotations import queries
+from annotations.commands.keeping import stats
 from annotations.errors import (
     ClipNotFoundError,
     ConsentRequiredError,
@@ -15,12 +15,13 @@ from annotations.errors import (
     TrainingInProgressError,
     VersionNotFoundError,
 )
-from annotations.store import AnnotationStore
-from annotations.training_records import NewVersion
+from annotations.raters.votes import effective_corrections
+from annotations.store import AnnotationStore, NewClip, NewVote, grant, queries
+from annotations.store.new_records import NewVersion
 from ser.audio import decode_file
 from ser.errors import SerError
 from ser.labels import EMOTIONS
-from tests.unit.stored import answer, recording
+from tests.unit.stored import add_version, answer, begin_run, list_clips, newest_prediction, promote, recording
 
 
 @pytest.fixture
@@ -33,11 +34,10 @@ def files(store):
     return sorted(path.name for path in (store.data_dir / "clips").rglob("*") if path.is_file())
 
 
-def save(store, **changes):
-    given = dict(
-        rater="ann", verdict="correct", label="fear", intensity=50, transcript=None, consent=["research"], source="page"
-    )
-    return store.save_feedback(recording(), answer(), **{**given, **changes})
+def save(store, *, consent=("research",), source="page", speaker=None, **changes):
+    vote = NewVote(**{"rater": "ann", "verdict": "correct", "label": "fear", "intensity": 50, **changes})
+    clip = NewClip(source, speaker, grants=grant(consent, vote.rater))
+    return store.save_feedback(recording(), answer(), vote, clip)
 
 
 def test_the_same_signal_is_one_clip_whose_consent_grows_and_whose_speaker_is_filled_in(store):
@@ -74,14 +74,14 @@ def test_without_consent_nothing_of_a_clip_is_written(store, consent):
     with pytest.raises(ConsentRequiredError):
         store.add_clip(recording(), source="page", consent=consent)
     assert files(store) == []
-    assert queries.list_clips(store) == []
+    assert list_clips(store) == []
 
 
 def test_feedback_is_stored_whole_or_not_at_all(store):
     with pytest.raises(VersionNotFoundError, match="No model version is in use yet"):
         save(store)
     assert files(store) == []
-    assert queries.stats(store)["clips"] == 0
+    assert stats(store)["clips"] == 0
     store.ensure_base_version("embedded", "a" * 64)
     clip, vote = save(store)
     assert vote.clip_id == clip.id
@@ -128,7 +128,7 @@ def test_votes_that_cannot_be_are_refused_in_a_sentence_and_leave_nothing(store,
 def test_names_have_one_spelling_and_empty_transcripts_are_none(store):
     clip = store.add_clip(recording(), source="page")
     vote = store.add_correction(
-        clip.id, rater=" Jose\u0301   A ", verdict="accept", label="fear", intensity=12.0, transcript=" "
+        clip.id, NewVote(" Jose\u0301   A ", "accept", label="fear", intensity=12.0, transcript=" ")
     )
     assert (vote.rater, vote.intensity, vote.transcript) == ("Jos\u00e9 A", 12, None)
 
@@ -143,11 +143,11 @@ def test_what_is_not_there_is_said_so(store):
     with pytest.raises(StoreError, match="A number is larger than any the store can hold"):
         store.get_clip(10**30)
     with pytest.raises(ClipNotFoundError):
-        store.add_correction(99, rater="ann", verdict="skip")
+        store.add_correction(99, NewVote("ann", "skip"))
     with pytest.raises(VersionNotFoundError):
         store.add_prediction(clip.id, answer(), 99)
     with pytest.raises(StoreError, match=f"Prediction {prediction.id} is none of clip {clip.id}"):
-        store.add_correction(clip.id, rater="ann", verdict="skip", prediction_id=prediction.id)
+        store.add_correction(clip.id, NewVote("ann", "skip"), prediction_id=prediction.id)
     store.clip_path(clip).unlink()
     with pytest.raises(ClipNotFoundError, match="is missing"):
         store.clip_path(clip)
@@ -155,16 +155,16 @@ def test_what_is_not_there_is_said_so(store):
 
 def test_undo_takes_back_ones_own_votes_newest_first_and_keeps_them_on_record(store):
     clip = store.add_clip(recording(), source="page")
-    first = store.add_correction(clip.id, rater="ann", verdict="correct", label="fear")
-    store.add_correction(clip.id, rater="bob", verdict="correct", label="anger")
-    second = store.add_correction(clip.id, rater="ann", verdict="correct", label="sadness")
+    first = store.add_correction(clip.id, NewVote("ann", "correct", label="fear"))
+    store.add_correction(clip.id, NewVote("bob", "correct", label="anger"))
+    second = store.add_correction(clip.id, NewVote("ann", "correct", label="sadness"))
     assert store.undo_last_correction(" ann ").id == second.id
     assert store.undo_last_correction("ann").id == first.id
     with pytest.raises(NothingToUndoError, match="ann has no vote left to undo"):
         store.undo_last_correction("ann")
     history = queries.clip_history(store, clip.id)
     assert [entry.correction.retracted_at is None for entry in history] == [False, True, False]
-    assert [vote.label for vote in queries.effective_corrections(store)] == ["anger"]
+    assert [vote.label for vote in effective_corrections(store)] == ["anger"]
 
 
 def test_votes_and_predictions_are_never_overwritten(store):
@@ -172,14 +172,14 @@ def test_votes_and_predictions_are_never_overwritten(store):
     version = store.ensure_base_version("embedded", "a" * 64)
     for label in ("fear", "anger"):
         store.add_prediction(clip.id, answer(label), version.id)
-        store.add_correction(clip.id, rater="ann", verdict="correct", label=label)
+        store.add_correction(clip.id, NewVote("ann", "correct", label=label))
     history = queries.clip_history(store, clip.id)
     assert [entry.kind for entry in history] == ["prediction", "correction"] * 2
     assert [(entry.correction or entry.prediction).label for entry in history] == ["fear", "fear", "anger", "anger"]
     assert [entry.version and entry.version.name for entry in history] == ["embedded", None] * 2
     with store.reading() as connection:
         assert connection.execute("SELECT count(*) FROM predictions").fetchone()[0] == 2
-    assert queries.newest_prediction(store, clip.id).label == "anger"
+    assert newest_prediction(store, clip.id).label == "anger"
 
 
 def test_the_base_model_is_recorded_once_and_newer_weights_take_its_place(store):
@@ -190,27 +190,27 @@ def test_the_base_model_is_recorded_once_and_newer_weights_take_its_place(store)
     new = store.ensure_base_version("embedded", "b" * 64)
     assert (new.name, new.path) == ("embedded-bbbbbbbb", None)
     assert store.active_version() == new
-    trained = store.add_model_version("v2", "c" * 64, "models/v2", None, {"uar": 0.5})
+    trained = add_version(store, "v2", "c" * 64, {"uar": 0.5})
     assert store.active_version() == new
-    store.promote(trained.id, by="ann", reason="better")
+    promote(store, trained.id, by="ann", reason="better")
     store.ensure_base_version("embedded", "d" * 64)
     assert store.active_version() == trained
-    store.promote(new.id, by="ann", reason="back")
+    promote(store, new.id, by="ann", reason="back")
     assert store.active_version() == new
     with pytest.raises(VersionNotFoundError):
-        store.promote(99, by="ann", reason="")
+        promote(store, 99, by="ann", reason="")
     with pytest.raises(StoreError, match="A model version named 'v2' exists already"):
-        store.add_model_version("v2", "c" * 64, "models/v2", None, {})
+        add_version(store, "v2", "c" * 64)
 
 
 def test_only_one_training_run_goes_on_at_a_time_and_it_ends_once(store):
     clip = store.add_clip(recording(), source="page")
-    vote = store.add_correction(clip.id, rater="ann", verdict="correct", label="fear")
+    vote = store.add_correction(clip.id, NewVote("ann", "correct", label="fear"))
     base = store.ensure_base_version("embedded", "a" * 64)
-    run = store.start_training_run({"epochs": 3}, None, base.id, "ann", [vote.id, vote.id])
+    run = begin_run(store, base.id, "ann", [vote.id, vote.id], config={"epochs": 3})
     assert (run.status, run.config, run.finished_at) == ("running", {"epochs": 3}, None)
     with pytest.raises(TrainingInProgressError, match=f"Training run {run.id}, started by ann, is still going on"):
-        store.start_training_run({}, None, base.id, "bob", [])
+        begin_run(store, base.id, "bob")
     with pytest.raises(StoreError, match="cannot end as 'running'"):
         store.finish_training_run(run.id, "running", {}, None)
     with pytest.raises(StoreError, match="made no version"):
@@ -225,25 +225,25 @@ def test_only_one_training_run_goes_on_at_a_time_and_it_ends_once(store):
     assert done == store.get_training_run(run.id)
     with pytest.raises(StoreError, match="has ended before: it is promoted"):
         store.finish_training_run(run.id, "failed", {}, None)
-    assert store.start_training_run({}, None, base.id, "bob", []).id == run.id + 1
+    assert begin_run(store, base.id, "bob").id == run.id + 1
 
 
 def test_of_many_starters_at_once_one_wins(store):
     base = store.ensure_base_version("embedded", "a" * 64)
     outcomes = []
 
-    def start():
+    def start(number):
         try:
-            outcomes.append(store.start_training_run({}, None, base.id, "ann", []).id)
+            outcomes.append(begin_run(store, base.id, "ann", config={"seed": number}).status)
         except SerError as error:
             outcomes.append(type(error))
 
-    threads = [threading.Thread(target=start) for _ in range(8)]
+    threads = [threading.Thread(target=start, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(map(str, outcomes)) == sorted(["1", *[str(TrainingInProgressError)] * 7])
+    assert sorted(map(str, outcomes)) == sorted(["running", *[str(TrainingInProgressError)] * 7])
 
 
 def test_a_snapshot_is_one_file_of_one_moment(store, tmp_path):
@@ -251,7 +251,7 @@ def test_a_snapshot_is_one_file_of_one_moment(store, tmp_path):
     path = store.snapshot(tmp_path / "copies" / "today.db")
     store.add_clip(recording(1), source="page")
     with AnnotationStore(tmp_path, database=path) as copy:
-        assert queries.list_clips(copy) == [clip]
+        assert list_clips(copy) == [clip]
         assert copy.clip_path(clip).is_file()
     store.snapshot(path)
     connection = sqlite3.connect(path)
@@ -275,10 +275,10 @@ def test_a_snapshot_is_one_file_of_one_moment(store, tmp_path):
 )
 def test_the_database_itself_refuses_what_cannot_be(store, statement):
     clip = store.add_clip(recording(), source="page")
-    store.add_correction(clip.id, rater="ann", verdict="skip")
+    store.add_correction(clip.id, NewVote("ann", "skip"))
     with pytest.raises(StoreError, match="refused the operation"), store.database.writing() as connection:
         connection.execute(statement)
-    assert len(queries.list_clips(store)) == 1
+    assert len(list_clips(store)) == 1
 
 
 def test_reading_connections_cannot_write(store):

@@ -1,6 +1,6 @@
 import json
 
-from benchmarks.store import main
+from benchmarks.store.__main__ import main
 
 
 def test_the_benchmark_counts_and_loses_nothing(capsys):

@@ -7,29 +7,27 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
-from annotations import queries, schema
-from annotations.database import StoreDatabase, explain_os
 from annotations.errors import StoreError
-from annotations.media import compare_media
-from annotations.store import AnnotationStore
-from annotations.turns import FairLock
-from tests.unit.stored import answer, recording
+from annotations.raters.votes import effective_corrections
+from annotations.store import AnnotationStore, NewClip, NewVote, grant
+from annotations.store.database import StoreDatabase, explain_os, newer_migrations
+from annotations.store.media import compare_media
+from tests.unit.stored import answer, list_clips, recording
 
 ROOT = Path(__file__).resolve().parents[2]
 
 WRITER = """
 import sys, threading
 from pathlib import Path
-from annotations.store import AnnotationStore
+from annotations.store import AnnotationStore, NewVote
 store = AnnotationStore(Path(sys.argv[1]))
 def vote(rater):
     for number in range(int(sys.argv[3])):
-        vote = store.add_correction(1 + number % 3, rater=rater, verdict="correct", label="fear")
+        vote = store.add_correction(1 + number % 3, NewVote(rater, "correct", "fear"))
         sys.stdout.write(f"{vote.id}\\n")
 threads = [threading.Thread(target=vote, args=(f"{sys.argv[2]} {n}",)) for n in range(8)]
 [t.start() for t in threads]
@@ -39,14 +37,16 @@ threads = [threading.Thread(target=vote, args=(f"{sys.argv[2]} {n}",)) for n in 
 SAVER = """
 import sys
 from pathlib import Path
-from annotations.store import AnnotationStore
+from annotations.store import AnnotationStore, NewClip, NewVote, grant
 from tests.unit.stored import answer, recording
 store = AnnotationStore(Path(sys.argv[1]))
 number = int(sys.argv[2])
 while True:
     number += 1
-    clip, vote = store.save_feedback(recording(number), answer(), rater="ann", verdict="accept", label="fear",
-        intensity=1, transcript=None, consent=["research"], source="page")
+    clip, vote = store.save_feedback(
+        recording(number), answer(), NewVote("ann", "accept", "fear", 1),
+        NewClip("page", grants=grant(["research"], "ann")),
+    )
     print(clip.sha256, vote.id, flush=True)
 """
 
@@ -56,10 +56,7 @@ def start(code, *arguments):
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("line", ["in line", "by SQLite's locks alone"])
-def test_eight_threads_in_each_of_two_processes_lose_no_write_and_meet_no_lock(tmp_path, line):
-    if line != "in line":
-        (tmp_path / "annotations.db.turns").mkdir()  # Not a file: there is no standing in line, as on odd disks.
+def test_eight_threads_in_each_of_two_processes_lose_no_write_and_meet_no_lock(tmp_path):
     with AnnotationStore(tmp_path) as store:
         for seed in range(3):
             store.add_clip(recording(seed), source="page")
@@ -89,12 +86,12 @@ def test_every_acknowledged_save_survives_kill_9_with_its_recording(tmp_path):
     assert len(acknowledged) >= 11
     with AnnotationStore(tmp_path) as store:
         assert store.database.problems() == []
-        votes = {vote.id: vote for vote in queries.effective_corrections(store)}
+        votes = {vote.id: vote for vote in effective_corrections(store)}
         for sha256, vote_id in acknowledged:
             clip = store.find_clip(sha256)
             assert votes[int(vote_id)].clip_id == clip.id
             assert store.clip_path(clip).is_file()
-        report = compare_media(tmp_path, [clip.sha256 for clip in queries.list_clips(store)])
+        report = compare_media(tmp_path, [clip.sha256 for clip in list_clips(store)])
         assert report.missing == ()
 
 
@@ -142,7 +139,7 @@ def test_opening_again_migrates_nothing_and_keeps_everything(tmp_path):
     with AnnotationStore(tmp_path) as store, store.reading() as connection:
         after = connection.execute("SELECT * FROM _sqlite_migrations").fetchall()
         assert [tuple(row) for row in after] == [tuple(row) for row in before]
-        assert schema.is_current(connection)
+        assert newer_migrations(connection) == []
         assert store.get_clip(clip.id) == clip
 
 
@@ -230,7 +227,7 @@ def test_a_full_disk_under_the_database_leaves_nothing_half_saved(tmp_path):
                 save(store, seed)
                 saved += 1
         store.database.limited = False
-        assert len(queries.list_clips(store)) == saved == len(list(tmp_path.rglob("*.flac")))
+        assert len(list_clips(store)) == saved == len(list(tmp_path.rglob("*.flac")))
         assert store.database.problems() == []
         save(store, 5000)
 
@@ -239,13 +236,8 @@ def save(store, seed):
     store.save_feedback(
         recording(seed),
         answer(),
-        rater="ann",
-        verdict="accept",
-        label="fear",
-        intensity=None,
-        transcript="x" * 500,
-        consent=["research"],
-        source="page",
+        NewVote("ann", "accept", label="fear", transcript="x" * 500),
+        NewClip("page", grants=grant(["research"], "ann")),
     )
 
 
@@ -269,9 +261,9 @@ def test_a_truly_full_disk_loses_nothing_and_says_so(small_disk):
             for seed in range(1000):
                 save(store, seed)
                 saved += 1
-        clips = queries.list_clips(store)
+        clips = list_clips(store)
         assert len(clips) == saved > 0
-        assert sum(vote.verdict == "accept" for vote in queries.effective_corrections(store)) == saved
+        assert sum(vote.verdict == "accept" for vote in effective_corrections(store)) == saved
         assert all(store.clip_path(clip).is_file() for clip in clips)
         assert not list(small_disk.rglob(".tmp-*"))
         assert store.database.problems() == []
@@ -290,7 +282,7 @@ AnnotationStore(Path(sys.argv[1])).write_clip(recording(), lambda connection: os
 """
     assert start(code, tmp_path).wait(timeout=60) == 9
     with AnnotationStore(tmp_path) as store:
-        assert queries.list_clips(store) == []
+        assert list_clips(store) == []
         report = compare_media(tmp_path, [])
         assert report.orphans == (f"clips/{recording().sha256[:2]}/{recording().sha256}.flac",)
         clip = store.add_clip(recording(), source="page")
@@ -316,26 +308,5 @@ def test_a_failed_save_spares_the_recording_that_another_process_has_stored_mean
         store.database.overtake = lambda: other.add_clip(recording(), source="page")
         with pytest.raises(StoreError, match="refused the operation"):
             store.write_clip(recording(), lambda connection: connection.execute("DELETE FROM clips"))
-        (clip,) = queries.list_clips(other)
+        (clip,) = list_clips(other)
         assert other.clip_path(clip).is_file()
-
-
-def test_a_waiting_thread_is_not_overtaken():
-    lock, order, waiting = FairLock(), [], threading.Barrier(2)
-
-    def wait(number):
-        waiting.wait()
-        with lock:
-            order.append(number)
-
-    threads = []
-    with lock:
-        for number in range(5):
-            threads.append(threading.Thread(target=wait, args=(number,)))
-            threads[-1].start()
-            waiting.wait()
-            while len(lock._waiting) <= number:
-                pass
-    for thread in threads:
-        thread.join()
-    assert order == list(range(5))

@@ -4,17 +4,20 @@ from pathlib import Path
 
 import numpy as np
 
-from annotations.learning.config import RetrainingConfig
-from annotations.learning.holdout import Holdout
-from annotations.learning.learners import Lesson
-from annotations.learning.network_teaching import believed_clips
-from annotations.learning.suspects import LEAST_CLIPS, MOST, find_suspects
-from annotations.queue import QueueFilter, next_clip, queue_length
-from annotations.records import FeedbackExample
-from annotations.store import AnnotationStore
-from annotations.suspects import Suspect, cleared_suspects, open_suspects, record_suspects, withdraw_suspects
+from annotations.learning.targets.head_run import record
+from annotations.learning.targets.head_tuning import Feedback, HeadTuner
+from annotations.learning.targets.label_errors import LEAST_CLIPS, MOST, find_suspects
+from annotations.learning.targets.presets import QUICK
+from annotations.review.filters import QueueFilter
+from annotations.review.queue import next_clip, queue_length
+from annotations.review.suspects import Suspect, cleared_suspects, open_suspects, record_suspects, withdraw_suspects
+from annotations.store import AnnotationStore, NewVote
+from annotations.store.records import Correction, FeedbackExample
+from ser.acoustic.classifier import model_folder
+from ser.acoustic.head import load_head
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
+from tests.unit.stored import begin_run
 
 
 def collection(clips=120, mistakes=6, seed=0):
@@ -61,9 +64,9 @@ def test_a_suspect_comes_back_to_who_judged_it_and_is_believed_afterwards(tmp_pa
             for n in range(2)
         ]
         for clip in clips:
-            store.add_correction(clip, rater="ann", verdict="correct", label="fear")
+            store.add_correction(clip, NewVote("ann", "correct", label="fear"))
         assert next_clip(store, "ann") is None
-        run = store.start_training_run({}, None, version.id, "ann", [])
+        run = begin_run(store, version.id, "ann")
         suspect = Suspect(clips[0], "fear", "anger", 0.8)
         record_suspects(store, run.id, [suspect])
         record_suspects(store, run.id, [suspect])
@@ -73,14 +76,14 @@ def test_a_suspect_comes_back_to_who_judged_it_and_is_believed_afterwards(tmp_pa
         withdraw_suspects(store, [clips[0], clips[1]])
         assert next_clip(store, "ann") is None, "a later run believes it"
         record_suspects(store, run.id, [suspect])
-        store.add_correction(clips[0], rater="bob", verdict="correct", label="fear")
+        store.add_correction(clips[0], NewVote("bob", "correct", label="fear"))
         withdraw_suspects(store, [clips[0]])
         with store.reading() as connection:
             assert open_suspects(connection) == [] and cleared_suspects(connection) == [clips[0]]
         assert next_clip(store, "ann") is None
 
 
-def test_a_later_run_that_knows_more_believes_again(tmp_path: Path):
+def test_a_later_run_that_knows_more_trains_on_it_again(tmp_path: Path):
     heard, shares, groups, _, wrong = collection()
     with AnnotationStore(tmp_path) as store:
         version = store.ensure_base_version("embedded", "a" * 64)
@@ -88,25 +91,29 @@ def test_a_later_run_that_knows_more_believes_again(tmp_path: Path):
         for number, group in enumerate(groups):
             audio = synthetic_speech(0.2, seed=number)
             clip = store.add_clip(audio, source="test", speaker=group, consent=("training",))
-            vote = store.add_correction(clip.id, rater="ann", verdict="correct", label="fear")
+            vote = store.add_correction(clip.id, NewVote("ann", "correct", label="fear"))
             feedback.append(FeedbackExample(clip, {"fear": 1.0}, 1, group, (vote.id,)))
-        run = store.start_training_run({}, None, version.id, "ann", [])
+        run = begin_run(store, version.id, "ann")
         clips = [example.clip.id for example in feedback]
         fine = next(place for place in range(len(clips)) if place not in wrong)
         record_suspects(store, run.id, [Suspect(clips[fine], "fear", "anger", 0.8)])
-        lesson = Lesson(
-            store,
-            run,
-            RetrainingConfig(),
-            Holdout(tuple(feedback), (), "speaker", 4),
-            "embedded",
-            tmp_path,
-            "cpu",
-            say=lambda sentence: None,
-            on_progress=lambda progress: None,
-            should_stop=lambda: False,
+        shares_of = [EMOTIONS[place] for place in shares.argmax(1)]
+        with store.reading() as connection:
+            waiting = open_suspects(connection)
+        given = Feedback(
+            clips,
+            groups,
+            heard[:, None].astype(np.float16),
+            heard,
+            [
+                Correction(n, clip, None, "ann", "correct", label, None, None, "t")
+                for n, (clip, label) in enumerate(zip(clips, shares_of, strict=True))
+            ],
+            suspected=waiting,
         )
-        believed = believed_clips(lesson, heard.astype(np.float32), shares.astype(np.float32))
-        assert set(np.flatnonzero(~believed).tolist()) == wrong
+        tuner = HeadTuner(load_head(model_folder("embedded"))[0], QUICK)
+        chosen = tuner.select(given)
+        assert set(range(len(clips))) - set(chosen.rows.tolist()) == wrong
+        record(store, run.id, given, chosen.suspects)
         with store.reading() as connection:
             assert set(open_suspects(connection)) == {clips[place] for place in wrong}

@@ -1,5 +1,6 @@
 import json
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,15 +25,20 @@ from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 from ser.text import base
 from ser.text.checkpoint import load_trained
-from ser.text.classifier import EMBEDDED_FOLDER, load_text_model
+from ser.text.classifier import load_text_model
+from ser.text.embedded import EMBEDDED_FOLDER, GRAPH_FILE, EmbeddedTextModel
 from ser.text.evaluation import evaluate_text
+from ser.text.graph import build_graph
+from ser.text.network import TextEmotionNetwork, add_adapter, load_base, pad, set_trained_tensors
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] i am so happy sad angry you hate love this the door is open not very ##ly".split()
 SMALL = {"vocab_size": len(WORDS), "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 TEXTS = ["i am so happy", "you hate this", "", "the door is open", "i love love love this very door " * 40]
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
 
-def save_tokenizer(folder, padding=True):
+
+def save_tokenizer(folder, padding=True, mask=None):
     tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -42,6 +48,8 @@ def save_tokenizer(folder, padding=True):
     names = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     if padding:
         names["pad_token"] = "[PAD]"
+    if mask:
+        names["mask_token"] = mask
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, **names).save_pretrained(folder)
 
 
@@ -119,7 +127,42 @@ def test_a_multi_label_head_is_read_by_sigmoid(tmp_path):
 
 def test_a_checkpoint_without_a_known_label_is_refused(tmp_path):
     save_checkpoint(tmp_path, ["LABEL_0", "LABEL_1"])
-    with pytest.raises(ModelUnavailableError, match="answers LABEL_0, LABEL_1; none of these is one of anger, "):
+    with pytest.raises(ModelUnavailableError, match="are LABEL_0, LABEL_1; none is one of anger, "):
+        load_text_model(tmp_path)
+
+
+def test_a_checkpoint_with_one_known_label_is_refused(tmp_path):
+    save_checkpoint(tmp_path, ["happy", "joy", "boredom"])
+    with pytest.raises(ModelUnavailableError, match="only happiness is one of .* at least two are needed"):
+        load_text_model(tmp_path)
+
+
+def test_code_of_a_checkpoint_is_never_run(tmp_path):
+    save_checkpoint(tmp_path / "model", list(EMOTIONS))
+    marker = tmp_path / "ran"
+    (tmp_path / "model" / "custom.py").write_text(f"open({str(marker)!r}, 'w').close()\nclass Custom: pass\n")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    config["auto_map"] = {name: "custom.Custom" for name in ("AutoConfig", "AutoModelForSequenceClassification")}
+    config["model_type"] = "a-type-of-its-own"
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelUnavailableError, match="it needs code of its own"):
+        load_text_model(tmp_path / "model")
+    assert not marker.exists()
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    save_checkpoint(tmp_path, list(EMOTIONS))
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["classifier.bias"][0] = float("nan")
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelUnavailableError, match=r"NaN\) in classifier\.bias"):
+        load_text_model(tmp_path)
+
+
+def test_a_pointer_in_place_of_weights_is_named(tmp_path):
+    save_checkpoint(tmp_path, list(EMOTIONS))
+    (tmp_path / "model.safetensors").write_text(POINTER)
+    with pytest.raises(ModelUnavailableError, match="pointer that Git LFS left"):
         load_text_model(tmp_path)
 
 
@@ -143,8 +186,9 @@ def test_damaged_checkpoints_are_refused(tmp_path):
     save_checkpoint(tmp_path, list(EMOTIONS))
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelUnavailableError, match="cannot be loaded as a text classification checkpoint"):
+    with pytest.raises(ModelUnavailableError, match="is truncated or damaged"):
         load_text_model(tmp_path)
+    save_checkpoint(tmp_path, list(EMOTIONS))
     (tmp_path / "config.json").write_text('{"model_type": "no such type"}')
     with pytest.raises(ModelUnavailableError, match="cannot be loaded as a text classification checkpoint"):
         load_text_model(tmp_path)
@@ -177,6 +221,10 @@ def test_evaluation_counts_what_it_leaves_out(tmp_path):
     assert figures["unknown_labels"] == {"boredom": 1}
     assert sum(map(sum, figures["confusion"]["matrix"])) == 2
     assert set(figures["transcript"]) == {"uar", "war", "macro_f1", "ece"}
+    truth, answered = np.array(list(figures["shares"].values())).T
+    assert truth.sum() == pytest.approx(1) and answered.sum() == pytest.approx(1)
+    assert figures["shares"]["anger"][0] == figures["shares"]["happiness"][0] == 0.5
+    assert 0 <= figures["weighted_f1"] <= 1
     json.dumps(figures, allow_nan=False)
 
 
@@ -211,12 +259,43 @@ def test_the_embedded_model_in_batches_and_threads(embedded):
             assert [a.probabilities for a in answers] == [pytest.approx(e.probabilities, abs=1e-5) for e in expected]
 
 
+@pytest.mark.parametrize("quantized, tolerance", [(False, 1e-4), (True, 0.35)])
+def test_it_serves_what_was_trained(quantized, tolerance):
+    trained = load_trained(EMBEDDED_FOLDER)
+    served = EmbeddedTextModel(trained, build_graph(quantized=quantized).SerializeToString(), quantized=quantized)
+    encoder, tokenizer = load_base()
+    network = TextEmotionNetwork(encoder, encoder.config.hidden_size)
+    add_adapter(network, rank=trained.meta["config"]["rank"], alpha=trained.meta["config"]["alpha"])
+    set_trained_tensors(network, trained.tensors)
+    network.eval()
+    for text in TEXTS:
+        ids = tokenizer([text], truncation=True, max_length=128)["input_ids"]
+        with torch.inference_mode():
+            expected = network(*pad(ids, tokenizer.pad_token_id))[0].numpy()
+        assert served.logits(text) == pytest.approx(expected, abs=tolerance)
+
+
+def test_the_graph_that_ships_is_the_one_that_is_built():
+    assert GRAPH_FILE.read_bytes() == build_graph().SerializeToString(deterministic=True)
+    assert GRAPH_FILE.stat().st_size < 100_000
+
+
+def test_answering_imports_neither_torch_nor_transformers():
+    script = (
+        "import sys; from ser.text.classifier import load_text_model; "
+        "print(load_text_model('embedded').classify('i am so happy').label, "
+        "{'torch', 'transformers', 'peft', 'onnx'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["happiness", "set()"]
+
+
 def test_the_embedded_weights_are_small_and_described():
-    assert (EMBEDDED_FOLDER / "adapter.safetensors").stat().st_size < 4_000_000
+    assert (EMBEDDED_FOLDER / "adapter.safetensors").stat().st_size < 3_000_000
     meta = json.loads((EMBEDDED_FOLDER / "meta.json").read_text())
     assert meta["labels"] == list(EMOTIONS) and meta["base"]["sha256"] == base.BASE_SHA256
     card = (EMBEDDED_FOLDER / "README.md").read_text()
-    assert "CC BY 4.0" in card and meta["sha256"] in card
+    assert "CC BY-NC-SA 4.0" in card and meta["sha256"] in card
 
 
 @pytest.fixture
@@ -235,6 +314,27 @@ def test_changed_weights_are_refused(trained):
     save_file({name: tensor + 0.01 for name, tensor in tensors.items()}, trained / "adapter.safetensors")
     with pytest.raises(ModelUnavailableError, match="has SHA-256 .*, its meta.json says .*: it was changed"):
         load_text_model(trained)
+
+
+def test_adapters_of_no_numbers_and_pointers_are_refused(trained):
+    tensors = load_file(trained / "adapter.safetensors")
+    tensors["head.bias"][2] = float("nan")
+    save_file(tensors, trained / "adapter.safetensors")
+    meta = json.loads((trained / "meta.json").read_text())
+    meta["sha256"] = base.sha256_of(trained / "adapter.safetensors")
+    (trained / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(ModelUnavailableError, match=r"NaN\) in head\.bias"):
+        load_text_model(trained)
+    (trained / "adapter.safetensors").write_text(POINTER)
+    with pytest.raises(ModelUnavailableError, match="pointer that Git LFS left"):
+        load_text_model(trained)
+
+
+def test_a_damaged_graph_is_refused(tmp_path):
+    (tmp_path / "graph.onnx").write_bytes(GRAPH_FILE.read_bytes()[:900])
+    for graph, message in ((tmp_path / "graph.onnx", "is damaged"), (tmp_path / "absent.onnx", "cannot be read")):
+        with pytest.raises(ModelUnavailableError, match=message):
+            EmbeddedTextModel(load_trained(EMBEDDED_FOLDER), graph)
 
 
 @pytest.mark.parametrize("file", ["adapter.safetensors", "meta.json"])

@@ -7,8 +7,9 @@ from ser.errors import SettingsError, TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
 from ser.text.base import BASE_SHA256
 from ser.text.classifier import load_text_model
+from ser.text.config import TextTrainConfig
 from ser.text.evaluation import evaluate_text
-from ser.text.training import TextTrainConfig, train_text_model
+from ser.text.training import train_text_model
 
 SAYINGS = {
     "anger": "I hate you and I am furious about {}!",
@@ -63,7 +64,7 @@ def test_the_folder_says_how_it_was_made(run):
     assert meta["labels"] == list(EMOTIONS)
     assert meta["base"]["sha256"] == BASE_SHA256
     assert meta["config"]["rank"] == 2 and meta["seed"] == 1
-    assert meta["data"] == {"train": "train.csv", "train_rows": 25, "dev": "dev.csv", "dev_rows": 24}
+    assert meta["data"] == {"train": {"train.csv": 25}, "dev": {"dev.csv": 24}}
     assert meta["temperature"] == pytest.approx(result.temperature, abs=1e-4)
     assert sorted(path.name for path in result.folder.iterdir()) == ["adapter.safetensors", "meta.json"]
 

@@ -18,7 +18,7 @@ import psutil
 import torch
 from ser.acoustic.classifier import load_acoustic_model
 from ser.testing import synthetic_speech
-model = load_acoustic_model("embedded", backend="torch")
+model = load_acoustic_model("embedded")
 # Threads that loading began end on their own: wait until their number has not changed for half a second.
 before, since = psutil.Process().num_threads(), time.monotonic()
 while time.monotonic() - since < 0.5:

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 
 from benchmarks.transcription import main, word_confidences
+from ser.encoder.weights import NAME
 from ser.types import Segment, Transcript
 from tests.unit.recordings import voice
 
@@ -28,11 +29,14 @@ def test_a_corpus_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     figures = result["read-speech"]
     assert (figures["clips"], figures["words"], figures["duration"]) == (2, 3, 2.0)
     assert figures["wer"] >= 0.0 and figures["real_time_factor"] > 0.0
-    assert result["model"].startswith("pocketsphinx") and result["machine"]["cores"] >= 1
+    assert result["model"] == NAME and result["machine"]["cores"] >= 1
+    assert (result["noise"]["sounds"], result["synthetic"]["sounds"]) == (0, 10)
+    assert result["synthetic"]["transcribed"] == 0
+    assert 0.0 < result["clip"]["min_ms"] <= result["clip"]["median_ms"]
 
 
 def test_missing_data_and_models_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
-        f"'{tmp_path}' holds none of read-speech, ravdess. Name the folder of the corpora.\n"
+        f"'{tmp_path}' holds none of read-speech, tess, ravdess. Name the folder of the corpora.\n"
     )

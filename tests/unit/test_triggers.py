@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from annotations.commands.retraining import summary
-from annotations.erasure import erase_clip
 from annotations.errors import InvalidSettingError
-from annotations.learning import run_queue
-from annotations.learning.active_model import ActiveModel
 from annotations.learning.config import RetrainingConfig
-from annotations.learning.estimate import PACE, START, estimate
-from annotations.learning.feedback import training_examples
-from annotations.learning.retraining import Retrainer
-from annotations.learning.run_status import snapshot_path
-from annotations.learning.triggers import AFTER, AT, Triggers
-from annotations.settings import AnnotationSettings, change_settings
-from annotations.store import AnnotationStore
-from annotations.training_records import NewVersion
+from annotations.learning.run_files import snapshot_path
+from annotations.learning.runs import queue as run_queue
+from annotations.learning.runs.estimate import PACE, START, estimate
+from annotations.learning.runs.retrainer import Retrainer
+from annotations.learning.runs.triggers import AFTER, AT, Triggers
+from annotations.learning.versions.active import ActiveModel
+from annotations.maintenance.erasure.erase import erase_clip
+from annotations.raters.votes import training_examples
+from annotations.store import AnnotationStore, NewVote
+from annotations.store.new_records import NewVersion
+from annotations.store.settings import AnnotationSettings, change_settings
 from ser.testing import BandEnergyModel, fake_recognizer, synthetic_speech
 
 NIGHT = datetime(2026, 1, 2, 2, 31, tzinfo=UTC)
@@ -46,7 +46,7 @@ def vote(store: AnnotationStore, count: int, first: int = 0, consent: tuple[str,
     for number in range(first, first + count):
         audio = synthetic_speech(0.5, seed=number)
         clip = store.add_clip(audio, source="test", speaker=f"s{number % 6}", consent=consent)
-        store.add_correction(clip.id, rater="ann", verdict="correct", label=("fear", "anger")[number % 2])
+        store.add_correction(clip.id, NewVote("ann", "correct", label=("fear", "anger")[number % 2]))
 
 
 def end(retrainer: NotingRetrainer, status: str = "refused") -> None:

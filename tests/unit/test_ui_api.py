@@ -10,17 +10,18 @@ import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from annotations import queries
-from annotations.people import Access, NotAllowedError
-from annotations.settings import AnnotationSettings, change_settings
-from annotations.sounds import read_sounds
+from annotations.raters.people import Access, NotAllowedError
+from annotations.store import queries
+from annotations.store.embeddings import read_embeddings
+from annotations.store.settings import AnnotationSettings, change_settings
 from ser.config import Settings
 from ser.labels import EMOTIONS
 from ser.testing import fake_recognizer, synthetic_speech
+from tests.unit.stored import list_clips
 from ui.api import ApiHandlers
 from ui.app import build_app, launch_options
-from ui.services import Services
-from ui.startup import load_parts
+from ui.backend.services import Services
+from ui.backend.startup import load_parts
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_recognize_answers_and_keeps_nothing(client: Client, services: Services,
     )
     assert answer["file"] == "clip.wav" and set(answer["fused"]) == set(EMOTIONS)
     assert sum(answer["fused"].values()) == pytest.approx(1, abs=0.01)
-    assert queries.list_clips(services.store) == [] and in_cache(cache) == []
+    assert list_clips(services.store) == [] and in_cache(cache) == []
 
 
 def test_a_bad_file_is_refused_with_a_sentence(client: Client, cache: Path, tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_correct_needs_consent_then_stores_then_takes_a_second_vote(
 ) -> None:
     with pytest.raises(AppError, match="consent"):
         client.predict(audio=handle_file(clip), label="fear", rater="ann", consent=[], api_name="/correct")
-    assert queries.list_clips(services.store) == []
+    assert list_clips(services.store) == []
     stored = client.predict(
         audio=handle_file(clip), label="fear", rater="ann", intensity=70, consent=["research"], api_name="/correct"
     )
@@ -107,7 +108,7 @@ def test_correct_needs_consent_then_stores_then_takes_a_second_vote(
     assert newest is not None and (newest.rater, newest.verdict, newest.transcript) == ("bob", "unsure", "so")
     assert oldest is not None and (oldest.rater, oldest.label, oldest.intensity) == ("ann", "fear", 70)
     with services.store.reading() as connection:
-        assert read_sounds(connection, [stored["clip_id"]])
+        assert read_embeddings(connection, [stored["clip_id"]])
     assert in_cache(cache) == []
 
 
@@ -156,7 +157,7 @@ def test_next_clip_gives_the_recording(client: Client, services: Services) -> No
         assert rate == 16_000 and len(signal) / rate == pytest.approx(clip["duration"], abs=0.01)
         seen.append(clip["clip_id"])
         client.predict(audio=None, clip_id=clip["clip_id"], label="neutral", rater="dan", api_name="/correct")
-    assert seen and len(seen) == len(set(seen)) == len(queries.list_clips(services.store))
+    assert seen and len(seen) == len(set(seen)) == len(list_clips(services.store))
     assert path is None
 
 

@@ -7,13 +7,14 @@ import gradio as gr
 import pytest
 
 from annotations.errors import ClipNotFoundError
-from annotations.gold import gold_labels
-from annotations.people import Access
-from annotations.settings import change_settings, read_settings
+from annotations.raters.gold import gold_labels
+from annotations.raters.people import Access
+from annotations.store import NewVote
+from annotations.store.settings import change_settings, read_settings
 from ser.testing import synthetic_speech
-from ui.errors import shows_errors
+from ui.backend.services import Services
 from ui.history import HistoryHandlers
-from ui.services import Services
+from ui.parts.errors import shows_errors
 
 ANN = gr.Request(session_hash="ann")
 Fill = Callable[[int], None]
@@ -34,7 +35,7 @@ def annotators(page_services: Services) -> HistoryHandlers:
 def test_history_and_undo(page_services: Services, page_fill: Fill, handlers: HistoryHandlers) -> None:
     assert "Nothing has happened yet" in handlers.on_open("<ann>", ANN)[0]
     page_fill(1)
-    page_services.store.add_correction(1, rater="<ann>", verdict="correct", label="fear", transcript="<b>")
+    page_services.store.add_correction(1, NewVote("<ann>", "correct", label="fear", transcript="<b>"))
     table, _ = handlers.on_open("<ann>", ANN)
     assert "&lt;ann&gt;" in table and "&lt;b&gt;" in table and "retracted" not in table
     table, said = handlers.on_undo("<ann>", ANN)
@@ -48,10 +49,10 @@ def test_others_votes_are_hidden_until_voting_is_over(
 ) -> None:
     page_fill(1)
     store = page_services.store
-    store.add_correction(1, rater="bob", verdict="correct", label="fear")
+    store.add_correction(1, NewVote("bob", "correct", label="fear"))
     assert "bob" in handlers.on_open("mia", ANN)[0] and "bob" in str(handlers.on_clip(1, "mia", ANN)[0])
     assert "bob" not in annotators.on_open("ann", ANN)[0] and "bob" not in str(annotators.on_clip(1, "ann", ANN)[0])
-    store.add_correction(1, rater="ann", verdict="correct", label="anger")
+    store.add_correction(1, NewVote("ann", "correct", label="anger"))
     assert "ann" in annotators.on_open("ann", ANN)[0] and "bob" not in annotators.on_open("ann", ANN)[0]
     change_settings(store, replace(read_settings(store), overlap=2), by="mia")
     assert "bob" in annotators.on_open("ann", ANN)[0] and "bob" in str(annotators.on_clip(1, "ann", ANN)[0])
@@ -64,7 +65,7 @@ def test_blind_hides_the_models_answer_until_ones_own_vote(
     store = page_services.store
     change_settings(store, replace(read_settings(store), blind=True), by="mia")
     assert "model embedded" not in str(annotators.on_clip(1, "ann", ANN)[0])
-    store.add_correction(1, rater="ann", verdict="unsure", answer_shown=False)
+    store.add_correction(1, NewVote("ann", "unsure", answer_shown=False))
     shown = str(annotators.on_clip(1, "ann", ANN)[0])
     assert "model embedded" in shown and "did not see the model’s answer" in shown
 
@@ -90,6 +91,8 @@ def test_only_maintainers_erase_and_mark(page_services: Services, page_fill: Fil
             shows_errors(forbidden)(1, "ann", ANN)
     with pytest.raises(gr.Error, match="ann may not change settings"):
         shows_errors(annotators.on_gold)(1, "fear", "ann", ANN)
+    with pytest.raises(gr.Error, match="ann may not change settings"):
+        shows_errors(annotators.on_unmark)(1, "ann", ANN)
     assert page_services.store.get_clip(1) and gold_labels(page_services.store) == {}
     _, erase, withdraw, known, *_ = annotators.on_clip(1, "ann", ANN)
     assert erase == withdraw == known == gr.update(visible=False)
@@ -99,6 +102,15 @@ def test_a_clip_becomes_gold(page_services: Services, page_fill: Fill, handlers:
     page_fill(1)
     assert "known to be fear" in handlers.on_gold(1, "fear", "mia", ANN)
     assert gold_labels(page_services.store) == {1: "fear"}
+
+
+def test_a_gold_mark_is_taken_back(page_services: Services, page_fill: Fill, handlers: HistoryHandlers) -> None:
+    page_fill(2)
+    handlers.on_gold(1, "fear", "mia", ANN)
+    with pytest.raises(gr.Error, match="Clip 2 has no known answer"):
+        shows_errors(handlers.on_unmark)(2, "mia", ANN)
+    assert "Clip 1 has no known answer any more" in handlers.on_unmark(1, "mia", ANN)
+    assert gold_labels(page_services.store) == {}
 
 
 def test_who_consented_withdraws(page_services: Services, annotators: HistoryHandlers) -> None:

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from annotations.people import Access, NameTakenError, Person, claim_name
-from ui import identity
-from ui.identity import IdentityHandlers, person, signed_in, voter
-from ui.services import Services
+from annotations.raters.people import Access, NameTakenError, Person, claim_name
+from ui.backend import identity
+from ui.backend.identity import IdentityHandlers, person, signed_in, voter
+from ui.backend.services import Services
 
 ANYBODY = gr.Request(session_hash="s")
 ANN = gr.Request(username="ann", session_hash="s")

@@ -9,17 +9,17 @@ import gradio as gr
 import pytest
 import soundfile
 
-from annotations import queries
-from annotations.people import Access, Person, claim_name, identify, is_free
-from annotations.settings import AnnotationSettings, read_settings
+from annotations.raters.people import Access, Person, claim_name, identify, is_free
+from annotations.store.settings import AnnotationSettings, read_settings
 from ser.testing import synthetic_speech
-from ui.calls import run_act
-from ui.errors import shows_errors
-from ui.guidelines import GuidelinesHandlers
-from ui.importing import ImportHandlers
-from ui.maintain import MaintainHandlers
-from ui.services import Services
-from ui.upkeep import Upkeep
+from tests.unit.stored import list_clips
+from ui.backend.services import Services
+from ui.maintain.cards import MaintainHandlers
+from ui.maintain.importing import ImportHandlers
+from ui.maintain.upkeep import Upkeep
+from ui.parts.calls import run_act
+from ui.parts.errors import shows_errors
+from ui.review.guidelines import GuidelinesHandlers
 
 MIA = gr.Request(session_hash="mia")
 
@@ -30,13 +30,13 @@ def annotators(page_services: Services) -> Services:
 
 
 def test_settings_hold_and_their_changes_are_told(page_services: Services, annotators: Services) -> None:
-    shown = MaintainHandlers(page_services).on_settings(3, 10, True, 5, 30, 50, "02:30", 12, 4, "mia", MIA)
-    assert read_settings(page_services.store) == AnnotationSettings(3, 0.1, True, 5.0, 30, 50, "02:30", 12.0, 4)
+    shown = MaintainHandlers(page_services).on_settings(3, 10, True, 5, 30, 50, "02:30", 4, "mia", MIA)
+    assert read_settings(page_services.store) == AnnotationSettings(3, 0.1, True, 5.0, 30, 50, "02:30", 4)
     assert "overlap: None → 3" in str(shown[-1]) and "mia" in str(shown[-1])
     with pytest.raises(gr.Error, match="may not change settings"):
-        shows_errors(MaintainHandlers(annotators).on_settings)(1, 0, False, 5, 0, 0, "", 0, 0, "ann", MIA)
+        shows_errors(MaintainHandlers(annotators).on_settings)(1, 0, False, 5, 0, 0, "", 0, "ann", MIA)
     with pytest.raises(gr.Error, match="lease_minutes"):
-        shows_errors(MaintainHandlers(page_services).on_settings)(1, 0, False, 0, 0, 0, "", 0, 0, "mia", MIA)
+        shows_errors(MaintainHandlers(page_services).on_settings)(1, 0, False, 0, 0, 0, "", 0, "mia", MIA)
     assert read_settings(page_services.store).overlap == 3
 
 
@@ -77,7 +77,7 @@ def dropped(cache: Path) -> list[str]:
 def test_dropped_files_are_imported_and_gone(page_services: Services, page_cache: Path) -> None:
     steps = list(ImportHandlers(page_services).on_import(dropped(page_cache), ["research"], "votes", False, "mia", MIA))
     assert "3 clips added" in steps[-1][0] and "2 votes added" in steps[-1][0]
-    clips = queries.list_clips(page_services.store)
+    clips = list_clips(page_services.store)
     assert [clip.speaker for clip in clips] == ["s1", "s2", None]
     assert all(clip.consent == ("research",) for clip in clips)
     assert [path for path in page_cache.rglob("*") if path.is_file()] == []
@@ -89,11 +89,11 @@ def test_an_import_that_cannot_be_says_why(page_services: Services, annotators: 
         list(shows_errors(ImportHandlers(annotators).on_import)(files, ["research"], "votes", False, "ann", MIA))
     with pytest.raises(gr.Error, match="without consent"):
         list(shows_errors(ImportHandlers(page_services).on_import)(files, [], "votes", False, "mia", MIA))
-    assert queries.list_clips(page_services.store) == []
+    assert list_clips(page_services.store) == []
     # What was dropped is there still for the next try, and gone after it.
     assert all(Path(name).exists() for name in files)
     list(ImportHandlers(page_services).on_import(files, ["research"], "nothing", False, "mia", MIA))
-    assert len(queries.list_clips(page_services.store)) == 3 and not any(Path(name).exists() for name in files)
+    assert len(list_clips(page_services.store)) == 3 and not any(Path(name).exists() for name in files)
     with pytest.raises(gr.Error, match="a.wav' is not here any more"):
         list(shows_errors(ImportHandlers(page_services).on_import)(files, ["research"], "votes", False, "mia", MIA))
     with pytest.raises(gr.Error, match="Drop recordings"):
@@ -139,11 +139,11 @@ def test_upkeep_erases_what_is_past_its_time(page_services: Services) -> None:
     store.add_clip(synthetic_speech(0.5, seed=1), source="test")
     with store.database.writing() as connection:
         connection.execute("UPDATE clips SET created_at = '2020-01-01T00:00:00.000000+00:00'")
-    MaintainHandlers(page_services).on_settings(0, 0, False, 5, 30, 0, "", 0, 0, "mia", MIA)
+    MaintainHandlers(page_services).on_settings(0, 0, False, 5, 30, 0, "", 0, "mia", MIA)
     upkeep = Upkeep(page_services).start()
     for _ in range(100):
-        if not queries.list_clips(store):
+        if not list_clips(store):
             break
         upkeep.wait(0.05)
     upkeep.stop()
-    assert queries.list_clips(store) == []
+    assert list_clips(store) == []

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from annotations import queries
 from annotations.errors import ClipNotFoundError
-from annotations.sounds import read_sounds
-from ser.acoustic.measures import measure
+from annotations.store import queries
+from annotations.store.embeddings import read_embeddings
+from ser.encoder.profiles import MIN_CLIPS
 from ser.testing import synthetic_speech
-from ser.vad import trim_to_speech
-from ui.errors import shows_errors
-from ui.recognize import UNCHANGED, Form, Heard, RecognizeHandlers
-from ui.services import Services
-from ui.votes import changed_transcript
+from ser.types import AppliedProfile
+from tests.unit.stored import list_clips
+from ui.backend.services import Services
+from ui.parts.errors import shows_errors
+from ui.recognize.tab import UNCHANGED, Analysed, Form, RecognizeHandlers
+from ui.recognize.votes import changed_transcript
 
 ANN = gr.Request(session_hash="ann")
 BOB = gr.Request(session_hash="bob")
@@ -36,13 +37,13 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def hear(services: Services, cache: Path, request: gr.Request = ANN, seed: int = 0) -> Heard:
-    *_, last = RecognizeHandlers(services).on_audio(upload(cache, seed), request)
-    assert isinstance(last.heard, Heard)
-    return last.heard
+def hear(services: Services, cache: Path, request: gr.Request = ANN, seed: int = 0) -> Analysed:
+    *_, last = RecognizeHandlers(services).on_audio(upload(cache, seed), True, request)
+    assert isinstance(last.analysed, Analysed)
+    return last.analysed
 
 
-def save(services: Services, heard: Heard | None, **changes: object) -> Form:
+def save(services: Services, analysed: Analysed | None, **changes: object) -> Form:
     given = {
         "vote": "fear",
         "transcript": "what a wonderful day",
@@ -53,23 +54,34 @@ def save(services: Services, heard: Heard | None, **changes: object) -> Form:
         "who": "ann",
         "request": ANN,
     }
-    return RecognizeHandlers(services).on_save(heard, **{**given, **changes})  # type: ignore[arg-type]
+    return RecognizeHandlers(services).on_save(analysed, **{**given, **changes})  # type: ignore[arg-type]
 
 
 def test_the_answer_grows_from_sound_to_words(page_services: Services, page_cache: Path) -> None:
-    forms = list(RecognizeHandlers(page_services).on_audio(upload(page_cache), ANN))
+    forms = list(RecognizeHandlers(page_services).on_audio(upload(page_cache), True, ANN))
     assert "Listening …" in str(forms[0].card)
     assert "Listening to the words" in str(forms[1].card)
     assert all(f">{word}</span>" in str(forms[2].card) for word in "what a wonderful day".split())
     assert forms[-1].save == gr.update(interactive=True)
-    assert forms[-1].heard.recognition.timings.decode > 0  # type: ignore[attr-defined]
+    assert forms[-1].analysed.recognition.timings.decode > 0  # type: ignore[attr-defined]
     assert forms[-1].answer_json["file"] == "clip.wav"  # type: ignore[index]
-    assert forms[-1].answer_json["label"] == forms[-1].heard.recognition.fused.label  # type: ignore[index, attr-defined]
+    assert forms[-1].answer_json["label"] == forms[-1].analysed.recognition.fused.label  # type: ignore[index, attr-defined]
     assert [form.transcript for form in forms[1:]].count("what a wonderful day") == 1, "filled once, then the person's"
 
 
 def test_no_clip_changes_nothing(page_services: Services) -> None:
-    assert list(RecognizeHandlers(page_services).on_audio(None, ANN)) == [Form()]
+    assert list(RecognizeHandlers(page_services).on_audio(None, True, ANN)) == [Form()]
+
+
+def test_answers_adapt_to_the_place_from_sixteen_clips_on(page_services: Services, page_cache: Path) -> None:
+    plain = [hear(page_services, page_cache, seed=seed).recognition for seed in range(MIN_CLIPS)]
+    assert all(answer.profile is None for answer in plain)
+    adapted = hear(page_services, page_cache).recognition
+    assert adapted.profile == AppliedProfile("source", MIN_CLIPS) and adapted.profile.note in adapted.notes
+    *_, last = RecognizeHandlers(page_services).on_audio(upload(page_cache), False, ANN)
+    assert last.analysed.recognition.profile is None  # type: ignore[attr-defined]
+    page_services.profiles.release(str(ANN.session_hash))
+    assert hear(page_services, page_cache).recognition.profile is None
 
 
 @pytest.mark.parametrize("kind", ["silent", "short", "text"])
@@ -82,18 +94,24 @@ def test_a_refused_clip_says_why_and_is_gone(page_services: Services, page_cache
         with wave.open(str(path), "wb") as file:
             file.setparams((1, 2, 16_000, 0, "NONE", ""))
             file.writeframes(np.zeros(16_000 if kind == "silent" else 1_000, np.int16).tobytes())
-    *_, last = RecognizeHandlers(page_services).on_audio(str(path), ANN)
+    *_, last = RecognizeHandlers(page_services).on_audio(str(path), True, ANN)
     assert 'role="alert"' in str(last.card)
     assert last.save == gr.update(interactive=False)
     assert files(page_cache) == []
 
 
 def test_saving_stores_clip_answer_and_vote(page_services: Services, page_cache: Path) -> None:
-    heard = hear(page_services, page_cache)
+    analysed = hear(page_services, page_cache)
     form = save(
-        page_services, heard, intensity=80.0, rated=True, speaker=" x ", transcript="what a day", consent=["training"]
+        page_services,
+        analysed,
+        intensity=80.0,
+        rated=True,
+        speaker=" x ",
+        transcript="what a day",
+        consent=["training"],
     )
-    assert form.audio is None and form.heard is None
+    assert form.audio is None and form.analysed is None
     assert "Saved as clip 1: fear" in str(form.status)
     entry = queries.history(page_services.store)[0]
     assert entry.correction is not None and entry.clip is not None and entry.prediction is not None
@@ -103,15 +121,16 @@ def test_saving_stores_clip_answer_and_vote(page_services: Services, page_cache:
         "what a day",
     )
     assert (entry.clip.speaker, entry.clip.consent, entry.clip.session) == ("x", ("training",), "ann")
-    assert entry.prediction.label == heard.recognition.fused.label
+    assert entry.prediction.label == analysed.recognition.fused.label
     with page_services.store.reading() as connection:
-        (sound,) = read_sounds(connection, [entry.clip.id]).values()
-    assert sound == pytest.approx(measure(trim_to_speech(heard.audio, heard.recognition.speech)), rel=2e-3, abs=1e-3)
+        (embedding,) = read_embeddings(connection, [entry.clip.id]).values()
+    assert analysed.recognition.embedding is not None
+    assert embedding == pytest.approx(analysed.recognition.embedding.vector, rel=2e-3, abs=1e-3)
 
 
 def test_agreeing_is_an_accept_and_unsure_has_no_label(page_services: Services, page_cache: Path) -> None:
-    heard = hear(page_services, page_cache)
-    save(page_services, heard, vote=heard.recognition.fused.label)
+    analysed = hear(page_services, page_cache)
+    save(page_services, analysed, vote=analysed.recognition.fused.label)
     save(page_services, hear(page_services, page_cache), vote="unsure")
     newest, older = (entry.correction for entry in queries.history(page_services.store))
     assert older is not None and older.verdict == "accept" and older.transcript is None and older.intensity is None
@@ -122,27 +141,27 @@ def test_without_consent_nothing_is_stored_and_the_page_says_so(page_services: S
     form = save(page_services, hear(page_services, page_cache), consent=[])
     assert "Nothing was stored" in str(form.status)
     assert form._replace(status=UNCHANGED) == Form(), "the clip stays, to be saved once a purpose is ticked"
-    assert queries.list_clips(page_services.store) == []
+    assert list_clips(page_services.store) == []
     assert files(page_services.store.data_dir / "clips") == []
 
 
 def test_saving_too_early_asks_for_what_is_missing(page_services: Services, page_cache: Path) -> None:
     assert "Record or choose a clip first" in str(save(page_services, None).status)
     assert "Choose an emotion first" in str(save(page_services, hear(page_services, page_cache), vote=None).status)
-    assert queries.list_clips(page_services.store) == []
+    assert list_clips(page_services.store) == []
 
 
 @pytest.mark.parametrize("way", ["saved", "cleared", "taken away", "replaced", "closed"])
 def test_no_upload_outlives_its_use(page_services: Services, page_cache: Path, way: str) -> None:
     handlers = RecognizeHandlers(page_services)
-    heard = hear(page_services, page_cache)
+    analysed = hear(page_services, page_cache)
     assert len(files(page_cache)) == 1
     if way == "saved":
-        save(page_services, heard)
+        save(page_services, analysed)
     elif way == "cleared":
         assert handlers.on_clear(ANN).audio is None
     elif way == "taken away":
-        assert handlers.on_change(None, heard, ANN).heard is None
+        assert handlers.on_change(None, analysed, ANN).analysed is None
     elif way == "replaced":
         hear(page_services, page_cache, seed=1)
         assert [path.parent.name for path in files(page_cache)] == ["hash1"]
@@ -153,11 +172,11 @@ def test_no_upload_outlives_its_use(page_services: Services, page_cache: Path, w
 
 
 def test_two_people_with_the_same_file_do_not_lose_it(page_services: Services, page_cache: Path) -> None:
-    heard = hear(page_services, page_cache)
+    analysed = hear(page_services, page_cache)
     hear(page_services, page_cache, BOB)
     RecognizeHandlers(page_services).on_clear(BOB)
     assert len(files(page_cache)) == 1
-    save(page_services, heard)
+    save(page_services, analysed)
     assert files(page_cache) == []
 
 

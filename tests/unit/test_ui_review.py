@@ -9,16 +9,16 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from annotations import queries
-from annotations.learning.feedback import label_counts
-from annotations.people import Access, Person, claim_name
-from annotations.queue import QueueFilter
-from annotations.settings import change_settings, read_settings
+from annotations.raters.people import Access, Person, claim_name
+from annotations.review.filters import QueueFilter
+from annotations.store import queries
+from annotations.store.settings import change_settings, read_settings
 from ser.labels import EMOTIONS
-from ui.calls import run_act
-from ui.review import ReviewHandlers
-from ui.review_options import to_filter
-from ui.services import Services
+from tests.unit.stored import label_counts, newest_prediction
+from ui.backend.services import Services
+from ui.parts.calls import run_act
+from ui.review.options import to_filter
+from ui.review.tab import ReviewHandlers
 
 ANN = gr.Request(session_hash="ann")
 Fill = Callable[[int], None]
@@ -141,10 +141,10 @@ def test_two_raters_never_get_the_same_clip_where_one_vote_is_enough(
 
 def test_order_and_filters(page_services: Services, page_fill: Fill, ann: Browser) -> None:
     page_fill(4)
-    labels = {queries.newest_prediction(page_services.store, number).label for number in range(1, 5)}  # type: ignore[union-attr]
+    labels = {newest_prediction(page_services.store, number).label for number in range(1, 5)}  # type: ignore[union-attr]
     label = sorted(labels)[0]
     item = ann.next(filters={"label": label, "text": " "}, order="oldest")
-    assert queries.newest_prediction(page_services.store, item["clip"]).label == label  # type: ignore[union-attr]
+    assert newest_prediction(page_services.store, item["clip"]).label == label  # type: ignore[union-attr]
     nothing = ann("next", filters={"source": "elsewhere"})
     assert nothing["item"] is None and "No clip fits the filters" in nothing["empty"]
     assert "expected a number" in ann("next", filters={"min_duration": "long"})["error"]

@@ -9,25 +9,26 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from annotations import queries
 from annotations.learning.config import RetrainingConfig
-from annotations.learning.retraining import log_path
-from annotations.learning.run_reporting import RunReport
-from annotations.learning.run_status import TrainingStatus
-from annotations.people import Access
-from annotations.settings import AnnotationSettings, change_settings
-from annotations.suspects import Suspect, record_suspects
+from annotations.learning.runs.reporting import RunReport
+from annotations.learning.runs.retrainer import log_path
+from annotations.learning.runs.status import TrainingStatus
+from annotations.raters.people import Access
+from annotations.review.suspects import Suspect, record_suspects
+from annotations.store import NewVote, queries
+from annotations.store.settings import AnnotationSettings, change_settings
 from ser.acoustic.classifier import load_acoustic_model
 from ser.errors import SerError, TrainingDataError
 from ser.testing import synthetic_speech
 from ser.training.progress import TrainProgress
 from tests.unit.emotion_checkpoints import write_classifier
-from tests.unit.stored import answer
+from tests.unit.stored import add_version, answer, list_clips
 from tests.unit.test_ui_versions import refused_version
-from ui.errors import shows_errors
-from ui.services import Services
-from ui.train import FAST, UNCHANGED, TrainHandlers, hears_with_others
-from ui.training_cards import run_card
+from ui.backend.services import Services
+from ui.parts.errors import shows_errors
+from ui.train.choices import is_tuned_whole
+from ui.train.run_cards import run_card
+from ui.train.tab import FAST, UNCHANGED, TrainHandlers
 
 ANN = gr.Request(session_hash="ann")
 
@@ -98,15 +99,16 @@ def test_too_little_feedback_is_shown_as_an_error(page_services: Services) -> No
 
 
 def test_what_can_learn_is_that_of_the_model_which_answers(scripted: Services, tmp_path: Path) -> None:
-    assert not hears_with_others(scripted.active_model)
+    scripted.recognizer.acoustic = load_acoustic_model("embedded")
+    assert not is_tuned_whole(scripted.active_model)
     scripted.recognizer.acoustic = load_acoustic_model(write_classifier(tmp_path / "wavlm", "wavlm"))
-    assert hears_with_others(scripted.active_model)
+    assert is_tuned_whole(scripted.active_model)
 
 
 def test_another_version_is_put_to_use(scripted: Services) -> None:
     handlers = TrainHandlers(scripted)
     store = scripted.store
-    other = store.add_model_version("v2", "0" * 64, "models/v2", None, {"after": {"uar": 0.63}})
+    other = add_version(store, "v2", "0" * 64, {"after": {"uar": 0.63}})
     seen = handlers.on_tick({})
     assert ("v2", other.id) in seen.choice["choices"] and seen.choice["value"] == other.id  # type: ignore[index]
     assert "63\xa0%" in str(seen.versions) and seen.use == gr.update(interactive=True)
@@ -122,7 +124,7 @@ def test_another_version_is_put_to_use(scripted: Services) -> None:
     assert store.active_version().name != "v2"
 
 
-@pytest.mark.parametrize("act", ["retrain", "stop a training run", "choose the model in use"])
+@pytest.mark.parametrize("act", ["retrain", "stop a training run", "choose the current model"])
 def test_only_maintainers_train(scripted: Services, act: str) -> None:
     handlers = TrainHandlers(replace(scripted, access=Access(role_without_login="annotator")))
     done = {
@@ -130,7 +132,7 @@ def test_only_maintainers_train(scripted: Services, act: str) -> None:
         "stop a training run": lambda: shows_errors(handlers.on_cancel)(
             {}, "quick", "acoustic", "auto", None, "ann", ANN
         ),
-        "choose the model in use": lambda: shows_errors(handlers.versions.on_use)(1, "", "ann", ANN),
+        "choose the current model": lambda: shows_errors(handlers.versions.on_use)(1, "", "ann", ANN),
     }[act]
     with pytest.raises(gr.Error, match=f"ann may not {act}: only a maintainer may"):
         done()
@@ -146,7 +148,7 @@ def test_the_decision_is_told_with_all_its_checks(scripted: Services, refused: i
     run = queries.list_training_runs(scripted.store)[0]
     card = run_card(TrainingStatus(state="refused", run_id=run.id, message="Refused: no better."), run)
     assert "UAR 58\xa0% → 60\xa0%, <strong>+2.0</strong> points [−1.0, +5.0], 4 speakers" in card
-    assert "base prototypes: <strong>−0.3</strong> points, 420 asked" in card
+    assert "Old skills: <strong>−0.3</strong> points, 420 test items" in card
     assert "12 more held-out clips from at least 2 more speakers: about 48 more labelled clips" in card
     assert '<span class="number">+8</span>' in card and '<span class="number">−1</span>' in card
 
@@ -156,18 +158,18 @@ def test_a_run_rests_and_goes_on(scripted: Services) -> None:
     running = handlers.on_retrain({}, "thorough", "text", "auto", "ann", ANN)
     assert running.pause == gr.update(interactive=True)
     paused = handlers.on_pause(running.seen, "thorough", "text", "auto", "ann", ANN)  # type: ignore[arg-type]
-    assert "what it has learnt so far is kept" in str(paused.run) and paused.pause == gr.update(interactive=False)
+    assert "its progress is kept" in str(paused.run) and paused.pause == gr.update(interactive=False)
     assert "Training" in str(handlers.on_resume(paused.seen, "thorough", "text", "auto", "ann", ANN).run)  # type: ignore[arg-type]
 
 
 def test_the_log_is_shown_and_can_be_kept(scripted: Services) -> None:
     handlers = TrainHandlers(scripted)
-    assert "nothing yet" in handlers.on_log()
+    assert "not logged anything yet" in handlers.on_log()
     scripted.retrainer.now = TrainingStatus(run_id=3)  # type: ignore[attr-defined]
     path = log_path(scripted.store.data_dir, 3)
     path.parent.mkdir(parents=True)
     path.touch()
-    assert "nothing yet" in handlers.on_log()
+    assert "not logged anything yet" in handlers.on_log()
     path.write_text("one <b>\ntwo")
     assert handlers.on_log("shown already") == ""
     assert "run-3.log" in handlers.on_log() and "one &lt;b&gt;" in handlers.on_log()
@@ -177,19 +179,19 @@ def test_labels_that_are_probably_mistakes_are_sent_to_review(
     scripted: Services, refused: int, page_fill: Callable[[int], None]
 ) -> None:
     page_fill(1)
-    clip = queries.list_clips(scripted.store)[0]
+    clip = list_clips(scripted.store)[0]
     record_suspects(scripted.store, 1, [Suspect(clip.id, "anger", "fear", 0.8)])
     assert "1 label is probably a mistake" in str(TrainHandlers(scripted).on_tick({}).feedback)
 
 
 def enough_for_sound(services: Services) -> None:
-    """Labelled clips of many voices, without a written word, an answer, or a recogniser that could be taught."""
+    """Labelled clips of many voices, without a written word, an answer, or a recogniser that could be trained."""
     for number in range(40):
         clip = services.store.add_clip(
             synthetic_speech(0.3, seed=number), source="test", speaker=f"s{number % 10}", consent=("training",)
         )
         label = ("anger", "sadness")[number % 2]
-        services.store.add_correction(clip.id, rater="ann", verdict="correct", label=label)
+        services.store.add_correction(clip.id, NewVote("ann", "correct", label=label))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def enough_for_sound(services: Services) -> None:
     [
         ("text", "0 clips of 0 different labels have a corrected transcript to learn from"),
         ("fusion", "clips of 0 different labels have an answer to learn the fusion from; 20 clips"),
-        ("transcriber", "pocketsphinx, cannot be taught, and /nowhere/whisper is not at hand"),
+        ("transcriber", "speech recogniser /nowhere/whisper cannot be trained, as it is not at hand"),
     ],
 )
 def test_why_a_target_cannot_be_trained_is_said_before_the_click(
@@ -236,7 +238,7 @@ def test_a_run_that_says_nothing_for_a_while_waits_for_the_machine() -> None:
 
 
 def test_when_training_begins_by_itself_stands_with_the_feedback(scripted: Services) -> None:
-    assert "only when asked for" in str(TrainHandlers(scripted).on_tick({}).feedback)
+    assert "only on request" in str(TrainHandlers(scripted).on_tick({}).feedback)
     change_settings(scripted.store, AnnotationSettings(retrain_after=50, retrain_at="02:30"), by="mia")
     assert "by itself after 50 new votes and daily at 02:30 UTC" in str(TrainHandlers(scripted).on_tick({}).feedback)
 
@@ -246,10 +248,10 @@ def test_the_chosen_version_stays_chosen_until_there_is_a_new_one(scripted: Serv
     base = store.active_version().id
     seen = handlers.on_tick({})
     assert seen.choice["value"] == refused  # type: ignore[index]
-    handlers.versions.on_shadow(refused, "ann", ANN)
+    handlers.versions.on_use(refused, "our voices", "ann", ANN)
     beside = handlers.on_tick(seen.seen, chosen=base)  # type: ignore[arg-type]
-    assert beside.choice["value"] == base and beside.use == gr.update(interactive=False)  # type: ignore[index]
-    newer = store.add_model_version("v3", "2" * 64, "models/v3", None, {"after": {"uar": 0.63}})
+    assert beside.choice["value"] == base and beside.use == gr.update(interactive=True)  # type: ignore[index]
+    newer = add_version(store, "v3", "2" * 64, {"after": {"uar": 0.63}})
     assert handlers.on_tick(beside.seen, chosen=base).choice["value"] == newer.id  # type: ignore[arg-type, index]
 
 

@@ -5,14 +5,13 @@ from collections.abc import Callable
 import gradio as gr
 import pytest
 
-from annotations import queries
-from annotations.store import AnnotationStore
-from annotations.training_records import NewVersion
-from annotations.writes import insert_version
+from annotations.store import AnnotationStore, queries
+from annotations.store.new_records import NewVersion
+from annotations.store.tables.writes import insert_version
 from ser.errors import SerError
-from ui.errors import shows_errors
-from ui.services import Services
-from ui.training_versions import VersionHandlers, in_place
+from ui.backend.services import Services
+from ui.parts.errors import shows_errors
+from ui.train.versions import VersionHandlers, in_place
 
 ANN = gr.Request(session_hash="ann")
 
@@ -24,7 +23,7 @@ METRICS = {
     "interval": [-0.01, 0.05],
     "speakers": 4,
     "unit": "speaker",
-    "base": {"what": "base prototypes", "count": 420, "before": 0.81, "after": 0.807},
+    "base": {"what": "base test", "count": 420, "before": 0.81, "after": 0.807},
     "gold": None,
     "needed": {"held_out_clips": 12, "speakers": 2, "labelled_clips": 48},
 }
@@ -61,7 +60,7 @@ def test_two_versions_side_by_side(page_services: Services, refused: int, page_f
     page_fill(3)
     versions, base = VersionHandlers(page_services), page_services.store.active_version().id
     card = versions.on_compare(refused, base, "ann", ANN)
-    assert "of 3 answers differ" in card and "; 0 of the clips are judged" in card
+    assert "of 3 answers differ" in card and "; 0 of the clips have votes" in card
     changed = card.count("<audio")
     assert changed > 0
     assert changed == card.count("→") - 1  # The title has one of its own.
@@ -69,19 +68,10 @@ def test_two_versions_side_by_side(page_services: Services, refused: int, page_f
         versions.on_compare(base, base, "ann", ANN)
 
 
-def test_a_version_answers_on_the_side_until_it_is_stopped(page_services: Services, refused: int) -> None:
-    versions = VersionHandlers(page_services)
-    assert "on the side" in versions.on_shadow(refused, "ann", ANN)
-    assert "Nothing was answered since it began" in versions.table()
-    assert versions.choices(refused).shadow == gr.update(value="Stop answering", interactive=True)
-    assert "no more" in versions.on_shadow(refused, "ann", ANN)
-    assert "Nothing was answered" not in versions.table()
-
-
 def words_version(store: AnnotationStore, name: str, path: str | None) -> int:
     """Id of a version of the text model."""
     with store.database.writing() as connection:
-        return insert_version(connection, name, "3" * 64, path, None, {}, target="text", lineage={})
+        return insert_version(connection, NewVersion(name, "3" * 64, path or ""), "text")
 
 
 def test_what_can_be_done_follows_the_chosen_version(page_services: Services, refused: int) -> None:
@@ -117,8 +107,8 @@ def test_a_model_card_is_read_without_what_is_meant_for_the_hub(page_services: S
 def test_the_hub_out_of_reach_is_said_and_changes_nothing(
     page_services: Services, refused: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("annotations.learning.version_hub.hub_reachable", lambda: False)
-    monkeypatch.setattr("annotations.learning.version_hub.check_weights", lambda store, version: None)
+    monkeypatch.setattr("annotations.learning.versions.hub.hub_reachable", lambda: False)
+    monkeypatch.setattr("annotations.learning.versions.hub.check_weights", lambda store, version: None)
     versions, before = VersionHandlers(page_services), len(queries.list_versions(page_services.store))
     with pytest.raises(SerError, match="Name the repository"):
         versions.on_pull(" ", "ann", ANN)

@@ -6,10 +6,7 @@ import pytest
 
 from annotations.cli import main
 from annotations.errors import StoreError
-from annotations.gold import mark_gold
-from annotations.learning.active_model import ActiveModel
-from annotations.learning.feedback import training_examples
-from annotations.learning.sides import (
+from annotations.learning.promotion.holdout_store import (
     held_out_clips,
     hold_out,
     missing_feedback,
@@ -17,12 +14,16 @@ from annotations.learning.sides import (
     read_sides,
     record_holdout,
 )
-from annotations.learning.version_diff import clips_to_ask, diff_versions
-from annotations.store import AnnotationStore
+from annotations.learning.versions.active import ActiveModel
+from annotations.learning.versions.diff import clips_to_ask, diff_versions
+from annotations.raters.gold import mark_gold
+from annotations.raters.votes import training_examples
+from annotations.store import AnnotationStore, NewVote
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, synthetic_speech
 from ser.types import Audio
 from ser.vad import trim_to_speech
+from tests.unit.stored import add_version, begin_run
 
 CLIPS = 60
 
@@ -44,14 +45,14 @@ def active(tmp_path: Path) -> ActiveModel:
         clip = store.add_clip(
             speech(seed), source="test", speaker=f"speaker {seed % 10}", consent=("research", "training")
         )
-        store.add_correction(clip.id, rater="ann", verdict="correct", label=("fear", "sadness")[seed // 10 % 2])
+        store.add_correction(clip.id, NewVote("ann", "correct", label=("fear", "sadness")[seed // 10 % 2]))
     return active
 
 
 def start_run(active: ActiveModel, status: str | None = None) -> int:
     """A run that gets as far as its sides; with a status it ends so."""
     store = active.store
-    run = store.start_training_run({}, None, active.base_version.id, "ann", [])
+    run = begin_run(store, active.base_version.id, "ann")
     record_holdout(store, run.id, hold_out(store, training_examples(store)))
     if status is not None:
         store.finish_training_run(run.id, status, {}, "done")
@@ -72,7 +73,7 @@ def test_sides_are_kept_and_looks_are_counted(active: ActiveModel) -> None:
     held = first.held_out[0].clip
     for seed in range(100, 112):
         clip = store.add_clip(speech(seed), source="test", speaker=held.speaker, consent=("training",))
-        store.add_correction(clip.id, rater="ann", verdict="correct", label="anger")
+        store.add_correction(clip.id, NewVote("ann", "correct", label="anger"))
     diluted = hold_out(store, training_examples(store))
     assert len(diluted.held_out) == len(first.held_out) + 12 and 0.0 < diluted.looks < 1.0
 
@@ -107,7 +108,7 @@ def test_the_difference_is_told_by_label_by_speaker_and_by_clip(active: ActiveMo
     start_run(active, "refused")
     store.add_clip(speech(300), source="test", consent=("research",))
     held = set(held_out_clips(store))
-    new = store.add_model_version("v1", "1" * 64, "models/v1", None, {})
+    new = add_version(store, "v1", "1" * 64)
     found = diff_versions(active, active.base_version, new)
     assert found.clips == len(held) + 1 and found.judged == found.held_out == len(held)
     detector = EnergyDetector()

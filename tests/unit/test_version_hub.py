@@ -8,22 +8,19 @@ import pytest
 from huggingface_hub import HfApi
 
 from annotations.errors import ExchangeError, StoreError
-from annotations.learning.active_model import ActiveModel
-from annotations.learning.pulled_comparison import compare_pulled
-from annotations.learning.sides import read_looks
-from annotations.learning.version_card import write_card
-from annotations.learning.version_hub import pull_version, push_version
-from annotations.learning.versions import list_entries, promote_version
-from annotations.records import ModelVersion
+from annotations.learning.versions.card import write_card
+from annotations.learning.versions.hub import pull_version, push_version
+from annotations.learning.versions.promotions import promote_version
+from annotations.learning.versions.registry import list_entries
 from annotations.store import AnnotationStore
-from ser.acoustic.classifier import NetworkModel, load_acoustic_model
-from ser.config import TrainConfig
+from annotations.store.records import ModelVersion
+from ser.acoustic.classifier import load_acoustic_model
+from ser.acoustic.model import HeadModel
 from ser.errors import ModelUnavailableError
-from ser.recognizer import Recognizer
-from ser.testing import EnergyDetector, synthetic_speech
-from ser.training import train
-from ser.types import Example
+from ser.testing import synthetic_speech
 from tests.unit.hub_stand_in import TOKEN, HubStandIn, hub_stand_in
+from tests.unit.labelled_store import write_base
+from tests.unit.stored import add_version
 
 
 @pytest.fixture
@@ -39,21 +36,14 @@ def api(hub: HubStandIn) -> HfApi:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny network that was really trained."""
-    folder = tmp_path_factory.mktemp("model")
-    store = AnnotationStore(folder / "store")
-    examples = []
-    for seed in range(8):
-        clip = store.add_clip(synthetic_speech(0.8, seed=seed), source="test", consent=("training",))
-        examples.append(Example(store.clip_path(clip), ("anger", "sadness")[seed % 2], f"speaker {seed % 4}", "test"))
-    train(examples, TrainConfig.tiny(epochs=1)).save(folder / "model", name="tiny")
-    return folder / "model"
+    """A head that was really trained."""
+    return write_base(tmp_path_factory.mktemp("model") / "model", clips=8)
 
 
-def load(target: str, location: str) -> NetworkModel:
+def load(target: str, location: str) -> HeadModel:
     assert target == "acoustic"
     loaded = load_acoustic_model(location)
-    assert isinstance(loaded, NetworkModel)
+    assert isinstance(loaded, HeadModel)
     return loaded
 
 
@@ -65,7 +55,7 @@ def register(folder: Path, model: Path) -> tuple[AnnotationStore, ModelVersion]:
         (folder / "models" / "v2" / path.name).write_bytes(path.read_bytes())
     (folder / "models" / "v2" / "notes.pt").write_bytes(b"not to travel")
     sha256 = json.loads((model / "meta.json").read_text())["sha256"]
-    return store, store.add_model_version("v2", sha256, "models/v2", None, {"after": {"uar": 0.6}})
+    return store, add_version(store, "v2", sha256, {"after": {"uar": 0.6}})
 
 
 def test_a_version_goes_out_and_comes_back_as_one_that_can_be_promoted(
@@ -76,7 +66,7 @@ def test_a_version_goes_out_and_comes_back_as_one_that_can_be_promoted(
     published = push_version(store, version, "me/voices", api=api)
     assert published.private and hub.private == {"me/voices": True} and published.url.endswith("/me/voices")
     sent = hub.files["me/voices"]
-    assert {"model.safetensors", "config.json", "meta.json", "README.md", "version.json"} <= sent.keys()
+    assert {"head.safetensors", "meta.json", "README.md", "version.json"} <= sent.keys()
     assert not any(name.endswith(".pt") for name in sent)
     assert b"license: cc-by-4.0" in sent["README.md"]
 
@@ -86,7 +76,7 @@ def test_a_version_goes_out_and_comes_back_as_one_that_can_be_promoted(
     assert (pulled.name, pulled.sha256, pulled.path) == ("voices", version.sha256, "models/voices")
     assert pulled.lineage["origin"] == {"repository": "me/voices", "commit": "0" * 40, "name": "v2"}
     assert list_entries(there)[0].decision == "not compared"
-    with pytest.raises(StoreError, match="was not compared with the one in use"):
+    with pytest.raises(StoreError, match="was not compared with the current one"):
         promote_version(there, pulled, by="ann")
     assert promote_version(there, pulled, by="ann", reason="tried by hand").overrides
     assert there.active_version() == pulled
@@ -99,63 +89,17 @@ def test_a_version_goes_out_and_comes_back_as_one_that_can_be_promoted(
     assert not list((there.data_dir / "models").glob(".*")) and hub.unknown == []
 
 
-def test_what_is_pulled_shows_its_comparison_and_needs_a_reason_where_it_is_no_better(
-    hub: HubStandIn, api: HfApi, model: Path, tmp_path: Path
-) -> None:
-    store, version = register(tmp_path, model)
-    push_version(store, version, "me/voices", api=api)
-    asked: list[tuple[str, bool]] = []
-
-    def compare(target: str, folder: str, decision: str) -> dict[str, object]:
-        asked.append((target, (Path(folder) / "model.safetensors").is_file()))
-        said = {"decision": decision, "reason": "Refused: -2.0 points.", "judged": [3, 5]}
-        return {"before": {"uar": 0.5}, "after": {"uar": 0.48}, "comparison": said}
-
-    no_better, better = (
-        pull_version(store, "me/voices", load=load, api=api, compare=lambda t, f, d=decision: compare(t, f, d))
-        for decision in ("refused", "promoted")
-    )
-    assert asked == [("acoustic", True)] * 2
-    entries = {entry.version.id: entry for entry in list_entries(store)}
-    assert (entries[no_better.id].decision, entries[no_better.id].reason) == ("refused", "Refused: -2.0 points.")
-    assert not entries[no_better.id].in_use and entries[no_better.id].as_dict()["metrics"]["after"] == {"uar": 0.48}
-    with pytest.raises(StoreError, match=r"-2\.0 points"):
-        promote_version(store, no_better, by="ann")
-    assert not promote_version(store, better, by="ann").overrides
-    # What judged a version from elsewhere has been looked at, as by a run.
-    assert read_looks(store) == {3: 2, 5: 2}
-
-
-def test_what_is_pulled_is_asked_the_held_out_feedback(model: Path, tmp_path: Path) -> None:
-    with AnnotationStore(tmp_path) as store:
-        recognizer = Recognizer(EnergyDetector(), load("acoustic", str(model)), None, None)
-        active = ActiveModel(store, recognizer, load_acoustic_model, base=str(model))
-        said = compare_pulled(active, "acoustic", str(model))["comparison"]
-        assert said["decision"] == "not compared" and "28 are needed" in said["reason"] and said["judged"] == []
-        for seed in range(40):
-            clip = store.add_clip(
-                synthetic_speech(0.8, seed=seed), source="t", speaker=f"s{seed % 8}", consent=("training",)
-            )
-            store.add_correction(clip.id, rater="ann", verdict="correct", label=("anger", "sadness")[seed // 8 % 2])
-        found = compare_pulled(active, "acoustic", str(model))
-        said = found["comparison"]
-        # The same network is no better than itself.
-        assert said["decision"] == "refused" and said["reason"].startswith("Refused: no better than the model in use")
-        assert found["before"] == found["after"] and len(said["judged"]) == found["before"]["clips"] >= 8
-        assert compare_pulled(active, "fusion", str(model))["comparison"]["decision"] == "not compared"
-
-
 def test_what_arrives_damaged_is_no_version(hub: HubStandIn, api: HfApi, model: Path, tmp_path: Path) -> None:
     store, version = register(tmp_path, model)
     push_version(store, version, "me/voices", api=api)
-    weights = hub.files["me/voices"]["model.safetensors"]
-    hub.files["me/voices"]["model.safetensors"] = weights[:-4] + b"\0\0\0\1"
+    weights = hub.files["me/voices"]["head.safetensors"]
+    hub.files["me/voices"]["head.safetensors"] = weights[:-4] + b"\0\0\0\1"
     with pytest.raises(ModelUnavailableError, match="damaged or was replaced"):
         pull_version(store, "me/voices", load=load, api=api)
     meta = json.loads(hub.files["me/voices"]["meta.json"])
-    hub.files["me/voices"]["model.safetensors"] = weights
+    hub.files["me/voices"]["head.safetensors"] = weights
     hub.files["me/voices"]["meta.json"] = json.dumps({**meta, "labels": ["joy"] * len(meta["labels"])}).encode()
-    with pytest.raises(ModelUnavailableError, match="one of anger"):
+    with pytest.raises(ModelUnavailableError, match="its labels are joy"):
         pull_version(store, "me/voices", load=load, api=api)
     assert [entry.version.name for entry in list_entries(store)] == ["v2", "embedded"]
     assert [path.name for path in (store.data_dir / "models").iterdir()] == ["v2"]

@@ -7,25 +7,19 @@ import pytest
 
 from annotations.cli import main
 from annotations.errors import StoreError, VersionNotFoundError
-from annotations.learning.version_card import CARD, RECORD, write_card
-from annotations.learning.version_retention import remove_old_weights
-from annotations.learning.versions import (
-    active_versions,
-    find_version,
-    list_entries,
-    list_promotions,
-    promote_version,
-    roll_back,
-    votes_of,
-)
-from annotations.records import ModelVersion
-from annotations.store import AnnotationStore
-from annotations.training_records import NewVersion
+from annotations.learning.versions.card import CARD, RECORD, write_card
+from annotations.learning.versions.promotions import list_promotions, promote_version, roll_back
+from annotations.learning.versions.registry import active_versions, find_version, list_entries, votes_of
+from annotations.learning.versions.retention import remove_old_weights
+from annotations.store import AnnotationStore, NewVote
+from annotations.store.new_records import NewVersion
+from annotations.store.records import ModelVersion
 from ser.checkpoints import weights_sha256
 from ser.errors import ModelUnavailableError
-from tests.unit.stored import recording
+from tests.unit.stored import begin_run, recording
+from ui.train.version_cards import versions_table
 
-REFUSAL = "Refused: the gain may be chance, +1.0 points; the base was not looked at."
+REFUSAL = "Refused: the gain may be chance, +1.0 points; old skills were not tested."
 METRICS = {"before": {"uar": 0.5, "recall": {"fear": 0.5}}, "after": {"uar": 0.6, "recall": {"fear": 0.7}}}
 
 
@@ -40,9 +34,11 @@ def learn(store: AnnotationStore, status: str = "promoted", reason: str = "Promo
     """A run as the training process records it, with a file of weights that is one's own."""
     number = len(list_entries(store))
     clip = store.add_clip(recording(number), source="test", consent=("training",))
-    vote = store.add_correction(clip.id, rater="ann", verdict="correct", label="fear")
+    vote = store.add_correction(clip.id, NewVote("ann", "correct", label="fear"))
     base = store.active_version()
-    run = store.start_training_run({"seed": 3, "base": "/somewhere/else"}, "c0ffee", base.id, "ann", [vote.id])
+    run = begin_run(
+        store, base.id, "ann", [vote.id], config={"seed": 3, "base": "/somewhere/else"}, git_commit="c0ffee"
+    )
     name = f"v{number + 1}"
     folder = store.data_dir / "models" / name
     folder.mkdir(parents=True)
@@ -114,6 +110,17 @@ def test_damaged_or_missing_weights_are_not_promoted(store: AnnotationStore) -> 
     assert store.active_version().name == "embedded"
 
 
+def test_networks_of_earlier_versions_are_shown_and_cannot_be_used(store: AnnotationStore) -> None:
+    version = learn(store, status="refused")
+    folder = store.data_dir / "models" / version.name
+    (folder / "config.json").write_text('{"model_type": "ser_acoustic"}')
+    entry, base = list_entries(store)
+    assert entry.retired and not entry.can_be_used and entry.as_dict()["retired"] is True
+    assert not base.retired and "retired: a network of an earlier version" in versions_table([entry, base])
+    (folder / "config.json").unlink()
+    assert list_entries(store)[0].can_be_used
+
+
 def test_old_weights_go_and_records_and_cards_stay(store: AnnotationStore) -> None:
     versions = [learn(store) for _ in range(6)]
     write_card(store, versions[0])
@@ -134,7 +141,7 @@ def test_old_weights_go_and_records_and_cards_stay(store: AnnotationStore) -> No
 
 def test_a_run_under_way_keeps_the_version_it_starts_from(store: AnnotationStore) -> None:
     first = learn(store)
-    run = store.start_training_run({}, None, first.id, "ann", [])
+    run = begin_run(store, first.id, "ann")
     for _ in range(1):
         promote_version(store, find_version(store, "embedded"), by="ann")
     assert remove_old_weights(store, 1) == []

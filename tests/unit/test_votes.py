@@ -1,9 +1,9 @@
 import pytest
 
-from annotations import queries
 from annotations.errors import InvalidSettingError, InvalidVoteError
-from annotations.settings import AnnotationSettings, change_settings, list_settings_changes, read_settings
-from annotations.store import AnnotationStore
+from annotations.raters.votes import training_examples
+from annotations.store import AnnotationStore, NewClip, NewVote, grant, queries
+from annotations.store.settings import AnnotationSettings, change_settings, list_settings_changes, read_settings
 from tests.unit.stored import answer, recording
 
 
@@ -19,24 +19,26 @@ def test_a_vote_holds_all_that_was_said_and_the_answer_that_was_kept_from_the_ra
     prediction = store.add_prediction(clip.id, answer(), 1)
     vote = store.add_correction(
         clip.id,
-        rater="ann",
-        verdict="correct",
-        distribution={"fear": 30, "sadness": 10, "anger": 0},
-        valence=12.4,
-        arousal=100,
-        comment=" a door slams ",
-        seconds=4.25,
-        answer_shown=False,
+        NewVote(
+            "ann",
+            "correct",
+            distribution={"fear": 30, "sadness": 10, "anger": 0},
+            valence=12.4,
+            arousal=100,
+            comment=" a door slams ",
+            seconds=4.25,
+            answer_shown=False,
+        ),
         prediction_id=prediction.id,
     )
     assert (vote.label, vote.distribution) == ("fear", {"fear": 0.75, "sadness": 0.25})
     assert (vote.valence, vote.arousal, vote.comment, vote.seconds) == (12, 100, "a door slams", 4.25)
     assert vote.answer_shown is False
-    store.add_correction(clip.id, rater="bob", verdict="correct", label="fear")
+    store.add_correction(clip.id, NewVote("bob", "correct", label="fear"))
     heard, said, _ = queries.clip_history(store, clip.id)
     assert (heard.kind, heard.prediction, heard.version.name) == ("prediction", prediction, "embedded")
     assert (said.correction, said.prediction, said.version.name) == (vote, prediction, "embedded")
-    (example,) = queries.training_examples(store)
+    (example,) = training_examples(store)
     assert example.soft_label == pytest.approx({"fear": 0.875, "sadness": 0.125})
     assert store.get_clip(clip.id).language == "pl"
 
@@ -45,16 +47,8 @@ def test_feedback_from_the_page_holds_the_same(store):
     clip, vote = store.save_feedback(
         recording(),
         answer(),
-        rater="ann",
-        verdict="accept",
-        label="fear",
-        intensity=None,
-        transcript=None,
-        consent=["research"],
-        source="page",
-        language="en",
-        valence=50,
-        answer_shown=True,
+        NewVote("ann", "accept", label="fear", valence=50, answer_shown=True),
+        NewClip("page", language="en", grants=grant(["research"], "ann")),
     )
     assert (clip.language, vote.valence, vote.answer_shown, vote.distribution) == ("en", 50, True, None)
 
@@ -77,7 +71,7 @@ def test_feedback_from_the_page_holds_the_same(store):
 def test_what_no_vote_can_hold_is_refused_in_words(store, given, complaint):
     clip = store.add_clip(recording(), source="page")
     with pytest.raises(InvalidVoteError) as caught:
-        store.add_correction(clip.id, **{"rater": "ann", "verdict": "correct", **given})
+        store.add_correction(clip.id, NewVote(**{"rater": "ann", "verdict": "correct", **given}))
     assert str(caught.value).startswith(complaint)
     assert queries.clip_history(store, clip.id) == []
 

@@ -201,7 +201,7 @@
     else sitting.waiting.push(act);
   };
   const soon = (act) => (...values) =>
-    inTurn(() => (sitting.current ? act(...values) : say("There is no clip to judge.", "gentle")));
+    inTurn(() => (sitting.current ? act(...values) : say("There is no clip to label.", "gentle")));
   const saveNow = () => {
     const given = window.studioForm.read();
     if (given.vote === null) return say("Choose first: 1 to 7, U unsure, or S to skip.", "gentle");

@@ -16,7 +16,7 @@
       const speed = perMinute ? ` · <strong>${perMinute.toFixed(1)}</strong> clips/min` : "";
       window.studio.find("#review-progress").innerHTML =
         `<p class="progress-line"><strong>${done}</strong> of ${all}${speed}</p>` +
-        '<div class="progress" role="progressbar" aria-label="Clips judged in this sitting" aria-valuemin="0" ' +
+        '<div class="progress" role="progressbar" aria-label="Clips labelled in this session" aria-valuemin="0" ' +
         `aria-valuemax="${all}" aria-valuenow="${done}"><i style="width:${all ? (100 * done) / all : 0}%"></i></div>`;
     },
   };

@@ -1,0 +1,166 @@
+"""`import`, `prelabel` and `export`: recordings into the store, predictions for them, and data sets out of it."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import Timeout
+from tqdm import tqdm
+
+from annotations.commands.common import add_json, names, open_existing, print_result
+from annotations.errors import ExchangeError, StoreError
+from annotations.exchange.exports.exporting import FORMATS, export_store
+from annotations.exchange.imports.importing import import_sources
+from annotations.exchange.imports.options import IMPORTER, ImportOptions, ImportProgress, ImportReport
+from annotations.prelabelling import NICENESS, prelabelling_lock, recognize_clips, unheard_clips
+from annotations.store import AnnotationStore
+from annotations.store.records import CONSENT_PURPOSES
+from ser.config import Settings
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """The options of `import`."""
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="recordings, a folder, a zip archive, a metadata.csv (file_name,label,speaker,...), an own export, or "
+        "datasets:ID[@CONFIG][:SPLIT] for a set that `datasets` loads",
+    )
+    parser.add_argument(
+        "--consent",
+        type=names,
+        default=(),
+        metavar="A,B",
+        help=f"what the speakers allow: some of {','.join(CONSENT_PURPOSES)}; needed for all that brings none along",
+    )
+    parser.add_argument("--consent-by", default=IMPORTER, metavar="NAME", help="who says so (default: %(default)s)")
+    parser.add_argument("--consent-wording", metavar="TEXT", help="what they agreed to: its words or their version")
+    parser.add_argument("--labels", action="store_true", help="count a table's label as a vote of import:CORPUS")
+    parser.add_argument("--labels-as", metavar="RATER", help="count a table's label as a vote of this rater")
+    parser.add_argument("--gold", action="store_true", help="take a table's label for the right answer, known")
+    parser.add_argument("--prelabel", "--recognize", action="store_true", help="let the current model answer for them")
+    parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="refuse longer recordings")
+    parser.add_argument("--readmit", action="store_true", help="take recordings that were erased here again")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="threads that decode (default: the cores)")
+    add_json(parser)
+
+
+def run_import(options: argparse.Namespace) -> int:
+    """Import; 1 where something was left out."""
+    how = ImportOptions(
+        consent=options.consent,
+        consent_by=options.consent_by,
+        labels=options.labels,
+        max_duration=options.max_duration,
+        labels_as=options.labels_as,
+        gold=options.gold,
+        consent_wording=options.consent_wording,
+        readmit=options.readmit,
+        workers=options.workers,
+    )
+    with AnnotationStore(options.data_dir) as store:
+        report = _import(store, options.sources, how)
+        if options.prelabel:
+            report.failed += _prelabel(store, list(report.clip_ids))
+    for name, reason in report.failed:
+        print(f"{name}: {reason}", file=sys.stderr)
+    print_result(report.as_dict(), report.lines(), options.json)
+    return 1 if report.failed else 0
+
+
+def add_prelabel(parser: argparse.ArgumentParser) -> None:
+    """The options of `prelabel`."""
+    parser.add_argument(
+        "--background", action="store_true", help="leave the processor to others, and go if one is at it"
+    )
+    add_json(parser)
+
+
+def run_prelabel(options: argparse.Namespace) -> int:
+    """Pre-label all clips that have no answer of the current model; returns 1 if some could not be analysed."""
+    with open_existing(options.data_dir) as store:
+        try:
+            with prelabelling_lock(store).acquire(timeout=0):
+                if options.background:
+                    os.nice(NICENESS)
+                waiting = unheard_clips(store)
+                failed = _prelabel(store, waiting) if waiting else []
+        except Timeout as error:
+            raise StoreError("Another process answers for the stored clips already. Wait for its end.") from error
+    for name, reason in failed:
+        print(f"{name}: {reason}", file=sys.stderr)
+    result = {"clips": len(waiting), "failed": [{"file": name, "error": reason} for name, reason in failed]}
+    lines = [f"{len(waiting) - len(failed)} of {len(waiting)} clips were answered by the current model and measured."]
+    print_result(result, lines, options.json)
+    return 1 if failed else 0
+
+
+def _import(store: AnnotationStore, sources: Sequence[str], how: ImportOptions) -> ImportReport:
+    with tqdm(desc="import", unit="clip", disable=None) as bar:
+
+        def show(progress: ImportProgress) -> None:
+            bar.total = progress.total
+            bar.update(progress.done - bar.n)
+
+        return import_sources(store, [_source(source) for source in sources], how, on_progress=show)
+
+
+def _source(text: str) -> Path | str:
+    return text if text.startswith("datasets:") else Path(text)
+
+
+def _prelabel(store: AnnotationStore, clip_ids: Sequence[int]) -> list[tuple[str, str]]:
+    # By name, because it brings torch in.
+    active = importlib.import_module("annotations.learning.versions.loading").load_active_model(
+        store, Settings.from_env()
+    )
+    remark = active.settle()
+    if remark:
+        print(remark, file=sys.stderr)
+    return recognize_clips(active, clip_ids, lambda ids: tqdm(ids, desc="prelabel", unit="clip", disable=None))
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """The options of `export`."""
+    parser.add_argument("--format", choices=FORMATS, help="audiofolder and audformat are folders, the others files")
+    parser.add_argument("--out", type=Path, metavar="PATH", help="what to make; must not exist yet")
+    parser.add_argument(
+        "--purpose",
+        choices=CONSENT_PURPOSES,
+        help="clips without consent to it are left out (default: research; publication with --push-to-hub)",
+    )
+    parser.add_argument("--licence", "--license", metavar="NAME", help="of the recordings, for the data set card")
+    parser.add_argument("--push-to-hub", metavar="ORG/NAME", help="publish as a data set on the Hub, as Parquet")
+    parser.add_argument("--public", action="store_true", help="let everybody see the data set; private by default")
+    add_json(parser)
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Export; 1 where recordings are missing."""
+    if options.push_to_hub is None and (options.format is None or options.out is None):
+        raise ExchangeError("Name a --format and a place with --out, or a data set with --push-to-hub ORG/NAME.")
+    if options.push_to_hub is not None and (options.format not in (None, "parquet") or options.out is not None):
+        raise ExchangeError("--push-to-hub publishes Parquet from a place of its own: leave out --format and --out.")
+    with open_existing(options.data_dir) as store:
+        if options.push_to_hub:
+            purpose = options.purpose or "publication"
+            # By name, because it brings the Hub's library in.
+            report = importlib.import_module("annotations.exchange.exports.publishing").publish(
+                store, options.push_to_hub, purpose=purpose, licence=options.licence, private=not options.public
+            )
+            place = report.published
+        else:
+            purpose = options.purpose or "research"
+            report = export_store(store, options.format, options.out, purpose, licence=options.licence)
+            place = options.out
+    for name, reason in report.missing:
+        print(f"{name}: {reason}", file=sys.stderr)
+    lines = [f"{report.clips} clips with {report.votes} votes are in {place}."]
+    if report.without_consent:
+        lines.append(f"{report.without_consent} clips were left out: there is no consent to {purpose}.")
+    print_result(report.as_dict(), lines, options.json)
+    return 1 if report.missing else 0

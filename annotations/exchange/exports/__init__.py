@@ -1,0 +1,1 @@
+"""Export: clips with votes in, files of several formats out."""

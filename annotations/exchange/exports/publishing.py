@@ -1,0 +1,84 @@
+"""Publishes an export as a data set on the Hub, private unless asked otherwise.
+
+The only place here that talks to the Hub. Makes the export in a scratch folder; knows no form of it.
+"""
+
+import tempfile
+from pathlib import Path
+
+import httpx2
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
+
+from annotations.errors import ExchangeError
+from annotations.exchange.exports.card import CARD
+from annotations.exchange.exports.exporting import export_store
+from annotations.exchange.exports.reading import ExportReport
+from annotations.exchange.registry import HUB, remember_export
+from annotations.store import AnnotationStore
+from ser.hub import hub_reachable
+
+SHARD = "data/train-00000-of-00001.parquet"
+"""Folder where the Hub's viewer and `datasets` expect it."""
+
+
+def publish(
+    store: AnnotationStore,
+    name: str,
+    *,
+    purpose: str = "publication",
+    licence: str | None = None,
+    private: bool = True,
+    api: HfApi | None = None,
+) -> ExportReport:
+    """Put clips and votes into a data set on the Hub, in place of what was in its Parquet file before.
+
+    Args:
+        store: to read.
+        name: ORG/NAME of the data set; made if it is missing.
+        purpose: clips without consent to it are left out.
+        licence: as the Hub names licences.
+        private: whether a data set that is made now is seen by its owners alone.
+        api: with another address or token than the machine's own.
+
+    Raises:
+        ExchangeError: if the Hub is out of reach or refuses; nothing is changed there then.
+    """
+    if api is None and not hub_reachable():
+        raise ExchangeError(
+            "The Hub cannot be reached from here, so nothing was published. Export to a file with "
+            "`--format parquet --out PATH`, or try again with a connection."
+        )
+    api = api or HfApi()
+    with tempfile.TemporaryDirectory(prefix="speech-emotion-studio-export-") as scratch:
+        folder = Path(scratch, "data")
+        made = folder / Path(SHARD).name
+        report = export_store(store, "parquet", made, purpose, licence=licence, remembered=False)
+        (folder / f"{made.stem}_{CARD}").rename(Path(scratch, CARD))
+        try:
+            url = api.create_repo(name, repo_type="dataset", private=private, exist_ok=True)
+            if private and not api.repo_info(name, repo_type="dataset").private:
+                raise ExchangeError(
+                    f"The data set {name} is there already and everybody can see it; nothing was uploaded. Name "
+                    "another one, make it private on the Hub, or say --public."
+                )
+            # Remembered before it is there: an erasure must not miss it.
+            remember_export(store, name, HUB, purpose, report.clip_ids)
+            api.upload_folder(
+                repo_id=name,
+                repo_type="dataset",
+                folder_path=scratch,
+                delete_patterns="data/*.parquet",
+                commit_message=f"Export of {report.clips} clips with {report.votes} votes",
+            )
+        except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError) as error:
+            raise ExchangeError(
+                f"The Hub refuses to take {name} ({str(error).splitlines()[0]}). Log in with `hf auth login`, and name "
+                "a data set that you may write to."
+            ) from error
+        except (OfflineModeIsEnabled, httpx2.HTTPError, OSError) as error:
+            raise ExchangeError(
+                f"The Hub cannot be reached ({error}). Try again with a connection; nothing here was changed."
+            ) from error
+    report.published = str(url)
+    return report

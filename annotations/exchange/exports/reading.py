@@ -1,0 +1,209 @@
+"""The record of a clip in an export, from the store's rows: raw votes, aggregated votes, and all else.
+
+Columns are carried by their names, as in `annotations.exchange.imports.restoring`. Writes nothing.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from annotations.errors import ClipNotFoundError
+from annotations.raters.votes import hard_label, mix_shares
+from annotations.store import AnnotationStore
+from annotations.store.tables.rows import CLIPS, to_clip
+from ser.labels import EMOTIONS
+
+AUDIO = "audio"
+CHUNK = 500
+"""Clips that are read at a time."""
+
+Record = dict[str, object]
+
+JSON_COLUMNS = frozenset({"distribution", "scores", "details"})
+"""Columns that hold JSON, which is exported as what it means."""
+
+
+@dataclass
+class ExportReport:
+    """Contents of an export.
+
+    Attributes:
+        clips: that were exported.
+        votes: raw votes on them, those taken back included.
+        without_consent: clips left out for lack of consent to the purpose.
+        missing: (clip, reason) of clips whose recording is gone.
+        clip_ids: of the exported clips.
+        published: where it can be seen, of an export to the Hub.
+    """
+
+    clips: int = 0
+    votes: int = 0
+    without_consent: int = 0
+    missing: list[tuple[str, str]] = field(default_factory=list)
+    clip_ids: list[int] = field(default_factory=list)
+    published: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Convert to JSON values."""
+        missing = [{"clip": name, "error": reason} for name, reason in self.missing]
+        numbers = {"clips": self.clips, "votes": self.votes, "without_consent": self.without_consent}
+        published = {"published": self.published} if self.published else {}
+        return {**numbers, "missing": missing, **published}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A clip on its way out: what is said of it, and its file."""
+
+    record: Record
+    path: Path
+
+
+def read_clips(
+    store: AnnotationStore, purpose: str, report: ExportReport, only: Collection[int] | None = None
+) -> Iterator[Exported]:
+    """All clips that may be used for a purpose, in the order in which they were stored.
+
+    Args:
+        store: read at one moment, however long the export takes.
+        purpose: one of `CONSENT_PURPOSES`.
+        report: counts what is given out and what is left out.
+        only: ids of the clips wanted; None for all.
+    """
+    with store.reading() as connection:
+        numbers = [row["id"] for row in connection.execute("SELECT id FROM clips ORDER BY id")]
+        chosen = set(numbers if only is None else only)
+        wanted = [number for number in numbers if number in chosen]
+        for start in range(0, len(wanted), CHUNK):
+            yield from _read_chunk(store, connection, wanted[start : start + CHUNK], purpose, report)
+
+
+def _read_chunk(
+    store: AnnotationStore, connection: sqlite3.Connection, ids: Sequence[int], purpose: str, report: ExportReport
+) -> Iterator[Exported]:
+    listed = f"({', '.join(map(str, ids))})"
+    parts = _Parts(connection, listed)
+    for row in connection.execute(f"{CLIPS} WHERE clips.id IN {listed} ORDER BY clips.id").fetchall():
+        clip = to_clip(row)
+        if purpose not in clip.consent:
+            report.without_consent += 1
+            continue
+        try:
+            path = store.clip_path(clip)
+        except ClipNotFoundError as error:
+            report.missing.append((clip.sha256, str(error)))
+            continue
+        record = parts.describe(row)
+        report.clips += 1
+        report.clip_ids.append(clip.id)
+        votes = record["votes"]
+        assert isinstance(votes, list)
+        report.votes += len(votes)
+        yield Exported(record, path)
+
+
+class _Parts:
+    """The rows that belong to some clips."""
+
+    def __init__(self, connection: sqlite3.Connection, listed: str) -> None:
+        def rows(query: str) -> list[sqlite3.Row]:
+            return connection.execute(query.format(listed=listed)).fetchall()
+
+        self._votes = _by_clip(
+            rows(
+                "SELECT corrections.*, retracted_at FROM corrections LEFT JOIN correction_retractions "
+                "ON correction_id = corrections.id WHERE clip_id IN {listed} ORDER BY corrections.id"
+            )
+        )
+        self._consents = _by_clip(rows("SELECT * FROM consents WHERE clip_id IN {listed} ORDER BY id"))
+        self._gold = _by_clip(rows("SELECT * FROM gold_marks WHERE clip_id IN {listed} ORDER BY id"))
+        self._answers = _by_clip(
+            rows(
+                "SELECT predictions.*, name AS version_name, sha256 AS version_sha256 FROM predictions "
+                "JOIN model_versions ON model_versions.id = model_version_id "
+                "WHERE clip_id IN {listed} ORDER BY predictions.id"
+            )
+        )
+
+    def describe(self, clip: sqlite3.Row) -> Record:
+        """One clip with all that belongs to it."""
+        own = _columns(clip, {"id", "consent"})
+        answers = self._answers.get(clip["id"], [])
+        votes = self._votes.get(clip["id"], [])
+        places = {answer["id"]: place for place, answer in enumerate(answers)}
+        taken = take_together([dict(vote) for vote in votes])
+        return {
+            "file_name": f"{AUDIO}/{clip['sha256']}.flac",
+            **{name: value for name, value in own.items() if name != "transcript"},
+            "clip_transcript": own.get("transcript"),
+            **taken,
+            "transcript": taken["transcript"] or own.get("transcript"),
+            "consents": [_columns(row, {"id", "clip_id"}) for row in self._consents.get(clip["id"], [])],
+            "gold_marks": [_columns(row, {"id", "clip_id"}) for row in self._gold.get(clip["id"], [])],
+            "predictions": [_describe_answer(answer) for answer in answers],
+            "votes": [
+                {**_columns(vote, {"id", "clip_id", "prediction_id"}), "prediction": places.get(vote["prediction_id"])}
+                for vote in votes
+            ],
+        }
+
+
+def take_together(votes: Sequence[Mapping[str, object]]) -> Record:
+    """Aggregate the votes on a clip: of each rater the newest that stands counts.
+
+    Args:
+        votes: rows, in the order in which they were given.
+
+    Returns:
+        `label`, `soft_label`, how many `raters` that is, and the last `transcript` that one of them wrote.
+
+    >>> votes = [{"rater": r, "label": e, "transcript": None, "retracted_at": None, "created_at": r} for r, e in
+    ...          (("a", "fear"), ("b", "anger"), ("c", "fear"))]
+    >>> take_together(votes)["label"], take_together(votes)["raters"]
+    ('fear', 3)
+    """
+    newest: dict[object, Mapping[str, object]] = {}
+    for vote in sorted(votes, key=lambda vote: str(vote["created_at"])):
+        if vote["retracted_at"] is None:
+            newest[vote["rater"]] = vote
+    said = [vote for vote in newest.values() if vote["label"] is not None]
+    said.sort(key=lambda vote: str(vote["created_at"]))
+    shares = _shares(said)
+    return {
+        "label": hard_label(shares) if shares else None,
+        "soft_label": {label: shares.get(label, 0.0) for label in EMOTIONS} if shares else None,
+        "raters": len(said),
+        "transcript": next((vote["transcript"] for vote in reversed(said) if vote["transcript"]), None),
+    }
+
+
+def _shares(said: Sequence[Mapping[str, object]]) -> dict[str, float]:
+    """Average the raters' labels or distributions, each rater with the same weight."""
+    given = [(vote.get("distribution"), str(vote["label"])) for vote in said]
+    return (
+        mix_shares([json.loads(shares) if isinstance(shares, str) else {label: 1.0} for shares, label in given])
+        if given
+        else {}
+    )
+
+
+def _describe_answer(answer: sqlite3.Row) -> Record:
+    columns = _columns(answer, {"id", "clip_id", "model_version_id", "version_name", "version_sha256"})
+    return {"version": {"name": answer["version_name"], "sha256": answer["version_sha256"]}, **columns}
+
+
+def _columns(row: sqlite3.Row, without: Collection[str]) -> Record:
+    return {
+        name: json.loads(row[name]) if name in JSON_COLUMNS and isinstance(row[name], str) else row[name]
+        for name in row.keys()  # noqa: SIM118 (a Row iterates over its values)
+        if name not in without
+    }
+
+
+def _by_clip(rows: Sequence[sqlite3.Row]) -> dict[int, list[sqlite3.Row]]:
+    found: dict[int, list[sqlite3.Row]] = {}
+    for row in rows:
+        found.setdefault(row["clip_id"], []).append(row)
+    return found

@@ -1,0 +1,113 @@
+"""Exports as tables: audiofolder, JSONL and CSV. Knows records and files; knows no store."""
+
+import csv
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from annotations.exchange import OWN_TABLE, TABLE
+from annotations.exchange.exports.reading import AUDIO, Exported, Record
+from ser.labels import EMOTIONS
+
+_PLAIN = (
+    "file_name",
+    "sha256",
+    "duration",
+    "label",
+    "raters",
+    "speaker",
+    "session",
+    "source",
+    "language",
+    "created_at",
+    "transcript",
+)
+FLAT = (*_PLAIN, "consent", "gold", *(f"share_{label}" for label in EMOTIONS))
+"""The columns of a table with a row a clip."""
+
+
+def write_audiofolder(clips: Iterable[Exported], folder: Path) -> None:
+    """Write a folder of recordings with a table for `datasets` and one for an import by this program."""
+    (folder / AUDIO).mkdir()
+    with (
+        open(folder / TABLE, "w", encoding="utf-8", newline="") as table,
+        open(folder / OWN_TABLE, "w", encoding="utf-8", newline="\n") as own,
+    ):
+        writer = csv.writer(table)
+        writer.writerow(FLAT)
+        for clip in clips:
+            shutil.copyfile(clip.path, folder / str(clip.record["file_name"]))
+            writer.writerow(flatten(clip.record))
+            own.write(json.dumps(clip.record, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(clips: Iterable[Exported], table: Path) -> None:
+    """Write one line per clip, and the recordings in a folder next to it."""
+    audio = table.with_name(f"{table.stem}_{AUDIO}")
+    audio.mkdir()
+    with open(table, "w", encoding="utf-8", newline="\n") as own:
+        for clip in clips:
+            target = audio / f"{clip.record['sha256']}.flac"
+            shutil.copyfile(clip.path, target)
+            record = {**clip.record, "file_name": f"{audio.name}/{target.name}"}
+            own.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def write_csv(clips: Iterable[Exported], table: Path) -> None:
+    """Write one row per clip, and one row per vote in a second table; no recordings."""
+    votes_table = table.with_name(f"{table.stem}_votes{table.suffix}")
+    names: list[str] = []
+    with (
+        open(table, "w", encoding="utf-8", newline="") as first,
+        open(votes_table, "w", encoding="utf-8", newline="") as second,
+    ):
+        writer, votes = csv.writer(first), csv.writer(second)
+        writer.writerow(FLAT[1:])
+        for clip in clips:
+            writer.writerow(flatten(clip.record)[1:])
+            for vote in votes_of(clip.record):
+                if not names:
+                    names = [name for name in vote if name != "prediction"]
+                    votes.writerow(("sha256", *names))
+                votes.writerow((clip.record["sha256"], *(_cell(vote[name]) for name in names)))
+        if not names:
+            votes.writerow(("sha256", "rater", "verdict", "label"))
+
+
+def flatten(record: Record) -> list[object]:
+    """A clip as the cells of `FLAT`."""
+    shares = record["soft_label"]
+    flat = [_cell(record[name]) for name in _PLAIN]
+    return [
+        *flat,
+        " ".join(purposes_in_force(record)),
+        gold_label(record),
+        *(shares.values() if isinstance(shares, dict) else [None] * len(EMOTIONS)),
+    ]
+
+
+def votes_of(record: Record) -> list[Mapping[str, object]]:
+    """The raw votes."""
+    votes = record["votes"]
+    assert isinstance(votes, list)
+    return votes
+
+
+def purposes_in_force(record: Record) -> list[str]:
+    """The purposes that are consented to now; the newest row of each counts."""
+    consents = record["consents"]
+    assert isinstance(consents, list)
+    newest = {given["purpose"]: given["granted"] for given in consents}
+    return sorted(purpose for purpose, granted in newest.items() if granted)
+
+
+def gold_label(record: Record) -> object:
+    """The known answer, if there is one; the newest mark counts."""
+    marks = record["gold_marks"]
+    assert isinstance(marks, list)
+    return marks[-1]["label"] if marks else None
+
+
+def _cell(value: object) -> object:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value

@@ -1,0 +1,1 @@
+"""Import: recordings, tables and archives in, clips with votes out."""

@@ -1,0 +1,1 @@
+"""Labels to train on, made from the votes."""

@@ -1,0 +1,1 @@
+"""Training runs: their queue, their worker process and its status."""

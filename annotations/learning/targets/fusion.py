@@ -1,0 +1,256 @@
+"""Teaches how much sound and words weigh, and how sure they are taken to be, from the answers that the store holds.
+
+Hears no recording again; see `annotations.learning.trainer`.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from annotations.learning.config import RetrainingConfig
+from annotations.learning.promotion.comparison import Answers, compare_rates
+from annotations.learning.promotion.decision import Decision, PromotionRule
+from annotations.learning.promotion.gate import NO_BASE_TEST, OtherMeasure, decide, spend
+from annotations.learning.promotion.holdout import Holdout
+from annotations.learning.trainer import TrainingJob
+from annotations.store import AnnotationStore
+from annotations.store.new_records import NewVersion
+from annotations.store.records import FeedbackExample, Prediction
+from annotations.store.tables.rows import to_prediction
+from ser.errors import TrainingCancelledError, TrainingDataError
+from ser.fusion_fitting import LEAST, HeardClip, answer, check_clips, fit_fusion_rule, log_losses
+from ser.fusion_rule import FusionRule, load_fusion_rule, save_fusion_rule
+from ser.labels import EMOTIONS
+from ser.types import EmotionScores, Segment, Transcript
+
+MIN_HELD_OUT = 8
+LEAST_GAIN = 0.005
+"""Nats of cross entropy under which honest confidence is not worth a new version."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Clips with the answers that were stored for them.
+
+    Attributes:
+        examples: what people say of them.
+        clips: what the models said, in the same order.
+        without: clips left out because no model has answered them.
+    """
+
+    examples: tuple[FeedbackExample, ...]
+    clips: tuple[HeardClip, ...]
+    without: int
+
+    @property
+    def with_words(self) -> int:
+        """Clips whose words said something."""
+        return sum(clip.text is not None for clip in self.clips)
+
+
+class FusionTrainer:
+    """Trainer of the fusion rule. A run takes seconds: after a kill it starts again, with the same result."""
+
+    def check(self, store: AnnotationStore, holdout: Holdout, config: RetrainingConfig) -> None:
+        """Enough stored answers on both sides."""
+        acoustic = _version_in_use(store)
+        check_clips(answered(store, holdout.training, acoustic).clips)
+        check_judges(answered(store, holdout.held_out, acoustic))
+
+    def train(self, job: TrainingJob) -> NewVersion:
+        """Fit the rule to the answers of the training side."""
+        known = answered(job.store, job.holdout.training, _version_in_use(job.store))
+        job.say(
+            f"Weighing sound and words on {len(known.clips)} answered clips, {known.with_words} with words; "
+            f"{known.without} have no answer and are left out."
+        )
+        if job.should_stop():
+            raise TrainingCancelledError("Stopped before the rule was fitted.")
+        start = load_fusion_rule(job.base)
+        rule = fit_fusion_rule(known.clips, start)
+        loss = {
+            "training_loss_before": float(log_losses(start, known.clips).mean()),
+            "training_loss_after": float(log_losses(rule, known.clips).mean()),
+        }
+        facts = {**job.facts(), "answered_clips": len(known.clips), "clips_with_words": known.with_words}
+        sha256 = save_fusion_rule(rule, job.model_dir, name=job.name, data=facts, metrics=loss)
+        parameters = {
+            "max_weight": round(rule.max_weight, 4),
+            "acoustic_temperature": round(rule.acoustic_temperature, 4),
+            "text_temperature": round(rule.text_temperature, 4),
+        }
+        return job.new_version(sha256, {"fusion": parameters, "clips_without_answer": known.without})
+
+    def compare(self, job: TrainingJob, version: NewVersion) -> Decision:
+        """Predict the held-out side with both rules and decide."""
+        acoustic = _version_in_use(job.store)
+        known = answered(job.store, job.holdout.held_out, acoustic)
+        check_judges(known)
+        old, new = load_fusion_rule(job.base), load_fusion_rule(job.store.data_dir / version.path)
+        gold = answered(job.store, job.holdout.gold, acoustic)
+        labels = answered(job.store, job.holdout.training, acoustic)
+        return judge_rules(
+            known,
+            old,
+            new,
+            job.config.rule,
+            gold=gold,
+            shares=label_shares(labels.clips),
+            unit=job.holdout.unit,
+            looks=job.holdout.looks,
+        )
+
+
+def check_judges(known: Answered) -> None:
+    """Refuse too few held-out clips.
+
+    Raises:
+        TrainingDataError: with the number needed.
+    """
+    if len(known.clips) < MIN_HELD_OUT:
+        raise TrainingDataError(
+            f"{len(known.clips)} held-out clips have an answer to compare fusion rules on; {MIN_HELD_OUT} are needed. "
+            "Let the model answer more clips of other speakers, and label them."
+        )
+
+
+def judge_rules(
+    known: Answered,
+    old: FusionRule,
+    new: FusionRule,
+    rule: PromotionRule,
+    *,
+    gold: Answered,
+    shares: Mapping[str, float],
+    unit: str = "speaker",
+    looks: float = 0.0,
+) -> Decision:
+    """Decide if a fusion rule may replace another.
+
+    The gate's rule holds, with cross entropy as a second measure. A temperature changes few labels or none, so lower
+    cross entropy on held-out clips, with the stated confidence, replaces the gain in recall. The predictions must
+    say more than the mere frequency of the labels: with votes that have nothing to do with the clips, every flat
+    prediction looks well calibrated.
+
+    Args:
+        known: held-out clips.
+        old: the current rule.
+        new: the candidate.
+        rule: the conditions of the promotion.
+        gold: clips of a known label.
+        shares: {label: frequency} on the training side.
+        unit: as in `Answers`.
+        looks: as in `gate.decide`.
+    """
+    losses = [log_losses(either, known.clips) for either in (old, new)]
+    before, after = (float(loss.mean()) for loss in losses)
+    groups = [example.group for example in known.examples]
+    found = compare_rates(
+        losses[0], losses[1], np.ones(len(groups)), groups, spend(1 - rule.confidence, looks), seed=rule.seed
+    )
+    low, high = found.low, found.high
+    by_frequency = label_entropy(known.clips, shares)
+    words = (
+        f"cross entropy {before:.3f} to {after:.3f} nats (gain {before - after:+.3f} [{low:+.3f}, {high:+.3f}]), "
+        f"{known.with_words} of the clips with words"
+    )
+    other = OtherMeasure(
+        words,
+        suffices=before - after >= LEAST_GAIN and low > 0,
+        objection=None
+        if after < by_frequency
+        else f"the predictions say no more of these votes than the labels' frequency does ({by_frequency:.3f} nats)",
+    )
+    decision = decide(_answers(known, old, new, unit), rule, gold=_answers(gold, old, new), looks=looks, other=other)
+    return replace(
+        decision,
+        # A rule of three numbers has no old skills to lose.
+        reason=decision.reason.replace(f"; {NO_BASE_TEST}", ""),
+        before={**decision.before, "cross_entropy": round(before, 4)},
+        after={**decision.after, "cross_entropy": round(after, 4)},
+    )
+
+
+def _answers(known: Answered, old: FusionRule, new: FusionRule, unit: str = "speaker") -> Answers:
+    said = [[answer(rule, clip).label for clip in known.clips] for rule in (old, new)]
+    truth, groups = [clip.truth for clip in known.clips], [example.group for example in known.examples]
+    return Answers(truth, said[0], said[1], groups, unit)
+
+
+def label_entropy(clips: Sequence[HeardClip], shares: Mapping[str, float]) -> float:
+    """Compute the cross entropy of predicting the labels' frequency for every clip, in nats."""
+    constant = np.array([max(shares.get(label, 0.0), LEAST) for label in EMOTIONS])
+    truths = np.array([[clip.truth.get(label, 0.0) for label in EMOTIONS] for clip in clips])
+    return float(-(truths @ np.log(constant)).mean())
+
+
+def label_shares(clips: Sequence[HeardClip]) -> dict[str, float]:
+    """Compute the frequency of each label, each one counted once more so that none is impossible.
+
+    >>> label_shares([])["anger"] == 1 / 7
+    True
+    """
+    counts = {label: 1.0 + math.fsum(clip.truth.get(label, 0.0) for clip in clips) for label in EMOTIONS}
+    return {label: count / math.fsum(counts.values()) for label, count in counts.items()}
+
+
+def answered(store: AnnotationStore, examples: Sequence[FeedbackExample], acoustic: int | None) -> Answered:
+    """Clips with their stored answers: the newest of the current acoustic version, else the newest of any.
+
+    Args:
+        store: where the answers are.
+        examples: labelled clips.
+        acoustic: id of the current acoustic version.
+    """
+    found: list[tuple[FeedbackExample, HeardClip]] = []
+    with store.reading() as connection:
+        for example in examples:
+            row = connection.execute(
+                "SELECT * FROM predictions WHERE clip_id = ? ORDER BY model_version_id = ? DESC, id DESC LIMIT 1",
+                (example.clip.id, acoustic),
+            ).fetchone()
+            clip = heard(to_prediction(row), example) if row else None
+            if clip is not None:
+                found.append((example, clip))
+    return Answered(
+        tuple(example for example, _ in found), tuple(clip for _, clip in found), len(examples) - len(found)
+    )
+
+
+def heard(prediction: Prediction, example: FeedbackExample) -> HeardClip | None:
+    """Convert a stored prediction for the fitting; None if it has no acoustic scores."""
+    sound, words = prediction.scores.get("acoustic"), prediction.scores.get("text")
+    if not sound:
+        return None
+    transcript = _transcript(prediction)
+    text = _scores(words) if words and transcript is not None else None
+    return HeardClip(_scores(sound), text, transcript if text else None, example.soft_label)
+
+
+def _scores(stored: Mapping[str, float]) -> EmotionScores:
+    """Stored scores are rounded to four digits: their sum is brought back to 1."""
+    total = math.fsum(stored.values())
+    return EmotionScores.from_dict({label: share / total for label, share in stored.items()})
+
+
+def _transcript(prediction: Prediction) -> Transcript | None:
+    told = prediction.details.get("transcript")
+    if not isinstance(told, Mapping) or not told.get("text"):
+        return None
+    segments = tuple(
+        Segment(float(part["start"]), float(part["end"]), str(part["text"]), part.get("confidence"))
+        for part in told.get("segments") or ()
+    )
+    return Transcript(str(told["text"]), told.get("language"), segments, str(told.get("source") or "stored"))
+
+
+def _version_in_use(store: AnnotationStore) -> int | None:
+    """Whose answers count first."""
+    with store.reading() as connection:
+        row = connection.execute(
+            "SELECT model_version_id AS id FROM promotions JOIN model_versions ON model_versions.id = model_version_id "
+            "WHERE target = 'acoustic' ORDER BY promotions.id DESC LIMIT 1"
+        ).fetchone()
+    return int(row["id"]) if row else None

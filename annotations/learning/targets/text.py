@@ -1,0 +1,126 @@
+"""Teaches the text model from what people wrote was said, and the label they gave it.
+
+Hears no recording; see `annotations.learning.trainer`.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from annotations.learning.config import RetrainingConfig
+from annotations.learning.promotion.gate import AnswerAll, Decision, judge
+from annotations.learning.promotion.holdout import Holdout
+from annotations.learning.trainer import TrainingJob
+from annotations.store import AnnotationStore
+from annotations.store.new_records import NewVersion
+from annotations.store.records import FeedbackExample
+from ser.checkpoints import weights_sha256
+from ser.errors import TrainingCancelledError, TrainingDataError
+from ser.labels import EMOTIONS
+from ser.text.adapting import TextAdaptConfig, adapt_text_model, check_texts, taught_folder
+from ser.text.classifier import load_text_model
+from ser.text.data import as_transcript
+from ser.training.progress import TrainProgress
+from ser.types import EmotionScores
+
+MIN_HELD_OUT = 8
+
+EPOCHS = {"quick": 6, "thorough": 15}
+"""Epochs by preset; 200 sentences take well under a minute at the quicker one."""
+
+
+class TextTrainer:
+    """Trainer of the text model. A run takes about a minute: after a kill it starts again."""
+
+    def check(self, store: AnnotationStore, holdout: Holdout, config: RetrainingConfig) -> None:
+        """Require enough written transcripts on both sides, and a text model that can be trained."""
+        written = with_words(holdout.training)
+        check_texts([example.transcript or "" for example in written], shares_of(written))
+        taught_folder(config.base)
+        held_out_sentences(holdout)
+
+    def train(self, job: TrainingJob) -> NewVersion:
+        """Train the current adapter on, on the clips of the training side whose words somebody wrote down."""
+        written = with_words(job.holdout.training)
+        left = len(job.holdout.training) - len(written)
+        job.say(f"Learning from {len(written)} clips with a written transcript; {left} have none and are left out.")
+        config = TextAdaptConfig(epochs=EPOCHS[job.config.preset])
+        started, per_epoch = time.monotonic(), -(-len(written) // config.batch_size)
+
+        def on_step(step: int, steps: int, loss: float) -> None:
+            left = (time.monotonic() - started) / step * (steps - step)
+            epoch, done = 1 + (step - 1) // per_epoch, step % per_epoch == 0
+            job.on_progress(
+                TrainProgress(epoch, config.epochs, step, steps, round(loss, 4), None, left, epoch_done=done)
+            )
+
+        adapt_text_model(
+            job.base,
+            [example.transcript or "" for example in written],
+            shares_of(written),
+            job.model_dir,
+            config=config,
+            seed=job.config.seed,
+            device=job.device,
+            data={**job.facts(), "training_clips": len(written), "clips_without_transcript": left},
+            on_step=on_step,
+            should_stop=job.should_stop,
+        )
+        lineage = {"training_clips": len(written), "clips_without_transcript": left}
+        return job.new_version(weights_sha256(job.model_dir), lineage)
+
+    def compare(self, job: TrainingJob, version: NewVersion) -> Decision:
+        """Predict the held-out transcripts with both models and decide."""
+
+        def answering(location: str) -> AnswerAll:
+            def answer(clips: Sequence[FeedbackExample]) -> list[EmotionScores]:
+                if job.should_stop():
+                    raise TrainingCancelledError("Stopped before the comparison was done.")
+                model = load_text_model(location, job.device)
+                assert model is not None
+                return list(model.classify_batch([clip.transcript or "" for clip in clips]))
+
+            return answer
+
+        return judge(
+            held_out_sentences(job.holdout),
+            answering(job.base),
+            answering(str(job.store.data_dir / version.path)),
+            job.config.rule,
+        )
+
+
+def with_words(examples: Sequence[FeedbackExample]) -> list[FeedbackExample]:
+    """Select clips with a written transcript."""
+    return [example for example in examples if as_transcript(example.transcript or "")]
+
+
+def shares_of(examples: Sequence[FeedbackExample]) -> npt.NDArray[np.float32]:
+    """Stack the soft labels of clips, shape (clips, labels)."""
+    rows = [[example.soft_label.get(label, 0.0) for label in EMOTIONS] for example in examples]
+    return np.array(rows, dtype=np.float32).reshape(-1, len(EMOTIONS))
+
+
+def held_out_sentences(holdout: Holdout) -> Holdout:
+    """The held-out side as far as it is fit to label a text model by.
+
+    Other voices are not enough: a sentence that the model has been trained on says nothing of it, whoever speaks it.
+    Gold clips carry no transcript.
+
+    Raises:
+        TrainingDataError: if too little is left, with the numbers needed.
+    """
+    learnt = {as_transcript(example.transcript or "") for example in holdout.training}
+    written = with_words(holdout.held_out)
+    new = [example for example in written if as_transcript(example.transcript or "") not in learnt]
+    labels = {max(example.soft_label, key=example.soft_label.__getitem__) for example in new}
+    if len(new) < MIN_HELD_OUT or len(labels) < 2:
+        raise TrainingDataError(
+            f"{len(new)} held-out clips of {len(labels)} different labels have a written transcript that was not "
+            f"trained on ({len(written) - len(new)} more say what a training clip says); {MIN_HELD_OUT} clips of 2 "
+            "labels are needed. Write the words of more clips, of other speakers and with other sentences."
+        )
+    return replace(holdout, held_out=tuple(new), gold=())

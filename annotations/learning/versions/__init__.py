@@ -1,0 +1,1 @@
+"""The registry of model versions: cards, differences, the Hub, retention, loading."""

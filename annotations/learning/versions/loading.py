@@ -1,0 +1,70 @@
+"""Loads the recogniser with the current versions from settings and a store.
+
+Importing it brings torch in.
+"""
+
+from pathlib import Path
+
+from annotations.learning.versions.active import ActiveModel, LoadModel, PutModel, origins_of
+from annotations.store import AnnotationStore
+from annotations.store.training_records import UNKNOWN
+from ser.acoustic.classifier import load_acoustic_model
+from ser.config import Settings
+from ser.fusion_rule import load_fusion_rule
+from ser.hub import pick_device
+from ser.loading import load_recognizer
+from ser.recognizer import Recognizer
+from ser.text.classifier import load_text_model
+from ser.transcription.checkpoint import load_checkpoint
+from ser.types import AcousticModel, TextModel, Transcriber
+
+
+def load_active_model(store: AnnotationStore, settings: Settings) -> ActiveModel:
+    """Load the models that the settings name; they are the settings' until `ActiveModel.settle`.
+
+    A text model or a transcriber that the settings leave out has no versions that could take its place.
+
+    Raises:
+        SerError: if a model or a setting cannot be used.
+    """
+    device = pick_device(settings.device)
+
+    def load(location: str) -> AcousticModel:
+        return load_acoustic_model(location, device)
+
+    recognizer = load_recognizer(settings)
+    active = ActiveModel(store, recognizer, load, base=settings.acoustic_model)
+    follow_parts(active, recognizer, settings, device)
+    return active
+
+
+def follow_parts(active: ActiveModel, recognizer: Recognizer, settings: Settings, device: str) -> None:
+    """Keep the text model, the transcriber and the fusion rule on their current versions as well.
+
+    Args:
+        active: begins with `recognizer`.
+        recognizer: as the settings have it.
+        settings: name what the program starts with.
+        device: of torch.
+    """
+    origins = origins_of(settings)
+
+    def load_text(location: str) -> TextModel | None:
+        return recognizer.text if location == origins["text"] else load_text_model(location, device)
+
+    def load_transcriber(location: str) -> Transcriber | None:
+        # What the program started with may be the embedded recogniser, in place of a checkpoint that is out of reach.
+        at_start = location == origins["transcriber"]
+        return recognizer.transcriber if at_start else load_checkpoint(Path(location), device)
+
+    parts: dict[str, tuple[LoadModel, PutModel, bool]] = {
+        "text": (load_text, Recognizer.replace_text, recognizer.text is not None),
+        "transcriber": (load_transcriber, Recognizer.replace_transcriber, recognizer.transcriber is not None),
+        "fusion": (load_fusion_rule, Recognizer.replace_fusion, True),
+    }
+    # Called by what answers, which need not be what the settings hope for.
+    answers = origins | ({"transcriber": recognizer.transcriber.name} if recognizer.transcriber else {})
+    for target, (loader, put, wanted) in parts.items():
+        if wanted:
+            base = active.store.ensure_base_version(f"{target} {answers[target]}", UNKNOWN, target)
+            active.follow(target, loader, put, origins[target], base)

@@ -1,0 +1,1 @@
+"""Erasure, retention, inspection and repair of the store."""

@@ -1,0 +1,1 @@
+"""Erasure of clips, speakers and raters, everywhere and for good."""

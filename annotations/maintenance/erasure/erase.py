@@ -1,0 +1,286 @@
+"""Erases a clip, a speaker, a rater, or what a withdrawn consent covered, everywhere and for good, and reports it.
+
+First the rows go, in one transaction that also notes what is left to do; then the recordings, what was made from them,
+copies of the database, and exports. What was interrupted is finished by the next erasure, repair or retention sweep.
+"""
+
+import json
+import secrets
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from annotations.errors import ClipNotFoundError, ConsentRequiredError
+from annotations.exchange.exports.exporting import remake_export
+from annotations.exchange.registry import exports_with_clips, exports_with_rater, remake_exports
+from annotations.maintenance.erasure.report import ErasureReport
+from annotations.maintenance.erasure.traces import (
+    Traces,
+    erase_in_copies,
+    find_traces,
+    redact_logs,
+    remove_derived,
+    remove_recordings,
+    scrub,
+)
+from annotations.store import AnnotationStore
+from annotations.store.database import plain_os_errors
+from annotations.store.records import CONSENT_PURPOSES
+from annotations.store.tables.erasure_log import hash_recording, hash_subject, mark_runs
+from annotations.store.tables.erasure_rows import (
+    anonymise_person,
+    delete_clips,
+    delete_person,
+    forget_sources,
+    words_of,
+)
+from annotations.store.tables.rows import timestamp
+from annotations.store.validation import check_consent, check_rater
+
+__all__ = [
+    "ErasureReport",
+    "erase_clip",
+    "erase_clips",
+    "erase_rater",
+    "erase_speaker",
+    "finish_erasures",
+    "withdraw_consent",
+]
+
+
+class _DryRunError(Exception):
+    """Undoes the transaction of an erasure that is only to be counted."""
+
+
+def erase_clip(store: AnnotationStore, clip_id: int, *, by: str, dry_run: bool = False) -> ErasureReport:
+    """Erase a clip with everything that is known or was made of it.
+
+    Args:
+        store: where it lies; others may use it meanwhile.
+        clip_id: of the clip.
+        by: who erases, for the log.
+        dry_run: only count.
+
+    Returns:
+        What was erased, what could not be reached, and which model versions trained on it.
+
+    Raises:
+        ClipNotFoundError: if there is no such clip.
+        StoreError: if the store cannot be written; nothing is erased then.
+    """
+    store.get_clip(clip_id)
+    return erase_clips(store, "clip", f"clip {clip_id}", [clip_id], by=by, dry_run=dry_run)
+
+
+def erase_speaker(store: AnnotationStore, speaker: str, *, by: str, dry_run: bool = False) -> ErasureReport:
+    """Erase every clip of a speaker, as `erase_clip`.
+
+    Raises:
+        ClipNotFoundError: if no clip has that speaker.
+    """
+    with store.reading() as connection:
+        ids = [row["id"] for row in connection.execute("SELECT id FROM clips WHERE speaker = ?", (speaker,))]
+    if not ids:
+        raise ClipNotFoundError(
+            f"No clip has the speaker '{speaker}'. Check the spelling; `stats` counts the speakers."
+        )
+    return erase_clips(store, "speaker", speaker, ids, by=by, dry_run=dry_run)
+
+
+def erase_rater(
+    store: AnnotationStore, rater: str, *, by: str, dry_run: bool = False, keep_votes: bool = False
+) -> ErasureReport:
+    """Erase a rater: their votes with all they wrote, their roles, and their name wherever it stands.
+
+    Clips stay, also those that the rater brought: erase these by clip or speaker. Where somebody else's record says
+    that the rater consented, promoted or started something, a pseudonym takes the name's place.
+
+    Args:
+        store: see `erase_clip`.
+        rater: their name.
+        by: who erases.
+        dry_run: only count.
+        keep_votes: keep their labels under a pseudonym that nobody can trace back, without transcripts and comments.
+
+    Raises:
+        ClipNotFoundError: if the name stands nowhere.
+    """
+    rater = check_rater(rater)
+    pseudonym = f"erased-{secrets.token_hex(4)}"
+    by = pseudonym if by == rater else by
+    change = anonymise_person if keep_votes else delete_person
+
+    def erase(connection: sqlite3.Connection) -> Counter[str]:
+        return change(connection, rater, pseudonym)
+
+    def begin(connection: sqlite3.Connection, number: int, report: ErasureReport) -> dict[str, object]:
+        concerned = "corrections.rater = ?"
+        if not keep_votes:
+            report.versions = mark_runs(connection, number, concerned, (rater,))
+        exports = exports_with_rater(connection, rater)
+        report.rows = erase(connection)
+        if not report.rows:
+            raise ClipNotFoundError(f"The store knows no rater '{rater}'. Check the spelling.")
+        report.votes = report.rows.get("corrections", 0)
+        forget_sources(connection, rater)
+        return {
+            "rater": rater,
+            "pseudonym": pseudonym,
+            "keep_votes": keep_votes,
+            "exports": exports,
+            "needles": [rater],
+        }
+
+    return _erase(store, "rater", rater, begin, by, dry_run)
+
+
+def withdraw_consent(
+    store: AnnotationStore, clip_id: int, purposes: Iterable[str], by: str, *, dry_run: bool = False
+) -> ErasureReport:
+    """Take back the consent to use a clip for some purposes.
+
+    Exports made for these purposes lose the clip, and model versions trained on it are marked where training is among
+    them. Where no purpose is left, the clip is erased: nothing is stored without consent.
+
+    Args:
+        store: see `erase_clip`.
+        clip_id: of the clip.
+        purposes: some of `CONSENT_PURPOSES`.
+        by: who withdraws.
+        dry_run: only count.
+
+    Raises:
+        ClipNotFoundError: if there is no such clip.
+        ConsentRequiredError: if none of the purposes was consented to.
+    """
+    clip = store.get_clip(clip_id)
+    withdrawn = [purpose for purpose in check_consent(purposes) if purpose in clip.consent]
+    if not withdrawn:
+        raise ConsentRequiredError(
+            f"Clip {clip_id} may be used for {', '.join(clip.consent) or 'nothing'}; none of what was named. "
+            f"Name some of {', '.join(CONSENT_PURPOSES)} that hold."
+        )
+    if set(withdrawn) == set(clip.consent):
+        return erase_clips(store, "consent", f"clip {clip_id}", [clip_id], by=by, dry_run=dry_run)
+
+    def begin(connection: sqlite3.Connection, number: int, report: ErasureReport) -> dict[str, object]:
+        connection.executemany(
+            "INSERT INTO consents (clip_id, purpose, granted, given_by, created_at) VALUES (?, ?, 0, ?, ?)",
+            [(clip_id, purpose, by, timestamp()) for purpose in withdrawn],
+        )
+        report.rows = {"consents": len(withdrawn)}
+        traces = []
+        if "training" in withdrawn:
+            report.versions = mark_runs(connection, number, "corrections.clip_id = ?", (clip_id,))
+            # The features that training keeps go, the recording stays.
+            traces = [find_traces(store.data_dir, clip.sha256).as_dict()]
+        exports = exports_with_clips(connection, [clip_id], withdrawn)
+        return {"features": traces, "exports": exports}
+
+    return _erase(store, "consent", f"clip {clip_id}", begin, by, dry_run)
+
+
+def erase_clips(
+    store: AnnotationStore, kind: str, subject: str, clip_ids: Sequence[int], *, by: str, dry_run: bool = False
+) -> ErasureReport:
+    """Erase clips with everything that is known or was made of them, as one entry of the log."""
+
+    def begin(connection: sqlite3.Connection, number: int, report: ErasureReport) -> dict[str, object]:
+        listed = json.dumps(list(clip_ids))
+        chosen = "SELECT value FROM json_each(?)"
+        rows = connection.execute(f"SELECT sha256 FROM clips WHERE id IN ({chosen})", (listed,)).fetchall()
+        traces = [find_traces(store.data_dir, row["sha256"]) for row in rows]
+        report.versions = mark_runs(connection, number, f"corrections.clip_id IN ({chosen})", (listed,))
+        exports = exports_with_clips(connection, clip_ids, CONSENT_PURPOSES)
+        needles = [trace.sha256 for trace in traces] + words_of(connection, listed)
+        if kind == "speaker":
+            needles.append(subject)
+            forget_sources(connection, subject)
+        report.rows = delete_clips(connection, clip_ids)
+        report.clips = report.rows.get("clips", 0)
+        report.votes = report.rows.get("corrections", 0)
+        report.recordings = sum(trace.content is not None for trace in traces)
+        connection.executemany(
+            "INSERT OR REPLACE INTO erased_recordings VALUES (?, ?)",
+            [(hash_recording(trace.sha256), number) for trace in traces],
+        )
+        return {"recordings": [trace.as_dict() for trace in traces], "exports": exports, "needles": needles}
+
+    return _erase(store, kind, subject, begin, by, dry_run)
+
+
+def finish_erasures(store: AnnotationStore) -> int:
+    """Finish what an interruption left of earlier erasures; returns how many there were."""
+    with store.reading() as connection:
+        rows = connection.execute("SELECT id, pending FROM erasures WHERE pending IS NOT NULL").fetchall()
+    for row in rows:
+        _finish(store, row["id"], json.loads(row["pending"]), ErasureReport("clip", "interrupted"))
+    if rows:
+        scrub(store.database)
+    return len(rows)
+
+
+Begin = Callable[[sqlite3.Connection, int, ErasureReport], Mapping[str, object]]
+
+
+def _erase(store: AnnotationStore, kind: str, subject: str, begin: Begin, by: str, dry_run: bool) -> ErasureReport:
+    by = check_rater(by)
+    if not dry_run:
+        finish_erasures(store)
+    report = ErasureReport(kind, subject, dry_run=dry_run)
+    try:
+        with store.database.writing() as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            cursor = connection.execute(
+                "INSERT INTO erasures (kind, subject, counts, erased_by, created_at) VALUES (?, ?, '{}', ?, ?)",
+                (kind, hash_subject(subject), by, timestamp()),
+            )
+            number = cursor.lastrowid
+            assert number is not None
+            pending = begin(connection, number, report)
+            if dry_run:
+                raise _DryRunError
+            connection.execute(
+                "UPDATE erasures SET counts = ?, pending = ? WHERE id = ?",
+                (json.dumps(report.counts()), json.dumps(pending), number),
+            )
+    except _DryRunError:
+        return report
+    _finish(store, number, pending, report)
+    report.remains += scrub(store.database)
+    return report
+
+
+def _finish(store: AnnotationStore, number: int, pending: Mapping[str, object], report: ErasureReport) -> None:
+    """Do what is left to do outside of the rows, and note that it is done."""
+    recordings = [Traces(**trace) for trace in pending.get("recordings", [])]  # type: ignore[attr-defined]
+    features = [Traces(**trace) for trace in pending.get("features", [])]  # type: ignore[attr-defined]
+    with plain_os_errors(store.data_dir):
+        removed = remove_recordings(store, recordings)
+        report.recordings = max(report.recordings, removed)
+        report.files += remove_derived(store.data_dir, recordings) if recordings else []
+        report.files += redact_logs(store.data_dir, pending.get("needles", []))  # type: ignore[arg-type]
+        report.files += remove_derived(store.data_dir, features, features_only=True) if features else []
+        copies, remains = erase_in_copies(store.data_dir, lambda connection: _erase_again(connection, pending))
+        report.files += copies
+        report.remains += remains
+    exports = pending.get("exports", [])
+    assert isinstance(exports, list)
+    remade = remake_exports(store, exports, lambda export, clips: remake_export(store, export, clips))
+    report.exports += remade.remade
+    report.elsewhere += remade.elsewhere
+    report.remains += remade.remains
+    with store.database.writing() as connection:
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("UPDATE erasures SET pending = NULL WHERE id = ?", (number,))
+
+
+def _erase_again(connection: sqlite3.Connection, pending: Mapping[str, object]) -> Mapping[str, int]:
+    """The rows of the same erasure in a copy of the database, whose ids may be others."""
+    connection.execute("PRAGMA secure_delete = ON")
+    if "rater" in pending:
+        change = anonymise_person if pending["keep_votes"] else delete_person
+        return change(connection, str(pending["rater"]), str(pending["pseudonym"]))
+    hashes = json.dumps([trace["sha256"] for trace in pending.get("recordings", [])])  # type: ignore[attr-defined]
+    chosen = connection.execute("SELECT id FROM clips WHERE sha256 IN (SELECT value FROM json_each(?))", (hashes,))
+    return delete_clips(connection, [row["id"] for row in chosen])

@@ -1,0 +1,40 @@
+"""Erases clips that were kept as long as the settings allow.
+
+Knows when; how to erase is known by `annotations.maintenance.erasure.erase`.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from annotations.maintenance.erasure.erase import ErasureReport, erase_clips, finish_erasures
+from annotations.store import AnnotationStore
+from annotations.store.settings import read_settings
+from annotations.store.training_records import PROGRAM
+
+
+def sweep(store: AnnotationStore, *, dry_run: bool = False, now: datetime | None = None) -> ErasureReport | None:
+    """Erase every clip that is older than `retention_days`, and finish erasures that were interrupted.
+
+    A clip's age counts from when it was stored. Safe to call at any time and by several processes.
+
+    Args:
+        store: others may use it meanwhile.
+        dry_run: only count.
+        now: the time to count from; by default the present.
+
+    Returns:
+        What was erased; None if no period is set or no clip has passed it.
+    """
+    if not dry_run:
+        finish_erasures(store)
+    days = read_settings(store).retention_days
+    if days is None:
+        return None
+    before = (now or datetime.now(UTC)).astimezone(UTC) - timedelta(days=days)
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT id FROM clips WHERE created_at < ? ORDER BY id", (before.isoformat(timespec="microseconds"),)
+        )
+        ids = [row["id"] for row in rows]
+    if not ids:
+        return None
+    return erase_clips(store, "retention", f"clips older than {days} days", ids, by=PROGRAM, dry_run=dry_run)

@@ -1,0 +1,1 @@
+"""People, their votes, and how far votes can be relied upon."""

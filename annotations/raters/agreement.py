@@ -1,0 +1,231 @@
+"""Agreement between raters: Krippendorff's alpha with an interval, by label, and which labels are taken for which.
+
+Pure numpy over columns of votes, with one reader of the store; who is right is in `annotations.raters.reliability`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from annotations.raters.ratings import Ratings, read_ratings
+from annotations.store import AnnotationStore
+from ser.labels import EMOTIONS
+
+Numbers = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+RESAMPLES = 1000
+"""Draws of a bootstrap interval."""
+
+GROUPS = 1000
+"""Greatest number of units of the bootstrap; more clips are put into that many groups first."""
+
+LEVEL = 0.95
+"""Confidence level of every interval."""
+
+# Source: Krippendorff 2018, "Content Analysis", 4th edition, chapter 12: conclusions from 0.800 on, tentative ones
+# from 0.667 on, none below.
+RELIABLE, TENTATIVE = 0.8, 0.667
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of raters beyond chance.
+
+    Attributes:
+        alpha: Krippendorff's alpha: 1 complete agreement, 0 as by chance, below it systematic disagreement; None
+            where it cannot be said: no clip has two votes, or all votes say the same.
+        low: lower end of the 95 % bootstrap interval over clips; None without alpha.
+        high: upper end.
+        share: how often two raters of one clip say the same, 0..1; None for numbers, and without a pair.
+        clips: those with at least two votes; the others say nothing here.
+        votes: on those clips.
+    """
+
+    alpha: float | None
+    low: float | None
+    high: float | None
+    share: float | None
+    clips: int
+    votes: int
+
+
+def krippendorff_alpha(store: AnnotationStore, *, resamples: int = RESAMPLES, seed: int = 0) -> Agreement:
+    """Agreement on the label, over everyone's newest standing votes that carry one.
+
+    A vote that spreads over several labels counts as that distribution: see `agreement`.
+
+    Args:
+        store: to read.
+        resamples: draws for the interval; 0 leaves it out.
+        seed: of the draws.
+    """
+    return label_agreement(read_ratings(store), resamples=resamples, seed=seed)
+
+
+def label_agreement(ratings: Ratings, *, resamples: int = RESAMPLES, seed: int = 0) -> Agreement:
+    """Agreement on the label: nominal alpha where every vote names one label."""
+    votes = ratings.labelled()
+    return agreement(votes.clips, votes.shares, resamples=resamples, seed=seed)
+
+
+def scale_agreement(ratings: Ratings, scale: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Agreement:
+    """Agreement on one of `annotations.raters.ratings.SCALES`: interval alpha; votes without a number are left out."""
+    values = ratings.scales[scale]
+    given = ~np.isnan(values)
+    found = agreement(ratings.clips[given], values[given, None], resamples=resamples, seed=seed)
+    return Agreement(found.alpha, found.low, found.high, None, found.clips, found.votes)
+
+
+def agreement_by_label(ratings: Ratings, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Agreement]:
+    """Compute, for each emotion, the agreement on its presence.
+
+    `share` is here the specific agreement: how often a second rater also names the emotion when a first one did.
+    Source: Krippendorff 2018, chapter 12 (alpha of one category against the rest); Fleiss, Levin & Paik 2003,
+    "Statistical Methods for Rates and Proportions", section 18.1 (specific agreement).
+    """
+    votes = ratings.labelled()
+    return {
+        label: agreement(votes.clips, votes.shares[:, [index]], resamples=resamples, seed=seed, specific=True)
+        for index, label in enumerate(EMOTIONS)
+    }
+
+
+def agreement(
+    clips: Codes, values: Numbers, *, resamples: int = RESAMPLES, seed: int = 0, specific: bool = False
+) -> Agreement:
+    """Krippendorff's alpha with squared Euclidean distance between values.
+
+    On one-hot rows that distance is 0 or 2, and alpha is the nominal one; on one column of numbers it is the
+    interval one; on rows that spread over labels it grows with how far two distributions lie apart. A clip drawn
+    into the bootstrap brings all its votes. Written out, because the `krippendorff` package knows neither
+    distributions nor weights for clips: a thousand draws over 100,000 votes would take it minutes. The tests hold
+    its figures against these.
+
+    Source: Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability",
+    https://repository.upenn.edu/asc_papers/43; clips as what is drawn: Zapf et al. 2016, BMC Medical Research
+    Methodology 16:93.
+
+    Args:
+        clips: of each vote, shape (votes,).
+        values: of each vote, shape (votes, dimensions).
+        resamples: draws for the interval; 0 leaves it out.
+        seed: of the draws.
+        specific: give as `share` the specific agreement on a single 0/1 column.
+
+    >>> same, split = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> found = agreement(np.array([1, 1, 2, 2]), np.vstack([same, split]))
+    >>> round(found.alpha, 3), found.share, found.clips
+    (0.0, 0.5, 2)
+    """
+    units = _units(clips, values)
+    if not len(units):
+        return Agreement(None, None, None, None, 0, 0)
+    total = units.sum(0)
+    alpha = float(_alphas(total[None])[0])
+    votes, observed = total[0], total[1] / (2 * total[0])
+    share = _specific(total) if specific else 1 - float(observed)
+    size = len(units), round(votes)
+    if np.isnan(alpha):
+        return Agreement(None, None, None, share, *size)
+    if not resamples or len(units) == 1:
+        return Agreement(alpha, None, None, share, *size)
+    drawn = _alphas(_resample(units, resamples, seed))
+    # A draw of clips on which everybody says the same has no alpha.
+    known = drawn[~np.isnan(drawn)]
+    if not len(known):
+        return Agreement(alpha, None, None, share, *size)
+    low, high = np.percentile(known, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return Agreement(alpha, float(low), float(high), share, *size)
+
+
+def confusion_between_raters(ratings: Ratings) -> Numbers:
+    """Compute how often another rater names the column's label when one names the row's; rows sum to 1, or are all NaN.
+
+    The coincidence matrix of Krippendorff's alpha with its rows brought to 1, shape (labels, labels).
+    """
+    votes = ratings.labelled()
+    _, unit = np.unique(votes.clips, return_inverse=True)
+    sums = np.zeros((unit.max() + 1 if len(unit) else 0, len(EMOTIONS)))
+    np.add.at(sums, unit, votes.shares)
+    size = np.bincount(unit, minlength=len(sums)).astype(float)
+    several = size >= 2
+    weight = 1 / (size[several] - 1)
+    # Each vote is paired with the others of its clip, not with itself.
+    together = (sums[several] * weight[:, None]).T @ sums[several]
+    kept = several[unit]
+    itself = (votes.shares[kept] / (size[unit[kept]] - 1)[:, None]).T @ votes.shares[kept]
+    pairs = together - itself
+    rows = pairs.sum(1, keepdims=True)
+    return np.divide(pairs, rows, out=np.full_like(pairs, np.nan), where=rows > 1e-9)
+
+
+def in_words(found: Agreement) -> str:
+    """Explain an alpha in a sentence for people who do not know it.
+
+    >>> in_words(Agreement(0.28, 0.27, 0.29, 0.5, 7442, 68568))
+    'Weak: a single vote says little, only several together do.'
+    """
+    if not found.clips:
+        return "Nobody can say yet: no clip has votes of two people."
+    if found.alpha is None:
+        return "All votes say the same, so that chance cannot be told from agreement."
+    if found.alpha >= RELIABLE:
+        return "Strong: votes can be relied upon."
+    if found.alpha >= TENTATIVE:
+        return "Fair: good enough for tentative conclusions."
+    if found.low is not None and found.low <= 0:
+        return "Not measurably better than chance: more votes, or clearer guidelines, are needed."
+    return "Weak: a single vote says little, only several together do."
+
+
+def as_dict(found: Agreement) -> dict[str, float | int | None]:
+    """An agreement as plain values for JSON, rounded to four places."""
+    figures: Mapping[str, float | None] = {
+        "alpha": found.alpha,
+        "low": found.low,
+        "high": found.high,
+        "share": found.share,
+    }
+    rounded = {name: None if value is None else round(value, 4) for name, value in figures.items()}
+    return rounded | {"clips": found.clips, "votes": found.votes}
+
+
+def _units(clips: Codes, values: Numbers) -> Numbers:
+    """Sum up each clip with two votes: their number, within-clip distance, sum of squares, sums."""
+    _, unit = np.unique(clips, return_inverse=True)
+    size = np.bincount(unit).astype(float)
+    sums = np.stack([np.bincount(unit, column) for column in values.T], axis=1) if len(unit) else np.zeros((0, 1))
+    squares = np.bincount(unit, (values**2).sum(1))
+    pairs = 2 * (size * squares - (sums**2).sum(1))
+    within = np.divide(pairs, size - 1, out=np.zeros_like(size), where=size > 1)
+    return np.column_stack([size, within, squares, sums])[size > 1]
+
+
+def _alphas(totals: Numbers) -> Numbers:
+    """Alpha from sums over clips, shape (draws, 3 + dimensions); NaN where all values are alike."""
+    size, within, squares = totals[:, 0], totals[:, 1], totals[:, 2]
+    apart = 2 * (size * squares - (totals[:, 3:] ** 2).sum(1))
+    known = apart > 1e-9 * np.maximum(size * squares, 1.0)
+    ratio = np.divide(within * (size - 1), apart, out=np.full_like(apart, np.nan), where=known)
+    return np.asarray(1 - ratio)
+
+
+def _specific(total: Numbers) -> float | None:
+    # On a 0/1 column half the distance is the number of pairs apart, from either side.
+    named = float(total[3])
+    return None if named < 1e-9 else 1 - float(total[1]) / (2 * named)
+
+
+def _resample(units: Numbers, resamples: int, seed: int) -> Numbers:
+    """Sums over clips drawn with replacement, shape (resamples, columns)."""
+    random = np.random.default_rng(seed)
+    if len(units) > GROUPS:
+        # Sums over clips thrown together by lot vary as the clips do: the width is right to some 2 %, at a price
+        # that does not grow with the votes.
+        shuffled = random.permutation(units)
+        units = np.add.reduceat(shuffled, np.arange(0, len(units), -(-len(units) // GROUPS)))
+    evenly = np.full(len(units), 1 / len(units))
+    return np.asarray(random.multinomial(len(units), evenly, size=resamples) @ units)

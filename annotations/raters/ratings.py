@@ -1,0 +1,98 @@
+"""All standing votes as columns, read in one query, for agreement, reliability and insights.
+
+Knows SQL and numpy, no statistics.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from annotations.store import AnnotationStore
+from ser.labels import EMOTIONS
+
+Numbers = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+STANDING_VOTES = """
+SELECT judgements.clip_id, judgements.rater, judgements.verdict, judgements.label,
+    corrections.distribution, corrections.intensity, corrections.valence, corrections.arousal
+FROM judgements JOIN corrections ON corrections.id = judgements.correction_id
+WHERE judgements.verdict IS NOT NULL AND judgements.verdict != 'skip'
+ORDER BY judgements.clip_id, judgements.rater
+"""
+"""Newest standing vote of each rater on each clip, without skips."""
+
+SCALES = ("intensity", "valence", "arousal")
+"""Ratings from 0 to 100."""
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Votes as columns of one length, one entry a rater and clip.
+
+    Attributes:
+        clips: ids, shape (votes,).
+        raters: positions in `names`, shape (votes,).
+        names: of the raters, sorted.
+        shares: what each vote says of each label of `EMOTIONS`, shape (votes, labels): a row of one 1, a
+            distribution if the rater gave one, or zeros if the vote names no label.
+        unsure: whether the rater said that they were unsure, shape (votes,).
+        scales: `intensity`, `valence`, `arousal`: numbers of shape (votes,), NaN where not given.
+    """
+
+    clips: Codes
+    raters: Codes
+    names: tuple[str, ...]
+    shares: Numbers
+    unsure: npt.NDArray[np.bool_]
+    scales: Mapping[str, Numbers]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def labelled(self) -> "Ratings":
+        """The votes that name a label."""
+        return self.where(self.shares.sum(1) > 0)
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> "Ratings":
+        """The votes for which `chosen` is true; names stay."""
+        return Ratings(
+            self.clips[chosen],
+            self.raters[chosen],
+            self.names,
+            self.shares[chosen],
+            self.unsure[chosen],
+            {name: values[chosen] for name, values in self.scales.items()},
+        )
+
+
+def read_ratings(store: AnnotationStore) -> Ratings:
+    """Read everyone's newest standing vote on each clip, without skips."""
+    with store.reading() as connection:
+        rows = connection.execute(STANDING_VOTES).fetchall()
+    names = sorted({row["rater"] for row in rows})
+    code = {name: index for index, name in enumerate(names)}
+    return Ratings(
+        clips=np.array([row["clip_id"] for row in rows], dtype=np.int64),
+        raters=np.array([code[row["rater"]] for row in rows], dtype=np.int64),
+        names=tuple(names),
+        shares=_shares(rows),
+        unsure=np.array([row["verdict"] == "unsure" for row in rows], dtype=np.bool_),
+        # A missing number becomes NaN.
+        scales={scale: np.array([row[scale] for row in rows], dtype=np.float64) for scale in SCALES},
+    )
+
+
+def _shares(rows: Sequence[sqlite3.Row]) -> Numbers:
+    place = {label: index for index, label in enumerate(EMOTIONS)}
+    shares = np.zeros((len(rows), len(EMOTIONS)))
+    for index, row in enumerate(rows):
+        spread = json.loads(row["distribution"]) if row["distribution"] else {row["label"]: 1.0}
+        for label, share in spread.items():
+            if label in place:
+                shares[index, place[label]] = share
+    return shares

@@ -1,0 +1,183 @@
+"""Reliability of raters, and soft labels that take it into account.
+
+Votes by name in, soft labels and figures out, by the model of `annotations.raters.consensus`. Pure.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from annotations.raters import consensus
+from annotations.raters.consensus import Fit, Priors, Votes
+from annotations.raters.ratings import Ratings
+from ser.labels import EMOTIONS
+
+Numbers = npt.NDArray[np.float64]
+
+UNSURE_WEIGHT = 0.5
+"""Weight of a vote whose rater was unsure."""
+
+LEAST_SHARE = 0.01
+"""Smaller probabilities are left out of a soft label: they say nothing and make every label a mix of seven."""
+
+IMAGINED_VOTES = 4.0
+"""Imagined votes behind the interval of a rater without a vote."""
+
+DRAWS = 2000
+"""Draws for the interval of each rater's reliability."""
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A rater's vote on a clip.
+
+    Attributes:
+        clip_id: of the clip.
+        rater: who says so.
+        shares: {label: share}, one label with 1 or several that sum to 1; empty if they name none.
+        unsure: whether they said that they were unsure.
+    """
+
+    clip_id: int
+    rater: str
+    shares: Mapping[str, float]
+    unsure: bool = False
+
+
+@dataclass(frozen=True)
+class RaterReliability:
+    """Reliability of a rater.
+
+    Attributes:
+        rater: who.
+        votes: labels of theirs that it rests on.
+        reliability: how often their label is the right one, 0..1, were all emotions equally common; pulled towards
+            the average of all raters as far as their votes are few. A random voter has 1/7, and listeners of acted
+            emotions by voice alone 0.41 of six: compare raters of one collection with each other.
+        interval: (low, high) of 95 %, wide where votes are few.
+        gold_right: their votes on gold clips that name the known label.
+        gold_total: their votes on gold clips.
+    """
+
+    rater: str
+    votes: int
+    reliability: float
+    interval: tuple[float, float]
+    gold_right: int = 0
+    gold_total: int = 0
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """Soft labels and raters of some votes.
+
+    Attributes:
+        soft_labels: {clip: {label: probability}} of every clip with a vote that names a label; probabilities sum to 1.
+        raters: their reliability, by name.
+        confusion: all raters' together, shape (labels, labels): the row is the right label, the column the vote.
+    """
+
+    soft_labels: Mapping[int, Mapping[str, float]]
+    raters: Sequence[RaterReliability]
+    confusion: Numbers = field(compare=False)
+
+
+def soft_labels(
+    votes: Iterable[Vote], *, gold: Mapping[int, str] | None = None, priors: Priors = consensus.DEFAULT
+) -> dict[int, dict[str, float]]:
+    """The probability of each label for each clip, given who said what and how far each can be relied upon.
+
+    Args:
+        votes: of all raters on all clips that go together: the more, the better each rater is known.
+        gold: {clip: known label}; such a clip has that label, whatever its votes say, and trains about its raters.
+        priors: beliefs beforehand.
+
+    Returns:
+        {clip: {label: probability}}; clips on which nobody names a label are left out, and so are labels under
+        `LEAST_SHARE`.
+
+    >>> votes = [Vote(1, "ann", {"fear": 1.0}), Vote(1, "bob", {"fear": 1.0}), Vote(2, "ann", {}, unsure=True)]
+    >>> {clip: max(label, key=label.get) for clip, label in soft_labels(votes).items()}
+    {1: 'fear'}
+    """
+    return {clip: dict(label) for clip, label in agree(ratings_of(votes), gold or {}, priors).soft_labels.items()}
+
+
+def agree(ratings: Ratings, gold: Mapping[int, str], priors: Priors = consensus.DEFAULT, *, seed: int = 0) -> Consensus:
+    """Fit the model to votes.
+
+    Args:
+        ratings: as `read_ratings` or `ratings_of` give them.
+        gold: {clip: known label}.
+        priors: beliefs beforehand.
+        seed: of the draws for the intervals.
+    """
+    given = ratings.labelled()
+    if not len(given):
+        return Consensus({}, [], np.full((len(EMOTIONS), len(EMOTIONS)), 1 / len(EMOTIONS)))
+    clips, places = np.unique(given.clips, return_inverse=True)
+    known = np.array([EMOTIONS.index(gold[clip]) if clip in gold else -1 for clip in clips.tolist()], dtype=np.int64)
+    weights = np.where(given.unsure, UNSURE_WEIGHT, 1.0)
+    votes = Votes(places, given.raters, given.shares, weights)
+    fitted = consensus.fit(votes, known, len(given.names), priors=priors)
+    labels = {clip: _soft(row) for clip, row in zip(clips.tolist(), fitted.truth, strict=True)}
+    return Consensus(labels, _raters(given, votes, known, fitted, seed), fitted.pooled)
+
+
+def ratings_of(votes: Iterable[Vote]) -> Ratings:
+    """Votes by name as columns; shares are brought to 1."""
+    votes = list(votes)
+    names = sorted({vote.rater for vote in votes})
+    code = {name: index for index, name in enumerate(names)}
+    shares = np.array([[vote.shares.get(label, 0.0) for label in EMOTIONS] for vote in votes], dtype=np.float64)
+    shares = shares.reshape(len(votes), len(EMOTIONS))
+    total = shares.sum(1, keepdims=True)
+    return Ratings(
+        clips=np.array([vote.clip_id for vote in votes], dtype=np.int64),
+        raters=np.array([code[vote.rater] for vote in votes], dtype=np.int64),
+        names=tuple(names),
+        shares=np.divide(shares, total, out=np.zeros_like(shares), where=total > 0),
+        unsure=np.array([vote.unsure for vote in votes], dtype=np.bool_),
+        scales={},
+    )
+
+
+def _soft(row: Numbers) -> dict[str, float]:
+    kept = np.where(row >= LEAST_SHARE, row, 0.0)
+    kept /= kept.sum()
+    return {label: float(share) for label, share in zip(EMOTIONS, kept, strict=True) if share > 0}
+
+
+def _raters(
+    given: Ratings, votes: Votes, known: npt.NDArray[np.int64], fitted: Fit, seed: int
+) -> list[RaterReliability]:
+    # A label that hardly any clip has says nothing of a rater: there only the prior would speak.
+    occurs = fitted.truth.sum(0) >= min(1.0, fitted.truth.sum(0).max())
+    random = np.random.default_rng(seed)
+    gold = known[votes.clips]
+    right = (gold >= 0) & (votes.shares.argmax(1) == gold)
+    size = len(given.names)
+    counts = [np.bincount(votes.raters, chosen, minlength=size) for chosen in (votes.weights, right, gold >= 0)]
+    number = np.bincount(votes.raters, minlength=size)
+    found = []
+    for index in np.flatnonzero(number).tolist():
+        reliability = float(np.diag(fitted.confusion[index])[occurs].mean())
+        # Not from the rows of the fit: who is careless is so on every label, and the rows' prior hides that.
+        behind = counts[0][index] + IMAGINED_VOTES
+        drawn = random.beta(max(reliability * behind, 1e-6), max((1 - reliability) * behind, 1e-6), DRAWS)
+        low, high = np.percentile(drawn, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+        found.append(
+            RaterReliability(
+                rater=given.names[index],
+                votes=int(number[index]),
+                reliability=reliability,
+                interval=(float(low), float(high)),
+                gold_right=round(counts[1][index]),
+                gold_total=round(counts[2][index]),
+            )
+        )
+    return found

@@ -1,0 +1,62 @@
+"""Filters of the review queue, applied to its columns in memory."""
+
+from dataclasses import dataclass
+from sqlite3 import Connection
+
+import numpy as np
+
+from annotations.review.suspects import open_suspects
+from annotations.store.tables.queue_index import Mask, QueueIndex
+from annotations.store.validation import check_rater
+
+
+@dataclass(frozen=True)
+class QueueFilter:
+    """Filters of the queue; None does not filter.
+
+    Attributes:
+        label: that the newest answer names.
+        version_id: the model version that gave the newest answer.
+        rater: somebody who has labelled the clip.
+        source: if the clip comes from, as in `Clip.source`.
+        min_duration: seconds.
+        max_duration: seconds.
+        language: of the clip, else as the transcriber detected it.
+        suspected: only clips whose label the last trainings did not believe.
+        text: words that all stand in the transcript, as corrected or else as transcribed; `talk*` finds talking.
+    """
+
+    label: str | None = None
+    version_id: int | None = None
+    rater: str | None = None
+    source: str | None = None
+    min_duration: float | None = None
+    max_duration: float | None = None
+    language: str | None = None
+    text: str | None = None
+    suspected: bool | None = None
+
+
+NO_FILTER = QueueFilter()
+
+
+def _apply(index: QueueIndex, connection: Connection, filters: QueueFilter, mask: Mask) -> None:
+    columns, size = index.columns, index.size
+    for name in ("label", "source", "language"):
+        wanted = getattr(filters, name)
+        if wanted is not None:
+            mask &= columns[name][:size] == index.code(name, wanted)
+    if filters.version_id is not None:
+        mask &= columns["version"][:size] == filters.version_id
+    if filters.min_duration is not None:
+        mask &= columns["duration"][:size] >= filters.min_duration
+    if filters.max_duration is not None:
+        mask &= columns["duration"][:size] <= filters.max_duration
+    if filters.rater is not None:
+        mask &= index.judged_by(connection, check_rater(filters.rater))
+    if filters.suspected:
+        mask &= np.isin(np.arange(size), index.places(open_suspects(connection)))
+    if filters.text is not None:
+        found = index.with_words(connection, filters.text)
+        if found is not None:
+            mask &= found

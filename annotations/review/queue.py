@@ -1,0 +1,264 @@
+"""The review queue: the next clip for a rater, by order and filters.
+
+Chooses in memory (`annotations.store.tables.queue_index`); what it gives out is read from the database.
+"""
+
+import itertools
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from sqlite3 import Connection
+
+import numpy as np
+
+from annotations.raters.gold import gold_is_due
+from annotations.review.filters import NO_FILTER, QueueFilter, _apply
+from annotations.review.items import read_items
+from annotations.review.leases import leased_to_others, release_lease, take_lease
+from annotations.review.order import POOL, Keys, QueueOrder, covering, first_places, order_keys
+from annotations.review.suspects import open_suspects
+from annotations.store import AnnotationStore
+from annotations.store.embeddings import Embeddings, any_embedded, read_embeddings
+from annotations.store.records import ReviewItem
+from annotations.store.settings import AnnotationSettings, settings_in_force
+from annotations.store.tables.queue_index import Mask, Places, QueueIndex
+from annotations.store.validation import check_rater
+
+__all__ = ["QueueFilter", "QueueOrder", "next_clip", "order_note", "queue_length", "queue_page", "release_lease"]
+
+CANDIDATES = 32
+"""Clips of which a rater gets the first that nobody else has taken meanwhile; more than people ask at once."""
+
+LATELY = 128
+"""Most recently labelled clips that count as known to `QueueOrder.MOST_INFORMATIVE`."""
+
+VOTES = 8
+"""Greatest mean number of clips of each that are searched for them."""
+
+
+def next_clip(
+    store: AnnotationStore,
+    rater: str,
+    *,
+    order: QueueOrder = QueueOrder.LEAST_CERTAIN,
+    filters: QueueFilter = NO_FILTER,
+    exclude: Collection[int] = (),
+) -> ReviewItem | None:
+    """Return the next clip for a rater, reserved for a while if the number of votes per clip is limited.
+
+    Nobody gets a clip that they have labelled; a skip and an unsure count, a vote taken back does not, so that
+    its clip comes again. Gold clips come at the rate that the settings say, and where nothing else is left; they are
+    given to everybody.
+
+    Args:
+        store: to read; a lease is written to it.
+        rater: who asks.
+        order: which one first.
+        filters: among which.
+        exclude: ids of clips not to give, such as the one on the page now.
+
+    Returns:
+        The clip with its newest prediction, or None if the rater has labelled all that they may have.
+
+    Raises:
+        InvalidVoteError: if the rater's name cannot be.
+    """
+    rater = check_rater(rater)
+    left_out = set(exclude)
+    while True:
+        with _looking(store, rater, filters, left_out) as look:
+            candidates, gold = _candidates(look, order)
+            if not candidates:
+                return None
+            if gold or look.settings.overlap is None:
+                return next(iter(read_items(store, look.connection, candidates[:1])), None)
+            settings = look.settings
+        overlap = settings.overlap or 1
+        clip_id = take_lease(store, rater, candidates, overlap=overlap, minutes=settings.lease_minutes)
+        if clip_id is not None:
+            with store.reading() as connection:
+                items = read_items(store, connection, [clip_id])
+            if items:  # Else it was erased this very moment.
+                return items[0]
+        left_out.update(candidates)
+
+
+def queue_page(
+    store: AnnotationStore,
+    rater: str,
+    order: QueueOrder = QueueOrder.LEAST_CERTAIN,
+    filters: QueueFilter = NO_FILTER,
+    *,
+    limit: int = 50,
+    after: int | None = None,
+) -> list[ReviewItem]:
+    """List a rater's queue in its order; takes no lease, and does not tell which clips are gold.
+
+    Args:
+        store: to read.
+        rater: whose queue.
+        order: which first.
+        filters: among which.
+        limit: clips at most.
+        after: the last clip of the page before, by its id; None for the first page.
+    """
+    with _looking(store, check_rater(rater), filters, ()) as look:
+        return read_items(store, look.connection, _ordered(look, order, look.mask, limit, after))
+
+
+def queue_length(store: AnnotationStore, rater: str, filters: QueueFilter = NO_FILTER) -> int:
+    """Count the clips that a rater may still label."""
+    with _looking(store, check_rater(rater), filters, ()) as look:
+        return int(np.count_nonzero(look.mask))
+
+
+def order_note(store: AnnotationStore, order: QueueOrder) -> str | None:
+    """Explain why an order cannot work yet; None if it can."""
+    needed = {
+        QueueOrder.LEAST_CERTAIN: "entropy IS NOT NULL",
+        QueueOrder.SMALLEST_MARGIN: "margin IS NOT NULL",
+        QueueOrder.SOUND_AGAINST_WORDS: "disagreement IS NOT NULL",
+        QueueOrder.MOST_DISPUTED: "dispute > 0",
+    }
+    with store.reading() as connection:
+        if order is QueueOrder.MOST_INFORMATIVE:
+            if not any_embedded(connection):
+                return (
+                    "No clip has been embedded yet, so they come at random. "
+                    "'python -m annotations prelabel' embeds them."
+                )
+            return None
+        if order not in needed:
+            return None
+        if connection.execute(f"SELECT 1 FROM queue_clips WHERE {needed[order]} LIMIT 1").fetchone():
+            return None
+    if order is QueueOrder.MOST_DISPUTED:
+        return "No two raters disagree yet, so that the clips come as they were stored."
+    if order is QueueOrder.SOUND_AGAINST_WORDS:
+        return "No words have been read for their emotion yet, so that the clips come as they were stored."
+    return "No model has analysed the clips yet, so they come as they were stored."
+
+
+_JUDGED_LAST = """
+SELECT clip_id FROM (SELECT id, clip_id FROM corrections ORDER BY id DESC LIMIT ?)
+GROUP BY clip_id ORDER BY max(id) DESC LIMIT ?
+"""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One look at the queue: the columns as of one moment, and which clips a rater may have.
+
+    Attributes:
+        mask: which clips they may have, filters applied.
+        returned: clips with a suspected label error.
+    """
+
+    index: QueueIndex
+    connection: Connection
+    settings: AnnotationSettings
+    rater: str
+    given: int
+    mask: Mask
+    returned: Places
+
+
+@contextmanager
+def _looking(store: AnnotationStore, rater: str, filters: QueueFilter, exclude: Collection[int]) -> Iterator[_Look]:
+    index = store.queue_index
+    with index.lock, store.reading() as connection:
+        index.refresh(connection)
+        settings = settings_in_force(connection)
+        judged = index.judged_by(connection, rater)
+        mask = index.alive[: index.size] & ~judged
+        # A suspected label error is to be labelled once more, by whoever comes.
+        returned = index.places(open_suspects(connection))
+        mask[returned] = index.alive[returned]
+        lost = connection.execute("SELECT clip_id FROM missing_media")
+        mask[index.places(row["clip_id"] for row in lost)] = False
+        if settings.overlap is not None:
+            _leave_finished(index, connection, rater, settings, mask, returned)
+        _apply(index, connection, filters, mask)
+        left_out = index.places(exclude)
+        given = int(np.count_nonzero(judged)) + int(np.count_nonzero(~judged[left_out]))
+        mask[left_out] = False
+        yield _Look(index, connection, settings, rater, given, mask, returned)
+
+
+def _leave_finished(
+    index: QueueIndex, connection: Connection, rater: str, settings: AnnotationSettings, mask: Mask, returned: Places
+) -> None:
+    """Remove clips with enough votes, counting those who are labelling them now; gold is for everybody."""
+    people = index.columns["judged"][: index.size]
+    held = leased_to_others(connection, rater)
+    lacking = people < settings.overlap
+    for clip_id, others in held.items():
+        place = index.places([clip_id])
+        lacking[place] = people[place] + others < settings.overlap
+    lacking[returned] = True
+    if settings.gold_rate > 0:
+        lacking |= index.columns["gold"][: index.size]
+    mask &= lacking
+
+
+def _candidates(look: _Look, order: QueueOrder) -> tuple[list[int], bool]:
+    """Clips that would do, best first, and whether the first is a gold one."""
+    mask = look.mask
+    rate = look.settings.gold_rate
+    if rate > 0:
+        gold = look.index.columns["gold"][: look.index.size]
+        known, ordinary = mask & gold, mask & ~gold
+        if known.any() and (not ordinary.any() or gold_is_due(look.rater, look.given, rate)):
+            return _ordered(look, QueueOrder.RANDOM, known, 1, None), True
+        mask = ordinary
+    return _ordered(look, order, mask, CANDIDATES, None), False
+
+
+def _ordered(look: _Look, order: QueueOrder, mask: Mask, limit: int, after: int | None) -> list[int]:
+    """The ids of the first clips of a mask in an order, or of those after a certain clip."""
+    index = look.index
+    first: list[int] = []
+    if order is QueueOrder.MOST_INFORMATIVE:
+        pool = _pool(look, mask)
+        if after is None or after in pool:
+            ordered = _informative(look, pool)
+            while after is not None and next(ordered) != after:
+                pass
+            first, after = list(itertools.islice(ordered, limit)), None
+        if len(first) == limit:
+            return first
+        mask = mask.copy()
+        mask[index.places(pool)] = False
+    keys = order_keys(index, order, look.rater, look.returned)
+    last = index.places([] if after is None else [after])
+    if len(last):
+        mask = mask & _behind(keys, int(last[0]))
+    chosen = first_places(keys, mask, limit - len(first))
+    return first + [int(clip_id) for clip_id in index.columns["id"][chosen]]
+
+
+def _behind(keys: Keys, place: int) -> Mask:
+    """Select the clips after a place: those of smaller keys, and of the same key at later places."""
+    key = keys[place]
+    behind = keys < key
+    behind[place + 1 :] |= keys[place + 1 :] == key
+    return behind
+
+
+def _pool(look: _Look, mask: Mask) -> Embeddings:
+    """Draw clips of a mask at random, from which the most informative are chosen; only those with an embedding."""
+    keys = order_keys(look.index, QueueOrder.MOST_INFORMATIVE, look.rater)
+    drawn = look.index.columns["id"][first_places(keys, mask, POOL)].tolist()
+    sounds = read_embeddings(look.connection, drawn)
+    return {clip_id: sounds[clip_id] for clip_id in drawn if clip_id in sounds}
+
+
+def _informative(look: _Look, pool: Embeddings) -> Iterator[int]:
+    """The clips of a pool, the most informative first."""
+    if not pool:
+        return
+    lately = look.connection.execute(_JUDGED_LAST, (VOTES * LATELY, LATELY))
+    known = [*read_embeddings(look.connection, [row["clip_id"] for row in lately]).values()]
+    clip_ids, sounds = list(pool), np.stack([*pool.values()])
+    for place in covering(sounds, np.stack(known) if known else sounds[:0]):
+        yield clip_ids[place]

@@ -1,0 +1,80 @@
+"""Suspected label errors: clips kept apart until they are labelled again, or a later run keeps their label.
+
+Knows the table; how they are found is in `annotations.learning.targets.label_errors`.
+"""
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from annotations.store import AnnotationStore
+from annotations.store.tables.rows import timestamp
+
+OPEN = """
+SELECT clip_id FROM suspects WHERE last_correction_id =
+    (SELECT coalesce(max(id), 0) FROM corrections WHERE corrections.clip_id = suspects.clip_id)
+"""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label that may be a mistake.
+
+    Attributes:
+        clip_id: of the clip.
+        given: label that the votes give.
+        suggested: label that clips like it have.
+        certainty: how much likelier that is, 0..1.
+    """
+
+    clip_id: int
+    given: str
+    suggested: str
+    certainty: float
+
+
+def record_suspects(store: AnnotationStore, run_id: int, suspects: Sequence[Suspect]) -> None:
+    """Send clips back to the review queue; the same again changes nothing.
+
+    Args:
+        store: to write to.
+        run_id: that does not believe them.
+        suspects: at most one a clip; clips erased meanwhile are passed over.
+    """
+    now = timestamp()
+    with store.database.writing() as connection:
+        connection.executemany(
+            "INSERT INTO suspects SELECT id, ?, ?, ?, ?, "
+            "(SELECT coalesce(max(id), 0) FROM corrections WHERE clip_id = clips.id), ? FROM clips WHERE id = ? "
+            "ON CONFLICT (clip_id) DO NOTHING",
+            [(run_id, s.given, s.suggested, s.certainty, now, s.clip_id) for s in suspects],
+        )
+
+
+def withdraw_suspects(store: AnnotationStore, clips: Collection[int]) -> None:
+    """Take clips that wait to be labelled again out of the review queue, as a later run believes their labels.
+
+    Args:
+        store: to write to.
+        clips: ids; those that have been labelled again meanwhile, or never were suspected, are passed over.
+    """
+    with store.database.writing() as connection:
+        connection.executemany(
+            f"DELETE FROM suspects WHERE clip_id = ? AND clip_id IN ({OPEN})", [(clip,) for clip in clips]
+        )
+
+
+def open_suspects(connection: sqlite3.Connection) -> list[int]:
+    """Clips that wait for somebody to label them again."""
+    return [row["clip_id"] for row in connection.execute(OPEN)]
+
+
+def cleared_suspects(connection: sqlite3.Connection) -> list[int]:
+    """List clips that were suspected once and have been labelled again: their labels are kept."""
+    return [row["clip_id"] for row in connection.execute(f"SELECT clip_id FROM suspects EXCEPT {OPEN}")]
+
+
+def count_suspects(store: AnnotationStore) -> int:
+    """Count the clips that wait to be labelled again."""
+    with store.reading() as connection:
+        return len(open_suspects(connection))

@@ -1,0 +1,230 @@
+"""A classifier head on pooled encoder embeddings: linear, calibrated, small. Knows no encoder and no training.
+
+The folder of a saved head holds `head.safetensors` and `meta.json`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from ser.checkpoints import Meta, save_checkpoint, verify
+from ser.encoder.offsets import ProfilePrior
+from ser.errors import ModelUnavailableError
+from ser.labels import EMOTIONS, to_emotion
+
+HEAD_FILE = "head.safetensors"
+
+LIMIT = 8.0
+"""Standard deviations beyond which a standardised number counts as this: one odd frame must not decide alone."""
+
+Array = npt.NDArray[np.float32]
+
+
+class Companion(Protocol):
+    """Something that lies in a head's folder with it."""
+
+    def save(self, folder: Path) -> None:
+        """Write it."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierHead:
+    """Standardise, multiply, add, divide by a temperature.
+
+    Attributes:
+        labels: of the outputs; labels beyond the seven emotions (calm, boredom) count as `neutral` in answers.
+        mean: of each number of an embedding over the training clips, shape (size,).
+        scale: standard deviation of the same, above 0.
+        weights: shape (size, outputs).
+        bias: shape (outputs,).
+        temperature: the logits are divided by it.
+        intensity_weights: of the probability that the feeling is strong, shape (size,); None where it is not known.
+        intensity_bias: of the same.
+        novelty_basis: the squared length of a standardised embedding's product with it is the embedding's novelty,
+            1 at the limit, shape (size, directions); None where novelty is not known.
+        prior: what adaptation to a source or a speaker starts from; None where the head cannot be adapted.
+        encoder: name of the encoder as `ser.encoder.loading.load_encoder` takes it.
+        encoder_sha256: of that encoder; embeddings of another one are refused by the model around the head.
+    """
+
+    labels: tuple[str, ...]
+    mean: Array
+    scale: Array
+    weights: Array
+    bias: Array
+    temperature: float
+    encoder: str
+    encoder_sha256: str
+    intensity_weights: Array | None = None
+    intensity_bias: float = 0.0
+    prior: ProfilePrior | None = None
+    novelty_basis: Array | None = None
+
+    def __post_init__(self) -> None:
+        size, outputs = self.weights.shape
+        if self.mean.shape != (size,) or self.scale.shape != (size,) or self.bias.shape != (outputs,):
+            raise ValueError(f"mean, scale and bias do not fit weights of shape {self.weights.shape}")
+        if len(self.labels) != outputs:
+            raise ValueError(f"{len(self.labels)} labels for {outputs} outputs")
+
+    @property
+    def output_emotions(self) -> tuple[str, ...]:
+        """The emotions that the outputs count as."""
+        return tuple(emotion_of(label) for label in self.labels)
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """Those of `EMOTIONS` that the head tells apart."""
+        known = set(self.output_emotions)
+        return tuple(emotion for emotion in EMOTIONS if emotion in known)
+
+    def standardise(self, embeddings: Array, center: Array | None = None, spread: Array | None = None) -> Array:
+        """Bring embeddings to the scale that the weights expect.
+
+        Args:
+            embeddings: shape (clips, size).
+            center: mean to subtract in place of the training clips', of a place or a person; shape (size,).
+            spread: standard deviation to divide by in place of the training clips'.
+        """
+        values = (embeddings - (self.mean if center is None else center)) / (self.scale if spread is None else spread)
+        return np.clip(values, -LIMIT, LIMIT)
+
+    def scores(self, embeddings: Array, center: Array | None = None, spread: Array | None = None) -> Array:
+        """Logits before the temperature, shape (clips, outputs); arguments as `standardise`'s."""
+        return self.standardise(embeddings, center, spread) @ self.weights + self.bias
+
+    def logits(self, embeddings: Array, center: Array | None = None, spread: Array | None = None) -> Array:
+        """Logits divided by the temperature, shape (clips, outputs); arguments as `standardise`'s."""
+        return self.scores(embeddings, center, spread) / self.temperature
+
+    def probabilities(
+        self, embeddings: Array, center: Array | None = None, spread: Array | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Probabilities of `EMOTIONS`, shape (clips, 7), rows of sum 1; arguments as `standardise`'s."""
+        values = self.logits(embeddings, center, spread).astype(np.float64)
+        powers = np.exp(values - values.max(axis=1, keepdims=True))
+        answers = np.zeros((len(values), len(EMOTIONS)))
+        for output, label in enumerate(self.labels):
+            answers[:, EMOTIONS.index(emotion_of(label))] += powers[:, output]
+        return np.asarray(answers / answers.sum(axis=1, keepdims=True))
+
+    def intensities(self, embeddings: Array) -> npt.NDArray[np.float64] | None:
+        """Probability of a strong rather than a normal feeling, shape (clips,); None where the head does not tell."""
+        if self.intensity_weights is None:
+            return None
+        values = self.standardise(embeddings) @ self.intensity_weights + self.intensity_bias
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(values.astype(np.float64), -60.0, 60.0))))
+
+    def novelties(self, embeddings: Array, center: Array | None = None) -> Array | None:
+        """How unlike the training clips embeddings are, 1 at the limit, shape (clips,); None where it is not known."""
+        if self.novelty_basis is None:
+            return None
+        return np.asarray(((self.standardise(embeddings, center) @ self.novelty_basis) ** 2).sum(axis=1))
+
+    def tensors(self) -> dict[str, Array]:
+        """What `head.safetensors` holds."""
+        tensors = {"mean": self.mean, "scale": self.scale, "weights": self.weights, "bias": self.bias}
+        if self.intensity_weights is not None:
+            tensors["intensity_weights"] = self.intensity_weights
+            tensors["intensity_bias"] = np.array([self.intensity_bias], dtype=np.float32)
+        if self.novelty_basis is not None:
+            tensors["novelty_basis"] = self.novelty_basis
+        if self.prior is not None:
+            tensors |= self.prior.arrays()
+        return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+
+    def save(self, folder: Path, meta: Meta, companion: "Companion | None" = None) -> Meta:
+        """Write the head's folder, whole or not at all.
+
+        Args:
+            folder: must not exist yet, or be empty.
+            meta: name, config, data and metrics; what the head itself knows is filled in.
+            companion: saved with it, such as clips of the base for rehearsal.
+
+        Raises:
+            ModelUnavailableError: where the folder holds something already.
+        """
+        tensors = self.tensors()
+        whole = Meta(
+            name=meta.name,
+            labels=self.labels,
+            temperature=self.temperature,
+            config={**meta.config, "encoder": self.encoder, "encoder_sha256": self.encoder_sha256},
+            data=meta.data,
+            metrics=meta.metrics,
+            git_commit=meta.git_commit,
+            created_at=meta.created_at,
+        )
+
+        def write(place: Path) -> None:
+            save_file(tensors, place / HEAD_FILE)
+            if companion is not None:
+                companion.save(place)
+
+        return save_checkpoint(folder, write, whole, HEAD_FILE)
+
+
+def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
+    """Read a head and its meta.
+
+    Raises:
+        ModelUnavailableError: where a file is absent, damaged, or no classifier head.
+    """
+    meta = verify(folder, HEAD_FILE)
+    try:
+        tensors: Mapping[str, Array] = load_file(folder / HEAD_FILE)
+        if any(not np.isfinite(values).all() for values in tensors.values()):
+            raise ValueError("it holds numbers that are not finite")
+        unknown = [label for label in meta.labels if not _is_known(label)]
+        if unknown or len({emotion_of(label) for label in meta.labels}) < 2:
+            raise ValueError(f"its labels are {', '.join(meta.labels)}")
+        strong = tensors.get("intensity_weights")
+        head = ClassifierHead(
+            labels=meta.labels,
+            mean=tensors["mean"],
+            scale=tensors["scale"],
+            weights=tensors["weights"],
+            bias=tensors["bias"],
+            temperature=meta.temperature,
+            encoder=str(meta.config["encoder"]),
+            encoder_sha256=str(meta.config["encoder_sha256"]),
+            intensity_weights=strong,
+            intensity_bias=float(tensors["intensity_bias"][0]) if strong is not None else 0.0,
+            prior=ProfilePrior.from_arrays(tensors),
+            novelty_basis=tensors.get("novelty_basis"),
+        )
+    except (SafetensorError, KeyError, ValueError, IndexError) as error:
+        raise ModelUnavailableError(
+            f"{folder / HEAD_FILE} is no usable classifier head: {error}. Take the model from its source again."
+        ) from error
+    return head, meta
+
+
+def is_head(folder: Path) -> bool:
+    """Whether a folder holds a classifier head."""
+    return (folder / HEAD_FILE).is_file()
+
+
+EXTRA_LABELS = {"boredom": "neutral"}
+"""Labels that corpora have beyond the seven and their aliases, and the emotion they count as in answers: of the seven,
+neutral is what low arousal without another feeling comes nearest to."""
+
+
+def emotion_of(label: str) -> str:
+    """The emotion that an output counts as.
+
+    >>> emotion_of("calm"), emotion_of("boredom"), emotion_of("fear")
+    ('neutral', 'neutral', 'fear')
+    """
+    return to_emotion(label) or EXTRA_LABELS[label]
+
+
+def _is_known(label: str) -> bool:
+    return to_emotion(label) is not None or label in EXTRA_LABELS

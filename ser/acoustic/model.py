@@ -1,0 +1,94 @@
+"""The acoustic model that ships, and every model trained on its kind: a frozen encoder under a classifier head.
+
+Turns speech into `EmotionScores`; knows nothing of transcripts, pages or storage. Imports no torch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ser.acoustic.head import ClassifierHead, load_head
+from ser.checkpoints import Meta
+from ser.encoder.loading import load_encoder
+from ser.encoder.profiles import Profiles, combine
+from ser.encoder.windows import Array, Encoder, embed_clips
+from ser.errors import ModelUnavailableError
+from ser.types import Audio, EmotionScores
+
+HERE = "."
+"""Names the encoder of a head that lies in the head's own folder: it was fine-tuned together with it."""
+
+
+class HeadModel:
+    """An encoder and a head, as an `AcousticModel`; safe to call from several threads.
+
+    Attributes:
+        name: for people.
+        labels: those of `EMOTIONS` that the head tells apart.
+        sha256: of the head's weights.
+        meta: of the head.
+        head: the head itself.
+        encoder: under it.
+        encoder_sha256: names the embeddings.
+
+    Raises:
+        ModelUnavailableError: where the encoder is another one than the head was trained on.
+    """
+
+    def __init__(self, head: ClassifierHead, encoder: Encoder, meta: Meta) -> None:
+        if encoder.sha256 != head.encoder_sha256:
+            raise ModelUnavailableError(
+                f"The head {meta.name} was trained on embeddings of {head.encoder} "
+                f"({head.encoder_sha256[:12]}...), and the encoder at hand is {encoder.sha256[:12]}.... "
+                "Train it again on this encoder."
+            )
+        self.head, self.encoder, self.meta = head, encoder, meta
+        self.name, self.labels, self.sha256 = meta.name, head.emotions, meta.sha256
+        self.encoder_sha256 = encoder.sha256
+
+    def embed_batch(self, audios: Sequence[Audio]) -> Array:
+        """Embed recordings that have been cut to their speech, shape (recordings, size)."""
+        return embed_clips(self.encoder, [audio.signal for audio in audios])
+
+    def classify_embeddings(
+        self, embeddings: Array, center: Array | None = None, spread: Array | None = None
+    ) -> list[EmotionScores]:
+        """Calibrated scores of embeddings; `center` and `spread` are a profile's, see `ClassifierHead.standardise`."""
+        rows = self.head.probabilities(embeddings, center, spread).tolist()
+        strong = self.head.intensities(embeddings)
+        levels = [None] * len(rows) if strong is None else strong.tolist()
+        return [EmotionScores(tuple(row), intensity=level) for row, level in zip(rows, levels, strict=True)]
+
+    def center_for(self, profiles: Profiles) -> Array | None:
+        """The `center` that adapts to a source and a speaker; None where there are too few clips of either."""
+        return combine(self.head, profiles)
+
+    def novelty(self, embeddings: Array, center: Array | None = None) -> Sequence[float | None]:
+        """How unlike its training clips each embedding is, 1 at the limit; None where the head does not tell."""
+        values = self.head.novelties(embeddings, center)
+        return [None] * len(embeddings) if values is None else values.tolist()
+
+    def classify(self, audio: Audio) -> EmotionScores:
+        """Calibrated scores for a recording that has been cut to its speech."""
+        return self.classify_batch([audio])[0]
+
+    def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
+        """The same for many; equal to one-by-one within float tolerance."""
+        return self.classify_embeddings(self.embed_batch(audios))
+
+
+def load_head_model(folder: Path, device: str = "cpu") -> HeadModel:
+    """Load a head and the encoder it was trained on.
+
+    Args:
+        folder: of the head.
+        device: of an encoder that runs on torch.
+
+    Raises:
+        ModelUnavailableError: where either is absent or damaged, or they do not fit.
+    """
+    head, meta = load_head(folder)
+    if head.encoder == HERE:
+        # What is fitted on this encoder later lies elsewhere, and has to find it.
+        head = replace(head, encoder=str(folder.absolute()))
+    return HeadModel(head, load_encoder(head.encoder, device), meta)

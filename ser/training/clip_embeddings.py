@@ -1,0 +1,168 @@
+"""One recording -> the embeddings of it and of augmented copies of it, kept on disk by content.
+
+Imports little, as each of several worker processes loads it. Knows no examples and no labels.
+"""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ser.audio import decode_file
+from ser.augmentation import SignalAugmentation
+from ser.config import EMBEDDED
+from ser.encoder.loading import load_encoder
+from ser.encoder.windows import embed_clips
+from ser.errors import AudioError
+from ser.types import Signal, SpeechDetector
+from ser.vad import SileroDetector, trim_to_speech
+
+CACHE_VERSION = 4
+"""Part of every key: raise it whenever decoding, speech detection, windows or augmentation change."""
+
+ClipEmbeddings = npt.NDArray[np.float16]
+"""Shape (1 + copies, size), the untouched recording first."""
+
+
+@dataclass(frozen=True)
+class NoisePool:
+    """Recordings of noise end to end: one array is shared among processes, hundreds would be copied.
+
+    Attributes:
+        samples: float32 of shape (samples,).
+        ends: of each recording, int64 of shape (recordings,).
+        key: hash of all of it.
+    """
+
+    samples: Signal
+    ends: npt.NDArray[np.int64]
+    key: str
+
+    @classmethod
+    def of(cls, noises: Sequence[Signal]) -> "NoisePool":
+        """Put recordings together."""
+        samples = np.concatenate([np.zeros(0, np.float32), *noises]).astype(np.float32)
+        ends = np.cumsum([len(noise) for noise in noises], dtype=np.int64)
+        return cls(samples, ends, hashlib.sha256(samples.tobytes() + ends.tobytes()).hexdigest())
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def recordings(self) -> list[Signal]:
+        """Each of them, without copying."""
+        return list(np.split(self.samples, self.ends[:-1])) if len(self.ends) else []
+
+
+@dataclass(frozen=True)
+class CopyPlan:
+    """What is embedded of each recording, and where it is kept.
+
+    Attributes:
+        copies: augmented copies embedded with the untouched recording.
+        seed: of the changes.
+        augmentation: how far a copy may be changed.
+        encoder: as `ser.encoder.loading.load_encoder` takes it.
+        device: of encoders that run on torch.
+        cache_dir: where embeddings are kept by content; None keeps nothing.
+    """
+
+    copies: int = 0
+    seed: int = 0
+    augmentation: SignalAugmentation = SignalAugmentation()
+    encoder: str = EMBEDDED
+    device: str = "cpu"
+    cache_dir: Path | None = None
+
+    def key(self, content: str, noise_key: str) -> str:
+        """Name what comes of a file with this content."""
+        # Untouched recordings are the same whatever copies are asked for.
+        changes = f"{self.copies} {self.seed} {noise_key} {asdict(self.augmentation)}" if self.copies else "0"
+        encoder = load_encoder(self.encoder, self.device).sha256
+        return hashlib.sha256(f"{CACHE_VERSION} {encoder} {content} {changes}".encode()).hexdigest()
+
+
+def embed_file(path: Path, plan: CopyPlan, noises: NoisePool, detector: SpeechDetector | None = None) -> ClipEmbeddings:
+    """Embed a recording and augmented copies of it.
+
+    Args:
+        path: of the recording.
+        plan: what else is wanted.
+        noises: to mix in; synthetic noise where there are none.
+        detector: of speech, to which recordings are cut; Silero's where left out.
+
+    Returns:
+        float16 of shape (1 + copies, size), the untouched recording first.
+
+    Raises:
+        AudioError: where it cannot be used.
+        OSError: where it cannot be read.
+    """
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    if plan.cache_dir is None:
+        return _embed(path, content, plan, noises, detector)
+    # Named after the recording, so that what was made of it can be found when it is to be erased.
+    file = plan.cache_dir / content[:2] / f"{content}-{plan.key(content, noises.key)[:32]}.npy"
+    if file.is_file():
+        return np.asarray(np.load(file))
+    embeddings = _embed(path, content, plan, noises, detector)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Written aside and moved, so that a killed run leaves no half a file behind.
+    building = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+    with building.open("wb") as out:
+        np.save(out, embeddings)
+    os.replace(building, file)
+    return embeddings
+
+
+def _embed(
+    path: Path, content: str, plan: CopyPlan, noises: NoisePool, detector: SpeechDetector | None
+) -> ClipEmbeddings:
+    audio = decode_file(path)
+    signal = trim_to_speech(audio, (detector or own_detector()).detect(audio)).signal
+    # Seeded by content, so that neither the order of the examples nor the number of workers matters.
+    generator = np.random.default_rng([plan.seed, int(content[:15], 16)])
+    recordings = noises.recordings()
+    copies = [plan.augmentation.apply(signal, recordings, generator) for _ in range(plan.copies)]
+    return embed_clips(load_encoder(plan.encoder, plan.device), [signal, *copies]).astype(np.float16)
+
+
+@lru_cache(maxsize=1)
+def own_detector() -> SpeechDetector:
+    """This process's own."""
+    return SileroDetector()
+
+
+def embeddings_or_sentence(
+    path: Path, plan: CopyPlan, noises: NoisePool, detector: SpeechDetector | None = None
+) -> ClipEmbeddings | str:
+    """As `embed_file`, with a sentence on what is wrong with a recording that cannot be used."""
+    try:
+        return embed_file(path, plan, noises, detector)
+    except (AudioError, OSError) as error:
+        return f"{path}: {error}"
+
+
+def embed_in_worker(path: Path, plan: CopyPlan, noises: NoisePool, parent: int | None = None) -> ClipEmbeddings | str:
+    """As `embeddings_or_sentence`, in a worker process of `parent`."""
+    if parent is not None:
+        _end_with(parent)
+    return embeddings_or_sentence(path, plan, noises)
+
+
+@lru_cache(maxsize=1)
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended: killed, it could not say so, and its workers would wait for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,222 @@
+"""Fits a classifier head on embeddings, and fine-tunes one from feedback; seeded, without torch. Reads no audio."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import eigh
+from scipy.optimize import minimize
+
+from ser.acoustic.head import LIMIT, ClassifierHead, emotion_of
+from ser.labels import EMOTIONS
+from ser.training.embeddings import EmbeddingSet
+from ser.training.rehearsal import Rehearsal
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """How a head is fitted.
+
+    Attributes:
+        dimensions: principal components of the embeddings that the head is fitted in; fewer components fit faster and
+            leave out what varies little.
+        penalty: on the squared weights, for embeddings whose first component has unit variance.
+        absent: logit added in training to the labels that a clip's corpus lacks. Minus infinity would mask them, and
+            leave the head free to give them to every clip of that corpus; 0 would say that they were never felt.
+        copies: share of the loss that augmented copies carry.
+        corpora: weight of each corpus in the loss; 1 where it is not named.
+        iterations: of L-BFGS at most.
+        seed: of what is drawn.
+    """
+
+    dimensions: int = 600
+    penalty: float = 1e-4
+    absent: float = -2.0
+    copies: float = 0.4
+    corpora: Mapping[str, float] = field(default_factory=dict)
+    iterations: int = 200
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FineTuneConfig:
+    """How a head is fine-tuned from feedback.
+
+    Attributes:
+        penalty: on the squared distance from the weights before.
+        rehearsal: weight of the base's clips beside that of the feedback.
+        iterations: of L-BFGS at most.
+    """
+
+    penalty: float = 0.1
+    rehearsal: float = 1.0
+    iterations: int = 60
+
+
+def fit_head(data: EmbeddingSet, config: HeadConfig, *, encoder: str, encoder_sha256: str) -> ClassifierHead:
+    """Fit a head: multinomial logistic regression on principal components, folded into one linear map.
+
+    Every label of a corpus has the same weight in the loss, and every corpus what the configuration gives it.
+
+    Args:
+        data: to train on.
+        config: how.
+        encoder: that made the embeddings, as `ser.encoder.loading.load_encoder` takes it.
+        encoder_sha256: of it.
+    """
+    plain = data.plain
+    mean = plain.mean(axis=0)
+    spread = plain.std(axis=0)
+    scale = np.maximum(spread, 1e-3 * float(np.median(spread)) + 1e-9).astype(np.float32)
+    center, components = _components(np.clip((plain - mean) / scale, -LIMIT, LIMIT), config.dimensions)
+
+    def project(rows: npt.NDArray[np.floating]) -> Array:
+        standard = np.clip((rows.astype(np.float32) - mean) / scale, -LIMIT, LIMIT)
+        return np.asarray((standard - center) @ components, dtype=np.float32)
+
+    copies = data.embeddings.shape[1] - 1
+    shares = [1.0 - config.copies, *[config.copies / copies] * copies] if copies else [1.0]
+    values = np.concatenate([project(data.embeddings[:, copy]) for copy in range(copies + 1)])
+    weights, allowed = _weights_and_labels(data, config)
+    total = np.concatenate([share * weights for share in shares])
+    start = np.zeros((components.shape[1] + 1, data.targets.shape[1]))
+    offsets = np.tile(np.where(allowed, 0.0, config.absent), (copies + 1, 1))
+    table = _minimise(values, np.tile(data.targets, (copies + 1, 1)), total, offsets, start, config)
+    kernel = components @ table[:-1]
+    strong, strong_bias = _intensity_head(data, project(data.embeddings[:, 0]), weights, config)
+    return ClassifierHead(
+        labels=tuple(data.labels),
+        mean=mean,
+        scale=scale,
+        weights=np.asarray(kernel, dtype=np.float32),
+        bias=np.asarray(table[-1] - center @ kernel, dtype=np.float32),
+        temperature=1.0,
+        encoder=encoder,
+        encoder_sha256=encoder_sha256,
+        intensity_weights=None if strong is None else np.asarray(components @ strong, dtype=np.float32),
+        intensity_bias=0.0 if strong is None else float(strong_bias - center @ (components @ strong)),
+    )
+
+
+def fine_tune_head(
+    head: ClassifierHead,
+    embeddings: Array,
+    targets: Array,
+    weights: Array,
+    *,
+    groups: Sequence[str],
+    rehearsal: Rehearsal | None,
+    config: FineTuneConfig,
+) -> ClassifierHead:
+    """Fine-tune a head on feedback, near to its old weights, replaying clips of the base.
+
+    Args:
+        head: to begin with; it is not changed.
+        embeddings: of the clips, shape (clips, size).
+        targets: soft labels of the clips, shape (clips, 7), in `EMOTIONS` order.
+        weights: of each clip, shape (clips,).
+        groups: who speaks in each clip.
+        rehearsal: clips of the base; None where there are none.
+        config: how.
+    """
+    values, truth, total = head.standardise(embeddings), targets, weights / weights.sum()
+    if rehearsal is not None and len(rehearsal) and config.rehearsal:
+        values = np.concatenate([values, head.standardise(rehearsal.embeddings)])
+        truth = np.concatenate([truth, rehearsal.targets])
+        total = np.concatenate([total, np.full(len(rehearsal), config.rehearsal / len(rehearsal), np.float32)])
+    # Outputs beyond the seven share an emotion's target by what the head before held them for.
+    emotions = np.array([EMOTIONS.index(emotion_of(label)) for label in head.labels])
+    logits = values @ head.weights + head.bias
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    sums = np.stack([powers[:, emotions == emotion].sum(axis=1) for emotion in range(len(EMOTIONS))], axis=1)
+    spread = truth[:, emotions] * powers / np.maximum(sums[:, emotions], 1e-12)
+    start = np.vstack([head.weights, head.bias[None]]).astype(float)
+    how = HeadConfig(penalty=config.penalty, iterations=config.iterations)
+    table = _minimise(values, spread, total, np.zeros_like(spread), start, how)
+    return replace(head, weights=table[:-1].astype(np.float32), bias=table[-1].astype(np.float32))
+
+
+def _components(standard: Array, count: int) -> tuple[Array, Array]:
+    """Mean of standardised embeddings, and principal components scaled so that the first has unit variance."""
+    center = standard.mean(axis=0)
+    values = standard - center
+    clips, size = values.shape
+    count = min(count, size, clips)
+    if clips < size:
+        sizes, left = eigh(values @ values.T / clips, subset_by_index=[clips - count, clips - 1])
+        vectors = values.T @ left / np.sqrt(np.maximum(sizes, 1e-9) * clips)
+    else:
+        sizes, vectors = eigh(values.T @ values / clips, subset_by_index=[size - count, size - 1])
+    return center, np.asarray(vectors[:, ::-1] / np.sqrt(max(float(sizes[-1]), 1e-12)), dtype=np.float32)
+
+
+def _weights_and_labels(data: EmbeddingSet, config: HeadConfig) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Weight of each example, and which labels its corpus has."""
+    corpora = np.array(data.corpora)
+    allowed = np.zeros(data.targets.shape, dtype=np.bool_)
+    weights = np.zeros(len(data), dtype=np.float32)
+    for corpus in sorted(set(data.corpora)):
+        rows = corpora == corpus
+        support = data.targets[rows].sum(axis=0)
+        allowed[rows] = support > 0
+        even = (data.targets[rows] / np.maximum(support, 1e-6)).sum(axis=1) / (support > 0).sum()
+        weights[rows] = config.corpora.get(corpus, 1.0) * even
+    return weights * data.weights, allowed
+
+
+def _intensity_head(
+    data: EmbeddingSet, values: Array, weights: Array, config: HeadConfig
+) -> tuple[npt.NDArray[np.float64] | None, float]:
+    """Weights and bias of a logistic regression on the clips whose intensity is known; None where none is."""
+    known = np.flatnonzero(~np.isnan(data.intensities))
+    if not len(known) or np.ptp(data.intensities[known]) == 0.0:
+        return None, 0.0
+    strong = data.intensities[known]
+    targets = np.stack([1.0 - strong, strong], axis=1)
+    start = np.zeros((values.shape[1] + 1, 2))
+    table = _minimise(values[known], targets, weights[known], np.zeros_like(targets), start, config)
+    return table[:-1, 1] - table[:-1, 0], float(table[-1, 1] - table[-1, 0])
+
+
+def _minimise(
+    values: Array,
+    targets: npt.NDArray[np.floating],
+    weights: npt.NDArray[np.floating],
+    offsets: npt.NDArray[np.floating],
+    start: npt.NDArray[np.float64],
+    config: HeadConfig,
+) -> npt.NDArray[np.float64]:
+    """Minimise the weighted mean cross-entropy plus the penalty on the squared distance from `start`.
+
+    Args:
+        values: shape (clips, size).
+        targets: soft labels, shape (clips, outputs).
+        weights: shape (clips,).
+        offsets: added to the logits, shape (clips, outputs).
+        start: weights and, in the last row, biases: shape (size + 1, outputs). The biases are not penalised.
+        config: penalty and iterations.
+
+    Returns:
+        Of the shape of `start`.
+    """
+    per_clip = (weights / weights.sum()).astype(np.float32)[:, None]
+    truth, fixed = targets.astype(np.float32), offsets.astype(np.float32)
+
+    def loss(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        table = flat.reshape(start.shape)
+        logits = values @ table[:-1].astype(np.float32) + table[-1].astype(np.float32) + fixed
+        logits -= logits.max(axis=1, keepdims=True)
+        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        apart = (np.exp(logs) * truth.sum(axis=1, keepdims=True) - truth) * per_clip
+        gradient = np.vstack([values.T @ apart, apart.sum(axis=0)[None]]).astype(float)
+        distance = table - start
+        distance[-1] = 0.0
+        total = -float((truth * logs * per_clip).sum()) + 0.5 * config.penalty * float((distance**2).sum())
+        return total, (gradient + config.penalty * distance).ravel()
+
+    options = {"maxiter": config.iterations, "maxcor": 20}
+    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options).x
+    return np.asarray(found.reshape(start.shape))

@@ -1,0 +1,122 @@
+"""Clips of the base corpora, kept with a head as 8-bit embeddings, that it replays while it learns new ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from ser.acoustic.head import emotion_of
+from ser.errors import ModelUnavailableError
+from ser.labels import EMOTIONS
+from ser.training.embeddings import EmbeddingSet
+
+REHEARSAL_FILE = "rehearsal.safetensors"
+
+LEVELS = 127.0
+
+TRAIN_CLIPS, TEST_CLIPS = 800, 280
+"""Clips that are kept to be replayed, and of development speakers, to tell what was forgotten: 5 MB in 8 bits."""
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Rehearsal:
+    """Clips of the base corpora that keep a head from forgetting.
+
+    Attributes:
+        embeddings: shape (clips, size).
+        targets: shape (clips, 7), in `EMOTIONS` order.
+        corpora: of each clip.
+        speakers: of each clip.
+    """
+
+    embeddings: Array
+    targets: Array
+    corpora: Sequence[str]
+    speakers: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> "Rehearsal":
+        """The clips that a mask of shape (clips,) chooses."""
+        places = np.flatnonzero(rows).tolist()
+        return Rehearsal(
+            self.embeddings[rows],
+            self.targets[rows],
+            [self.corpora[place] for place in places],
+            [self.speakers[place] for place in places],
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write `rehearsal.safetensors` into a head's folder; each number of an embedding keeps 8 bits."""
+        names = [f"{corpus}\t{speaker}" for corpus, speaker in zip(self.corpora, self.speakers, strict=True)]
+        text = np.frombuffer("\n".join(names).encode(), dtype=np.uint8)
+        mean = self.embeddings.mean(axis=0) if len(self) else np.zeros(self.embeddings.shape[1], np.float32)
+        apart = self.embeddings - mean
+        steps = np.maximum(np.abs(apart).max(axis=0, initial=0.0), 1e-12).astype(np.float32) / LEVELS
+        tensors = {
+            "embeddings": np.rint(apart / steps).astype(np.int8),
+            "mean": mean.astype(np.float32),
+            "steps": steps.astype(np.float32),
+            "targets": self.targets.astype(np.float16),
+            "names": text.copy(),
+        }
+        save_file(tensors, folder / REHEARSAL_FILE)
+
+
+def load_rehearsal(folder: Path) -> Rehearsal | None:
+    """Read what `Rehearsal.save` wrote; None where the folder has none.
+
+    Raises:
+        ModelUnavailableError: where the file is damaged.
+    """
+    path = folder / REHEARSAL_FILE
+    if not path.is_file():
+        return None
+    try:
+        tensors = load_file(path)
+        names = [line.split("\t") for line in tensors["names"].tobytes().decode().split("\n") if line]
+        return Rehearsal(
+            tensors["embeddings"].astype(np.float32) * tensors["steps"] + tensors["mean"],
+            tensors["targets"].astype(np.float32),
+            [corpus for corpus, _ in names],
+            [speaker for _, speaker in names],
+        )
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ModelUnavailableError(
+            f"{path} is damaged: {error}. Take the model from its source again, or remove the file to train without it."
+        ) from error
+
+
+def draw_rehearsal(train: EmbeddingSet, development: EmbeddingSet | None, seed: int) -> Rehearsal:
+    """Draw clips to keep with a head: corpora and the labels of each with like shares, as far as there are clips."""
+    parts = [_draw_evenly(train, TRAIN_CLIPS, seed)]
+    if development is not None:
+        parts.append(_draw_evenly(development, TEST_CLIPS, seed))
+    columns = np.array([[emotion_of(label) == emotion for emotion in EMOTIONS] for label in train.labels])
+    return Rehearsal(
+        np.concatenate([part.plain for part in parts]),
+        np.concatenate([part.targets @ columns.astype(np.float32) for part in parts]),
+        [corpus for part in parts for corpus in part.corpora],
+        [speaker for part in parts for speaker in part.speakers],
+    )
+
+
+def _draw_evenly(data: EmbeddingSet, clips: int, seed: int) -> EmbeddingSet:
+    generator = np.random.default_rng(seed)
+    corpora, labels = np.array(data.corpora), data.targets.argmax(axis=1)
+    groups = sorted({(corpus, label) for corpus, label in zip(data.corpora, labels.tolist(), strict=True)})
+    chosen: list[int] = []
+    for corpus in sorted(set(data.corpora)):
+        mine = [label for name, label in groups if name == corpus]
+        share = max(1, round(clips / len(set(data.corpora)) / len(mine)))
+        for label in mine:
+            rows = np.flatnonzero((corpora == corpus) & (labels == label))
+            chosen += generator.permutation(rows)[:share].tolist()
+    return data.take(sorted(chosen))

@@ -1,0 +1,64 @@
+"""Training processes forked from the warm test process, for tests that are not about a cold start."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from annotations.learning.run_files import log_path
+from annotations.learning.runs.niceness import keep_log
+from annotations.learning.runs.worker import work_on
+from annotations.learning.trainer import Trainer
+
+
+class ForkedWorker:
+    """A child of this process."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        if self._code is None:
+            try:
+                found, status = os.waitpid(self.pid, os.WNOHANG)
+                self._code = os.waitstatus_to_exitcode(status) if found else None
+            except ChildProcessError:  # Whoever stopped it has waited for it.
+                self._code = 0
+        return self._code
+
+
+def forking(trainer: Trainer | None = None, *, app: bool = False) -> Callable[[Path, int], ForkedWorker]:
+    """A way to start runs.
+
+    Args:
+        trainer: of the test's own; by default the target's.
+        app: whether a run ends with the process that starts it.
+    """
+
+    def fork(data_dir: Path, run_id: int) -> ForkedWorker:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return ForkedWorker(pid)
+        code = 1
+        try:
+            log = log_path(data_dir, run_id).open("ab")
+            os.dup2(log.fileno(), sys.__stdout__.fileno())
+            os.dup2(log.fileno(), sys.__stderr__.fileno())
+            sys.stdout = sys.stderr = log_path(data_dir, run_id).open("a", buffering=1)
+            keep_log()
+            code = work_on(data_dir, run_id, app=parent if app else None, spawn=fork, trainer=trainer)
+        finally:
+            os._exit(code)
+
+    return fork
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 90.0) -> None:
+    """A guard against hanging, not a measurement."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)

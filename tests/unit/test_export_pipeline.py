@@ -1,0 +1,56 @@
+"""The embedded pipeline as one ONNX file."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from ser.acoustic.classifier import load_acoustic_model
+from ser.acoustic.exported import ExportedPipeline
+from ser.acoustic.model import HeadModel
+from ser.checkpoints import load_meta
+from ser.encoder.embedded import log_mel
+from ser.errors import ExportError, ModelUnavailableError
+from ser.export.pipeline import export_pipeline
+from ser.labels import EMOTIONS
+from ser.testing import synthetic_speech
+
+
+@pytest.fixture(scope="module")
+def model() -> HeadModel:
+    loaded = load_acoustic_model("embedded")
+    assert isinstance(loaded, HeadModel)
+    return loaded
+
+
+def test_the_exported_pipeline_answers_as_the_model(model: HeadModel, tmp_path: Path) -> None:
+    int8 = model.encoder.sha256.endswith("int8")
+    clip = synthetic_speech(1.3, seed=3)
+    parity = export_pipeline(model, tmp_path / "out", int8=int8, clips=[clip])
+    assert parity.clips == 7 and parity.same_label == 1.0 and parity.max_difference <= parity.tolerance
+    exported = load_acoustic_model(tmp_path / "out")
+    assert isinstance(exported, ExportedPipeline) and exported.labels == EMOTIONS
+    ours, theirs = model.classify(clip), exported.classify(clip)
+    np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-3)
+    assert (ours.intensity is None) == (theirs.intensity is None)
+    # The file needs nothing of this project.
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"), providers=["CPUExecutionProvider"])
+    (scores,) = session.run(["scores"], {"mels": log_mel(clip.signal)[None]})
+    np.testing.assert_allclose(scores[0], theirs.probabilities, atol=1e-6)
+    assert load_meta(tmp_path / "out").metrics["export"]["source_sha256"] == model.sha256  # type: ignore[index]
+
+
+def test_what_differs_too_much_leaves_nothing_behind(model: HeadModel, tmp_path: Path) -> None:
+    other = not model.encoder.sha256.endswith("int8")
+    with pytest.raises(ExportError, match="answers differently"):
+        export_pipeline(model, tmp_path / "out", int8=other, tolerance=1e-7)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_damaged_export_is_refused(model: HeadModel, tmp_path: Path) -> None:
+    export_pipeline(model, tmp_path / "out", int8=True, tolerance=1.0)
+    graph = tmp_path / "out" / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-100])
+    with pytest.raises(ModelUnavailableError, match="damaged or was replaced"):
+        load_acoustic_model(tmp_path / "out")

@@ -1,0 +1,140 @@
+"""Heads on made-up embeddings: fitted, fine-tuned, calibrated, rehearsed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ser.acoustic.head import ClassifierHead
+from ser.errors import ModelUnavailableError
+from ser.labels import EMOTIONS
+from ser.training.embeddings import EmbeddingSet
+from ser.training.head_calibration import calibrate_head
+from ser.training.heads import FineTuneConfig, HeadConfig, fine_tune_head, fit_head
+from ser.training.rehearsal import REHEARSAL_FILE, Rehearsal, draw_rehearsal, load_rehearsal
+
+SIZE = 40
+LABELS = ("anger", "calm", "neutral", "surprise")
+CENTERS = np.random.default_rng(7).standard_normal((len(LABELS), SIZE)).astype(np.float32)
+
+
+def clips(corpus: str, labels: tuple[str, ...], count: int = 60, seed: int = 0, noise: float = 1.0) -> EmbeddingSet:
+    """Clips of one corpus: a Gaussian around each label's centre, with an offset of the corpus's own."""
+    generator = np.random.default_rng([seed, *corpus.encode()])
+    places = [LABELS.index(labels[number % len(labels)]) for number in range(count)]
+    offset = 0.5 * generator.standard_normal(SIZE)
+    plain = CENTERS[places] + noise * generator.standard_normal((count, SIZE)) + offset
+    copies = plain + 0.1 * generator.standard_normal((count, SIZE))
+    return EmbeddingSet(
+        np.stack([plain, copies], axis=1).astype(np.float16),
+        np.eye(len(LABELS), dtype=np.float32)[places],
+        np.ones(count, dtype=np.float32),
+        [f"{corpus}_{number % 6}" for number in range(count)],
+        [corpus] * count,
+        LABELS,
+        [f"{corpus}/{number}" for number in range(count)],
+        np.array([float(number % 2) for number in range(count)], dtype=np.float32),
+    )
+
+
+def joined(*parts: EmbeddingSet) -> EmbeddingSet:
+    return EmbeddingSet(
+        np.concatenate([part.embeddings for part in parts]),
+        np.concatenate([part.targets for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+        [speaker for part in parts for speaker in part.speakers],
+        [corpus for part in parts for corpus in part.corpora],
+        LABELS,
+        [path for part in parts for path in part.paths],
+        np.concatenate([part.intensities for part in parts]),
+    )
+
+
+def fitted(data: EmbeddingSet, config: HeadConfig | None = None) -> ClassifierHead:
+    return fit_head(data, config or HeadConfig(), encoder="embedded", encoder_sha256="made up")
+
+
+def recall(head: ClassifierHead, data: EmbeddingSet) -> float:
+    return float((head.scores(data.plain).argmax(axis=1) == data.targets.argmax(axis=1)).mean())
+
+
+def test_a_head_is_fitted_the_same_each_time_and_predicts_other_clips() -> None:
+    data = clips("one", LABELS)
+    head, again = fitted(data), fitted(data)
+    assert all(np.array_equal(head.tensors()[name], again.tensors()[name]) for name in head.tensors())
+    assert recall(head, clips("one", LABELS, seed=1)) > 0.9
+    assert head.intensity_weights is not None and head.labels == LABELS
+
+
+def test_few_components_and_all_of_them_answer_alike() -> None:
+    """More clips than numbers, or fewer, go through different decompositions of the same matrix."""
+    data = clips("one", LABELS, 30)
+    wide, narrow = (fitted(clips("one", LABELS, count), HeadConfig(dimensions=10)) for count in (30, 200))
+    assert min(recall(wide, data), recall(narrow, data)) > 0.9
+
+
+def test_a_label_that_a_corpus_lacks_is_not_given_to_its_clips() -> None:
+    """With a full mask nothing keeps surprise away from the corpus that has none."""
+    data = joined(clips("one", ("anger", "calm", "neutral")), clips("two", LABELS))
+    lacking = clips("one", ("anger", "calm", "neutral"), seed=1, noise=2.0)
+    shares = [
+        float((fitted(data, HeadConfig(absent=absent)).scores(lacking.plain).argmax(axis=1) == 3).mean())
+        for absent in (-30.0, -2.0)
+    ]
+    assert shares[1] <= shares[0] and shares[1] < 0.1
+
+
+def test_the_temperature_is_for_strangers() -> None:
+    data = joined(*(clips(name, LABELS, noise=2.0) for name in ("one", "two", "three")))
+    head = fitted(data, HeadConfig(penalty=1e-6))
+    calibrated = calibrate_head(head, data, None, HeadConfig(penalty=1e-6))
+    assert calibrated.temperature > 1.0 and calibrated.prior is not None
+    assert np.array_equal(calibrated.weights, head.weights)
+    alone = clips("one", LABELS)
+    assert calibrate_head(head, alone, None, HeadConfig()).temperature == 1.0, "nothing is known of strangers"
+
+
+def test_fine_tuning_learns_a_new_corpus_and_rehearsal_keeps_the_base() -> None:
+    base, new = clips("one", LABELS, 200), clips("two", LABELS, 40)
+    moved = replace(new, embeddings=new.embeddings[:, :, ::-1])
+    head = fitted(base)
+    kept = draw_rehearsal(base, None, seed=0)
+    columns = np.zeros((len(LABELS), len(EMOTIONS)), dtype=np.float32)
+    for row, emotion in enumerate(("anger", "neutral", "neutral", "surprise")):
+        columns[row, EMOTIONS.index(emotion)] = 1.0
+    targets, weights = moved.targets @ columns, np.ones(len(moved), dtype=np.float32)
+
+    def tuned(rehearsal: Rehearsal | None) -> ClassifierHead:
+        config = FineTuneConfig(penalty=1e-3)
+        return fine_tune_head(
+            head, moved.plain, targets, weights, groups=moved.speakers, rehearsal=rehearsal, config=config
+        )
+
+    def emotions_right(of: ClassifierHead, data: EmbeddingSet) -> float:
+        return float((of.probabilities(data.plain).argmax(axis=1) == (data.targets @ columns).argmax(axis=1)).mean())
+
+    test = clips("one", LABELS, 100, seed=1)
+    with_base, without = tuned(kept), tuned(None)
+    assert emotions_right(with_base, moved) > emotions_right(head, moved) + 0.2
+    assert emotions_right(with_base, test) > emotions_right(head, test) - 0.05
+    assert emotions_right(with_base, test) > emotions_right(without, test)
+    assert np.array_equal(head.weights, fitted(base).weights), "the head before is not changed"
+
+
+def test_rehearsal_clips_survive_their_file_within_eight_bits(tmp_path: Path) -> None:
+    kept = draw_rehearsal(clips("one", LABELS, 40), clips("two", LABELS, 8), seed=0)
+    kept.save(tmp_path)
+    read = load_rehearsal(tmp_path)
+    assert read is not None and read.speakers == kept.speakers and read.corpora == kept.corpora
+    span = np.abs(kept.embeddings - kept.embeddings.mean(axis=0)).max(axis=0)
+    assert (np.abs(read.embeddings - kept.embeddings) <= span / 127.0).all()
+    assert np.array_equal(read.targets, kept.targets)
+    assert set(kept.take(np.array(kept.corpora) == "two").speakers) <= {f"two_{number}" for number in range(6)}
+
+
+def test_a_damaged_rehearsal_file_is_refused(tmp_path: Path) -> None:
+    assert load_rehearsal(tmp_path) is None
+    (tmp_path / REHEARSAL_FILE).write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(ModelUnavailableError, match="is damaged"):
+        load_rehearsal(tmp_path)

@@ -1,0 +1,1 @@
+"""Services of the page: models, store, uploads, people."""

@@ -1,0 +1,170 @@
+"""The composition root: options -> recogniser and store -> page -> server. Commands: `app.py` and `ser-studio`."""
+
+import argparse
+import importlib
+import os
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from ser.config import Settings
+from ser.errors import SerError, SettingsError
+
+DEFAULT_PORT = 7860
+
+UPLOADS = "speech-emotion-studio-"
+"""Prefix of the temporary folder of uploads; the number of the process follows."""
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Address of the page, and its users.
+
+    Attributes:
+        host: address to listen on; 0.0.0.0 for every network.
+        port: to listen on.
+        data_dir: folder of the database, the stored clips and the trained models.
+        auth_file: `name:password` lines; None lets everybody in.
+        fake: small untaught stand-ins in place of the models, to work on the page itself.
+    """
+
+    host: str
+    port: int
+    data_dir: Path
+    auth_file: Path | None
+    fake: bool
+
+
+def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> ServerSettings:
+    """Read the command line; what is not given there comes from `SER_*` variables.
+
+    Raises:
+        SettingsError: if a value cannot be used.
+    """
+    # A Space is reached from outside its container; a machine of one's own is not, unless asked.
+    default_host = "0.0.0.0" if environ.get("SYSTEM") == "spaces" else "127.0.0.1"
+    parser = argparse.ArgumentParser(
+        prog="ser-studio",
+        description="Serve the page of Speech Emotion Studio.",
+        epilog="Models are chosen by SER_ACOUSTIC_MODEL, SER_TEXT_MODEL (embedded, a folder or a Hub id), "
+        "SER_TRANSCRIBER (auto, embedded, none, a folder or a Hub id), SER_TRANSCRIBER_THREADS, SER_DEVICE (auto, cpu, "
+        "cuda) and SER_MAX_DURATION (seconds); who may do what by SER_MAINTAINERS (logins, with commas) and "
+        "SER_ROLE_WITHOUT_LOGIN (visitor, annotator, maintainer).",
+    )
+    parser.add_argument(
+        "--host",
+        default=environ.get("SER_HOST") or default_host,
+        help="address to listen on (SER_HOST; default %(default)s)",
+    )
+    parser.add_argument(
+        "--port",
+        default=environ.get("SER_PORT") or str(DEFAULT_PORT),
+        help="port to listen on (SER_PORT; default %(default)s)",
+    )
+    parser.add_argument(
+        "--data-dir",
+        default=environ.get("SER_DATA_DIR") or "data",
+        help="folder of database, clips and trained models; made where missing (SER_DATA_DIR; default ./%(default)s)",
+    )
+    parser.add_argument(
+        "--auth-file",
+        default=environ.get("SER_AUTH_FILE") or None,
+        help="file of name:password lines; who is not in it is not let in (SER_AUTH_FILE; default: everybody is)",
+    )
+    parser.add_argument("--fake", action="store_true", help="untaught stand-ins for the models: to work on the page")
+    options = parser.parse_args(argv)
+    if not options.port.isdecimal() or not 0 < int(options.port) < 65536:
+        raise SettingsError(f"The port is '{options.port}'; a number from 1 to 65535 is needed.")
+    return ServerSettings(
+        host=options.host,
+        port=int(options.port),
+        data_dir=Path(options.data_dir).expanduser(),
+        auth_file=Path(options.auth_file).expanduser() if options.auth_file else None,
+        fake=options.fake,
+    )
+
+
+def read_auth_file(path: Path) -> list[tuple[str, str]]:
+    """Read `name:password` lines; empty ones and those that start with # do not count.
+
+    Raises:
+        SettingsError: if the file cannot be read, or a line is of another form.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"The login file {path} cannot be read ({error}). Name a text file of name:password lines."
+        ) from error
+    if path.stat().st_mode & stat.S_IROTH:
+        print(f"Everybody on this machine can read {path}: chmod 600 {path}", file=sys.stderr)
+    logins = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, colon, password = line.partition(":")
+        if not colon or not name.strip() or not password:
+            raise SettingsError(f"Line {number} of {path} is no name:password. Correct it, or start it with #.")
+        logins.append((name.strip(), password))
+    if not logins:
+        raise SettingsError(f"The login file {path} names nobody. Add a line name:password.")
+    return logins
+
+
+def serve(server: ServerSettings, settings: Settings) -> None:
+    """Load the models, open the store and serve the page until interrupted.
+
+    Raises:
+        SerError: if a model, the store or an option cannot be used.
+    """
+    logins = read_auth_file(server.auth_file) if server.auth_file else None
+    # A stopped container gets SIGTERM: leave as at Ctrl-C, so that the uploads are deleted.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    remove_leftovers()
+    with tempfile.TemporaryDirectory(prefix=f"{UPLOADS}{os.getpid()}-") as uploads:
+        # Uploads of people who did not consent must not outlive the program, so they get a folder of their own.
+        os.environ["GRADIO_TEMP_DIR"] = uploads
+        # Imported by name, after the options are known: `--help` and a wrong option answer at once.
+        page = importlib.import_module("ui.app")
+        people = importlib.import_module("annotations.raters.people")
+        access = people.access_from(os.environ, host=server.host, logins=[name for name, _ in logins or ()])
+        parts = importlib.import_module("ui.backend.startup")
+        services = parts.load_parts(server.data_dir, settings, fake=server.fake, access=access)
+        print(services.recognizer.transcriber_reason or "Stand-ins answer.", flush=True)
+        demo = page.build_app(services)
+        upkeep = importlib.import_module("ui.maintain.upkeep").Upkeep(services).start()
+        try:
+            demo.launch(server_name=server.host, server_port=server.port, auth=logins, **page.launch_options())
+        except OSError as error:
+            raise SettingsError(
+                f"The page cannot be served at {server.host}:{server.port} ({str(error).partition(chr(10))[0]}). "
+                "Name another address or port with --host and --port."
+            ) from error
+        finally:
+            upkeep.stop()
+
+
+def remove_leftovers() -> None:
+    """Delete the uploads of programs that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{UPLOADS}*"):
+        pid = folder.name.removeprefix(UPLOADS).partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns the exit code."""
+    try:
+        server = parse_arguments(sys.argv[1:] if argv is None else argv)
+        serve(server, Settings.from_env())
+    except SerError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,51 @@
+"""The services of every tab in one value, built once when the page starts."""
+
+from dataclasses import dataclass, field
+
+from annotations.learning.runs.retrainer import Retrainer
+from annotations.learning.versions.active import ActiveModel
+from annotations.raters.people import Access
+from annotations.store import AnnotationStore
+from ser.recognizer import Recognizer
+from ui.backend.uploads import Uploads
+from ui.parts.presentation import escape
+from ui.recognize.session_profiles import SessionProfiles
+
+
+@dataclass(frozen=True)
+class Services:
+    """The domain as the page sees it.
+
+    Attributes:
+        active_model: the recogniser, kept on the current model version, and the store that says which it is.
+        retrainer: trains in a process of its own.
+        uploads: the files of open sessions.
+        access: which roles people have.
+        profiles: what the recordings of each open session have in common.
+    """
+
+    active_model: ActiveModel
+    retrainer: Retrainer
+    uploads: Uploads = field(default_factory=Uploads)
+    access: Access = field(default_factory=Access)
+    profiles: SessionProfiles = field(default_factory=SessionProfiles)
+
+    @property
+    def recognizer(self) -> Recognizer:
+        """Answers."""
+        return self.active_model.recognizer
+
+    @property
+    def store(self) -> AnnotationStore:
+        """Keeps clips and votes."""
+        return self.active_model.store
+
+    def header(self) -> str:
+        """The page's first line: its name, and the current models, as HTML."""
+        transcriber = self.recognizer.transcriber
+        words = transcriber.name if transcriber else "none"
+        return (
+            '<div class="masthead"><h1>Speech Emotion Studio</h1><p>model: <strong>'
+            f"{escape(self.store.active_version().name)}</strong> · transcripts: "
+            f'<strong title="{escape(self.recognizer.transcriber_reason)}">{escape(words)}</strong></p></div>'
+        )

@@ -1,0 +1,87 @@
+"""Keeps track of the uploaded files of each browser session and deletes them as soon as they are not needed.
+
+Gradio writes an upload to its cache folder under a name made from its content, so that two people who
+upload the same recording share one file: it is deleted when the last of them lets go of it. Knows no component.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gradio.utils import get_upload_folder
+
+ABANDONED = 300.0
+"""Seconds after which an upload that nobody came for was left: its page was closed before it could say so."""
+
+
+class Uploads:
+    """Uploads of the open sessions; safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, Path] = {}
+        self._users: Counter[Path] = Counter()
+
+    def hold(self, session: str, path: str | Path) -> None:
+        """Keep one file for a session; the one it held before is let go."""
+        new = Path(path)
+        with self._lock:
+            self._users[new] += 1
+            self._drop(self._held.get(session))
+            self._held[session] = new
+
+    def release(self, session: str) -> None:
+        """Let go of a session's file, if it holds one."""
+        with self._lock:
+            self._drop(self._held.pop(session, None))
+
+    @contextmanager
+    def borrow(self, path: str | Path) -> Iterator[Path]:
+        """Use a file for the length of a call and let it go afterwards, however the call ends."""
+        borrowed = Path(path)
+        with self._lock:
+            self._users[borrowed] += 1
+        try:
+            yield borrowed
+        finally:
+            with self._lock:
+                self._drop(borrowed)
+
+    def sweep(self, age: float = ABANDONED) -> int:
+        """Delete files that lie in the cache without anybody holding them; returns how many.
+
+        Args:
+            age: seconds since they came; younger ones may be on their way to somebody.
+        """
+        folder = Path(get_upload_folder())
+        before = time.time() - age
+        swept = 0
+        with self._lock:
+            held = {path.resolve() for path in self._users}
+            # Gradio puts an upload in a folder of its own, and leaves empty files beside these.
+            for path in [*folder.glob("*/*"), *folder.glob("*")]:
+                if path.is_file() and path.resolve() not in held and path.stat().st_mtime < before:
+                    path.unlink(missing_ok=True)
+                    swept += 1
+                    if path.parent != folder:
+                        with suppress(OSError):  # Another file lies there, or has just come.
+                            path.parent.rmdir()
+        return swept
+
+    def _drop(self, path: Path | None) -> None:
+        if path is None:
+            return
+        self._users[path] -= 1
+        if self._users[path] > 0:
+            return
+        del self._users[path]
+        folder = Path(get_upload_folder()).resolve()
+        # Only files in the cache may be deleted; a path from elsewhere belongs to somebody.
+        if folder not in path.resolve().parents:
+            return
+        path.unlink(missing_ok=True)
+        if path.parent.resolve() != folder and path.parent.is_dir() and not any(path.parent.iterdir()):
+            path.parent.rmdir()

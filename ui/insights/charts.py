@@ -1,0 +1,119 @@
+"""Drawings of the insights tab: a figure with its interval, a table of shares, votes over time. Pure HTML and SVG."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from annotations.insights import Period
+from ser.labels import EMOTIONS
+from ui.parts.palette import icon
+from ui.parts.presentation import counted, escape
+
+WIDTH, HEIGHT, BOTTOM, TOP = 640, 200, 22, 16
+"""Size of the drawing over time, with room for days below and the largest number above."""
+
+DARKEST = 32
+"""Percent of ink in the fullest cell of a table of shares: text on it stays above 4.5:1 in light and dark."""
+
+
+def figure_on_scale(value: float, low: float, high: float, left: float) -> str:
+    """A dot with the line of its interval on a scale from `left` to 1.
+
+    >>> figure_on_scale(0.5, 0.25, 0.75, 0.0).count("left:25.0%")
+    1
+    """
+    start, middle, end = (100 * (min(max(at, left), 1.0) - left) / (1 - left) for at in (low, value, high))
+    zero = f'<i class="zero" style="left:{100 * -left / (1 - left):.1f}%"></i>' if left < 0 else ""
+    return (
+        f'<span class="interval">{zero}<i class="line" style="left:{start:.1f}%;width:{end - start:.1f}%"></i>'
+        f'<i class="dot" style="left:{middle:.1f}%"></i></span>'
+    )
+
+
+def heat_table(counts: npt.NDArray[np.float64], *, corner: str, caption: str) -> str:
+    """Shares of each row in percent, the fuller the darker; rows of nothing show dashes.
+
+    Args:
+        counts: shape (labels, labels), in `EMOTIONS` order; NaN counts as nothing.
+        corner: what rows and columns are.
+        caption: what the numbers mean.
+    """
+    filled = np.nan_to_num(counts)
+    total = filled.sum(1, keepdims=True)
+    shares = np.divide(filled, total, out=np.zeros_like(filled), where=total > 0)
+    head = "".join(f'<th scope="col">{icon(label)}<span>{label}</span></th>' for label in EMOTIONS)
+    rows = "".join(
+        f'<tr><th scope="row">{icon(label)} <span>{label}</span></th>'
+        f"{_cells(shares[index], bool(total[index, 0]), index)}</tr>"
+        for index, label in enumerate(EMOTIONS)
+    )
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="heat">'
+        f'<caption class="quiet">{escape(caption)}</caption><thead><tr><td class="quiet">{escape(corner)}</td>{head}'
+        f"</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def stacked_periods(periods: Sequence[Period]) -> str:
+    """Votes of each stretch of days as a column of labels, with the same numbers as a table below."""
+    if not periods:
+        return "<p class='quiet'>No votes yet.</p>"
+    largest = max(sum(period.labels.values()) for period in periods) or 1
+    step = WIDTH / len(periods)
+    columns = "".join(_column(period, step * index, step, largest) for index, period in enumerate(periods))
+    spoken = f"Votes by label from {periods[0].first} to {periods[-1].last}; the table below has the numbers"
+    dates = (
+        f'<text x="2" y="{HEIGHT - 5}">{periods[0].first}</text>'
+        f'<text x="{WIDTH - 2}" y="{HEIGHT - 5}" text-anchor="end">{periods[-1].last}</text>'
+    )
+    legend = " ".join(f'<span class="emotion-{label}"><i></i>{label}</span>' for label in EMOTIONS)
+    return (
+        f'<figure class="periods"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">'
+        f'<path class="axis" d="M0 {HEIGHT - BOTTOM}H{WIDTH}"/><text x="2" y="12">{counted(largest, "vote")}</text>'
+        f'{columns}{dates}</svg><figcaption class="key">{legend}</figcaption></figure>'
+        f"<details><summary>The numbers as a table</summary>{_period_table(periods)}</details>"
+    )
+
+
+def _cells(shares: npt.NDArray[np.float64], known: bool, own: int) -> str:
+    if not known:
+        return "<td>–</td>" * len(shares)
+    return "".join(
+        f'<td{" class=own" if index == own else ""} style="--full:{DARKEST * share:.1f}%">{round(100 * share)}</td>'
+        for index, share in enumerate(shares.tolist())
+    )
+
+
+def _column(period: Period, left: float, step: float, largest: int) -> str:
+    room = HEIGHT - BOTTOM - TOP
+    gap = min(8.0, step * 0.15)
+    floor = float(HEIGHT - BOTTOM)
+    parts = []
+    for label in EMOTIONS:
+        height = room * period.labels.get(label, 0) / largest
+        if height:
+            floor -= height
+            parts.append(
+                f'<rect class="emotion-{label}" x="{left + gap / 2:.1f}" y="{floor:.1f}" width="{step - gap:.1f}" '
+                f'height="{height:.1f}"><title>{_span(period)}: {label} {period.labels[label]}</title></rect>'
+            )
+    return "".join(parts)
+
+
+def _period_table(periods: Sequence[Period]) -> str:
+    head = "".join(f'<th scope="col">{label}</th>' for label in EMOTIONS)
+    rows = "".join(
+        f'<tr><th scope="row">{_span(period)}</th>'
+        + "".join(f"<td>{period.labels.get(label, 0)}</td>" for label in EMOTIONS)
+        + "</tr>"
+        for period in periods
+    )
+    return (
+        '<div class="wide" tabindex="0" role="region" aria-label="Votes over time"><table class="plain">'
+        f'<thead><tr><th scope="col">days</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _span(period: Period) -> str:
+    return period.first if period.first == period.last else f"{period.first} to {period.last}"

@@ -1,0 +1,109 @@
+"""The insights tab: what the votes show, read when the tab is opened."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import gradio as gr
+
+from annotations.errors import ClipNotFoundError
+from annotations.insights import DisputedClip, InsightsDesk
+from ui.backend.identity import Who, person
+from ui.backend.services import Services
+from ui.insights import cards as insights_cards
+from ui.parts.errors import shows_errors
+from ui.parts.player import player
+
+LISTENED = 6
+"""Clips to listen to; each brings its sound with it."""
+
+WAITING = '<p class="quiet">Reading the votes …</p>'
+
+
+class Form(NamedTuple):
+    """Outputs filled when the tab is opened; filled with components it is the list of outputs."""
+
+    summary: object = ""
+    agreement: object = ""
+    time: object = ""
+    model: object = ""
+    raters: object = ""
+    disputed: object = ""
+
+
+class InsightsHandlers:
+    """Events of this tab, one method each."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.desk = InsightsDesk(services.store)
+
+    def on_open(self, who: Who, request: gr.Request) -> Form:
+        """The tab came to the front. Others' votes and the disputed clips are for maintainers."""
+        visitor = person(self.services, request, who)
+        everybody = visitor.may("see other people's votes")
+        found = self.desk.look()
+        if not found.votes:
+            return Form(*[gr.update(value="", visible=False)] * len(Form._fields))._replace(
+                summary=insights_cards.summary_card(found)
+            )
+        raters = found.raters if everybody else [rater for rater in found.raters if rater.rater == visitor.name]
+        clips = found.disputed[:LISTENED]
+        shown = insights_cards.disputed_card(clips, self._players(clips)) if everybody else insights_cards.hidden_card()
+        return Form(
+            insights_cards.summary_card(found),
+            *(  # The panels are hidden until there is something in them.
+                gr.update(value=card, visible=True)
+                for card in (
+                    insights_cards.agreement_card(found),
+                    insights_cards.time_card(found),
+                    insights_cards.model_card(found),
+                    insights_cards.raters_card(raters, everybody=everybody, pairs=found.pairs),
+                    shown,
+                )
+            ),
+        )
+
+    def _players(self, clips: Sequence[DisputedClip]) -> dict[int, str]:
+        drawn = {}
+        for clip in clips:
+            try:
+                stored = self.services.store.get_clip(clip.clip_id)
+                path = self.services.store.clip_path(stored)
+            except ClipNotFoundError:
+                # Erased since, or its file is gone: the card says so.
+                continue
+            drawn[clip.clip_id] = player(path, stored.duration, f"Clip {clip.clip_id}")
+        return drawn
+
+
+def build_insights_tab(services: Services, tab: gr.Tab, who: gr.BrowserState) -> None:
+    """Lay out the tab and connect its event; `tab` loads everything when it is opened.
+
+    Args:
+        services: the domain.
+        tab: this one.
+        who: what the browser says of itself.
+    """
+    handlers = InsightsHandlers(services)
+
+    def panel(name: str, text: str = "") -> gr.HTML:
+        return gr.HTML(
+            text, elem_id=f"insights-{name}", elem_classes="panel insights", apply_default_css=False, visible=bool(text)
+        )
+
+    summary = panel("summary", WAITING)
+    with gr.Row(equal_height=False, elem_classes="columns"):
+        with gr.Column(scale=1, min_width=320):
+            agreement = panel("agreement")
+            raters = panel("raters")
+        with gr.Column(scale=1, min_width=320):
+            time = panel("time")
+            model = panel("model")
+    disputed = panel("disputed")
+    tab.select(
+        shows_errors(handlers.on_open),
+        who,
+        list(Form(summary, agreement, time, model, raters, disputed)),
+        show_progress="hidden",
+        api_visibility="private",
+    )

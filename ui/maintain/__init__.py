@@ -1,0 +1,1 @@
+"""The maintainers' cards and the upkeep of a served page."""

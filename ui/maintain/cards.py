@@ -1,0 +1,171 @@
+"""The maintainers' cards under the review tab: add clips, change settings, give roles."""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+import gradio as gr
+
+from annotations.raters.people import ROLES, NameTakenError, list_people, release_name, set_role
+from annotations.store.settings import AnnotationSettings, change_settings, list_settings_changes, read_settings
+from ui.backend.identity import Who, person
+from ui.backend.services import Services
+from ui.maintain.importing import build_import_card
+from ui.parts.errors import shows_errors
+from ui.parts.presentation import escape
+from ui.train.run_cards import moment
+
+
+class MaintainHandlers:
+    """Events of these cards, one method each."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    def on_load(self, who: Who, request: gr.Request) -> tuple[object, ...]:
+        """A page opens: show the cards to maintainers alone, with what holds now."""
+        try:
+            visible = person(self.services, request, who).may("change settings")
+        except NameTakenError:  # Said as soon as they do anything.
+            visible = False
+        return gr.update(visible=visible), *self._settings_shown(), *self._people_shown()
+
+    def on_settings(
+        self,
+        overlap: float | None,
+        gold: float,
+        blind: bool,
+        lease: float,
+        retention: float | None,
+        retrain_after: float | None,
+        retrain_at: str,
+        keep: float | None,
+        who: Who,
+        request: gr.Request,
+    ) -> tuple[object, ...]:
+        """Let other settings hold."""
+        editor = person(self.services, request, who).require("change settings")
+        settings = replace(
+            read_settings(self.services.store),
+            overlap=whole(overlap),
+            gold_rate=float(gold or 0) / 100,
+            blind=bool(blind),
+            lease_minutes=float(lease or 0),
+            retention_days=whole(retention),
+            retrain_after=whole(retrain_after),
+            retrain_at=retrain_at.strip() or None,
+            keep_versions=whole(keep),
+        )
+        change_settings(self.services.store, settings, by=editor.name)
+        return self._settings_shown("Saved. It holds from the next clip on.")
+
+    def on_role(self, name: str | None, role: str, who: Who, request: gr.Request) -> tuple[object, ...]:
+        """Give somebody a role."""
+        editor = person(self.services, request, who).require("change roles")
+        set_role(self.services.store, str(name or ""), role, editor)
+        return self._people_shown(f"{name} is {role} now.")
+
+    def on_release(self, name: str | None, who: Who, request: gr.Request) -> tuple[object, ...]:
+        """Let go of a name, for somebody who comes with a new browser."""
+        person(self.services, request, who).require("change roles")
+        release_name(self.services.store, str(name or ""))
+        return self._people_shown(f"{name} can be taken by the next browser that asks for it.")
+
+    def _settings_shown(self, said: str = "") -> tuple[object, ...]:
+        settings = read_settings(self.services.store)
+        return (
+            settings.overlap or 0,
+            round(100 * settings.gold_rate),
+            settings.blind,
+            settings.lease_minutes,
+            settings.retention_days or 0,
+            settings.retrain_after or 0,
+            settings.retrain_at or "",
+            settings.keep_versions or 0,
+            _status(said) + changes_table(self.services),
+        )
+
+    def _people_shown(self, said: str = "") -> tuple[object, ...]:
+        people = list_people(self.services.store, self.services.access)
+        rows = "".join(f'<tr><th scope="row">{escape(one.name)}</th><td>{one.role}</td></tr>' for one in people)
+        table = f'<table class="plain"><tbody>{rows}</tbody></table>' if people else '<p class="quiet">Nobody yet.</p>'
+        return gr.update(choices=[one.name for one in people]), _status(said) + table
+
+
+def whole(number: float | None) -> int | None:
+    """A count as the settings want it; nothing and zero are no limit.
+
+    >>> whole(3.0), whole(0), whole(None)
+    (3, None, None)
+    """
+    return int(number) if number else None
+
+
+def changes_table(services: Services, most: int = 5) -> str:
+    """The last changes of the settings: who made what of which."""
+    changes = list_settings_changes(services.store)[: most + 1]
+    if not changes:
+        return ""
+    before = [change.settings for change in changes[1:]] + [AnnotationSettings()]
+    rows = "".join(
+        f"<tr><td>{moment(change.at)}</td><td>{escape(change.by)}</td><td>{_difference(old, change.settings)}</td></tr>"
+        for change, old in list(zip(changes, before, strict=True))[:most]
+    )
+    return f'<table class="plain history"><tbody>{rows}</tbody></table>'
+
+
+def _difference(old: AnnotationSettings, new: AnnotationSettings) -> str:
+    names: Sequence[str] = [field.name for field in fields(new) if getattr(old, field.name) != getattr(new, field.name)]
+    return ", ".join(f"{name}: {getattr(old, name)} → {getattr(new, name)}" for name in names) or "nothing changed"
+
+
+def _status(message: str) -> str:
+    return f'<p class="status good" role="status">{escape(message)}</p>' if message else ""
+
+
+def build_maintain_cards(services: Services, demo: gr.Blocks, who: gr.BrowserState) -> None:
+    """Lay out the cards and connect their events.
+
+    Args:
+        services: the domain.
+        demo: the page; its load event says whether the cards are shown.
+        who: what the browser says of itself.
+    """
+    handlers = MaintainHandlers(services)
+    with gr.Column(visible=False, elem_id="maintain") as cards:
+        with gr.Accordion("Add clips", open=False, elem_id="maintain-import"):
+            build_import_card(services, who)
+        with gr.Accordion("Settings for everybody who annotates", open=False, elem_id="maintain-settings"):
+            values, settings_status, save = _build_settings()
+        with gr.Accordion("People", open=False, elem_id="maintain-people"):
+            with gr.Row(elem_classes="save-row"):
+                name = gr.Dropdown([], label="Name", allow_custom_value=True, elem_id="people-name", min_width=180)
+                role = gr.Dropdown(list(ROLES), value="annotator", label="Role", elem_id="people-role", min_width=140)
+                give = gr.Button("Give role", elem_id="people-give", scale=0, min_width=120)
+                release = gr.Button("Release name", elem_id="people-release", scale=0, min_width=140)
+            people = gr.HTML("", elem_id="people-table", apply_default_css=False)
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    shown = [*values, settings_status]
+    demo.load(shows_errors(handlers.on_load), who, [cards, *shown, name, people], **quiet)
+    save.click(shows_errors(handlers.on_settings), [*values, who], shown, **quiet)
+    give.click(shows_errors(handlers.on_role), [name, role, who], [name, people], **quiet)
+    release.click(shows_errors(handlers.on_release), [name, who], [name, people], **quiet)
+
+
+def _build_settings() -> tuple[list[gr.components.Component], gr.HTML, gr.Button]:
+    count = {"precision": 0, "minimum": 0}
+    with gr.Row():
+        overlap = gr.Number(0, label="Votes wanted per clip (0 = no limit)", elem_id="set-overlap", **count)
+        gold = gr.Slider(0, 50, 0, step=1, label="Gold clips (%)", elem_id="set-gold")
+        lease = gr.Number(10, minimum=0.05, label="Reserve a clip for (minutes)", elem_id="set-lease")
+    with gr.Row():
+        retention = gr.Number(0, label="Erase clips after days (0 = never)", elem_id="set-retention", **count)
+        blind = gr.Checkbox(False, label="Hide the model answer from everybody until they vote", elem_id="set-blind")
+    with gr.Row():
+        after = gr.Number(
+            0, label="Retrain after new votes (0 = only on request)", elem_id="set-retrain-after", **count
+        )
+        at = gr.Textbox("", label="Retrain daily at (HH:MM, UTC; empty = never)", max_lines=1, elem_id="set-retrain-at")
+        keep = gr.Number(0, label="Newest versions that keep their weights (0 = all)", elem_id="set-keep", **count)
+    save = gr.Button("Save settings", variant="primary", scale=0, min_width=160, elem_id="set-save")
+    status = gr.HTML("", elem_id="settings-status", apply_default_css=False)
+    return [overlap, gold, blind, lease, retention, after, at, keep], status, save

@@ -1,0 +1,147 @@
+"""Small drawings of training: feedback per label, curves of a run, figures before and after. Pure HTML and SVG."""
+
+from collections.abc import Mapping, Sequence
+
+from ser.labels import EMOTIONS
+from ui.parts.palette import icon
+from ui.parts.presentation import escape, percent
+
+WIDTH, HEIGHT, MARGIN = 420, 140, 26
+
+
+def label_bars(counts: Mapping[str, int], wanted: int = 0) -> str:
+    """Draw the number of votes of each label, with a line at the number that suffices.
+
+    Args:
+        counts: {label: votes}.
+        wanted: what each label should have; 0 draws no line.
+    """
+    largest = max([wanted, 1, *counts.values()])
+    line = f'<i class="wanted" style="left:{100 * wanted / largest:.1f}%"></i>' if wanted else ""
+    rows = "".join(
+        f'<li class="emotion-{label}">{icon(label)}<span class="name">{label}</span>'
+        '<span class="track" aria-hidden="true">'
+        f'<i class="fill" style="width:{100 * counts.get(label, 0) / largest:.1f}%"></i>{line}</span>'
+        f'<span class="number">{counts.get(label, 0)}</span></li>'
+        for label in EMOTIONS
+    )
+    return f'<ul class="bars counts" role="list" aria-label="Votes for each emotion">{rows}</ul>'
+
+
+def curve(
+    points: Sequence[Mapping[str, float | None]], key: str, title: str, *, epochs: int, top: float | None = None
+) -> str:
+    """One figure over the epochs of a run as a line.
+
+    Args:
+        points: {"epoch": n, key: value} of each epoch so far.
+        key: which figure; points that do not have it are left out.
+        title: above the drawing.
+        epochs: how many are planned; the width of the drawing.
+        top: highest value of the axis; by default the largest seen.
+    """
+    known = [(float(point["epoch"] or 0), float(value)) for point in points if (value := point.get(key)) is not None]
+    latest = f"{known[-1][1]:.3f}" if known else "–"
+    high = top or max([value for _, value in known], default=1.0) or 1.0
+    last = max(epochs, 1)
+    path = " ".join(
+        f"{'M' if index == 0 else 'L'}{_x(epoch, last):.1f} {_y(value, high):.1f}"
+        for index, (epoch, value) in enumerate(known)
+    )
+    dot = f'<circle cx="{_x(known[-1][0], last):.1f}" cy="{_y(known[-1][1], high):.1f}" r="4"/>' if known else ""
+    spoken = f"{escape(title)} over {len(known)} epochs, now {latest}"
+    return (
+        f'<figure class="curve"><figcaption>{escape(title)} <strong>{latest}</strong></figcaption>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">'
+        f'<path class="axis" d="M{MARGIN} 8V{HEIGHT - MARGIN}H{WIDTH - 8}"/>'
+        f'<text x="{MARGIN - 4}" y="14" text-anchor="end">{high:.2g}</text>'
+        f'<text x="{MARGIN - 4}" y="{HEIGHT - MARGIN}" text-anchor="end">0</text>'
+        f'<text x="{WIDTH - 8}" y="{HEIGHT - 8}" text-anchor="end">epoch {last}</text>'
+        f'<path class="line" d="{path}"/>{dot}</svg></figure>'
+    )
+
+
+def comparison_table(before: Mapping[str, object], after: Mapping[str, object]) -> str:
+    """Figures of the current model and of the new one, side by side; empty if there are none.
+
+    Args:
+        before: such as {"uar": 0.58, "war": 0.6, "recall": {label: 0.4}}; labels without a clip are left out.
+        after: the same of the new model.
+    """
+    rows = [
+        (name.upper(), _number(before.get(name)), _number(after.get(name))) for name in ("uar", "war") if name in after
+    ]
+    old, new = before.get("recall"), after.get("recall")
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        rows += [
+            (f"recall of {label}", _number(old.get(label)), _number(new.get(label)))
+            for label in EMOTIONS
+            if label in new
+        ]
+    if not rows:
+        return ""
+    body = "".join(
+        f"<tr><th scope='row'>{name}</th><td>{_share(one)}</td><td>{_share(other)}</td>"
+        f"<td>{_change(one, other)}</td></tr>"
+        for name, one, other in rows
+    )
+    return (
+        '<table class="comparison"><thead><tr><th></th><th scope="col">before</th><th scope="col">after</th>'
+        f'<th scope="col">points</th></tr></thead><tbody>{body}</tbody></table>'
+    )
+
+
+def change_bars(before: Mapping[str, object], after: Mapping[str, object]) -> str:
+    """Draw the change in recall of each label, in points, as bars to both sides of a middle line.
+
+    Args:
+        before: as in `comparison_table`.
+        after: the same of the new model; labels without a clip are left out.
+
+    >>> change_bars({}, {})
+    ''
+    """
+    old, new = before.get("recall"), after.get("recall")
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return ""
+    changes = {label: 100 * (new[label] - old[label]) for label in EMOTIONS if label in new and label in old}
+    if not changes:
+        return ""
+    largest = max(10.0, *(abs(change) for change in changes.values()))
+    rows = "".join(
+        f'<li>{icon(label)}<span class="name">{label}</span><span class="track" aria-hidden="true">'
+        f'<i class="{"fell" if change < 0 else "rose"}" style="width:{50 * abs(change) / largest:.1f}%"></i></span>'
+        f'<span class="number">{_points(change)}</span></li>'
+        for label, change in changes.items()
+    )
+    return (
+        '<h4>Recall of each emotion, points</h4><ul class="changes" role="list" '
+        f'aria-label="Change in recall of each emotion, in points">{rows}</ul>'
+    )
+
+
+def _points(change: float) -> str:
+    # Adding zero turns a rounded -0 into 0.
+    return f"{round(change) + 0:+d}".replace("-", "−") if round(change) else "0"
+
+
+def _x(epoch: float, last: int) -> float:
+    return MARGIN + (WIDTH - MARGIN - 8) * epoch / last
+
+
+def _y(value: float, high: float) -> float:
+    return 8 + (HEIGHT - MARGIN - 8) * (1 - min(value / high, 1.0))
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else percent(value)
+
+
+def _change(before: float | None, after: float | None) -> str:
+    if before is None or after is None:
+        return "–"
+    return f"{100 * (after - before):+.1f}".replace("-", "−")

@@ -1,0 +1,102 @@
+"""Theme, style sheet and scripts of the page. The accent is ink: colour is kept for emotions."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from ui.parts.palette import SURFACE_DARK, palette_css
+
+ASSETS = Path(__file__).parents[1] / "assets"
+SHEETS = ("page.css", "review.css", "insights.css", "training.css")
+SCRIPTS = (
+    "studio.js",
+    "microphone.js",
+    "player.js",
+    "review_form.js",
+    "review_progress.js",
+    "review.js",
+    "review_options.js",
+    "guidelines.js",
+    "keys.js",
+)
+"""Scripts in the order in which they need each other."""
+
+
+COLOURS = {
+    "body_background_fill": "#f6f7f9",
+    "body_background_fill_dark": "#0e1013",
+    "body_text_color": "#1c2430",
+    "body_text_color_dark": "#e6e9ee",
+    "body_text_color_subdued": "#566072",
+    "body_text_color_subdued_dark": "#a2abba",
+    "background_fill_primary": "#ffffff",
+    "background_fill_primary_dark": SURFACE_DARK,
+    "block_background_fill": "#ffffff",
+    "block_background_fill_dark": SURFACE_DARK,
+    "block_border_color": "#e0e4ea",
+    "block_border_color_dark": "#2a2e36",
+    "block_label_text_color": "#566072",
+    "block_label_text_color_dark": "#a2abba",
+    "block_label_background_fill_dark": SURFACE_DARK,
+    "checkbox_background_color_dark": "#101216",
+    "checkbox_border_color": "#8a93a3",
+    "checkbox_border_color_dark": "#6b7484",
+    "checkbox_background_color_selected": "#1f2937",
+    "checkbox_background_color_selected_dark": "#4b5563",
+    "checkbox_label_background_fill": "#ffffff",
+    "checkbox_label_background_fill_dark": SURFACE_DARK,
+    "block_title_text_color": "#1c2430",
+    "block_title_text_color_dark": "#e6e9ee",
+    "block_title_text_weight": "600",
+    "block_info_text_color": "#566072",
+    "block_info_text_color_dark": "#a2abba",
+    "block_shadow": "none",
+    "input_background_fill": "#ffffff",
+    "input_background_fill_dark": "#101216",
+    "input_border_color": "#8a93a3",
+    "input_border_color_dark": "#6b7484",
+    "input_border_width": "1px",
+    "button_primary_background_fill": "#1f2937",
+    "button_primary_background_fill_hover": "#374151",
+    "button_primary_background_fill_dark": "#e6e9ee",
+    "button_primary_background_fill_hover_dark": "#ffffff",
+    "button_primary_text_color": "#ffffff",
+    "button_primary_text_color_dark": "#12151a",
+    "button_secondary_background_fill": "#ffffff",
+    "button_secondary_background_fill_hover": "#eef1f5",
+    "button_secondary_background_fill_dark": "#22262e",
+    "button_secondary_background_fill_hover_dark": "#2d323c",
+    "button_secondary_border_color": "#c4cad4",
+    "button_secondary_border_color_dark": "#3a404b",
+    "button_border_width": "1px",
+    "button_secondary_text_color": "#1c2430",
+    "button_secondary_text_color_dark": "#e6e9ee",
+}
+"""Gradio's theme variables, in light and dark; text is at least 4.5:1 against what it stands on."""
+
+
+def theme() -> gr.themes.Base:
+    """Quiet greys, bundled fonts: nothing is fetched from elsewhere."""
+    # Bold and not semi-bold: of that one Gradio bundles only the letters of its own start page.
+    plex = gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700))
+    mono = gr.themes.utils.fonts.LocalFont("IBM Plex Mono", weights=(400, 700))
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.slate,
+        secondary_hue=gr.themes.colors.slate,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_md,
+        font=[plex, "ui-sans-serif", "system-ui", "sans-serif"],
+        font_mono=[mono, "ui-monospace", "monospace"],
+    ).set(**COLOURS)
+
+
+def css() -> str:
+    """The style sheet, the palette included."""
+    return palette_css() + "".join((ASSETS / name).read_text(encoding="utf-8") for name in SHEETS)
+
+
+def head() -> str:
+    """The page's scripts and what surrounds it on a phone, as they stand in the document's head."""
+    frame = (ASSETS / "frame.css").read_text(encoding="utf-8")
+    scripts = "".join(f"<script>{(ASSETS / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS)
+    return f'<meta name="color-scheme" content="light dark"><style>{frame}</style>{scripts}'

@@ -1,0 +1,41 @@
+"""Profile of one visitor's recordings, kept in memory while their page is open. Knows no component."""
+
+import threading
+from collections import OrderedDict
+
+from ser.encoder.profiles import SOURCE, Profile, Profiles
+from ser.types import Recognition
+
+MAX_SESSIONS = 16
+"""Sessions whose recordings are remembered, those used last: each takes up to 5 MB."""
+
+
+class SessionProfiles:
+    """A profile of the place for each session; safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._profiles: OrderedDict[str, Profile] = OrderedDict()
+
+    def of(self, session: str) -> Profiles:
+        """The session's profile, as a recogniser takes it."""
+        with self._lock:
+            return Profiles(source=self._profiles.get(session))
+
+    def add(self, session: str, answer: Recognition) -> None:
+        """Count one more recording of a session; the session that was used longest ago is forgotten if need be."""
+        if answer.embedding is None:
+            return
+        newest = Profile.of(SOURCE, answer.embedding.encoder, answer.embedding.vector[None])
+        with self._lock:
+            known = self._profiles.pop(session, None)
+            # Another model may have another encoder; its embeddings say nothing of the earlier ones.
+            same = known is not None and known.encoder == newest.encoder
+            self._profiles[session] = known.merge(newest) if known is not None and same else newest
+            while len(self._profiles) > MAX_SESSIONS:
+                self._profiles.popitem(last=False)
+
+    def release(self, session: str) -> None:
+        """Forget a session."""
+        with self._lock:
+            self._profiles.pop(session, None)

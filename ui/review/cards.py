@@ -1,0 +1,80 @@
+"""Cards of the review tab: player, words, the model's prediction. Knows no component."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from annotations.store.records import Prediction, ReviewItem
+from ser.types import Segment
+from ui.parts.player import silent_player
+from ui.parts.presentation import Scores, bars, counted, escape, headline, words_html
+
+EMPTY_QUEUE = """
+<div class="empty-queue"><h3>No clip is waiting</h3>
+<p>You have labelled every stored clip, or others are labelling the last ones. New clips come in three ways:</p>
+<ul><li>record and save one under <em>Recognize</em>;</li>
+<li>a maintainer drops recordings, a folder as zip or a <code>metadata.csv</code> into <em>Add clips</em> below,
+or runs<br>
+<code>python -m annotations --data-dir DIR import FOLDER --consent research,training --recognize</code>;</li>
+<li>send one over the API: <code>/correct</code>.</li></ul>
+<p>This page checks again by itself.</p></div>
+"""
+
+NOTHING_FITS = """
+<div class="empty-queue"><h3>No clip fits the filters</h3>
+<p>No more clips match these filters.</p>
+<p><button type="button" class="clear-filters">Clear filters</button></p></div>
+"""
+
+HIDDEN = '<p class="quiet">The model answer is hidden until you vote.</p>'
+
+
+def empty_queue(*, filtered: bool) -> str:
+    """Explain an empty queue, and what to do."""
+    return NOTHING_FITS if filtered else EMPTY_QUEUE
+
+
+def card(item: ReviewItem) -> str:
+    """A clip as a rater meets it, without the model's answer, which `answer` draws."""
+    clip = item.clip
+    if not item.audio_path.is_file():
+        return (
+            f'<div class="review-clip" data-clip="{clip.id}"><h3>The recording of clip {clip.id} is missing</h3>'
+            "<p>Its file is not where the store left it. Skip it (S), and run <code>python -m annotations check</code> "
+            "on the server.</p></div>"
+        )
+    others = f" · {counted(item.raters, 'vote')}" if item.raters else " · no votes yet"
+    speaker = f" · {escape(clip.speaker)}" if clip.speaker else ""
+    return (
+        f'<div class="review-clip" data-clip="{clip.id}"><p class="clip-line">Clip {clip.id} · {escape(clip.source)}'
+        f"{speaker}{others}</p>"
+        + silent_player(item.audio_path, clip.duration, f"Clip {clip.id}")
+        + _words(item.prediction)
+        + f'<div class="model-answer hidden-answer">{HIDDEN}</div></div>'
+    )
+
+
+def answer(prediction: Prediction | None) -> str:
+    """Draw the model's prediction for a clip."""
+    if prediction is None:
+        return '<p class="quiet">No model has analysed this clip yet.</p>'
+    scores = prediction.scores
+    fused = cast(Scores, scores["fused"])
+    acoustic = scores.get("acoustic") or fused
+    # Words that had no share in the answer are not drawn as if they had.
+    text = scores.get("text") if prediction.details.get("text_weight", 1.0) else None
+    unsure = cast(str | None, prediction.details.get("unsure"))
+    return headline(fused, acoustic, text, unsure=unsure) + bars(fused, acoustic, text)
+
+
+def _words(prediction: Prediction | None) -> str:
+    if prediction is None or not (prediction.transcript or "").strip():
+        return '<p class="transcript quiet">No transcript.</p>'
+    return f'<p class="transcript">{words_html(prediction.transcript or "", _segments(prediction))}</p>'
+
+
+def _segments(prediction: Prediction) -> list[Segment]:
+    transcript = prediction.details.get("transcript")
+    if not isinstance(transcript, Mapping):
+        return []
+    rows = cast(Sequence[Mapping[str, object]], transcript.get("segments") or [])
+    return [Segment(**cast(dict, row)) for row in rows]
