@@ -12,7 +12,7 @@ import torch
 from ctranslate2.converters import TransformersConverter
 from transformers import PreTrainedTokenizerFast, WhisperConfig, WhisperForConditionalGeneration
 
-from benchmarks.transcription import normalize, sample_clips
+from benchmarks.words.transcription import normalize, sample_clips
 from ser.audio import decode_file
 from ser.config import Settings
 from ser.encoder.weights import NAME, WEIGHTS_FILE, find_weights
