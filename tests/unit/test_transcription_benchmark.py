@@ -32,7 +32,6 @@ def test_a_corpus_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert result["model"] == NAME and result["machine"]["cores"] >= 1
     assert (result["noise"]["sounds"], result["synthetic"]["sounds"]) == (0, 10)
     assert result["synthetic"]["transcribed"] == 0
-    assert 0.0 < result["clip"]["min_ms"] <= result["clip"]["median_ms"]
 
 
 def test_missing_data_and_models_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
