@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Files of tests that run side by side.
+# Processes of tests that run side by side, each on one thread.
 JOBS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .PHONY: run test test-all check browser clean
 
@@ -16,7 +17,7 @@ test: $(VENV)/dev.stamp browser
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(CI_ALL),,-m "not slow") $(ARGS)
+	$(PYTEST) $(if $(CI_ALL),,-m "not slow") $(ARGS)
 
 # Crash matrices, several processes, exports of all architectures and real training runs as well.
 test-all:
@@ -28,7 +29,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not ui and not slow" $(ARGS)
+	$(PYTEST) -m "not ui and not slow" $(ARGS)
 
 # Debian's Chromium for the tests of the page. Where it cannot be installed the tests say so and skip; in CI they fail.
 browser:

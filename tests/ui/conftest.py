@@ -18,6 +18,9 @@ from ui.backend.startup import load_parts
 PATIENCE = 60_000
 """Milliseconds that anything on the page may take; machines that run tests are often busy."""
 
+STARTS = 3
+"""Tries to serve the page, each on a free port."""
+
 expect.set_options(timeout=PATIENCE)
 
 FLAGS = (
@@ -83,9 +86,16 @@ def services(tmp_path: Path, cache: Path) -> Services:
 
 @pytest.fixture
 def url(services: Services) -> Iterator[str]:
-    """Where the page is served."""
+    """Serve the page and return its address."""
     demo = build_app(services)
-    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    for left in reversed(range(STARTS)):
+        try:
+            _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+            break
+        except ValueError as error:  # On a busy machine Gradio gives up on its own server after a few seconds.
+            demo.close()
+            if not left or "localhost is not accessible" not in str(error):
+                raise
     yield address
     demo.close()
 

@@ -1,6 +1,7 @@
 """Training processes forked from the warm test process, for tests that are not about a cold start."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -29,19 +30,33 @@ class ForkedWorker:
         return self._code
 
 
+STARTED: list[ForkedWorker] = []
+"""Workers of this process that may still run."""
+
+
+def end_leftovers() -> None:
+    """Kill what a test has left running: a child that outlives the tests would hold their output open."""
+    while STARTED:
+        worker = STARTED.pop()
+        if worker.poll() is None:
+            os.kill(worker.pid, signal.SIGKILL)
+            os.waitpid(worker.pid, 0)
+
+
 def forking(trainer: Trainer | None = None, *, app: bool = False) -> Callable[[Path, int], ForkedWorker]:
-    """A way to start runs.
+    """Return a spawner of runs.
 
     Args:
         trainer: of the test's own; by default the target's.
-        app: whether a run ends with the process that starts it.
+        app: if a run ends with the process that starts it.
     """
 
     def fork(data_dir: Path, run_id: int) -> ForkedWorker:
         parent = os.getpid()
         pid = os.fork()
         if pid:
-            return ForkedWorker(pid)
+            STARTED.append(worker := ForkedWorker(pid))
+            return worker
         code = 1
         try:
             log = log_path(data_dir, run_id).open("ab")

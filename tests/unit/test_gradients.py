@@ -88,6 +88,7 @@ def of_two(checkpoint: Path, folder: Path, accumulation: int) -> list[dict[str, 
     return [dict(np.load(folder / f"rank{rank}.npz")) for rank in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_two_processes_step_as_one_does(checkpoint: Path, tmp_path: Path, accumulation: int) -> None:
     alone = {name: grad.numpy() for name, grad in one_step(checkpoint, 1).items()}

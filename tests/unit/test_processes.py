@@ -34,6 +34,7 @@ said = {"sha256": result.meta.sha256, "encoder": result.meta.config["encoder_sha
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus")
     checkpoint = write_classifier(tmp_path / "checkpoint", "hubert")
