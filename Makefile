@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-.PHONY: run test test-all check browser clean
+.PHONY: run test test-all check browser lock clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python app.py $(ARGS)
@@ -46,6 +46,21 @@ $(VENV)/run.stamp: requirements.txt | $(BIN)/python
 $(VENV)/dev.stamp: requirements.txt requirements-dev.txt | $(BIN)/python
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	@touch $@ $(VENV)/run.stamp
+
+# torch and what only its CUDA build requires.
+CUDA := $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse \
+    cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx) cuda-bindings cuda-pathfinder cuda-toolkit triton
+
+# Pins every package that requirements.txt needs, with the hashes of its files, for the Python that makes it. torch and its
+# CUDA packages are left out: each machine has its own build of them, which is installed first. Then:
+# `pip install --no-deps --require-hashes -r requirements.lock`.
+lock:
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet "pip-tools>=7.5,<8"
+	$(VENV)/lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-annotate --no-header \
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    $(patsubst %,--unsafe-package %,torch $(CUDA)) --output-file requirements.lock requirements.txt
+	rm -r $(VENV)/lock
 
 clean:
 	rm -rf $(VENV)

@@ -81,8 +81,9 @@ def score_folds(folds: Folds, answers: npt.NDArray[np.str_]) -> dict[str, object
     """
     parts = [folds.numbers == number for number in np.unique(folds.numbers)]
     scores = [uar(folds.truth[rows].tolist(), answers[rows].tolist(), RAVDESS_EIGHT) for rows in parts]
-    mean = float(np.mean(scores))
-    interval = stats.t.interval(0.95, len(scores) - 1, mean, stats.sem(scores))
+    mean, error = float(np.mean(scores)), float(stats.sem(scores))
+    # Folds that are all alike have no spread, for which the distribution is not defined.
+    interval = stats.t.interval(0.95, len(scores) - 1, mean, error) if error else (mean, mean)
     return {
         "uar": [round(float(value), 4) for value in scores],
         "mean": round(mean, 4),

@@ -12,7 +12,7 @@ from annotations.raters.reliability import RaterReliability
 from ser.labels import EMOTIONS
 from ui.insights.charts import figure_on_scale, heat_table, stacked_periods
 from ui.parts.palette import icon
-from ui.parts.presentation import counted, escape, percent
+from ui.parts.presentation import counted, escape, percent, progress_bar
 
 LOWEST = -0.2
 """Left end of the scale that alpha is drawn on; agreement below it is drawn there."""
@@ -155,12 +155,7 @@ def hidden_card() -> str:
 
 def _progress(text: str, done: int, whole: int) -> str:
     share = done / whole if whole else 0.0
-    return (
-        f'<p class="quiet bar-name">{percent(share)} {text}</p>'
-        f'<div class="progress" role="progressbar" aria-label="{text}" '
-        f'aria-valuemin="0" aria-valuemax="100" aria-valuenow="{round(100 * share)}">'
-        f'<i style="width:{100 * share:.1f}%"></i></div>'
-    )
+    return f'<p class="quiet bar-name">{percent(share)} {text}</p>{progress_bar(text, share)}'
 
 
 def _agreement_row(name: str, kind: str, found: Agreement) -> str:

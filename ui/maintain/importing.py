@@ -18,7 +18,7 @@ from ser.errors import SerError
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
-from ui.parts.presentation import escape
+from ui.parts.presentation import escape, progress_bar
 
 LOOK = 0.3
 """Seconds between two pictures of the progress."""
@@ -64,7 +64,7 @@ class ImportHandlers:
                         background = answer and start_prelabelling(self.services.store)
                         yield told(step, background), None
                     else:
-                        yield progress_bar(step), gr.skip()
+                        yield progress(step), gr.skip()
             except ConsentRequiredError:
                 # Nothing was stored, and the page shows the files still: they can be imported once consent is ticked.
                 keeps = True
@@ -155,14 +155,12 @@ def gather(files: Sequence[Path], folder: Path) -> list[Path]:
     return [together, *archives]
 
 
-def progress_bar(step: ImportProgress) -> str:
+def progress(step: ImportProgress) -> str:
     """Draw the progress of an import as HTML."""
-    share = 100 * step.done / max(step.total, 1)
     failed = f" · {step.failed} failed" if step.failed else ""
     return (
         f'<p role="status"><strong>{step.done}</strong> of {step.total} · {step.added} new{failed} · '
-        f'{escape(step.name)}</p><div class="progress" role="progressbar" aria-label="Import" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{round(share)}"><i style="width:{share:.1f}%"></i></div>'
+        f"{escape(step.name)}</p>{progress_bar('Import', step.done / max(step.total, 1))}"
     )
 
 

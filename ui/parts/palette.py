@@ -9,7 +9,6 @@ from types import MappingProxyType
 
 from ser.labels import EMOTIONS
 
-SURFACE_LIGHT = "#ffffff"
 SURFACE_DARK = "#17191e"
 """Backgrounds of the bars, light and dark; colours are checked against these."""
 

@@ -8,7 +8,7 @@ from annotations.learning.runs.estimate import Estimate
 from annotations.learning.runs.status import TrainingStatus
 from annotations.store.records import FeedbackSummary, TrainingRun
 from ui.parts.charts import change_bars, comparison_table, curve, label_bars
-from ui.parts.presentation import clock, counted, escape, percent
+from ui.parts.presentation import clock, counted, escape, percent, progress_bar
 
 QUIET = 20.0
 """Seconds without news of a run, from which on the page says so."""
@@ -86,10 +86,7 @@ def run_card(status: TrainingStatus, run: TrainingRun | None, now: datetime | No
     )
     epochs = f" · epoch {status.epoch} of {status.epochs}" if status.epochs else ""
     running = status.state == "running"
-    bar = (
-        f'<div class="progress" role="progressbar" aria-label="{number}" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-valuenow="{round(100 * status.progress)}"><i style="width:{100 * status.progress:.1f}%"></i></div>'
-    )
+    bar = progress_bar(number, status.progress) if running else ""
     figures = percent(status.progress) + epochs + left if running else ""
     sentence = SENTENCES.get(status.state, status.state)
     # While epochs go by, their number is already in the line above.
@@ -103,7 +100,7 @@ def run_card(status: TrainingStatus, run: TrainingRun | None, now: datetime | No
     return (
         f'<div class="run {escape(status.state)}"><h3>{number} <span class="badge">{escape(status.state)}</span>'
         f'<span class="quiet what">{escape(what)}</span></h3>'
-        f"<p><strong>{sentence}</strong> {figures}</p>{bar if running else ''}{detail}"
+        f"<p><strong>{sentence}</strong> {figures}</p>{bar}{detail}"
         f"{_silence(status, now or datetime.now(UTC))}{_curves(status)}"
         f"{_decision(run)}{then}</div>"
     )
