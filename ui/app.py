@@ -81,7 +81,7 @@ def launch_options() -> dict[str, object]:
         "head": style.head(),
         "footer_links": ["api", "settings"],
         "max_file_size": MAX_UPLOAD,
-        # Off: it would keep what people recorded and were told in their browser, and offer it for replay.
+        # Off: it would keep people's recordings and answers in their browser, and offer it for replay.
         "run_history": False,
         "ssr_mode": False,
         "show_error": False,

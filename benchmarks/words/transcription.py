@@ -31,7 +31,7 @@ SAMPLE, QUICK_SAMPLE = 100, 10
 """Clips of a corpus at most."""
 
 SYNTHETIC_SOUNDS, SYNTHETIC_DURATION = 40, 4.0
-"""How many sounds are made, and of how many seconds."""
+"""Number of sounds that are made, and their seconds."""
 
 PACKAGES = ("faster-whisper", "ctranslate2", "silero-vad", "onnxruntime", "jiwer")
 

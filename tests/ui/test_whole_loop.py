@@ -45,8 +45,8 @@ def page(
     playwright: Playwright, chromium: str, url: str, clips: list[tuple[Path, str]], tmp_path: Path
 ) -> Iterator[Page]:
     """The page in a browser whose microphone plays the first recording again and again."""
-    heard = decode_file(clips[0][0])
-    soundfile.write(tmp_path / "microphone.wav", heard.signal, heard.sampling_rate)
+    recorded = decode_file(clips[0][0])
+    soundfile.write(tmp_path / "microphone.wav", recorded.signal, recorded.sampling_rate)
     flags = [*FLAGS, f"--use-file-for-fake-audio-capture={tmp_path / 'microphone.wav'}"]
     browser = playwright.chromium.launch(executable_path=chromium, args=flags)
     page = browser.new_context(permissions=["microphone"]).new_page()
@@ -58,7 +58,7 @@ def page(
     browser.close()
 
 
-def test_hear_see_correct_retrain(page: Page, services: Services, clips: list[tuple[Path, str]]) -> None:
+def test_record_see_correct_retrain(page: Page, services: Services, clips: list[tuple[Path, str]]) -> None:
     store = services.store
     page.click("#recognize-audio button:has-text('Record')")
     page.wait_for_timeout(3_000)

@@ -67,7 +67,7 @@ def one_step(checkpoint: Path, accumulation: int) -> dict[str, torch.Tensor]:
 
 
 def write_gradients(checkpoint: str, out: str, accumulation: int) -> None:
-    """What each process of a run writes."""
+    """Write the gradients of one process of a run."""
     gradients = one_step(Path(checkpoint), accumulation)
     np.savez(f"{out}{os.environ['RANK']}.npz", **{name: grad.numpy() for name, grad in gradients.items()})
 

@@ -107,14 +107,14 @@ def _incoming(folder):
         return find_recordings(folder, stack).incoming
 
 
-def test_progress_is_told_and_an_import_can_be_stopped_and_gone_on_with(store, tmp_path):
+def test_progress_is_reported_and_an_import_can_be_stopped_and_gone_on_with(store, tmp_path):
     write_wavs(tmp_path / "in", 40)
-    told = []
+    steps = []
     report = import_sources(
-        store, [tmp_path / "in"], RESEARCH, on_progress=told.append, should_stop=lambda: len(told) == 10
+        store, [tmp_path / "in"], RESEARCH, on_progress=steps.append, should_stop=lambda: len(steps) == 10
     )
     assert report.stopped and report.added == 10
-    assert (told[-1].done, told[-1].total) == (10, 40)
+    assert (steps[-1].done, steps[-1].total) == (10, 40)
     assert inspect(store).is_well  # No recording was left without its row.
     report = import_sources(store, [tmp_path / "in"], RESEARCH)
     assert (report.added, report.known, report.stopped) == (30, 10, False)
@@ -184,7 +184,7 @@ def test_a_parquet_file_of_a_set_is_imported(store, tmp_path, audio_set):
     check_set(store, tmp_path / "set.parquet")
 
 
-def test_a_set_without_recordings_and_one_that_is_nowhere_are_told(store, tmp_path, monkeypatch):
+def test_a_set_without_recordings_and_one_that_is_nowhere_are_refused(store, tmp_path, monkeypatch):
     datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(tmp_path / "words")
     with pytest.raises(ExchangeError, match="none holds recordings"):
         import_sources(store, [f"datasets:{tmp_path / 'words'}"], RESEARCH)

@@ -89,7 +89,7 @@ def test_a_quick_run_sees_every_label_of_every_fold(folds):
         assert sorted(few.truth[few.numbers == number]) == sorted(LABELS)
 
 
-def test_a_support_vector_machine_learns_what_can_be_learnt():
+def test_a_support_vector_machine_separates_what_is_separable():
     values, truth = separable()
     groups = [f"g{index // 3 % 4}" for index in range(60)]
     scaled = standardise(values[:45], values)
@@ -106,7 +106,7 @@ def test_a_constant_feature_does_not_explode():
 def test_mfcc_and_perceptron_are_scored_and_timed(folds):
     results = run_mfcc(folds, [decode_file(path).signal for path in folds.paths[:2]], seed=0)
     assert list(results) == ["MLP", "MLP, features standardised"]
-    # Three pitches are easily told apart on other actors.
+    # Three pitches are easily distinguished on other actors.
     assert results["MLP, features standardised"]["mean"] > 0.6
     assert all(0 < row["ms"]["median"] <= row["ms"]["p95"] for row in results.values())
 

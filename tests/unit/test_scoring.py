@@ -53,7 +53,7 @@ def test_answers_are_written_once_and_bad_files_stand_alone(recordings: Path, tm
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
 
 
-def test_it_goes_on_where_it_stopped_and_hears_changed_files_again(recordings: Path, tmp_path: Path) -> None:
+def test_it_goes_on_where_it_stopped_and_scores_changed_files_again(recordings: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     recognize(recordings, out)
     first = sorted(out.iterdir())[0]
@@ -86,7 +86,7 @@ def test_options_that_do_not_go_together(recordings: Path, tmp_path: Path, capsy
 def hear_or_die(died: int, deadly: Mapping[str, int], files: Sequence[str]) -> list[Recognition | Exception]:
     if any(died < deadly.get(file, 0) for file in files):
         os.kill(os.getpid(), signal.SIGKILL)
-    return [AudioError(f"{file} was heard") for file in files]
+    return [AudioError(f"{file} was scored") for file in files]
 
 
 def until_written(out: Path, part: Part, deadly: Mapping[str, int]) -> int:
@@ -114,19 +114,19 @@ def test_a_recording_that_kills_each_worker_is_left_out_alone(tmp_path: Path) ->
 def test_a_worker_killed_by_chance_costs_no_recording(tmp_path: Path) -> None:
     part = Part(tuple(Item(f"{number}.wav", 1, 1) for number in range(5)))
     assert until_written(tmp_path, part, {"2.wav": 2}) == 2
-    assert all("was heard" in str(row["error"]) for row in rows(tmp_path).values())
+    assert all("was scored" in str(row["error"]) for row in rows(tmp_path).values())
 
 
-def test_a_part_that_stands_there_is_not_heard_again(tmp_path: Path) -> None:
+def test_a_part_that_stands_there_is_not_scored_again(tmp_path: Path) -> None:
     part = Part((Item("a.wav", 1, 1),))
-    heard: list[str] = []
+    scored: list[str] = []
 
     def hear(files: Sequence[str]) -> list[Recognition | Exception]:
-        heard.extend(files)
+        scored.extend(files)
         return [AudioError("not now") for _ in files]
 
     assert hear_part(hear, tmp_path, part) == hear_part(hear, tmp_path, part) == 1
-    assert heard == ["a.wav"]
+    assert scored == ["a.wav"]
 
 
 DEADLY = """
@@ -167,7 +167,7 @@ def started(folder: Path, out: Path, *options: str) -> "subprocess.Popen[bytes]"
 
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
-def test_recordings_that_kill_whoever_hears_them_cost_no_other_one(tmp_path: Path, engine: str) -> None:
+def test_recordings_that_kill_their_scorer_cost_no_other_one(tmp_path: Path, engine: str) -> None:
     if engine == "ray":
         pytest.importorskip("ray")
     folder, out = write_voices(tmp_path / "recordings", ("a", "b", "kills", "kills-once", "y", "z")), tmp_path / "out"
@@ -224,5 +224,5 @@ def test_a_run_that_is_killed_goes_on_when_the_command_is_given_again(tmp_path: 
     assert 2 <= len(before) < 16
     started(folder, out, "--engine", engine, "--workers", "2").wait(600)
     assert sorted(rows(out)) == [f"slow{n:03}.wav" for n in range(64)]
-    # What had an answer was not heard again.
+    # What had an answer was not scored again.
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before

@@ -60,7 +60,7 @@ def test_parts_hold_every_speaker_once_and_every_corpus_alike() -> None:
     parts = part_speakers(given, 4)
     assert [len([name for name in part if name.startswith("a_")]) for part in parts] == [2, 2, 2, 2]
     assert [len([name for name in part if name.startswith("b_")]) for part in parts] == [2, 1, 1, 1]
-    # Without its only speaker nothing would be learnt of that corpus.
+    # Without its only speaker nothing would be trained on of that corpus.
     assert set().union(*parts) == {e.speaker for e in given} - {"alone_0"} and sum(map(len, parts)) == 13
 
 

@@ -69,7 +69,7 @@ def test_whisper_writes_words_with_times(whisper: Path) -> None:
     assert len(transcript.segments) > len(group_regions(REGIONS, LONG.duration)) >= 3
 
 
-def test_whisper_can_be_told_the_language(whisper: Path) -> None:
+def test_whisper_can_be_given_the_language(whisper: Path) -> None:
     for language in ("en", "de"):
         transcriber = WhisperTranscriber(whisper, language=language)
         assert transcriber.transcribe(LONG, REGIONS[:1]).language == language

@@ -1,4 +1,4 @@
-"""What only maintainers do on the page: settings, roles, drag-in import, guidelines."""
+"""Acts of maintainers on the page: settings, roles, drag-in import, guidelines."""
 
 import zipfile
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def annotators(page_services: Services) -> Services:
     return replace(page_services, access=Access(role_without_login="annotator"))
 
 
-def test_settings_hold_and_their_changes_are_told(page_services: Services, annotators: Services) -> None:
+def test_settings_hold_and_their_changes_are_listed(page_services: Services, annotators: Services) -> None:
     shown = MaintainHandlers(page_services).on_settings(3, 10, True, 5, 30, 50, "02:30", 4, "mia", MIA)
     assert read_settings(page_services.store) == AnnotationSettings(3, 0.1, True, 5.0, 30, 50, "02:30", 4)
     assert "overlap: None → 3" in str(shown[-1]) and "mia" in str(shown[-1])

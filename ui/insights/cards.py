@@ -1,6 +1,6 @@
 """Cards of the insights tab as HTML: counts, agreement, raters, disputed clips. Knows no component.
 
-Every drawing stands beside its numbers in words or in a table, so that nothing is told by colour or shape alone.
+Every drawing stands beside its numbers in words or in a table, so that nothing depends on colour or shape alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -120,7 +120,7 @@ def raters_card(raters: Sequence[RaterReliability], *, everybody: bool, pairs: S
     )
     return (
         f'{title}<table class="plain raters"><caption class="quiet">How often a rater’s label is the right one, as far '
-        "as the others’ votes and the gold clips tell, were all emotions equally common; with its 95 % interval. "
+        "as the others’ votes and the gold clips show, were all emotions equally common; with its 95 % interval. "
         "Emotions are hard to recognise: compare raters with each other, not with 100 %.</caption>"
         '<thead><tr><th scope="col">rater</th><th scope="col">votes</th><th scope="col" aria-hidden="true"></th>'
         f'<th scope="col">reliability</th><th scope="col">gold clips right</th></tr></thead><tbody>{rows}</tbody>'

@@ -62,7 +62,7 @@ class ImportHandlers:
                 for step in self._run(sources, options, stop):
                     if isinstance(step, ImportReport):
                         background = answer and start_prelabelling(self.services.store)
-                        yield told(step, background), None
+                        yield summary(step, background), None
                     else:
                         yield progress(step), gr.skip()
             except ConsentRequiredError:
@@ -116,7 +116,7 @@ class ImportHandlers:
 def newest(
     steps: "queue.Queue[ImportProgress | ImportReport | SerError]", thread: threading.Thread
 ) -> ImportProgress | ImportReport | SerError:
-    """The last thing that an import has told, waiting until there is one."""
+    """Return the last report of an import, waiting until there is one."""
     while True:
         try:
             step = steps.get(timeout=LOOK)
@@ -164,9 +164,9 @@ def progress(step: ImportProgress) -> str:
     )
 
 
-def told(report: ImportReport, background: bool) -> str:
+def summary(report: ImportReport, background: bool) -> str:
     """Describe an import as HTML."""
-    # On the command line they stand above what is told at the end.
+    # On the command line they stand above the summary.
     lines = [escape(line.replace("named above", "named below")) for line in report.lines()]
     if background:
         lines.append("The model pre-labels them in the background, so that the least sure can come first.")

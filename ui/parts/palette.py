@@ -10,7 +10,7 @@ from types import MappingProxyType
 from ser.labels import EMOTIONS
 
 SURFACE_DARK = "#17191e"
-"""Backgrounds of the bars, light and dark; colours are checked against these."""
+"""Background of the bars in the dark; colours are checked against it."""
 
 UNSURE = "unsure"
 UNSURE_KEY = "U"

@@ -92,8 +92,8 @@ def run_card(status: TrainingStatus, run: TrainingRun | None, now: datetime | No
     # While epochs go by, their number is already in the line above.
     message = status.message.removeprefix(f"Epoch {status.epoch} of {status.epochs}.").strip()
     # These two say all there is to say.
-    told = message if status.run_id is not None and status.state not in ("paused", "cancelled") else ""
-    detail = f'<p class="reason">{escape(told)}</p>' if told else ""
+    said = message if status.run_id is not None and status.state not in ("paused", "cancelled") else ""
+    detail = f'<p class="reason">{escape(said)}</p>' if said else ""
     what = f" · {status.target}, {status.preset}" if status.run_id is not None else ""
     waits = [number for number in status.queued if number != status.run_id]
     then = f'<p class="reason wait">Waiting: {", ".join(f"run {number}" for number in waits)}.</p>' if waits else ""
@@ -215,8 +215,8 @@ def _checks(metrics: Mapping[str, object]) -> str:
     if isinstance(gain, int | float) and isinstance(interval, Sequence):
         low, high = (points(end) for end in interval)
         speakers = metrics.get("speakers")
-        heard = "" if metrics.get("unit", "speaker") == "speaker" else " that it was trained on"
-        people = f", {counted(speakers, 'speaker')}{heard}" if isinstance(speakers, int) and speakers else ""
+        known = "" if metrics.get("unit", "speaker") == "speaker" else " that it was trained on"
+        people = f", {counted(speakers, 'speaker')}{known}" if isinstance(speakers, int) and speakers else ""
         before, after = (cast(Mapping[str, float], metrics[name]) for name in ("before", "after"))
         uar = f"UAR {percent(before['uar'])} → {percent(after['uar'])}, " if "uar" in before and "uar" in after else ""
         lines.append(f"held-out feedback: {uar}<strong>{points(gain)}</strong> points [{low}, {high}]{escape(people)}")

@@ -212,8 +212,8 @@ def connect_versions(
         (c.pull, do.on_pull, [c.repository, who]),
     ]
     for button, act, inputs in acts:
-        told = in_place(act, gives_reason=c.reason in inputs)
-        event = button.click(told, inputs, [c.detail, c.text, c.reason], show_progress_on=c.detail, **quiet)
+        shown = in_place(act, gives_reason=c.reason in inputs)
+        event = button.click(shown, inputs, [c.detail, c.text, c.reason], show_progress_on=c.detail, **quiet)
         acted = event.then(do.on_choose, c.choice, _answers(c), show_progress="hidden", **quiet)
         then(acted)
     c.choice.input(do.on_choose, c.choice, _answers(c), show_progress="hidden", **quiet)
