@@ -13,7 +13,7 @@ from benchmarks.peers_environment import Environment, PeerError, ensure_environm
 from benchmarks.peers_folds import read_folds, score_folds
 from benchmarks.peers_functionals import FEATURE_SETS, standardise, train_ridge, train_svm
 from benchmarks.peers_nkululeko import RECIPES, configuration, copy_recordings, write_tables
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.errors import TrainingDataError
 from tests.unit.benchmark_corpora import make_corpus
 
