@@ -20,11 +20,11 @@ import soxr
 from tqdm import tqdm
 
 from benchmarks.machine import run_benchmark
-from ser.audio import decode_bytes, decode_file
-from ser.copies import default_cache_dir, hear
+from ser.audio.decoding import decode_bytes, decode_file
 from ser.corpora import read_corpus
+from ser.corpora.copies import default_cache_dir, hear
+from ser.corpora.fingerprints import SAME, Fingerprint, Match, find_matches, fingerprint
 from ser.errors import AudioError, SerError, SettingsError
-from ser.fingerprints import SAME, Fingerprint, Match, find_matches, fingerprint
 from ser.types import SAMPLING_RATE, Example, Signal
 
 KNOWN = frozenset({("03-01-03-01-02-01-07", "03-01-03-01-02-02-07")})

@@ -33,11 +33,11 @@ from benchmarks.loop.raters import Condition, draw_raters, read_confusion
 from benchmarks.machine import run_benchmark
 from ser.acoustic.classifier import EMBEDDED_FOLDER
 from ser.acoustic.head import ClassifierHead, load_head
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
+from ser.evaluation.metrics import confusion, uar_of
 from ser.labels import EMOTIONS
-from ser.metrics import confusion, uar_of
 from ser.training.clip_embeddings import CopyPlan
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
 from ser.types import Embedding, EmotionScores, Recognition, Timings

@@ -41,7 +41,7 @@ from benchmarks.peers.functionals import (
 from benchmarks.peers.nkululeko import run_nkululeko
 from benchmarks.peers.ours import run_ours
 from ser.acoustic.classifier import load_acoustic_model
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.config import EMBEDDED
 from ser.errors import SerError
 from ser.types import SAMPLING_RATE, Audio, Signal

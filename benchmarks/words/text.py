@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import describe_run
+from ser.checkpoints.hub import pick_device
 from ser.errors import SerError, SettingsError
-from ser.hub import pick_device
 from ser.text.classifier import load_text_model
 from ser.text.data import read_labelled_texts
 from ser.text.evaluation import evaluate_text

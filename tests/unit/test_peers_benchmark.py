@@ -15,7 +15,7 @@ from benchmarks.peers.environment import Environment, PeerError, ensure_environm
 from benchmarks.peers.folds import read_folds, score_folds
 from benchmarks.peers.functionals import FEATURE_SETS, standardise, train_ridge, train_svm
 from benchmarks.peers.nkululeko import RECIPES, configuration, copy_recordings, write_tables
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.errors import TrainingDataError
 from tests.unit.benchmark_corpora import make_corpus
 
