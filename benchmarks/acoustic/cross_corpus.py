@@ -22,21 +22,20 @@ from tqdm import tqdm
 
 from benchmarks.machine import run_benchmark
 from ser.acoustic.head import ClassifierHead
-from ser.augmentation import load_noises
-from ser.calibration import ece
+from ser.audio.augmentation import load_noises
 from ser.config import EMBEDDED
 from ser.corpora import read_corpus
 from ser.encoder.loading import load_encoder
 from ser.encoder.profiles import Profiles, combine, draw_profiles
 from ser.errors import TrainingDataError
+from ser.evaluation.calibration import ece
+from ser.evaluation.metrics import bootstrap_interval, risk_coverage
 from ser.labels import EMOTIONS
-from ser.metrics import bootstrap_interval
 from ser.training.clip_embeddings import CopyPlan
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
 from ser.training.head_calibration import calibrate_head
 from ser.training.heads import HeadConfig, fit_head
 from ser.training.recipe import AUGMENTATION, CORPUS_WEIGHTS, HEAD_LABELS, TOLERATED, plainly_labelled
-from ser.uncertainty import risk_coverage
 
 TRAINED_ON = ("ravdess", "nemo", "emodb-full", "cremad")
 CORPORA = (*TRAINED_ON, "tess", "turev")

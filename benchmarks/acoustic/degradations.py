@@ -1,7 +1,7 @@
 """What happens to recordings in the wild, as pure functions of the waveform: the conditions of `benchmarks.robustness`.
 
-Signals are float32 of shape (samples,) at 16 kHz. Nothing here is shared with `ser.augmentation` on purpose: what a
-model was trained against must not be what it is tested with. Knows no model and no corpus.
+Signals are float32 of shape (samples,) at 16 kHz. Nothing here is shared with `ser.audio.augmentation` on purpose: what
+a model was trained against must not be what it is tested with. Knows no model and no corpus.
 """
 
 import io
@@ -19,7 +19,7 @@ import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from benchmarks.acoustic.speech_level import LEVEL_FRAME, active_level, frame_powers, speech_start
-from ser.audio import decode_bytes, decode_file
+from ser.audio.decoding import decode_bytes, decode_file
 from ser.errors import AudioError, TrainingDataError
 from ser.types import SAMPLING_RATE, Signal
 
@@ -28,7 +28,7 @@ Degrade = Callable[[Signal, np.random.Generator], Signal]
 HELD_OUT_NOISE = "5-"
 """How the names of the noise begin that only the benchmark hears: fold 5 of ESC-10, which ESC names first in a file.
 
-Training leaves these files out (`ser.augmentation.HELD_OUT_NOISE`). Source: Piczak 2015, "ESC: Dataset for
+Training leaves these files out (`ser.audio.augmentation.HELD_OUT_NOISE`). Source: Piczak 2015, "ESC: Dataset for
 Environmental Sound Classification", https://doi.org/10.1145/2733373.2806390
 (clips of one original recording stay within one fold)."""
 

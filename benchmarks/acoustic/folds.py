@@ -23,14 +23,14 @@ from tqdm import tqdm
 
 from benchmarks.machine import run_benchmark
 from ser.acoustic.head import ClassifierHead
-from ser.augmentation import load_noises
+from ser.audio.augmentation import load_noises
 from ser.config import EMBEDDED
 from ser.corpora import read_corpus
 from ser.encoder.loading import load_encoder
 from ser.encoder.offsets import fit_prior
 from ser.encoder.profiles import combine, draw_profiles
+from ser.evaluation.metrics import bootstrap_interval, confusion, per_class, uar_of
 from ser.labels import RAVDESS_EIGHT
-from ser.metrics import bootstrap_interval, confusion, per_class, uar_of
 from ser.training.clip_embeddings import CopyPlan
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
 from ser.training.heads import HeadConfig, fit_head

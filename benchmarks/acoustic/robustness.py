@@ -20,15 +20,15 @@ from tqdm import tqdm
 from benchmarks.acoustic.degradations import Degrade, conditions, read_held_out_noises
 from benchmarks.machine import run_benchmark
 from ser.acoustic.classifier import load_acoustic_model
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.config import EMBEDDED
 from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
+from ser.evaluation.metrics import Interval, paired_bootstrap, uar
 from ser.labels import EMOTIONS
-from ser.metrics import Interval, paired_bootstrap, uar
 from ser.training.recipe import RESERVED_SPEAKERS
 from ser.types import AcousticModel, Audio, SpeechDetector
-from ser.vad import SileroDetector, trim_to_speech
 
 CORPORA = ("ravdess", "nemo", "emodb-full", "cremad")
 """Folders that hold reserved speakers."""

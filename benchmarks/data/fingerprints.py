@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from benchmarks.acoustic.degradations import mp3, opus, telephone
 from benchmarks.machine import run_benchmark
-from ser.audio import decode_file
-from ser.copies import default_cache_dir, hear
+from ser.audio.decoding import decode_file
 from ser.corpora import read_corpus
+from ser.corpora.copies import default_cache_dir, hear
+from ser.corpora.fingerprints import SAME, Fingerprint, find_matches, fingerprint
 from ser.errors import AudioError, SerError, SettingsError
-from ser.fingerprints import SAME, Fingerprint, find_matches, fingerprint
 from ser.types import SAMPLING_RATE, Example, Signal
 
 KNOWN = frozenset(

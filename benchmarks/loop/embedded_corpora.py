@@ -17,8 +17,8 @@ from annotations.store.records import Correction
 from ser.acoustic.head import LIMIT, ClassifierHead
 from ser.corpora import read_corpus
 from ser.encoder.loading import load_encoder
+from ser.evaluation.metrics import uar
 from ser.labels import EMOTIONS
-from ser.metrics import uar
 from ser.training.clip_embeddings import CACHE_VERSION, CopyPlan
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
 from ser.training.heads import FineTuneConfig, HeadConfig, fit_head

@@ -26,14 +26,14 @@ from annotations.store import AnnotationStore, NewVote
 from annotations.store.queries import list_versions
 from benchmarks.machine import run_benchmark
 from ser.acoustic.classifier import load_acoustic_model
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.audio.vad import SileroDetector
 from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
-from ser.evaluation import evaluate
+from ser.evaluation.report import evaluate
 from ser.recognizer import Recognizer
 from ser.training.recipe import RESERVED_SPEAKERS
 from ser.types import AcousticModel, Example
-from ser.vad import SileroDetector
 
 PACKAGES = ("numpy", "scipy", "onnxruntime")
 

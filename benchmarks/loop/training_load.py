@@ -24,9 +24,9 @@ from annotations.learning.versions.active import ActiveModel
 from annotations.store import AnnotationStore, NewVote
 from benchmarks.machine import run_benchmark
 from ser.acoustic.classifier import load_acoustic_model
+from ser.audio.vad import SileroDetector
 from ser.recognizer import Recognizer
 from ser.testing import synthetic_speech
-from ser.vad import SileroDetector
 
 PACKAGES = ("torch", "transformers")
 LABELS = ("anger", "sadness", "happiness", "neutral")

@@ -37,7 +37,7 @@ from benchmarks.peers.opensmile import (
     train_svm,
 )
 from ser.acoustic.classifier import load_acoustic_model
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.config import EMBEDDED
 from ser.training.embeddings import default_cache_dir
 from ser.types import SAMPLING_RATE, Audio, Signal

@@ -15,8 +15,8 @@ from scipy import stats
 from benchmarks.acoustic.folds import read_folds
 from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
+from ser.evaluation.metrics import uar
 from ser.labels import RAVDESS_EIGHT
-from ser.metrics import uar
 
 FOLDS_FILE = "emobox_folds.csv"
 

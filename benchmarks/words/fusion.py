@@ -21,11 +21,11 @@ from benchmarks.machine import run_benchmark
 from ser.config import Settings
 from ser.corpora import load_corpus
 from ser.errors import AudioError, SettingsError
-from ser.evaluation import summarize
-from ser.fusion_rule import FusionRule
+from ser.evaluation.metrics import paired_bootstrap
+from ser.evaluation.report import summarize
+from ser.fusion.rule import FusionRule
 from ser.labels import EMOTIONS
 from ser.loading import load_recognizer
-from ser.metrics import paired_bootstrap
 from ser.recognizer import Recognizer
 from ser.text.data import as_transcript, read_labelled_texts
 from ser.types import EmotionScores, Transcript

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import run_benchmark
+from ser.checkpoints.hub import pick_device
 from ser.errors import SettingsError
-from ser.hub import pick_device
 from ser.text.classifier import load_text_model
 from ser.text.data import read_labelled_texts
 from ser.text.evaluation import evaluate_text

@@ -19,12 +19,12 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.machine import run_benchmark
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.audio.vad import SileroDetector
 from ser.config import EMBEDDED, Settings
 from ser.errors import SerError
 from ser.transcription import load_transcriber
 from ser.types import SAMPLING_RATE, Audio, SpeechDetector, Transcriber, Transcript
-from ser.vad import SileroDetector
 
 CORPORA = ("read-speech", "tess", "ravdess")
 SAMPLE, QUICK_SAMPLE = 100, 10

@@ -18,7 +18,7 @@ from benchmarks.acoustic.degradations import (
     telephone,
 )
 from benchmarks.acoustic.speech_level import active_level
-from ser.augmentation import load_noises
+from ser.audio.augmentation import load_noises
 from ser.errors import TrainingDataError
 from ser.testing import synthetic_speech
 from ser.types import SAMPLING_RATE

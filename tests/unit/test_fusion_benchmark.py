@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks.words.fusion import Pair, compare, main
-from ser.fusion_rule import FusionRule
+from ser.fusion.rule import FusionRule
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Segment, Transcript
 

@@ -20,7 +20,7 @@ from benchmarks.peers.opensmile import (
     standardise,
     train_svm,
 )
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.errors import TrainingDataError
 from tests.unit.benchmark_corpora import make_corpus
 

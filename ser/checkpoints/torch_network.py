@@ -1,4 +1,4 @@
-"""Runs a network in torch, with the same face as `ser.acoustic.onnx.OnnxNetwork`.
+"""Runs a network in torch, with the same face as `ser.checkpoints.onnx.OnnxNetwork`.
 
 Knows nothing of what the network computes.
 """
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ser.acoustic.onnx import MODEL_FILE, OnnxNetwork
+from ser.checkpoints.onnx import MODEL_FILE, OnnxNetwork
 from ser.errors import ModelUnavailableError
 
 SCRIPT_FILE = "model.ts"

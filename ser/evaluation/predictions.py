@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.audio.vad import trim_to_speech
 from ser.encoder.profiles import draw_profiles
 from ser.errors import AudioError, SettingsError
 from ser.types import AcousticModel, Audio, EmbeddingModel, EmotionScores, Example, SpeechDetector
-from ser.vad import trim_to_speech
 
 
 @dataclass(frozen=True, eq=False)

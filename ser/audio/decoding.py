@@ -1,7 +1,7 @@
 """Bytes or a file -> Audio: decoded, mixed to mono, brought to 16 kHz, and checked once.
 
 The only place where recordings enter; knows nothing of speech regions, models or storage. Containers are
-opened by `ser.audio_streams`, quality is judged by `ser.audio_quality`.
+opened by `ser.audio.streams`, quality is judged by `ser.audio.quality`.
 """
 
 import io
@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from ser.audio_formats import FORMATS
-from ser.audio_quality import describe_quality, peak_level
-from ser.audio_streams import AudioStream, Block, UnreadableError, describe_content, open_with_av, open_with_soundfile
+from ser.audio.formats import FORMATS
+from ser.audio.quality import describe_quality, peak_level
+from ser.audio.streams import AudioStream, Block, UnreadableError, describe_content, open_with_av, open_with_soundfile
 from ser.errors import AudioError
 from ser.types import SAMPLING_RATE, Audio, Signal
 

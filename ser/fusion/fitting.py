@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from ser.calibration import TEMPERATURE_RANGE
 from ser.errors import TrainingDataError
-from ser.fusion_rule import FusionRule
+from ser.evaluation.calibration import TEMPERATURE_RANGE
+from ser.fusion.rule import FusionRule
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Transcript
 

@@ -260,3 +260,24 @@ def roc_auc(positive: Sequence[bool], scores: npt.ArrayLike) -> float:
     ranks = (np.searchsorted(ordered, values) + np.searchsorted(ordered, values, side="right") + 1) / 2
     count, others = int(chosen.sum()), int((~chosen).sum())
     return float((ranks[chosen].sum() - count * (count + 1) / 2) / (count * others))
+
+
+def risk_coverage(right: npt.ArrayLike, certainty: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Accuracy on the most certain share of the answers, for every share.
+
+    Source: El-Yaniv & Wiener 2010, "On the Foundations of Noise-free Selective Classification",
+    https://jmlr.org/papers/v11/el-yaniv10a.html
+
+    Args:
+        right: of each answer, shape (answers,).
+        certainty: of each answer; ties count in the order given.
+
+    Returns:
+        Shape (answers,): entry k - 1 is the accuracy on the k most certain ones.
+
+    >>> risk_coverage([False, True, True, False], [0.2, 0.9, 0.8, 0.6]).round(2).tolist()
+    [1.0, 1.0, 0.67, 0.5]
+    """
+    order = np.argsort(-np.asarray(certainty), kind="stable")
+    correct = np.asarray(right, dtype=np.float64)[order]
+    return np.asarray(np.cumsum(correct) / np.arange(1, len(correct) + 1))

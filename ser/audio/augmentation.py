@@ -16,8 +16,8 @@ import soundfile
 import soxr
 from scipy.signal import butter, sosfilt
 
-from ser.audio import decode_file
-from ser.audio_formats import AUDIO_SUFFIXES, FORMATS
+from ser.audio.decoding import decode_file
+from ser.audio.formats import AUDIO_SUFFIXES, FORMATS
 from ser.config import TrainConfig
 from ser.errors import AudioError, TrainingDataError
 from ser.types import SAMPLING_RATE, Signal

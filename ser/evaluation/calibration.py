@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ser.metrics import indices_of
+from ser.evaluation.metrics import indices_of
 
 ECE_BINS = 15
 """Equal-width bins over 0..1. Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 5."""

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ser.audio.vad import SileroDetector
 from ser.batching import map_batches
-from ser.calibration import ece, ece_by_chance
 from ser.errors import TrainingDataError
-from ser.labels import EMOTIONS
-from ser.metrics import (
+from ser.evaluation.calibration import ece, ece_by_chance
+from ser.evaluation.metrics import (
     bootstrap_interval,
     confusion,
     macro_f1_of,
@@ -24,9 +24,9 @@ from ser.metrics import (
     uar_of,
     war_of,
 )
-from ser.predictions import Predictions, embedding_model
+from ser.evaluation.predictions import Predictions, embedding_model
+from ser.labels import EMOTIONS
 from ser.types import AcousticModel, EmotionScores, Example, SpeechDetector
-from ser.vad import SileroDetector
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Which recordings of a set of examples are the same sound: identical, or a copy that was worked upon.
 
-Decodes each file once and keeps what it heard in a cache. What lies on which side, `ser.splits` tells.
+Decodes each file once and keeps what it heard in a cache. What lies on which side, `ser.corpora.splits` tells.
 """
 
 import hashlib
@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.corpora.fingerprints import Fingerprint, find_matches, fingerprint
+from ser.corpora.splits import LeakReport, NearCopy, Split, report_leaks
 from ser.errors import AudioError, DataLeakError
-from ser.fingerprints import Fingerprint, find_matches, fingerprint
-from ser.splits import LeakReport, NearCopy, Split, report_leaks
 from ser.types import Example
 
 CACHE_VERSION = 1
-"""To be raised with every change of `ser.fingerprints` that changes a word."""
+"""To be raised with every change of `ser.corpora.fingerprints` that changes a word."""
 
 
 @dataclass(frozen=True)
