@@ -51,15 +51,15 @@ $(VENV)/dev.stamp: requirements.txt requirements-dev.txt | $(BIN)/python
 CUDA := $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse \
     cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx) cuda-bindings cuda-pathfinder cuda-toolkit triton
 
-# Pins every package that requirements.txt needs, with the hashes of its files, for the Python that makes it. torch and its
-# CUDA packages are left out: each machine has its own build of them, which is installed first. Then:
+# Pins what requirements.txt needs, with the hashes of all files of each version, for Python 3.11 on Linux. torch and CUDA are
+# left out: each machine has its own build of them, which is installed first. Then:
 # `pip install --no-deps --require-hashes -r requirements.lock`.
-lock:
-	$(PYTHON) -m venv $(VENV)/lock
-	$(VENV)/lock/bin/pip install --quiet "pip-tools>=7.5,<8"
-	$(VENV)/lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-annotate --no-header \
-	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	    $(patsubst %,--unsafe-package %,torch $(CUDA)) --output-file requirements.lock requirements.txt
+lock: | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet "uv>=0.9,<1"
+	$(VENV)/lock/bin/uv pip compile requirements.txt --quiet --upgrade --generate-hashes --python-version 3.11 \
+	    --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	    $(addprefix --no-emit-package ,torch $(CUDA)) --output-file requirements.lock
 	rm -r $(VENV)/lock
 
 clean:
