@@ -3,14 +3,17 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
+from annotations.learning.runs.retrainer import Retrainer
 from ser.config import Settings
 from ser.testing import fake_recognizer, synthetic_speech
+from tests.unit.forked_workers import as_usual_work
 from ui.app import build_app, launch_options
 from ui.backend.services import Services
 from ui.backend.startup import load_parts
@@ -81,7 +84,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def services(tmp_path: Path, cache: Path) -> Services:
-    return load_parts(tmp_path / "data", Settings(), fake=True)
+    """Services of a page on stand-ins, whose training processes have the priority of the tests."""
+    parts = load_parts(tmp_path / "data", Settings(), fake=True)
+    return replace(parts, retrainer=Retrainer(parts.active_model, spawn=as_usual_work()))
 
 
 @pytest.fixture

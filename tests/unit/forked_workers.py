@@ -1,14 +1,16 @@
-"""Training processes forked from the warm test process, for tests that are not about a cold start."""
+"""Training processes for tests: forked from the warm test process, or new ones of normal priority."""
 
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from annotations.learning.run_files import log_path
 from annotations.learning.runs.niceness import keep_log
+from annotations.learning.runs.process import Spawn, spawn_worker
 from annotations.learning.runs.worker import work_on
 from annotations.learning.trainer import Trainer
 
@@ -28,6 +30,11 @@ class ForkedWorker:
             except ChildProcessError:  # Whoever stopped it has waited for it.
                 self._code = 0
         return self._code
+
+
+def as_usual_work() -> Spawn:
+    """Return a spawner of new processes with the priority of the tests, which end with this process."""
+    return partial(spawn_worker, app=os.getpid(), niceness=0)
 
 
 STARTED: list[ForkedWorker] = []

@@ -18,7 +18,7 @@ SCHED_IDLE was tried: on a machine with other work a run got 5 s of CPU in 14 mi
 WATCH_INTERVAL = 1.0
 
 
-def yield_the_processor(pid: int = 0) -> None:
+def yield_the_processor(pid: int = 0, niceness: int = NICENESS) -> None:
     """Give a process a low priority, within its session and among sessions.
 
     Source: sched(7), "The autogroup feature": where Linux groups processes by session, niceness counts within the
@@ -26,16 +26,17 @@ def yield_the_processor(pid: int = 0) -> None:
 
     Args:
         pid: of a process that has just started, and whose threads will do as its first one; 0 for this one.
+        niceness: 0 leaves a new process as it is.
     """
     with suppress(psutil.Error):
         process = psutil.Process(pid or None)
         if psutil.WINDOWS:
-            process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+            process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if niceness else psutil.NORMAL_PRIORITY_CLASS)
         else:
-            process.nice(max(process.nice(), NICENESS))
+            process.nice(max(process.nice(), niceness))
     # Absent, or not allowed: then niceness is all there is.
     with suppress(OSError):
-        Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(NICENESS), encoding="ascii")
+        Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(niceness), encoding="ascii")
 
 
 def end_with(pid: int, stop: Callable[[], None], patience: float) -> None:

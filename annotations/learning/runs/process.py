@@ -12,7 +12,7 @@ from typing import Protocol
 import psutil
 
 from annotations.learning.run_files import log_path
-from annotations.learning.runs.niceness import yield_the_processor
+from annotations.learning.runs.niceness import NICENESS, yield_the_processor
 from annotations.learning.runs.status import TrainingStatus
 
 PAUSE_PATIENCE = 20.0
@@ -45,19 +45,22 @@ Spawn = Callable[[Path, int], WorkerProcess]
 """Starts the process of a run: the store's folder and the run's id in."""
 
 
-def spawn_worker(data_dir: Path, run_id: int, app: int | None = None) -> subprocess.Popen[bytes]:
+def spawn_worker(
+    data_dir: Path, run_id: int, app: int | None = None, niceness: int = NICENESS
+) -> subprocess.Popen[bytes]:
     """Start the process of a run in a new interpreter.
 
     Args:
         data_dir: the store's folder.
         run_id: of the run.
         app: process that the run ends with; None lets it outlive the one that starts it.
+        niceness: of the process, and of those that it starts for the next runs.
     """
     # One thread: with two the page's own answers take twice as long on a small machine.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     data_dir = data_dir.resolve()
     command = [sys.executable, "-m", "annotations.learning.runs.worker"]
-    command += ["--data-dir", str(data_dir), "--run", str(run_id)]
+    command += ["--data-dir", str(data_dir), "--run", str(run_id), "--niceness", str(niceness)]
     command += ["--app", str(app)] if app is not None else []
     with log_path(data_dir, run_id).open("ab") as log:
         worker = subprocess.Popen(
@@ -70,7 +73,7 @@ def spawn_worker(data_dir: Path, run_id: int, app: int | None = None) -> subproc
             start_new_session=True,
         )
     # From its first moment: to load its libraries takes seconds of a core.
-    yield_the_processor(worker.pid)
+    yield_the_processor(worker.pid, niceness)
     return worker
 
 

@@ -35,7 +35,7 @@ from annotations.learning.run_files import (
     stop_request_path,
 )
 from annotations.learning.runs import queue as run_queue
-from annotations.learning.runs.niceness import end_with, keep_log, yield_the_processor
+from annotations.learning.runs.niceness import NICENESS, end_with, keep_log, yield_the_processor
 from annotations.learning.runs.process import Spawn, spawn_worker
 from annotations.learning.runs.reporting import TRAINED_SHARE, RunReport, describe
 from annotations.learning.runs.zero_gpu import on_zero_gpu, run_in_slices, slice_length
@@ -259,10 +259,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--run", type=int, required=True)
     parser.add_argument("--app", type=int, help="process that this one ends with; without, it outlives all others")
+    parser.add_argument("--niceness", type=int, default=NICENESS, help="of this process (default %(default)s)")
     options = parser.parse_args(argv)
-    yield_the_processor()
+    yield_the_processor(niceness=options.niceness)
     keep_log()
-    spawn = partial(spawn_worker, app=options.app)
+    spawn = partial(spawn_worker, app=options.app, niceness=options.niceness)
     return work_on(options.data_dir, options.run, app=options.app, spawn=spawn)
 
 
