@@ -153,8 +153,8 @@ def run_opensmile(folds: Folds, timed: Folds, cache: Path) -> dict[str, Any]:
     """
     results: dict[str, Any] = {}
     for name in FEATURE_SETS:
-        values = functionals_of(folds.paths, name, cache)
-        fresh, seconds = extract(timed.paths, name, cache)
+        values = functionals_of(folds.paths.tolist(), name, cache)
+        fresh, seconds = extract(timed.paths.tolist(), name, cache)
         normalised = normalise_by(values, folds.speakers)
         for variant, per_speaker in (("", False), (", features per speaker", True)):
             answers = np.empty(len(folds), dtype=folds.truth.dtype)

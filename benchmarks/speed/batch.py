@@ -77,16 +77,20 @@ def measure(paths: Sequence[Path], model: str = EMBEDDED) -> dict[str, object]:
             seconds[name] += time.perf_counter() - started
             processor[name] += time.process_time() - used
     rates = {name: len(paths) / used for name, used in seconds.items()}
-    first, *rest = ([a.fused.probabilities for a in given if isinstance(a, Recognition)] for given in answers.values())
+    answered, *others = (
+        [a.fused.probabilities for a in given if isinstance(a, Recognition)] for given in answers.values()
+    )
     return {
         "benchmark": "batch",
         "clips": len(paths),
-        "refused": len(paths) - len(first),
+        "refused": len(paths) - len(answered),
         "threads": cores,
         "clips_per_second": {name: round(rate, 1) for name, rate in rates.items()},
         "times_one_by_one": {name: round(rate / rates["one by one"], 2) for name, rate in rates.items()},
         "processor_ms_per_clip": {name: round(1000 * used / len(paths), 2) for name, used in processor.items()},
-        "largest_difference_of_a_probability": max(float(np.abs(np.subtract(first, other)).max()) for other in rest),
+        "largest_difference_of_a_probability": max(
+            float(np.abs(np.subtract(answered, other)).max()) for other in others
+        ),
     }
 
 
