@@ -17,7 +17,7 @@ from ser.evaluation.predictions import embedding_model
 from ser.labels import EMOTIONS
 from ser.loading import load_recognizer
 from ser.recognizer import Recognizer
-from ser.scoring.command import score
+from ser.scoring.engines import score
 from ser.serialization import recognition_to_dict
 from ser.types import Recognition
 
