@@ -188,36 +188,6 @@ def draw_dev_speakers(
     return {speaker for group in drawn for speaker in members[group]}
 
 
-def part_speakers(examples: Sequence[Example], parts: int, groups: Mapping[str, str] | None = None) -> list[set[str]]:
-    """Divide speakers into parts that are as much alike as they can be: each has about as many of every corpus.
-
-    Args:
-        examples: of the speakers; those of a corpus with one group of speakers are in no part.
-        parts: how many.
-        groups: {speaker: group} of `group_speakers`; whole groups stay together.
-
-    Returns:
-        The speakers of each part, without parts that would be empty.
-
-    >>> part_speakers([Example("1.wav", "anger", "ann", "c"), Example("2.wav", "anger", "bob", "c")], 3)
-    [{'ann'}, {'bob'}]
-    """
-    group_of = groups or {}
-    speakers: dict[str, set[str]] = defaultdict(set)
-    home: dict[str, str] = {}
-    for example in examples:
-        group = group_of.get(example.speaker, example.speaker)
-        speakers[group].add(example.speaker)
-        # A group that speaks in two corpora counts for the first one.
-        home.setdefault(group, example.corpus)
-    divided: list[set[str]] = [set() for _ in range(parts)]
-    for corpus in sorted(set(home.values())):
-        own = sorted(group for group in home if home[group] == corpus)
-        for place, group in enumerate(own if len(own) > 1 else ()):
-            divided[place % parts] |= speakers[group]
-    return [part for part in divided if part]
-
-
 def report_leaks(
     split: Split,
     hashes: Mapping[str, str] | None = None,

@@ -3,6 +3,7 @@
 Hears each recording as recognition does: decoded, cut to its speech, classified. Knows nothing of training.
 """
 
+import importlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,13 +15,13 @@ import numpy.typing as npt
 from ser.audio.vad import SileroDetector
 from ser.batching import map_batches
 from ser.errors import TrainingDataError
-from ser.evaluation.calibration import ece, ece_by_chance
 from ser.evaluation.metrics import (
     bootstrap_interval,
     confusion,
+    ece,
+    ece_by_chance,
     macro_f1_of,
     per_class,
-    roc_auc,
     uar_of,
     war_of,
 )
@@ -76,7 +77,10 @@ class Evaluation:
             if example.intensity in (0.0, 1.0) and example.hard_label != "neutral" and self.intensities[place] >= 0.0
         ]
         strong = [self.examples[place].intensity == 1.0 for place in known]
-        return roc_auc(strong, self.intensities[known]) if any(strong) and not all(strong) else None
+        if all(strong) or not any(strong):
+            return None
+        # Loading scikit-learn takes a second, and few corpora tell intensities.
+        return float(importlib.import_module("sklearn.metrics").roc_auc_score(strong, self.intensities[known]))
 
     @property
     def truth(self) -> list[str]:

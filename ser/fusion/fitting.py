@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from ser.errors import TrainingDataError
-from ser.evaluation.calibration import TEMPERATURE_RANGE
+from ser.evaluation.metrics import TEMPERATURE_RANGE
 from ser.fusion.rule import FusionRule
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Transcript

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from ser.checkpoints.folder import META_FILE, current_commit, file_sha256, verify
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError
-from ser.evaluation.calibration import TEMPERATURE_RANGE
+from ser.evaluation.metrics import TEMPERATURE_RANGE
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Transcript
 
