@@ -14,7 +14,7 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 BATCH_SIZE = 32
-"""Recordings that are heard together; more is hardly quicker and takes more memory."""
+"""Recordings that are embedded together; more is hardly quicker and takes more memory."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

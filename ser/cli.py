@@ -67,7 +67,10 @@ def _add_recognize(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="DIR.parquet", help="write a parquet folder; given again, it goes on where it stopped"
     )
     parser.add_argument(
-        "--engine", choices=("local", "ray"), default="local", help="with --output: who hears them (docs/scaling.md)"
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="with --output: one process, or workers of Ray (docs/scaling.md)",
     )
     parser.add_argument(
         "--workers", type=_count, metavar="N", help="with --engine ray: processes (default: one for each core)"
@@ -144,7 +147,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tune",
         metavar="WHAT",
-        help="what of a pretrained encoder learns: auto (default: frozen below some thousand clips, else full), "
+        help="part of a pretrained encoder to train: auto (default: frozen below some thousand clips, else full), "
         "frozen, head, top-k:N, full, lora, adalora or ia3; of a language model (default lora) also prefix or prompt",
     )
     parser.add_argument(

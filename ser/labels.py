@@ -156,17 +156,17 @@ def map_labels(names: Iterable[str]) -> tuple[dict[int, str], list[str]]:
 
 
 def require_two_labels(name: str, names: Sequence[str], mapped: Collection[str]) -> None:
-    """Refuse a classifier that cannot tell two emotions apart: its one label would get 100 % of every clip.
+    """Refuse a classifier that does not know two emotions: its one label would get 100 % of every clip.
 
     Args:
         name: of the model, for the message.
         names: its labels in the order of its outputs.
-        mapped: the emotions that some of them mean, as `map_labels` tells.
+        mapped: the emotions that some of them mean, as `map_labels` gives them.
 
     Raises:
         ModelUnavailableError: if fewer than two different emotions are among them.
 
-    >>> require_two_labels("ours", ["angry", "sad", "bored"], ["anger", "sadness"])
+    >>> require_two_labels("mine", ["angry", "sad", "bored"], ["anger", "sadness"])
     """
     known = sorted(set(mapped))
     if len(known) >= 2:

@@ -1,7 +1,7 @@
 """Small real stand-ins for the models, and synthetic speech: for tests and for `app.py --fake`.
 
 Each one implements a protocol of `ser.types` and computes its answer from its input; none of them has
-learnt anything from people, so their scores mean nothing. Needs numpy only.
+been trained, so their scores mean nothing. Needs numpy only.
 """
 
 import hashlib
@@ -131,12 +131,12 @@ class BandEnergyModel:
     def novelty(
         self, embeddings: npt.NDArray[np.float32], center: npt.NDArray[np.float32] | None = None
     ) -> list[float | None]:
-        """Nothing is known, so that nothing is new."""
+        """None: nothing is known, so that nothing is novel."""
         return [None] * len(embeddings)
 
 
 class FixedTranscriber:
-    """Hears the same words in every recording, spread evenly over its speech.
+    """Transcribes every recording as the same words, spread evenly over its speech.
 
     Args:
         text: the words.
@@ -198,7 +198,7 @@ def fake_recognizer(text: str = "what a wonderful day", *, seed: int = 0) -> Rec
     """A `Recognizer` made of the parts above.
 
     Args:
-        text: what every recording is heard to say.
+        text: the transcript of every recording.
         seed: of the acoustic model.
     """
     return Recognizer(EnergyDetector(), BandEnergyModel(seed), WordListModel(), FixedTranscriber(text))

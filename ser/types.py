@@ -1,4 +1,4 @@
-"""What recognition means: audio, transcript, scores, the answer, and the parts that make it.
+"""Values of recognition (audio, transcript, scores, the answer) and protocols of the models that make them.
 
 Pure values and protocols; nothing here loads a model, opens a file or knows of storage.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ser.encoder.profiles import Profiles
 
 SAMPLING_RATE = 16_000
-"""Hz; every model of the project, embedded or from a hub, hears speech at this rate."""
+"""Hz; every model of the project, embedded or from a hub, takes speech at this rate."""
 
 Signal = npt.NDArray[np.float32]
 
@@ -81,11 +81,11 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said.
+    """The words of a recording.
 
     Attributes:
         text: the words; empty where none were recognised.
-        language: ISO 639-1 code, or None where the recogniser does not tell.
+        language: ISO 639-1 code, or None if the recogniser does not say.
         segments: words with times and confidences, in order.
         source: the name of the recogniser, or of the person who wrote it.
     """
@@ -111,10 +111,10 @@ class EmotionScores:
 
     Attributes:
         probabilities: in `EMOTIONS` order, each in 0..1, sum 1.
-        unmapped: what the model gave to labels that are none of ours, before the rest was
+        unmapped: what the model gave to labels that are none of the seven, before the rest was
             renormalised to sum 1; empty for the embedded models.
         intensity: how strongly it is felt, as the probability of a strong rather than a normal feeling, 0..1; None
-            where the model does not tell.
+            if the model does not predict it.
 
     >>> EmotionScores((0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.0)).label
     'anger'
@@ -188,7 +188,7 @@ class Embedding:
 
 @dataclass(frozen=True)
 class AppliedProfile:
-    """Whose statistics an answer was adapted by.
+    """The statistics that an answer was adapted by.
 
     Attributes:
         kind: `source` (a place: a store, a session of the page, a corpus) or `speaker`.
@@ -216,10 +216,10 @@ class Recognition:
     Attributes:
         duration: of the recording, seconds.
         speech: where speech was found.
-        acoustic: the emotion in the sound.
+        acoustic: the emotion in the voice.
         transcript: None while it is awaited, and where no transcriber is in use.
         text: the emotion in the words; None where the words abstain.
-        fused: sound and words together; equals `acoustic` where the words abstain.
+        fused: voice and words together; equals `acoustic` where the words abstain.
         text_weight: the share of the words in `fused`, 0..1.
         notes: sentences on quality, on abstaining, on anything a person should know.
         timings: seconds.
@@ -247,7 +247,7 @@ class Recognition:
 
     @property
     def label(self) -> str:
-        """The most probable emotion of sound and words together."""
+        """The most probable emotion of voice and words together."""
         return self.fused.label
 
     @property
@@ -327,9 +327,9 @@ class Transcriber(Protocol):
 
 
 class AcousticModel(Protocol):
-    """Finds emotion in the sound. Must be safe to call from several threads.
+    """Predicts emotion from the voice. Must be safe to call from several threads.
 
-    `labels` are those of `EMOTIONS` that the model tells apart; `sha256` is the hash of its weights.
+    `labels` are those of `EMOTIONS` that the model knows; `sha256` is the hash of its weights.
     """
 
     name: str
@@ -341,7 +341,7 @@ class AcousticModel(Protocol):
         ...
 
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
-        """The same for many; equal to one-by-one within float tolerance."""
+        """Calibrated scores for many recordings; equal to one-by-one within float tolerance."""
         ...
 
 
@@ -374,12 +374,12 @@ class EmbeddingModel(AcousticModel, Protocol):
     def novelty(
         self, embeddings: npt.NDArray[np.float32], center: npt.NDArray[np.float32] | None = None
     ) -> Sequence[float | None]:
-        """How unlike anything known each embedding is, 1 at the limit; None where the model does not tell."""
+        """The novelty of each embedding, 1 at the limit of what is known; None if the model has none."""
         ...
 
 
 class TextModel(Protocol):
-    """Reads emotion in the words. Must be safe to call from several threads."""
+    """Predicts emotion from the words. Must be safe to call from several threads."""
 
     name: str
     labels: tuple[str, ...]
@@ -390,5 +390,5 @@ class TextModel(Protocol):
         ...
 
     def classify_batch(self, texts: Sequence[str]) -> list[EmotionScores]:
-        """The same for many."""
+        """Calibrated scores for many sentences."""
         ...

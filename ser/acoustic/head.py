@@ -81,7 +81,7 @@ class ClassifierHead:
 
     @property
     def emotions(self) -> tuple[str, ...]:
-        """Those of `EMOTIONS` that the head tells apart."""
+        """Those of `EMOTIONS` that the head knows."""
         known = set(self.output_emotions)
         return tuple(emotion for emotion in EMOTIONS if emotion in known)
 
@@ -116,20 +116,20 @@ class ClassifierHead:
         return np.asarray(answers / answers.sum(axis=1, keepdims=True))
 
     def intensities(self, embeddings: Array) -> npt.NDArray[np.float64] | None:
-        """Probability of a strong rather than a normal feeling, shape (clips,); None where the head does not tell."""
+        """Probability of a strong rather than a normal feeling, shape (clips,); None if the head has no intensity."""
         if self.intensity_weights is None:
             return None
         values = self.standardise(embeddings) @ self.intensity_weights + self.intensity_bias
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(values.astype(np.float64), -60.0, 60.0))))
 
     def novelties(self, embeddings: Array, center: Array | None = None) -> Array | None:
-        """How unlike the training clips embeddings are, 1 at the limit, shape (clips,); None where it is not known."""
+        """The novelty of embeddings against the training clips, 1 at the limit, shape (clips,); None if not known."""
         if self.novelty_basis is None:
             return None
         return np.asarray(((self.standardise(embeddings, center) @ self.novelty_basis) ** 2).sum(axis=1))
 
     def tensors(self) -> dict[str, Array]:
-        """What `head.safetensors` holds."""
+        """Content of `head.safetensors`."""
         tensors = {"mean": self.mean, "scale": self.scale, "weights": self.weights, "bias": self.bias}
         if self.intensity_weights is not None:
             tensors["intensity_weights"] = self.intensity_weights
@@ -208,7 +208,7 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
 
 
 def is_head(folder: Path) -> bool:
-    """Whether a folder holds a classifier head."""
+    """Find out if a folder holds a classifier head."""
     return (folder / HEAD_FILE).is_file()
 
 

@@ -24,7 +24,7 @@ class HeadModel:
 
     Attributes:
         name: for people.
-        labels: those of `EMOTIONS` that the head tells apart.
+        labels: those of `EMOTIONS` that the head knows.
         sha256: of the head's weights.
         meta: of the head.
         head: the head itself.
@@ -64,7 +64,7 @@ class HeadModel:
         return combine(self.head, profiles)
 
     def novelty(self, embeddings: Array, center: Array | None = None) -> Sequence[float | None]:
-        """How unlike its training clips each embedding is, 1 at the limit; None where the head does not tell."""
+        """The novelty of each embedding against the training clips, 1 at the limit; None if the head has none."""
         values = self.head.novelties(embeddings, center)
         return [None] * len(embeddings) if values is None else values.tolist()
 
@@ -73,7 +73,7 @@ class HeadModel:
         return self.classify_batch([audio])[0]
 
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
-        """The same for many; equal to one-by-one within float tolerance."""
+        """Calibrated scores for many recordings; equal to one-by-one within float tolerance."""
         return self.classify_embeddings(self.embed_batch(audios))
 
 

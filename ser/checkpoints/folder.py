@@ -33,7 +33,7 @@ MAX_POINTER_SIZE = 1024
 
 @dataclass(frozen=True)
 class Meta:
-    """What travels with the weights.
+    """Facts that travel with the weights.
 
     Attributes:
         name: for people.

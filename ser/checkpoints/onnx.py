@@ -43,7 +43,7 @@ class OnnxNetwork:
         inputs: names.
         outputs: names, logits first.
         output_size: of the logits, or None where the graph leaves it open.
-        source_sha256: of the weights it was made of; empty where the graph does not tell.
+        source_sha256: of the weights it was made of; empty if the graph does not say.
 
     Raises:
         ModelUnavailableError: where the file is absent or no usable graph.

@@ -20,7 +20,7 @@ from ser.testing import synthetic_speech
 from ser.types import Audio, Example
 
 COMPARED_CLIPS = 64
-"""Of the data, evenly spaced, that answers are compared on."""
+"""Clips of the data, evenly spaced, that answers are compared on."""
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:

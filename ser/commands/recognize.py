@@ -24,7 +24,7 @@ from ser.types import Recognition
 BAR_WIDTH = 30
 
 SMALLEST_SHARE = 0.005
-"""Of an answer, that is shown: less would read 0 %."""
+"""Least share of an answer that is shown: less would read 0 %."""
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 def _answers(
     recognizer: Recognizer, paths: Sequence[Path], options: argparse.Namespace
 ) -> Iterator[Recognition | AudioError]:
-    """As they come; where they share a speaker or a source, adapted to it once all are recognised."""
+    """Yield answers as they come; if they share a speaker or a source, adapted to it once all are recognised."""
     answers = recognizer.recognize_many(paths)
     if not (options.same_speaker or options.same_source):
         yield from answers

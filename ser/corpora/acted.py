@@ -194,7 +194,7 @@ def turev_rows(folder: Path) -> Iterator[Row | Broken]:
 
 
 class Recogniser:
-    """Whether the first recordings of a folder are named by a pattern.
+    """A test that the first recordings of a folder are named by a pattern.
 
     Attributes:
         pattern: of a recording's name, without its suffix.
@@ -206,7 +206,7 @@ class Recogniser:
         self.pattern, self.globs, self.folders = pattern, globs, folders
 
     def __call__(self, folder: Path) -> bool:
-        """Looks at no more than is needed to find one."""
+        """Look at no more than is needed to find one."""
         for place in self.globs:
             for path in folder.glob(place):
                 if self.pattern.match(path.stem) and (not self.folders or re.match(self.folders, path.parent.name)):

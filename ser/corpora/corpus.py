@@ -1,4 +1,4 @@
-"""What a reader of a layout yields, and the Corpus made of it. Opens no audio, knows no layout by name."""
+"""Rows that the reader of a layout yields, and the Corpus made of them. Opens no audio, knows no layout by name."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from ser.types import Example
 
 @dataclass(frozen=True)
 class Row:
-    """A recording as its corpus tells of it.
+    """A recording as its corpus describes it.
 
     Attributes:
         file: relative to the corpus folder, or absolute.
@@ -51,7 +51,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the owner of a corpus lays it out.
+    """A form in which the owner of a corpus lays it out.
 
     Attributes:
         name: to ask for it by, and of its examples' corpus.
@@ -74,7 +74,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a corpus gave.
+    """The examples of a corpus, and what was left out.
 
     Attributes:
         name: of its layout, or of the folder where its table is our own.
@@ -100,7 +100,7 @@ class Corpus:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of it, as sentences."""
+        """Sentences on what was left out."""
         notes = []
         if self.unknown_labels:
             counts = ", ".join(f"{label} ({count})" for label, count in self.unknown_labels.items())

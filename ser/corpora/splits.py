@@ -1,10 +1,12 @@
-"""Speaker-disjoint splits, and what leaks between them. Pure: knows nothing of how examples are read or learnt."""
+"""Speaker-disjoint splits, and leaks between their parts. Pure: reads and trains nothing."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from ser.errors import TrainingDataError
 from ser.types import Example
@@ -44,7 +46,7 @@ class NearCopy:
 
 @dataclass(frozen=True)
 class LeakReport:
-    """What two sides of a split share.
+    """Speakers and recordings that two parts of a split share.
 
     Attributes:
         speakers: {speaker: the sides they are on}.
@@ -64,7 +66,7 @@ class LeakReport:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing leaks."""
+        """True if nothing leaks."""
         return not self.speakers and not self.recordings and not self.near_copies
 
     @property
@@ -120,30 +122,20 @@ def group_speakers(
     >>> group_speakers([a, b], {"1.wav": "same", "2.wav": "same"})
     {'ann': 'ann', 'bob': 'ann'}
     """
-    leader = {speaker: speaker for speaker in sorted({example.speaker for example in examples})}
-
-    def find(speaker: str) -> str:
-        while leader[speaker] != speaker:
-            leader[speaker] = leader[leader[speaker]]
-            speaker = leader[speaker]
-        return speaker
-
-    def join(first: str, second: str) -> None:
-        one, other = sorted((find(first), find(second)))
-        leader[other] = one
-
-    speakers_of: dict[str, list[str]] = defaultdict(list)
+    speakers = sorted({example.speaker for example in examples})
+    place = {speaker: number for number, speaker in enumerate(speakers)}
+    speakers_of: dict[str, list[int]] = defaultdict(list)
     for example in examples:
         path = str(example.path)
-        speakers_of[hashes.get(path, path)].append(example.speaker)
-    for speakers in speakers_of.values():
-        for other in speakers[1:]:
-            join(speakers[0], other)
+        speakers_of[hashes.get(path, path)].append(place[example.speaker])
+    joined = [(some[0], other) for some in speakers_of.values() for other in some[1:]]
     for pair in near_copies:
         first, second = (speakers_of.get(hashes.get(path, path)) for path in (pair.first, pair.second))
-        if first and second:
-            join(first[0], second[0])
-    return {speaker: find(speaker) for speaker in leader}
+        joined += [(first[0], second[0])] if first and second else []
+    rows, columns = np.array(joined, dtype=np.int64).reshape(-1, 2).T
+    links = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(speakers), len(speakers)))
+    groups = connected_components(links, directed=False)[1].tolist()
+    return {speaker: speakers[groups.index(group)] for speaker, group in zip(speakers, groups, strict=True)}
 
 
 def draw_dev_speakers(

@@ -32,7 +32,7 @@ SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 Source: OpenAI's Whisper tiny.en (MIT), converted by https://huggingface.co/Systran/faster-whisper-tiny.en."""
 
 FORMAT_VERSION = 6
-"""Of CTranslate2's model files. Source: `ctranslate2/specs/model_spec.py`."""
+"""Version of CTranslate2's model files. Source: `ctranslate2/specs/model_spec.py`."""
 
 _DTYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)
 

@@ -1,6 +1,6 @@
-"""How well an acoustic model does on labelled recordings, with nothing dropped in silence.
+"""Evaluation of an acoustic model on labelled recordings, with nothing dropped in silence.
 
-Hears each recording as recognition does: decoded, cut to its speech, classified. Knows nothing of training.
+Takes each recording as recognition does: decoded, cut to its speech, classified. Knows nothing of training.
 """
 
 import importlib
@@ -32,7 +32,7 @@ from ser.types import AcousticModel, EmotionScores, Example, SpeechDetector
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A model's answers on a set of examples, and what to make of them.
+    """A model's answers on a set of examples, and their figures.
 
     Attributes:
         model: its name.
@@ -42,12 +42,11 @@ class Evaluation:
         left_out: examples whose label is none of `labels`.
         unknown_labels: {name: count} of a corpus's labels that mean none of the seven emotions.
         unreadable: {file: reason} of recordings that could not be decoded.
-        no_speech: answered recordings in which no speech was found; they were heard whole.
+        no_speech: answered recordings in which no speech was found; they were classified whole.
         undecided: examples to all of whose `labels` the model gave nothing; their answer is uniform.
         adapted_by: other clips of the speaker that each answer was adapted by; 0 for none.
         adapted_to_domain: whether each answer was adapted to its corpus.
-        intensities: how strong the model heard each feeling, shape (examples,), NaN where it does not tell; None where
-            it never does.
+        intensities: predicted, shape (examples,), NaN where the model predicts none; None if it never does.
     """
 
     model: str
@@ -65,9 +64,9 @@ class Evaluation:
 
     @property
     def intensity_auc(self) -> float | None:
-        """Area under the ROC curve of strong against normal feelings; None where the corpus or model tells neither.
+        """Area under the ROC curve of strong against normal feelings; None without intensities in both.
 
-        Neutral clips are left out: theirs is always normal, so that telling neutral would count as telling intensity.
+        Neutral clips are left out: theirs is always normal, so that recognising neutral would count here.
         """
         if self.intensities is None:
             return None
@@ -79,7 +78,7 @@ class Evaluation:
         strong = [self.examples[place].intensity == 1.0 for place in known]
         if all(strong) or not any(strong):
             return None
-        # Loading scikit-learn takes a second, and few corpora tell intensities.
+        # Loading scikit-learn takes a second, and few corpora have intensities.
         return float(importlib.import_module("sklearn.metrics").roc_auc_score(strong, self.intensities[known]))
 
     @property
@@ -172,7 +171,7 @@ def evaluate(
         examples: recordings with their labels; of a soft label the largest share counts.
         labels: only these classes, in truth and answer: other examples are left out, answers renormalised. Adaptation
             takes them to be about as frequent as each other.
-        batch_size: recordings that the model hears together.
+        batch_size: recordings that the model takes together.
         on_progress: called with the recordings done and their number.
         unknown_labels: {name: count} that the reading of the corpus found, to be passed on.
         detector: finds the speech that recordings are cut to; Silero's where left out.

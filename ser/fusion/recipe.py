@@ -22,7 +22,7 @@ from ser.corpora import read_corpus
 from ser.encoder.loading import load_encoder
 from ser.errors import SerError, TrainingDataError
 from ser.evaluation.metrics import uar
-from ser.fusion.fitting import HeardClip, answer, log_losses
+from ser.fusion.fitting import AnsweredClip, answer, log_losses
 from ser.fusion.rule import PARAMETERS, FusionRule, abstention
 from ser.labels import EMOTIONS, to_emotion
 from ser.text.classifier import load_text_model
@@ -57,12 +57,12 @@ TEMPERATURES = (1.0, 1.2, 1.4, 1.6)
 FOLDS = 5
 """Parts of the speakers, each predicted by a head that was fitted on the others."""
 
-Groups = Mapping[str, Sequence[HeardClip]]
+Groups = Mapping[str, Sequence[AnsweredClip]]
 
 
 @dataclass(frozen=True)
 class ClipEvidence:
-    """What was found of a clip.
+    """Scores and transcript of a clip that the acoustic head was not fitted on.
 
     Attributes:
         corpus: of the clip.
@@ -171,7 +171,7 @@ def pair_with_words(clips: Sequence[ClipEvidence], text: TextModel, root: Path, 
     same = [(clip, spoken(clip.truth)) for clip in clips]
     plain = [(clip, spoken("neutral")) for clip in clips]
     groups = {"own words": own, "words of the emotion": same, "neutral words": plain}
-    return {name: [_heard(clip, words, text) for clip, words in pairs] for name, pairs in groups.items()}
+    return {name: [_answered(clip, words, text) for clip, words in pairs] for name, pairs in groups.items()}
 
 
 def choose_shipped_rule(groups: Groups) -> FusionRule:
@@ -185,9 +185,9 @@ def choose_shipped_rule(groups: Groups) -> FusionRule:
     allowed: list[tuple[float, FusionRule]] = []
     for temperature in TEMPERATURES:
         rule = FusionRule(text_temperature=temperature)
-        told = figures(rule, groups)
-        if all(told[name]["voice_uar"] - told[name]["fused_uar"] <= MAX_DROP for name in SILENT_GROUPS):
-            allowed.append((sum(GROUP_WEIGHTS[name] * told[name]["fused_nats"] for name in groups), rule))
+        measured = figures(rule, groups)
+        if all(measured[name]["voice_uar"] - measured[name]["fused_uar"] <= MAX_DROP for name in SILENT_GROUPS):
+            allowed.append((sum(GROUP_WEIGHTS[name] * measured[name]["fused_nats"] for name in groups), rule))
     if not allowed:
         raise TrainingDataError("Every temperature of the words costs too much where they say nothing; see `figures`.")
     return min(allowed, key=lambda found: found[0])[1]
@@ -223,10 +223,10 @@ def _held_out_sentences(root: Path) -> dict[str, list[str]]:
     return found
 
 
-def _heard(clip: ClipEvidence, words: Transcript, text: TextModel) -> HeardClip:
+def _answered(clip: ClipEvidence, words: Transcript, text: TextModel) -> AnsweredClip:
     if abstention(words, text.languages) is not None:
-        return HeardClip(clip.acoustic, None, None, {clip.truth: 1.0})
-    return HeardClip(clip.acoustic, text.classify(words.text), words, {clip.truth: 1.0})
+        return AnsweredClip(clip.acoustic, None, None, {clip.truth: 1.0})
+    return AnsweredClip(clip.acoustic, text.classify(words.text), words, {clip.truth: 1.0})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ OBJECT_STORE = 128 * 2**20
 """Bytes; only lists of names and counts travel between the processes."""
 
 ROUNDS_WITHOUT_A_PART = 3
-"""What Ray cannot mend itself is tried again over what is missing, so often with nothing gained."""
+"""Rounds over the missing parts, with none of them done, after which it is given up."""
 
 REASON = 400
 """Characters of Ray's own message, from its end, where the cause stands."""
@@ -93,7 +93,7 @@ class PartScorer:
         done: dict[str, list[Any]] = {"name": [], "files": [], "failed": []}
         for files, sizes, times in zip(batch["files"], batch["sizes"], batch["times"], strict=True):
             part = Part(tuple(Item(str(f), int(s), int(t)) for f, s, t in zip(files, sizes, times, strict=True)))
-            # It stands there if the actor that wrote it died before it could tell.
+            # It stands there if the actor that wrote it died before it could say so.
             failed = count_failed(self._folder, part)
             if failed is None:
                 failed = write_part(self._folder, part, self._worker.recognize(part.files))

@@ -97,7 +97,7 @@ def plan_parts(items: Sequence[Item], workers: int) -> list[Part]:
 
 
 def prepare(folder: Path, items: Sequence[Item]) -> list[Item]:
-    """List what is still to be recognised; rows of recordings that have changed since and half-written files are removed.
+    """List the recordings without a row, and remove half-written files and rows of recordings that have changed.
 
     Args:
         folder: of the parts; made where absent.
