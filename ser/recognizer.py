@@ -1,6 +1,6 @@
 """The pipeline: audio -> speech -> voice and words -> one answer.
 
-Knows the protocols of `ser.types`, not the models behind them; loads nothing (see `ser.loading`).
+Knows the protocols of `ser.protocols`, not the models behind them; loads nothing (see `ser.loading`).
 """
 
 import time
@@ -11,28 +11,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ser.audio.batching import BATCH_SIZE, map_batches
 from ser.audio.decoding import decode_bytes, decode_file
 from ser.audio.vad import trim_to_speech
-from ser.batching import BATCH_SIZE, map_batches
 from ser.encoder.profiles import PLAIN, Profiles
 from ser.errors import AudioError
 from ser.evaluation.predictions import embedding_model
 from ser.fusion.rule import FusionRule, abstention, find_doubt, remark
-from ser.types import (
-    SAMPLING_RATE,
-    AcousticModel,
-    AppliedProfile,
-    Audio,
-    Embedding,
-    EmbeddingModel,
-    EmotionScores,
-    Recognition,
-    SpeechDetector,
-    SpeechRegion,
-    TextModel,
-    Timings,
-    Transcriber,
-)
+from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector, TextModel, Transcriber
+from ser.types import SAMPLING_RATE, AppliedProfile, Audio, Embedding, EmotionScores, Recognition, SpeechRegion, Timings
 
 Source = str | Path | bytes | Audio
 

@@ -1,6 +1,6 @@
 """Small real stand-ins for the models, and synthetic speech: for tests and for `app.py --fake`.
 
-Each one implements a protocol of `ser.types` and computes its answer from its input; none of them has
+Each one implements one of `ser.protocols` and computes its answer from its input; none of them has
 been trained, so their scores mean nothing. Needs numpy only.
 """
 

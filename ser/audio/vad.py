@@ -39,7 +39,7 @@ Source: silero-vad 6.2, utils_vad.py."""
 
 SLOWER = 1.75
 """Factor by which a recording is slowed for a second try if no speech was found: the detector knows hardly any voices
-that shriek, and slowed down they lie where other voices do. Measured on RAVDESS's strong emotions and on noises of ESC-10
+that shriek, and slowed down they lie where other voices do. Measured on RAVDESS's strong emotions and noises of ESC-10
 (benchmarks/README.md, "Speech detection")."""
 
 

@@ -10,7 +10,8 @@ from ser.audio.decoding import decode_file
 from ser.audio.vad import trim_to_speech
 from ser.encoder.profiles import draw_profiles
 from ser.errors import AudioError, SettingsError
-from ser.types import AcousticModel, Audio, EmbeddingModel, EmotionScores, Example, SpeechDetector
+from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector
+from ser.types import Audio, EmotionScores, Example
 
 
 @dataclass(frozen=True, eq=False)

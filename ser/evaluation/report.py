@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ser.audio.batching import map_batches
 from ser.audio.vad import SileroDetector
-from ser.batching import map_batches
 from ser.errors import TrainingDataError
 from ser.evaluation.metrics import (
     bootstrap_interval,
@@ -27,7 +27,8 @@ from ser.evaluation.metrics import (
 )
 from ser.evaluation.predictions import Predictions, embedding_model
 from ser.labels import EMOTIONS
-from ser.types import AcousticModel, EmotionScores, Example, SpeechDetector
+from ser.protocols import AcousticModel, SpeechDetector
+from ser.types import EmotionScores, Example
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ from ser.evaluation.metrics import uar
 from ser.fusion.fitting import AnsweredClip, answer, log_losses
 from ser.fusion.rule import PARAMETERS, FusionRule, abstention
 from ser.labels import EMOTIONS, to_emotion
+from ser.protocols import TextModel
 from ser.text.classifier import load_text_model
 from ser.text.data import read_labelled_texts
 from ser.text.noise import RecogniserNoise
@@ -33,7 +34,7 @@ from ser.training.embeddings import EmbeddingPlan, embed_examples
 from ser.training.heads import HeadConfig, fit_head
 from ser.training.recipe import RESERVED_SPEAKERS
 from ser.transcription import load_transcriber
-from ser.types import EmotionScores, Example, Segment, TextModel, Transcript
+from ser.types import EmotionScores, Example, Segment, Transcript
 
 CORPORA = ("ravdess", "cremad")
 CLIPS, TRANSCRIBED = 450, 300

@@ -16,8 +16,9 @@ from ser.checkpoints.folder import Meta, file_sha256
 from ser.encoder.embedded import POOLED_SIZE, embedded_encoder
 from ser.errors import ModelUnavailableError, RetiredModelError
 from ser.labels import EMOTIONS
+from ser.protocols import EmbeddingModel
 from ser.testing import synthetic_speech
-from ser.types import Audio, EmbeddingModel
+from ser.types import Audio
 
 CLIPS = [synthetic_speech(d, pitch=p, seed=i) for i, (d, p) in enumerate([(0.9, 120.0), (1.6, 210.0), (0.5, 300.0)])]
 LABELS = (*EMOTIONS, "calm")

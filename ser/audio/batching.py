@@ -1,6 +1,6 @@
 """Many recordings at once: several threads, each with a batch of its own, answers in order.
 
-Knows the protocols of `ser.types`, no model behind them.
+Knows the protocols of `ser.protocols`, no model behind them.
 """
 
 import functools
