@@ -15,6 +15,7 @@ from ser.checkpoints.hub import pick_device
 from ser.config import EMBEDDED, Settings
 from ser.corpora import read_corpus
 from ser.errors import SettingsError, TrainingDataError
+from ser.evaluation.predictions import Adaptation
 from ser.evaluation.report import evaluate
 from ser.text.classifier import load_text_model
 from ser.text.evaluation import evaluate_text
@@ -79,13 +80,10 @@ def _acoustic_figures(options: argparse.Namespace, settings: Settings) -> dict[s
             examples,
             labels=options.labels,
             on_progress=lambda done, total: _move(progress, done, total),
-            unknown_labels=unknown,
-            adapt=options.adapt,
-            adapt_domain=options.adapt_domain,
-            seed=options.seed,
+            adaptation=Adaptation(options.adapt, options.adapt_domain, options.seed),
         )
     missing = [f"{corpus.name}/{name}" for corpus in corpora for name in corpus.missing_files]
-    return {**evaluation.as_dict(), "missing_files": missing}
+    return {**evaluation.as_dict(), "unknown_labels": dict(unknown), "missing_files": missing}
 
 
 def _move(progress: Any, done: int, total: int) -> None:

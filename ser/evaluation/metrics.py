@@ -17,7 +17,6 @@ TEMPERATURE_RANGE = (0.4, 4.0)
 """Outside of it the dev examples say nothing useful (too few, or all alike)."""
 
 Matrix = npt.NDArray[np.int64]
-Statistic = Callable[[Matrix], float]
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,8 @@ def confusion(truth: Sequence[str], predictions: Sequence[str], labels: Sequence
     rows, columns = indices_of(truth, labels), indices_of(predictions, labels)
     if len(rows) != len(columns):
         raise ValueError(f"{len(rows)} truths and {len(columns)} predictions; as many of each are needed")
-    return _count(rows, columns, len(labels))
+    size = len(labels)
+    return np.bincount(rows * size + columns, minlength=size * size).reshape(size, size)
 
 
 def recalls(matrix: Matrix) -> npt.NDArray[np.float64]:
@@ -120,11 +120,10 @@ def bootstrap_interval(
     labels: Sequence[str],
     *,
     groups: Sequence[str] | None = None,
-    statistic: Statistic = uar_of,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """Percentile interval (95 %) of a figure, by drawing examples again with replacement.
+    """Percentile interval (95 %) of the UAR, by drawing examples again with replacement.
 
     Args:
         truth: labels.
@@ -132,12 +131,11 @@ def bootstrap_interval(
         labels: all names.
         groups: the speaker of each example: whole speakers are drawn, since a speaker's clips are not independent.
             With a single speaker the examples are drawn instead, and the interval says nothing of other speakers.
-        statistic: of a confusion matrix.
         resamples: how many draws.
         seed: of the draws.
     """
     matrices = _per_unit(truth, predictions, labels, groups)
-    return _interval(lambda counts: statistic(np.tensordot(counts, matrices, 1)), len(matrices), resamples, seed)
+    return _interval(lambda counts: uar_of(np.tensordot(counts, matrices, 1)), len(matrices), resamples, seed)
 
 
 def paired_bootstrap(
@@ -177,10 +175,6 @@ def indices_of(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.in
     if strangers:
         raise ValueError(f"unknown labels {strangers}, expected some of {list(labels)}")
     return np.array([position[name] for name in names], dtype=np.int64)
-
-
-def _count(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], size: int) -> Matrix:
-    return np.bincount(rows * size + columns, minlength=size * size).reshape(size, size)
 
 
 def _per_unit(
@@ -337,8 +331,6 @@ def ece_by_chance(probabilities: npt.ArrayLike, bins: int = ECE_BINS, *, draws: 
     Returns:
         The mean over the draws; NaN without examples.
 
-    >>> ece_by_chance([[1.0, 0.0]] * 3)
-    0.0
     >>> ece_by_chance([[0.5, 0.5]] * 10) > ece_by_chance([[0.5, 0.5]] * 1000)
     True
     """
