@@ -11,8 +11,8 @@ from tqdm import tqdm
 from ser.config import Settings
 from ser.corpora import Corpus, read_corpus
 from ser.corpora.copies import Copies, default_cache_dir, find_copies
-from ser.corpora.splits import LeakReport, Split, report_leaks, split_by_speaker
-from ser.errors import SettingsError, TrainingDataError
+from ser.corpora.splits import LeakReport, Split, report_leaks, require_speakers, split_by_speaker
+from ser.errors import SettingsError
 from ser.types import Example
 
 LEAKS = 1
@@ -58,14 +58,7 @@ def _split(examples: Sequence[Example], options: argparse.Namespace) -> Split:
             side = "test" if (example.split or "").startswith("test") else example.split
             sides.get(side or "train", sides["train"]).append(example)
         return Split(tuple(sides["train"]), tuple(sides["dev"]), tuple(sides["test"]))
-    named = {*(options.test_speakers or ()), *(options.dev_speakers or ())}
-    absent = sorted(named - {example.speaker for example in examples})
-    if absent:
-        speakers = sorted({example.speaker for example in examples})
-        more = " ..." if len(speakers) > 12 else ""
-        raise TrainingDataError(
-            f"There is no speaker {', '.join(absent)} in the data. It has {', '.join(speakers[:12])}{more}."
-        )
+    require_speakers(examples, {*(options.test_speakers or ()), *(options.dev_speakers or ())})
     return split_by_speaker(
         examples, test_speakers=options.test_speakers or (), dev_speakers=options.dev_speakers or ()
     )

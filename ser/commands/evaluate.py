@@ -14,7 +14,8 @@ from ser.acoustic.classifier import load_acoustic_model
 from ser.checkpoints.hub import pick_device
 from ser.config import EMBEDDED, Settings
 from ser.corpora import read_corpus
-from ser.errors import SettingsError, TrainingDataError
+from ser.corpora.splits import require_speakers
+from ser.errors import SettingsError
 from ser.evaluation.predictions import Adaptation
 from ser.evaluation.report import evaluate
 from ser.text.classifier import load_text_model
@@ -59,16 +60,10 @@ def _acoustic_figures(options: argparse.Namespace, settings: Settings) -> dict[s
         print(note, file=sys.stderr)
     examples = [example for corpus in corpora for example in corpus.examples]
     if options.speakers:
-        speakers = {example.speaker for example in examples}
         asked = set(options.speakers)
         if asked == {RESERVED}:
-            asked = set(RESERVED_SPEAKERS) & speakers or asked
-        absent = sorted(asked - speakers)
-        if absent:
-            raise TrainingDataError(
-                f"There is no speaker {', '.join(absent)} in the data. It has {', '.join(sorted(speakers)[:12])}"
-                f"{' ...' if len(speakers) > 12 else ''}."
-            )
+            asked = set(RESERVED_SPEAKERS) & {example.speaker for example in examples} or asked
+        require_speakers(examples, asked)
         examples = [example for example in examples if example.speaker in asked]
     unknown: Counter[str] = Counter()
     for corpus in corpora:

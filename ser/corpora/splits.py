@@ -84,6 +84,20 @@ class LeakReport:
         return f"{len(self.leaks)} leak(s): " + "; ".join(self.leaks) + "."
 
 
+def require_speakers(examples: Sequence[Example], named: Collection[str]) -> None:
+    """Refuse names that no example has.
+
+    Raises:
+        TrainingDataError: naming them, and some of the speakers that there are.
+    """
+    speakers = {example.speaker for example in examples}
+    absent = sorted(set(named) - speakers)
+    if absent:
+        more = " ..." if len(speakers) > 12 else ""
+        known = ", ".join(sorted(speakers)[:12])
+        raise TrainingDataError(f"There is no speaker {', '.join(absent)} in the data. It has {known}{more}.")
+
+
 def split_by_speaker(
     examples: Sequence[Example],
     *,

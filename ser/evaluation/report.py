@@ -167,13 +167,7 @@ def evaluate(
         SettingsError: if the model has no embeddings to adapt by.
     """
     chosen = tuple(EMOTIONS if labels is None else (e for e in EMOTIONS if e in set(labels)))
-    wanted = [example for example in examples if example.hard_label in chosen]
-    if not wanted:
-        found = Counter(example.hard_label for example in examples)
-        raise TrainingDataError(
-            f"There is nothing to evaluate: {len(examples)} examples, with the labels "
-            f"{', '.join(sorted(found)) or 'none'}; needed are some of {', '.join(chosen)}."
-        )
+    wanted = _labelled(examples, chosen)
     how = adaptation or Adaptation()
     adapted = embedding_model(model) if how else None
     answered, unreadable = _predict_all(
@@ -200,6 +194,17 @@ def evaluate(
         adaptation=how,
         intensities=np.array([np.nan if s.intensity is None else s.intensity for s in scores]),
     )
+
+
+def _labelled(examples: Sequence[Example], chosen: Sequence[str]) -> list[Example]:
+    wanted = [example for example in examples if example.hard_label in chosen]
+    if not wanted:
+        found = Counter(example.hard_label for example in examples)
+        raise TrainingDataError(
+            f"There is nothing to evaluate: {len(examples)} examples, with the labels "
+            f"{', '.join(sorted(found)) or 'none'}; needed are some of {', '.join(chosen)}."
+        )
+    return wanted
 
 
 def _predict_all(
