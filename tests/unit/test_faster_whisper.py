@@ -12,7 +12,7 @@ import torch
 from ctranslate2.converters import TransformersConverter
 from transformers import PreTrainedTokenizerFast, WhisperConfig, WhisperForConditionalGeneration
 
-from benchmarks.transcription import normalize, sample_clips
+from benchmarks.words.transcription import normalize, sample_clips
 from ser.audio.decoding import decode_file
 from ser.audio.vad import SileroDetector
 from ser.config import Settings
@@ -144,6 +144,7 @@ def test_the_settings_name_the_embedded_transcriber() -> None:
 def test_transcribing_imports_no_torch() -> None:
     code = """
 import sys
+from ser.audio.vad import SileroDetector
 from ser.config import Settings
 from ser.testing import synthetic_speech
 from ser.transcription import load_transcriber

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.fusion import SCALES, Pair, compare, main
+from benchmarks.words.fusion import SCALES, Pair, compare, main
 from ser.fusion.rule import FusionRule
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Segment, Transcript

@@ -1,6 +1,6 @@
 """openSMILE's functionals of recordings: run by the Python of another environment, which has opensmile.
 
-python peers_worker.py FEATURE_SET < LIST > LOG: the list is JSON with `paths` and `out`; the answer goes to the file
+python worker.py FEATURE_SET < LIST > LOG: the list is JSON with `paths` and `out`; the answer goes to the file
 `out` (npz: `values` of shape (clips, functionals), `seconds` of each clip). Imports nothing of this project, as the
 project is not installed where it runs. openSMILE's licence forbids commercial use: it is a peer here, no dependency.
 """

@@ -18,7 +18,7 @@ import soundfile
 import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from benchmarks.speech_level import LEVEL_FRAME, active_level, frame_powers, speech_start
+from benchmarks.acoustic.speech_level import LEVEL_FRAME, active_level, frame_powers, speech_start
 from ser.audio.decoding import decode_bytes, decode_file
 from ser.errors import AudioError, TrainingDataError
 from ser.types import SAMPLING_RATE, Signal

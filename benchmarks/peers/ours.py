@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.folds import answer_fold, embed_ravdess
-from benchmarks.peers_folds import Folds, summarise_folds
+from benchmarks.acoustic.folds import answer_fold, embed_ravdess
+from benchmarks.peers.folds import Folds, summarise_folds
 from ser.acoustic.classifier import load_acoustic_model
 from ser.config import EMBEDDED
 from ser.types import Audio, Signal

@@ -19,8 +19,8 @@ from typing import Any
 import soundfile
 from tqdm import tqdm
 
-from benchmarks.peers_environment import NKULULEKO, PeerError, ensure_environment, run_in, version_in
-from benchmarks.peers_folds import Folds, summarise_folds
+from benchmarks.peers.environment import NKULULEKO, PeerError, ensure_environment, run_in, version_in
+from benchmarks.peers.folds import Folds, summarise_folds
 from ser.audio.decoding import decode_file
 from ser.labels import RAVDESS_EIGHT
 from ser.types import SAMPLING_RATE

@@ -29,8 +29,8 @@ from annotations.raters.votes import training_examples
 from annotations.review.queue import QueueOrder, next_clip
 from annotations.store import AnnotationStore, NewVote
 from annotations.store.embeddings import insert_embedding
+from benchmarks.loop.raters import Condition, draw_raters, read_confusion
 from benchmarks.machine import run_benchmark
-from benchmarks.raters import Condition, draw_raters, read_confusion
 from ser.acoustic.classifier import EMBEDDED_FOLDER
 from ser.acoustic.head import ClassifierHead, load_head
 from ser.audio.decoding import decode_file
@@ -187,7 +187,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     if options.plot:
         means = {name: [(count, float(figures.mean())) for count, figures in curve] for name, curve in curves.items()}
         # By name: only a plot needs matplotlib.
-        importlib.import_module("benchmarks.curve_plot").draw_curves(means, options.plot, options.corpus)
+        importlib.import_module("benchmarks.loop.curve_plot").draw_curves(means, options.plot, options.corpus)
     return {
         "corpus": options.corpus,
         "clips": len(data),

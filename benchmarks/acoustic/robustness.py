@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.degradations import Degrade, conditions, read_held_out_noises
+from benchmarks.acoustic.degradations import Degrade, conditions, read_held_out_noises
 from benchmarks.machine import run_benchmark
 from ser.acoustic.classifier import load_acoustic_model
 from ser.audio.decoding import decode_file

@@ -27,9 +27,9 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from benchmarks.machine import describe_run
-from benchmarks.peers_environment import peers_dir
-from benchmarks.peers_folds import Folds, read_folds, score_folds
-from benchmarks.peers_functionals import (
+from benchmarks.peers.environment import peers_dir
+from benchmarks.peers.folds import Folds, read_folds, score_folds
+from benchmarks.peers.functionals import (
     FEATURE_SETS,
     Functionals,
     extract,
@@ -38,8 +38,8 @@ from benchmarks.peers_functionals import (
     standardise,
     train_svm,
 )
-from benchmarks.peers_nkululeko import run_nkululeko
-from benchmarks.peers_ours import run_ours
+from benchmarks.peers.nkululeko import run_nkululeko
+from benchmarks.peers.ours import run_ours
 from ser.acoustic.classifier import load_acoustic_model
 from ser.audio.decoding import decode_file
 from ser.config import EMBEDDED

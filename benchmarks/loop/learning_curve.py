@@ -20,7 +20,7 @@ import numpy as np
 
 from annotations.learning.targets.head_tuning import HeadTuner
 from annotations.learning.targets.presets import USUAL
-from benchmarks.embedded_corpora import (
+from benchmarks.loop.embedded_corpora import (
     MEASURED,
     TRAINED,
     Clips,
@@ -32,8 +32,8 @@ from benchmarks.embedded_corpora import (
     scaled_preset,
     world_without,
 )
+from benchmarks.loop.raters import read_confusion
 from benchmarks.machine import run_benchmark
-from benchmarks.raters import read_confusion
 from ser.labels import EMOTIONS
 from ser.training.heads import FineTuneConfig
 

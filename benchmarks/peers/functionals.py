@@ -1,6 +1,6 @@
 """openSMILE functionals of corpora, kept between runs, and linear classifiers on them.
 
-Features come from `peers_worker` in an environment of its own; the classifiers are scikit-learn's. Knows no split.
+Features come from `worker` in an environment of its own; the classifiers are scikit-learn's. Knows no split.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.svm import SVC
 from tqdm import tqdm
 
-from benchmarks.peers_environment import OPENSMILE, PeerError, ensure_environment, run_in
+from benchmarks.peers.environment import OPENSMILE, PeerError, ensure_environment, run_in
 
 Functionals = npt.NDArray[np.float32]
 
@@ -26,7 +26,7 @@ FEATURE_SETS = {"eGeMAPS": "eGeMAPSv02", "ComParE": "ComParE_2016"}
 """Name -> openSMILE's. Source: Eyben et al. 2016, https://doi.org/10.1109/TAFFC.2015.2457417 (88 functionals);
 Schuller et al. 2016, https://doi.org/10.21437/Interspeech.2016-129 (6,373 functionals)."""
 
-WORKER = Path(__file__).with_name("peers_worker.py")
+WORKER = Path(__file__).with_name("worker.py")
 CHUNK = 100
 """Recordings of a call of the worker: what a stopped run loses at most."""
 
