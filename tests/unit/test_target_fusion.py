@@ -147,7 +147,7 @@ def test_clips_without_an_answer_are_counted_and_too_few_answers_are_told(
 ) -> None:
     fill(store, sound=0.5, words=0.5, answers=5)
     job = job_of(store, "fusion", "embedded", tmp_path / "run")
-    with pytest.raises(TrainingDataError, match="clips of .* labels have an answer to learn the fusion from"):
+    with pytest.raises(TrainingDataError, match="clips of .* labels have an answer to fit the fusion to"):
         FusionTrainer().train(job)
     with pytest.raises(TrainingCancelledError):
         FusionTrainer().train(dataclasses.replace(job, should_stop=lambda: True))
