@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on a labelled corpus"))
     _add_train(commands.add_parser("train", help="train a model on labelled corpora"))
     _add_export(commands.add_parser("export", help="bring an acoustic model into ONNX or TorchScript form"))
-    _add_check_data(commands.add_parser("check-data", help="look for speakers and recordings on two sides of a split"))
+    _add_check_data(commands.add_parser("check-data", help="look for speakers and recordings in two parts of a split"))
     return parser
 
 
@@ -169,8 +169,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_check_data(parser: argparse.ArgumentParser) -> None:
     _add_data(parser, required=True)
-    parser.add_argument("--test-speakers", type=_names, metavar="A,B", help="those of the test side")
-    parser.add_argument("--dev-speakers", type=_names, metavar="A,B", help="those of the dev side; all others train")
+    parser.add_argument("--test-speakers", type=_names, metavar="A,B", help="those of the test part")
+    parser.add_argument("--dev-speakers", type=_names, metavar="A,B", help="those of the dev part; all others train")
     parser.add_argument("--owner-splits", action="store_true", help="divide as the corpora's owners do, instead")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 

@@ -85,7 +85,7 @@ class Settings:
         `SER_MAX_DURATION` and `SER_TRANSCRIBER_THREADS`.
 
         Raises:
-            SettingsError: where a variable holds a value that cannot be used.
+            SettingsError: if a variable holds a value that cannot be used.
 
         >>> Settings.from_env({"SER_TRANSCRIBER": "none"}).transcriber
         'none'

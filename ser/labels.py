@@ -104,7 +104,7 @@ def to_emotion(name: str) -> str | None:
         name: a label as a corpus or a checkpoint spells it; case and outer spaces do not matter.
 
     Returns:
-        The emotion, or None where the name means none of the seven (boredom, contempt, "other").
+        The emotion, or None if the name means none of the seven (boredom, contempt, "other").
 
     >>> to_emotion("Angry"), to_emotion("calm"), to_emotion("boredom")
     ('anger', 'neutral', None)
@@ -122,7 +122,7 @@ def to_label(name: str, label_set: Collection[str]) -> str | None:
         label_set: the labels wanted, in lower case.
 
     Returns:
-        The label, or None where the name means none of them.
+        The label, or None if the name means none of them.
 
     >>> to_label("Calm", RAVDESS_EIGHT), to_label("angry", RAVDESS_EIGHT), to_label("boredom", ("anger", "boredom"))
     ('calm', 'anger', 'boredom')

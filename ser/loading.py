@@ -24,8 +24,8 @@ def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel
         A recogniser ready to answer.
 
     Raises:
-        ModelUnavailableError: where a named model is absent, damaged, incompatible or out of reach.
-        SettingsError: where an environment variable holds a value that cannot be used.
+        ModelUnavailableError: if a named model is absent, damaged, incompatible or out of reach.
+        SettingsError: if an environment variable holds a value that cannot be used.
     """
     settings = settings or Settings.from_env()
     device = pick_device(settings.device)

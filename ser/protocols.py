@@ -18,7 +18,7 @@ class SpeechDetector(Protocol):
     name: str
 
     def detect(self, audio: Audio) -> tuple[SpeechRegion, ...]:
-        """Regions of speech in order; empty where there is none."""
+        """Regions of speech in order; empty if there is none."""
         ...
 
 
@@ -74,7 +74,7 @@ class EmbeddingModel(AcousticModel, Protocol):
         ...
 
     def center_for(self, profiles: "Profiles") -> npt.NDArray[np.float32] | None:
-        """The `center` that adapts to a source and a speaker; None where there are too few clips of either."""
+        """The `center` that adapts to a source and a speaker; None if there are too few clips of either."""
         ...
 
     def novelty(

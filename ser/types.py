@@ -67,7 +67,7 @@ class SpeechRegion:
 
 @dataclass(frozen=True)
 class Segment:
-    """A word or phrase of a transcript; times in seconds, confidence in 0..1 or None where unknown."""
+    """A word or phrase of a transcript; times in seconds, confidence in 0..1 or None if unknown."""
 
     start: float
     end: float
@@ -80,7 +80,7 @@ class Transcript:
     """The words of a recording.
 
     Attributes:
-        text: the words; empty where none were recognised.
+        text: the words; empty if none were recognised.
         language: ISO 639-1 code, or None if the recogniser does not say.
         segments: words with times and confidences, in order.
         source: the name of the recogniser, or of the person who wrote it.
@@ -93,7 +93,7 @@ class Transcript:
 
     @property
     def confidence(self) -> float | None:
-        """Mean word confidence weighted by word duration, 0..1; None where no word carries one."""
+        """Mean word confidence weighted by word duration, 0..1; None if no word carries one."""
         known = [(s.end - s.start, s.confidence) for s in self.segments if s.confidence is not None]
         total = sum(duration for duration, _ in known)
         if total <= 0:
@@ -214,16 +214,16 @@ class Recognition:
         speech: where speech was found.
         acoustic: the emotion in the voice.
         transcript: None while it is awaited, and where no transcriber is in use.
-        text: the emotion in the words; None where the words abstain.
+        text: the emotion in the words; None if the words abstain.
         fused: voice and words together; equals `acoustic` where the words abstain.
         text_weight: the share of the words in `fused`, 0..1.
         notes: sentences on quality, on abstaining, on anything a person should know.
         timings: seconds.
         models: names and versions under the keys `acoustic`, `text`, `transcriber`.
         complete: False for the early answers of `Recognizer.recognize_steps`.
-        unsure: why the answer should not be relied on, as a sentence; None where nothing speaks against it.
+        unsure: why the answer should not be relied on, as a sentence; None if nothing speaks against it.
         profile: statistics that the answer was adapted by; None for a plain answer.
-        embedding: of the recording by the acoustic model's encoder; None where the model has none.
+        embedding: of the recording by the acoustic model's encoder; None if the model has none.
     """
 
     duration: float
@@ -265,9 +265,9 @@ class Example:
         transcript: what is said, where known.
         language: ISO 639-1, where known.
         weight: its share in the loss relative to 1.
-        intensity: of the emotion, 0 (normal) to 1 (strong); None where the corpus says nothing.
-        gender: of the speaker, `female` or `male`; None where unknown.
-        split: the corpus owner's own split or fold (`train`, `dev`, `test`, `Session1`); None where there is none.
+        intensity: of the emotion, 0 (normal) to 1 (strong); None if the corpus says nothing.
+        gender: of the speaker, `female` or `male`; None if unknown.
+        split: the corpus owner's own split or fold (`train`, `dev`, `test`, `Session1`); None if there is none.
     """
 
     path: Path

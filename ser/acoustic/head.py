@@ -45,11 +45,11 @@ class ClassifierHead:
         weights: shape (size, outputs).
         bias: shape (outputs,).
         temperature: the logits are divided by it.
-        intensity_weights: of the probability that the feeling is strong, shape (size,); None where it is not known.
+        intensity_weights: of the probability that the feeling is strong, shape (size,); None if it is not known.
         intensity_bias: of the same.
         novelty_basis: the squared length of a standardised embedding's product with it is the embedding's novelty,
-            1 at the limit, shape (size, directions); None where novelty is not known.
-        prior: what adaptation to a source or a speaker starts from; None where the head cannot be adapted.
+            1 at the limit, shape (size, directions); None if novelty is not known.
+        prior: what adaptation to a source or a speaker starts from; None if the head cannot be adapted.
         encoder: name of the encoder as `ser.encoder.loading.load_encoder` takes it.
         encoder_sha256: of that encoder; embeddings of another one are refused by the model around the head.
     """
@@ -149,7 +149,7 @@ class ClassifierHead:
             companion: saved with it, such as clips of the base for rehearsal.
 
         Raises:
-            ModelUnavailableError: where the folder holds something already.
+            ModelUnavailableError: if the folder holds something already.
         """
         tensors = self.tensors()
         whole = Meta(
@@ -175,7 +175,7 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
     """Read a head and its meta.
 
     Raises:
-        ModelUnavailableError: where a file is absent, damaged, or no classifier head.
+        ModelUnavailableError: if a file is absent, damaged, or no classifier head.
     """
     meta = verify(folder, HEAD_FILE)
     try:

@@ -32,7 +32,7 @@ class HeadModel:
         encoder_sha256: names the embeddings.
 
     Raises:
-        ModelUnavailableError: where the encoder is another one than the head was trained on.
+        ModelUnavailableError: if the encoder is another one than the head was trained on.
     """
 
     def __init__(self, head: ClassifierHead, encoder: Encoder, meta: Meta) -> None:
@@ -60,7 +60,7 @@ class HeadModel:
         return [EmotionScores(tuple(row), intensity=level) for row, level in zip(rows, levels, strict=True)]
 
     def center_for(self, profiles: Profiles) -> Array | None:
-        """The `center` that adapts to a source and a speaker; None where there are too few clips of either."""
+        """The `center` that adapts to a source and a speaker; None if there are too few clips of either."""
         return combine(self.head, profiles)
 
     def novelty(self, embeddings: Array, center: Array | None = None) -> Sequence[float | None]:
@@ -85,7 +85,7 @@ def load_head_model(folder: Path, device: str = "cpu") -> HeadModel:
         device: of an encoder that runs on torch.
 
     Raises:
-        ModelUnavailableError: where either is absent or damaged, or they do not fit.
+        ModelUnavailableError: if either is absent or damaged, or they do not fit.
     """
     head, meta = load_head(folder)
     if head.encoder == HERE:

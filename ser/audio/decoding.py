@@ -58,7 +58,7 @@ def decode_file(path: str | Path, max_duration: float | None = None) -> Audio:
         Mono at 16 kHz, with `notes` on clipping, level, noise, bandwidth and missing parts.
 
     Raises:
-        AudioError: where there is no such file, or where it is no usable recording; the message says why.
+        AudioError: if there is no such file, or where it is no usable recording; the message says why.
     """
     try:
         if not os.path.exists(path):
@@ -83,7 +83,7 @@ def decode_bytes(data: bytes, name: str = "", max_duration: float | None = None)
         max_duration: longest accepted recording in seconds; None for `HARD_MAX_DURATION`.
 
     Raises:
-        AudioError: where it is no usable recording; the message says why.
+        AudioError: if it is no usable recording; the message says why.
     """
     return _decode(lambda: io.BytesIO(data), name, max_duration)
 

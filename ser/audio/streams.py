@@ -132,7 +132,7 @@ def open_with_av(file: BinaryIO) -> Iterator[AudioStream]:
     """Open with FFmpeg's libraries: MP4, WebM, AAC, WMA and nearly everything else.
 
     Raises:
-        UnreadableError: where it is no container of `AV_FORMATS`, holds no sound, or is mostly undecodable.
+        UnreadableError: if it is no container of `AV_FORMATS`, holds no sound, or is mostly undecodable.
     """
     try:
         # Tags in another encoding than UTF-8 are common, and nobody reads them here.

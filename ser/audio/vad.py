@@ -61,7 +61,7 @@ class SileroDetector:
     """A `SpeechDetector`; safe to call from several threads, as the network's memory lives within each call.
 
     Raises:
-        ModelUnavailableError: where the silero-vad package, or the network in it, is missing.
+        ModelUnavailableError: if the silero-vad package, or the network in it, is missing.
     """
 
     def __init__(self) -> None:

@@ -40,7 +40,7 @@ class Meta:
         labels: in the order of the outputs.
         temperature: the logits are divided by it.
         config: of the training.
-        git_commit: of the code that trained it, or None where unknown.
+        git_commit: of the code that trained it, or None if unknown.
         sha256: of model.safetensors.
         data: what it was trained on.
         metrics: what it was measured at.
@@ -73,7 +73,7 @@ def save_checkpoint(
         The meta as written.
 
     Raises:
-        ModelUnavailableError: where the folder holds something already.
+        ModelUnavailableError: if the folder holds something already.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ModelUnavailableError(f"{folder} exists already. Name a new folder, or remove it first.")
@@ -105,7 +105,7 @@ def load_meta(folder: Path) -> Meta:
     """Read meta.json.
 
     Raises:
-        ModelUnavailableError: where it is absent or damaged.
+        ModelUnavailableError: if it is absent or damaged.
     """
     path = folder / META_FILE
     try:
@@ -141,7 +141,7 @@ def verify(folder: Path, weights_file: str | None = None) -> Meta:
         The meta.
 
     Raises:
-        ModelUnavailableError: where the weights are absent or differ.
+        ModelUnavailableError: if the weights are absent or differ.
     """
     meta = load_meta(folder)
     present = next((name for name in (WEIGHTS_FILE, "model.bin") if (folder / name).is_file()), WEIGHTS_FILE)

@@ -83,7 +83,7 @@ def resolve_checkpoint(id_or_dir: str | Path) -> Path:
         id_or_dir: a folder with `config.json` and `*.safetensors`, or a model's id on the hub.
 
     Raises:
-        ModelUnavailableError: where there is none, or it lacks something; the message says what.
+        ModelUnavailableError: if there is none, or it lacks something; the message says what.
     """
     name = str(id_or_dir)
     if not name.strip():
@@ -122,8 +122,8 @@ def pick_device(setting: str) -> str:
         `cpu` or `cuda`.
 
     Raises:
-        ModelUnavailableError: where CUDA is asked for and absent.
-        SettingsError: where the setting is none of the three.
+        ModelUnavailableError: if CUDA is asked for and absent.
+        SettingsError: if the setting is none of the three.
 
     >>> pick_device("cpu")
     'cpu'

@@ -37,8 +37,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         0.
 
     Raises:
-        SettingsError: where neither or both of `data` and `text` are given.
-        SerError: where the model or the data cannot be used.
+        SettingsError: if neither or both of `data` and `text` are given.
+        SerError: if the model or the data cannot be used.
     """
     if bool(options.data) == bool(options.text):
         raise SettingsError("Name either recordings (--data DIR) or sentences (--text FILE.csv).")

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         0 where every file was recognised, otherwise 1.
 
     Raises:
-        SerError: where a model cannot be loaded, no recording was found, or options do not go together.
+        SerError: if a model cannot be loaded, no recording was found, or options do not go together.
     """
     paths = list(expand(options.files))
     if not paths:

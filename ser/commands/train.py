@@ -34,8 +34,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         0.
 
     Raises:
-        SettingsError: where neither or both of `data` and `text` are given.
-        SerError: where the data or the model to start from cannot be used.
+        SettingsError: if neither or both of `data` and `text` are given.
+        SerError: if the data or the model to start from cannot be used.
     """
     if bool(options.data) == bool(options.text):
         raise SettingsError("Name either recordings (--data DIR ...) or sentences (--text TRAIN.csv --dev DEV.csv).")

@@ -29,7 +29,7 @@ def set_rows(source: str) -> Iterator[Row | Broken]:
         source: `ID[:CONFIG][:SPLIT]` of the Hub, or a folder with Parquet files or what `save_to_disk` left.
 
     Raises:
-        TrainingDataError: where the set cannot be had, or has no column of recordings or of labels.
+        TrainingDataError: if the set cannot be had, or has no column of recordings or of labels.
     """
     folder = Path(source)
     try:

@@ -102,7 +102,7 @@ def refuse_leaks(split: Split, copies: Copies) -> LeakReport:
     """
     leaks = report_leaks(split, copies.hashes, copies.near, copies.unreadable)
     if not leaks.clean:
-        raise DataLeakError(f"{leaks} Remove the copies, or put them on one side.")
+        raise DataLeakError(f"{leaks} Remove the copies, or put them in one part.")
     return leaks
 
 

@@ -18,8 +18,8 @@ class Row:
     Attributes:
         file: relative to the corpus folder, or absolute.
         label: the emotion's name; in the owner's own words where no map knows it.
-        speaker: unique across corpora; empty where unknown.
-        transcript, language, gender, intensity, weight, split: as in `Example`; empty or None where unknown.
+        speaker: unique across corpora; empty if unknown.
+        transcript, language, gender, intensity, weight, split: as in `Example`; empty or None if unknown.
     """
 
     file: str
@@ -85,7 +85,7 @@ class Corpus:
         label_set: the labels that were asked for.
         broken: sentences on rows and files that could not be understood.
         layout: the name of its layout.
-        licence: of the recordings; empty where unknown.
+        licence: of the recordings; empty if unknown.
     """
 
     name: str
@@ -136,7 +136,7 @@ def build_corpus(
         licence: of the recordings.
 
     Raises:
-        TrainingDataError: where no usable example comes of it.
+        TrainingDataError: if no usable example comes of it.
     """
     unknown: Counter[str] = Counter()
     missing: list[str] = []

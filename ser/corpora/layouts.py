@@ -39,7 +39,7 @@ def read_corpus(source: Path | str, label_set: Sequence[str] = EMOTIONS, *, layo
         Its examples, and what was left out by name and number.
 
     Raises:
-        TrainingDataError: where the layout is unknown, a table is unreadable or lacks a column, or no usable example
+        TrainingDataError: if the layout is unknown, a table is unreadable or lacks a column, or no usable example
             comes of it.
     """
     prefix, colon, rest = str(source).partition(":")

@@ -20,7 +20,7 @@ def metadata_rows(folder: Path) -> Iterator[Row | Broken]:
     """Rows of `metadata.csv` with `file_name,label` and, where known, the columns of `Row`.
 
     Raises:
-        TrainingDataError: where a weight or an intensity is no number in its range.
+        TrainingDataError: if a weight or an intensity is no number in its range.
     """
     path = folder / METADATA_FILE
     for line, row in read_table(path, REQUIRED_COLUMNS):
@@ -114,7 +114,7 @@ MSP_SPLITS: Mapping[str, str] = {"development": "dev"}
 def msp_podcast_rows(folder: Path) -> Iterator[Row | Broken]:
     """Rows of MSP-Podcast's `Labels/labels_consensus.csv`; the recordings lie in `Audios`.
 
-    Where the speaker is unknown, the podcast stands for them: all of one podcast then stay on one side.
+    Where the speaker is unknown, the podcast stands for them: all of one podcast then stay in one part.
     """
     audio = next((name for name in ("Audios", "Audio") if (folder / name).is_dir()), "Audios")
     for line, row in read_table(folder / "Labels" / "labels_consensus.csv", ("FileName", "EmoClass")):
@@ -146,7 +146,7 @@ def read_table(path: Path, required: tuple[str, ...], delimiter: str = ",") -> I
     """The rows of a UTF-8 table with the number of the line that each ends on; absent cells are empty.
 
     Raises:
-        TrainingDataError: where the table is absent or unreadable, or lacks a required column.
+        TrainingDataError: if the table is absent or unreadable, or lacks a required column.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -66,7 +66,7 @@ def find_weights() -> Path:
         has been checked.
 
     Raises:
-        ModelUnavailableError: where there is none, or the weights are not the expected ones.
+        ModelUnavailableError: if there is none, or the weights are not the expected ones.
     """
     named = os.environ.get(FOLDER_VARIABLE)
     folders = [Path(named).expanduser()] if named else [*_installed(), *_cached()]
@@ -112,7 +112,7 @@ def read_weights(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         {name: array}, views of a memory map; aliases are resolved.
 
     Raises:
-        ModelUnavailableError: where the file is of another format, or ends too early.
+        ModelUnavailableError: if the file is of another format, or ends too early.
     """
     try:
         return _parse(memoryview(np.memmap(path, dtype=np.uint8, mode="r").data))

@@ -42,7 +42,7 @@ def confusion(truth: Sequence[str], predictions: Sequence[str], labels: Sequence
     """Counts of shape (labels, labels): rows are the truth, columns the answers.
 
     Raises:
-        ValueError: where the lengths differ or a name is none of `labels`.
+        ValueError: if the lengths differ or a name is none of `labels`.
 
     >>> confusion(["a", "a", "b"], ["a", "b", "b"], ["a", "b"]).tolist()
     [[1, 1], [0, 1]]
@@ -165,7 +165,7 @@ def indices_of(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.in
     """The place of each name in `labels`.
 
     Raises:
-        ValueError: where a name is none of them.
+        ValueError: if a name is none of them.
 
     >>> indices_of(["b", "a"], ["a", "b"]).tolist()
     [1, 0]

@@ -47,7 +47,7 @@ class Evaluation:
         no_speech: answered recordings in which no speech was found; they were classified whole.
         undecided: examples to all of whose `labels` the model gave nothing; their answer is uniform.
         adaptation: of the answers.
-        intensities: predicted, shape (examples,), NaN where the model predicts none; None if it never does.
+        intensities: predicted, shape (examples,), NaN if the model predicts none; None if it never does.
     """
 
     model: str

@@ -36,7 +36,7 @@ class AnsweredClip:
 
     Attributes:
         acoustic: what the voice said.
-        text: what the words said; None where they abstained.
+        text: what the words said; None if they abstained.
         transcript: what the words were read from; there where `text` is.
         truth: {label: share}, shares sum to 1.
         weight: relative to 1.

@@ -169,7 +169,7 @@ def fuse(acoustic: EmotionScores, text: EmotionScores, weight: float) -> Emotion
         weight: share of the words, 0 (the acoustic scores as they are) to 1 (the text's as they are).
 
     Raises:
-        ValueError: where the weight lies outside 0..1.
+        ValueError: if the weight lies outside 0..1.
 
     >>> sound = EmotionScores.from_dict({"anger": 0.6, "sadness": 0.4})
     >>> words = EmotionScores.from_dict({"anger": 0.1, "sadness": 0.9})
@@ -291,7 +291,7 @@ def load_fusion_rule(name_or_dir: str | Path) -> FusionRule:
     """The rule that ships with the program, `embedded`, or what `save_fusion_rule` wrote.
 
     Raises:
-        ModelUnavailableError: where a file is absent, damaged, or not a rule.
+        ModelUnavailableError: if a file is absent, damaged, or not a rule.
     """
     if str(name_or_dir) == EMBEDDED:
         return FusionRule()
@@ -314,7 +314,7 @@ NOVELTY_LIMIT = 1.0
 
 
 def find_doubt(scores: EmotionScores, novelty: float | None = None) -> str | None:
-    """The reason not to rely on an answer, as a sentence; None where nothing speaks against it.
+    """The reason not to rely on an answer, as a sentence; None if nothing speaks against it.
 
     Args:
         scores: the whole answer.

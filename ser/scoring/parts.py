@@ -104,7 +104,7 @@ def prepare(folder: Path, items: Sequence[Item]) -> list[Item]:
         items: all that is asked for.
 
     Raises:
-        SettingsError: where the folder is a file, or holds something else.
+        SettingsError: if the folder is a file, or holds something else.
     """
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"{folder} is a file; --output names a folder of parquet files. Choose another name.")
