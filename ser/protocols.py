@@ -65,12 +65,9 @@ class EmbeddingModel(AcousticModel, Protocol):
         ...
 
     def classify_embeddings(
-        self,
-        embeddings: npt.NDArray[np.float32],
-        center: npt.NDArray[np.float32] | None = None,
-        spread: npt.NDArray[np.float32] | None = None,
+        self, embeddings: npt.NDArray[np.float32], center: npt.NDArray[np.float32] | None = None
     ) -> list[EmotionScores]:
-        """Calibrated scores of embeddings; `center` and `spread` are a profile's, each of shape (size,)."""
+        """Calibrated scores of embeddings; `center` is a profile's, shape (size,)."""
         ...
 
     def center_for(self, profiles: "Profiles") -> npt.NDArray[np.float32] | None:

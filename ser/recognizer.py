@@ -33,7 +33,6 @@ class Recognizer:
         text: predicts emotion from the words; None leaves the answer to the voice.
         transcriber: turns speech into words; None leaves out transcript and text.
         max_duration: longest accepted recording in seconds; None for no limit.
-        remarks: notes of every answer.
         transcriber_reason: why this transcriber is in use, as a sentence.
         fusion: puts voice and words together; by default the rule that ships with the program.
     """
@@ -46,7 +45,6 @@ class Recognizer:
         transcriber: Transcriber | None,
         *,
         max_duration: float | None = 60.0,
-        remarks: tuple[str, ...] = (),
         transcriber_reason: str = "",
         fusion: FusionRule | None = None,
     ) -> None:
@@ -55,7 +53,6 @@ class Recognizer:
         self.text = text
         self.transcriber = transcriber
         self.max_duration = max_duration
-        self.remarks = remarks
         self.transcriber_reason = transcriber_reason
         self.fusion = fusion or FusionRule()
 
@@ -206,7 +203,7 @@ class Recognizer:
     def _answers(self, analysis: "_Analysis") -> Iterator[Recognition]:
         """Yield the answer of the voice alone, then with the transcript, then of voice and words together."""
         audio, speech, sound, clock = analysis.audio, analysis.speech, analysis.sound, analysis.clock
-        acoustic, notes = sound.scores, [*audio.notes, *self.remarks, *sound.notes]
+        acoustic, notes = sound.scores, [*audio.notes, *sound.notes]
         alone = self.fusion.temper_acoustic(acoustic)
         answer = Recognition(
             duration=audio.duration,

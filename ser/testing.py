@@ -113,14 +113,10 @@ class BandEnergyModel:
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.bands)
 
     def classify_embeddings(
-        self,
-        embeddings: npt.NDArray[np.float32],
-        center: npt.NDArray[np.float32] | None = None,
-        spread: npt.NDArray[np.float32] | None = None,
+        self, embeddings: npt.NDArray[np.float32], center: npt.NDArray[np.float32] | None = None
     ) -> list[EmotionScores]:
-        """Scores of embeddings, of which a profile's mean and deviation are taken out where given."""
+        """Scores of embeddings, of which a profile's mean is taken out if given."""
         values = embeddings if center is None else embeddings - center
-        values = values if spread is None else values / spread
         return [EmotionScores(tuple(softmax(row))) for row in values.astype(np.float64) @ self._weights]
 
     def center_for(self, profiles: Profiles) -> npt.NDArray[np.float32] | None:

@@ -85,30 +85,26 @@ class ClassifierHead:
         known = set(self.output_emotions)
         return tuple(emotion for emotion in EMOTIONS if emotion in known)
 
-    def standardise(self, embeddings: Array, center: Array | None = None, spread: Array | None = None) -> Array:
+    def standardise(self, embeddings: Array, center: Array | None = None) -> Array:
         """Bring embeddings to the scale that the weights expect.
 
         Args:
             embeddings: shape (clips, size).
             center: mean to subtract in place of the training clips', of a place or a person; shape (size,).
-            spread: standard deviation to divide by in place of the training clips'.
         """
-        values = (embeddings - (self.mean if center is None else center)) / (self.scale if spread is None else spread)
-        return np.clip(values, -LIMIT, LIMIT)
+        return np.clip((embeddings - (self.mean if center is None else center)) / self.scale, -LIMIT, LIMIT)
 
-    def scores(self, embeddings: Array, center: Array | None = None, spread: Array | None = None) -> Array:
+    def scores(self, embeddings: Array, center: Array | None = None) -> Array:
         """Logits before the temperature, shape (clips, outputs); arguments as `standardise`'s."""
-        return self.standardise(embeddings, center, spread) @ self.weights + self.bias
+        return self.standardise(embeddings, center) @ self.weights + self.bias
 
-    def logits(self, embeddings: Array, center: Array | None = None, spread: Array | None = None) -> Array:
+    def logits(self, embeddings: Array, center: Array | None = None) -> Array:
         """Logits divided by the temperature, shape (clips, outputs); arguments as `standardise`'s."""
-        return self.scores(embeddings, center, spread) / self.temperature
+        return self.scores(embeddings, center) / self.temperature
 
-    def probabilities(
-        self, embeddings: Array, center: Array | None = None, spread: Array | None = None
-    ) -> npt.NDArray[np.float64]:
+    def probabilities(self, embeddings: Array, center: Array | None = None) -> npt.NDArray[np.float64]:
         """Probabilities of `EMOTIONS`, shape (clips, 7), rows of sum 1; arguments as `standardise`'s."""
-        values = self.logits(embeddings, center, spread).astype(np.float64)
+        values = self.logits(embeddings, center).astype(np.float64)
         powers = np.exp(values - values.max(axis=1, keepdims=True))
         answers = np.zeros((len(values), len(EMOTIONS)))
         for output, label in enumerate(self.labels):

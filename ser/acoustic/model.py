@@ -50,11 +50,9 @@ class HeadModel:
         """Embed recordings that have been cut to their speech, shape (recordings, size)."""
         return embed_clips(self.encoder, [audio.signal for audio in audios])
 
-    def classify_embeddings(
-        self, embeddings: Array, center: Array | None = None, spread: Array | None = None
-    ) -> list[EmotionScores]:
-        """Calibrated scores of embeddings; `center` and `spread` are a profile's, see `ClassifierHead.standardise`."""
-        rows = self.head.probabilities(embeddings, center, spread).tolist()
+    def classify_embeddings(self, embeddings: Array, center: Array | None = None) -> list[EmotionScores]:
+        """Calibrated scores of embeddings; `center` is a profile's, see `ClassifierHead.standardise`."""
+        rows = self.head.probabilities(embeddings, center).tolist()
         strong = self.head.intensities(embeddings)
         levels = [None] * len(rows) if strong is None else strong.tolist()
         return [EmotionScores(tuple(row), intensity=level) for row, level in zip(rows, levels, strict=True)]

@@ -216,7 +216,6 @@ class Recogniser:
 
 RAVDESS = Layout(
     "ravdess",
-    "RAVDESS",
     "Actor_01/03-01-05-02-01-01-01.wav",
     "CC BY-NC-SA 4.0",
     "https://zenodo.org/record/1188976",
@@ -225,7 +224,6 @@ RAVDESS = Layout(
 )
 CREMA_D = Layout(
     "crema-d",
-    "CREMA-D",
     "AudioWAV/1001_DFA_ANG_XX.wav and VideoDemographics.csv",
     "ODbL 1.0",
     "https://github.com/CheyneyComputerScience/CREMA-D",
@@ -234,7 +232,6 @@ CREMA_D = Layout(
 )
 TESS = Layout(
     "tess",
-    "TESS",
     "OAF_angry/OAF_back_angry.wav",
     "CC BY-NC-ND 4.0",
     "https://doi.org/10.5683/SP2/E8H2MF",
@@ -243,7 +240,6 @@ TESS = Layout(
 )
 SAVEE = Layout(
     "savee",
-    "SAVEE",
     "DC_a01.wav or AudioData/DC/a01.wav",
     "research only, by registration with the University of Surrey",
     "http://kahlan.eps.surrey.ac.uk/savee/",
@@ -252,7 +248,6 @@ SAVEE = Layout(
 )
 EMODB = Layout(
     "emodb",
-    "EMO-DB",
     "wav/03a01Fa.wav",
     "free for research (CC BY 4.0 where re-published)",
     "http://emodb.bilderbar.info/",
@@ -261,7 +256,6 @@ EMODB = Layout(
 )
 TUREV = Layout(
     "turev",
-    "TurEV-DB",
     "Sound Source/Angry/1157_kz_acik.wav",
     "CC BY-NC-ND 4.0",
     "https://github.com/Xeonen/TurEV-DB",

@@ -55,7 +55,6 @@ class Layout:
 
     Attributes:
         name: to ask for it by, and of its examples' corpus.
-        title: for people.
         looks_like: what of it is recognised, for people.
         licence: of the recordings.
         source: where it comes from.
@@ -64,7 +63,6 @@ class Layout:
     """
 
     name: str
-    title: str
     looks_like: str
     licence: str
     source: str

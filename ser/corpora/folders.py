@@ -37,7 +37,6 @@ def _holds(folder: Path) -> bool:
 
 FOLDERS = Layout(
     "folders",
-    "folders named by emotion",
     "angry/any.wav or train/angry/any.wav",
     "",
     "https://huggingface.co/docs/datasets/audio_dataset",
@@ -69,7 +68,6 @@ def _set_rows(source: Path) -> Iterator[Row | Broken]:
 
 AUDIO_SET = Layout(
     "datasets",
-    "an audio set of the datasets library",
     "Parquet files, or what save_to_disk left; or datasets:ID[:CONFIG][:SPLIT] for one of the Hub",
     "see the set's card",
     "https://huggingface.co/docs/datasets/audio_dataset",

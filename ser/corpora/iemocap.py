@@ -62,7 +62,6 @@ def _transcripts(path: Path) -> dict[str, str]:
 
 IEMOCAP = Layout(
     "iemocap",
-    "IEMOCAP",
     "Session1/dialog/EmoEvaluation/*.txt and Session1/sentences/wav",
     "by agreement with the University of Southern California; research",
     "https://sail.usc.edu/iemocap/",

@@ -194,7 +194,6 @@ def _intensity(text: str, path: Path) -> float | None:
 
 METADATA = Layout(
     "metadata",
-    "a folder with a table of our own",
     "metadata.csv with file_name,label; and speaker, transcript, language, gender, intensity, weight, split",
     "",
     "docs/corpora.md",
@@ -203,7 +202,6 @@ METADATA = Layout(
 )
 NEMO = Layout(
     "nemo",
-    "nEMO",
     "data.tsv and samples/EB0_anger_1.wav",
     "CC BY-NC-SA 4.0",
     "https://github.com/amu-cai/nEMO",
@@ -212,7 +210,6 @@ NEMO = Layout(
 )
 MELD = Layout(
     "meld",
-    "MELD",
     "train_sent_emo.csv (dev_, test_) and train_splits/dia0_utt0.mp4 or .wav",
     "GPL-3.0 for the annotations; the clips are of a television series",
     "https://github.com/declare-lab/MELD",
@@ -221,7 +218,6 @@ MELD = Layout(
 )
 MSP_PODCAST = Layout(
     "msp-podcast",
-    "MSP-Podcast",
     "Labels/labels_consensus.csv and Audios/MSP-PODCAST_0001_0008.wav",
     "by agreement with the University of Texas at Dallas; academic or commercial",
     "https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html",
