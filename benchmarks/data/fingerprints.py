@@ -19,7 +19,7 @@ from benchmarks.acoustic.degradations import mp3, opus, telephone
 from benchmarks.machine import run_benchmark
 from ser.audio.decoding import decode_file
 from ser.corpora import read_corpus
-from ser.corpora.copies import default_cache_dir, hear
+from ser.corpora.copies import default_cache_dir, take_fingerprint
 from ser.corpora.fingerprints import SAME, Fingerprint, find_matches, fingerprint
 from ser.errors import AudioError, SerError, SettingsError
 from ser.types import SAMPLING_RATE, Example, Signal
@@ -70,7 +70,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     started = time.process_time()
     for example in tqdm(examples, unit="clip", disable=None):
         try:
-            found = hear(example.path, default_cache_dir())
+            found = take_fingerprint(example.path, default_cache_dir())
         except AudioError:
             continue
         digests.setdefault(found.digest, []).append(example.path.stem)

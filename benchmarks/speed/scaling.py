@@ -72,7 +72,8 @@ def _processor_time() -> float:
     used = 0.0
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if "PartScorer" in "".join(process.cmdline()):
+            # The actors, and the processes that recognise for them.
+            if any(name in "".join(process.cmdline()) for name in ("PartScorer", "forkserver")):
                 used += sum(process.cpu_times()[:2])
     return used
 

@@ -61,7 +61,7 @@ class Pair:
     def fuse(self, rule: FusionRule) -> tuple[EmotionScores, float]:
         """Apply a rule; also the weight of the words."""
         if self.words is None or self.transcript is None:
-            return rule.hear(self.sound), 0.0
+            return rule.temper_acoustic(self.sound), 0.0
         return rule.join(self.sound, self.words, self.transcript)
 
 

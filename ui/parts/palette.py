@@ -9,8 +9,9 @@ from types import MappingProxyType
 
 from ser.labels import EMOTIONS
 
+SURFACE_LIGHT = "#ffffff"
 SURFACE_DARK = "#17191e"
-"""Background of the bars in the dark; colours are checked against it."""
+"""Backgrounds of the bars, light and dark; colours are checked against these."""
 
 UNSURE = "unsure"
 UNSURE_KEY = "U"
