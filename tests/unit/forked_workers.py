@@ -60,6 +60,8 @@ def forking(trainer: Trainer | None = None, *, app: bool = False) -> Callable[[P
 
     def fork(data_dir: Path, run_id: int) -> ForkedWorker:
         parent = os.getpid()
+        # Before there is a process, as in `spawn_worker`: whoever looks next finds the file.
+        log_path(data_dir, run_id).touch()
         pid = os.fork()
         if pid:
             STARTED.append(worker := ForkedWorker(pid))
