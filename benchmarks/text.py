@@ -17,9 +17,8 @@ import numpy as np
 from benchmarks.machine import describe_run
 from ser.errors import SerError, SettingsError
 from ser.hub import pick_device
-from ser.text.classifier import load_text_model
+from ser.text.classifier import evaluate_text, load_text_model
 from ser.text.data import read_labelled_texts
-from ser.text.evaluation import evaluate_text
 from ser.types import TextModel
 
 TIMED, QUICK_TIMED = 300, 50

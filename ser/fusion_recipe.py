@@ -22,8 +22,7 @@ from ser.fusion_rule import PARAMETERS, FusionRule, save_fusion_rule
 from ser.labels import EMOTIONS
 from ser.metrics import uar
 from ser.text.classifier import load_text_model
-from ser.text.data import read_labelled_texts
-from ser.text.noise import RecogniserNoise
+from ser.text.data import RecogniserNoise, read_labelled_texts
 from ser.text.recipe import split_dialogues
 from ser.types import Segment, TextModel, Transcript
 

@@ -6,11 +6,11 @@ Imports no torch: a checkpoint's own module is imported when one is named.
 import importlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Union
 
-from ser.acoustic.exported import ExportedPipeline, is_pipeline
 from ser.acoustic.head import is_head
 from ser.acoustic.model import HeadModel, load_head_model
+from ser.acoustic.onnx import ExportedPipeline, is_pipeline
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError, RetiredModelError
 from ser.hub import pick_device, resolve_checkpoint
@@ -38,8 +38,8 @@ def load_acoustic_model(name_or_dir: str | Path, device: str = "cpu") -> LoadedA
         An `AcousticModel` that also knows the `sha256` of its weights.
 
     Raises:
-        RetiredModelError: where it is a network of an earlier version of the program.
-        ModelUnavailableError: where it is absent, damaged, of another kind, or has fewer than two of our labels.
+        RetiredModelError: if it is a network of an earlier version of the program.
+        ModelUnavailableError: if it is absent, damaged, of another kind, or has fewer than two of the seven labels.
     """
     folder = model_folder(name_or_dir)
     device = pick_device(device)
@@ -52,7 +52,9 @@ def load_acoustic_model(name_or_dir: str | Path, device: str = "cpu") -> LoadedA
             f"{folder} holds a network of an earlier version of this program, which no longer runs. Train a new model "
             "from the same feedback, or choose 'embedded'."
         )
-    model: CheckpointModel = _checkpoint().CheckpointModel(folder, str(name_or_dir), device)
+    # Only here are torch and transformers brought in.
+    checkpoints = importlib.import_module("ser.acoustic.checkpoint")
+    model: CheckpointModel = checkpoints.CheckpointModel(folder, str(name_or_dir), device)
     return model
 
 
@@ -60,7 +62,7 @@ def model_folder(name_or_dir: str | Path) -> Path:
     """Find where a model lies on this machine.
 
     Raises:
-        ModelUnavailableError: where it cannot be had.
+        ModelUnavailableError: if it cannot be had.
     """
     if str(name_or_dir) == EMBEDDED:
         return EMBEDDED_FOLDER
@@ -69,10 +71,10 @@ def model_folder(name_or_dir: str | Path) -> Path:
 
 
 def is_retired(folder: Path) -> bool:
-    """Whether a folder holds a network of an earlier version of this program.
+    """Tell a folder with a network of an earlier version of this program.
 
     Raises:
-        ModelUnavailableError: where config.json is absent or damaged.
+        ModelUnavailableError: if config.json is absent or damaged.
     """
     path = folder / "config.json"
     try:
@@ -82,8 +84,3 @@ def is_retired(folder: Path) -> bool:
         raise ModelUnavailableError(
             f"{path} cannot be read ({error}); the settings of a model are expected. Take the model from its source."
         ) from error
-
-
-def _checkpoint() -> Any:
-    """The module of finished checkpoints, which brings torch and transformers in."""
-    return importlib.import_module("ser.acoustic.checkpoint")

@@ -1,9 +1,6 @@
-"""Runs a network in onnxruntime instead of torch: NumPy arrays in and out, one session, any number of threads calling.
+"""Models in ONNX form, as `ser.export` writes them: any network, and the embedded pipeline as one file. No torch."""
 
-Opens what `ser.export` wrote; knows neither torch nor what the network computes.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +9,16 @@ import numpy.typing as npt
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
+from ser.checkpoints import META_FILE, load_meta, verify
+from ser.encoder.embedded import log_mel
+from ser.encoder.windows import cut_windows
 from ser.errors import ModelUnavailableError
+from ser.types import Audio, EmotionScores
 
 MODEL_FILE = "model.onnx"
-SOURCE_KEY = "source_sha256"
-"""Under which a graph carries the hash of the weights it was made of."""
+
+PIPELINE = "log-mel to scores"
+"""`meta.config["exported"]` of a folder with the embedded pipeline."""
 
 Array = npt.NDArray[Any]
 
@@ -42,11 +44,9 @@ class OnnxNetwork:
     Attributes:
         inputs: names.
         outputs: names, logits first.
-        output_size: of the logits, or None where the graph leaves it open.
-        source_sha256: of the weights it was made of; empty where the graph does not tell.
 
     Raises:
-        ModelUnavailableError: where the file is absent or no usable graph.
+        ModelUnavailableError: if the file is absent or no usable graph.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
@@ -65,9 +65,6 @@ class OnnxNetwork:
             ) from error
         self.inputs = tuple(given.name for given in self._session.get_inputs())
         self.outputs = tuple(given.name for given in self._session.get_outputs())
-        size = self._session.get_outputs()[0].shape[-1]
-        self.output_size: int | None = size if isinstance(size, int) else None
-        self.source_sha256: str = self._session.get_modelmeta().custom_metadata_map.get(SOURCE_KEY, "")
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Answer one batch.
@@ -81,22 +78,40 @@ class OnnxNetwork:
         return dict(zip(self.outputs, self._session.run(self.outputs, dict(inputs)), strict=True))
 
 
-def softmax(logits: Array, temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """Probabilities of rows of logits, in double precision.
+class ExportedPipeline:
+    """The embedded encoder and a head in one graph, an `AcousticModel`; safe to call from several threads.
 
-    >>> softmax(np.array([[0.0, 0.0]])).tolist()
-    [[0.5, 0.5]]
+    Args:
+        folder: that `ser.export.models` wrote.
+
+    Raises:
+        ModelUnavailableError: if a file is absent or damaged.
     """
-    values = logits.astype(np.float64) / temperature
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    def __init__(self, folder: Path) -> None:
+        meta = verify(folder, MODEL_FILE)
+        self.meta, self.name, self.labels, self.sha256 = meta, meta.name, meta.labels, meta.sha256
+        self._network = OnnxNetwork(folder / MODEL_FILE)
+
+    def classify(self, audio: Audio) -> EmotionScores:
+        """Return calibrated scores for a recording that has been cut to its speech."""
+        # The graph takes the windows of one recording as a batch, and embeds the recording as their mean.
+        answer = self._network.run({"mels": np.stack([log_mel(window) for window in cut_windows(audio.signal)])})
+        strong = answer.get("intensity")
+        return EmotionScores(
+            tuple(answer["scores"][0].tolist()), intensity=None if strong is None else float(strong[0])
+        )
+
+    def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
+        """Return the same for many."""
+        return [self.classify(audio) for audio in audios]
 
 
-def sigmoid(logits: Array) -> npt.NDArray[np.float64]:
-    """Probabilities of logits, in double precision.
-
-    >>> sigmoid(np.array([0.0, -800.0])).round(3).tolist()
-    [0.5, 0.0]
-    """
-    # By tanh, which does not overflow.
-    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * logits.astype(np.float64)))
+def is_pipeline(folder: Path) -> bool:
+    """Tell a folder with the embedded pipeline as one ONNX file."""
+    if not (folder / MODEL_FILE).is_file() or not (folder / META_FILE).is_file():
+        return False
+    try:
+        return load_meta(folder).config.get("exported") == PIPELINE
+    except ModelUnavailableError:
+        return False

@@ -16,8 +16,7 @@ from ser.corpora import read_corpus
 from ser.errors import SettingsError, TrainingDataError
 from ser.evaluation import evaluate
 from ser.hub import pick_device
-from ser.text.classifier import load_text_model
-from ser.text.evaluation import evaluate_text
+from ser.text.classifier import evaluate_text, load_text_model
 from ser.training.recipe import RESERVED_SPEAKERS
 
 RESERVED = "reserved"

@@ -52,9 +52,9 @@ def _train_acoustic(options: argparse.Namespace, settings: Settings) -> None:
         raise SettingsError(
             f"An interrupted training is kept in {checkpoint_dir}. Go on with it by --resume, or remove that folder."
         )
-    told = {"data": options.data, "init": options.init, "seed": options.seed, **changes}
+    shown = {"data": options.data, "init": options.init, "seed": options.seed, **changes}
     with ExitStack() as stack:
-        bar, logs = stack.enter_context(_Bar()), open_logs(options, told, stack)
+        bar, logs = stack.enter_context(ProgressBar()), open_logs(options, shown, stack)
 
         def on_progress(progress: TrainProgress) -> None:
             if _talks():
@@ -96,7 +96,7 @@ def _run_recipe(
         recipe = HeadRecipe(seed=options.seed, **where)
         return run_recipe(options.data, options.out, recipe, on_progress=on_progress)
     # Only here is torch brought in.
-    gradients = importlib.import_module("ser.training.run")
+    gradients = importlib.import_module("ser.training.gradients.encoder")
     how = {"seed": options.seed, **({"epochs": options.epochs} if options.epochs else {}), **changes}
     encoder_recipe = gradients.EncoderRecipe(init, how, checkpoint_dir=checkpoint_dir, **where)
     result: RecipeResult = gradients.run_encoder_recipe(
@@ -105,10 +105,10 @@ def _run_recipe(
     return result
 
 
-def open_logs(options: argparse.Namespace, told: Mapping[str, object], stack: ExitStack) -> list[RunLog]:
+def open_logs(options: argparse.Namespace, shown: Mapping[str, object], stack: ExitStack) -> list[RunLog]:
     """Open what `--log-to` names, until the stack is left; of several processes (torchrun), one writes."""
     kinds = options.log_to if _talks() else []
-    logs = [open_log(kind, Path(f"{options.out}.logs"), Path(options.out).name, told) for kind in kinds]
+    logs = [open_log(kind, Path(f"{options.out}.logs"), Path(options.out).name, shown) for kind in kinds]
     for log in logs:
         stack.callback(log.close)
     return logs
@@ -128,26 +128,27 @@ def _print_result(result: RecipeResult) -> None:
             print(f"  {name} speakers of {corpus}: UAR {uar:.1%}")
 
 
-class _Bar:
-    """A progress bar that begins anew with each stage; silent where nobody watches."""
+class ProgressBar:
+    """A progress bar that begins anew with each stage; silent if there is no terminal."""
 
     def __init__(self) -> None:
         self._bar = tqdm(unit="step", disable=None, dynamic_ncols=True)
         self._stage = ""
 
-    def __enter__(self) -> "_Bar":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
     def show(self, progress: TrainProgress) -> None:
+        """Move to a moment of the run."""
         if progress.stage != self._stage:
             self._stage = progress.stage
             self._bar.reset(total=progress.steps)
             self._bar.set_description(progress.stage)
         if progress.loss is not None:
-            uar = "" if progress.uar is None else f", dev UAR {progress.uar:.1%}"
+            uar = "" if progress.uar is None else f", dev score {progress.uar:.1%}"
             text = f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}{uar}"
             self._bar.set_postfix_str(text, refresh=False)
         self._move(progress.step, progress.steps)

@@ -13,9 +13,11 @@ from ser.cli import main
 from ser.encoder.states import load_pretrained
 from ser.errors import ModelUnavailableError, TrainingCancelledError, TrainingDataError
 from ser.testing import synthetic_speech
+from ser.training.gradients.encoder import EncoderRecipe, run_encoder_recipe, train
+from ser.training.gradients.processes import Processes
+from ser.training.gradients.task import Surroundings
 from ser.training.progress import TrainProgress
 from ser.training.recordings import read_recordings
-from ser.training.run import EncoderRecipe, run_encoder_recipe, train
 from ser.types import SAMPLING_RATE, Example
 from tests.unit.emotion_checkpoints import write_classifier
 from tests.unit.encoder_runs import config, write_corpus
@@ -120,7 +122,7 @@ def test_unreadable_recordings_are_named(corpus: Path, tmp_path: Path) -> None:
 def test_a_run_can_be_stopped(corpus: Path, tmp_path: Path) -> None:
     checkpoint = write_classifier(tmp_path / "m", "wav2vec2")
     with pytest.raises(TrainingCancelledError):
-        train(examples(corpus), init=checkpoint, should_stop=lambda: True)
+        train(examples(corpus), init=checkpoint, around=Surroundings(Processes(), should_stop=lambda: True))
 
 
 def test_what_is_no_audio_encoder_is_refused(corpus: Path, tmp_path: Path) -> None:
