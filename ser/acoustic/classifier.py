@@ -8,12 +8,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
+from ser.acoustic.exported import ExportedPipeline, is_pipeline
 from ser.acoustic.head import is_head
 from ser.acoustic.model import HeadModel, load_head_model
-from ser.acoustic.onnx import ExportedPipeline, is_pipeline
+from ser.checkpoints.hub import pick_device, resolve_checkpoint
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError, RetiredModelError
-from ser.hub import pick_device, resolve_checkpoint
 
 if TYPE_CHECKING:
     from ser.acoustic.checkpoint import CheckpointModel

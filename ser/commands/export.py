@@ -9,17 +9,18 @@ import statistics
 import sys
 import timeit
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.config import Settings
 from ser.corpora import read_corpus
 from ser.errors import AudioError, ExportError, TrainingDataError
-from ser.evaluation import evaluate
+from ser.evaluation.report import evaluate
 from ser.testing import synthetic_speech
 from ser.types import Audio, Example
-from ser.vad import SileroDetector, trim_to_speech
 
 COMPARED_CLIPS = 64
 """Of the data, evenly spaced, that answers are compared on."""
@@ -81,8 +82,10 @@ def _decode(examples: Sequence[Example]) -> list[Audio]:
 def _report(export: Any, examples: Sequence[Example], form: str) -> dict[str, Any]:
     models = importlib.import_module("ser.export.models")
     clip = synthetic_speech(3.0)
-    latency = {name: _median_ms(lambda model=model: model.classify(clip))
-               for name, model in (("original", export.original), ("exported", export.exported))}  # fmt: skip
+    latency = {
+        name: _median_ms(partial(model.classify, clip))
+        for name, model in (("original", export.original), ("exported", export.exported))
+    }
     report = {
         "folder": str(export.folder),
         "model": export.original.name,

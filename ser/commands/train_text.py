@@ -6,11 +6,11 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from ser.checkpoints.hub import pick_device
 from ser.commands.train import ProgressBar, open_logs
 from ser.commands.training_changes import training_changes
 from ser.config import EMBEDDED, Settings
 from ser.errors import SettingsError
-from ser.hub import pick_device
 from ser.text.config import TextTrainConfig
 from ser.text.data import read_labelled_texts
 from ser.text.language_models import adapt_to_domain, back_translate, replace_with_near_words

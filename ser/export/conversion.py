@@ -14,7 +14,7 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
-from ser.acoustic.torch_network import NAMES_FILE
+from ser.checkpoints.torch_network import NAMES_FILE
 from ser.errors import ExportError
 
 OPSET = 17

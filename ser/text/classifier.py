@@ -11,7 +11,7 @@ import numpy as np
 
 from ser.config import EMBEDDED, NO_MODEL
 from ser.errors import TrainingDataError
-from ser.evaluation import restrict, summarize
+from ser.evaluation.report import restrict, summarize
 from ser.labels import EMOTIONS
 from ser.text.data import as_transcript, read_labelled_texts
 from ser.text.embedded import EMBEDDED_FOLDER, is_trained, load_embedded

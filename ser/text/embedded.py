@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
-from ser.checkpoints import META_FILE, Meta, check_weights, file_sha256, load_meta, save_checkpoint
+from ser.checkpoints.folder import META_FILE, Meta, check_weights, file_sha256, load_meta, save_checkpoint
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores

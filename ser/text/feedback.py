@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ser.checkpoints import Meta
+from ser.checkpoints.folder import Meta
 from ser.config import EMBEDDED, LoopConfig
 from ser.errors import ModelUnavailableError, TrainingDataError
 from ser.labels import EMOTIONS

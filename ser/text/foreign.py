@@ -12,11 +12,11 @@ from peft import PeftModel
 from scipy.special import expit, softmax
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from ser.checkpoints import check_weights
+from ser.checkpoints.folder import check_weights
+from ser.checkpoints.hub import resolve_checkpoint
+from ser.checkpoints.pretrained import LOADING_ERRORS, LOCAL, describe_failure, quiet_loading
 from ser.errors import ModelUnavailableError
-from ser.hub import resolve_checkpoint
 from ser.labels import EMOTIONS, map_labels, require_two_labels
-from ser.pretrained import LOADING_ERRORS, LOCAL, describe_failure, quiet_loading
 from ser.text.network import ensure_padding, longest_input, pad, text_logits
 from ser.types import EmotionScores
 

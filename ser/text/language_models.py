@@ -18,10 +18,10 @@ from transformers import (
     DataCollatorForLanguageModeling,
 )
 
+from ser.checkpoints.hub import resolve_checkpoint
+from ser.checkpoints.pretrained import LOADING_ERRORS, LOCAL, describe_failure, quiet_loading
 from ser.config import LoopConfig
 from ser.errors import ModelUnavailableError, SettingsError, TrainingDataError
-from ser.hub import resolve_checkpoint
-from ser.pretrained import LOADING_ERRORS, LOCAL, describe_failure, quiet_loading
 from ser.text.data import LabelledTexts
 from ser.training.gradients.engine import optimise
 from ser.training.gradients.processes import Processes

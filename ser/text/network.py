@@ -15,10 +15,10 @@ from peft import LoraConfig, PeftType, get_peft_model_state_dict, inject_adapter
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertModel
 
+from ser.checkpoints.hub import resolve_checkpoint
+from ser.checkpoints.pretrained import LOADING_ERRORS, LOCAL, describe_failure, quiet_loading
 from ser.errors import ModelUnavailableError
-from ser.hub import resolve_checkpoint
 from ser.labels import EMOTIONS
-from ser.pretrained import LOADING_ERRORS, LOCAL, describe_failure, quiet_loading
 from ser.text.config import TextTrainConfig
 from ser.text.embedded import ADAPTER_PREFIX, HEAD_PREFIX, find_base
 from ser.training.gradients.adapters import VIRTUAL_TOKENS, adapt_text, is_prompted

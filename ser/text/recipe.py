@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from ser.checkpoints import Meta
+from ser.checkpoints.folder import Meta
+from ser.checkpoints.hub import pick_device
 from ser.config import DEVICES
 from ser.errors import SerError, TrainingDataError
-from ser.hub import pick_device
 from ser.labels import DIALOGUE_SHARES, EMOTIONS
 from ser.text.config import TextTrainConfig
 from ser.text.data import LabelledTexts, as_transcript, read_labelled_texts

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ser.errors import TrainingDataError
+from ser.evaluation.metrics import macro_f1
 from ser.labels import EMOTIONS
-from ser.metrics import macro_f1
 from ser.text.config import TextTrainConfig
 from ser.text.data import LabelledTexts, RecogniserNoise, as_transcript
 from ser.text.network import Logits, pad

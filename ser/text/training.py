@@ -17,11 +17,11 @@ from peft.utils import ModulesToSaveWrapper
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from ser.calibration import TEMPERATURE_RANGE, ece, fit_temperature
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError, SettingsError
+from ser.evaluation.calibration import TEMPERATURE_RANGE, ece, fit_temperature
+from ser.evaluation.metrics import macro_f1, uar
 from ser.labels import EMOTIONS
-from ser.metrics import macro_f1, uar
 from ser.text.config import TextTrainConfig
 from ser.text.embedded import TrainedText, text_meta
 from ser.text.foreign import PROMPT_FOLDER
@@ -120,8 +120,8 @@ def train_adapter(
     tensors = network.tensors()
     # The head's answers are divided by the temperature, so the bias that is added to them is multiplied by it.
     tensors["head.bias"] = (tensors["head.bias"] + trained.temperature * trained.bias).astype(np.float32)
-    facts = {"data": trained.data, "metrics": trained.metrics}
-    return TrainedText(tensors, text_meta(asdict(config), config.lora_rank, trained.temperature, **facts))
+    meta = text_meta(asdict(config), config.lora_rank, trained.temperature, data=trained.data, metrics=trained.metrics)
+    return TrainedText(tensors, meta)
 
 
 def _train_pretrained(
@@ -135,7 +135,7 @@ def _train_pretrained(
     config = replace(config, learning_rate=config.learning_rate or LEARNING_RATES[config.tune.partition(":")[0]])
     rows = TrainingRows(train, config)
     seed_everything(config.seed)
-    network = PretrainedNetwork(init, config, math.ceil(len(rows.texts) / config.batch_size) * config.epochs)
+    network: Any = PretrainedNetwork(init, config, math.ceil(len(rows.texts) / config.batch_size) * config.epochs)
     trained = _train(network, train, rows, dev, around, config)
     model = network.cpu().eval().model
     prompt = model if is_prompted(model) else None

@@ -12,9 +12,9 @@ import torch
 from ctranslate2.converters import TransformersConverter
 from transformers import PreTrainedTokenizerFast, WhisperFeatureExtractor
 
+from ser.checkpoints.pretrained import quiet_loading
 from ser.encoder.torch_form import load_whisper
 from ser.errors import TrainingDataError
-from ser.pretrained import quiet_loading
 from ser.transcription.checkpoint import TOKENIZER_FILE
 
 CONFIG_FILE = "config.json"

@@ -16,10 +16,10 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoModelForSpeechSeq2Seq, AutoTokenizer
 
-from ser.checkpoints import META_FILE, Meta, save_checkpoint
+from ser.checkpoints.folder import META_FILE, Meta, save_checkpoint
+from ser.checkpoints.pretrained import LOCAL, quiet_loading
 from ser.config import LoopConfig
 from ser.errors import TrainingDataError
-from ser.pretrained import LOCAL, quiet_loading
 from ser.text.data import as_transcript
 from ser.training.gradients.engine import optimise
 from ser.training.gradients.state import seed_everything

@@ -18,10 +18,10 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
 )
 
-from ser.checkpoints import check_weights
+from ser.checkpoints.folder import check_weights
+from ser.checkpoints.hub import pick_device
+from ser.checkpoints.pretrained import LOADING_ERRORS, LOCAL, describe_failure
 from ser.errors import ModelUnavailableError
-from ser.hub import pick_device
-from ser.pretrained import LOADING_ERRORS, LOCAL, describe_failure
 from ser.transcription.faster_whisper import group_regions
 from ser.types import SAMPLING_RATE, Audio, Segment, SpeechRegion, Transcriber, Transcript
 

@@ -7,9 +7,9 @@ import onnxruntime
 import pytest
 
 from ser.acoustic.classifier import load_acoustic_model
+from ser.acoustic.exported import ExportedPipeline
 from ser.acoustic.model import HeadModel
-from ser.acoustic.onnx import ExportedPipeline
-from ser.checkpoints import load_meta
+from ser.checkpoints.folder import load_meta
 from ser.encoder.embedded import log_mel
 from ser.errors import ExportError, ModelUnavailableError
 from ser.export.models import export_model

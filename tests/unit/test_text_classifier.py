@@ -21,7 +21,7 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from ser.checkpoints import file_sha256
+from ser.checkpoints.folder import file_sha256
 from ser.errors import ModelUnavailableError
 from ser.export.graphs import text_graph
 from ser.labels import EMOTIONS

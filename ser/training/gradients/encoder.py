@@ -19,12 +19,12 @@ from safetensors.numpy import save_file
 from ser.acoustic.classifier import model_folder
 from ser.acoustic.head import HEAD_FILE, ClassifierHead
 from ser.acoustic.model import HERE, HeadModel
-from ser.augmentation import load_noises
-from ser.calibration import fit_temperature
-from ser.checkpoints import Meta, check_weights, load_meta, save_checkpoint, weights_sha256
+from ser.audio.augmentation import load_noises
+from ser.checkpoints.folder import Meta, check_weights, load_meta, save_checkpoint, weights_sha256
+from ser.checkpoints.pretrained import load_config
 from ser.config import TrainConfig
 from ser.encoder.pretrained import LoadedEncoder, PretrainedEncoder
-from ser.pretrained import load_config
+from ser.evaluation.calibration import fit_temperature
 from ser.training.embeddings import EmbeddingSet
 from ser.training.gradients.adapters import adapt_encoder, merge_adapters
 from ser.training.gradients.engine import optimise

@@ -11,13 +11,13 @@ from peft import PeftModel
 from torch import nn
 
 from ser.acoustic.head import LIMIT, ClassifierHead, emotion_of
-from ser.augmentation import SignalAugmentation
+from ser.audio.augmentation import SignalAugmentation
 from ser.config import TrainConfig
 from ser.encoder.pretrained import LoadedEncoder
 from ser.encoder.states import extract, hidden_states, pool
 from ser.encoder.windows import MIN_DURATION, embed_clips
+from ser.evaluation.metrics import uar
 from ser.labels import EMOTIONS
-from ser.metrics import uar
 from ser.training.gradients.processes import Processes
 from ser.training.gradients.task import DevFigures, Places, Task
 from ser.training.recipe import HEAD_LABELS
@@ -159,12 +159,9 @@ class EncoderTask(Task):
 
     def losses(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Compute cross-entropy in nats with soft, smoothed labels among those that a recording's corpus has."""
-        inputs, targets, _, allowed = (
-            {name: value.to(self.processes.device) for name, value in part.items()}
-            if isinstance(part, Mapping)
-            else part.to(self.processes.device)
-            for part in batch
-        )
+        device = self.processes.device
+        targets, allowed = batch[1].to(device), batch[3].to(device)
+        inputs = {name: value.to(device) for name, value in batch[0].items()}
         logits = model(**inputs).float().masked_fill(allowed == 0, MASKED)
         spread, smoothing = allowed / allowed.sum(1, keepdim=True), self.config.label_smoothing
         smoothed = (1.0 - smoothing) * targets + smoothing * spread
