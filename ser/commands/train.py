@@ -78,14 +78,16 @@ def _run_recipe(
     on_progress: OnProgress,
 ) -> RecipeResult:
     """Train a head on a frozen encoder without torch, or whatever else `--tune` names with it."""
-    where: dict[str, Any] = {
-        "noise_dir": Path(options.noise) if options.noise else None,
-        "dev_speakers": options.dev_speakers,
-        "device": pick_device(settings.device),
-    }
-    if options.test_speakers is not None:
-        where["test_speakers"] = options.test_speakers
     init = EMBEDDED if options.init in (None, NO_MODEL) else options.init
+    speakers = {} if options.test_speakers is None else {"test_speakers": options.test_speakers}
+    recipe = HeadRecipe(
+        encoder=init,
+        noise_dir=Path(options.noise) if options.noise else None,
+        dev_speakers=options.dev_speakers,
+        seed=options.seed,
+        device=pick_device(settings.device),
+        **speakers,
+    )
     if init == EMBEDDED:
         refused = [name for name in ("set", "epochs", "resume") if getattr(options, name)]
         if refused or options.tune not in (None, "auto", "frozen"):
@@ -93,14 +95,12 @@ def _run_recipe(
                 f"--{refused[0] if refused else 'tune ' + options.tune} is for training by gradients, and the embedded "
                 "encoder stays frozen. Name a checkpoint with --init, or leave it out."
             )
-        recipe = HeadRecipe(seed=options.seed, **where)
         return run_recipe(options.data, options.out, recipe, on_progress=on_progress)
+    if options.epochs:
+        changes = {"epochs": options.epochs, **changes}
     # Only here is torch brought in.
-    gradients = importlib.import_module("ser.training.gradients.encoder")
-    how = {"seed": options.seed, **({"epochs": options.epochs} if options.epochs else {}), **changes}
-    encoder_recipe = gradients.EncoderRecipe(init, how, checkpoint_dir=checkpoint_dir, **where)
-    result: RecipeResult = gradients.run_encoder_recipe(
-        options.data, options.out, encoder_recipe, on_progress=on_progress
+    result: RecipeResult = importlib.import_module("ser.training.gradients.encoder").run_encoder_recipe(
+        options.data, options.out, recipe, changes, checkpoint_dir=checkpoint_dir, on_progress=on_progress
     )
     return result
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from ser.checkpoints.folder import Meta
@@ -21,7 +22,6 @@ from ser.text.data import as_transcript
 from ser.text.embedded import EMBEDDED_FOLDER, TrainedText, is_trained, load_trained, text_meta
 from ser.text.network import EmbeddedNetwork, pad
 from ser.training.gradients.engine import optimise
-from ser.training.gradients.state import seed_everything
 from ser.training.gradients.task import Places, Surroundings, Task
 
 MIN_TEXTS = 20
@@ -89,7 +89,7 @@ def adapt_text_model(
     check_texts(texts, shares)
     folder = adapter_folder(base)
     start = load_trained(folder)
-    seed_everything(config.seed)
+    set_seed(config.seed)
     rank = int(str(start.meta.config["rank"]))
     network = EmbeddedNetwork(rank)
     try:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate.utils import set_seed
 from peft.utils import ModulesToSaveWrapper
 from scipy.optimize import minimize
 from scipy.special import softmax
@@ -29,7 +30,6 @@ from ser.text.network import EmbeddedNetwork, PretrainedNetwork
 from ser.text.task import Array, DevPart, TextPart, TextTask, TrainingRows
 from ser.training.gradients.adapters import is_prompted, merge_adapters
 from ser.training.gradients.engine import optimise
-from ser.training.gradients.state import seed_everything
 from ser.training.gradients.task import Surroundings
 
 RECORD_FILE = "training.json"
@@ -114,7 +114,7 @@ def train_adapter(
         )
     config = replace(config, learning_rate=config.learning_rate or EMBEDDED_RATE)
     rows = TrainingRows(train, config)
-    seed_everything(config.seed)
+    set_seed(config.seed)
     network = EmbeddedNetwork(config.lora_rank, config.dropout, len(rows.fine_labels))
     trained = _train(network, train, rows, dev, around, config)
     tensors = network.tensors()
@@ -134,7 +134,7 @@ def _train_pretrained(
 ) -> dict[str, float]:
     config = replace(config, learning_rate=config.learning_rate or LEARNING_RATES[config.tune.partition(":")[0]])
     rows = TrainingRows(train, config)
-    seed_everything(config.seed)
+    set_seed(config.seed)
     network: Any = PretrainedNetwork(init, config, math.ceil(len(rows.texts) / config.batch_size) * config.epochs)
     trained = _train(network, train, rows, dev, around, config)
     model = network.cpu().eval().model

@@ -5,6 +5,7 @@ Writes a folder in the form it was given, for `ser.transcription.checkpoint.load
 
 import shutil
 import tempfile
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import set_seed
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoModelForSpeechSeq2Seq, AutoTokenizer
@@ -22,7 +24,6 @@ from ser.config import LoopConfig
 from ser.errors import TrainingDataError
 from ser.text.data import as_transcript
 from ser.training.gradients.engine import optimise
-from ser.training.gradients.state import seed_everything
 from ser.training.gradients.task import Places, Surroundings, Task
 from ser.transcription.checkpoint import is_ctranslate2, load_checkpoint
 from ser.transcription.conversion import short_window, to_ctranslate2, to_transformers
@@ -133,7 +134,7 @@ def _fine_tune(
     folder: Path, spells: bool, clips: Sequence[SpokenText], config: TranscriberTrainConfig, around: Surroundings
 ) -> Any:
     """Train matrices beside a checkpoint's weights, and return its network with them merged."""
-    seed_everything(config.seed)
+    set_seed(config.seed)
     task = (_Speller if spells else _Writer)(folder, clips, config, around.processes.device)
     if not any(module.rpartition(".")[2] in ADAPTED_LAYERS for module, _ in task.model.named_modules()):
         raise TrainingDataError(
@@ -172,8 +173,9 @@ class _TranscriberTask(Task):
         """Compute the network's own loss on each clip."""
         return torch.stack([self.loss(model, clip) for clip in batch])
 
+    @abstractmethod
     def loss(self, network: Any, clip: SpokenText) -> Tensor:
-        raise NotImplementedError
+        """Compute the loss of a clip's words."""
 
 
 class _Speller(_TranscriberTask):

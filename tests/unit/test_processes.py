@@ -19,14 +19,15 @@ from tests.unit.encoder_runs import write_corpus
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
-from ser.training.gradients.encoder import EncoderRecipe, run_encoder_recipe
+from ser.training.gradients.encoder import run_encoder_recipe
+from ser.training.recipe import HeadRecipe
 
 corpus, checkpoint, out, rank = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), os.environ["RANK"]
 seen = []
 changes = {"epochs": 2, "batch_size": 8, "accumulation": 2, "tune": "full", "autocast": False}
-recipe = EncoderRecipe(checkpoint, changes, test_speakers=["s3"], dev_speakers=["s2"],
-                       checkpoint_dir=out.parent / "state")
-result = run_encoder_recipe([corpus], out, recipe, on_progress=seen.append)
+recipe = HeadRecipe(checkpoint, test_speakers=["s3"], dev_speakers=["s2"])
+result = run_encoder_recipe([corpus], out, recipe, changes, checkpoint_dir=out.parent / "state",
+                            on_progress=seen.append)
 said = {"sha256": result.meta.sha256, "encoder": result.meta.config["encoder_sha256"], "test": result.test_uar,
         "steps": sum(p.stage == "training" and not p.epoch_done for p in seen)}
 (out.parent / f"rank{rank}.json").write_text(json.dumps(said))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate.utils import set_seed
 
 from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.training.gradients.encoder import TunedEncoder, tune_encoder
@@ -18,7 +19,6 @@ from ser.training.gradients.state import (
     describe_differences,
     has_state,
     random_states,
-    seed_everything,
     set_random_states,
 )
 from tests.unit.emotion_checkpoints import write_classifier
@@ -119,7 +119,7 @@ def test_a_damaged_state_is_named(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_random_generators_go_on_where_they_were() -> None:
-    seed_everything(3)
+    set_seed(3)
     np.random.standard_normal(3)
     before = random_states()
     drawn = np.random.standard_normal(2), torch.randn(2)

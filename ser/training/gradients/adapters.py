@@ -23,7 +23,7 @@ from peft import (
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from ser.config import LoopConfig
+from ser.config import LoopConfig, TrainConfig
 from ser.errors import SettingsError
 
 ATTENTION = (("q_proj", "v_proj"), ("query", "value"), ("query_proj", "value_proj"), ("linear_q", "linear_v"))
@@ -56,12 +56,12 @@ ORTHOGONALITY = 0.5
 Source: Zhang et al. 2023, "AdaLoRA", https://arxiv.org/abs/2303.10512"""
 
 
-def adapt_encoder(network: Any, config: Any, steps: int) -> nn.Module:
+def adapt_encoder(network: Any, config: TrainConfig, steps: int) -> nn.Module:
     """Set which parameters of an audio encoder are trained, as `config.tune` says; its classifier head always is.
 
     Args:
         network: an `EncoderClassifier`; changed in place.
-        config: a `TrainConfig`.
+        config: `tune`, `lora_rank`, `gradient_checkpointing`.
         steps: of the optimiser in all; AdaLoRA distributes its ranks over them.
 
     Returns:

@@ -7,13 +7,14 @@ can Distort Pretrained Features and Underperform Out-of-Distribution", https://a
 Heads on the embedded encoder are trained by `ser.training.recipe`, which needs no torch.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from accelerate.utils import set_seed
 from safetensors.numpy import save_file
 
 from ser.acoustic.classifier import model_folder
@@ -30,13 +31,12 @@ from ser.training.gradients.adapters import adapt_encoder, merge_adapters
 from ser.training.gradients.engine import optimise
 from ser.training.gradients.network import EncoderClassifier, EncoderTask, embed_together, uar_by_corpus
 from ser.training.gradients.processes import Processes
-from ser.training.gradients.state import has_state, hash_tensors, remove_state, seed_everything
+from ser.training.gradients.state import has_state, hash_tensors, remove_state
 from ser.training.gradients.task import Outcome, Surroundings
 from ser.training.heads import HeadConfig, fit_head
 from ser.training.progress import OnProgress, ShouldStop
 from ser.training.recipe import (
     HEAD_LABELS,
-    RESERVED_SPEAKERS,
     TOLERATED,
     HeadRecipe,
     RecipeResult,
@@ -170,7 +170,7 @@ def tune_encoder(
     around = around or Surroundings(Processes())
     processes, state_dir = around.processes, around.state_dir
     # What is drawn of the network before training is drawn alike in every process.
-    seed_everything(config.seed)
+    set_seed(config.seed)
     encoder: LoadedEncoder = PretrainedEncoder(str(checkpoint), processes.device)
     # A run that goes on has its head, whatever it began with.
     goes_on = state_dir is not None and has_state(state_dir)
@@ -230,35 +230,13 @@ def train(
     )
 
 
-@dataclass(frozen=True)
-class EncoderRecipe:
-    """Settings of a training from a pretrained encoder on corpora.
-
-    Attributes:
-        init: folder or Hub id of the encoder.
-        changes: of `TrainConfig()`, by the names of its attributes.
-        noise_dir: recordings of noise to mix in; synthetic noise if left out.
-        test_speakers: kept out and measured at the end.
-        dev_speakers: kept out of training, to choose by; drawn if left out.
-        checkpoint_dir: keeps the run until its model is saved; None keeps nothing.
-        device: `cpu` or `cuda`.
-    """
-
-    init: str
-    changes: Mapping[str, object]
-    noise_dir: Path | None = None
-    test_speakers: Collection[str] = RESERVED_SPEAKERS
-    dev_speakers: Collection[str] | None = None
-    checkpoint_dir: Path | None = None
-    device: str = "cpu"
-
-
 def run_encoder_recipe(
     data_dirs: Sequence[Path | str],
     out: Path | str,
-    recipe: EncoderRecipe,
+    recipe: HeadRecipe,
+    changes: Mapping[str, object],
     *,
-    name: str | None = None,
+    checkpoint_dir: Path | None = None,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> RecipeResult:
@@ -266,33 +244,36 @@ def run_encoder_recipe(
 
     A frozen encoder goes through `ser.training.recipe.run_recipe`, which caches its embeddings; arguments and errors
     are the same, but for a SettingsError if the encoder has not what `tune` names.
+
+    Args:
+        data_dirs: corpora, as `ser.corpora.read_corpus` takes them.
+        out: folder of the model; must not exist yet, or be empty.
+        recipe: names the encoder, a folder or Hub id; the corpora are split and cached by it.
+        changes: of `TrainConfig()`, by the names of its attributes.
+        checkpoint_dir: keeps the run until its model is saved; None keeps nothing.
+        on_progress: called while recordings are read and after every step.
+        should_stop: asked just as often.
     """
-    out, config = Path(out), replace(TrainConfig(), **dict(recipe.changes))  # type: ignore[arg-type]
+    out, config = Path(out), replace(TrainConfig(), **{"seed": recipe.seed, **changes})  # type: ignore[arg-type]
     refuse_folder(out)
-    folder = model_folder(recipe.init)
+    folder = model_folder(recipe.encoder)
     check_weights(folder)
     corpora = split_corpora(data_dirs, recipe.test_speakers, recipe.dev_speakers, config.seed, on_progress, should_stop)
     split = corpora.split
     config = replace(config, tune=tune_of(config, len(split.train)))
     if config.tune == "frozen":
-        same = ("noise_dir", "test_speakers", "dev_speakers", "device")
-        plain = HeadRecipe(
-            encoder=recipe.init, seed=config.seed, **{attribute: getattr(recipe, attribute) for attribute in same}
-        )
-        return run_recipe(data_dirs, out, plain, name=name, on_progress=on_progress, should_stop=should_stop)
+        return run_recipe(data_dirs, out, recipe, on_progress=on_progress, should_stop=should_stop)
     read = partial(read_recordings, tolerated=TOLERATED, on_progress=on_progress, should_stop=should_stop)
     train_set = read(split.train)
     dev, test = (read(part) if part else None for part in (split.dev, split.test))
-    around = Surroundings(Processes(recipe.device), recipe.checkpoint_dir, on_progress, should_stop)
+    around = Surroundings(Processes(recipe.device), checkpoint_dir, on_progress, should_stop)
     noises = load_noises(recipe.noise_dir) if recipe.noise_dir else ()
     data = {**describe(split.train, split.dev), "test_speakers": sorted({e.speaker for e in split.test})}
     model = tune_encoder(folder, train_set, config, dev=dev, noises=noises, data=data, around=around)
     test_uar = model.uar_by_corpus(test) if test else {}
     metrics = {"test": {corpus: {"uar": uar} for corpus, uar in test_uar.items()}}
     # Of several processes (torchrun) one writes; the others read what it has written.
-    meta = around.processes.on_main(
-        lambda: model.save(out, name=name, metrics=metrics), otherwise=lambda: load_meta(out)
-    )
+    meta = around.processes.on_main(lambda: model.save(out, metrics=metrics), otherwise=lambda: load_meta(out))
     left_out = [f"Left out: {sentence}" for part in (train_set, dev, test) if part for sentence in part.skipped]
     return RecipeResult(out, meta, (*corpora.notes, *left_out), corpora.leaks, test_uar)
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import set_seed
 
 from ser.config import LoopConfig
 from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.training.gradients.adapters import RankSchedule
-from ser.training.gradients.state import RunState, hash_tensors, random_states, seed_everything, set_random_states
+from ser.training.gradients.state import RunState, hash_tensors, random_states, set_random_states
 from ser.training.gradients.task import Outcome, Places, Surroundings, Task
 from ser.training.progress import TrainProgress
 
@@ -51,11 +52,13 @@ class _Run:
         self.device = self.processes.device
         self.state = self._identify(network) if around.state_dir else None
         # Dropout differs between processes; what is drawn of the data does not come from here.
-        seed_everything(config.seed + 7919 * self.processes.rank)
+        set_seed(config.seed + 7919 * self.processes.rank)
         self.network = network.to(self.device)
         self.model = self.processes.wrap(self.network)
         self.ranks = RankSchedule.of(network)
-        frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
+        # A module may have two names.
+        parameters = network.named_parameters(remove_duplicate=False)
+        frozen = {name for name, parameter in parameters if not parameter.requires_grad}
         self.changing = [name for name in network.state_dict() if name not in frozen]
         self.trained = [p for p in network.parameters() if p.requires_grad]
         self.anchor = [p.detach().clone() for p in self.trained] if config.anchor else []

@@ -122,15 +122,8 @@ def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def seed_everything(seed: int) -> None:
-    """Seed what models may draw from: Python's, numpy's and torch's common generators."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
 def random_states() -> dict[str, Any]:
-    """Collect the states of those generators."""
+    """Collect the states of Python's, numpy's and torch's common generators, which models may draw from."""
     name, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
     version, internal, spare = random.getstate()
     states: dict[str, Any] = {

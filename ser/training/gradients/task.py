@@ -1,6 +1,7 @@
 """Interface of the training loop: a task with its data and losses, and the surroundings of a run."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ class DevFigures:
     figures: Mapping[str, object] = field(default_factory=dict)
 
 
-class Task:
+class Task(ABC):
     """Data and losses that a network is trained with. Batches are the task's own: the engine only hands them on.
 
     Args:
@@ -56,17 +57,17 @@ class Task:
         batches = np.array_split(np.argsort(self.lengths + rng.uniform(0, 3, self.count)), self.steps)
         return [batches[place] for place in rng.permutation(len(batches))]
 
+    @abstractmethod
     def draw(self, places: Places, epoch: int, step: int, part: int) -> Any:
         """Make a batch of these examples, the same at every call."""
-        raise NotImplementedError
 
+    @abstractmethod
     def weights(self, batch: Any) -> torch.Tensor:
         """Weigh each example of a batch, float32 of shape (examples,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def losses(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
         """Compute the loss of each example, shape (examples,)."""
-        raise NotImplementedError
 
     def evaluate(self, network: torch.nn.Module) -> DevFigures | None:
         """Measure the network on dev examples; None if there are none."""
