@@ -24,6 +24,10 @@ from ser.training.progress import TrainProgress
 STATE_SECONDS = 120.0
 """Between savings of the run within an epoch; each epoch's end is saved in any case."""
 
+KEPT_VALUES = ("epoch", "place", "step", "losses", "loss", "score", "curve", "best_epoch", "best", "parts")
+KEPT_OBJECTS = ("optimizer", "schedule", "scaler")
+"""Attributes of a run that its state on disk holds, beside weights and random generators."""
+
 
 def optimise(network: torch.nn.Module, task: Task, config: LoopConfig, around: Surroundings) -> Outcome:
     """Train `network` in place, on the device of `around`; the chosen epoch's weights are in it afterwards.
@@ -214,7 +218,7 @@ class _Run:
                 learning_rate=float(self.schedule.get_last_lr()[0]),
                 figures=entry or {},
                 parts=self.parts,
-            )  # fmt: skip
+            )
         )
 
     def _identify(self, network: torch.nn.Module) -> RunState:
@@ -227,9 +231,6 @@ class _Run:
         }
         return RunState(self.around.state_dir, identity)
 
-    _NUMBERS = ("epoch", "place", "step", "losses", "loss", "score", "curve", "best_epoch", "best", "parts")
-    _PARTS = ("optimizer", "schedule", "scaler")
-
     def _save(self) -> None:
         self.saved = time.monotonic()
         if self.state is None:
@@ -237,8 +238,8 @@ class _Run:
         states = self.processes.gather(random_states())
         if self.processes.main:
             self.state.save(
-                {name: getattr(self, name) for name in self._NUMBERS}
-                | {name: getattr(self, name).state_dict() for name in self._PARTS}
+                {name: getattr(self, name) for name in KEPT_VALUES}
+                | {name: getattr(self, name).state_dict() for name in KEPT_OBJECTS}
                 | {"network": self._weights(), "best_weights": self.best_weights, "random": states}
                 | {"ranks": None if self.ranks is None else self.ranks.state()}
             )
@@ -246,10 +247,10 @@ class _Run:
     def _restore(self, state: Mapping[str, Any]) -> None:
         # Parts that a failed step has just halved stay so.
         parts = self.parts
-        for name in self._NUMBERS:
+        for name in KEPT_VALUES:
             setattr(self, name, state[name])
         self.parts = max(self.parts, parts)
-        for name in self._PARTS:
+        for name in KEPT_OBJECTS:
             getattr(self, name).load_state_dict(state[name])
         self.network.load_state_dict(state["network"], strict=False)
         self.best_weights = {name: value.to(self.device) for name, value in state["best_weights"].items()}
