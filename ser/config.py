@@ -17,19 +17,19 @@ NO_MODEL = "none"
 """Names the deliberate absence of a text model or transcriber."""
 
 WHISPER_BASE = "openai/whisper-base"
-"""What the transcriber `whisper` means unless `whisper_model` names another."""
+"""The checkpoint of the transcriber `whisper` unless `whisper_model` names another."""
 
 DEVICES = ("auto", "cpu", "cuda")
 
 TUNES = r"auto|full|frozen|head|top-k:[1-9]\d*|lora|adalora|ia3|prefix|prompt"
-"""Pattern of what of a pretrained encoder may learn; see `TrainConfig.tune`."""
+"""Pattern of the parts of a pretrained encoder that may be trained; see `TrainConfig.tune`."""
 
 _CHANGES = ("reverb", "noise", "telephone", "clipping", "codec")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which models recognise, and where they run.
+    """The models that recognise, and where they run.
 
     Attributes:
         acoustic_model: `embedded`, a folder, or a Hub id of an audio classification checkpoint.
@@ -81,7 +81,7 @@ class Settings:
         `SER_MAX_DURATION` and `SER_TRANSCRIBER_THREADS`.
 
         Raises:
-            SettingsError: where a variable holds a value that cannot be used.
+            SettingsError: if a variable holds a value that cannot be used.
 
         >>> Settings.from_env({"SER_TRANSCRIBER": "none"}).transcriber
         'none'

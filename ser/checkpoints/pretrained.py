@@ -19,7 +19,7 @@ LOCAL = {"local_files_only": True, "trust_remote_code": False}
 """Arguments of every `from_pretrained`: no network, and no code that comes with a checkpoint."""
 
 LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, SafetensorError)
-"""What transformers raises on settings or weights that it cannot use."""
+"""Errors that transformers raises on settings or weights that it cannot use."""
 
 
 def load_config(folder: Path) -> Any:

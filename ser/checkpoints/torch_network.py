@@ -16,7 +16,7 @@ SCRIPT_FILE = "model.ts"
 """A network in TorchScript form, as `python -m ser export --format torchscript` writes it."""
 
 NAMES_FILE = "names.json"
-"""Within it: the names of its inputs and outputs in order."""
+"""Its part with the names of its inputs and outputs in order."""
 
 
 class TorchNetwork:

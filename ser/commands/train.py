@@ -2,19 +2,21 @@
 
 import argparse
 import importlib
+import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ser.checkpoints.hub import pick_device
-from ser.commands.training_changes import training_changes
-from ser.config import EMBEDDED, NO_MODEL, Settings
+from ser.config import EMBEDDED, NO_MODEL, Settings, TrainConfig
 from ser.errors import SettingsError
+from ser.text.config import TextTrainConfig
 from ser.training.progress import OnProgress, TrainProgress
 from ser.training.recipe import HeadRecipe, RecipeResult, run_recipe
 from ser.training.run_logs import RunLog, flat, open_log, record
@@ -32,8 +34,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         0.
 
     Raises:
-        SettingsError: where neither or both of `data` and `text` are given.
-        SerError: where the data or the model to start from cannot be used.
+        SettingsError: if neither or both of `data` and `text` are given.
+        SerError: if the data or the model to start from cannot be used.
     """
     if bool(options.data) == bool(options.text):
         raise SettingsError("Name either recordings (--data DIR ...) or sentences (--text TRAIN.csv --dev DEV.csv).")
@@ -103,6 +105,42 @@ def _run_recipe(
         options.data, options.out, recipe, changes, checkpoint_dir=checkpoint_dir, on_progress=on_progress
     )
     return result
+
+
+def training_changes(
+    assignments: Sequence[str],
+    tune: str | None = None,
+    config: type[TrainConfig] | type[TextTrainConfig] = TrainConfig,
+) -> dict[str, object]:
+    """Read assignments by the names of a config's attributes.
+
+    Values are JSON, or else taken as text; lists become tuples.
+
+    Args:
+        assignments: `NAME=VALUE`.
+        tune: of `--tune`.
+        config: whose attributes they are.
+
+    Raises:
+        SettingsError: if there is no such attribute, or no value.
+
+    >>> training_changes(["batch_size=32", "speed=[0.9, 1.1]", "patience=null"], "lora")
+    {'batch_size': 32, 'speed': (0.9, 1.1), 'patience': None, 'tune': 'lora'}
+    """
+    kinds = {attribute.name: attribute.type for attribute in fields(config)}
+    changes: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or name not in kinds:
+            raise SettingsError(f"--set {assignment}: expected NAME=VALUE, NAME being one of {', '.join(kinds)}.")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if isinstance(value, str) and kinds[name] is not str:
+            raise SettingsError(f"--set {assignment}: a number is expected, or [low, high], true, false or null.")
+        changes[name] = tuple(value) if isinstance(value, list) else value
+    return changes | ({"tune": tune} if tune else {})
 
 
 def open_logs(options: argparse.Namespace, shown: Mapping[str, object], stack: ExitStack) -> list[RunLog]:

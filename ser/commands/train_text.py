@@ -7,8 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ser.checkpoints.hub import pick_device
-from ser.commands.train import ProgressBar, open_logs
-from ser.commands.training_changes import training_changes
+from ser.commands.train import ProgressBar, open_logs, training_changes
 from ser.config import EMBEDDED, Settings
 from ser.errors import SettingsError
 from ser.text.config import TextTrainConfig

@@ -30,8 +30,9 @@ from ser.errors import ExportError
 from ser.export.conversion import convert, quantize, script
 from ser.export.graphs import pipeline_graph
 from ser.labels import EMOTIONS
+from ser.protocols import AcousticModel
 from ser.testing import synthetic_speech
-from ser.types import SAMPLING_RATE, AcousticModel, Audio, Signal
+from ser.types import SAMPLING_RATE, Audio, Signal
 
 TOLERANCES: Mapping[bool, float] = {False: 1e-3, True: 0.25}
 """Greatest difference of any probability, by whether it is quantised. float32 differs by rounding alone; int8 may move

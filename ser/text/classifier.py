@@ -13,9 +13,9 @@ from ser.config import EMBEDDED, NO_MODEL
 from ser.errors import TrainingDataError
 from ser.evaluation.report import restrict, summarize
 from ser.labels import EMOTIONS
+from ser.protocols import TextModel
 from ser.text.data import as_transcript, read_labelled_texts
 from ser.text.embedded import EMBEDDED_FOLDER, is_trained, load_embedded
-from ser.types import TextModel
 
 
 def load_text_model(name_or_dir: str | Path, device: str = "cpu") -> TextModel | None:

@@ -20,8 +20,7 @@ from scipy.special import softmax
 
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError, SettingsError
-from ser.evaluation.calibration import TEMPERATURE_RANGE, ece, fit_temperature
-from ser.evaluation.metrics import macro_f1, uar
+from ser.evaluation.metrics import TEMPERATURE_RANGE, ece, fit_temperature, macro_f1, uar
 from ser.labels import EMOTIONS
 from ser.text.config import TextTrainConfig
 from ser.text.embedded import TrainedText, text_meta

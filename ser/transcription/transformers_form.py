@@ -22,8 +22,9 @@ from ser.checkpoints.folder import check_weights
 from ser.checkpoints.hub import pick_device
 from ser.checkpoints.pretrained import LOADING_ERRORS, LOCAL, describe_failure
 from ser.errors import ModelUnavailableError
+from ser.protocols import Transcriber
 from ser.transcription.faster_whisper import group_regions
-from ser.types import SAMPLING_RATE, Audio, Segment, SpeechRegion, Transcriber, Transcript
+from ser.types import SAMPLING_RATE, Audio, Segment, SpeechRegion, Transcript
 
 WORD_MARKS = ("Ġ", "▁", " ")
 """First characters of pieces that begin a word, in byte-level BPE, in SentencePiece, and in plain vocabularies."""

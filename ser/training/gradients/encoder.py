@@ -25,7 +25,7 @@ from ser.checkpoints.folder import Meta, check_weights, load_meta, save_checkpoi
 from ser.checkpoints.pretrained import load_config
 from ser.config import TrainConfig
 from ser.encoder.pretrained import LoadedEncoder, PretrainedEncoder
-from ser.evaluation.calibration import fit_temperature
+from ser.evaluation.metrics import fit_temperature
 from ser.training.embeddings import EmbeddingSet
 from ser.training.gradients.adapters import adapt_encoder, merge_adapters
 from ser.training.gradients.engine import optimise
