@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from annotations.maintenance.erasure.erase import finish_erasures
+from annotations.maintenance.erasure.rows import delete_rows
 from annotations.maintenance.inspection import Inspection, Progress, broken_references, content_hash, inspect
 from annotations.store import AnnotationStore
 from annotations.store.database import plain_os_errors
 from annotations.store.media import media_path, sync_folder
-from annotations.store.tables.erasure_rows import delete_rows
-from annotations.store.tables.rows import timestamp
+from annotations.store.rows import timestamp
 
 QUARANTINE = "orphans"
 

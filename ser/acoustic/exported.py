@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.acoustic.onnx import MODEL_FILE, OnnxNetwork
-from ser.checkpoints import META_FILE, load_meta, verify
+from ser.acoustic.folders import MODEL_FILE
+from ser.acoustic.onnx import OnnxNetwork
+from ser.checkpoints import verify
 from ser.encoder.embedded import log_mel
 from ser.encoder.windows import cut_windows
-from ser.errors import ModelUnavailableError
 from ser.types import Audio, EmotionScores
 
-PIPELINE = "log-mel to scores"
 """`meta.config["exported"]` of such a folder."""
 
 
@@ -43,13 +42,3 @@ class ExportedPipeline:
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
         """The same for many."""
         return [self.classify(audio) for audio in audios]
-
-
-def is_pipeline(folder: Path) -> bool:
-    """Whether a folder holds the embedded pipeline as one ONNX file."""
-    if not (folder / MODEL_FILE).is_file() or not (folder / META_FILE).is_file():
-        return False
-    try:
-        return load_meta(folder).config.get("exported") == PIPELINE
-    except ModelUnavailableError:
-        return False

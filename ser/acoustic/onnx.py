@@ -14,7 +14,6 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from ser.errors import ModelUnavailableError
 
-MODEL_FILE = "model.onnx"
 SOURCE_KEY = "source_sha256"
 """Under which a graph carries the hash of the weights it was made of."""
 

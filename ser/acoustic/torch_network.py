@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ser.acoustic.onnx import MODEL_FILE, OnnxNetwork
+from ser.acoustic.folders import MODEL_FILE
+from ser.acoustic.onnx import OnnxNetwork
 from ser.errors import ModelUnavailableError
 
 SCRIPT_FILE = "model.ts"

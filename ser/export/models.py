@@ -15,11 +15,10 @@ import torch
 from torch import nn
 
 from ser.acoustic.checkpoint import CheckpointModel
-from ser.acoustic.classifier import LoadedAcousticModel, load_acoustic_model, model_folder
-from ser.acoustic.exported import is_pipeline
+from ser.acoustic.classifier import LoadedAcousticModel, load_acoustic_model
+from ser.acoustic.folders import MODEL_FILE, is_pipeline, model_folder
 from ser.acoustic.head import HEAD_FILE
 from ser.acoustic.model import HERE, HeadModel
-from ser.acoustic.onnx import MODEL_FILE
 from ser.acoustic.torch_network import SCRIPT_FILE, TorchNetwork, is_exported
 from ser.checkpoints import Meta, save_checkpoint, weights_sha256
 from ser.encoder.embedded import EmbeddedEncoder

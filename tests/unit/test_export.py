@@ -12,7 +12,7 @@ import onnx
 import torch
 
 from ser.acoustic.classifier import load_acoustic_model
-from ser.acoustic.onnx import MODEL_FILE
+from ser.acoustic.folders import MODEL_FILE
 from ser.acoustic.torch_network import SCRIPT_FILE
 from ser.cli import main
 from ser.errors import ExportError, ModelUnavailableError

@@ -7,7 +7,7 @@ import pytest
 
 from annotations.store import AnnotationStore, queries
 from annotations.store.new_records import NewVersion
-from annotations.store.tables.writes import insert_version
+from annotations.store.rows import insert_version
 from ser.errors import SerError
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors

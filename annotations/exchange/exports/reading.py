@@ -12,7 +12,7 @@ from pathlib import Path
 from annotations.errors import ClipNotFoundError
 from annotations.raters.votes import hard_label, mix_shares
 from annotations.store import AnnotationStore
-from annotations.store.tables.rows import CLIPS, to_clip
+from annotations.store.rows import CLIPS, to_clip
 from ser.labels import EMOTIONS
 
 AUDIO = "audio"

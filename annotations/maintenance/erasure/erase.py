@@ -14,6 +14,13 @@ from annotations.errors import ClipNotFoundError, ConsentRequiredError
 from annotations.exchange.exports.exporting import remake_export
 from annotations.exchange.registry import exports_with_clips, exports_with_rater, remake_exports
 from annotations.maintenance.erasure.report import ErasureReport
+from annotations.maintenance.erasure.rows import (
+    anonymise_person,
+    delete_clips,
+    delete_person,
+    forget_sources,
+    words_of,
+)
 from annotations.maintenance.erasure.traces import (
     Traces,
     erase_in_copies,
@@ -25,17 +32,10 @@ from annotations.maintenance.erasure.traces import (
 )
 from annotations.store import AnnotationStore
 from annotations.store.database import plain_os_errors
+from annotations.store.erasure_log import hash_recording, hash_subject, mark_runs
+from annotations.store.new_records import check_consent, check_rater
 from annotations.store.records import CONSENT_PURPOSES
-from annotations.store.tables.erasure_log import hash_recording, hash_subject, mark_runs
-from annotations.store.tables.erasure_rows import (
-    anonymise_person,
-    delete_clips,
-    delete_person,
-    forget_sources,
-    words_of,
-)
-from annotations.store.tables.rows import timestamp
-from annotations.store.validation import check_consent, check_rater
+from annotations.store.rows import timestamp
 
 __all__ = [
     "ErasureReport",
