@@ -11,7 +11,8 @@ from annotations.commands.common import add_json, open_existing, print_result
 from annotations.exchange.registry import list_exports
 from annotations.maintenance.inspection import inspect
 from annotations.maintenance.repair import repair
-from annotations.raters.agreement import as_dict, krippendorff_alpha
+from annotations.raters.agreement import as_dict, label_agreement
+from annotations.raters.ratings import read_ratings
 from annotations.raters.votes import effective_corrections, feedback_summary
 from annotations.store import AnnotationStore
 from annotations.store.erasure_log import list_erasures, versions_with_erased
@@ -33,7 +34,7 @@ def stats(store: AnnotationStore) -> dict[str, object]:
     summary = feedback_summary(store)
     verdicts = Counter(vote.verdict for vote in effective_corrections(store))
     versions = list_versions(store)
-    found, marked = krippendorff_alpha(store), versions_with_erased(store)
+    found, marked = label_agreement(read_ratings(store)), versions_with_erased(store)
     with store.reading() as connection:
         clips, duration = connection.execute("SELECT count(*), total(duration) FROM clips").fetchone()
         predictions = connection.execute("SELECT count(*) FROM predictions").fetchone()[0]

@@ -10,8 +10,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from annotations.raters.ratings import Ratings, read_ratings
-from annotations.store import AnnotationStore
+from annotations.raters.ratings import Ratings
 from ser.labels import EMOTIONS
 
 Numbers = npt.NDArray[np.float64]
@@ -59,21 +58,17 @@ class Agreement:
     votes: int
 
 
-def krippendorff_alpha(store: AnnotationStore, *, resamples: int = RESAMPLES, seed: int = 0) -> Agreement:
-    """Agreement on the label, over everyone's newest standing votes that carry one.
+def label_agreement(ratings: Ratings, *, resamples: int = RESAMPLES, seed: int = 0) -> Agreement:
+    """Krippendorff's alpha on the label, over everyone's newest standing votes that carry one.
 
-    A vote that spreads over several labels counts as that distribution: see `agreement`.
+    It is the nominal one where every vote names one label; a vote that spreads over several counts as that
+    distribution: see `agreement`.
 
     Args:
-        store: to read.
+        ratings: of all raters.
         resamples: draws for the interval; 0 leaves it out.
         seed: of the draws.
     """
-    return label_agreement(read_ratings(store), resamples=resamples, seed=seed)
-
-
-def label_agreement(ratings: Ratings, *, resamples: int = RESAMPLES, seed: int = 0) -> Agreement:
-    """Agreement on the label: nominal alpha where every vote names one label."""
     votes = ratings.labelled()
     return agreement(votes.clips, votes.shares, resamples=resamples, seed=seed)
 

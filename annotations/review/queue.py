@@ -20,7 +20,7 @@ from annotations.review.leases import leased_to_others, release_lease, take_leas
 from annotations.review.order import POOL, QueueOrder, covering, first_places, order_keys
 from annotations.review.suspects import open_suspects
 from annotations.store import AnnotationStore
-from annotations.store.embeddings import Embeddings, any_embedded, read_embeddings
+from annotations.store.embeddings import Embeddings, read_embeddings
 from annotations.store.new_records import check_rater
 from annotations.store.records import ReviewItem
 from annotations.store.settings import AnnotationSettings, settings_in_force
@@ -114,31 +114,31 @@ def queue_length(store: AnnotationStore, rater: str, filters: QueueFilter = NO_F
         return int(np.count_nonzero(look.mask))
 
 
+_NO_MODEL = "No model has analysed the clips yet, so they come as they were stored."
+
+_NEEDS = {
+    QueueOrder.LEAST_CERTAIN: ("queue_clips WHERE entropy IS NOT NULL", _NO_MODEL),
+    QueueOrder.SMALLEST_MARGIN: ("queue_clips WHERE margin IS NOT NULL", _NO_MODEL),
+    QueueOrder.SOUND_AGAINST_WORDS: (
+        "queue_clips WHERE disagreement IS NOT NULL",
+        "No words have been read for their emotion yet, so that the clips come as they were stored.",
+    ),
+    QueueOrder.MOST_DISPUTED: (
+        "queue_clips WHERE dispute > 0",
+        "No two raters disagree yet, so that the clips come as they were stored.",
+    ),
+    QueueOrder.MOST_INFORMATIVE: (
+        "embeddings",
+        "No clip has been embedded yet, so they come at random. 'python -m annotations prelabel' embeds them.",
+    ),
+}
+"""{order: (rows that it needs, the note where there are none)}"""
+
+
 def order_note(store: AnnotationStore, order: QueueOrder) -> str | None:
     """Explain why an order cannot work yet; None if it can."""
-    needed = {
-        QueueOrder.LEAST_CERTAIN: "entropy IS NOT NULL",
-        QueueOrder.SMALLEST_MARGIN: "margin IS NOT NULL",
-        QueueOrder.SOUND_AGAINST_WORDS: "disagreement IS NOT NULL",
-        QueueOrder.MOST_DISPUTED: "dispute > 0",
-    }
-    with store.reading() as connection:
-        if order is QueueOrder.MOST_INFORMATIVE:
-            if not any_embedded(connection):
-                return (
-                    "No clip has been embedded yet, so they come at random. "
-                    "'python -m annotations prelabel' embeds them."
-                )
-            return None
-        if order not in needed:
-            return None
-        if connection.execute(f"SELECT 1 FROM queue_clips WHERE {needed[order]} LIMIT 1").fetchone():
-            return None
-    if order is QueueOrder.MOST_DISPUTED:
-        return "No two raters disagree yet, so that the clips come as they were stored."
-    if order is QueueOrder.SOUND_AGAINST_WORDS:
-        return "No words have been read for their emotion yet, so that the clips come as they were stored."
-    return "No model has analysed the clips yet, so they come as they were stored."
+    rows, note = _NEEDS.get(order, ("queue_clock", None))
+    return None if store.fetch(f"SELECT 1 FROM {rows} LIMIT 1") else note
 
 
 _JUDGED_LAST = """

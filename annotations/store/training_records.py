@@ -249,11 +249,9 @@ class TrainingRecords:
 
     def unfinished_runs(self) -> list[TrainingRun]:
         """Runs that wait, run or rest, in the order they are due."""
+        query = "SELECT * FROM training_runs WHERE status IN ('queued', 'running', 'paused') ORDER BY id"
         with self.database.reading() as connection:
-            rows = connection.execute(
-                "SELECT * FROM training_runs WHERE status IN ('queued', 'running', 'paused') ORDER BY id"
-            )
-            return [to_training_run(row) for row in rows]
+            return [to_training_run(row) for row in connection.execute(query)]
 
 
 def lineage_of(run: TrainingRun) -> dict[str, object]:
