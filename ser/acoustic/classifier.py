@@ -11,8 +11,8 @@ from ser.acoustic.exported import ExportedPipeline
 from ser.acoustic.folders import is_pipeline, is_retired, model_folder
 from ser.acoustic.head import is_head
 from ser.acoustic.model import HeadModel, load_head_model
+from ser.checkpoints.hub import pick_device
 from ser.errors import RetiredModelError
-from ser.hub import pick_device
 
 if TYPE_CHECKING:
     from ser.acoustic.checkpoint import CheckpointModel

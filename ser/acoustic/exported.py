@@ -5,14 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.acoustic.folders import MODEL_FILE
-from ser.acoustic.onnx import OnnxNetwork
-from ser.checkpoints import verify
+from ser.checkpoints.folder import MODEL_FILE, verify
+from ser.checkpoints.onnx import OnnxNetwork
 from ser.encoder.embedded import log_mel
 from ser.encoder.windows import cut_windows
 from ser.types import Audio, EmotionScores
-
-"""`meta.config["exported"]` of such a folder."""
 
 
 class ExportedPipeline:

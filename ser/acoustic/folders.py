@@ -4,16 +4,15 @@ import json
 from pathlib import Path
 
 from ser.acoustic.head import is_head
-from ser.checkpoints import META_FILE, load_meta
+from ser.checkpoints.folder import META_FILE, MODEL_FILE, load_meta
+from ser.checkpoints.hub import resolve_checkpoint
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError
-from ser.hub import resolve_checkpoint
 
 EMBEDDED_FOLDER = Path(__file__).parent.parent / "weights" / "acoustic"
 
-MODEL_FILE = "model.onnx"
-
 PIPELINE = "log-mel to scores"
+"""`meta.config["exported"]` of the folder of an exported pipeline."""
 
 RETIRED_TYPE = "ser_acoustic"
 """`model_type` of the convolutional networks that earlier versions of the program trained from nothing."""

@@ -11,10 +11,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ser.acoustic.exported import ExportedPipeline
-from ser.acoustic.folders import MODEL_FILE, PIPELINE
+from ser.acoustic.folders import PIPELINE
 from ser.acoustic.head import LIMIT, ClassifierHead, emotion_of
 from ser.acoustic.model import HeadModel
-from ser.checkpoints import Meta, save_checkpoint
+from ser.checkpoints.folder import MODEL_FILE, Meta, save_checkpoint
 from ser.encoder.embedded import EmbeddedEncoder, graph_tensors
 from ser.encoder.weights import DIMENSIONS, WEIGHTS_FILE, find_weights, read_weights
 from ser.errors import ExportError

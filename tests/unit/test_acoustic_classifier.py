@@ -13,7 +13,7 @@ import pytest
 from ser.acoustic.classifier import load_acoustic_model
 from ser.acoustic.folders import EMBEDDED_FOLDER
 from ser.acoustic.head import HEAD_FILE, ClassifierHead, load_head
-from ser.checkpoints import Meta, file_sha256
+from ser.checkpoints.folder import Meta, file_sha256
 from ser.encoder.embedded import POOLED_SIZE, embedded_encoder
 from ser.errors import ModelUnavailableError, RetiredModelError
 from ser.labels import EMOTIONS

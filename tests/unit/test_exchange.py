@@ -16,7 +16,7 @@ from annotations.exchange.imports.sources import find_recordings
 from annotations.maintenance.erasure.erase import withdraw_consent
 from annotations.raters.votes import effective_corrections, mark_gold, training_examples, unmark_gold
 from annotations.store import AnnotationStore, NewVote
-from ser.audio import decode_bytes
+from ser.audio.decoding import decode_bytes
 from tests.unit.stored import add_version, answer, list_clips, recording, write_wav
 
 RESEARCH = ImportOptions(consent=("research",))

@@ -16,10 +16,10 @@ from annotations.raters.votes import gold_labels, hard_label, training_examples
 from annotations.store import AnnotationStore
 from annotations.store.records import Clip, ModelVersion
 from annotations.store.rows import CLIPS, to_clip
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.audio.vad import trim_to_speech
 from ser.errors import SerError
 from ser.types import Audio
-from ser.vad import trim_to_speech
 
 LIMIT = 200
 """Clips that both answer; some seconds on two cores."""

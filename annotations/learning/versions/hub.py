@@ -24,8 +24,8 @@ from annotations.store.queries import list_versions
 from annotations.store.records import TARGETS, ModelVersion
 from annotations.store.rows import insert_version, require_version, to_model_version
 from ser.acoustic.head import HEAD_FILE, is_head
-from ser.checkpoints import META_FILE, verify, weights_sha256
-from ser.hub import CHECKPOINT_FILES, CTRANSLATE2_WEIGHTS, resolve_checkpoint
+from ser.checkpoints.folder import META_FILE, verify, weights_sha256
+from ser.checkpoints.hub import CHECKPOINT_FILES, CTRANSLATE2_WEIGHTS, resolve_checkpoint
 
 FILES = [*CHECKPOINT_FILES, "README.md"]
 

@@ -19,7 +19,7 @@ from annotations.maintenance.erasure.rows import text_indexes
 from annotations.store import DATABASE, AnnotationStore
 from annotations.store.database import StoreDatabase
 from annotations.store.media import FOLDER, media_path
-from ser.copies import cached_file
+from ser.corpora.copies import cached_file
 
 LOGS = (".log", ".txt")
 ASIDE = "orphans"
