@@ -16,8 +16,7 @@ from annotations.learning.promotion.holdout import Holdout
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import TrainingRun
-from ser.acoustic.folders import model_folder
-from ser.acoustic.head import is_head
+from ser.acoustic.folders import is_head, model_folder
 from ser.checkpoints.folder import load_meta
 from ser.checkpoints.hub import pick_device
 from ser.config import EMBEDDED

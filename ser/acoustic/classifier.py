@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from ser.acoustic.exported import ExportedPipeline
-from ser.acoustic.folders import is_pipeline, is_retired, model_folder
-from ser.acoustic.head import is_head
+from ser.acoustic.folders import is_head, is_pipeline, is_retired, model_folder
 from ser.acoustic.model import HeadModel, load_head_model
 from ser.checkpoints.hub import pick_device
 from ser.errors import RetiredModelError

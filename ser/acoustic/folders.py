@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
-from ser.acoustic.head import is_head
 from ser.checkpoints.folder import META_FILE, MODEL_FILE, load_meta
 from ser.checkpoints.hub import resolve_checkpoint
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError
 
 EMBEDDED_FOLDER = Path(__file__).parent.parent / "weights" / "acoustic"
+
+HEAD_FILE = "head.safetensors"
 
 PIPELINE = "log-mel to scores"
 """`meta.config["exported"]` of the folder of an exported pipeline."""
@@ -30,8 +31,13 @@ def model_folder(name_or_dir: str | Path) -> Path:
     return folder if is_head(folder) or is_pipeline(folder) else resolve_checkpoint(name_or_dir)
 
 
+def is_head(folder: Path) -> bool:
+    """Tell if a folder holds a classifier head."""
+    return (folder / HEAD_FILE).is_file()
+
+
 def is_retired(folder: Path) -> bool:
-    """Whether a folder holds a network of an earlier version of this program.
+    """Tell if a folder holds a network of an earlier version of this program.
 
     Raises:
         ModelUnavailableError: where config.json is absent or damaged.
@@ -47,7 +53,7 @@ def is_retired(folder: Path) -> bool:
 
 
 def is_pipeline(folder: Path) -> bool:
-    """Whether a folder holds the embedded pipeline as one ONNX file."""
+    """Tell if a folder holds the embedded pipeline as one ONNX file."""
     if not (folder / MODEL_FILE).is_file() or not (folder / META_FILE).is_file():
         return False
     try:

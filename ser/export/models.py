@@ -16,8 +16,7 @@ from torch import nn
 
 from ser.acoustic.checkpoint import CheckpointModel
 from ser.acoustic.classifier import LoadedAcousticModel, load_acoustic_model
-from ser.acoustic.folders import is_pipeline, model_folder
-from ser.acoustic.head import HEAD_FILE
+from ser.acoustic.folders import HEAD_FILE, is_pipeline, model_folder
 from ser.acoustic.model import HERE, HeadModel
 from ser.checkpoints.folder import MODEL_FILE, Meta, save_checkpoint, weights_sha256
 from ser.checkpoints.torch_network import SCRIPT_FILE, TorchNetwork, is_exported

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from ser.acoustic.head import HEAD_FILE, ClassifierHead
+from ser.acoustic.folders import HEAD_FILE
+from ser.acoustic.head import ClassifierHead
 from ser.acoustic.model import HERE, HeadModel
 from ser.checkpoints.folder import Meta, save_checkpoint, weights_sha256
 from ser.config import TrainConfig

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ser.acoustic.classifier import load_acoustic_model
-from ser.acoustic.folders import EMBEDDED_FOLDER
-from ser.acoustic.head import HEAD_FILE, ClassifierHead, load_head
+from ser.acoustic.folders import EMBEDDED_FOLDER, HEAD_FILE
+from ser.acoustic.head import ClassifierHead, load_head
 from ser.checkpoints.folder import Meta, file_sha256
 from ser.encoder.embedded import POOLED_SIZE, embedded_encoder
 from ser.errors import ModelUnavailableError, RetiredModelError

@@ -43,8 +43,8 @@ from annotations.review.suspects import (
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import Correction, FeedbackExample, ModelVersion
-from ser.acoustic.folders import model_folder
-from ser.acoustic.head import ClassifierHead, is_head, load_head
+from ser.acoustic.folders import is_head, model_folder
+from ser.acoustic.head import ClassifierHead, load_head
 from ser.checkpoints.folder import Meta
 from ser.evaluation.metrics import confusion, uar_of
 from ser.labels import EMOTIONS

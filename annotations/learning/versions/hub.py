@@ -23,7 +23,7 @@ from annotations.store.new_records import NewVersion, check_name
 from annotations.store.queries import list_versions
 from annotations.store.records import TARGETS, ModelVersion
 from annotations.store.rows import insert_version, require_version, to_model_version
-from ser.acoustic.head import HEAD_FILE, is_head
+from ser.acoustic.folders import HEAD_FILE, is_head
 from ser.checkpoints.folder import META_FILE, verify, weights_sha256
 from ser.checkpoints.hub import CHECKPOINT_FILES, CTRANSLATE2_WEIGHTS, resolve_checkpoint
 

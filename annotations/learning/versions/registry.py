@@ -13,8 +13,7 @@ from annotations.store.new_records import check_rater
 from annotations.store.queries import has_weights, list_versions
 from annotations.store.records import ModelVersion
 from annotations.store.rows import insert_promotion, to_model_version, to_record
-from ser.acoustic.folders import is_retired
-from ser.acoustic.head import HEAD_FILE, is_head
+from ser.acoustic.folders import HEAD_FILE, is_head, is_retired
 from ser.checkpoints.folder import META_FILE, WEIGHTS_FILE, verify, weights_sha256
 from ser.errors import ModelUnavailableError
 
