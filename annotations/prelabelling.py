@@ -1,7 +1,7 @@
 """Pre-labels stored clips with the current model, so that the review queue knows which are uncertain.
 
 Knows the recogniser, not the models behind it. In the background it is a process of its own, `python -m annotations
-prelabel`: what was answered stays, so that it goes on if it was stopped.
+prelabel`: what was answered stays, so that it goes on where it was stopped.
 """
 
 from collections.abc import Callable, Iterable, Sequence

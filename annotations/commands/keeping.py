@@ -97,7 +97,11 @@ def run_stats(options: argparse.Namespace) -> int:
 
 def add_check(parser: argparse.ArgumentParser) -> None:
     """The options of `check`."""
-    parser.add_argument("--repair", action="store_true", help="mend it: put aside, mark, sweep and rebuild")
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="repair it: put files aside, mark lost clips, delete leftovers, rebuild indexes",
+    )
     parser.add_argument("--quick", action="store_true", help="do not read every recording to its end")
     add_json(parser)
 

@@ -23,7 +23,7 @@ NOT_DUE = "not due"
 
 def add_retrain(parser: argparse.ArgumentParser) -> None:
     """The options of `retrain`."""
-    parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help="how thoroughly (default: %(default)s)")
+    parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help="effort (default: %(default)s)")
     parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="what to train (default: %(default)s)")
     parser.add_argument(
         "--tune",
@@ -34,8 +34,8 @@ def add_retrain(parser: argparse.ArgumentParser) -> None:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--resume", action="store_true", help="go on with the run that was paused or interrupted")
-    what.add_argument("--if-due", action="store_true", help="only where the settings say that it is time")
-    what.add_argument("--pause", action="store_true", help="let the run under way rest, and return")
+    what.add_argument("--if-due", action="store_true", help="only if the settings say that it is time")
+    what.add_argument("--pause", action="store_true", help="pause the run under way, and return")
     what.add_argument("--cancel", action="store_true", help="end the run under way, and return")
     parser.add_argument(
         "--without-erased",

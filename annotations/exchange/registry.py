@@ -103,7 +103,7 @@ def exports_with_rater(connection: sqlite3.Connection, rater: str) -> list[int]:
 def remake_exports(
     store: AnnotationStore, numbers: Iterable[int], remake: Callable[[RememberedExport, Sequence[int]], object]
 ) -> Remade:
-    """Make exports anew from what the store holds now, as far as they are still if they were put.
+    """Make exports anew from what the store holds now, as far as they are still in their places.
 
     Args:
         store: after the erasure.

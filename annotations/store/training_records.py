@@ -174,7 +174,7 @@ class TrainingRecords:
         return self._move_run(run_id, RESUMABLE, "queued", finished_at=None)
 
     def pause_training_run(self, run_id: int, reason: str) -> TrainingRun:
-        """Record that a running or waiting run rests until somebody continues it."""
+        """Pause a running or waiting run until somebody resumes it."""
         return self._move_run(run_id, ("running", "queued"), "paused", reason=reason)
 
     def close_training_run(self, run_id: int, status: str, reason: str) -> TrainingRun:
@@ -248,7 +248,7 @@ class TrainingRecords:
             return read_run(connection, run_id)
 
     def unfinished_runs(self) -> list[TrainingRun]:
-        """Runs that wait, run or rest, in the order they are due."""
+        """Runs that wait, run or are paused, in the order they are due."""
         query = "SELECT * FROM training_runs WHERE status IN ('queued', 'running', 'paused') ORDER BY id"
         with self.database.reading() as connection:
             return [to_training_run(row) for row in connection.execute(query)]

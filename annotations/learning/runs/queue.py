@@ -53,7 +53,7 @@ def queue_lock(store: AnnotationStore) -> Iterator[None]:
 def tend(store: AnnotationStore, *, at_start: bool = False, spawn: Spawn = spawn_worker) -> WorkerProcess | None:
     """Mark a run whose process is gone by its stop request, else as interrupted; start the next in the queue.
 
-    A run that rests keeps its place: those behind it wait until it went on or was cancelled.
+    A paused run keeps its place: those behind it wait until it went on or was cancelled.
 
     Args:
         store: whose runs; nothing is written to it if there is nothing to do.
@@ -82,7 +82,7 @@ def tend(store: AnnotationStore, *, at_start: bool = False, spawn: Spawn = spawn
 
 
 def next_run(store: AnnotationStore) -> TrainingRun | None:
-    """The run whose turn it is; None if one runs or rests, or none waits."""
+    """The run whose turn it is; None if one runs or is paused, or none waits."""
     runs = store.unfinished_runs()
     if any(run.status in ("running", "paused") for run in runs):
         return None

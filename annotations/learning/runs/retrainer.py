@@ -1,4 +1,4 @@
-"""Starts, watches, rests and stops training runs, for pages, programs and the command line.
+"""Starts, watches, pauses and stops training runs, for pages, programs and the command line.
 
 Knows requests; how runs follow each other is in `annotations.learning.runs.queue`; training and comparing is done by
 `annotations.learning.runs.worker`. Imports no torch.
@@ -190,7 +190,7 @@ class Retrainer:
                 change_status(self.store.data_dir, run.id, state="paused", message=run_queue.PAUSED, eta=None)
 
     def resume(self, run_id: int | None = None) -> TrainingRun:
-        """Let a paused or interrupted run go on if it was, on the votes that it began with.
+        """Let a paused or interrupted run go on where it was, on the votes that it began with.
 
         Args:
             run_id: by default the newest that can.
@@ -211,10 +211,10 @@ class Retrainer:
         return self.store.get_training_run(run.id)
 
     def cancel(self, run_id: int | None = None) -> None:
-        """End a run without a result, whether it runs, waits, rests or was interrupted; else nothing happens.
+        """End a run without a result, whether it runs, waits, is paused or was interrupted; else nothing happens.
 
         Args:
-            run_id: by default the one that runs, else the one that rests, else the next that waits, else the newest
+            run_id: by default the one that runs, else the one that is paused, else the next that waits, else the newest
                 if it was interrupted.
         """
         states = (("running",), ("paused",), ("queued",), ("interrupted",))
@@ -235,7 +235,7 @@ class Retrainer:
     def wait(
         self, on_status: Callable[[TrainingStatus], None], interval: float = 0.5, run_id: int | None = None
     ) -> TrainingStatus:
-        """Follow a run to its end, or until it rests.
+        """Follow a run to its end, or until it is paused.
 
         Args:
             on_status: called with every new status.

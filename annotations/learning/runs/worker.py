@@ -2,8 +2,8 @@
 
 `annotations.learning.runs.queue` starts it as `python -m annotations.learning.runs.worker --data-dir DIR --run N`.
 It reads the votes from the run's snapshot, reports through the run's status file, and writes to the store once, at its
-end. It may be killed at any moment: started again on the same run, it goes on if it was and ends with the same
-weights.
+end. It may be killed at any moment: started again on the same run, it goes on where it was and ends with the
+same weights.
 """
 
 import argparse

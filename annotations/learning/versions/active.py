@@ -133,7 +133,7 @@ class ActiveModel:
         return self._serving
 
     def refresh(self) -> ModelVersion:
-        """Load the current versions if they are not those loaded; a look at the database otherwise.
+        """Load the current versions that are not loaded; costs one look at the database otherwise.
 
         Raises:
             ModelUnavailableError: if one cannot be loaded; the model loaded before stays.
