@@ -223,6 +223,8 @@ def _ordered(look: _Look, order: QueueOrder, mask: Mask, limit: int) -> list[int
     if order is QueueOrder.MOST_INFORMATIVE:
         pool = _pool(look, mask)
         first = list(itertools.islice(_informative(look, pool), limit))
+        if len(first) == limit:
+            return first
         mask = mask.copy()
         mask[index.places(pool)] = False
     keys = order_keys(index, order, look.rater, look.returned)
