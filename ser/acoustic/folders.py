@@ -32,12 +32,12 @@ def model_folder(name_or_dir: str | Path) -> Path:
 
 
 def is_head(folder: Path) -> bool:
-    """Tell if a folder holds a classifier head."""
+    """Find out if a folder holds a classifier head."""
     return (folder / HEAD_FILE).is_file()
 
 
 def is_retired(folder: Path) -> bool:
-    """Tell if a folder holds a network of an earlier version of this program.
+    """Find out if a folder holds a network of an earlier version of this program.
 
     Raises:
         ModelUnavailableError: where config.json is absent or damaged.
@@ -53,7 +53,7 @@ def is_retired(folder: Path) -> bool:
 
 
 def is_pipeline(folder: Path) -> bool:
-    """Tell if a folder holds the embedded pipeline as one ONNX file."""
+    """Find out if a folder holds the embedded pipeline as one ONNX file."""
     if not (folder / MODEL_FILE).is_file() or not (folder / META_FILE).is_file():
         return False
     try:
