@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from ser.errors import ModelUnavailableError
 
 META_FILE = "meta.json"
+MODEL_FILE = "model.onnx"
 WEIGHTS_FILE = "model.safetensors"
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"

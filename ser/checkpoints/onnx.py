@@ -10,8 +10,6 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from ser.errors import ModelUnavailableError
 
-MODEL_FILE = "model.onnx"
-
 Array = npt.NDArray[Any]
 
 _FAILURES = (

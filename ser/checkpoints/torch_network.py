@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ser.checkpoints.onnx import MODEL_FILE, OnnxNetwork
+from ser.checkpoints.folder import MODEL_FILE
+from ser.checkpoints.onnx import OnnxNetwork
 from ser.errors import ModelUnavailableError
 
 SCRIPT_FILE = "model.ts"

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from accelerate.utils import set_seed
 from safetensors.numpy import save_file
 
-from ser.acoustic.classifier import model_folder
-from ser.acoustic.head import HEAD_FILE, ClassifierHead
+from ser.acoustic.folders import HEAD_FILE, model_folder
+from ser.acoustic.head import ClassifierHead
 from ser.acoustic.model import HERE, HeadModel
 from ser.audio.augmentation import load_noises
 from ser.checkpoints.folder import Meta, check_weights, load_meta, save_checkpoint, weights_sha256
