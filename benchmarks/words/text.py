@@ -17,9 +17,8 @@ from benchmarks.machine import run_benchmark
 from ser.checkpoints.hub import pick_device
 from ser.errors import SettingsError
 from ser.protocols import TextModel
-from ser.text.classifier import load_text_model
+from ser.text.classifier import evaluate_text, load_text_model
 from ser.text.data import read_labelled_texts
-from ser.text.evaluation import evaluate_text
 
 TIMED, QUICK_TIMED = 300, 50
 """Sentences timed one by one."""

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from annotations.learning.run_files import log_path
-from annotations.learning.runs.niceness import keep_log
-from annotations.learning.runs.process import Spawn, spawn_worker
+from annotations.learning.config import log_path
+from annotations.learning.runs.process import Spawn, keep_log, spawn_worker
 from annotations.learning.runs.worker import work_on
 from annotations.learning.trainer import Trainer
 
