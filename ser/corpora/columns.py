@@ -91,6 +91,8 @@ class Columns:
         wide: headers of columns that hold one rater's labels each.
         unread: headers that mean nothing here.
         scales: {header: greatest value} of ratings.
+        known: tells if a text names a label.
+        parts: recordings of which some row means a part.
     """
 
     named: Mapping[str, str]
@@ -98,6 +100,8 @@ class Columns:
     wide: tuple[str, ...]
     unread: tuple[str, ...]
     scales: Mapping[str, float]
+    known: Callable[[str], object] = to_emotion
+    parts: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, rows: Sequence[Cells], known: Callable[[str], object] = to_emotion, **chosen: str) -> "Columns":
@@ -128,7 +132,9 @@ class Columns:
         ratings = [named[name] for name in ("intensity", "valence", "arousal") if name in named]
         scales = {h: max((number(row.get(h)) or 0.0 for row in rows), default=0.0) for h in ratings}
         unread += [f"{h} (from 0 to 1 or to 100 is expected)" for h, most in scales.items() if 1 < most <= 10]
-        return cls(named, shares, wide, tuple(unread), scales)
+        starts = [row for row in rows if "start" in named and (number(row.get(named["start"])) or 0.0) > 0]
+        parts = frozenset(text_of(row.get(named.get("file", ""))) for row in starts)
+        return cls(named, shares, wide, tuple(unread), scales, known, parts)
 
     @property
     def weak(self) -> bool:
@@ -147,8 +153,8 @@ class Columns:
         file, sha256 = cell("file"), cell("sha256").lower()
         if not file and not sha256:
             return [Broken(where, "no file name")]
-        if (number(cell("start")) or 0.0) > 0:
-            return [Broken(where, f"it is on the part from {cell('start')} s of {file} on; cut the recording there")]
+        if file in self.parts:
+            return [Broken(where, f"it is on a part of {file}, from {cell('start')} s on; cut the recording there")]
         try:
             facts = {
                 **{name: cell(name) or None for name in ("transcript", "language", "session", "sha256", "gold")},
@@ -161,7 +167,10 @@ class Columns:
             vote = self._vote(cell)
         except ValueError as error:
             return [Broken(where, str(error))]
-        label = cell("label")
+        parts = label_parts(cells.get(self.named.get("label", "")))
+        if len(parts) > 1 and not shares and all(map(self.known, parts)):
+            shares = dict.fromkeys(parts, 1.0)
+        label = "" if shares else "; ".join(parts)
         found: list[Row | Broken] = []
         if label or shares or not given:
             rater = cell("rater") or None
@@ -202,14 +211,9 @@ class Columns:
 def text_of(value: object) -> str:
     """A cell as text; absent values and what stands for them in data frames are empty.
 
-    >>> text_of(3.0), text_of(float("nan")), text_of({"choices": ["angry"]}), text_of('["sad", "fear"]')
+    >>> text_of(3.0), text_of(float("nan")), text_of({"choices": ["angry"]}), text_of(["sad", "fear"])
     ('3', '', 'angry', 'sad; fear')
     """
-    if isinstance(value, str) and value.startswith(("[", "{")):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            return value.strip()
     if isinstance(value, Mapping):
         value = value.get("choices") or next((value[key] for key in ("text", "path", "email") if value.get(key)), "")
     if isinstance(value, list | tuple):
@@ -218,6 +222,20 @@ def text_of(value: object) -> str:
         return ""
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
     return "" if text.casefold() in ("nan", "none", "null", "<na>", "nat", "n/a") else text
+
+
+def label_parts(value: object) -> list[str]:
+    """The labels of a cell, which may list several as annotation tools write them.
+
+    >>> label_parts("sad|fear"), label_parts('{"choices": ["sad", "fear"]}'), label_parts("生气/angry")
+    (['sad', 'fear'], ['sad', 'fear'], ['生气/angry'])
+    """
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            return [value.strip()]
+    return [part.strip() for part in re.split(r"[;|,]", text_of(value)) if part.strip()]
 
 
 def number(value: object) -> float | None:

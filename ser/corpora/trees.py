@@ -180,7 +180,7 @@ class Files:
         return name in self._names and PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES
 
     def find(self, folder: PurePosixPath, given: str) -> str | None:
-        """The file that a table means: of that path from the table's folder, else the one whose path ends alike.
+        """The file that a table means: of that path from the table's folder, else the one whose path is an end of it.
 
         Args:
             folder: of the table.
@@ -191,38 +191,35 @@ class Files:
         exact = _join(folder, given)
         if exact in self._names:
             return exact
-        wanted = _clean(given)
-        last = PurePosixPath(wanted).name
+        wanted = PurePosixPath(_clean(given))
         # Label Studio puts eight digits before the name of a file that was uploaded.
-        for name in (last, re.sub(r"^[0-9a-f]{8}-", "", last)):
+        for name in (wanted.name, re.sub(r"^[0-9a-f]{8}-", "", wanted.name)):
             alike = [file for file in self._alike.get(_key(name), ()) if PurePosixPath(file).is_relative_to(folder)]
+            alike = [file for file in alike if _is_end(wanted.parts[:-1], PurePosixPath(file).parts[:-1], folder)]
             if alike:
-                common = {file: _common_end(wanted, file) for file in alike}
-                best = max(common.values())
-                longest = [file for file, length in common.items() if length == best]
-                return longest[0] if len(longest) == 1 else None
+                deepest = max(file.count("/") for file in alike)
+                longest = [file for file in alike if file.count("/") == deepest]
+                return longest[0] if len(longest) == 1 and (len(alike) == 1 or len(wanted.parts) > 1) else None
         return None
 
 
 def _clean(given: str) -> str:
     """A path or an address as a path, without what another machine put before it."""
     local = re.search(r"[?&]d=([^&]+)", given)
-    return unquote(local[1] if local else given.split("?")[0] if "://" in given else given).replace("\\", "/")
+    path = unquote(local[1] if local else given.split("?")[0] if "://" in given else given).replace("\\", "/")
+    uploaded = not local and ("://" in given or path.startswith("/data/upload/"))
+    return PurePosixPath(path).name if uploaded else path
 
 
 def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _common_end(one: str, other: str) -> int:
-    length = 0
-    for left, right in zip(
-        reversed(PurePosixPath(one).parts[:-1]), reversed(PurePosixPath(other).parts[:-1]), strict=False
-    ):
-        if left != right:
-            break
-        length += 1
-    return length
+def _is_end(wanted: Sequence[str], there: Sequence[str], folder: PurePosixPath) -> bool:
+    """True if the folders that a table names end with those of a file below the table, or the other way round."""
+    below = there[len(folder.parts) :]
+    shorter, longer = sorted((tuple(wanted), tuple(below)), key=len)
+    return not shorter or longer[-len(shorter) :] == shorter
 
 
 def _join(folder: PurePosixPath, given: str) -> str:

@@ -188,7 +188,7 @@ def test_a_set_without_recordings_and_one_that_is_nowhere_are_told(store, tmp_pa
     datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(tmp_path / "words")
     with pytest.raises(ExchangeError, match="none holds recordings"):
         import_sources(store, [f"datasets:{tmp_path / 'words'}"], RESEARCH)
-    monkeypatch.setattr("annotations.exchange.imports.row_places.hub_reachable", lambda: False)
+    monkeypatch.setattr("ser.corpora.audio_sets.hub_reachable", lambda: False)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     with pytest.raises(ExchangeError, match="'nobody/nothing' cannot be had"):
         import_sources(store, ["datasets:nobody/nothing"], RESEARCH)

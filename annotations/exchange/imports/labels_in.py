@@ -86,9 +86,10 @@ def _vote(
     if nameless:
         own = options.labels_as or f"{RATER_PREFIX}{corpus}"
         rater = f"{own[: MAX_NAME - 6]} {row.rater}" if row.rater else own[:MAX_NAME]
-        said.setdefault("transcript", row.transcript)
     else:
         rater = str(row.rater)
+    if nameless or "verdict" in row.vote:
+        said.setdefault("transcript", row.transcript)
     return NewVote(
         rater=rater,
         verdict=str(verdict),

@@ -37,6 +37,10 @@ class SetPlace:
         self._part = part
         self._lock = threading.Lock()
 
+    def has(self, name: str) -> bool:
+        """True if there is such a row."""
+        return name in self._numbers
+
     def read(self, name: str) -> bytes:
         """The bytes of a recording.
 

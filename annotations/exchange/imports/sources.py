@@ -136,8 +136,7 @@ def _describe(place: Place, tables: list[str], options: ImportOptions) -> Descri
 
 
 def _read_tables(place: Place, tables: list[str], options: ImportOptions) -> Findings:
-    found = _taken(place, describe(place, tables, known=options.label_of, columns=options.columns))
-    return replace(found, refused=(*place.refused, *found.refused))
+    return _taken(place, describe(place, tables, known=options.label_of, columns=options.columns))
 
 
 def _partners(place: Place, name: str) -> list[str]:
@@ -156,7 +155,7 @@ def _taken(place: Place, described: Description) -> Findings:
         # Where each vote has a row of its own, the labels of the other rows were made of these.
         single = [row for row in rows if row.vote.get("verdict")]
         if single:
-            rows = tuple(row if row in single else replace(row, label="", shares=None) for row in rows)
+            rows = tuple(replace(row, label="", shares=None) if row.rater is None else row for row in rows)
         incoming.append(Incoming(place, name, folder.name or place.name, rows, sha256=elsewhere))
     refused = [(broken.where, broken.why) for broken in described.broken]
     return Findings(tuple(incoming), tuple(refused), notes=described.notes)
