@@ -15,16 +15,15 @@ import gradio as gr
 
 from annotations.errors import ConsentRequiredError
 from annotations.exchange.imports.importing import ImportOptions, ImportProgress, ImportReport, import_sources
-from annotations.exchange.imports.options import failure_lines
-from annotations.exchange.imports.preview import Preview, preview_sources
+from annotations.exchange.imports.preview import preview_sources
 from annotations.prelabelling import start_prelabelling
 from annotations.store.records import CONSENT_PURPOSES
 from ser.errors import SerError
 from ser.labels import EMOTIONS
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
+from ui.maintain.import_outcome import preview_card, progress_bar, told
 from ui.parts.errors import shows_errors
-from ui.parts.presentation import escape
 
 LOOK = 0.3
 """Seconds between two pictures of the progress."""
@@ -49,9 +48,9 @@ class Meanings:
     names: tuple[str, ...] = ()
     chosen: Mapping[str, str] = field(default_factory=dict)
 
-    def label_map(self) -> dict[str, str]:
-        """As an import takes it; what is kept as an original label means nothing."""
-        return {name: "" if label == OUT else label for name, label in self.chosen.items() if label != KEEP}
+    def label_map(self) -> dict[str, str | None]:
+        """As an import takes it."""
+        return {name: {KEEP: None, OUT: ""}.get(label, label) for name, label in self.chosen.items()}
 
 
 class ImportHandlers:
@@ -240,56 +239,6 @@ def link_or_copy(path: Path, target: Path) -> None:
         raise
     except OSError:
         shutil.copyfile(path, target)
-
-
-def progress_bar(step: ImportProgress) -> str:
-    """Draw the progress of an import as HTML."""
-    share = 100 * step.done / max(step.total, 1)
-    failed = f" · {step.failed} failed" if step.failed else ""
-    return (
-        f'<p role="status"><strong>{step.done}</strong> of {step.total} · {step.added} new{failed} · '
-        f'{escape(step.name)}</p><div class="progress" role="progressbar" aria-label="Import" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{round(share)}"><i style="width:{share:.1f}%"></i></div>'
-    )
-
-
-def told(report: ImportReport, background: bool) -> str:
-    """Describe an import as HTML."""
-    # On the command line they stand above what is told at the end.
-    lines = [line.replace("named above", "named below") for line in report.lines()]
-    if background:
-        lines.append("The model pre-labels them in the background, so that the least sure can come first.")
-    return _card(lines, report.failed, good=report.exit_code == 0)
-
-
-def preview_card(preview: Preview) -> str:
-    """Describe what an import would do as HTML."""
-    lines = [
-        line.replace("named above", "named below").replace("name it with --consent", "tick what the speakers allow")
-        for line in preview.lines()
-    ]
-    return _card(lines, preview.report.failed, good=preview.exit_code == 0)
-
-
-ON_THE_PAGE = {
-    "--labels counts them as votes, --gold as known answers.": "Choose above if they count.",
-    "--speaker-column NAME or --speaker-from PATTERN tells who speaks.": "Say above how speakers are told.",
-    "(--readmit takes them again)": "(the command line's --readmit takes them again)",
-}
-
-
-def _card(lines: Sequence[str], failed: Sequence[tuple[str, str]], good: bool) -> str:
-    items = []
-    for line in lines:
-        for command, words in ON_THE_PAGE.items():
-            line = line.replace(command, words)
-        items.append(escape(line.partition(" --map-label ")[0]))
-    named = [f"<li><strong>{escape(name)}</strong>: {escape(reason)}</li>" for name, reason in failure_lines(failed)]
-    rest = "".join(f"<li>{item}</li>" for item in items[1:])
-    return (
-        f'<p class="status {"good" if good else "gentle"}" role="status">{items[0]}</p>'
-        f'<ul class="notes">{rest}{"".join(named)}</ul>'
-    )
 
 
 def build_import_card(services: Services, who: gr.BrowserState) -> None:

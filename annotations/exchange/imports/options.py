@@ -27,7 +27,8 @@ class ImportOptions:
         max_duration: seconds; longer recordings are refused. None for no limit but the decoder's own.
         readmit: whether recordings that were erased here may come back.
         workers: threads that decode; 0 for one a core, four at most.
-        label_map: {label as the source spells it: label here}; an empty one leaves it out on purpose.
+        label_map: {label as the source spells it: label here}; an empty one leaves it out on purpose, None means that
+            it is none of the labels here.
         columns: {one of `ser.corpora.columns.COLUMNS`: header} that a person named.
         speaker_from: regular expression whose first group is the speaker in a file's name.
     """
@@ -41,7 +42,7 @@ class ImportOptions:
     consent_wording: str | None = None
     readmit: bool = False
     workers: int = 0
-    label_map: Mapping[str, str] = field(default_factory=dict)
+    label_map: Mapping[str, str | None] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     speaker_from: str | None = None
 
@@ -61,8 +62,8 @@ class ImportOptions:
     def label_of(self, name: str) -> str | None:
         """The label here that a foreign one means; None for one that means none, empty for one left out on purpose."""
         given = {foreign.strip().casefold(): label for foreign, label in self.label_map.items()}
-        mapped = given.get(name.strip().casefold())
-        return to_label(name, EMOTIONS) if mapped is None else mapped
+        key = name.strip().casefold()
+        return given[key] if key in given else to_label(name, EMOTIONS)
 
 
 @dataclass(frozen=True)
