@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ser.corpora.corpus import Broken, Row
 from ser.labels import to_emotion
@@ -36,6 +37,7 @@ _SYNONYMS = {
     "seconds": "seconds lead_time",
     "answer_shown": "answer_shown",
     "retracted_at": "retracted_at",
+    "original_label": "original_label",
     "consent": "consent",
     "gold": "gold gold_label",
     "start": "start start_time onset",
@@ -167,10 +169,10 @@ class Columns:
             vote = self._vote(cell)
         except ValueError as error:
             return [Broken(where, str(error))]
-        parts = label_parts(cells.get(self.named.get("label", "")))
+        parts = label_parts(cells.get(self.named.get("label", ""))) or [cell("original_label")]
         if len(parts) > 1 and not shares and all(map(self.known, parts)):
             shares = dict.fromkeys(parts, 1.0)
-        label = "" if shares else "; ".join(parts)
+        label = "" if shares else "; ".join(filter(None, parts))
         found: list[Row | Broken] = []
         if label or shares or not given:
             rater = cell("rater") or None
@@ -224,7 +226,7 @@ def text_of(value: object) -> str:
     return "" if text.casefold() in ("nan", "none", "null", "<na>", "nat", "n/a") else text
 
 
-def label_parts(value: object) -> list[str]:
+def label_parts(value: Any) -> list[str]:
     """The labels of a cell, which may list several as annotation tools write them.
 
     >>> label_parts("sad|fear"), label_parts('{"choices": ["sad", "fear"]}'), label_parts("生气/angry")
@@ -234,7 +236,7 @@ def label_parts(value: object) -> list[str]:
         try:
             value = json.loads(value)
         except json.JSONDecodeError:
-            return [value.strip()]
+            pass
     return [part.strip() for part in re.split(r"[;|,]", text_of(value)) if part.strip()]
 
 

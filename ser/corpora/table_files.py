@@ -58,8 +58,8 @@ def read_table(content: bytes, name: str, known: Callable[[str], object] = to_em
     if not lines:
         raise TrainingDataError(f"{name} has no rows. Expected a header with {EXPECTED}; and a row for each clip.")
     if all(is_task(cells) for _, cells in lines):
-        rows, notes = task_rows(lines)
-        return Table(tuple(rows), tuple(notes))
+        answers, aside = task_rows(lines)
+        return Table(tuple(answers), tuple(aside))
     columns = Columns.of([cells for _, cells in lines], known, **chosen)
     headers = ", ".join(dict.fromkeys(header.strip() for _, cells in lines for header in cells))
     for wanted, header in chosen.items():

@@ -23,6 +23,7 @@ _PLAIN = (
     "language",
     "created_at",
     "transcript",
+    "original_label",
 )
 FLAT = (*_PLAIN, "consent", "gold", *(f"share_{label}" for label in EMOTIONS))
 """The columns of a table with a row a clip."""
