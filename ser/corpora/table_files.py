@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from ser.audio_formats import AUDIO_SUFFIXES
+from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora.columns import Cells, Columns, find_columns
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.tasks import is_task, task_rows

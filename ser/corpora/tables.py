@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from ser.audio_formats import AUDIO_SUFFIXES
+from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora.columns import text_of
 from ser.corpora.corpus import Broken, Layout, Row
 from ser.corpora.table_files import TABLE_SUFFIXES, read_lines

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import unquote
 
-from ser.audio_formats import AUDIO_SUFFIXES
+from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora.audformats import HEADER, read_audformat
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.table_files import TABLE_SUFFIXES, Table, read_table

@@ -16,7 +16,7 @@ from annotations.exchange import OWN_TABLE
 from annotations.exchange.imports.incoming import Findings, Incoming
 from annotations.exchange.imports.options import ImportOptions
 from annotations.exchange.imports.places import FolderPlace, Place, ZipPlace
-from ser.audio_formats import AUDIO_SUFFIXES
+from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora import LAYOUTS
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.folders import is_sorted_by_label, rows_by_folder
