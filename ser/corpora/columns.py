@@ -46,9 +46,6 @@ _SYNONYMS = {
 COLUMNS: Mapping[str, tuple[str, ...]] = {name: tuple(text.split()) for name, text in _SYNONYMS.items()}
 """{column: its names in use}; of several the first counts. Source: public sets and annotation tools."""
 
-WEAK_FILES = frozenset("file_id fileid clip clip_name clip_id clipname utterance_id utt_id name id".split())
-"""Names of the first column that mean a recording only if there is a file of that name."""
-
 SILENT = frozenset("duration raters sha256 source index unnamed_0 annotation_id".split())
 """Columns that nobody misses: what follows from the recording or from its votes."""
 
@@ -137,12 +134,6 @@ class Columns:
         starts = [row for row in rows if "start" in named and (number(row.get(named["start"])) or 0.0) > 0]
         parts = frozenset(text_of(row.get(named.get("file", ""))) for row in starts)
         return cls(named, shares, wide, tuple(unread), scales, known, parts)
-
-    @property
-    def weak(self) -> bool:
-        """True if no column surely names recordings."""
-        header = self.named.get("file")
-        return "sha256" not in self.named and (header is None or plain_name(header) in WEAK_FILES)
 
     def rows(self, where: str, cells: Cells) -> list[Row | Broken]:
         """A line of the table: one row, or one for each rater's column; a `Broken` says what cannot be read of it."""

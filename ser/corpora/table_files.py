@@ -34,12 +34,10 @@ class Table:
     Attributes:
         rows: and what cannot be read of it.
         notes: on what was left aside, as sentences.
-        weak: True if its columns name recordings only by chance.
     """
 
     rows: tuple[Row | Broken, ...]
     notes: tuple[str, ...] = ()
-    weak: bool = False
 
 
 def read_table(content: bytes, name: str, known: Callable[[str], object] = to_emotion, **chosen: str) -> Table:
@@ -57,8 +55,9 @@ def read_table(content: bytes, name: str, known: Callable[[str], object] = to_em
     lines = list(read_lines(content, name))
     if not lines:
         raise TrainingDataError(f"{name} has no rows. Expected a header with {EXPECTED}; and a row for each clip.")
-    if all(is_task(cells) for _, cells in lines):
-        answers, aside = task_rows(lines)
+    answers, aside = task_rows([line for line in lines if is_task(line[1])])
+    lines = [line for line in lines if not is_task(line[1])]
+    if not lines:
         return Table(tuple(answers), tuple(aside))
     columns = Columns.of([cells for _, cells in lines], known, **chosen)
     headers = ", ".join(dict.fromkeys(header.strip() for _, cells in lines for header in cells))
@@ -70,7 +69,7 @@ def read_table(content: bytes, name: str, known: Callable[[str], object] = to_em
     rows, repeated = _tell_raters([row for where, cells in lines for row in columns.rows(where, cells)])
     notes = [f"{name}: columns that were not read: {', '.join(columns.unread)}."] if columns.unread else []
     notes += [f"{name}: {repeated} rows say the same as others and count once."] if repeated else []
-    return Table(tuple(rows), tuple(notes), columns.weak)
+    return Table((*answers, *rows), (*aside, *notes))
 
 
 def _tell_raters(rows: Sequence[Row | Broken]) -> tuple[list[Row | Broken], int]:
@@ -81,8 +80,8 @@ def _tell_raters(rows: Sequence[Row | Broken]) -> tuple[list[Row | Broken], int]
     """
     labels: dict[str, set[str]] = {}
     nameless = [row for row in rows if isinstance(row, Row) and row.rater is None and (row.label or row.shares)]
-    for row in nameless:
-        labels.setdefault(row.file or str(row.sha256), set()).add(row.label)
+    for said in nameless:
+        labels.setdefault(said.file or str(said.sha256), set()).add(said.label)
     several = any(len(given) > 1 for given in labels.values())
     met: Counter[str] = Counter()
     kept: list[Row | Broken] = []
@@ -148,8 +147,9 @@ def _separated_lines(text: str, name: str) -> Iterator[tuple[str, Cells]]:
             if not any(cell.strip() for cell in cells):
                 continue
             if headers is None:
-                headers = cells if find_columns(cells) else _headers_of(cells)
-                if headers is cells:
+                headers = _headers_of(cells)
+                if find_columns(cells) or headers == cells:
+                    headers = [name if name not in cells[:n] else f"{name}_{n}" for n, name in enumerate(cells)]
                     continue
             where = f"{name}, line {reader.line_num + bool(said)}"
             if any(cell.strip() for cell in cells[len(headers) :]):

@@ -4,6 +4,7 @@ Source: https://labelstud.io/guide/task_format, https://labelstud.io/guide/expor
 https://docs.argilla.io/latest/how_to_guides/import_export/
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -34,8 +35,11 @@ def task_rows(lines: Iterable[tuple[str, Cells]]) -> tuple[list[Row | Broken], l
     rows: list[Row | Broken] = []
     aside: Counter[str] = Counter()
     for where, task in lines:
-        studio = isinstance(task.get("data"), Mapping)
-        said, answers = _studio(task, aside) if studio else _argilla(task, aside)
+        try:
+            said, answers = (_studio if isinstance(task.get("data"), Mapping) else _argilla)(task, aside)
+        except (AttributeError, TypeError, ValueError) as error:
+            rows.append(Broken(where, f"its answers are not as the tool exports them ({error}); export it again"))
+            continue
         columns = find_columns(said)
         file = text_of(said.get(columns.get("file", "")))
         if not file:
@@ -85,11 +89,15 @@ def _results(results: Sequence[Mapping[str, Any]], aside: Counter[str]) -> Itera
     """(name of the question, answer) of an annotation: a list of labels, a text, or a number from 0 to 100."""
     for result in results:
         kind, value, name = result.get("type"), result.get("value") or {}, str(result.get("from_name"))
-        if (number(value.get("start")) or 0.0) > 0 or kind == "labels":
+        # A region that is nearly all of the recording says the same of it as none.
+        whole = 0.95 * (number(result.get("original_length")) or math.inf)
+        length = (number(value.get("end")) or 0.0) - (number(value.get("start")) or 0.0)
+        if "start" in value and length < whole:
             aside["answers on parts of recordings"] += 1
-        elif kind in ("choices", "textarea"):
-            texts = value.get("choices") if kind == "choices" else value.get("text")
-            yield name, list(map(str, texts or [])) if kind == "choices" else " ".join(_texts(texts))
+        elif kind in ("choices", "labels"):
+            yield name, list(map(str, value.get(kind) or []))
+        elif kind == "textarea":
+            yield name, " ".join(_texts(value.get("text")))
         elif kind == "rating" and number(value.get("rating")):
             stars = float(value["rating"])
             yield name, round(100 * (stars - 1) / (max(STARS, stars) - 1))
