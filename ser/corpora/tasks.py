@@ -31,10 +31,12 @@ def is_task(cells: Cells) -> bool:
 
 
 def task_rows(lines: Iterable[tuple[str, Cells]]) -> tuple[list[Row | Broken], list[str]]:
-    """The rows of tasks, and sentences on what of them has no place here."""
+    """The rows of tasks, with a `Broken` for each kind of answers that has no place here, and sentences for people."""
     rows: list[Row | Broken] = []
     aside: Counter[str] = Counter()
+    table, guesses = "", 0
     for where, task in lines:
+        table = where.rpartition(", ")[0]
         try:
             said, answers = (_studio if isinstance(task.get("data"), Mapping) else _argilla)(task, aside)
         except (AttributeError, TypeError, ValueError) as error:
@@ -46,7 +48,7 @@ def task_rows(lines: Iterable[tuple[str, Cells]]) -> tuple[list[Row | Broken], l
             rows.append(Broken(where, f"none of {', '.join(said) or 'its fields'} is a recording's name"))
             continue
         facts = {name: text_of(said.get(columns.get(name, ""))) for name in FACTS}
-        aside["model's answers"] += len(task.get("predictions") or task.get("suggestions") or ())  # type: ignore[arg-type]
+        guesses += len(task.get("predictions") or task.get("suggestions") or ())  # type: ignore[arg-type]
         if not answers:
             # What a task says of itself is what its answers were taken together to, if it has any.
             answers = [{"label": text_of(said.get(columns.get("label", "")))}]
@@ -56,7 +58,8 @@ def task_rows(lines: Iterable[tuple[str, Cells]]) -> tuple[list[Row | Broken], l
                 nameless += 1
                 answer["rater"] = f"#{nameless}" if nameless > 1 else None
             rows.append(Row(file, **{**facts, "label": "", **answer}))
-    return rows, [f"{count} {what} were not read." for what, count in aside.items() if count]
+    rows += [Broken(table, f"{count} {what} were not read") for what, count in aside.items()]
+    return rows, [f"{table}: {guesses} answers of models were not read."] if guesses else []
 
 
 def _studio(task: Cells, aside: Counter[str]) -> tuple[Cells, list[Answer]]:
@@ -143,7 +146,7 @@ def _argilla(task: Cells, aside: Counter[str]) -> tuple[Cells, list[Answer]]:
 def _answer(parts: Iterable[tuple[str, object]], aside: Counter[str]) -> Answer:
     """One person's answers to the questions of a task as label, shares and vote."""
     labels: list[str] = []
-    other: list[str] = []
+    other: dict[str, list[str]] = {}
     vote: dict[str, object] = {}
     for name, value in parts:
         plain = plain_name(name)
@@ -158,11 +161,16 @@ def _answer(parts: Iterable[tuple[str, object]], aside: Counter[str]) -> Answer:
         elif plain in COLUMNS["label"] or isinstance(value, list) and all(map(to_emotion, texts)):
             labels = texts
         elif isinstance(value, list):
-            other = other or texts
+            other[name] = texts
         else:
             column = "transcript" if plain in COLUMNS["transcript"] else "comment"
-            vote[column] = "\n".join(filter(None, (str(vote.get(column, "")), texts[0])))
-    labels = labels or other
+            vote[column] = "\n".join(filter(None, (str(vote.get(column, "")), *texts)))
+    if not labels and other:
+        labels = other.pop(next(iter(other)))
+    if other:
+        # Answers to questions that are not ours, such as the quality of the recording.
+        more = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in other.items())
+        vote["comment"] = "\n".join(filter(None, (str(vote.get("comment", "")), more)))
     if len(labels) == 1 and labels[0].strip().casefold() in UNSURE:
         return {"label": "", "shares": None, "vote": {**vote, "verdict": "unsure"}}
     shares = dict.fromkeys(labels, 1.0) if len(labels) > 1 else None

@@ -254,11 +254,13 @@ def test_label_studio_of_others(store, folder):
         100,
         3.5,
     )
+    assert first.comment == "quality: noisy"
     assert second.distribution == {"anger": 0.5, "disgust": 0.5} and second.rater == "b@x.org"
     assert (skipped.verdict, skipped.rater, skipped.clip_id) == ("skip", "7", 2)
     assert {clip.speaker for clip in list_clips(store)} == {"s1"}
-    told = " ".join(report.lines())
-    assert "answers to 'charm'" in told and "answers on parts of recordings" in told and "model's answers" in told
+    reasons = [reason for _, reason in report.failed]
+    assert reasons == ["1 answers to 'charm' were not read", "1 answers on parts of recordings were not read"]
+    assert "project-1.json: 1 answers of models were not read." in report.lines() and report.exit_code == 1
 
 
 def test_records_of_argilla(store, folder):
