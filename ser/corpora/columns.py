@@ -112,7 +112,10 @@ class Columns:
             chosen: {one of `COLUMNS`: header} that a person named.
         """
         headers = list(dict.fromkeys(header for row in rows for header in row if header.strip()))
-        named = {**find_columns(headers), **{name: header for name, header in chosen.items() if header in headers}}
+        plain = {plain_name(header): header for header in headers}
+        named = find_columns(headers) | {
+            name: plain[plain_name(header)] for name, header in chosen.items() if plain_name(header) in plain
+        }
         free = [header for header in headers if header not in named.values()]
         prefixed = {header: match["label"] for header in free if (match := _SHARE.fullmatch(plain_name(header)))}
         bare = {header: header.strip() for header in free if known(header)}

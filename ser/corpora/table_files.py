@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from ser.audio.formats import AUDIO_SUFFIXES
-from ser.corpora.columns import Cells, Columns, find_columns
+from ser.corpora.columns import Cells, Columns, find_columns, plain_name
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.tasks import is_task, task_rows
 from ser.errors import TrainingDataError
@@ -62,7 +62,7 @@ def read_table(content: bytes, name: str, known: Callable[[str], object] = to_em
     columns = Columns.of([cells for _, cells in lines], known, **chosen)
     headers = ", ".join(dict.fromkeys(header.strip() for _, cells in lines for header in cells))
     for wanted, header in chosen.items():
-        if header not in columns.named.values():
+        if plain_name(header) not in map(plain_name, columns.named.values()):
             raise TrainingDataError(f"{name} has the columns {headers}; none is '{header}', named for the {wanted}.")
     if "file" not in columns.named and "sha256" not in columns.named:
         raise TrainingDataError(f"{name} has the columns {headers}. Expected {EXPECTED}.")

@@ -174,6 +174,11 @@ def test_a_set_saved_by_datasets_is_imported(store, tmp_path, audio_set):
     check_set(store, f"datasets:{tmp_path / 'saved'}")
 
 
+def test_a_folder_of_a_set_is_known_by_itself(store, tmp_path, audio_set):
+    audio_set.save_to_disk(tmp_path / "saved")
+    check_set(store, tmp_path / "saved")
+
+
 def test_a_split_of_a_set_is_imported(store, tmp_path, audio_set):
     datasets.DatasetDict({"train": audio_set.select([0]), "test": audio_set}).save_to_disk(tmp_path / "saved")
     check_set(store, f"datasets:{tmp_path / 'saved'}:test")

@@ -53,10 +53,7 @@ def find_recordings(source: Path | str, stack: ExitStack, options: ImportOptions
 
 def _find(source: Path | str, stack: ExitStack, options: ImportOptions) -> Findings:
     if str(source).startswith("datasets:") or _holds_recordings(Path(source)):
-        # By name, because it brings slow libraries in.
-        rows = importlib.import_module("annotations.exchange.imports.row_places")
-        found: Findings = rows.find_in_set(str(source), options)
-        return found
+        return _find_in_set(str(source), options)
     source = Path(source)
     suffix = source.suffix.lower()
     if source.is_dir():
@@ -73,6 +70,13 @@ def _find(source: Path | str, stack: ExitStack, options: ImportOptions) -> Findi
         stack.callback(archive.close)
         return _search(archive, options)
     return Findings((Incoming(FolderPlace(source.parent, source.name), source.name, "file"),))
+
+
+def _find_in_set(source: str, options: ImportOptions) -> Findings:
+    # By name, because it brings slow libraries in.
+    rows = importlib.import_module("annotations.exchange.imports.row_places")
+    found: Findings = rows.find_in_set(source, options)
+    return found
 
 
 def _holds_recordings(source: Path) -> bool:
@@ -111,6 +115,8 @@ def _search(place: Place, options: ImportOptions) -> Findings:
     parts.append(Findings(tuple(Incoming(place, name, corpus, rows.get(name, ())) for name in loose)))
     found = _together(parts)
     refused = (*place.refused, *found.refused)
+    if not found.incoming and isinstance(place, FolderPlace) and LAYOUTS["datasets"].recognises(place.root):
+        return _find_in_set(str(place.root), options)
     if not found.incoming and not refused:
         raise ExchangeError(
             f"There is no recording in {place.name}. Expected audio files, or a table such as metadata.csv that names "
