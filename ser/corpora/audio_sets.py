@@ -47,7 +47,7 @@ class Part:
         return next(iter(self.recordings[number].values())) or {}
 
     def rows(self, known: Callable[[str], object] = to_emotion, **chosen: str) -> list[list[Row | Broken]]:
-        """What each row says of its recording; `file` is the row's place."""
+        """Read what the set says of each recording; `file` is the row's place."""
         columns = Columns.of(self.cells, known, **chosen, file=RECORDING)
         return [columns.rows(str(cells[RECORDING]), cells) for cells in self.cells]
 

@@ -1,4 +1,4 @@
-"""What a reader of a layout yields, and the Corpus made of it. Opens no audio, knows no layout by name."""
+"""Rows as a reader of a layout yields them, and the Corpus made of them. Opens no audio, knows no layout by name."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -66,7 +66,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the owner of a corpus lays it out.
+    """A way in which owners lay out a corpus.
 
     Attributes:
         name: to ask for it by, and of its examples' corpus.
@@ -89,7 +89,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a corpus gave.
+    """Contents of a corpus.
 
     Attributes:
         name: of its layout, or of the folder where its table is our own.
@@ -115,7 +115,7 @@ class Corpus:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of it, as sentences."""
+        """Sentences for people on what was left out."""
         notes = []
         if self.unknown_labels:
             counts = ", ".join(f"{label} ({count})" for label, count in self.unknown_labels.items())

@@ -39,12 +39,12 @@ def is_sorted_by_label(names: Iterable[str], known: Callable[[str], object] = to
 
 
 def is_saved_set(folder: Path) -> bool:
-    """Whether `save_to_disk` of the `datasets` library left this folder."""
+    """True if `save_to_disk` of the `datasets` library left this folder."""
     return any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json", "state.json"))
 
 
 def set_name(source: str) -> str:
-    """What a set is called: the last part of its id, or the name of its folder or file.
+    """The name of a set: the last part of its id, or the name of its folder or file.
 
     >>> set_name("owner/speech:english:train")
     'speech'

@@ -1,4 +1,4 @@
-"""Which layout a folder has, and the reading of it: the only room of the corpora that knows them all."""
+"""Recognition of a folder's layout, and the reading of it: the only room of the corpora that knows them all."""
 
 import logging
 from collections.abc import Sequence

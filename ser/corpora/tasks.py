@@ -63,7 +63,7 @@ def task_rows(lines: Iterable[tuple[str, Cells]]) -> tuple[list[Row | Broken], l
 
 
 def _studio(task: Cells, aside: Counter[str]) -> tuple[Cells, list[Answer]]:
-    """What a task of Label Studio says of its recording, and its annotations."""
+    """The data of a task of Label Studio, and its annotations."""
     answers = []
     given = task.get("annotations") or task.get("completions") or []
     for annotation in given if isinstance(given, list) else []:
@@ -111,7 +111,7 @@ def _results(results: Sequence[Mapping[str, Any]], aside: Counter[str]) -> Itera
 
 
 def _argilla(task: Cells, aside: Counter[str]) -> tuple[Cells, list[Answer]]:
-    """What a record of Argilla says of its recording, and its responses, of either version and from tables."""
+    """The fields of a record of Argilla, and its responses, of either version and from tables."""
     people: defaultdict[object, dict[str, object]] = defaultdict(dict)
     skipped: set[object] = set()
     responses = task.get("responses") or {}

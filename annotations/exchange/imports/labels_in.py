@@ -22,7 +22,7 @@ FIRST_EPOCH = 10**8
 
 @dataclass(frozen=True)
 class Labels:
-    """What the rows on a recording say of its label.
+    """Labels of a recording.
 
     Attributes:
         votes: one of each rater.

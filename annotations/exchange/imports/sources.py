@@ -135,7 +135,7 @@ def _together(parts: Iterable[Findings]) -> Findings:
 
 
 def _describe(place: Place, tables: list[str], options: ImportOptions) -> Description:
-    """What tables say; if there is none of a well-known name, tables of any name that name recordings here."""
+    """Read tables; if there is none of a well-known name, those of any name that name recordings here."""
     strict = bool(tables)
     tables = tables or find_tables(place.names, any_name=True)
     return describe(place, tables, strict=strict, known=options.label_of, columns=options.columns)
@@ -197,7 +197,7 @@ def _read_own(place: Place, table: str) -> Findings:
 
 
 def _read_layout(place: Place) -> Findings | None:
-    """What the layout of a known corpus says of its recordings; None if the folder has none."""
+    """Read the recordings of a corpus by its layout; None if the folder has none that is known."""
     if not isinstance(place, FolderPlace):
         return None
     for layout in LAYOUTS.values():
