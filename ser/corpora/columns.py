@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ser.corpora.corpus import Broken, Row
+from ser.errors import TrainingDataError
 from ser.labels import to_emotion
 
 _SYNONYMS = {
@@ -55,6 +56,10 @@ INTENSITIES: Mapping[str, float] = {"normal": 0.0, "strong": 1.0}
 """RAVDESS's two levels. Source: Livingstone & Russo 2018, https://doi.org/10.1371/journal.pone.0196391"""
 
 Cells = Mapping[str, object]
+
+
+class MissingColumnError(TrainingDataError):
+    """A table has no column of the name that a person gave."""
 
 
 def plain_name(header: object) -> str:
@@ -110,12 +115,18 @@ class Columns:
             rows: all of its lines, by header.
             known: tells if a text names a label.
             chosen: {one of `COLUMNS`: header} that a person named.
+
+        Raises:
+            MissingColumnError: if there is no such header.
         """
         headers = list(dict.fromkeys(header for row in rows for header in row if header.strip()))
         plain = {plain_name(header): header for header in headers}
-        named = find_columns(headers) | {
-            name: plain[plain_name(header)] for name, header in chosen.items() if plain_name(header) in plain
-        }
+        named = find_columns(headers)
+        for name, header in chosen.items():
+            if plain_name(header) not in plain:
+                listed = ", ".join(header.strip() for header in headers)
+                raise MissingColumnError(f"There are the columns {listed}; none is '{header}', named for the {name}.")
+            named[name] = plain[plain_name(header)]
         free = [header for header in headers if header not in named.values()]
         prefixed = {header: match["label"] for header in free if (match := _SHARE.fullmatch(plain_name(header)))}
         bare = {header: header.strip() for header in free if known(header)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from ser.audio.formats import AUDIO_SUFFIXES
-from ser.corpora.columns import Cells, Columns, find_columns, plain_name
+from ser.corpora.columns import Cells, Columns, find_columns
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.tasks import is_task, task_rows
 from ser.errors import TrainingDataError
@@ -61,9 +61,6 @@ def read_table(content: bytes, name: str, known: Callable[[str], object] = to_em
         return Table(tuple(answers), tuple(aside))
     columns = Columns.of([cells for _, cells in lines], known, **chosen)
     headers = ", ".join(dict.fromkeys(header.strip() for _, cells in lines for header in cells))
-    for wanted, header in chosen.items():
-        if plain_name(header) not in map(plain_name, columns.named.values()):
-            raise TrainingDataError(f"{name} has the columns {headers}; none is '{header}', named for the {wanted}.")
     if "file" not in columns.named and "sha256" not in columns.named:
         raise TrainingDataError(f"{name} has the columns {headers}. Expected {EXPECTED}.")
     rows, repeated = _tell_raters([row for where, cells in lines for row in columns.rows(where, cells)])
@@ -86,14 +83,15 @@ def _tell_raters(rows: Sequence[Row | Broken]) -> tuple[list[Row | Broken], int]
     met: Counter[str] = Counter()
     kept: list[Row | Broken] = []
     for row in rows:
-        if isinstance(row, Row) and row.rater is None and (row.label or row.shares):
-            key = row.file or str(row.sha256)
-            met[key] += 1
-            if met[key] > 1 and not several:
-                continue
-            kept.append(replace(row, rater=f"#{met[key]}") if met[key] > 1 else row)
-        else:
+        if not isinstance(row, Row) or row.rater is not None or not (row.label or row.shares):
             kept.append(row)
+            continue
+        key = row.file or str(row.sha256)
+        met[key] += 1
+        if met[key] == 1:
+            kept.append(row)
+        elif several:
+            kept.append(replace(row, rater=f"#{met[key]}"))
     return kept, len(rows) - len(kept)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora.audformats import HEADER, read_audformat
+from ser.corpora.columns import MissingColumnError
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.table_files import TABLE_SUFFIXES, Table, read_table
 from ser.errors import TrainingDataError
@@ -109,6 +110,7 @@ def describe(
     files = Files(tree.names)
     rows: defaultdict[str, list[Row]] = defaultdict(list)
     folders, broken, notes = set(), list[Broken](), list[str]()
+    refusals: list[TrainingDataError] = []
     for name in tables:
         folder = PurePosixPath(name).parent
         try:
@@ -116,6 +118,10 @@ def describe(
                 table = read_audformat(tree.read, folder, tree.names, known)
             else:
                 table = read_table(tree.read(name), name, known, **(columns or {}))
+        except MissingColumnError as error:
+            # Of several tables one may have the column.
+            refusals.append(error)
+            table = read_table(tree.read(name), name, known)
         except TrainingDataError as error:
             if strict:
                 raise
@@ -132,6 +138,8 @@ def describe(
                 broken.append(row)
             elif row not in rows[row.file or str(row.sha256)]:
                 rows[row.file or str(row.sha256)].append(row)
+    if refusals and len(refusals) == len(tables):
+        raise refusals[0]
     return Description(
         {name: tuple(said) for name, said in rows.items()}, frozenset(folders), tuple(broken), tuple(notes)
     )
