@@ -42,11 +42,11 @@ class OnnxNetwork:
     Attributes:
         inputs: names.
         outputs: names, logits first.
-        output_size: of the logits, or None where the graph leaves it open.
-        source_sha256: of the weights it was made of; empty where the graph does not tell.
+        output_size: of the logits, or None if the graph leaves it open.
+        source_sha256: of the weights it was made of; empty if the graph does not say.
 
     Raises:
-        ModelUnavailableError: where the file is absent or no usable graph.
+        ModelUnavailableError: if the file is absent or no usable graph.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:

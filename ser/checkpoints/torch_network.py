@@ -19,7 +19,7 @@ SCRIPT_FILE = "model.ts"
 """A network in TorchScript form, as `python -m ser export --format torchscript` writes it."""
 
 NAMES_FILE = "names.json"
-"""Within it: the names of its inputs and outputs in order."""
+"""Its part with the names of its inputs and outputs in order."""
 
 
 class TorchNetwork:
@@ -81,7 +81,7 @@ class ScriptNetwork:
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder holds a model in ONNX or TorchScript form, as `python -m ser export` writes it."""
+    """Find out if a folder holds a model in ONNX or TorchScript form, as `python -m ser export` writes it."""
     return any((folder / name).is_file() for name in (MODEL_FILE, SCRIPT_FILE)) and not any(
         path.name.startswith("model") for path in folder.glob("*.safetensors")
     )

@@ -14,16 +14,16 @@ from ser.types import Example
 
 @dataclass(frozen=True)
 class Row:
-    """A recording as its corpus tells of it.
+    """A recording as its corpus describes it.
 
     Attributes:
         file: relative to the corpus folder, or absolute.
         label: the emotion's name; in the owner's own words where no map knows it.
-        speaker: unique across corpora; empty where unknown.
-        transcript, language, gender, intensity, weight, split: as in `Example`; empty or None where unknown.
+        speaker: unique across corpora; empty if unknown.
+        transcript, language, gender, intensity, weight, split: as in `Example`; empty or None if unknown.
         session: groups recordings of one occasion.
-        shares: {label in the owner's words: share or number of votes}; None where there is just the label.
-        rater: who gave the label; None where nobody says.
+        shares: {label in the owner's words: share or number of votes}; None if there is just the label.
+        rater: who gave the label; None if nobody says.
         vote: what else they said, by the names of `annotations.store.new_records.NewVote`.
         sha256: of the decoded signal, where a table names recordings by it.
         consent: purposes that the speaker consented to, with spaces or commas between them.
@@ -70,7 +70,6 @@ class Layout:
 
     Attributes:
         name: to ask for it by, and of its examples' corpus.
-        title: for people.
         looks_like: what of it is recognised, for people.
         licence: of the recordings.
         source: where it comes from.
@@ -79,7 +78,6 @@ class Layout:
     """
 
     name: str
-    title: str
     looks_like: str
     licence: str
     source: str
@@ -100,7 +98,7 @@ class Corpus:
         label_set: the labels that were asked for.
         broken: sentences on rows and files that could not be understood.
         layout: the name of its layout.
-        licence: of the recordings; empty where unknown.
+        licence: of the recordings; empty if unknown.
     """
 
     name: str
@@ -154,7 +152,7 @@ def build_corpus(
         licence: of the recordings.
 
     Raises:
-        TrainingDataError: where no usable example comes of it.
+        TrainingDataError: if no usable example comes of it.
     """
     unknown: Counter[str] = Counter()
     missing: list[str] = []

@@ -13,7 +13,7 @@ SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "
 
 
 def folder_rows(folder: Path) -> Iterator[Row | Broken]:
-    """`happy/any.wav`, or `train/happy/any.wav`: the folder is the label. Nothing tells who speaks."""
+    """`happy/any.wav`, or `train/happy/any.wav`: the folder is the label; speakers are unknown."""
     return rows_by_folder(relative(path, folder) for path in recordings(folder))
 
 
@@ -55,7 +55,6 @@ def set_name(source: str) -> str:
 
 FOLDERS = Layout(
     "folders",
-    "folders named by emotion",
     "angry/any.wav or train/angry/any.wav",
     "",
     "https://huggingface.co/docs/datasets/audio_dataset",
@@ -72,7 +71,6 @@ def _set_rows(source: Path) -> Iterator[Row | Broken]:
 
 AUDIO_SET = Layout(
     "datasets",
-    "an audio set of the datasets library",
     "Parquet files, or what save_to_disk left; or datasets:ID[:CONFIG][:SPLIT] for one of the Hub",
     "see the set's card",
     "https://huggingface.co/docs/datasets/audio_dataset",

@@ -111,7 +111,7 @@ MSP_SPLITS: Mapping[str, str] = {"development": "dev"}
 def msp_podcast_rows(folder: Path) -> Iterator[Row | Broken]:
     """Rows of MSP-Podcast's `Labels/labels_consensus.csv`; the recordings lie in `Audios`.
 
-    Where the speaker is unknown, the podcast stands for them: all of one podcast then stay on one side.
+    Where the speaker is unknown, the podcast stands for them: all of one podcast then stay in one part.
     """
     audio = next((name for name in ("Audios", "Audio") if (folder / name).is_dir()), "Audios")
     for where, row in owners_lines(folder / "Labels" / "labels_consensus.csv", ("FileName", "EmoClass")):
@@ -143,7 +143,7 @@ def owners_lines(path: Path, required: Iterable[str]) -> Iterator[tuple[str, dic
     """The lines of a corpus's own table with their places; absent cells are empty.
 
     Raises:
-        TrainingDataError: where the table is absent or unreadable, or lacks a required column.
+        TrainingDataError: if the table is absent or unreadable, or lacks a required column.
     """
     try:
         lines = list(read_lines(path.read_bytes(), path.name))
@@ -161,7 +161,6 @@ def owners_lines(path: Path, required: Iterable[str]) -> Iterator[tuple[str, dic
 
 METADATA = Layout(
     "metadata",
-    "a folder with a table",
     "metadata.csv (or labels.csv, .tsv, .jsonl, .parquet, an audformat db.yaml) with a column of recordings and their "
     "label; and speaker, rater, transcript, language, gender, intensity, weight, split",
     "",
@@ -171,7 +170,6 @@ METADATA = Layout(
 )
 TABLE = Layout(
     "table",
-    "a folder with a table of any name",
     "any.csv or any.json (also of Label Studio or Argilla) that names recordings of the folder",
     "",
     "docs/corpora.md",
@@ -180,7 +178,6 @@ TABLE = Layout(
 )
 NEMO = Layout(
     "nemo",
-    "nEMO",
     "data.tsv and samples/EB0_anger_1.wav",
     "CC BY-NC-SA 4.0",
     "https://github.com/amu-cai/nEMO",
@@ -189,7 +186,6 @@ NEMO = Layout(
 )
 MELD = Layout(
     "meld",
-    "MELD",
     "train_sent_emo.csv (dev_, test_) and train_splits/dia0_utt0.mp4 or .wav",
     "GPL-3.0 for the annotations; the clips are of a television series",
     "https://github.com/declare-lab/MELD",
@@ -198,7 +194,6 @@ MELD = Layout(
 )
 MSP_PODCAST = Layout(
     "msp-podcast",
-    "MSP-Podcast",
     "Labels/labels_consensus.csv and Audios/MSP-PODCAST_0001_0008.wav",
     "by agreement with the University of Texas at Dallas; academic or commercial",
     "https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html",
