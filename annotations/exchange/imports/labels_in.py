@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 
 from annotations.exchange.imports.incoming import Incoming
 from annotations.exchange.imports.options import RATER_PREFIX, ImportOptions, ImportReport
-from annotations.store.new_records import NewVote
-from annotations.store.tables.rows import normalise_timestamp
-from annotations.store.validation import LABELLING_VERDICTS, MAX_NAME
+from annotations.store.new_records import LABELLING_VERDICTS, MAX_NAME, NewVote
+from annotations.store.rows import normalise_timestamp
 from ser.corpora.corpus import Row
 
 MAX_ORIGINAL = 200

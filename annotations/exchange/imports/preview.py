@@ -11,7 +11,7 @@ from annotations.exchange.imports.incoming import Incoming
 from annotations.exchange.imports.labels_in import read_labels
 from annotations.exchange.imports.options import ImportOptions, ImportReport
 from annotations.exchange.imports.sources import find_recordings
-from annotations.store.validation import check_consent
+from annotations.store.new_records import check_consent
 from ser.errors import SerError
 
 

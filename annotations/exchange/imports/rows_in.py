@@ -15,10 +15,8 @@ from annotations.exchange.imports.options import IMPORTER, ImportOptions, Import
 from annotations.exchange.imports.restoring import OwnRecord, check_record, insert_row, restore_record
 from annotations.store import AnnotationStore
 from annotations.store.media import media_path, save_media
-from annotations.store.new_records import Grant, NewClip, NewVote, grant
-from annotations.store.tables.rows import STANDING, timestamp, to_json
-from annotations.store.tables.writes import insert_correction
-from annotations.store.validation import check_name, check_transcript
+from annotations.store.new_records import Grant, NewClip, NewVote, check_name, check_transcript, grant
+from annotations.store.rows import STANDING, insert_correction, timestamp, to_json
 
 FILLED_IN = ("speaker", "session", "language", "transcript", "original_label")
 """Columns of a clip that a later import may fill if nothing was known; none is overwritten."""
