@@ -14,8 +14,7 @@ from annotations.exchange.exports.exporting import SPREADSHEET, export_store
 from annotations.exchange.imports.importing import ImportOptions, ImportReport, import_sources
 from annotations.exchange.imports.options import failure_lines
 from annotations.exchange.imports.preview import preview_sources
-from annotations.raters.gold import gold_labels
-from annotations.raters.votes import effective_corrections
+from annotations.raters.votes import effective_corrections, gold_labels
 from annotations.store import AnnotationStore, NewVote
 from ser.corpora import read_corpus
 from tests.unit.stored import list_clips, recording, write_wav
