@@ -296,7 +296,7 @@ def test_a_tree_of_corpora_is_read_by_the_table_of_each(tmp_path, corpus):
         *(("two", f"two/audio/{name}.wav") for name in "abc"),
         ("root", "loose.wav"),
     ]
-    assert found.unlisted == 2
+    assert found.unlisted == ("one/audio/unlisted.wav", "two/audio/unlisted.wav")
 
 
 def test_an_empty_or_missing_source_is_refused(store, tmp_path):

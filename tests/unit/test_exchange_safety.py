@@ -105,9 +105,8 @@ def test_tables_and_links_cannot_reach_outside_of_their_folder(store, tmp_path):
     [
         (b"", "has no rows"),
         (b"file_name,label\n", "has no rows"),
-        (b"path,label\na.wav,fear\n", "has the columns path, label; a column 'file_name' is needed"),
-        (b"file_name\n\xff\xfe.wav\n", "is not in UTF-8"),
-        (b'file_name\n"a.wav\n', "is no CSV table"),
+        (b"sound of,label\na.wav,fear\n", "has the columns sound of, label. Expected a column of recordings"),
+        (b'file_name\n"a.wav\n', "metadata.csv is no table of text"),
     ],
 )
 def test_a_malformed_table_is_refused_before_anything_is_stored(store, tmp_path, content, message):

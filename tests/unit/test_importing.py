@@ -173,6 +173,11 @@ def test_a_set_saved_by_datasets_is_imported(store, tmp_path, audio_set):
     check_set(store, f"datasets:{tmp_path / 'saved'}")
 
 
+def test_a_folder_of_a_set_is_known_by_itself(store, tmp_path, audio_set):
+    audio_set.save_to_disk(tmp_path / "saved")
+    check_set(store, tmp_path / "saved")
+
+
 def test_a_split_of_a_set_is_imported(store, tmp_path, audio_set):
     datasets.DatasetDict({"train": audio_set.select([0]), "test": audio_set}).save_to_disk(tmp_path / "saved")
     check_set(store, f"datasets:{tmp_path / 'saved'}:test")
@@ -187,7 +192,7 @@ def test_a_set_without_recordings_and_one_that_is_nowhere_are_refused(store, tmp
     datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(tmp_path / "words")
     with pytest.raises(ExchangeError, match="none holds recordings"):
         import_sources(store, [f"datasets:{tmp_path / 'words'}"], RESEARCH)
-    monkeypatch.setattr("annotations.exchange.imports.row_places.hub_reachable", lambda: False)
+    monkeypatch.setattr("ser.corpora.audio_sets.hub_reachable", lambda: False)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     with pytest.raises(ExchangeError, match="'nobody/nothing' cannot be had"):
         import_sources(store, ["datasets:nobody/nothing"], RESEARCH)
