@@ -137,6 +137,8 @@ class Recognizer:
             raise _no_speech(audio)
         (sound,) = _classify(acoustic_model, [trim_to_speech(audio, speech)], profiles)
         clock.lap("acoustic")
+        if not sound.is_speech:
+            raise _no_speech(audio)
         yield from self._answers(_Analysis(audio, speech, sound, self._models(acoustic_model), clock))
 
     def adapt(self, answers: Sequence[Recognition], profiles: Sequence[Profiles]) -> list[Recognition]:
@@ -213,6 +215,9 @@ class Recognizer:
         together.lap("acoustic")
         for which, sound in zip(spoken, sounds, strict=True):
             audio, clock = decoded[which]
+            if not sound.is_speech:
+                answers[which] = _no_speech(audio)
+                continue
             clock.share(together, len(decoded))
             models = self._models(acoustic_model)
             *_, answers[which] = self._answers(_Analysis(audio, regions[which], sound, models, clock))
@@ -294,6 +299,7 @@ class _Sound:
     embedding: Embedding | None = None
     novelty: float | None = None
     profile: AppliedProfile | None = None
+    is_speech: bool = True
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -324,8 +330,8 @@ def _classify_embeddings(model: EmbeddingModel, rows: npt.NDArray[np.float32], p
     novelties = model.novelty(rows, center)
     scores = model.classify_embeddings(rows, center)
     return [
-        _Sound(answer, Embedding(row, model.encoder_sha256), novelty, applied)
-        for answer, row, novelty in zip(scores, rows, novelties, strict=True)
+        _Sound(answer, Embedding(row, model.encoder_sha256), novelty, applied, is_speech)
+        for answer, row, novelty, is_speech in zip(scores, rows, novelties, model.speech(rows), strict=True)
     ]
 
 

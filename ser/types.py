@@ -354,6 +354,11 @@ class EmbeddingModel(AcousticModel, Protocol):
 
     encoder_sha256: str
 
+    @property
+    def adapts_to_any_mix(self) -> bool:
+        """Whether it can be adapted to clips of an unknown label mix, too."""
+        ...
+
     def embed_batch(self, audios: Sequence[Audio]) -> npt.NDArray[np.float32]:
         """Embed recordings that have been cut to their speech, shape (recordings, size)."""
         ...
@@ -375,6 +380,10 @@ class EmbeddingModel(AcousticModel, Protocol):
         self, embeddings: npt.NDArray[np.float32], center: npt.NDArray[np.float32] | None = None
     ) -> Sequence[float | None]:
         """How unlike anything known each embedding is, 1 at the limit; None where the model does not tell."""
+        ...
+
+    def speech(self, embeddings: npt.NDArray[np.float32]) -> Sequence[bool]:
+        """Whether each embedding is of speech; a speech detector lets some barks and sneezes pass."""
         ...
 
 

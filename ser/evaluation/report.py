@@ -24,7 +24,7 @@ from ser.evaluation.metrics import (
     uar_of,
     war_of,
 )
-from ser.evaluation.predictions import Predictions, embedding_model
+from ser.evaluation.predictions import Predictions, adaptable_model
 from ser.labels import EMOTIONS
 from ser.types import AcousticModel, EmotionScores, Example, SpeechDetector
 
@@ -190,7 +190,9 @@ def evaluate(
             f"{', '.join(sorted(found)) or 'none'}; needed are some of {', '.join(chosen)}."
         )
     adapted = bool(adapt or adapt_domain)
-    predictions = Predictions(embedding_model(model) if adapted else model, detector or SileroDetector(), adapted)
+    even_labels = None if labels is None else chosen
+    answering = adaptable_model(model, even_labels) if adapted else model
+    predictions = Predictions(answering, detector or SileroDetector(), adapted)
     report = on_progress or (lambda done, total: None)
     answers = map_batches(predictions.predict, wanted, batch_size=batch_size)
     for done, (example, answer) in enumerate(zip(wanted, answers, strict=True), start=1):
@@ -200,11 +202,7 @@ def evaluate(
     if not predictions.answered:
         reason = next(iter(predictions.unreadable.values()))
         raise TrainingDataError(f"None of {len(wanted)} recordings could be read. The first one: {reason}")
-    scores = (
-        predictions.adapt(adapt, adapt_domain, seed, None if labels is None else chosen)
-        if adapted
-        else predictions.scores
-    )
+    scores = predictions.adapt(adapt, adapt_domain, seed, even_labels) if adapted else predictions.scores
     probabilities, undecided = restrict(scores, chosen)
     return Evaluation(
         model=model.name,

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ser.acoustic.exported import PIPELINE, ExportedPipeline
 from ser.acoustic.head import LIMIT, ClassifierHead, emotion_of
 from ser.acoustic.model import HeadModel
+from ser.acoustic.places import BORDER, STEEPNESS, KnownPlaces
 from ser.checkpoints.folder import Meta, save_checkpoint
 from ser.checkpoints.onnx import MODEL_FILE
 from ser.encoder.embedded import EmbeddedEncoder, graph_tensors
@@ -121,6 +122,8 @@ class _PipelineGraph(EncoderGraph):
         logits = self.node("Add", [logits, self._constant("head/bias", head.bias[None])], "head/logits")
         temperature = self._constant("head/temperature", np.array(head.temperature, dtype=np.float32))
         logits = self.node("Div", [logits, temperature], "head/tempered")
+        if head.places is not None:
+            logits = self.node("Mul", [logits, self._sharpening(clip, head.places)], "head/placed")
         shares = self.node("Softmax", [logits], "head/shares", axis=1)
         table = np.zeros((len(head.labels), len(EMOTIONS)), dtype=np.float32)
         for row, label in enumerate(head.labels):
@@ -133,3 +136,19 @@ class _PipelineGraph(EncoderGraph):
             strong = self.node("Add", [strong, bias], "head/strong")
             strong = self.node("Sigmoid", [strong], "head/strong_share")
             self.node("Squeeze", [strong, "one"], "intensity")
+
+    def _sharpening(self, clip: str, places: KnownPlaces) -> str:
+        """As `KnownPlaces.divisors`, its inverse."""
+
+        def number(name: str, value: float) -> str:
+            return self._constant(f"places/{name}", np.array(value, dtype=np.float32))
+
+        there = self.node("MatMul", [clip, self._constant("places/basis", places.basis)], "places/there")
+        apart = self.node("Sub", [there, self._constant("places/centers", places.centers)], "places/apart")
+        squares = self.node("Mul", [apart, apart], "places/squares")
+        sums = self.node("ReduceSum", [squares, "one"], "places/sums", keepdims=1)
+        nearest = self.node("ReduceMin", [sums], "places/nearest")
+        ratio = self.node("Div", [nearest, number("border", BORDER)], "places/ratio")
+        power = self.node("Pow", [ratio, number("steepness", STEEPNESS)], "places/power")
+        known = self.node("Reciprocal", [self.node("Add", [power, number("unit", 1.0)], "places/more")], "places/known")
+        return self.node("Pow", [number("sharpening", places.sharpening), known], "places/factor")

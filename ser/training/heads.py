@@ -38,7 +38,7 @@ class HeadConfig:
     dimensions: int = 600
     penalty: float = 1e-4
     absent: float = -2.0
-    copies: float = 0.4
+    copies: float = 0.6
     corpora: Mapping[str, float] = field(default_factory=dict)
     iterations: int = 200
     seed: int = 0
@@ -88,7 +88,7 @@ def fit_head(data: EmbeddingSet, config: HeadConfig, *, encoder: str, encoder_sh
     total = np.concatenate([share * weights for share in shares])
     start = np.zeros((components.shape[1] + 1, data.targets.shape[1]))
     offsets = np.tile(np.where(allowed, 0.0, config.absent), (copies + 1, 1))
-    table = _minimise(values, np.tile(data.targets, (copies + 1, 1)), total, offsets, start, config)
+    table = minimise(values, np.tile(data.targets, (copies + 1, 1)), total, offsets, start, config)
     kernel = components @ table[:-1]
     strong, strong_bias = _intensity_head(data, project(data.embeddings[:, 0]), weights, config)
     return ClassifierHead(
@@ -139,8 +139,13 @@ def fine_tune_head(
     spread = truth[:, emotions] * powers / np.maximum(sums[:, emotions], 1e-12)
     start = np.vstack([head.weights, head.bias[None]]).astype(float)
     how = HeadConfig(penalty=config.penalty, iterations=config.iterations)
-    table = _minimise(values, spread, total, np.zeros_like(spread), start, how)
+    table = minimise(values, spread, total, np.zeros_like(spread), start, how)
     return replace(head, weights=table[:-1].astype(np.float32), bias=table[-1].astype(np.float32))
+
+
+def principal_components(values: Array, count: int) -> tuple[Array, Array]:
+    """Mean of values, shape (size,), and their components, shape (size, count), the first one of unit variance."""
+    return _components(values, np.asarray, count)
 
 
 def _blocks(rows: npt.NDArray[np.floating]) -> Iterator[npt.NDArray[np.floating]]:
@@ -205,11 +210,11 @@ def _intensity_head(
     strong = data.intensities[known]
     targets = np.stack([1.0 - strong, strong], axis=1)
     start = np.zeros((values.shape[1] + 1, 2))
-    table = _minimise(values[known], targets, weights[known], np.zeros_like(targets), start, config)
+    table = minimise(values[known], targets, weights[known], np.zeros_like(targets), start, config)
     return table[:-1, 1] - table[:-1, 0], float(table[-1, 1] - table[-1, 0])
 
 
-def _minimise(
+def minimise(
     values: Array,
     targets: npt.NDArray[np.floating],
     weights: npt.NDArray[np.floating],

@@ -30,6 +30,7 @@ from ser.training.head_calibration import calibrate_head
 from ser.training.heads import HeadConfig, fit_head
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
 from ser.training.rehearsal import draw_rehearsal
+from ser.training.speech_probe import fit_speech_probe
 from ser.types import Example
 
 RESERVED_SPEAKERS = (
@@ -166,8 +167,14 @@ def run_recipe(
     refuse_folder(out)
     corpora = split_corpora(data_dirs, recipe.test_speakers, recipe.dev_speakers, recipe.seed, on_progress, should_stop)
     split = corpora.split
-    train, development, test = _embed(split, recipe, cache_dir or default_cache_dir(), on_progress, should_stop)
-    head = calibrate_head(_fit(train, recipe), train, development, replace(recipe.head, seed=recipe.seed))
+    noises = load_noises(recipe.noise_dir) if recipe.noise_dir else ()
+    plan = CopyPlan(recipe.augmentations, recipe.seed, recipe.encoder, recipe.device, cache_dir or default_cache_dir())
+    how = EmbeddingPlan(plan, noises=noises, tolerated=TOLERATED, on_progress=on_progress, should_stop=should_stop)
+    train, development, test = _embed(split, how)
+    encoder = load_encoder(recipe.encoder, recipe.device)
+    fitting = replace(recipe.head, seed=recipe.seed)
+    head = fit_head(train, fitting, encoder=recipe.encoder, encoder_sha256=encoder.sha256)
+    head = fit_speech_probe(calibrate_head(head, train, development, fitting), train, noises, encoder, recipe.seed)
     metrics: dict[str, object] = {}
     if development is not None:
         metrics["dev"] = figures_by_corpus(head, development)
@@ -263,31 +270,15 @@ def figures_by_corpus(head: ClassifierHead, data: EmbeddingSet) -> dict[str, dic
     return figures
 
 
-def _embed(
-    split: Split, recipe: HeadRecipe, cache_dir: Path, on_progress: OnProgress | None, should_stop: ShouldStop | None
-) -> tuple[EmbeddingSet, EmbeddingSet | None, EmbeddingSet | None]:
+def _embed(split: Split, how: EmbeddingPlan) -> tuple[EmbeddingSet, EmbeddingSet | None, EmbeddingSet | None]:
     """Training clips with augmented copies; the others as they are."""
     found = {example.hard_label for example in [*split.train, *split.dev]}
-    plan = CopyPlan(recipe.augmentations, recipe.seed, recipe.encoder, recipe.device, cache_dir)
-    how = EmbeddingPlan(
-        plan,
-        noises=load_noises(recipe.noise_dir) if recipe.noise_dir else (),
-        tolerated=TOLERATED,
-        labels=tuple(label for label in HEAD_LABELS if label in found),
-        on_progress=on_progress,
-        should_stop=should_stop,
-    )
-    plain = replace(how, plan=replace(plan, augmentations=()))
+    how = replace(how, labels=tuple(label for label in HEAD_LABELS if label in found))
+    plain = replace(how, plan=replace(how.plan, augmentations=()))
     train = embed_examples(split.train, how)
     development = embed_examples(split.dev, plain) if split.dev else None
     known = [example for example in split.test if example.hard_label in found]
     return train, development, embed_examples(known, plain) if known else None
-
-
-def _fit(data: EmbeddingSet, recipe: HeadRecipe) -> ClassifierHead:
-    encoder = load_encoder(recipe.encoder, recipe.device)
-    config = replace(recipe.head, seed=recipe.seed)
-    return fit_head(data, config, encoder=recipe.encoder, encoder_sha256=encoder.sha256)
 
 
 def _plain(config: Mapping[str, object]) -> dict[str, object]:
