@@ -32,7 +32,7 @@ def run_ours(options: argparse.Namespace, folds: Folds, time_it: Timer) -> dict[
     Raises:
         SerError: where data cannot be read.
     """
-    everything = embed_ravdess(options.data, 0, options.seed)
+    everything = embed_ravdess(options.data, (), options.seed)
     asked = {str(path) for path in folds.paths}
     data = everything.take([row for row, path in enumerate(everything.paths) if path in asked])
     scores: dict[str, list[float]] = {}

@@ -76,8 +76,8 @@ def calibrate_head(
         return head
     both = len(parts) == 2
     temperature, sharpening = _fit_temperatures(head.labels, parts, both)
-    places = replace(places, sharpening=sharpening) if both else None
-    return replace(head, temperature=temperature, places=places)
+    known_places = replace(places, sharpening=sharpening) if both else None
+    return replace(head, temperature=temperature, places=known_places)
 
 
 def fit_novelty(standard: Array, seed: int) -> Array:

@@ -67,7 +67,7 @@ def fit_probe(head: ClassifierHead, speech: Array, noise: Array) -> ClassifierHe
     targets[: len(speech), 0] = targets[len(speech) :, 1] = 1.0
     weights = np.where(targets[:, 0] > 0, 1.0 / len(speech), 1.0 / len(noise)).astype(np.float32)
     start = np.zeros((components.shape[1] + 1, 2))
-    projected = (values - center) @ components
+    projected = np.asarray((values - center) @ components, dtype=np.float32)
     table = minimise(projected, targets, weights, np.zeros_like(targets), start, HeadConfig(iterations=100))
     kernel = components @ (table[:-1, 1] - table[:-1, 0])
     bias = float(table[-1, 1] - table[-1, 0] - center @ kernel) - MIN_LOG_ODDS

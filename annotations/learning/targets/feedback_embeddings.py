@@ -13,7 +13,7 @@ from annotations.learning.trainer import TrainingJob
 from annotations.store.embeddings import insert_embedding, read_embeddings
 from annotations.store.records import FeedbackExample
 from ser.acoustic.head import ClassifierHead
-from ser.augmentation import SignalAugmentation
+from ser.audio.augmentation import SignalAugmentation
 from ser.encoder.loading import load_encoder
 from ser.errors import ModelUnavailableError
 from ser.training.clip_embeddings import CopyPlan
