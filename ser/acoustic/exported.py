@@ -5,15 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.checkpoints.folder import META_FILE, load_meta, verify
-from ser.checkpoints.onnx import MODEL_FILE, OnnxNetwork
+from ser.checkpoints.folder import MODEL_FILE, verify
+from ser.checkpoints.onnx import OnnxNetwork
 from ser.encoder.embedded import log_mel
 from ser.encoder.windows import cut_windows
-from ser.errors import ModelUnavailableError
 from ser.types import Audio, EmotionScores
-
-PIPELINE = "log-mel to scores"
-"""`meta.config["exported"]` of such a folder."""
 
 
 class ExportedPipeline:
@@ -43,13 +39,3 @@ class ExportedPipeline:
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
         """The same for many."""
         return [self.classify(audio) for audio in audios]
-
-
-def is_pipeline(folder: Path) -> bool:
-    """Whether a folder holds the embedded pipeline as one ONNX file."""
-    if not (folder / MODEL_FILE).is_file() or not (folder / META_FILE).is_file():
-        return False
-    try:
-        return load_meta(folder).config.get("exported") == PIPELINE
-    except ModelUnavailableError:
-        return False

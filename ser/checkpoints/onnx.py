@@ -14,7 +14,6 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from ser.errors import ModelUnavailableError
 
-MODEL_FILE = "model.onnx"
 SOURCE_KEY = "source_sha256"
 """Under which a graph carries the hash of the weights it was made of."""
 
@@ -42,11 +41,11 @@ class OnnxNetwork:
     Attributes:
         inputs: names.
         outputs: names, logits first.
-        output_size: of the logits, or None where the graph leaves it open.
-        source_sha256: of the weights it was made of; empty where the graph does not tell.
+        output_size: of the logits, or None if the graph leaves it open.
+        source_sha256: of the weights it was made of; empty if the graph does not say.
 
     Raises:
-        ModelUnavailableError: where the file is absent or no usable graph.
+        ModelUnavailableError: if the file is absent or no usable graph.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:

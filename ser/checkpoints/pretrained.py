@@ -16,7 +16,7 @@ from ser.errors import ModelUnavailableError
 from ser.types import SAMPLING_RATE
 
 LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, SafetensorError)
-"""What transformers raises on settings or weights that it cannot use."""
+"""Errors that transformers raises on settings or weights that it cannot use."""
 
 
 def load_config(folder: Path) -> Any:
@@ -69,7 +69,7 @@ def quiet_loading() -> Iterator[None]:
 
 
 def describe_failure(error: BaseException) -> str:
-    """Return the first line of what transformers says, or our own words where it advises to run foreign code."""
+    """Return the first line of what transformers says, or another sentence if it advises to run foreign code."""
     if "trust_remote_code" in str(error):
         return "it needs code of its own (auto_map in config.json), which is never run here. Take another checkpoint."
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -12,14 +12,15 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ser.checkpoints.onnx import MODEL_FILE, OnnxNetwork
+from ser.checkpoints.folder import MODEL_FILE
+from ser.checkpoints.onnx import OnnxNetwork
 from ser.errors import ModelUnavailableError
 
 SCRIPT_FILE = "model.ts"
 """A network in TorchScript form, as `python -m ser export --format torchscript` writes it."""
 
 NAMES_FILE = "names.json"
-"""Within it: the names of its inputs and outputs in order."""
+"""Its part with the names of its inputs and outputs in order."""
 
 
 class TorchNetwork:
@@ -81,7 +82,7 @@ class ScriptNetwork:
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder holds a model in ONNX or TorchScript form, as `python -m ser export` writes it."""
+    """Find out if a folder holds a model in ONNX or TorchScript form, as `python -m ser export` writes it."""
     return any((folder / name).is_file() for name in (MODEL_FILE, SCRIPT_FILE)) and not any(
         path.name.startswith("model") for path in folder.glob("*.safetensors")
     )

@@ -20,7 +20,7 @@ from ser.testing import synthetic_speech
 from ser.types import Audio, Example
 
 COMPARED_CLIPS = 64
-"""Of the data, evenly spaced, that answers are compared on."""
+"""Clips of the data, evenly spaced, that answers are compared on."""
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -34,8 +34,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         0.
 
     Raises:
-        ExportError: where the onnx package is missing, or the exported model answers differently.
-        SerError: where the model or the data cannot be used.
+        ExportError: if the onnx package is missing, or the exported model answers differently.
+        SerError: if the model or the data cannot be used.
     """
     if importlib.util.find_spec("onnx") is None:
         raise ExportError("Exporting needs the package onnx. Run 'pip install onnx'.")

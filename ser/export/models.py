@@ -15,12 +15,10 @@ import torch
 from torch import nn
 
 from ser.acoustic.checkpoint import CheckpointModel
-from ser.acoustic.classifier import LoadedAcousticModel, load_acoustic_model, model_folder
-from ser.acoustic.exported import is_pipeline
-from ser.acoustic.head import HEAD_FILE
+from ser.acoustic.classifier import LoadedAcousticModel, load_acoustic_model
+from ser.acoustic.folders import HEAD_FILE, is_pipeline, model_folder
 from ser.acoustic.model import HERE, HeadModel
-from ser.checkpoints.folder import Meta, save_checkpoint, weights_sha256
-from ser.checkpoints.onnx import MODEL_FILE
+from ser.checkpoints.folder import MODEL_FILE, Meta, save_checkpoint, weights_sha256
 from ser.checkpoints.torch_network import SCRIPT_FILE, TorchNetwork, is_exported
 from ser.encoder.embedded import EmbeddedEncoder
 from ser.encoder.pretrained import LoadedEncoder

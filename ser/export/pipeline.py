@@ -10,12 +10,12 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ser.acoustic.exported import PIPELINE, ExportedPipeline
+from ser.acoustic.exported import ExportedPipeline
+from ser.acoustic.folders import PIPELINE
 from ser.acoustic.head import LIMIT, ClassifierHead, emotion_of
 from ser.acoustic.model import HeadModel
 from ser.acoustic.places import BORDER, STEEPNESS, KnownPlaces
-from ser.checkpoints.folder import Meta, save_checkpoint
-from ser.checkpoints.onnx import MODEL_FILE
+from ser.checkpoints.folder import MODEL_FILE, Meta, save_checkpoint
 from ser.encoder.embedded import EmbeddedEncoder, graph_tensors
 from ser.encoder.weights import DIMENSIONS, WEIGHTS_FILE, find_weights, read_weights
 from ser.errors import ExportError
@@ -147,6 +147,8 @@ class _PipelineGraph(EncoderGraph):
         apart = self.node("Sub", [there, self._constant("places/centers", places.centers)], "places/apart")
         squares = self.node("Mul", [apart, apart], "places/squares")
         sums = self.node("ReduceSum", [squares, "one"], "places/sums", keepdims=1)
+        spreads = self._constant("places/spreads", places.spreads[:, None])
+        sums = self.node("Div", [sums, spreads], "places/relative")
         nearest = self.node("ReduceMin", [sums], "places/nearest")
         ratio = self.node("Div", [nearest, number("border", BORDER)], "places/ratio")
         power = self.node("Pow", [ratio, number("steepness", STEEPNESS)], "places/power")

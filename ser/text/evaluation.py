@@ -8,8 +8,8 @@ import numpy as np
 from ser.errors import TrainingDataError
 from ser.evaluation.report import restrict, summarize
 from ser.labels import EMOTIONS
+from ser.protocols import TextModel
 from ser.text.data import as_transcript, read_labelled_texts
-from ser.types import TextModel
 
 
 def evaluate_text(model: TextModel, csv: Path) -> dict[str, Any]:

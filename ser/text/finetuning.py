@@ -20,7 +20,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from ser.checkpoints.hub import resolve_checkpoint
 from ser.checkpoints.pretrained import LOADING_ERRORS, describe_failure, quiet_loading
 from ser.errors import ModelUnavailableError
-from ser.evaluation.calibration import fit_temperature
+from ser.evaluation.metrics import fit_temperature
 from ser.labels import EMOTIONS
 from ser.text.adapters import LEARNING_RATES, VIRTUAL_TOKENS, finish_text, prepare_text, text_logits
 from ser.text.config import TextTrainConfig

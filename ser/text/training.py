@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from ser.errors import SettingsError
-from ser.evaluation.calibration import ece
-from ser.evaluation.metrics import macro_f1, uar
+from ser.evaluation.metrics import ece, macro_f1, uar
 from ser.labels import EMOTIONS
 from ser.text.bias import fit_bias
 from ser.text.checkpoint import save_trained

@@ -100,7 +100,7 @@ def fit_novelty(standard: Array, seed: int) -> Array:
 
 
 def fit_places(standard: Array, directions: Array, corpora: Sequence[str]) -> KnownPlaces:
-    """Corpora in directions that are scaled so that a clip's mean squared distance from its own is 1.
+    """Corpora in directions that are scaled so that clips scatter alike around the centers of their own.
 
     Args:
         standard: standardised embeddings of the training clips, shape (clips, size).
@@ -109,14 +109,13 @@ def fit_places(standard: Array, directions: Array, corpora: Sequence[str]) -> Kn
     """
     values, names = standard @ directions, np.array(corpora)
     centers = np.stack([values[names == name].mean(axis=0) for name in sorted(set(corpora))])
-    within = np.zeros((values.shape[1], values.shape[1]))
-    for center, name in zip(centers, sorted(set(corpora)), strict=True):
-        apart = (values[names == name] - center).astype(np.float64)
-        within += apart.T @ apart / len(apart) / len(centers)
+    apart = [values[names == name].astype(float) - at for name, at in zip(sorted(set(corpora)), centers, strict=True)]
+    within = np.mean([rows.T @ rows / len(rows) for rows in apart], axis=0)
     within += np.eye(len(within)) * (1e-6 * np.trace(within) / len(within) + 1e-12)
     whitening = np.linalg.inv(np.linalg.cholesky(within)).T / np.sqrt(len(within))
-    basis = (directions @ whitening).astype(np.float32)
-    return KnownPlaces(basis, (centers @ whitening).astype(np.float32))
+    spreads = np.array([np.mean(((rows @ whitening) ** 2).sum(axis=1)) for rows in apart])
+    basis, there = directions @ whitening, centers @ whitening
+    return KnownPlaces(*(array.astype(np.float32) for array in (basis, there, np.maximum(spreads, 1e-6))))
 
 
 def _out_of_corpus_familiarity(standard: Array, directions: Array, corpora: Sequence[str]) -> npt.NDArray[np.float64]:

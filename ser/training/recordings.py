@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from ser.audio.decoding import decode_file
 from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.errors import AudioError, TrainingCancelledError, TrainingDataError
+from ser.protocols import SpeechDetector
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
-from ser.types import Example, Signal, SpeechDetector
+from ser.types import Example, Signal
 
 
 @dataclass(frozen=True)

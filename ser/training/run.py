@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from ser.acoustic.classifier import model_folder
+from ser.acoustic.folders import model_folder
 from ser.audio.augmentation import load_noises
 from ser.checkpoints.folder import check_weights, load_meta
 from ser.checkpoints.pretrained import load_config

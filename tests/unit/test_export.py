@@ -12,7 +12,7 @@ import onnx
 import torch
 
 from ser.acoustic.classifier import load_acoustic_model
-from ser.checkpoints.onnx import MODEL_FILE
+from ser.checkpoints.folder import MODEL_FILE
 from ser.checkpoints.torch_network import SCRIPT_FILE
 from ser.cli import main
 from ser.errors import ExportError, ModelUnavailableError

@@ -16,8 +16,8 @@ from annotations.learning.trainer import TrainingJob
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import FeedbackExample
-from ser.acoustic.classifier import load_acoustic_model, model_folder
-from ser.acoustic.head import is_head
+from ser.acoustic.classifier import load_acoustic_model
+from ser.acoustic.folders import is_head, model_folder
 from ser.audio.decoding import decode_file
 from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.errors import TrainingCancelledError

@@ -1,19 +1,125 @@
-"""The single rows of the store, each written within a transaction that the caller holds.
+"""Rows to records and records to rows, within a transaction that the caller holds; opens no connection."""
 
-Knows SQL; opens no connection and touches no file.
-"""
-
+import json
 import math
 import sqlite3
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from annotations.errors import ClipNotFoundError, StoreError, VersionNotFoundError
 from annotations.store.embeddings import insert_embedding
+from annotations.store.media import media_path
 from annotations.store.new_records import NewClip, NewVersion, NewVote
-from annotations.store.records import Clip, Correction, Prediction
-from annotations.store.tables.rows import CLIPS, CORRECTIONS, timestamp, to_clip, to_correction, to_json, to_prediction
+from annotations.store.records import CONSENT_PURPOSES, Clip, Correction, ModelVersion, Prediction, TrainingRun
 from ser.serialization import recognition_to_dict
 from ser.types import Audio, Recognition
+
+Record = TypeVar("Record", bound=Any)
+
+CLIPS = """
+SELECT clips.*,
+    (SELECT group_concat(purpose) FROM consents_in_force AS given WHERE given.clip_id = clips.id) AS consent
+FROM clips
+"""
+"""Columns of a `Clip`; add a WHERE."""
+
+CORRECTIONS = """
+SELECT corrections.*, correction_retractions.retracted_at
+FROM corrections LEFT JOIN correction_retractions ON correction_retractions.correction_id = corrections.id
+"""
+"""Columns of a `Correction`; add a WHERE."""
+
+JSON_COLUMNS = frozenset({"scores", "details", "distribution", "metrics", "lineage", "config", "counts"})
+"""Columns that hold JSON, in whatever table."""
+
+FLAGS = frozenset({"answer_shown", "overrides"})
+"""Columns that hold 0 or 1 for false and true."""
+
+STANDING = "NOT EXISTS (SELECT 1 FROM correction_retractions WHERE correction_id = corrections.id)"
+"""True of a vote that was not taken back."""
+
+
+def timestamp() -> str:
+    """The time now in ISO 8601, UTC, with microseconds: fixed in width, so that text order is time order."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def normalise_timestamp(text: str) -> str:
+    """Bring a foreign time stamp into the form of `timestamp`; one without a zone counts as UTC.
+
+    Raises:
+        ValueError: if the text is no ISO 8601 time.
+
+    >>> normalise_timestamp("2026-01-02T03:04:05+01:00")
+    '2026-01-02T02:04:05.000000+00:00'
+    """
+    moment = datetime.fromisoformat(text)
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")
+
+
+def to_json(value: Mapping[str, object]) -> str:
+    """A mapping as compact JSON text, keys in their order."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def to_record(row: sqlite3.Row, kind: type[Record], **others: object) -> Record:
+    """Make a record of a row whose columns are named as its fields.
+
+    Args:
+        row: may have further columns; those of `JSON_COLUMNS` and of `FLAGS` are converted.
+        kind: a dataclass.
+        others: fields that are no column.
+    """
+    values = {name: row[name] for name in row.keys() if name in kind.__dataclass_fields__}  # noqa: SIM118
+    values |= {name: json.loads(values[name]) for name in JSON_COLUMNS & values.keys() if values[name] is not None}
+    values |= {name: bool(values[name]) for name in FLAGS & values.keys() if values[name] is not None}
+    return kind(**values | others)
+
+
+def to_clip(row: sqlite3.Row) -> Clip:
+    """Convert a row of `CLIPS`."""
+    given = set((row["consent"] or "").split(","))
+    consent = tuple(purpose for purpose in CONSENT_PURPOSES if purpose in given)
+    return to_record(row, Clip, path=media_path(row["sha256"]).as_posix(), consent=consent)
+
+
+def to_prediction(row: sqlite3.Row) -> Prediction:
+    """Convert a row of the table `predictions`."""
+    return to_record(row, Prediction)
+
+
+def to_correction(row: sqlite3.Row) -> Correction:
+    """Convert a row of `CORRECTIONS`."""
+    return to_record(row, Correction)
+
+
+def to_model_version(row: sqlite3.Row) -> ModelVersion:
+    """Convert a row of the table `model_versions`."""
+    return to_record(row, ModelVersion)
+
+
+def to_training_run(row: sqlite3.Row) -> TrainingRun:
+    """Convert a row of the table `training_runs`."""
+    return to_record(row, TrainingRun)
+
+
+def insert_row(connection: sqlite3.Connection, table: str, **values: object) -> int:
+    """Add a row; returns its id. Mappings are stored as JSON.
+
+    Args:
+        connection: in a transaction.
+        table: of the row.
+        values: {column: value}.
+    """
+    columns, marks = ", ".join(values), ", ".join("?" * len(values))
+    cursor = connection.execute(
+        f"INSERT INTO {table} ({columns}) VALUES ({marks})",
+        [to_json(value) if isinstance(value, Mapping) else value for value in values.values()],
+    )
+    return cursor.lastrowid or 0
 
 
 def read_clip(connection: sqlite3.Connection, clip_id: int) -> Clip:
@@ -71,26 +177,23 @@ def insert_prediction(
         "text": text.as_dict() if text else None,
     }
     details = {key: value for key, value in recognition_to_dict(recognition).items() if key != "file"}
-    cursor = connection.execute(
-        "INSERT INTO predictions (clip_id, model_version_id, label, scores, entropy, margin, disagreement, transcript, "
-        "details, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            clip_id,
-            model_version_id,
-            recognition.fused.label,
-            to_json(scores),
-            min(max(recognition.fused.entropy, 0.0), 1.0),
-            margin(recognition.fused.as_dict()),
-            disagreement(recognition.acoustic.as_dict(), text.as_dict()) if text else None,
-            recognition.transcript.text if recognition.transcript else None,
-            to_json(details),
-            timestamp(),
-        ),
+    prediction_id = insert_row(
+        connection,
+        "predictions",
+        clip_id=clip_id,
+        model_version_id=model_version_id,
+        label=recognition.fused.label,
+        scores=scores,
+        entropy=min(max(recognition.fused.entropy, 0.0), 1.0),
+        margin=margin(recognition.fused.as_dict()),
+        disagreement=disagreement(recognition.acoustic.as_dict(), text.as_dict()) if text else None,
+        transcript=recognition.transcript.text if recognition.transcript else None,
+        details=details,
+        created_at=timestamp(),
     )
     if recognition.embedding is not None:
         insert_embedding(connection, clip_id, recognition.embedding)
-    row = connection.execute("SELECT * FROM predictions WHERE id = ?", (cursor.lastrowid,)).fetchone()
-    return to_prediction(row)
+    return to_prediction(connection.execute("SELECT * FROM predictions WHERE id = ?", (prediction_id,)).fetchone())
 
 
 def insert_correction(
@@ -101,32 +204,12 @@ def insert_correction(
         row = connection.execute("SELECT clip_id FROM predictions WHERE id = ?", (prediction_id,)).fetchone()
         if row is None or row["clip_id"] != clip_id:
             raise StoreError(f"Prediction {prediction_id} is none of clip {clip_id}. Load the clip again and vote.")
-    created_at = vote.created_at or _after_last_vote(connection, vote.rater)
-    cursor = connection.execute(
-        "INSERT INTO corrections (clip_id, prediction_id, rater, verdict, label, intensity, transcript, created_at, "
-        "distribution, valence, arousal, comment, seconds, answer_shown) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            clip_id,
-            prediction_id,
-            vote.rater,
-            vote.verdict,
-            vote.label,
-            vote.intensity,
-            vote.transcript,
-            created_at,
-            to_json(vote.distribution) if vote.distribution else None,
-            vote.valence,
-            vote.arousal,
-            vote.comment,
-            vote.seconds,
-            vote.answer_shown,
-        ),
-    )
-    assert cursor.lastrowid is not None
+    said = {name: value for name, value in asdict(vote).items() if name != "retracted_at"}
+    said["created_at"] = vote.created_at or _after_last_vote(connection, vote.rater)
+    correction_id = insert_row(connection, "corrections", clip_id=clip_id, prediction_id=prediction_id, **said)
     if vote.retracted_at:
-        insert_retraction(connection, cursor.lastrowid, vote.retracted_at)
-    return read_correction(connection, cursor.lastrowid)
+        insert_retraction(connection, correction_id, vote.retracted_at)
+    return read_correction(connection, correction_id)
 
 
 def read_correction(connection: sqlite3.Connection, correction_id: int) -> Correction:
@@ -155,16 +238,19 @@ def insert_version(connection: sqlite3.Connection, version: NewVersion, target: 
     """Add a model version; its name must be new. Returns its id."""
     if connection.execute("SELECT 1 FROM model_versions WHERE name = ?", (version.name,)).fetchone():
         raise StoreError(f"A model version named '{version.name}' exists already. Give the new one another name.")
-    cursor = connection.execute(
-        "INSERT INTO model_versions (name, sha256, path, training_run_id, metrics, target, parent_id, lineage, "
-        "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(version.name, version.sha256, version.path or None, version.run_id, to_json(version.metrics)),
-            *(target, version.parent_id, to_json(version.lineage), timestamp()),
-        ),
+    return insert_row(
+        connection,
+        "model_versions",
+        name=version.name,
+        sha256=version.sha256,
+        path=version.path or None,
+        training_run_id=version.run_id,
+        metrics=version.metrics,
+        target=target,
+        parent_id=version.parent_id,
+        lineage=version.lineage,
+        created_at=timestamp(),
     )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
 
 
 def insert_promotion(
@@ -186,10 +272,15 @@ def insert_promotion(
         overrides: whether the comparison had refused it.
         rolls_back: the promotion that this one undoes.
     """
-    connection.execute(
-        "INSERT INTO promotions (model_version_id, promoted_by, reason, overrides, rolls_back, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        (version_id, by, reason, overrides, rolls_back, timestamp()),
+    insert_row(
+        connection,
+        "promotions",
+        model_version_id=version_id,
+        promoted_by=by,
+        reason=reason,
+        overrides=overrides,
+        rolls_back=rolls_back,
+        created_at=timestamp(),
     )
 
 

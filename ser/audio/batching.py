@@ -1,6 +1,6 @@
 """Many recordings at once: several threads, each with a batch of its own, answers in order.
 
-Knows the protocols of `ser.types`, no model behind them.
+Knows the protocols of `ser.protocols`, no model behind them.
 """
 
 import functools
@@ -14,7 +14,7 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 BATCH_SIZE = 32
-"""Recordings that are heard together; more is hardly quicker and takes more memory."""
+"""Recordings that are embedded together; more is hardly quicker and takes more memory."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

@@ -26,7 +26,7 @@ def delete_clips(connection: sqlite3.Connection, ids: Sequence[int]) -> Counter[
 
 
 def delete_person(connection: sqlite3.Connection, name: str, pseudonym: str) -> Counter[str]:
-    """Delete a rater's votes and all else that is theirs; put a pseudonym if they are named as who did something.
+    """Delete a rater's votes and all else that is theirs; put a pseudonym where they are named for an act.
 
     Returns:
         {table: rows deleted or changed}.
@@ -40,7 +40,7 @@ def delete_person(connection: sqlite3.Connection, name: str, pseudonym: str) -> 
 
 
 def anonymise_person(connection: sqlite3.Connection, name: str, pseudonym: str) -> Counter[str]:
-    """Keep a rater's labels under a pseudonym, without the words they wrote; the rest as `delete_person`."""
+    """Keep a rater's labels under a pseudonym, without the words they wrote; otherwise as `delete_person`."""
     counts: Counter[str] = Counter()
     for table in tables(connection):
         columns = _columns(connection, table)

@@ -4,14 +4,14 @@ Knows the log's tables; erases nothing.
 """
 
 import hashlib
-import json
 import secrets
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from annotations.store.queries import list_versions
+from annotations.store.queries import has_weights, list_versions
 from annotations.store.records import ModelVersion
+from annotations.store.rows import to_record
 from annotations.store.store import AnnotationStore
 
 
@@ -56,15 +56,13 @@ def hash_subject(subject: str, salt: str | None = None) -> str:
 
 def was_erased(store: AnnotationStore, sha256: str) -> bool:
     """Tell if a recording was erased here."""
-    with store.reading() as connection:
-        row = connection.execute("SELECT 1 FROM erased_recordings WHERE hash = ?", (hash_recording(sha256),)).fetchone()
-    return row is not None
+    return bool(store.fetch("SELECT 1 FROM erased_recordings WHERE hash = ?", (hash_recording(sha256),)))
 
 
 def list_erasures(store: AnnotationStore) -> list[ErasureEntry]:
     """The log, oldest first."""
-    with store.reading() as connection:
-        return [_to_entry(row) for row in connection.execute("SELECT * FROM erasures ORDER BY id")]
+    rows = store.fetch("SELECT * FROM erasures ORDER BY id")
+    return [to_record(row, ErasureEntry, finished=row["pending"] is None) for row in rows]
 
 
 def versions_with_erased(store: AnnotationStore) -> dict[int, dict[str, int]]:
@@ -72,38 +70,20 @@ def versions_with_erased(store: AnnotationStore) -> dict[int, dict[str, int]]:
 
     A version that only started from such a version is among them, with zeros.
     """
-    with store.reading() as connection:
-        rows = connection.execute(
-            "SELECT version_id, coalesce(sum(erasure_runs.clips), 0) AS clips, "
-            "coalesce(sum(erasure_runs.votes), 0) AS votes FROM versions_with_erased "
-            "JOIN model_versions ON model_versions.id = version_id "
-            "LEFT JOIN erasure_runs ON erasure_runs.training_run_id = model_versions.training_run_id "
-            "GROUP BY version_id"
-        )
-        return {row["version_id"]: {"clips": row["clips"], "votes": row["votes"]} for row in rows}
+    rows = store.fetch(
+        "SELECT version_id, coalesce(sum(erasure_runs.clips), 0) AS clips, "
+        "coalesce(sum(erasure_runs.votes), 0) AS votes FROM versions_with_erased "
+        "JOIN model_versions ON model_versions.id = version_id "
+        "LEFT JOIN erasure_runs ON erasure_runs.training_run_id = model_versions.training_run_id GROUP BY version_id"
+    )
+    return {row["version_id"]: {"clips": row["clips"], "votes": row["votes"]} for row in rows}
 
 
 def newest_untouched_version(store: AnnotationStore) -> ModelVersion | None:
     """The newest version that trained on nothing that was erased since and whose weights are at hand."""
     marked = versions_with_erased(store)
-    for version in list_versions(store):
-        at_hand = version.path is None or (store.data_dir / version.path).is_dir()
-        at_hand = at_hand and version.weights_removed_at is None and version.target == "acoustic"
-        if version.id not in marked and at_hand:
-            return version
-    return None
-
-
-def _to_entry(row: sqlite3.Row) -> ErasureEntry:
-    return ErasureEntry(
-        id=row["id"],
-        kind=row["kind"],
-        subject=row["subject"],
-        counts=json.loads(row["counts"]),
-        finished=row["pending"] is None,
-        erased_by=row["erased_by"],
-        created_at=row["created_at"],
-    )
+    untouched = (v for v in list_versions(store) if v.id not in marked and v.target == "acoustic")
+    return next((version for version in untouched if has_weights(store, version)), None)
 
 
 def mark_runs(connection: sqlite3.Connection, number: int, concerned: str, parameters: tuple[object, ...]) -> list[str]:
