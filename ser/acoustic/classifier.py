@@ -5,7 +5,7 @@ Imports no torch: a checkpoint's own module is imported when one is named.
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Union
 
 from ser.acoustic.exported import ExportedPipeline
 from ser.acoustic.folders import is_head, is_pipeline, is_retired, model_folder
@@ -32,8 +32,8 @@ def load_acoustic_model(name_or_dir: str | Path, device: str = "cpu") -> LoadedA
         An `AcousticModel` that also knows the `sha256` of its weights.
 
     Raises:
-        RetiredModelError: where it is a network of an earlier version of the program.
-        ModelUnavailableError: where it is absent, damaged, of another kind, or has fewer than two of our labels.
+        RetiredModelError: if it is a network of an earlier version of the program.
+        ModelUnavailableError: if it is absent, damaged, of another kind, or has fewer than two of the seven labels.
     """
     folder = model_folder(name_or_dir)
     device = pick_device(device)
@@ -46,10 +46,7 @@ def load_acoustic_model(name_or_dir: str | Path, device: str = "cpu") -> LoadedA
             f"{folder} holds a network of an earlier version of this program, which no longer runs. Train a new model "
             "from the same feedback, or choose 'embedded'."
         )
-    model: CheckpointModel = _checkpoint().CheckpointModel(folder, str(name_or_dir), device)
+    # Only here are torch and transformers brought in.
+    checkpoints = importlib.import_module("ser.acoustic.checkpoint")
+    model: CheckpointModel = checkpoints.CheckpointModel(folder, str(name_or_dir), device)
     return model
-
-
-def _checkpoint() -> Any:
-    """The module of finished checkpoints, which brings torch and transformers in."""
-    return importlib.import_module("ser.acoustic.checkpoint")

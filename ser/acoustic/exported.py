@@ -13,13 +13,13 @@ from ser.types import Audio, EmotionScores
 
 
 class ExportedPipeline:
-    """Encoder and head in one graph; safe to call from several threads.
+    """The embedded encoder and a head in one graph, an `AcousticModel`; safe to call from several threads.
 
     Args:
-        folder: that `ser.export.pipeline` wrote.
+        folder: that `ser.export.models` wrote.
 
     Raises:
-        ModelUnavailableError: where a file is absent or damaged.
+        ModelUnavailableError: if a file is absent or damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,7 +28,7 @@ class ExportedPipeline:
         self._network = OnnxNetwork(folder / MODEL_FILE)
 
     def classify(self, audio: Audio) -> EmotionScores:
-        """Calibrated scores for a recording that has been cut to its speech."""
+        """Return calibrated scores for a recording that has been cut to its speech."""
         # The graph takes the windows of one recording as a batch, and embeds the recording as their mean.
         answer = self._network.run({"mels": np.stack([log_mel(window) for window in cut_windows(audio.signal)])})
         strong = answer.get("intensity")
@@ -37,5 +37,5 @@ class ExportedPipeline:
         )
 
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
-        """The same for many."""
+        """Return the same for many."""
         return [self.classify(audio) for audio in audios]

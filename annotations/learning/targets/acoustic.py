@@ -58,16 +58,17 @@ def train_encoder(job: TrainingJob) -> NewVersion:
     with job.votes() as store:
         evidence = read_evidence(store, clips)
     # Only here is torch brought in.
-    training_run = importlib.import_module("ser.training.run")
-    model = training_run.train(
+    encoders, tasks, processes = (
+        importlib.import_module(f"ser.training.gradients.{name}") for name in ("encoder", "task", "processes")
+    )
+    model = encoders.train(
         [as_example(job, feedback, evidence) for feedback in job.holdout.training],
         encoder_config(job.config),
         dev=[as_example(job, feedback) for feedback in job.holdout.held_out],
         init=job.base,
-        device=job.device,
-        checkpoint_dir=job.checkpoint_dir,
-        on_progress=job.on_progress,
-        should_stop=job.should_stop,
+        around=tasks.Surroundings(
+            processes.Processes(job.device), job.checkpoint_dir, job.on_progress, job.should_stop
+        ),
     )
     # Saving a model removes its checkpoint, and a kill between that and the store's record would cost the run.
     meta = model.save(job.model_dir, name=job.name, data=job.facts(), keep_checkpoint=True)

@@ -1,6 +1,6 @@
 """A training run on disk, so that it goes on after a kill: one file, replaced as a whole.
 
-Knows what a run is made of only as tensors, numbers and texts; the rest is the loop's.
+Knows a run only as tensors, numbers and texts.
 """
 
 import hashlib
@@ -18,16 +18,16 @@ import torch
 from ser.errors import TrainingDataError
 
 STATE_FILE = "training.pt"
-VERSION = 1
-"""Of the file's form: raise it whenever an older file could not be gone on with."""
+VERSION = 2
+"""Of the file's form: raise it whenever a run could not go on from an older file."""
 
 Identity = Mapping[str, Any]
-"""What must be the same for a run to go on: names to JSON values."""
+"""All that must be the same for a run to go on: names to JSON values."""
 
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run is kept.
+    """The folder that a run is kept in.
 
     Attributes:
         folder: made when first written to; holds nothing else.
@@ -38,10 +38,10 @@ class RunState:
     identity: Identity
 
     def load(self) -> dict[str, Any] | None:
-        """What was saved last; None where nothing was.
+        """Read what was saved last; None if nothing was.
 
         Raises:
-            TrainingDataError: where it is damaged, or of another run than this one.
+            TrainingDataError: if it is damaged, or of another run than this one.
         """
         path = self.folder / STATE_FILE
         if not path.is_file():
@@ -76,7 +76,7 @@ class RunState:
 
 
 def remove_state(folder: Path) -> None:
-    """Forget a run that is finished, with the runs it is made of; one that never was is forgotten already."""
+    """Remove the state of a run that is finished, with those of the runs it is made of, if there is any."""
     if not folder.is_dir():
         return
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
@@ -88,12 +88,12 @@ def remove_state(folder: Path) -> None:
 
 
 def has_state(folder: Path) -> bool:
-    """Whether an interrupted run is kept there, or in a folder inside."""
+    """Tell if an interrupted run is kept there, or in a folder inside."""
     return any(folder.rglob(STATE_FILE))
 
 
 def describe_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """A phrase for each name whose value is not the same.
+    """Write a phrase for each name whose value is not the same.
 
     >>> describe_differences({"data": "a", "config": {"epochs": 3}}, {"data": "b", "config": {"epochs": 5}})
     ['config.epochs was 3 and is 5', 'data is not the same']
@@ -114,7 +114,7 @@ def describe_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> l
 
 
 def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of names and values."""
+    """Hash names and values."""
     digest = hashlib.sha256()
     for name, tensor in tensors.items():
         digest.update(name.encode())
@@ -122,15 +122,8 @@ def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def seed_everything(seed: int) -> None:
-    """Seed what models may draw from: Python's, numpy's and torch's common generators."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
 def random_states() -> dict[str, Any]:
-    """Where those generators are."""
+    """Collect the states of Python's, numpy's and torch's common generators, which models may draw from."""
     name, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
     version, internal, spare = random.getstate()
     states: dict[str, Any] = {
@@ -144,7 +137,7 @@ def random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: Mapping[str, Any]) -> None:
-    """Put those generators back to where they were."""
+    """Put those generators back to such states."""
     version, internal, spare = states["python"]
     random.setstate((version, tuple(internal), spare))
     name, keys, place, has_gauss, gauss = states["numpy"]

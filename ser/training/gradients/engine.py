@@ -1,6 +1,6 @@
-"""The loop that trains any network: steps, averages, half precision, processes, early stopping, going on after a kill.
+"""The loop that trains any network: steps in parts, half precision, processes, early stopping, resumption after a kill.
 
-What is learnt from what is a `Task`'s: the engine knows no features, no labels and no files but its own state.
+What a network is trained on is a `Task`'s: the engine knows no features and no labels, and no files but its own state.
 """
 
 import math
@@ -12,76 +12,66 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import set_seed
 
-from ser.config import TrainConfig
+from ser.config import LoopConfig
 from ser.errors import TrainingCancelledError, TrainingDataError
+from ser.training.gradients.adapters import RankSchedule
+from ser.training.gradients.state import RunState, hash_tensors, random_states, set_random_states
+from ser.training.gradients.task import Outcome, Places, Surroundings, Task
 from ser.training.progress import TrainProgress
-from ser.training.run_state import RunState, hash_tensors, random_states, seed_everything, set_random_states
-from ser.training.sampling import Places
-from ser.training.task import Outcome, Schedule, Surroundings, Task
-from ser.training.weight_average import WeightAverage
 
 STATE_SECONDS = 120.0
 """Between savings of the run within an epoch; each epoch's end is saved in any case."""
 
+KEPT_VALUES = ("epoch", "place", "step", "losses", "loss", "score", "curve", "best_epoch", "best", "parts")
+KEPT_OBJECTS = ("optimizer", "schedule", "scaler")
+"""Attributes of a run that its state on disk holds, beside weights and random generators."""
 
-def optimise(
-    network: torch.nn.Module,
-    task: Task,
-    config: TrainConfig,
-    around: Surroundings,
-    schedule: Schedule,
-) -> Outcome:
-    """Train `network` in place, on the device of `around`; its chosen weights are in it afterwards.
+
+def optimise(network: torch.nn.Module, task: Task, config: LoopConfig, around: Surroundings) -> Outcome:
+    """Train `network` in place, on the device of `around`; the chosen epoch's weights are in it afterwards.
 
     Args:
         network: with its initial weights; parameters that need no gradient stay as they are.
-        task: what is learnt.
-        config: how.
-        around: where, and who watches.
-        schedule: of the learning rate.
+        task: the data and the loss.
+        config: of the loop.
+        around: devices, files and watchers.
 
     Raises:
-        SettingsError: where steps are too small to be shared among the processes.
-        TrainingDataError: where the kept state is another run's, or damaged, or not even one clip fits the memory.
+        SettingsError: if steps are too small to be shared among the processes.
+        TrainingDataError: if the kept state is another run's, or damaged, or not even one example fits the memory.
         TrainingCancelledError: when asked to stop.
     """
     around.processes.check(config)
     with torch_threads(config.threads):
-        return _Run(network, task, config, around, schedule).run()
+        return _Run(network, task, config, around).run()
 
 
 class _Run:
     """One run's moving parts."""
 
-    def __init__(
-        self,
-        network: torch.nn.Module,
-        task: Task,
-        config: TrainConfig,
-        around: Surroundings,
-        schedule: Schedule,
-    ) -> None:
+    def __init__(self, network: torch.nn.Module, task: Task, config: LoopConfig, around: Surroundings) -> None:
         self.task, self.config, self.around, self.processes = task, config, around, around.processes
         self.device = self.processes.device
         self.state = self._identify(network) if around.state_dir else None
         # Dropout differs between processes; what is drawn of the data does not come from here.
-        seed_everything(config.seed + 7919 * self.processes.rank)
+        set_seed(config.seed + 7919 * self.processes.rank)
         self.network = network.to(self.device)
         self.model = self.processes.wrap(self.network)
-        self.average = WeightAverage(self.network, config.ema_decay)
-        self.anchor = (
-            [(p, p.detach().clone()) for p in network.parameters() if p.requires_grad] if config.anchor else []
-        )
+        self.ranks = RankSchedule.of(network)
+        # A module may have two names.
+        parameters = network.named_parameters(remove_duplicate=False)
+        frozen = {name for name, parameter in parameters if not parameter.requires_grad}
+        self.changing = [name for name in network.state_dict() if name not in frozen]
         self.trained = [p for p in network.parameters() if p.requires_grad]
+        self.anchor = [p.detach().clone() for p in self.trained] if config.anchor else []
         self.optimizer = torch.optim.AdamW(
             decay_groups(self.trained, config.weight_decay), lr=config.learning_rate, fused=True
         )
         self.steps = task.steps * config.epochs
         warmup = max(1, round(config.warmup * self.steps))
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: schedule(step, self.steps, warmup)
-        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: linear(step, self.steps, warmup))
         self.half = half_precision(self.device) if config.autocast else None
         self.scaler = torch.amp.GradScaler(torch.device(self.device).type, enabled=self.half is torch.float16)
         self.epoch, self.place, self.step = 1, 0, 0
@@ -90,7 +80,7 @@ class _Run:
         self.loss: float | None = None
         self.score: float | None = None
         self.curve: list[dict[str, object]] = []
-        self.best_weights, self.best_epoch, self.best = self.average.copy(), 0, (-math.inf, 0.0)
+        self.best_weights, self.best_epoch, self.best = self._weights(), 0, -math.inf
 
     def run(self) -> Outcome:
         if self.state is not None and (state := self.state.load()) is not None:
@@ -106,30 +96,34 @@ class _Run:
                 failure = str(error).split(". ")[0]
             if failure is not None:
                 self._use_smaller_parts(failure)
-        self.average.choose(self.best_weights)
+        self.network.load_state_dict(self.best_weights, strict=False)
         return Outcome(self.curve, self.best_epoch)
 
     def _stopped_early(self) -> bool:
         patience = self.config.patience
         return patience is not None and bool(self.curve) and self.epoch - 1 - self.best_epoch >= patience
 
+    def _weights(self) -> dict[str, torch.Tensor]:
+        """Copy the weights and statistics that training changes."""
+        state = self.network.state_dict()
+        return {name: state[name].clone() for name in self.changing}
+
     def _epoch(self, first: int) -> None:
-        self.network.train()
+        self.network.train(self.task.dropout)
         plan = self.task.plan(self.epoch)
         while self.place < len(plan):
             self._step(plan[self.place], first)
         entry: dict[str, object] = {"epoch": self.epoch, "loss": float(np.mean(self.losses))}
-        ranking = (float(self.epoch), 0.0)
-        dev = self.task.evaluate(self.average.network)
+        ranking = float(self.epoch)
+        dev = self.task.evaluate(self.network)
         if dev is not None:
             self.score = dev.score
             entry |= dev.figures
-            if self.config.choose_best:
-                ranking = (dev.score, dev.tie_breaker)
+            ranking = dev.score if self.config.choose_best else ranking
         self.curve.append(entry)
         self._report(first, entry)
         if ranking > self.best:
-            self.best_weights, self.best_epoch, self.best = self.average.copy(), self.epoch, ranking
+            self.best_weights, self.best_epoch, self.best = self._weights(), self.epoch, ranking
         self.epoch, self.place, self.losses = self.epoch + 1, 0, []
         self._save()
 
@@ -151,14 +145,9 @@ class _Run:
             self._restore(state)
 
     def _step(self, places: Places, first: int) -> None:
-        smaller = self.parts > self.config.accumulation
-        shares = (
-            np.array_split(places, min(self.parts, len(places)))
-            if smaller
-            else self.processes.parts(places, self.config.accumulation)
-        )
+        shares = self.processes.parts(places, self.parts)
         parts = [
-            self.task.draw(share, self.epoch, self.place, self.processes.rank * self.config.accumulation + number)
+            self.task.draw(share, self.epoch, self.place, self.processes.rank * self.parts + number)
             for number, share in enumerate(shares)
         ]
         weights = [self.task.weights(part).to(self.device) for part in parts]
@@ -173,6 +162,8 @@ class _Run:
                     losses = self.task.losses(self.model, part)
                 # The mean over the whole step, however many parts and processes share it (gradients are averaged).
                 loss = (losses * weight).sum() / total.clamp_min(1e-6)
+                if self.ranks is not None:
+                    loss = loss + self.ranks.penalty() / (len(parts) * self.processes.count)
                 value += loss.detach()
                 self.scaler.scale(loss * self.processes.count).backward()
         self._move()
@@ -186,7 +177,7 @@ class _Run:
             raise TrainingCancelledError(f"Training was stopped in epoch {self.epoch} of {self.config.epochs}.")
 
     def _agree(self, total: torch.Tensor) -> tuple[torch.Tensor, bool, bool]:
-        """The weight of the whole step, and whether to stop and to save after it, alike in all processes."""
+        """Find the weight of the whole step, and whether to stop and to save after it, alike in all processes."""
         stop = self.around.should_stop is not None and self.around.should_stop()
         due = self.processes.main and time.monotonic() - self.saved > STATE_SECONDS
         if self.processes.count == 1:
@@ -196,29 +187,24 @@ class _Run:
 
     def _move(self) -> None:
         self.scaler.unscale_(self.optimizer)
-        self._pull_to_anchor()
+        # The gradient of half the squared distance from the weights before. Apart from the loss, as parameters that no
+        # example of a step needs have no gradient that processes could share.
+        for parameter, start in zip(self.trained, self.anchor, strict=False):
+            pull = self.config.anchor * (parameter.detach() - start)
+            parameter.grad = pull if parameter.grad is None else parameter.grad + pull
         torch.nn.utils.clip_grad_norm_(self.trained, self.task.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
-        self.processes.share_norms(self.network)
         self.step += 1
-        self.task.after_step(self.step)
-        self.average.update(min(self.config.ema_decay, self.step / (self.step + 10)))
-
-    def _pull_to_anchor(self) -> None:
-        """Add the gradient of half the squared distance from the weights before.
-
-        Apart from the loss, as parameters that no clip of a step needs have no gradient that processes could share.
-        """
-        for parameter, start in self.anchor:
-            pull = self.config.anchor * (parameter.detach() - start)
-            parameter.grad = pull if parameter.grad is None else parameter.grad + pull
+        if self.ranks is not None:
+            self.ranks.update(self.step)
 
     def _report(self, first: int, entry: Mapping[str, object] | None = None) -> None:
         if self.around.on_progress is None or not self.processes.main:
             return
         pace = (time.monotonic() - self.started) / max(1, self.step - first)
+        left = pace * (self.steps - self.step)
         self.around.on_progress(
             TrainProgress(
                 self.epoch,
@@ -227,7 +213,7 @@ class _Run:
                 self.steps,
                 self.loss,
                 self.score,
-                pace * (self.steps - self.step),
+                left,
                 epoch_done=entry is not None,
                 learning_rate=float(self.schedule.get_last_lr()[0]),
                 figures=entry or {},
@@ -250,49 +236,40 @@ class _Run:
         if self.state is None:
             return
         states = self.processes.gather(random_states())
-        if not self.processes.main:
-            return
-        self.state.save(
-            {
-                "epoch": self.epoch,
-                "place": self.place,
-                "step": self.step,
-                "losses": self.losses,
-                "loss": self.loss,
-                "score": self.score,
-                "curve": self.curve,
-                "network": self.average.changing(self.network),
-                "average": self.average.changing(self.average.network) if self.config.ema_decay else None,
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "best": {"weights": self.best_weights, "epoch": self.best_epoch, "ranking": list(self.best)},
-                "random": states,
-                "task": self.task.state(),
-                "parts": self.parts,
-            }
-        )
+        if self.processes.main:
+            self.state.save(
+                {name: getattr(self, name) for name in KEPT_VALUES}
+                | {name: getattr(self, name).state_dict() for name in KEPT_OBJECTS}
+                | {"network": self._weights(), "best_weights": self.best_weights, "random": states}
+                | {"ranks": None if self.ranks is None else self.ranks.state()}
+            )
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        for name in ("epoch", "place", "step", "losses", "loss", "score", "curve"):
+        # Parts that a failed step has just halved stay so.
+        parts = self.parts
+        for name in KEPT_VALUES:
             setattr(self, name, state[name])
+        self.parts = max(self.parts, parts)
+        for name in KEPT_OBJECTS:
+            getattr(self, name).load_state_dict(state[name])
         self.network.load_state_dict(state["network"], strict=False)
-        if state["average"] is not None:
-            self.average.network.load_state_dict(state["average"], strict=False)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.scaler.load_state_dict(state["scaler"])
-        best = state["best"]
-        self.best_weights = {name: value.to(self.device) for name, value in best["weights"].items()}
-        self.best_epoch, self.best = best["epoch"], tuple(best["ranking"])
-        self.task.set_state(state["task"])
-        # A state that an earlier version of the program kept says nothing of it.
-        self.parts = max(self.parts, state.get("parts", self.parts))
+        self.best_weights = {name: value.to(self.device) for name, value in state["best_weights"].items()}
+        if self.ranks is not None:
+            self.ranks.set_state(state["ranks"], self.device)
         set_random_states(state["random"][self.processes.rank])
 
 
+def linear(step: int, steps: int, warmup: int) -> float:
+    """Rise linearly to 1 and fall linearly to 0, as pretrained networks are usually tuned.
+
+    >>> [linear(step, 6, 2) for step in (0, 1, 2, 4)]
+    [0.5, 1.0, 1.0, 0.5]
+    """
+    return (step + 1) / warmup if step < warmup else max(0.0, (steps - step) / max(1, steps - warmup))
+
+
 def half_precision(device: str) -> torch.dtype | None:
-    """What is quicker there than float32: bfloat16, float16 on GPUs without it, None on CPUs without it."""
+    """Choose a type quicker than float32: bfloat16, float16 on GPUs without it, None on CPUs without it."""
     if torch.device(device).type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     quick = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -300,7 +277,7 @@ def half_precision(device: str) -> torch.dtype | None:
 
 
 def decay_groups(parameters: Sequence[torch.nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
-    """Biases and norms are not decayed."""
+    """Group parameters so that biases and norms are not decayed."""
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -309,7 +286,7 @@ def decay_groups(parameters: Sequence[torch.nn.Parameter], weight_decay: float) 
 
 @contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
-    """So many of torch's threads for a while; None leaves them as they are."""
+    """Use so many of torch's threads for a while; None leaves them as they are."""
     before = torch.get_num_threads()
     if count is not None:
         torch.set_num_threads(count)

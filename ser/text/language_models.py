@@ -1,21 +1,33 @@
-"""More sentences to train on, made from those at hand by pretrained models: near words, and translation there and back.
+"""Pretrained language models besides the classifier: more sentences to train on, and adaptation to a domain.
 
-Each function returns new rows with the labels of the old ones; models run in evaluation mode, drawn by the seed.
+Near words and translation there and back give new rows with the labels of the old ones, drawn by the seed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    DataCollatorForLanguageModeling,
+)
 
 from ser.checkpoints.hub import resolve_checkpoint
-from ser.checkpoints.pretrained import LOADING_ERRORS, describe_failure, quiet_loading
-from ser.errors import ModelUnavailableError, SettingsError
+from ser.checkpoints.pretrained import LOADING_ERRORS, LOCAL, describe_failure, quiet_loading
+from ser.config import LoopConfig
+from ser.errors import ModelUnavailableError, SettingsError, TrainingDataError
 from ser.text.data import LabelledTexts
+from ser.training.gradients.engine import optimise
+from ser.training.gradients.processes import Processes
+from ser.training.gradients.task import Places, Surroundings, Task
 
+MIN_LINES = 20
 BATCH = 32
 MAX_TOKENS = 96
 
@@ -112,15 +124,90 @@ def _relabelled(texts: LabelledTexts, words: Sequence[str]) -> LabelledTexts:
     return new.select(kept)
 
 
-def _load(kind: Any, checkpoint: str | Path, device: str, what: str) -> tuple[Any, Any]:
-    folder = resolve_checkpoint(checkpoint)
-    local = {"local_files_only": True, "trust_remote_code": False}
+def adapt_to_domain(
+    checkpoint: str | Path, lines: Path, out: Path, *, epochs: int = 1, seed: int = 0, device: str = "cpu"
+) -> float:
+    """Train a language model on unlabelled text: masked words, or the next word if it has no token for masks.
+
+    Source: Gururangan et al. 2020, "Don't Stop Pretraining", https://arxiv.org/abs/2004.10964
+
+    Args:
+        checkpoint: a folder, or an id on the hub.
+        lines: UTF-8 text, one sentence or turn a line.
+        out: folder for the adapted checkpoint.
+        epochs: passes over the text.
+        seed: of the masks and the order.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        The mean training loss of the last pass, nats a token.
+
+    Raises:
+        TrainingDataError: if the file cannot be read or has too few lines.
+        ModelUnavailableError: if the checkpoint cannot be loaded as a language model.
+    """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+        texts = [line.strip() for line in lines.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingDataError(f"{lines} cannot be read as text in UTF-8: {error}.") from error
+    if len(texts) < MIN_LINES:
+        raise TrainingDataError(f"{lines} has {len(texts)} lines of text; at least {MIN_LINES} are needed.")
+    model, tokenizer = _load(None, checkpoint, device, "a language model")
+    config = LoopConfig(epochs=epochs, batch_size=16, weight_decay=0.0, warmup=0.0, seed=seed, autocast=False)
+    outcome = optimise(model, _LanguageTask(tokenizer, texts, config, device), config, Surroundings(Processes(device)))
+    model.cpu().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return float(str(outcome.curve[-1]["loss"]))
+
+
+class _LanguageTask(Task):
+    """Lines of text whose hidden or next words are predicted."""
+
+    def __init__(self, tokenizer: Any, texts: Sequence[str], config: LoopConfig, device: str) -> None:
+        self.device = device
+        self.rows = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]
+        super().__init__(len(texts), config, np.array([len(row) for row in self.rows]))
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        self.collator = DataCollatorForLanguageModeling(
+            tokenizer, mlm=tokenizer.mask_token is not None, mlm_probability=REPLACED_SHARE
+        )
+
+    def draw(self, places: Places, epoch: int, step: int, part: int) -> Mapping[str, torch.Tensor]:
+        """Hide words of some lines, or none if the next word is predicted."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(np.random.default_rng([self.config.seed, epoch, step, part]).integers(2**32)))
+            batch: Mapping[str, torch.Tensor] = self.collator([{"input_ids": self.rows[place]} for place in places])
+        return batch
+
+    def weights(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Weigh lines by their words to be predicted."""
+        return (batch["labels"] != -100).sum(1).float()
+
+    def losses(self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Compute the batch's mean loss of a word, the same for each line."""
+        loss: torch.Tensor = model(**{name: value.to(self.device) for name, value in batch.items()}).loss
+        # Without a hidden word there is no loss to speak of.
+        return loss.nan_to_num().expand(len(batch["labels"]))
+
+
+def _load(kind: Any, checkpoint: str | Path, device: str, what: str) -> tuple[Any, Any]:
+    """Load a model whose every weight was trained; without `kind`, whichever predicts words by its tokenizer."""
+    folder = resolve_checkpoint(checkpoint)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+        kind = kind or (AutoModelForCausalLM if tokenizer.mask_token is None else AutoModelForMaskedLM)
         with quiet_loading():
-            model = kind.from_pretrained(folder, use_safetensors=True, **local)
+            model, report = kind.from_pretrained(
+                folder, use_safetensors=True, output_loading_info=True, dtype=torch.float32, **LOCAL
+            )
     except LOADING_ERRORS as error:
         raise ModelUnavailableError(f"'{checkpoint}' cannot be loaded as {what}: {describe_failure(error)}") from error
+    if report["missing_keys"]:
+        missing = ", ".join(sorted(report["missing_keys"])[:2])
+        raise ModelUnavailableError(
+            f"'{checkpoint}' has no head that predicts words ({missing} missing). Take it as it was pretrained."
+        )
     return model.to(device).eval(), tokenizer
 
 
