@@ -51,7 +51,8 @@ def test_the_exported_pipeline_is_as_sure_in_known_places(model: HeadModel, tmp_
     head = replace(model.head, places=KnownPlaces(basis, centers, np.array([1.2, 0.8], np.float32), 3.0))
     placed = HeadModel(head, model.encoder, model.meta)
     assert 0.05 < head.places.familiarity(standard)[0] < 0.999, "no edge case"
-    export_pipeline(placed, tmp_path / "out", int8=model.encoder.sha256.endswith("int8"), clips=[clip])
+    head.save(tmp_path / "head", model.meta)
+    export_model(str(tmp_path / "head"), tmp_path / "out", int8=model.encoder.sha256.endswith("int8"), clips=[clip])
     answers = [each.classify(clip).probabilities for each in (placed, load_acoustic_model(tmp_path / "out"))]
     np.testing.assert_allclose(*answers, atol=1e-3)
     assert not np.allclose(answers[0], model.classify(clip).probabilities, atol=1e-2)
