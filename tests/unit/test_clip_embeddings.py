@@ -22,7 +22,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import psutil
-from ser.augmentation import SignalAugmentation
+from ser.audio.augmentation import SignalAugmentation
 from ser.training.clip_embeddings import CopyPlan
 from ser.training.embeddings import EmbeddingPlan, embed_examples
 from ser.types import Example

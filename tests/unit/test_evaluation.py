@@ -6,6 +6,7 @@ import pytest
 import soundfile
 
 from ser.errors import SettingsError, TrainingDataError
+from ser.evaluation.predictions import Adaptation
 from ser.evaluation.report import evaluate, restrict, summarize
 from ser.labels import EMOTIONS
 from ser.testing import BandEnergyModel, EnergyDetector, synthetic_speech
@@ -171,8 +172,9 @@ class OneCorpusModel(BandEnergyModel):
 
 def test_adaptation_that_the_model_cannot_do_is_said(examples):
     with pytest.raises(SettingsError, match=r"unknown mix of labels.*--labels"):
-        evaluate(OneCorpusModel(), examples, detector=EnergyDetector(), adapt=2)
-    assert evaluate(OneCorpusModel(), examples, detector=EnergyDetector(), adapt=2, labels=LABELS).adapted_by == 2
+        evaluate(OneCorpusModel(), examples, detector=EnergyDetector(), adaptation=Adaptation(2))
+    even = evaluate(OneCorpusModel(), examples, labels=LABELS, detector=EnergyDetector(), adaptation=Adaptation(2))
+    assert even.adaptation.clips == 2
 
 
 def test_restricting_to_all_labels_changes_nothing():
