@@ -13,6 +13,10 @@ class AudioError(SerError):
     """The given bytes or file are no usable speech recording."""
 
 
+class RecordingTooLongError(AudioError):
+    """A recording is longer than is accepted; its beginning may be usable."""
+
+
 class ModelUnavailableError(SerError):
     """A model could not be loaded: absent, damaged, incompatible, or out of reach."""
 

@@ -6,6 +6,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from ser.errors import SerError
 from ui.api import build_api
 from ui.backend import identity
 from ui.backend.services import Services
@@ -14,6 +15,7 @@ from ui.insights.tab import build_insights_tab
 from ui.maintain.cards import build_maintain_cards
 from ui.parts import style
 from ui.parts.calls import build_calls
+from ui.parts.errors import shows_errors
 from ui.recognize.tab import build_recognize_tab
 from ui.review.guidelines import GuidelinesHandlers, guidelines_dialog
 from ui.review.tab import build_review_tab
@@ -46,19 +48,28 @@ def build_app(services: Services) -> gr.Blocks:
             who = identity.build_name_field(services, demo)
         gr.HTML(keys_dialog() + guidelines_dialog(), apply_default_css=False, elem_id="keys")
         with gr.Tabs():
-            with gr.Tab("Recognize", id="recognize"):
+            with gr.Tab("Recognize", id="recognize", elem_id="tab-recognize"):
                 build_recognize_tab(services, who)
-            with gr.Tab("Review", id="review-tab"):
+                visitor_note = gr.HTML("", elem_id="visitor-note", apply_default_css=False)
+            with gr.Tab("Review", id="review-tab", elem_id="tab-review") as review_tab:
                 acts = build_review_tab(services)
                 build_maintain_cards(services, demo, who)
-            with gr.Tab("Insights", id="insights") as insights_tab:
+            with gr.Tab("Insights", id="insights", elem_id="tab-insights") as insights_tab:
                 build_insights_tab(services, insights_tab, who)
-            with gr.Tab("Train", id="train") as train_tab:
+            with gr.Tab("Train", id="train", elem_id="tab-train") as train_tab:
                 build_train_tab(services, demo, train_tab, who, header)
-            with gr.Tab("History", id="history") as history_tab:
+            with gr.Tab("History", id="history", elem_id="tab-history") as history_tab:
                 build_history_tab(services, history_tab, who)
-            with gr.Tab("About", id="about"):
+            with gr.Tab("About", id="about", elem_id="tab-about"):
                 build_about_tab()
+        # Where somebody may do nothing, they are not led.
+        demo.load(
+            shows_errors(RoleHandlers(services).on_load),
+            who,
+            [review_tab, train_tab, visitor_note],
+            show_progress="hidden",
+            api_visibility="private",
+        )
         build_api(services)
         build_calls({**acts, **GuidelinesHandlers(services).acts()})
 
@@ -70,6 +81,30 @@ def build_app(services: Services) -> gr.Blocks:
     # The queue's default of one run at a time per event would make people wait for each other's clicks.
     demo.queue(default_concurrency_limit=16)
     return demo
+
+
+class RoleHandlers:
+    """What depends on a person's role for the page as a whole."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    def on_load(self, who: identity.Who, request: gr.Request) -> tuple[object, object, str]:
+        """Hide the tabs in which a visitor could do nothing, and tell them what they may do."""
+        try:
+            visitor = not identity.person(self.services, request, who).may("review stored clips")
+        except SerError:  # A name that is another's: told as soon as they do anything.
+            visitor = False
+        return gr.update(visible=not visitor), gr.update(visible=not visitor), visitor_line() if visitor else ""
+
+
+def visitor_line() -> str:
+    """Tell a visitor what they may do, and where to sign in."""
+    way = "Sign in at the top of the page" if identity.oauth_is_on() else "Ask a maintainer of this page for a login"
+    return (
+        '<p class="quiet">You are a visitor: you may analyse, correct, save and withdraw clips of your own. '
+        f"{way} to label the clips of others.</p>"
+    )
 
 
 def launch_options() -> dict[str, object]:

@@ -200,9 +200,12 @@ def list_people(store: AnnotationStore, access: Access) -> list[Person]:
             "SELECT name FROM role_grants UNION SELECT name FROM rater_names "
             "UNION SELECT DISTINCT rater FROM corrections"
         )
-        found = {row[0]: _granted_role(connection, row[0]) for row in names.fetchall()}
+        found = {}
+        for (name,) in names.fetchall():
+            usual = "annotator" if _owner(connection, name) == LOGIN else access.role_without_login
+            found[name] = _granted_role(connection, name) or usual
     found |= dict.fromkeys(access.maintainers, "maintainer")
-    people = [Person(name, role or "annotator") for name, role in found.items() if not name.startswith(RESERVED)]
+    people = [Person(name, role) for name, role in found.items() if not name.startswith(RESERVED)]
     return sorted(people, key=lambda person: person.name.casefold())
 
 

@@ -18,7 +18,7 @@ import soxr
 from ser.audio.formats import FORMATS
 from ser.audio.quality import describe_quality, peak_level
 from ser.audio.streams import AudioStream, Block, UnreadableError, describe_content, open_with_av, open_with_soundfile
-from ser.errors import AudioError
+from ser.errors import AudioError, RecordingTooLongError
 from ser.types import SAMPLING_RATE, Audio, Signal
 
 MIN_DURATION = 0.4
@@ -196,7 +196,7 @@ class _Collector:
         self.frames += len(block)
         self._duration += len(block) / rate
         if self._duration > self._limit + DURATION_SLACK:
-            raise AudioError(
+            raise RecordingTooLongError(
                 f"The recording is longer than {self._limit:g} s, the most that is accepted here. "
                 "Cut it into shorter pieces."
             )

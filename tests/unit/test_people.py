@@ -100,13 +100,22 @@ def test_people_are_listed_and_forgotten(store: AnnotationStore) -> None:
     store.add_correction(clip.id, NewVote("import:nemo", "skip"))
     set_role(store, "zoe", "visitor", MIA)
     claim_name(store, "Ann", "one")
-    people = list_people(store, Access(frozenset({"mia"})))
+    people = list_people(store, Access(frozenset({"mia"}), role_without_login="annotator"))
     assert [(person.name, person.role) for person in people] == [
         ("Ann", "annotator"),
         ("bob", "annotator"),
         ("mia", "maintainer"),
         ("zoe", "visitor"),
     ]
+
+
+def test_the_list_names_the_role_that_people_have_without_a_grant(store: AnnotationStore) -> None:
+    claim_name(store, "ann", "one")
+    claim_name(store, "lea", LOGIN)
+    at_the_machine = list_people(store, Access())
+    assert [(person.name, person.role) for person in at_the_machine] == [("ann", "maintainer"), ("lea", "annotator")]
+    on_a_space = list_people(store, Access(role_without_login="visitor"))
+    assert [(person.name, person.role) for person in on_a_space] == [("ann", "visitor"), ("lea", "annotator")]
 
 
 def test_how_roles_are_given_on_each_kind_of_server() -> None:

@@ -19,7 +19,8 @@ from ser.types import AppliedProfile
 from tests.unit.stored import list_clips
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
-from ui.recognize.tab import UNCHANGED, Analysed, Form, RecognizeHandlers
+from ui.recognize.form import UNCHANGED, Form
+from ui.recognize.tab import Analysed, RecognizeHandlers
 from ui.recognize.votes import changed_transcript
 
 ANN = gr.Request(session_hash="ann")
@@ -159,7 +160,7 @@ def test_no_upload_outlives_its_use(page_services: Services, page_cache: Path, w
     if way == "saved":
         save(page_services, analysed)
     elif way == "cleared":
-        assert handlers.on_clear(ANN).audio is None
+        assert handlers.on_clear(ANN).audio == gr.update(value=None, autoplay=False)
     elif way == "taken away":
         assert handlers.on_change(None, analysed, ANN).analysed is None
     elif way == "replaced":

@@ -49,10 +49,23 @@
     },
   };
 
+  // What is open closes from the inside out: the filters, a field that is typed in, the panel of more fields.
+  const escape = (target) => {
+    const filters = find("#review-filters[open]");
+    const more = find("#review-more[open]");
+    if (filters && visible(filters)) {
+      filters.open = false;
+      filters.querySelector("summary").focus();
+    } else if (typing(target)) target.blur();
+    else if (more && visible(more)) more.open = false;
+    else return false;
+    return true;
+  };
+
   document.addEventListener("keydown", (event) => {
     const target = event.target;
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !target.matches) return;
-    if (event.key === "Escape" && typing(target)) target.blur();
+    if (event.key === "Escape" && !dialog() && escape(target)) return;
     if (event.key === "Enter" && !event.shiftKey && target.matches("#review-transcript textarea")) {
       event.preventDefault();
       target.blur();

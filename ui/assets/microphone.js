@@ -8,6 +8,9 @@
     if (!constraints || !constraints.audio) return ask(constraints);
     const wanted = typeof constraints.audio === "object" ? constraints.audio : {};
     const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 };
-    return ask({ ...constraints, audio: { ...wanted, ...plain } });
+    return ask({ ...constraints, audio: { ...wanted, ...plain } }).catch((error) => {
+      document.dispatchEvent(new CustomEvent("studio-microphone", { detail: error.name }));
+      throw error;
+    });
   };
 })();

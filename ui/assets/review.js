@@ -7,7 +7,7 @@
   const UNSENT = "studio-unsent";
 
   const sitting = {
-    shell: null, current: null, ready: [], past: [], stamps: [], waiting: [], done: 0, left: null,
+    shell: null, current: null, ready: [], past: [], stamps: [], waiting: [], kinds: [], left: null,
     loading: null, empty: null, chain: Promise.resolve(), turn: 0, lease: 600, asked: null, waits: [],
   };
   const preferences = () => ({ order: "least certain", filters: {}, blind: false, quick: false, ...read(PREFERENCES) });
@@ -92,6 +92,8 @@
       player.prepend(item.player);
       item.since = performance.now();
       if (visible(card)) item.player.play().catch(() => {});
+    } else if (player) {
+      player.outerHTML = '<p class="status gentle" role="alert">This browser cannot play the recording. Skip it (S).</p>';
     }
     const left = sitting.left === null ? "" : `, ${sitting.left} to go`;
     announce(`Clip ${item.clip}, ${item.duration.toFixed(1)} seconds${left}.`);
@@ -133,7 +135,7 @@
     sitting.left = Math.max(0, answer.left - unsent().length);
     drawProgress();
   };
-  const drawProgress = () => window.studioProgress.draw(sitting.done, sitting.left, sitting.stamps);
+  const drawProgress = () => window.studioProgress.draw(sitting.kinds, sitting.left, sitting.stamps);
 
   // Votes go out
 
@@ -169,7 +171,8 @@
       if (sitting.current.player) sitting.current.player.pause();
       sitting.ready.unshift(sitting.current);
     }
-    sitting.done = Math.max(0, sitting.done - 1);
+    sitting.kinds.splice(sitting.kinds.lastIndexOf(item.kind), item.kind ? 1 : 0);
+    item.kind = null;
     sitting.stamps.pop();
     sitting.past = sitting.past.filter((other) => other.clip !== item.clip);
     drawProgress();
@@ -188,7 +191,8 @@
     sitting.past.push(item);
     if (sitting.past.length > PAST) forget(sitting.past.shift());
     sitting.stamps = [...sitting.stamps, performance.now()].slice(-20);
-    sitting.done += 1;
+    item.kind = { skip: "skipped", unsure: "unsure" }[given.vote] || "labelled";
+    sitting.kinds.push(item.kind);
     if (sitting.left) sitting.left -= 1;
     sitting.current = null;
     drawProgress();
@@ -234,8 +238,13 @@
 
   // The tab comes and goes
 
-  const restart = () => {
+  // Other filters are another task: what was done under those before does not count towards it.
+  const restart = (anew = false) => {
     const gone = held();
+    if (anew) {
+      sitting.past.forEach(forget);
+      Object.assign(sitting, { kinds: [], left: null, past: [] });
+    }
     if (sitting.current && sitting.current.player) sitting.current.player.pause();
     [sitting.current, ...sitting.ready].forEach(forget);
     Object.assign(sitting, { current: null, ready: [], empty: null, waiting: [], turn: sitting.turn + 1 });

@@ -56,7 +56,7 @@
     } else if (target.closest("#review-filters")) {
       review.keep({ filters: chosen() });
       count();
-      review.restart();
+      review.restart(true);
     } else if (target.closest("#review-blind")) {
       review.keep({ blind: target.checked });
       review.drawAnswer();
@@ -68,7 +68,7 @@
       fields().forEach((field) => (field.value = ""));
       window.studioReview.keep({ filters: {} });
       count();
-      window.studioReview.restart();
+      window.studioReview.restart(true);
     }
     const filters = find("#review-filters");
     if (filters && filters.open && !target.closest("#review-filters")) filters.open = false;

@@ -274,7 +274,7 @@ def build_import_card(services: Services, who: gr.BrowserState) -> None:
     with gr.Row(elem_classes="save-row"):
         look = gr.Button("Preview", variant="primary", elem_id="import-preview", scale=0, min_width=150)
         start = gr.Button("Import", elem_id="import-start", interactive=False, scale=0, min_width=150)
-        stop = gr.Button("Stop", elem_id="import-stop", scale=0, min_width=100)
+        stop = gr.Button("Stop", elem_id="import-stop", interactive=False, scale=0, min_width=100)
     status = gr.HTML("", elem_id="import-status", apply_default_css=False)
     with gr.Row(elem_id="import-meanings"):
         choices = [
@@ -295,5 +295,10 @@ def build_import_card(services: Services, who: gr.BrowserState) -> None:
     for place, choice in enumerate(choices):
         on_meaning = functools.partial(handlers.on_meaning, place)
         choice.input(shows_errors(on_meaning), [choice, meanings], [meanings, start], **quiet)
-    start.click(shows_errors(handlers.on_import), [*given, answer, who], [status, files], trigger_mode="once", **quiet)
+    # Stop has something to stop from here on, and no longer, however the import ends.
+    start.click(lambda: gr.update(interactive=True), None, stop, queue=False, **quiet)
+    running = start.click(
+        shows_errors(handlers.on_import), [*given, answer, who], [status, files], trigger_mode="once", **quiet
+    )
+    running.then(lambda: gr.update(interactive=False), None, stop, queue=False, **quiet)
     stop.click(shows_errors(handlers.on_stop), who, None, **quiet)

@@ -189,9 +189,14 @@ def bars(fused: Scores | None, acoustic: Scores | None = None, text: Scores | No
 
 
 def legend(words: bool, weight: float = 0.0) -> str:
-    """Explain the marks on the bars."""
-    counts = f"weight {percent(weight)}" if round(100 * weight) else "left out"
-    share = f' <i class="mark words"></i>words ({counts})' if words else ""
+    """Explain the marks on the bars.
+
+    Args:
+        words: whether the words counted; what did not count is not drawn.
+        weight: of the words in the answer; 0 if it is not known.
+    """
+    counts = f" (weight {percent(weight)})" if weight else ""
+    share = f' <i class="mark words"></i>words{counts}' if words else ""
     return f'<p class="legend"><i class="key-fill"></i>answer <i class="mark sound"></i>voice{share}</p>'
 
 

@@ -11,6 +11,7 @@ SHEETS = ("page.css", "review.css", "insights.css", "training.css")
 SCRIPTS = (
     "studio.js",
     "microphone.js",
+    "recognize.js",
     "player.js",
     "review_form.js",
     "review_progress.js",

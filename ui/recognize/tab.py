@@ -4,16 +4,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, cast
 
 import gradio as gr
 
 from annotations.store import NewClip, NewVote, grant
+from ser.audio.cutting import decode_beginning
 from ser.audio.decoding import decode_file
 from ser.encoder.profiles import MIN_CLIPS, PLAIN
-from ser.errors import SerError
+from ser.errors import RecordingTooLongError, SerError
 from ser.serialization import recognition_to_dict
-from ser.types import SAMPLING_RATE, Audio, Recognition
+from ser.types import Audio, Recognition
 from ui.backend.identity import Who, person, voter
 from ui.backend.services import Services
 from ui.history import withdraw_own
@@ -21,64 +21,40 @@ from ui.parts import presentation
 from ui.parts.errors import shows_errors
 from ui.parts.palette import label_choices
 from ui.parts.presentation import status_line
+from ui.recognize.capture import Capture, build_capture, trained_line
 from ui.recognize.consent import build_consent, consent_words
+from ui.recognize.examples import ExampleAnswers, find_example
+from ui.recognize.form import EMPTY_LINE, Form, blank
 from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
 
 ASK = "Erase the clip that you have just saved, with everything made of it? This cannot be undone."
 NOT_STORED = "not stored"
-EMPTY_LINE = '<p class="clip-line">Nothing is stored unless you say so below.</p>'
-UNCHANGED = gr.skip()
+EXAMPLE_NOT_SAVED = (
+    "An example is to listen to: nothing of it is saved. Record or upload a clip of your own to save it."
+)
+LEAD = (
+    '<p class="lead">Record or upload speech: see which emotion it sounds like, how sure that is, and what was said. '
+    "Then correct it.</p>"
+)
 
 
 @dataclass(frozen=True)
 class Analysed:
-    """A clip with its answer, kept in the server's memory until it is saved, replaced or cleared."""
+    """A clip with its answer, kept in the server's memory until it is saved, replaced or cleared.
+
+    Attributes:
+        audio: the recording.
+        recognition: its answer.
+        model_version_id: who gave it.
+        file: name of the file.
+        example: sentence on a clip that came with the page; empty for a person's own.
+    """
 
     audio: Audio
     recognition: Recognition
     model_version_id: int
     file: str
-
-
-class Form(NamedTuple):
-    """Changes of an event on this tab; what is left out stays as it is.
-
-    The same tuple, filled with components, is the list of outputs of every event.
-    """
-
-    audio: object = UNCHANGED
-    analysed: object = UNCHANGED
-    card: object = UNCHANGED
-    live: object = UNCHANGED
-    clip_line: object = UNCHANGED
-    vote: object = UNCHANGED
-    transcript: object = UNCHANGED
-    intensity: object = UNCHANGED
-    rated: object = UNCHANGED
-    details: object = UNCHANGED
-    answer_json: object = UNCHANGED
-    save: object = UNCHANGED
-    status: object = UNCHANGED
-    saved: object = UNCHANGED
-    withdraw: object = UNCHANGED
-
-
-def blank(card: str, *, live: str = "", status: str = "") -> Form:
-    """Everything but the clip itself as it is before there is an answer."""
-    return Form(
-        analysed=None,
-        card=card,
-        live=live,
-        clip_line=EMPTY_LINE,
-        vote=None,
-        transcript="",
-        intensity=50,
-        rated=False,
-        details="",
-        answer_json=None,
-        save=gr.update(interactive=False),
-        status=status or status_line("", "good"),
-    )
+    example: str = ""
 
 
 class RecognizeHandlers:
@@ -86,14 +62,16 @@ class RecognizeHandlers:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self._examples = ExampleAnswers()
 
-    def on_audio(self, path: str | None, adapt: bool, request: gr.Request) -> Iterator[Form]:
+    def on_audio(self, path: str | None, adapt: bool, request: gr.Request, *, cut: bool = False) -> Iterator[Form]:
         """A clip was recorded or chosen: yield the answer as it grows, or why there is none.
 
         Args:
             path: of the clip.
             adapt: whether to adapt to what the session's earlier clips have in common.
             request: says whose session it is.
+            cut: whether only the beginning counts, as much as is accepted.
         """
         if path is None:
             # A generator that yields nothing would empty every output, down to the words on the buttons.
@@ -103,10 +81,35 @@ class RecognizeHandlers:
         self.services.uploads.hold(session, path)
         yield blank(presentation.listening_card())
         try:
-            yield from self._answers(path, session, adapt)
+            yield from self._answers(path, session, adapt, cut)
+        except RecordingTooLongError as error:
+            yield blank(presentation.refusal_card(str(error)), live=str(error))._replace(
+                beginning=gr.update(visible=True)
+            )
         except SerError as error:
             self.services.uploads.release(session)
-            yield blank(presentation.refusal_card(str(error)), live=str(error))
+            # The player goes as well: it could only show a recording that no browser can play, or that holds nothing.
+            yield blank(presentation.refusal_card(str(error)), live=str(error))._replace(audio=None)
+
+    def on_beginning(self, path: str | None, adapt: bool, request: gr.Request) -> Iterator[Form]:
+        """The beginning of a recording that is too long is to be analysed."""
+        yield from self.on_audio(path, adapt, request, cut=True)
+
+    def on_example(self, label: str | None, request: gr.Request) -> Iterator[Form]:
+        """An example was chosen: its sound, and its answer, which is computed once for all visitors."""
+        example = find_example(label)
+        self.services.uploads.release(str(request.session_hash))
+        yield blank(presentation.listening_card(), status=status_line(EXAMPLE_NOT_SAVED, "quiet"))._replace(
+            audio=gr.update(value=str(example.path), autoplay=True)
+        )
+        serving = self.services.active_model.serving()
+        recognizer = serving.recognizer
+        audio = decode_file(example.path, max_duration=recognizer.max_duration)
+        models = (serving.version.id, *recognizer.models.values(), recognizer.fusion)
+        shown: Recognition | None = None
+        for step in self._examples.steps(example, models, lambda: recognizer.recognize_steps(audio)):
+            yield self._answer(Analysed(audio, step, serving.version.id, example.file, example.caption), shown)
+            shown = step
 
     def on_change(self, path: str | None, analysed: Analysed | None, request: gr.Request) -> Form:
         """The clip was taken away by a person: forget it, on the disk and in memory."""
@@ -118,7 +121,7 @@ class RecognizeHandlers:
     def on_clear(self, request: gr.Request) -> Form:
         """The clear button: the clip goes, and the answer with it."""
         self.services.uploads.release(str(request.session_hash))
-        return blank(presentation.empty_card())._replace(audio=None)
+        return blank(presentation.empty_card())._replace(audio=gr.update(value=None, autoplay=False))
 
     def on_save(
         self,
@@ -169,11 +172,12 @@ class RecognizeHandlers:
         said = report.lines()[0]
         return Form(live=said, status=status_line(said, "good"), saved=None, withdraw=gr.update(visible=False))
 
-    def _answers(self, path: str, session: str, adapt: bool) -> Iterator[Form]:
+    def _answers(self, path: str, session: str, adapt: bool, cut: bool) -> Iterator[Form]:
         serving = self.services.active_model.serving()
         recognizer, version = serving.recognizer, serving.version
         start = time.perf_counter()
-        audio = decode_file(path, max_duration=recognizer.max_duration)
+        limit = recognizer.max_duration
+        audio = decode_beginning(path, limit) if cut and limit else decode_file(path, max_duration=limit)
         decoding = time.perf_counter() - start
         shown: Recognition | None = None
         for step in recognizer.recognize_steps(audio, self.services.profiles.of(session) if adapt else PLAIN):
@@ -188,7 +192,7 @@ class RecognizeHandlers:
         answer = analysed.recognition
         form = Form(
             card=presentation.answer_card(answer),
-            clip_line=presentation.clip_line(answer.duration, analysed.audio.notes, NOT_STORED),
+            clip_line=presentation.clip_line(answer.duration, analysed.audio.notes, analysed.example or NOT_STORED),
         )
         # A field is filled when its value first comes, so that nothing a person has typed meanwhile is overwritten.
         if shown is None or shown.fused.label != answer.fused.label:
@@ -202,7 +206,7 @@ class RecognizeHandlers:
             live=presentation.announcement(answer),
             details=presentation.details_table(answer),
             answer_json=recognition_to_dict(answer, analysed.file),
-            save=gr.update(interactive=True),
+            save=gr.update(interactive=not analysed.example),
         )
 
 
@@ -210,6 +214,8 @@ def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[s
     """Explain why a vote cannot be saved yet; empty if it can."""
     if analysed is None:
         return "Record or choose a clip first."
+    if analysed.example:
+        return EXAMPLE_NOT_SAVED
     if vote is None:
         return "Choose an emotion first: keys 1 to 7, or U if you are unsure."
     if not consent:
@@ -220,23 +226,15 @@ def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[s
 def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
     """Lay out the tab and connect its events; `who` is what the browser says of itself."""
     analysed = gr.State(None)
+    gr.HTML(LEAD, elem_id="lead", apply_default_css=False)
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=5, min_width=320):
-            audio = _build_audio()
-            with gr.Row(elem_classes="under-audio"):
-                clip_line = gr.HTML(EMPTY_LINE, elem_id="clip-line", apply_default_css=False)
-                clear = gr.Button("Clear", size="sm", scale=0, min_width=88, elem_id="recognize-clear")
-            with gr.Accordion("Details: times, models, JSON", open=False):
-                adapt = gr.Checkbox(
-                    True,
-                    label="Adapt to this microphone and room",
-                    info=f"From {MIN_CLIPS} recordings on; forgotten when you close the page.",
-                    elem_id="adapt",
-                )
-                details = gr.HTML("", apply_default_css=False)
-                answer_json = gr.JSON(label="Answer as JSON", show_label=False, elem_id="answer-json")
+            capture = build_capture(services.recognizer.max_duration, EMPTY_LINE)
         with gr.Column(scale=7, min_width=320):
             card = gr.HTML(presentation.empty_card(), elem_id="answer-card", apply_default_css=False)
+            gr.HTML(
+                trained_line(services.active_model.base_version.name), elem_id="trained-on", apply_default_css=False
+            )
             live = gr.HTML("", elem_id="recognize-live", elem_classes="announcer", apply_default_css=False)
     with gr.Group(elem_id="recognize-form", elem_classes="panel"):
         fields = build_vote_fields("recognize", "Is that right?", label_choices())
@@ -246,13 +244,25 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
         with gr.Row(elem_classes="save-row"):
             status = gr.HTML(status_line("", "good"), elem_id="save-status", apply_default_css=False)
             withdraw = gr.Button("", size="sm", visible=False, scale=0, min_width=150, elem_id="withdraw-saved")
+    with gr.Accordion("Details: times, models, JSON", open=False, elem_id="recognize-details"):
+        adapt = gr.Checkbox(
+            True,
+            label="Adapt to this microphone and room",
+            info=f"From {MIN_CLIPS} recordings on; forgotten when you close the page.",
+            elem_id="adapt",
+        )
+        details = gr.HTML("", apply_default_css=False)
+        answer_json = gr.JSON(label="Answer as JSON", show_label=False, elem_id="answer-json")
     saved = gr.State(None)
     sure = gr.Checkbox(False, visible=False)
 
     voting = (fields.vote, fields.transcript, fields.intensity, fields.rated)
-    form = Form(audio, analysed, card, live, clip_line, *voting, details, answer_json, save, status, saved, withdraw)
+    form = Form(
+        capture.audio, analysed, card, live, capture.clip_line, *voting, details, answer_json, save, status, saved,
+        withdraw, consent, capture.beginning,
+    )  # fmt: skip
     handlers = RecognizeHandlers(services)
-    _connect_clip(handlers, form, adapt, clear)
+    _connect_clip(handlers, form, adapt, capture)
     withdraw.click(
         shows_errors(handlers.on_withdraw),
         # What the server keeps is out of a script's reach: whether they are sure travels on its own.
@@ -274,30 +284,19 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
     )
 
 
-def _build_audio() -> gr.Audio:
-    return gr.Audio(
-        label="Speech",
-        sources=["microphone", "upload"],
-        type="filepath",
-        elem_id="recognize-audio",
-        editable=False,
-        buttons=[],
-        waveform_options=gr.WaveformOptions(sample_rate=SAMPLING_RATE),
-    )
-
-
-def _connect_clip(handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, clear: gr.Button) -> None:
+def _connect_clip(handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, capture: Capture) -> None:
     """A clip comes, is taken away by the player's own cross, or is cleared."""
-    outputs, audio = list(form), cast(gr.Audio, form.audio)
+    outputs, audio = list(form), capture.audio
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    answering = audio.input(
-        shows_errors(handlers.on_audio),
-        [audio, adapt],
-        outputs,
-        trigger_mode="always_last",
-        concurrency_limit=2,
-        concurrency_id="recognition",
-        **quiet,
-    )
+    heavy = {"concurrency_limit": 2, "concurrency_id": "recognition", **quiet}
+    answering = [
+        audio.input(shows_errors(handlers.on_audio), [audio, adapt], outputs, trigger_mode="always_last", **heavy),
+        capture.beginning.click(
+            shows_errors(handlers.on_beginning), [audio, adapt], outputs, trigger_mode="once", **heavy
+        ),
+        capture.examples.submit(
+            shows_errors(handlers.on_example), capture.examples, outputs, trigger_mode="always_last", **heavy
+        ),
+    ]
     audio.change(handlers.on_change, [audio, form.analysed], outputs, queue=False, **quiet)
-    clear.click(handlers.on_clear, None, outputs, cancels=answering, **quiet)
+    capture.clear.click(handlers.on_clear, None, outputs, cancels=answering, **quiet)

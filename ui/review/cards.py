@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+import soundfile
+
 from annotations.store.records import Prediction, ReviewItem
 from ser.types import Segment
 from ui.parts.player import silent_player
-from ui.parts.presentation import Scores, bars, counted, escape, headline, words_html
+from ui.parts.presentation import Scores, bars, counted, escape, headline, legend, notes_list, words_html
 
 EMPTY_QUEUE = """
 <div class="empty-queue"><h3>No clip is waiting</h3>
@@ -37,19 +39,26 @@ def card(item: ReviewItem) -> str:
     """A clip as a rater meets it, without the model's answer, which `answer` draws."""
     clip = item.clip
     if not item.audio_path.is_file():
-        return (
-            f'<div class="review-clip" data-clip="{clip.id}"><h3>The recording of clip {clip.id} is missing</h3>'
-            "<p>Its file is not where the store left it. Skip it (S), and run <code>python -m annotations check</code> "
-            "on the server.</p></div>"
-        )
+        return _broken(clip.id, "missing", "Its file is not where the store left it.")
+    try:
+        drawn = silent_player(item.audio_path, clip.duration, f"Clip {clip.id}")
+    except (soundfile.LibsndfileError, OSError):
+        return _broken(clip.id, "damaged", "Its file cannot be read.")
     others = f" · {counted(item.raters, 'vote')}" if item.raters else " · no votes yet"
     speaker = f" · {escape(clip.speaker)}" if clip.speaker else ""
     return (
         f'<div class="review-clip" data-clip="{clip.id}"><p class="clip-line">Clip {clip.id} · {escape(clip.source)}'
         f"{speaker}{others}</p>"
-        + silent_player(item.audio_path, clip.duration, f"Clip {clip.id}")
+        + drawn
         + _words(item.prediction)
         + f'<div class="model-answer hidden-answer">{HIDDEN}</div></div>'
+    )
+
+
+def _broken(clip_id: int, state: str, why: str) -> str:
+    return (
+        f'<div class="review-clip" data-clip="{clip_id}"><h3>The recording of clip {clip_id} is {state}</h3>'
+        f"<p>{why} Skip it (S), and run <code>python -m annotations check</code> on the server.</p></div>"
     )
 
 
@@ -63,7 +72,19 @@ def answer(prediction: Prediction | None) -> str:
     # Words that had no share in the answer are not drawn as if they had.
     text = scores.get("text") if prediction.details.get("text_weight", 1.0) else None
     unsure = cast(str | None, prediction.details.get("unsure"))
-    return headline(fused, acoustic, text, unsure=unsure) + bars(fused, acoustic, text)
+    weight = cast(float, prediction.details.get("text_weight", 0.0))
+    return (
+        headline(fused, acoustic, text, unsure=unsure)
+        + bars(fused, acoustic, text)
+        + legend(text is not None, weight)
+        + notes_list(_why_words_do_not_count(prediction) if text is None else [])
+    )
+
+
+def _why_words_do_not_count(prediction: Prediction) -> list[str]:
+    """The note of the answer on words that were left out, if it has one."""
+    notes = cast(Sequence[str], prediction.details.get("notes") or ())
+    return [note for note in notes if "words" in note]
 
 
 def _words(prediction: Prediction | None) -> str:

@@ -13,6 +13,12 @@ from ui.parts.presentation import clock, counted, escape, percent, progress_bar
 QUIET = 20.0
 """Seconds without news of a run, from which on the page says so."""
 
+WATCHING = (
+    '<p class="read-only quiet">You can watch training here. Only maintainers start it, stop it and choose the model: '
+    "ask one for the role, or sign in as one.</p>"
+)
+"""For those who may not train."""
+
 SENTENCES = {
     "idle": "No run yet.",
     "queued": "Waiting for its turn.",

@@ -118,6 +118,14 @@ class TrainHandlers:
             form = form._replace(versions=now["versions"], header=self.services.header(), **choices._asdict())
         return form
 
+    def on_open(self, who: Who, request: gr.Request) -> str:
+        """Tell people who may not train why there is no button for it; the style sheet hides the controls with it."""
+        try:
+            allowed = person(self.services, request, who).may("retrain")
+        except SerError:  # A name that is another's: told as soon as they do anything.
+            allowed = False
+        return "" if allowed else training_cards.WATCHING
+
     def on_retrain(
         self, seen: dict[str, object], preset: str, target: str, tune: str, who: Who, request: gr.Request
     ) -> Form:
@@ -231,7 +239,7 @@ def _which(runs: list[int]) -> dict[str, object]:
 
 def _build_choices(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown]:
     """Lay out effort, target and layers of a run."""
-    with gr.Row():
+    with gr.Row(elem_id="train-choices"):
         preset = gr.Dropdown(list(PRESETS), value="quick", label="Effort", elem_id="train-preset", min_width=170)
         target = gr.Dropdown(
             [(TARGET_NAMES[name], name) for name in TARGETS],
@@ -260,6 +268,7 @@ def build_train_tab(services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.Br
     do = TrainHandlers(services)
     seen = gr.State({})
     timer = gr.Timer(SLOW)
+    note = gr.HTML("", elem_id="train-note", apply_default_css=False)
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=5, min_width=320):
             feedback = gr.HTML("", elem_id="train-feedback", elem_classes="panel", apply_default_css=False)
@@ -286,6 +295,7 @@ def build_train_tab(services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.Br
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     now = [seen, preset, target, tune]
     look = {"fn": shows_errors(do.on_tick), "inputs": [*now, versions.choice], "outputs": outputs, **quiet}
+    demo.load(shows_errors(do.on_open), who, note, **quiet)
     demo.load(**look)
     tab.select(**look)
     timer.tick(**look, trigger_mode="once")

@@ -1,0 +1,58 @@
+"""Values of all components of the recognise tab at once: the result of each of its events."""
+
+from typing import NamedTuple
+
+import gradio as gr
+
+from ui.parts.presentation import status_line
+
+EMPTY_LINE = '<p class="clip-line">Nothing is stored unless you say so below.</p>'
+UNCHANGED = gr.skip()
+
+
+class Form(NamedTuple):
+    """Changes of an event on this tab; what is left out stays as it is.
+
+    The same tuple, filled with components, is the list of outputs of every event.
+    """
+
+    audio: object = UNCHANGED
+    analysed: object = UNCHANGED
+    card: object = UNCHANGED
+    live: object = UNCHANGED
+    clip_line: object = UNCHANGED
+    vote: object = UNCHANGED
+    transcript: object = UNCHANGED
+    intensity: object = UNCHANGED
+    rated: object = UNCHANGED
+    details: object = UNCHANGED
+    answer_json: object = UNCHANGED
+    save: object = UNCHANGED
+    status: object = UNCHANGED
+    saved: object = UNCHANGED
+    withdraw: object = UNCHANGED
+    consent: object = UNCHANGED
+    beginning: object = UNCHANGED
+
+
+def blank(card: str, *, live: str = "", status: str = "") -> Form:
+    """Everything but the clip itself as it is before there is an answer."""
+    return Form(
+        # Examples play by themselves; nothing else does.
+        audio=gr.update(autoplay=False),
+        analysed=None,
+        card=card,
+        live=live,
+        clip_line=EMPTY_LINE,
+        vote=None,
+        transcript="",
+        intensity=50,
+        rated=False,
+        details="",
+        answer_json=None,
+        save=gr.update(interactive=False),
+        status=status or status_line("", "good"),
+        # What one recording may be kept for says nothing of the next one.
+        consent=[],
+        beginning=gr.update(visible=False),
+    )
