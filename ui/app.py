@@ -51,7 +51,7 @@ def build_app(services: Services) -> gr.Blocks:
             with gr.Tab("Recognize", id="recognize", elem_id="tab-recognize"):
                 build_recognize_tab(services, who)
                 visitor_note = gr.HTML("", elem_id="visitor-note", apply_default_css=False)
-            with gr.Tab("Review", id="review-tab", elem_id="tab-review") as review_tab:
+            with gr.Tab("Review", id="review-tab", elem_id="tab-review"):
                 acts = build_review_tab(services)
                 build_maintain_cards(services, demo, who)
             with gr.Tab("Insights", id="insights", elem_id="tab-insights") as insights_tab:
@@ -66,7 +66,7 @@ def build_app(services: Services) -> gr.Blocks:
         demo.load(
             shows_errors(RoleHandlers(services).on_load),
             who,
-            [review_tab, train_tab, visitor_note],
+            visitor_note,
             show_progress="hidden",
             api_visibility="private",
         )
@@ -89,20 +89,20 @@ class RoleHandlers:
     def __init__(self, services: Services) -> None:
         self.services = services
 
-    def on_load(self, who: identity.Who, request: gr.Request) -> tuple[object, object, str]:
-        """Hide the tabs in which a visitor could do nothing, and tell them what they may do."""
+    def on_load(self, who: identity.Who, request: gr.Request) -> str:
+        """Tell visitors what they may do; with it the style sheet hides the tabs in which they could do nothing."""
         try:
             visitor = not identity.person(self.services, request, who).may("review stored clips")
         except SerError:  # A name that is another's: told as soon as they do anything.
             visitor = False
-        return gr.update(visible=not visitor), gr.update(visible=not visitor), visitor_line() if visitor else ""
+        return visitor_line() if visitor else ""
 
 
 def visitor_line() -> str:
     """Tell a visitor what they may do, and where to sign in."""
     way = "Sign in at the top of the page" if identity.oauth_is_on() else "Ask a maintainer of this page for a login"
     return (
-        '<p class="quiet">You are a visitor: you may analyse, correct, save and withdraw clips of your own. '
+        '<p class="visitor quiet">You are a visitor: you may analyse, correct, save and withdraw clips of your own. '
         f"{way} to label the clips of others.</p>"
     )
 

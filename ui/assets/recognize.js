@@ -18,6 +18,10 @@
   const told = (name) => trouble(REASONS[name] || `The microphone cannot be used (${name}). Upload a file instead.`);
   document.addEventListener("studio-microphone", ({ detail }) => visible(part(".record-button, .controls")) && told(detail));
 
+  // The recorder throws what the sentence above has told already.
+  addEventListener("unhandledrejection", (event) => {
+    if (/accessing the microphone/.test(String(event.reason))) event.preventDefault();
+  });
   const until = (found, act, tries = 40) => {
     const element = found();
     if (element) act(element);
@@ -36,6 +40,7 @@
     const stop = stopButton();
     if (!line || (!stop && seconds > 0)) return end();
     if (!stop) return;
+    trouble("");
     line.classList.add("recording");
     if (!visible(part(".resume-button"))) seconds += (performance.now() - last) / 1000;
     last = performance.now();
@@ -48,7 +53,6 @@
   };
   let last = 0;
   const begin = () => {
-    trouble("");
     clearInterval(timer);
     seconds = 0;
     last = performance.now();
