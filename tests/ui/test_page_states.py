@@ -1,4 +1,4 @@
-"""States of the page that are seldom looked at: ticks, zoom, phones on their side, visitors, filters that fit nothing."""
+"""States of the page that are seldom looked at: ticks, zoom, phones on their side, visitors, filters without match."""
 
 import io
 from collections.abc import Callable

@@ -70,7 +70,7 @@ def test_a_moved_slider_counts_as_a_rating(page: Page, services: Services, speec
 
 def test_the_microphone_gives_an_answer_without_another_click(open_page: Callable[..., Page], cache: Path) -> None:
     page = open_page(viewport={"width": 1280, "height": 900})
-    page.click("#recognize-audio button:has-text('Record')")
+    page.click("#recognize-audio button[aria-label='Record audio']")
     page.wait_for_timeout(2_000)
     page.click("#recognize-audio button:has-text('Stop') >> visible=true")
     wait_for_answer(page)
@@ -181,6 +181,7 @@ def test_the_history_scrolls_in_its_own_frame_on_a_phone(
 
 def test_a_name_survives_a_reload(page: Page) -> None:
     field = page.locator("#rater textarea, #rater input")
+    page.click("[role=tab]:has-text('History')")
     field.fill("ann")
     field.press("Tab")
     page.wait_for_timeout(500)

@@ -64,7 +64,7 @@ def page(
 
 def test_record_see_correct_retrain(page: Page, services: Services, clips: list[tuple[Path, str]]) -> None:
     store = services.store
-    page.click("#recognize-audio button:has-text('Record')")
+    page.click("#recognize-audio button[aria-label='Record audio']")
     page.wait_for_timeout(3_000)
     page.click("#recognize-audio button:has-text('Stop') >> visible=true")
     expect(page.locator("#answer-card .headline .label")).to_contain_text(re.compile("%|Not sure"))
