@@ -1,0 +1,172 @@
+"""The likeliest sequence of feelings in a passage: a search over runs of phrases with costs of changes. Pure.
+
+Frames of one clip know of each other through the encoder's attention, so that statistics over a part of a window lean
+to what the rest of the window is. Each run is therefore asked about as a clip of its own.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ser.labels import EMOTIONS
+from ser.types import EmotionScores, SpeechRegion
+
+Run = tuple[int, int]
+"""Number of the first phrase, and of the one after the last."""
+
+
+@dataclass(frozen=True)
+class SegmentationConfig:
+    """Limits of the search in seconds and its costs in nats.
+
+    The defaults were chosen on joined clips of dev speakers (benchmarks/README.md, "Timeline").
+
+    Attributes:
+        longest_phrase: longer regions of speech are divided.
+        shortest_phrase: shorter ones are joined to the nearest, if that is within `max_pause`.
+        longest_run: that is asked about as a whole; longer regions of one feeling are several runs.
+        most_phrases: of a run, which bounds the work.
+        max_pause: silence within a run, and within a region of one feeling.
+        change_cost: of a change of feeling.
+        run_cost: of a further run with the same feeling.
+        neutral_odds: factor on the odds of neutral before the others: most speech of a recording is neutral.
+    """
+
+    longest_phrase: float = 1.5
+    shortest_phrase: float = 0.4
+    longest_run: float = 4.0
+    most_phrases: int = 4
+    max_pause: float = 1.0
+    change_cost: float = 0.5
+    run_cost: float = 0.2
+    neutral_odds: float = 8.0
+
+
+@dataclass(frozen=True)
+class FeltSpan:
+    """Speech with one feeling: start and end in seconds, scores, and novelty, 1 at the limit of what is known."""
+
+    start: float
+    end: float
+    scores: EmotionScores
+    novelty: float | None
+
+
+def cut_phrases(speech: Sequence[SpeechRegion], config: SegmentationConfig) -> list[SpeechRegion]:
+    """Divide long regions of speech into equal phrases, and join short ones to a neighbour.
+
+    >>> cut_phrases([SpeechRegion(0.0, 2.0), SpeechRegion(2.3, 2.5)], SegmentationConfig())
+    [SpeechRegion(start=0.0, end=1.0), SpeechRegion(start=1.0, end=2.5)]
+    """
+    phrases: list[SpeechRegion] = []
+    for region in speech:
+        count = math.ceil((region.end - region.start) / config.longest_phrase - 1e-6)
+        edges = np.linspace(region.start, region.end, max(1, count) + 1).tolist()
+        phrases += [SpeechRegion(start, end) for start, end in itertools.pairwise(edges)]
+    at = 0
+    while at < len(phrases):
+        gaps = {at - 1: phrases[at].start - phrases[at - 1].end if at else math.inf}
+        gaps[at] = phrases[at + 1].start - phrases[at].end if at + 1 < len(phrases) else math.inf
+        left = min(gaps, key=lambda place: gaps[place])
+        if phrases[at].end - phrases[at].start < config.shortest_phrase and gaps[left] <= config.max_pause:
+            phrases[left : left + 2] = [SpeechRegion(phrases[left].start, phrases[left + 1].end)]
+            at = left
+        else:
+            at += 1
+    return phrases
+
+
+def list_runs(phrases: Sequence[SpeechRegion], config: SegmentationConfig) -> list[Run]:
+    """Runs of neighbouring phrases that may be of one feeling; every phrase alone is one."""
+    runs = []
+    for first, phrase in enumerate(phrases):
+        for last in range(first + 1, min(first + config.most_phrases, len(phrases)) + 1):
+            end = phrases[last - 1]
+            pause = end.start - phrases[last - 2].end if last > first + 1 else 0.0
+            if last > first + 1 and (end.end - phrase.start > config.longest_run or pause > config.max_pause):
+                break
+            runs.append((first, last))
+    return runs
+
+
+def segment(
+    phrases: Sequence[SpeechRegion],
+    answers: Mapping[Run, tuple[EmotionScores, float | None]],
+    config: SegmentationConfig,
+) -> list[FeltSpan]:
+    """Find the labelled runs with the greatest sum of log probabilities, weighted by seconds, less the costs.
+
+    Args:
+        phrases: of a passage, in order.
+        answers: scores and novelty of each of `list_runs`.
+        config: the costs.
+
+    Returns:
+        Spans that hold all phrases; neighbours differ in their labels, or lie further apart than `max_pause`.
+    """
+    logs = {run: _log_probabilities(scores, config.neutral_odds) for run, (scores, _) in answers.items()}
+    begins: dict[int, list[int]] = {}
+    for first, last in answers:
+        begins.setdefault(last, []).append(first)
+    labels = np.arange(len(EMOTIONS))
+    # Of each phrase's beginning and label: the best total with which a run may begin there, and the label before it.
+    entries, before = [np.zeros(len(EMOTIONS))], [labels]
+    total, starts = np.zeros(len(EMOTIONS)), [labels]
+    for last in range(1, len(phrases) + 1):
+        firsts = np.array(begins[last])
+        totals = np.array([entries[first] + _seconds(phrases, (first, last)) * logs[first, last] for first in firsts])
+        total = totals.max(axis=0)
+        starts.append(firsts[totals.argmax(axis=0)])
+        changed, same = total.max() - config.change_cost, total - config.run_cost
+        entries.append(np.maximum(changed, same))
+        before.append(np.where(same >= changed, labels, total.argmax()))
+    path, last, label = list[tuple[Run, int]](), len(phrases), int(total.argmax())
+    while last > 0:
+        first = int(starts[last][label])
+        path.append(((first, last), label))
+        last, label = first, int(before[first][label])
+    return [_join(group, phrases, answers, logs) for group in _groups(path[::-1], phrases, config.max_pause)]
+
+
+def _log_probabilities(scores: EmotionScores, neutral_odds: float) -> npt.NDArray[np.float64]:
+    powers = np.maximum(scores.probabilities, 1e-6)
+    powers[EMOTIONS.index("neutral")] *= neutral_odds
+    return np.asarray(np.log(powers / powers.sum()))
+
+
+def _seconds(phrases: Sequence[SpeechRegion], run: Run) -> float:
+    return sum(phrase.end - phrase.start for phrase in phrases[run[0] : run[1]])
+
+
+def _groups(
+    path: Sequence[tuple[Run, int]], phrases: Sequence[SpeechRegion], max_pause: float
+) -> list[list[tuple[Run, int]]]:
+    """Neighbouring runs of one label without a long pause between them."""
+    groups: list[list[tuple[Run, int]]] = []
+    for run, label in path:
+        pause = phrases[run[0]].start - phrases[run[0] - 1].end
+        if groups and groups[-1][-1][1] == label and pause <= max_pause:
+            groups[-1].append((run, label))
+        else:
+            groups.append([(run, label)])
+    return groups
+
+
+def _join(
+    group: Sequence[tuple[Run, int]],
+    phrases: Sequence[SpeechRegion],
+    answers: Mapping[Run, tuple[EmotionScores, float | None]],
+    logs: Mapping[Run, npt.NDArray[np.float64]],
+) -> FeltSpan:
+    """One span of several runs; its scores are their geometric mean weighted by seconds."""
+    weights = np.array([_seconds(phrases, run) for run, _ in group])
+    powers = np.exp(weights / weights.sum() @ np.array([logs[run] for run, _ in group]))
+    novelties = [answers[run][1] for run, _ in group]
+    known = [value for value in novelties if value is not None]
+    novelty = float(np.average(known, weights=weights)) if len(known) == len(group) else None
+    scores = EmotionScores(tuple((powers / powers.sum()).tolist()))
+    return FeltSpan(phrases[group[0][0][0]].start, phrases[group[-1][0][1] - 1].end, scores, novelty)
