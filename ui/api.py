@@ -21,11 +21,15 @@ from ser.audio.decoding import decode_file
 from ser.errors import SerError
 from ser.labels import EMOTIONS
 from ser.serialization import recognition_to_dict
+from ser.timeline.timeline import AUTO, CHANNEL_MODES
 from ui.backend.identity import person
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
 from ui.parts.palette import UNSURE
 from ui.recognize.votes import verdict_of
+
+MAX_TIMELINE_DURATION = 15 * 60.0
+"""Seconds of a recording that a request may have answered over time; longer ones are for the command line."""
 
 
 class ApiHandlers:
@@ -47,6 +51,15 @@ class ApiHandlers:
             timings = dataclasses.replace(answer.timings, decode=decoding, total=answer.timings.total + decoding)
             answer = dataclasses.replace(answer, timings=timings)
             return recognition_to_dict(answer, file=path.name)
+
+    def timeline(self, audio: str | None = None, channels: str = AUTO) -> dict[str, object]:
+        """Find which feeling is when in a long recording; nothing of it is stored."""
+        if audio is None:
+            raise SerError("No audio was given. Send a file under `audio`.")
+        with self.services.uploads.borrow(audio) as path:
+            recognizer = self.services.active_model.serving().recognizer
+            found = recognizer.timeline(path, channels or AUTO, max_duration=MAX_TIMELINE_DURATION)
+            return found.as_dict(file=path.name)
 
     def correct(
         self,
@@ -168,6 +181,9 @@ def build_api(services: Services) -> None:
         trigger = gr.Button()
         recording = gr.Audio(label="a recording of speech, at most a minute", type="filepath")
         answer = gr.JSON(label="the answer, as `python -m ser recognize --json` prints it")
+        talk = gr.Audio(label="a recording of at most 15 minutes", type="filepath")
+        channels = gr.Textbox(label=f"one of {', '.join(CHANNEL_MODES)}; {AUTO} where empty", value=AUTO)
+        regions = gr.JSON(label="the timeline, as `python -m ser timeline --json` prints it")
         judged = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
         clip_id = gr.Number(label="id of a stored clip, or null for a new recording", value=None, precision=0)
         label = gr.Textbox(label=f"one of {', '.join(EMOTIONS)}, or {UNSURE}")
@@ -199,6 +215,7 @@ def build_api(services: Services) -> None:
 
     for name, inputs, outputs in (
         ("recognize", [recording], [answer]),
+        ("timeline", [talk, channels], [regions]),
         ("correct", [judged, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
         ("next_clip", [reviewer], [clip, clip_audio]),
         ("retrain", [starter, preset, target, tune], [started]),
@@ -206,7 +223,7 @@ def build_api(services: Services) -> None:
         ("control_training", [action, which, controller], [controlled]),
     ):
         handler = getattr(handlers, name)
-        heavy = name in ("recognize", "correct")
+        heavy = name in ("recognize", "timeline", "correct")
         trigger.click(
             shows_errors(handler),
             inputs,

@@ -31,9 +31,11 @@ class SegmentationConfig:
         longest_run: that is asked about as a whole; longer regions of one feeling are several runs.
         most_phrases: of a run, which bounds the work.
         max_pause: silence within a run, and within a region of one feeling.
-        change_cost: of a change of feeling.
-        run_cost: of a further run with the same feeling.
+        min_pause: silence that parts one stretch of speech from the next.
+        run_cost: of a further run.
+        abrupt_cost: of a change of feeling without a pause, besides.
         neutral_odds: factor on the odds of neutral before the others: most speech of a recording is neutral.
+        temperature: of the probabilities in the search, where above 1 short and torn runs count for less.
     """
 
     longest_phrase: float = 1.5
@@ -41,9 +43,11 @@ class SegmentationConfig:
     longest_run: float = 4.0
     most_phrases: int = 4
     max_pause: float = 1.0
-    change_cost: float = 0.5
-    run_cost: float = 0.2
-    neutral_odds: float = 8.0
+    min_pause: float = 0.12
+    run_cost: float = 0.1
+    abrupt_cost: float = 0.5
+    neutral_odds: float = 4.0
+    temperature: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -118,10 +122,13 @@ def segment(
     total, starts = np.zeros(len(EMOTIONS)), [labels]
     for last in range(1, len(phrases) + 1):
         firsts = np.array(begins[last])
-        totals = np.array([entries[first] + _seconds(phrases, (first, last)) * logs[first, last] for first in firsts])
+        gains = [_seconds(phrases, (first, last)) * _tempered(logs[first, last], config) for first in firsts]
+        totals = np.array([entries[first] for first in firsts]) + gains
         total = totals.max(axis=0)
         starts.append(firsts[totals.argmax(axis=0)])
-        changed, same = total.max() - config.change_cost, total - config.run_cost
+        pause = phrases[last].start - phrases[last - 1].end if last < len(phrases) else math.inf
+        same = total - config.run_cost
+        changed = same.max() - (0.0 if pause >= config.min_pause else config.abrupt_cost)
         entries.append(np.maximum(changed, same))
         before.append(np.where(same >= changed, labels, total.argmax()))
     path, last, label = list[tuple[Run, int]](), len(phrases), int(total.argmax())
@@ -136,6 +143,11 @@ def _log_probabilities(scores: EmotionScores, neutral_odds: float) -> npt.NDArra
     powers = np.maximum(scores.probabilities, 1e-6)
     powers[EMOTIONS.index("neutral")] *= neutral_odds
     return np.asarray(np.log(powers / powers.sum()))
+
+
+def _tempered(logs: npt.NDArray[np.float64], config: SegmentationConfig) -> npt.NDArray[np.float64]:
+    powers = logs / config.temperature
+    return np.asarray(powers - np.log(np.exp(powers).sum()))
 
 
 def _seconds(phrases: Sequence[SpeechRegion], run: Run) -> float:

@@ -1,10 +1,9 @@
 """Builds the timeline of a recording: passages, regions of one feeling, their words, changes and shares."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector, TextMod
 from ser.serialization import scores_to_dict
 from ser.timeline.passages import Passage, cut_passages
 from ser.timeline.segmentation import FeltSpan, Run, SegmentationConfig, cut_phrases, list_runs, segment
-from ser.types import Audio, EmotionScores, Segment, SpeechRegion, Timings, Transcript
+from ser.types import Audio, EmotionScores, Segment, Signal, SpeechRegion, Timings, Transcript
 
 SPLIT, MIX, AUTO = CHANNEL_MODES = ("split", "mix", "auto")
 
@@ -164,9 +163,8 @@ def build_timeline(
     chosen: tuple[int | None, ...] = recording.used_channels if split and recording.channels > 1 else (None,)
     clock, regions = _Clock(), list[FeelingRegion]()
     for channel in chosen:
-        blocks = clock.timed(recording.blocks(channel), "decode")
         found = list[FeelingRegion]()
-        for passage in clock.timed(cut_passages(blocks, parts.detector), "vad"):
+        for passage in cut_passages(clock.timed(recording.blocks(channel)), parts.detector):
             for region in _answer(passage, parts, config, clock):
                 _append(found, region, config.max_pause)
         number = 1 if recording.channels == 1 else None if channel is None else channel + 1
@@ -259,42 +257,30 @@ def _note_channels(recording: LongRecording, split: bool) -> Iterator[str]:
         yield f"Channels {named} {reason} were answered each by itself.".replace("  ", " ")
 
 
-Item = TypeVar("Item")
-
-
 class _Clock:
-    """Seconds spent in each step; a step within another one counts for itself alone."""
+    """Seconds spent in each step."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
         self._laps: dict[str, float] = {}
-        self._open: list[list[float]] = []
-
-    def timed(self, items: Iterable[Item], name: str) -> Iterator[Item]:
-        """Count the time that an iterator takes to make its items."""
-        remaining = iter(items)
-        while True:
-            with self.lap(name):
-                try:
-                    item = next(remaining)
-                except StopIteration:
-                    return
-            yield item
 
     @contextmanager
     def lap(self, name: str) -> Iterator[None]:
         """Count the time within."""
-        started, inner = time.perf_counter(), [0.0]
-        self._open.append(inner)
-        try:
-            yield
-        finally:
-            self._open.pop()
-            spent = time.perf_counter() - started
-            self._laps[name] = self._laps.get(name, 0.0) + spent - inner[0]
-            if self._open:
-                self._open[-1][0] += spent
+        started = time.perf_counter()
+        yield
+        self._laps[name] = self._laps.get(name, 0.0) + time.perf_counter() - started
+
+    def timed(self, blocks: Iterator[Signal]) -> Iterator[Signal]:
+        """Count the time that blocks take to be decoded."""
+        while True:
+            with self.lap("decode"):
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
 
     def timings(self) -> Timings:
-        """Seconds of each step and of all."""
-        return Timings(**self._laps, total=time.perf_counter() - self._started)
+        """Seconds of each step and of all; what is in none of the other steps is the search for speech."""
+        total = time.perf_counter() - self._started
+        return Timings(**self._laps, vad=total - sum(self._laps.values()), total=total)
