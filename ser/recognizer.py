@@ -124,12 +124,8 @@ class Recognizer:
 
         Args:
             source: a path, the bytes of an audio file, or decoded `Audio`.
-            channels: `split` answers each channel by itself, `mix` all together, `auto` splits channels that differ.
+            channels: see `build_timeline`.
             max_duration: longest accepted recording in seconds, in place of the recogniser's; None for no limit.
-
-        Raises:
-            AudioError: if the source is no usable recording, or holds no speech.
-            SettingsError: if there is no such way with channels.
         """
         parts = Parts(self.detector, self.acoustic, self.text, self.transcriber, self.fusion)
         return build_timeline(read_long(source, max_duration), parts, channels)
@@ -210,7 +206,7 @@ class Recognizer:
         sounds = dict(zip(spoken, _classify(model, list(spoken.values()), profiles) if spoken else (), strict=True))
         together.lap("acoustic")
         for which, (audio, clock) in decoded.items():
-            if which not in sounds:
+            if which not in sounds or not sounds[which].is_speech:
                 analyses[which] = no_speech(audio.duration)
                 continue
             clock.share(together, len(decoded))
@@ -293,6 +289,7 @@ class _Sound:
     embedding: Embedding | None = None
     novelty: float | None = None
     profile: AppliedProfile | None = None
+    is_speech: bool = True
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -323,8 +320,8 @@ def _classify_embeddings(model: EmbeddingModel, rows: npt.NDArray[np.float32], p
     novelties = model.novelty(rows, center)
     scores = model.classify_embeddings(rows, center)
     return [
-        _Sound(answer, Embedding(row, model.encoder_sha256), novelty, applied)
-        for answer, row, novelty in zip(scores, rows, novelties, strict=True)
+        _Sound(answer, Embedding(row, model.encoder_sha256), novelty, applied, is_speech)
+        for answer, row, novelty, is_speech in zip(scores, rows, novelties, model.speech(rows), strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ from ser.commands.recognize import expand
 from ser.config import Settings
 from ser.errors import AudioError, SettingsError
 from ser.loading import load_recognizer
+from ser.serialization import printable
 from ser.timeline.formats import FORMATS
 from ser.timeline.timeline import Timeline
 
@@ -70,7 +71,12 @@ def _write(timeline: Timeline, path: Path, out: Path, form: str) -> Path:
     while target.exists():
         number += 1
         target = out / f"{path.name}.{number}{ending}"
-    target.write_text(write(timeline, path.name), encoding="utf-8", newline="\n")
+    try:
+        target.write_text(write(timeline, printable(path.name)), encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise AudioError(
+            f"Its timeline cannot be written to '{target}' ({error.strerror}). Free some space."
+        ) from error
     return target
 
 

@@ -47,7 +47,7 @@ def to_textgrid(timeline: Timeline, file: str) -> str:
     Source: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
     """
     tiers = list[tuple[str, list[tuple[float, float, str]]]]()
-    for speaker in timeline.speakers or [None]:
+    for speaker in dict.fromkeys(region.speaker for region in timeline.regions):
         own = [region for region in timeline.regions if region.speaker == speaker]
         suffix = f", {speaker}" if speaker else ""
         tiers.append((f"emotion{suffix}", _filled(own, timeline.duration, lambda region: region.label)))

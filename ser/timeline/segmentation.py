@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,9 +51,17 @@ class SegmentationConfig:
     temperature: float = 2.0
 
 
+class Answer(NamedTuple):
+    """Of the acoustic model to a run: scores, novelty (1 at the limit of what is known), and if it is speech at all."""
+
+    scores: EmotionScores
+    novelty: float | None = None
+    is_speech: bool = True
+
+
 @dataclass(frozen=True)
 class FeltSpan:
-    """Speech with one feeling: start and end in seconds, scores, and novelty, 1 at the limit of what is known."""
+    """Speech with one feeling; start and end in seconds."""
 
     start: float
     end: float
@@ -99,20 +108,20 @@ def list_runs(phrases: Sequence[SpeechRegion], config: SegmentationConfig) -> li
 
 def segment(
     phrases: Sequence[SpeechRegion],
-    answers: Mapping[Run, tuple[EmotionScores, float | None]],
+    answers: Mapping[Run, Answer],
     config: SegmentationConfig,
 ) -> list[FeltSpan]:
     """Find the labelled runs with the greatest sum of log probabilities, weighted by seconds, less the costs.
 
     Args:
         phrases: of a passage, in order.
-        answers: scores and novelty of each of `list_runs`.
+        answers: to each of `list_runs`.
         config: the costs.
 
     Returns:
-        Spans that hold all phrases; neighbours differ in their labels, or lie further apart than `max_pause`.
+        Spans that hold all phrases but those that are no speech; neighbours differ in their labels, or lie apart.
     """
-    logs = {run: _log_probabilities(scores, config.neutral_odds) for run, (scores, _) in answers.items()}
+    logs = {run: _log_probabilities(scores, config.neutral_odds) for run, (scores, *_) in answers.items()}
     begins: dict[int, list[int]] = {}
     for first, last in answers:
         begins.setdefault(last, []).append(first)
@@ -136,7 +145,8 @@ def segment(
         first = int(starts[last][label])
         path.append(((first, last), label))
         last, label = first, int(before[first][label])
-    return [_join(group, phrases, answers, logs) for group in _groups(path[::-1], phrases, config.max_pause)]
+    spoken = [(run, label) for run, label in path[::-1] if answers[run].is_speech]
+    return [_join(group, phrases, answers, logs) for group in _groups(spoken, phrases, config.max_pause)]
 
 
 def _log_probabilities(scores: EmotionScores, neutral_odds: float) -> npt.NDArray[np.float64]:
@@ -160,8 +170,8 @@ def _groups(
     """Neighbouring runs of one label without a long pause between them."""
     groups: list[list[tuple[Run, int]]] = []
     for run, label in path:
-        pause = phrases[run[0]].start - phrases[run[0] - 1].end
-        if groups and groups[-1][-1][1] == label and pause <= max_pause:
+        before = groups[-1][-1] if groups else None
+        if before and before[1] == label and phrases[run[0]].start - phrases[before[0][1] - 1].end <= max_pause:
             groups[-1].append((run, label))
         else:
             groups.append([(run, label)])
@@ -171,13 +181,13 @@ def _groups(
 def _join(
     group: Sequence[tuple[Run, int]],
     phrases: Sequence[SpeechRegion],
-    answers: Mapping[Run, tuple[EmotionScores, float | None]],
+    answers: Mapping[Run, Answer],
     logs: Mapping[Run, npt.NDArray[np.float64]],
 ) -> FeltSpan:
     """One span of several runs; its scores are their geometric mean weighted by seconds."""
     weights = np.array([_seconds(phrases, run) for run, _ in group])
     powers = np.exp(weights / weights.sum() @ np.array([logs[run] for run, _ in group]))
-    novelties = [answers[run][1] for run, _ in group]
+    novelties = [answers[run].novelty for run, _ in group]
     known = [value for value in novelties if value is not None]
     novelty = float(np.average(known, weights=weights)) if len(known) == len(group) else None
     scores = EmotionScores(tuple((powers / powers.sum()).tolist()))

@@ -15,7 +15,7 @@ from ser.labels import EMOTIONS
 from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector, TextModel, Transcriber
 from ser.serialization import scores_to_dict
 from ser.timeline.passages import Passage, cut_passages
-from ser.timeline.segmentation import FeltSpan, Run, SegmentationConfig, cut_phrases, list_runs, segment
+from ser.timeline.segmentation import Answer, FeltSpan, Run, SegmentationConfig, cut_phrases, list_runs, segment
 from ser.types import Audio, EmotionScores, Segment, Signal, SpeechRegion, Timings, Transcript
 
 SPLIT, MIX, AUTO = CHANNEL_MODES = ("split", "mix", "auto")
@@ -210,12 +210,11 @@ def _crop(audio: Audio, phrases: Sequence[SpeechRegion], run: Run) -> Audio:
     return audio.crop(first.start - min(MARGIN, before), last.end + min(MARGIN, after))
 
 
-def _ask(model: AcousticModel, audios: Sequence[Audio]) -> list[tuple[EmotionScores, float | None]]:
-    """Scores and novelty of recordings."""
+def _ask(model: AcousticModel, audios: Sequence[Audio]) -> list[Answer]:
     if not isinstance(model, EmbeddingModel):
-        return [(scores, None) for scores in model.classify_batch(audios)]
+        return [Answer(scores) for scores in model.classify_batch(audios)]
     rows = model.embed_batch(audios)
-    return list(zip(model.classify_embeddings(rows), model.novelty(rows), strict=True))
+    return list(map(Answer, model.classify_embeddings(rows), model.novelty(rows), model.speech(rows)))
 
 
 def _fuse(acoustic: EmotionScores, alone: EmotionScores, words: Transcript, parts: Parts) -> EmotionScores:

@@ -1,4 +1,4 @@
-"""Finished audio classification checkpoints of others, tiny and random, as acoustic models."""
+"""Finished audio classification checkpoints, tiny and random, as acoustic models."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from ser.acoustic.classifier import load_acoustic_model
 from ser.config import TrainConfig
 from ser.errors import ModelUnavailableError
 from ser.testing import synthetic_speech
-from ser.training.run import train
+from ser.training.gradients.encoder import train
 from ser.types import Example
 from tests.unit.emotion_checkpoints import write_classifier
 

@@ -1,13 +1,8 @@
-import os
-import time
-
 import pytest
 import soundfile
 
 from annotations.errors import StoreError
 from annotations.store.media import (
-    STALE,
-    compare_media,
     encode_flac,
     list_media,
     media_path,
@@ -37,27 +32,13 @@ def test_another_sampling_rate_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_write_that_fails_leaves_the_target_as_it_was_and_nothing_beside_it(tmp_path):
+def test_a_write_that_fails_leaves_the_target_as_it_was_and_nothing_next_to_it(tmp_path):
     target = tmp_path / "file"
     write_atomically(target, b"old")
     with pytest.raises(TypeError):
         write_atomically(target, "no bytes")
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_files_and_rows_are_compared(tmp_path):
-    kept, orphan = recording(0), recording(1)
-    save_media(tmp_path, kept)
-    save_media(tmp_path, orphan)
-    folder = (tmp_path / media_path(kept.sha256)).parent
-    for name in (".tmp-new", ".tmp-old"):
-        (folder / name).write_bytes(b"")
-    os.utime(folder / ".tmp-old", (time.time() - STALE - 10,) * 2)
-    report = compare_media(tmp_path, [kept.sha256, "0" * 64])
-    assert report.orphans == (media_path(orphan.sha256).as_posix(),)
-    assert report.missing == ("0" * 64,)
-    assert [path.rpartition("/")[2] for path in report.unfinished] == [".tmp-old"]
 
 
 def test_flac_holds_every_sample_of_the_extremes():

@@ -1,3 +1,5 @@
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +7,9 @@ import pytest
 
 from annotations.raters import consensus
 from annotations.raters.consensus import Priors, Votes
-from annotations.raters.gold import gold_labels, mark_gold
-from annotations.raters.ratings import read_ratings
-from annotations.raters.reliability import Vote, agree, ratings_of, soft_labels
+from annotations.raters.ratings import Ratings, read_ratings
+from annotations.raters.reliability import agree
+from annotations.raters.votes import gold_labels, mark_gold
 from annotations.store import AnnotationStore, NewVote
 from ser.labels import EMOTIONS
 from tests.unit.stored import recording
@@ -20,6 +22,39 @@ ANAESTHETISTS = """
 1121121 1111111 3333233 1111111 2222222 2223232 4334343 2212232 2323233 3333432 1111111 1111111 1212111 2322222
 1211111 2222222 1111111
 """
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A rater's vote on a clip: {label: share}, empty if they name none."""
+
+    clip_id: int
+    rater: str
+    shares: Mapping[str, float]
+    unsure: bool = False
+
+
+def ratings_of(votes: Iterable[Vote]) -> Ratings:
+    """Votes by name as columns; shares are brought to 1."""
+    votes = list(votes)
+    names = sorted({vote.rater for vote in votes})
+    code = {name: index for index, name in enumerate(names)}
+    shares = np.array([[vote.shares.get(label, 0.0) for label in EMOTIONS] for vote in votes], dtype=np.float64)
+    shares = shares.reshape(len(votes), len(EMOTIONS))
+    total = shares.sum(1, keepdims=True)
+    return Ratings(
+        clips=np.array([vote.clip_id for vote in votes], dtype=np.int64),
+        raters=np.array([code[vote.rater] for vote in votes], dtype=np.int64),
+        names=tuple(names),
+        shares=np.divide(shares, total, out=np.zeros_like(shares), where=total > 0),
+        unsure=np.array([vote.unsure for vote in votes], dtype=np.bool_),
+        scales={},
+    )
+
+
+def soft_labels(votes: Iterable[Vote]) -> dict[int, Mapping[str, float]]:
+    """The soft labels of some votes."""
+    return dict(agree(ratings_of(votes), {}).soft_labels)
 
 
 def anaesthetists() -> Votes:
@@ -64,7 +99,7 @@ def simulated(raters: dict[str, float], clips: int, seed: int = 0) -> tuple[list
     return votes, truth
 
 
-def test_raters_are_told_apart() -> None:
+def test_raters_are_distinguished() -> None:
     votes, truth = simulated({"ann": 0.9, "bob": 0.6, "cid": 0.0, "dan": 0.0, "eve": 0.8}, 300)
     found = agree(ratings_of(votes), {})
     ann, bob, cid, dan, eve = found.raters
@@ -74,10 +109,10 @@ def test_raters_are_told_apart() -> None:
     for rater in found.raters:
         assert rater.interval[0] < rater.reliability < rater.interval[1]
         assert rater.votes == 300
-    heard = np.array(
+    recovered = np.array(
         [EMOTIONS.index(max(found.soft_labels[clip], key=found.soft_labels[clip].get)) for clip in range(300)]
     )
-    assert (heard == truth).mean() > 0.85
+    assert (recovered == truth).mean() > 0.85
 
 
 def test_few_votes_pull_towards_the_others_and_widen_the_interval() -> None:
@@ -106,7 +141,7 @@ def test_soft_votes_and_votes_without_a_label() -> None:
     assert soft_labels([]) == {}
 
 
-def test_gold_clips_teach_about_their_raters() -> None:
+def test_gold_clips_measure_their_raters() -> None:
     # Two who never agree: without gold nobody knows which of them to believe.
     votes = [Vote(clip, "ann", {EMOTIONS[clip % 7]: 1.0}) for clip in range(70)]
     votes += [Vote(clip, "bob", {EMOTIONS[(clip * 3 + 1) % 7]: 1.0}) for clip in range(70)]

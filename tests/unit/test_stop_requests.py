@@ -1,10 +1,10 @@
-"""What becomes of a run that was asked to stop and whose process was killed before it heard of it."""
+"""Runs that were asked to stop and whose process was killed before it noticed."""
 
 from pathlib import Path
 
 import pytest
 
-from annotations.learning.run_files import run_folder, stop_request_path
+from annotations.learning.config import run_folder, stop_request_path
 from annotations.learning.runs import queue as run_queue
 from annotations.learning.runs.status import TrainingStatus, write_status
 from annotations.store import AnnotationStore

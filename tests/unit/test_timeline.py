@@ -18,7 +18,7 @@ from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, FixedTranscriber, WordListModel, fake_recognizer
 from ser.timeline.formats import FORMATS, to_audacity, to_csv, to_rttm, to_srt, to_textgrid, to_vtt
 from ser.timeline.passages import LONGEST, cut_passages
-from ser.timeline.segmentation import SegmentationConfig, cut_phrases, list_runs, segment
+from ser.timeline.segmentation import Answer, SegmentationConfig, cut_phrases, list_runs, segment
 from ser.timeline.timeline import FeelingRegion, Timeline
 from ser.types import SAMPLING_RATE, Audio, EmotionScores, Signal, SpeechRegion, Timings
 from tests.unit.recordings import voice
@@ -37,13 +37,13 @@ def phrases_at(*starts: float, seconds: float = 1.0) -> list[SpeechRegion]:
 
 def labelled_runs(
     phrases: list[SpeechRegion], labels: list[str], probability: float = 0.8
-) -> dict[tuple[int, int], tuple[EmotionScores, float | None]]:
+) -> dict[tuple[int, int], Answer]:
     """Answers of a model that is sure of each phrase, and torn where a run holds two feelings."""
     answers = {}
     for first, last in list_runs(phrases, CONFIG):
         inside = labels[first:last]
         mean = np.mean([scores(label, probability).probabilities for label in inside], axis=0)
-        answers[first, last] = (EmotionScores(tuple(mean.tolist())), 0.5)
+        answers[first, last] = Answer(EmotionScores(tuple(mean.tolist())), 0.5)
     return answers
 
 
@@ -62,7 +62,7 @@ def test_a_feeling_between_neutral_phrases_is_found_with_its_borders() -> None:
 def test_a_weak_sign_of_a_feeling_is_no_change() -> None:
     phrases = phrases_at(0.0, 1.2, 2.4)
     answers = labelled_runs(phrases, ["neutral"] * 3)
-    answers[1, 2] = (scores("anger", 0.3), None)
+    answers[1, 2] = Answer(scores("anger", 0.3))
     (span,) = segment(phrases, answers, CONFIG)
     assert span.scores.label == "neutral"
 
@@ -71,6 +71,14 @@ def test_a_long_pause_ends_a_region_and_the_feeling_goes_on_in_the_next() -> Non
     phrases = phrases_at(0.0, 10.0)
     spans = segment(phrases, labelled_runs(phrases, ["fear", "fear"]), CONFIG)
     assert [(span.start, span.scores.label) for span in spans] == [(0.0, "fear"), (10.0, "fear")]
+
+
+def test_what_is_no_speech_is_left_out() -> None:
+    phrases = phrases_at(0.0, 1.2, 4.0)
+    answers = labelled_runs(phrases, ["fear", "fear", "anger"])
+    answers[2, 3] = answers[2, 3]._replace(is_speech=False)
+    (span,) = segment(phrases, answers, CONFIG)
+    assert (span.start, span.end, span.scores.label) == (0.0, 2.2, "fear")
 
 
 def test_phrases_hold_all_speech_and_runs_stay_within_their_limits() -> None:

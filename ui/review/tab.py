@@ -11,8 +11,8 @@ from typing import Any
 
 import gradio as gr
 
-from annotations.raters.gold import gold_labels
 from annotations.raters.people import Person
+from annotations.raters.votes import gold_labels
 from annotations.review.filters import NO_FILTER, QueueFilter
 from annotations.review.items import get_review_item
 from annotations.review.leases import take_lease
@@ -128,7 +128,7 @@ class ReviewHandlers:
         return {"released": len(given.get("clips", []))}
 
     def on_renew(self, given: Given, request: gr.Request) -> dict[str, object]:
-        """Keep clips for longer; tells which of them are kept."""
+        """Keep clips for longer; returns which of them are kept."""
         reviewer, settings = self._reviewer(given, request), read_settings(self.services.store)
         kept = [int(clip_id) for clip_id in given.get("clips", [])]
         if settings.overlap is not None:
