@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from ser.audio.decoding import decode_file
-from ser.audio.vad import trim_to_speech
 from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
 from ser.protocols import SpeechDetector
-from ser.types import SAMPLING_RATE, Audio
+from ser.types import Audio, SpeechRegion
 
 NEUTRAL = "neutral"
 
-TRIM_PADDING, PAUSE, EDGE = 0.05, (0.2, 0.6), 0.2
-"""Seconds left around a clip's speech, shortest and longest silence between clips, and silence at either end."""
+SILENCE = (0.1, 0.3)
+"""Least and greatest seconds of a clip's own silence that are left at either side of its speech: what is between two
+clips is the room that they were recorded in, as in any recording, and no digital silence."""
 
 Span = tuple[float, float, str]
 """Start and end in seconds, and the label."""
@@ -28,11 +28,11 @@ Span = tuple[float, float, str]
 
 @dataclass(frozen=True, eq=False)
 class JoinedClips:
-    """Three clips of one speaker with silence between them.
+    """Three clips of one speaker in a row.
 
     Attributes:
         audio: of the whole.
-        spans: of the three clips, in order.
+        spans: of the speech in each, in order.
         corpus: that they are of.
     """
 
@@ -49,7 +49,7 @@ def draw_joined_clips(
     Args:
         folder: of the corpus.
         speakers: of whom clips are joined; those without two neutral clips are left out.
-        detector: finds the speech that clips are cut to.
+        detector: finds the speech that clips are cut around.
         draws: for each emotion of each speaker.
         seed: of the draws.
 
@@ -69,32 +69,26 @@ def draw_joined_clips(
                 before, after = generator.choice(len(clips[NEUTRAL]), 2, replace=False)
                 chosen = [clips[NEUTRAL][before], clips[label][generator.integers(len(clips[label]))]]
                 chosen.append(clips[NEUTRAL][after])
-                cut = [_speech(decode_file(path), detector) for path in chosen]
-                joined.append(_join(cut, label, folder.name, generator))
+                audios = [decode_file(path) for path in chosen]
+                speech = [detector.detect(audio) or (SpeechRegion(0.0, audio.duration),) for audio in audios]
+                bounds = [SpeechRegion(regions[0].start, regions[-1].end) for regions in speech]
+                joined.append(_join(audios, bounds, label, folder.name, generator))
     if not joined:
         raise TrainingDataError(f"{folder} has no neutral and emotional clips of {', '.join(sorted(speakers)[:6])}.")
     return joined
 
 
-def _speech(audio: Audio, detector: SpeechDetector) -> Audio:
-    return trim_to_speech(audio, detector.detect(audio), TRIM_PADDING)
-
-
-def _join(clips: Sequence[Audio], label: str, corpus: str, generator: np.random.Generator) -> JoinedClips:
-    parts, spans, time = [_silence(EDGE)], list[Span](), EDGE
-    for clip, name in zip(clips, (NEUTRAL, label, NEUTRAL), strict=True):
-        if spans:
-            parts.append(_silence(float(generator.uniform(*PAUSE))))
-            time += len(parts[-1]) / SAMPLING_RATE
-        parts.append(clip.signal)
-        spans.append((time, time + clip.duration, name))
-        time += clip.duration
-    parts.append(_silence(EDGE))
-    return JoinedClips(Audio(np.concatenate(parts)), (spans[0], spans[1], spans[2]), corpus)
-
-
-def _silence(seconds: float) -> np.ndarray:
-    return np.zeros(round(seconds * SAMPLING_RATE), np.float32)
+def _join(
+    clips: Sequence[Audio], speech: Sequence[SpeechRegion], label: str, corpus: str, generator: np.random.Generator
+) -> JoinedClips:
+    parts, spans, time = list[Audio](), list[Span](), 0.0
+    for clip, spoken, name in zip(clips, speech, (NEUTRAL, label, NEUTRAL), strict=True):
+        before, after = (float(seconds) for seconds in generator.uniform(*SILENCE, 2))
+        start = max(0.0, spoken.start - before)
+        parts.append(clip.crop(start, spoken.end + after))
+        spans.append((time + spoken.start - start, time + spoken.end - start, name))
+        time += parts[-1].duration
+    return JoinedClips(Audio(np.concatenate([part.signal for part in parts])), (spans[0], spans[1], spans[2]), corpus)
 
 
 def diarization_error(reference: Sequence[Span], found: Sequence[Span], duration: float) -> float:

@@ -207,7 +207,10 @@ def _crop(audio: Audio, phrases: Sequence[SpeechRegion], run: Run) -> Audio:
     first, last = phrases[run[0]], phrases[run[1] - 1]
     before = (first.start - phrases[run[0] - 1].end) / 2 if run[0] else MARGIN
     after = (phrases[run[1]].start - last.end) / 2 if run[1] < len(phrases) else MARGIN
-    return audio.crop(first.start - min(MARGIN, before), last.end + min(MARGIN, after))
+    cut = audio.crop(first.start - min(MARGIN, before), last.end + min(MARGIN, after))
+    # Digital silence is not how a room sounds: the acoustic model takes it for a feeling.
+    sounding = np.flatnonzero(cut.signal)
+    return Audio(cut.signal[sounding[0] : sounding[-1] + 1]) if len(sounding) else cut
 
 
 def _ask(model: AcousticModel, audios: Sequence[Audio]) -> list[Answer]:
