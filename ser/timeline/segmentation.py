@@ -1,10 +1,9 @@
-"""The likeliest sequence of feelings in a passage: a search over runs of phrases with costs of changes. Pure.
+"""The likeliest division of a passage into runs of phrases with one feeling each. Pure.
 
 Frames of one clip know of each other through the encoder's attention, so that statistics over a part of a window lean
 to what the rest of the window is. Each run is therefore asked about as a clip of its own.
 """
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ser.labels import EMOTIONS
-from ser.types import EmotionScores, SpeechRegion
+from ser.types import SAMPLING_RATE, Audio, EmotionScores, Signal, SpeechRegion
+
+DIP = 0.05
+"""Seconds of a frame; speech without a pause is divided at its quietest one."""
 
 Run = tuple[int, int]
 """Number of the first phrase, and of the one after the last."""
@@ -27,16 +29,14 @@ class SegmentationConfig:
     The defaults were chosen on joined clips of dev speakers (benchmarks/README.md, "Timeline").
 
     Attributes:
-        longest_phrase: longer regions of speech are divided.
+        longest_phrase: longer regions of speech are divided where they are quietest.
         shortest_phrase: shorter ones are joined to the nearest, if that is within `max_pause`.
         longest_run: that is asked about as a whole; longer regions of one feeling are several runs.
         most_phrases: of a run, which bounds the work.
         max_pause: silence within a run, and within a region of one feeling.
-        min_pause: silence that parts one stretch of speech from the next.
-        run_cost: of a further run.
-        abrupt_cost: of a change of feeling without a pause, besides.
+        run_cost: of each run.
         neutral_odds: factor on the odds of neutral before the others: most speech of a recording is neutral.
-        temperature: of the probabilities in the search, where above 1 short and torn runs count for less.
+        temperature: of the probabilities in the search: those of short runs are surer than they are right.
     """
 
     longest_phrase: float = 1.5
@@ -44,11 +44,9 @@ class SegmentationConfig:
     longest_run: float = 4.0
     most_phrases: int = 4
     max_pause: float = 1.0
-    min_pause: float = 0.12
-    run_cost: float = 0.1
-    abrupt_cost: float = 0.5
+    run_cost: float = 0.05
     neutral_odds: float = 4.0
-    temperature: float = 2.0
+    temperature: float = 10.0
 
 
 class Answer(NamedTuple):
@@ -69,17 +67,19 @@ class FeltSpan:
     novelty: float | None
 
 
-def cut_phrases(speech: Sequence[SpeechRegion], config: SegmentationConfig) -> list[SpeechRegion]:
-    """Divide long regions of speech into equal phrases, and join short ones to a neighbour.
-
-    >>> cut_phrases([SpeechRegion(0.0, 2.0), SpeechRegion(2.3, 2.5)], SegmentationConfig())
-    [SpeechRegion(start=0.0, end=1.0), SpeechRegion(start=1.0, end=2.5)]
-    """
-    phrases: list[SpeechRegion] = []
-    for region in speech:
-        count = math.ceil((region.end - region.start) / config.longest_phrase - 1e-6)
-        edges = np.linspace(region.start, region.end, max(1, count) + 1).tolist()
-        phrases += [SpeechRegion(start, end) for start, end in itertools.pairwise(edges)]
+def cut_phrases(audio: Audio, speech: Sequence[SpeechRegion], config: SegmentationConfig) -> list[SpeechRegion]:
+    """Divide long regions of speech where they are quietest, and join short ones to a neighbour."""
+    levels = _levels(audio.signal)
+    waiting, phrases = list(reversed(speech)), list[SpeechRegion]()
+    while waiting:
+        region = waiting.pop()
+        if region.end - region.start <= config.longest_phrase:
+            phrases.append(region)
+            continue
+        first = math.ceil((region.start + config.shortest_phrase) / DIP)
+        last = max(first + 1, math.floor((region.end - config.shortest_phrase) / DIP))
+        middle = (first + int(np.argmin(levels[first:last])) + 0.5) * DIP
+        waiting += [SpeechRegion(middle, region.end), SpeechRegion(region.start, middle)]
     at = 0
     while at < len(phrases):
         gaps = {at - 1: phrases[at].start - phrases[at - 1].end if at else math.inf}
@@ -91,6 +91,13 @@ def cut_phrases(speech: Sequence[SpeechRegion], config: SegmentationConfig) -> l
         else:
             at += 1
     return phrases
+
+
+def _levels(signal: Signal) -> npt.NDArray[np.float64]:
+    """Mean squares of frames of `DIP` seconds, each with half of both neighbours."""
+    size = round(DIP * SAMPLING_RATE)
+    frames = np.pad(signal, (0, -len(signal) % size)).reshape(-1, size)
+    return np.convolve(np.square(frames, dtype=np.float64).mean(axis=1), [0.25, 0.5, 0.25], mode="same")
 
 
 def list_runs(phrases: Sequence[SpeechRegion], config: SegmentationConfig) -> list[Run]:
@@ -111,40 +118,32 @@ def segment(
     answers: Mapping[Run, Answer],
     config: SegmentationConfig,
 ) -> list[FeltSpan]:
-    """Find the labelled runs with the greatest sum of log probabilities, weighted by seconds, less the costs.
+    """Find the runs whose labels have the greatest sum of log probabilities, weighted by seconds, less a cost for each.
 
     Args:
         phrases: of a passage, in order.
         answers: to each of `list_runs`.
-        config: the costs.
+        config: the limits and the cost.
 
     Returns:
         Spans that hold all phrases but those that are no speech; neighbours differ in their labels, or lie apart.
     """
     logs = {run: _log_probabilities(scores, config.neutral_odds) for run, (scores, *_) in answers.items()}
-    begins: dict[int, list[int]] = {}
-    for first, last in answers:
-        begins.setdefault(last, []).append(first)
-    labels = np.arange(len(EMOTIONS))
-    # Of each phrase's beginning and label: the best total with which a run may begin there, and the label before it.
-    entries, before = [np.zeros(len(EMOTIONS))], [labels]
-    total, starts = np.zeros(len(EMOTIONS)), [labels]
+    # Of each phrase's beginning: the best total that the runs before it can have, and where the last of them begins.
+    best, begins = [0.0], [0]
     for last in range(1, len(phrases) + 1):
-        firsts = np.array(begins[last])
-        gains = [_seconds(phrases, (first, last)) * _tempered(logs[first, last], config) for first in firsts]
-        totals = np.array([entries[first] for first in firsts]) + gains
-        total = totals.max(axis=0)
-        starts.append(firsts[totals.argmax(axis=0)])
-        pause = phrases[last].start - phrases[last - 1].end if last < len(phrases) else math.inf
-        same = total - config.run_cost
-        changed = same.max() - (0.0 if pause >= config.min_pause else config.abrupt_cost)
-        entries.append(np.maximum(changed, same))
-        before.append(np.where(same >= changed, labels, total.argmax()))
-    path, last, label = list[tuple[Run, int]](), len(phrases), int(total.argmax())
+        totals = {
+            first: best[first] + _seconds(phrases, (first, last)) * _tempered(logs[first, last], config).max()
+            for first in range(max(0, last - config.most_phrases), last)
+            if (first, last) in logs
+        }
+        begins.append(max(totals, key=lambda first: totals[first]))
+        best.append(totals[begins[-1]] - config.run_cost)
+    path, last = list[tuple[Run, int]](), len(phrases)
     while last > 0:
-        first = int(starts[last][label])
-        path.append(((first, last), label))
-        last, label = first, int(before[first][label])
+        run = (begins[last], last)
+        path.append((run, int(logs[run].argmax())))
+        last = run[0]
     spoken = [(run, label) for run, label in path[::-1] if answers[run].is_speech]
     return [_join(group, phrases, answers, logs) for group in _groups(spoken, phrases, config.max_pause)]
 

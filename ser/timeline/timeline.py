@@ -180,7 +180,7 @@ def build_timeline(
 def _answer(passage: Passage, parts: Parts, config: SegmentationConfig, clock: "_Clock") -> list[FeelingRegion]:
     """Regions of one feeling in a passage, with their words."""
     with clock.lap("acoustic"):
-        phrases = cut_phrases(passage.speech, config)
+        phrases = cut_phrases(passage.audio, passage.speech, config)
         runs = list_runs(phrases, config)
         answers = _ask(parts.acoustic, [_crop(passage.audio, phrases, run) for run in runs])
         felt = segment(phrases, dict(zip(runs, answers, strict=True)), config)

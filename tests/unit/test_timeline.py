@@ -85,13 +85,22 @@ def test_phrases_hold_all_speech_and_runs_stay_within_their_limits() -> None:
     generator = np.random.default_rng(0)
     edges = np.cumsum(generator.uniform(0.1, 4.0, 60))
     speech = [SpeechRegion(float(a), float(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-    phrases = cut_phrases(speech, CONFIG)
+    audio = Audio(generator.normal(0.0, 0.1, round(edges[-1] * SAMPLING_RATE) + 1).astype(np.float32))
+    phrases = cut_phrases(audio, speech, CONFIG)
     for region in speech:
         covered = sum(max(0.0, min(p.end, region.end) - max(p.start, region.start)) for p in phrases)
         assert covered == pytest.approx(region.end - region.start)
     runs = list_runs(phrases, CONFIG)
     assert {(place, place + 1) for place in range(len(phrases))} <= set(runs)
     assert all(phrases[last - 1].end - phrases[first].start <= 4.0 for first, last in runs if last - first > 1)
+
+
+def test_speech_without_a_pause_is_divided_where_it_is_quietest() -> None:
+    signal = np.full(round(2.6 * SAMPLING_RATE), 0.5, np.float32)
+    signal[round(1.7 * SAMPLING_RATE) : round(1.75 * SAMPLING_RATE)] = 0.1
+    phrases = cut_phrases(Audio(signal), [SpeechRegion(0.0, 2.5)], CONFIG)
+    assert min(abs(phrase.end - 1.725) for phrase in phrases) < 0.05
+    assert all(0.4 <= phrase.end - phrase.start <= 1.5 for phrase in phrases)
 
 
 def blocks_of(signal: Signal, seed: int = 0) -> Iterator[Signal]:
