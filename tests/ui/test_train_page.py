@@ -109,6 +109,7 @@ def test_back_and_forth_between_versions(page: Page, services: Services) -> None
     expect(page.locator("#version-use")).to_be_enabled()
     expect(page.locator("#version-choice input")).to_have_value("v2")
     page.click("#version-use")
+    expect(page.locator("#header")).to_contain_text("model: v2")
     expect(page.locator("#version-back")).to_contain_text("Roll back to embedded")
     page.click("#version-back")
     expect(page.locator("#header")).to_contain_text("model: embedded")
