@@ -83,6 +83,12 @@ class World:
     base_test: Clips
     new: Clips
 
+    @property
+    def guard(self) -> Rehearsal:
+        """The base test as what bounds how far a head moves."""
+        test = self.base_test
+        return Rehearsal(test.embeddings, _targets(test.truth), test.corpora.tolist(), test.speakers.tolist())
+
 
 def load_embedded(data: Path, corpus: str) -> Clips:
     """Embed a corpus, or read its embeddings from the cache; reserved speakers are left out."""

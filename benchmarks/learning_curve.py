@@ -93,7 +93,7 @@ def one_seed(  # noqa: D417
     before, base_before = recall(world.head, test), mean_recall(world.head, world.base_test)
     rows: list[dict[str, object]] = []
     for kind in RATERS if corpus == "cremad" else RATERS[:2]:
-        tuner = HeadTuner(world.head, preset, world.replayed)  # type: ignore[arg-type]
+        tuner = HeadTuner(world.head, preset, world.replayed, world.guard)  # type: ignore[arg-type]
         for count in COUNTS:
             chosen = world.new.take(order[:count])
             votes = votes_of(chosen, kind, table, real, np.random.default_rng(count))

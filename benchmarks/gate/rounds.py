@@ -93,7 +93,7 @@ def run_round(world: World, store: Store, kind: str, seed: int, looks: float = 0
         prior = shares.mean(0) + 0.01
         head, after = world.head, before * prior / (before * prior).sum(1, keepdims=True)
     else:
-        tuner = HeadTuner(world.head, PRESET, world.replayed, seed)
+        tuner = HeadTuner(world.head, PRESET, world.replayed, world.guard, seed)
         logs = tuner.predict_out_of_fold(feedback, clips.embeddings, folds, folds)
         targets, weights = soft_targets(feedback)
         after = calibrated(logs, targets, weights, folds, world.head, PRESET)

@@ -28,6 +28,7 @@ from annotations.learning.targets.head_tuning import (
     calibrate,
     calibrated,
     distilled,
+    recall_by_corpus,
     soft_targets,
 )
 from annotations.learning.targets.presets import preset_of
@@ -48,7 +49,6 @@ from ser.acoustic.classifier import model_folder
 from ser.acoustic.head import ClassifierHead, is_head, load_head
 from ser.checkpoints import Meta
 from ser.labels import EMOTIONS
-from ser.metrics import confusion, uar_of
 from ser.training.recipe import DEV_SPEAKERS
 from ser.training.rehearsal import Rehearsal, load_rehearsal
 from ser.types import EmotionScores
@@ -153,9 +153,12 @@ class HeadRun:
     def tuner(self) -> HeadTuner:
         """Tuner with the settings of this run."""
         job, stored = self.job, load_rehearsal(self.start_folder)
-        replayed = None if stored is None else distilled(stored.take(~base_test_rows(stored)), self.start)
+        replayed = guard = None
+        if stored is not None:
+            rows = base_test_rows(stored)
+            replayed, guard = distilled(stored.take(~rows), self.start), stored.take(rows)
         preset = preset_of(job.config)
-        return HeadTuner(self.start, preset, replayed, job.config.seed, job.on_progress, job.should_stop)
+        return HeadTuner(self.start, preset, replayed, guard, job.config.seed, job.on_progress, job.should_stop)
 
     @cached_property
     def feedback(self) -> Feedback:
@@ -264,18 +267,5 @@ def base_standing(before: Path, after: Path) -> Standing | None:
     labels = [[EMOTIONS[place] for place in rows.argmax(1)] for rows in (old, new)]
     truth = [EMOTIONS[place] for place in test.targets.argmax(1)]
     measured = Standing.of("base test", Answers(truth, labels[0], labels[1], probabilities=(old, new)))
-    recalls = [mean_uar(truth, said, test.corpora) for said in labels]
+    recalls = [recall_by_corpus(head, test) for head in heads]
     return replace(measured, before=recalls[0], after=recalls[1])
-
-
-def mean_uar(truth: Sequence[str], answers: Sequence[str], corpora: Sequence[str]) -> float:
-    """Unweighted average recall, mean over the corpora.
-
-    >>> mean_uar(["anger", "fear", "fear"], ["anger", "anger", "fear"], ["a", "a", "b"])
-    0.75
-    """
-    figures = []
-    for corpus in sorted(set(corpora)):
-        rows = [place for place, name in enumerate(corpora) if name == corpus]
-        figures.append(uar_of(confusion([truth[row] for row in rows], [answers[row] for row in rows], EMOTIONS)))
-    return float(np.mean(figures))

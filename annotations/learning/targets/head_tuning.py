@@ -27,6 +27,12 @@ from ser.training.rehearsal import Rehearsal
 MIN_CALIBRATION_CLIPS = 30
 """Clips under which a temperature would be fitted to chance; the one before then stays."""
 
+SHARES = (1.0, 0.8, 0.6, 0.4, 0.2)
+"""Of the way from the head before to the fine-tuned one."""
+
+ALLOWED_DROP = 0.005
+"""In unweighted average recall on base clips: half of what the gate allows."""
+
 Array = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -132,6 +138,7 @@ class HeadTuner:
         start: the head that training starts from; it is not changed.
         preset: how thoroughly.
         rehearsal: base clips that are replayed; None if there are none.
+        guard: base clips that are not replayed: how far a head moves is bounded by their recall; None for no bound.
         seed: of what is drawn.
         on_progress: called after every fit of `predict_out_of_fold`.
         should_stop: asked before every fit.
@@ -140,6 +147,7 @@ class HeadTuner:
     start: ClassifierHead
     preset: HeadPreset
     rehearsal: Rehearsal | None = None
+    guard: Rehearsal | None = None
     seed: int = 0
     on_progress: OnProgress | None = None
     should_stop: ShouldStop | None = None
@@ -164,7 +172,7 @@ class HeadTuner:
             raise TrainingCancelledError("Training was stopped before the head was fitted.")
         embeddings = feedback.embeddings[chosen.rows]
         count, copies, size = embeddings.shape
-        return fine_tune_head(
+        head = fine_tune_head(
             self.start,
             embeddings.reshape(count * copies, size).astype(np.float32),
             np.repeat(chosen.targets, copies, axis=0),
@@ -173,6 +181,7 @@ class HeadTuner:
             rehearsal=self.rehearsal,
             config=self.preset.strengths[strength],
         )
+        return head if self.guard is None else hold_back(head, self.start, self.guard)
 
     def predict_out_of_fold(self, feedback: Feedback, asked: Array, folds: Places, places: Places) -> Numbers:
         """Predict clips by heads that have not seen their fold.
@@ -215,6 +224,38 @@ def soft_targets(feedback: Feedback) -> tuple[Array, Array]:
     rows = [[refined.soft_labels[clip].get(label, 0.0) for label in EMOTIONS] for clip in feedback.clips]
     weights = np.array([refined.weights[clip] for clip in feedback.clips], dtype=np.float32)
     return np.array(rows, dtype=np.float32).reshape(-1, len(EMOTIONS)), weights
+
+
+def hold_back(head: ClassifierHead, start: ClassifierHead, guard: Rehearsal) -> ClassifierHead:
+    """Go as far towards a fine-tuned head as the recall on base clips allows.
+
+    Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", https://arxiv.org/abs/2109.01903 (weights
+    between those before and after fine-tuning keep more of the old than they lose of the new)
+
+    Args:
+        head: fine-tuned.
+        start: that it was fine-tuned from.
+        guard: base clips with their labels.
+    """
+    before = recall_by_corpus(start, guard)
+    mixed = head
+    for share in SHARES:
+        weights = start.weights + share * (head.weights - start.weights)
+        mixed = replace(head, weights=weights, bias=start.bias + share * (head.bias - start.bias))
+        if recall_by_corpus(mixed, guard) >= before - ALLOWED_DROP:
+            break
+    return mixed
+
+
+def recall_by_corpus(head: ClassifierHead, clips: Rehearsal) -> float:
+    """Unweighted average recall on base clips, mean over the corpora."""
+    truth, corpora = clips.targets.argmax(axis=1), np.array(clips.corpora)
+    right = head.probabilities(clips.embeddings).argmax(axis=1) == truth
+    means = []
+    for corpus in np.unique(corpora):
+        own = corpora == corpus
+        means.append(np.mean([right[own & (truth == label)].mean() for label in np.unique(truth[own])]))
+    return float(np.mean(means))
 
 
 def distilled(rehearsal: Rehearsal, head: ClassifierHead) -> Rehearsal:
