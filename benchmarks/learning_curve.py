@@ -123,7 +123,8 @@ def votes_of(clips: Clips, kind: str, table: object, real: dict[str, list[int]],
         elif kind == "noisy":
             votes.append((place, f"r{draw.integers(5)}", int(draw.choice(len(EMOTIONS), p=confusion[truth]))))
         else:
-            given = real.get(Path(clips.names[place]).stem, [])
+            # The table counts votes by label and does not tell who gave them.
+            given = draw.permutation(real.get(Path(clips.names[place]).stem, [])).astype(int).tolist()
             votes += [(place, f"l{number}", label) for number, label in enumerate(given[:LISTENERS])]
     return votes
 

@@ -25,7 +25,7 @@ def decide(
     base=None,
     gold=None,
     looks=0.0,
-    hints=None,
+    hints=(),
     **rule,
 ) -> Decision:
     answers = Answers(truth, before, after, groups, unit, probabilities=probabilities)
@@ -320,7 +320,7 @@ def test_knowing_which_labels_occur_is_no_gain() -> None:
     channel = softmax(1.6 * (np.log(after) + hint))
     given = truth, said(before), said(channel), groups
     assert decide(*given, **CONFIDENCE, probabilities=(before, channel)).promoted
-    assert not decide(*given, **CONFIDENCE, probabilities=(before, channel), hints=hint).promoted
+    assert not decide(*given, **CONFIDENCE, probabilities=(before, channel), hints=[hint]).promoted
 
 
 def test_exchanged_labels_are_refused_by_name() -> None:

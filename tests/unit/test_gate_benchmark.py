@@ -1,9 +1,11 @@
 """The benchmark of the gate on clips of its own making: vectors in which one label lies apart from the other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from benchmarks.embedded_corpora import Clips, World, recall, scaled_preset
+from benchmarks.embedded_corpora import Clips, Projection, World, recall, scaled_preset
 from benchmarks.gate.__main__ import play, power_by_gain, rate
 from benchmarks.gate.rounds import SHAMS, TRUE, draw_store, run_round
 from ser.acoustic.head import ClassifierHead
@@ -19,7 +21,8 @@ def clips_of(rng: np.random.Generator, count: int, axes: np.ndarray, corpus: str
     truth = rng.integers(0, len(EMOTIONS), count)
     embeddings = (rng.normal(0.0, 1.0, (count, SIZE)) + 2.5 * axes[truth]).astype(np.float32) / 100
     speakers = np.array([f"{corpus} {n % 12}" for n in range(count)])
-    return Clips(embeddings, truth, speakers, np.full(count, corpus), np.arange(count).astype(str))
+    names = np.arange(count).astype(str)
+    return Clips(embeddings, truth, speakers, np.full(count, corpus), names, rng.normal(size=(count, 4)))
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +35,12 @@ def world() -> World:
     kernel = (axes.T * 100).astype(np.float32)
     one, zero = np.ones(SIZE, np.float32), np.zeros(SIZE, np.float32)
     head = ClassifierHead(EMOTIONS, zero, one, kernel, np.zeros(7, np.float32), 1.0, "drawn", "0" * 64)
-    targets = np.eye(len(EMOTIONS), dtype=np.float32)[base.truth]
-    return World(head, Rehearsal(base.embeddings, targets, ["base"] * 400, base.speakers.tolist()), test, new)
+    replayed, guard = (
+        Rehearsal(part.embeddings, np.eye(7, dtype=np.float32)[part.truth], ["base"] * 400, part.speakers.tolist())
+        for part in (base, test)
+    )
+    project = Projection(zero, one, np.eye(SIZE, dtype=np.float32))
+    return World(head, replayed, guard, test, new, project)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SHAMS if kind not in ("permuted", "channel")])
@@ -44,7 +51,7 @@ def test_shams_are_seldom_promoted(world: World, kind: str) -> None:
 
 def test_a_round_measures_its_effect_on_speakers_outside_the_store(world: World) -> None:
     rng = np.random.default_rng(2)
-    store = draw_store(world, TRUE, rng, votes=200)
+    store = draw_store(world, TRUE, rng)
     row = run_round(world, store, TRUE, 0)
     assert row["votes"] == len(store.votes) and isinstance(row["gain"], float)
     assert row["true_gain"] is None or abs(float(str(row["true_gain"]))) <= 1.0
@@ -54,3 +61,18 @@ def test_a_round_measures_its_effect_on_speakers_outside_the_store(world: World)
 def test_the_base_head_knows_its_base(world: World) -> None:
     assert recall(world.head, world.base_test) > 0.8 > recall(world.head, world.new)
     assert scaled_preset((FineTuneConfig(penalty=1.0),)).strengths[0].penalty == pytest.approx(1e-4)
+
+
+def test_channels_that_go_with_the_label_are_no_gain(world: World) -> None:
+    """Clips that lie elsewhere by label, and features that say so."""
+    rng = np.random.default_rng(3)
+    offsets = rng.normal(size=(4, SIZE)) / 25
+    parts = [
+        replace(
+            world.new,
+            embeddings=(world.new.embeddings + offset).astype(np.float32),
+            channel=np.eye(4)[np.full(len(world.new), place)] + 0.1 * rng.normal(size=(len(world.new), 4)),
+        )
+        for place, offset in enumerate(offsets)
+    ]
+    assert rate(play(world, "channel", 8, rng, parts)) <= 1 / 8

@@ -62,7 +62,7 @@ def decide(
     gold: Answers | None = None,
     looks: float = 0.0,
     other: OtherMeasure | None = None,
-    hints: Array | None = None,
+    hints: Sequence[Array] = (),
 ) -> Decision:
     """Compare a candidate with the current model.
 
@@ -140,7 +140,7 @@ def decide(
     )
 
 
-def _equally_informed(answers: Answers, hints: Array | None) -> Answers | None:
+def _equally_informed(answers: Answers, hints: Sequence[Array]) -> Answers | None:
     """Give both models the same knowledge of which labels occur; None if only labels are known."""
     if answers.probabilities is None:
         return None
@@ -162,7 +162,8 @@ def judge(
     rule: PromotionRule = PromotionRule(),  # noqa: B008  # Frozen: one default for all calls.
     *,
     base: Standing | Answers | None = None,
-    hints: Array | None = None,
+    hints: Sequence[Array] = (),
+    other: OtherMeasure | None = None,
 ) -> Decision:
     """Predict the clips that a run held out with two models, gold clips included, and decide.
 
@@ -173,6 +174,7 @@ def judge(
         rule: the conditions.
         base: as in `decide`.
         hints: see there.
+        other: see there.
     """
     asked = [*holdout.held_out, *holdout.gold]
     scores = before(asked), after(asked)
@@ -193,7 +195,7 @@ def judge(
         [e.group for e in holdout.gold],
         probabilities=(stacked(scores[0][count:]), stacked(scores[1][count:])),
     )
-    return decide(held_out, rule, base=base, gold=gold, looks=holdout.looks, hints=hints)
+    return decide(held_out, rule, base=base, gold=gold, looks=holdout.looks, other=other, hints=hints)
 
 
 def spend(alpha: float, looks: float) -> float:
@@ -263,7 +265,7 @@ def _objection(
         return other.objection
     if other is not None and other.suffices and plain.gain >= -rule.margins.base - 1e-9:
         return None
-    if found is not plain and plain.gain > 0 and found.gain <= 0:
+    if found is not plain and plain.gain > 0 and (found.gain < -rule.margins.recall or found.proof.gain <= 0):
         return "all that it gains is which labels occur"
     return objection_to_gain(plain, rule, alpha, looks, found.proof)
 

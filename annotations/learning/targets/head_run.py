@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.promotion.comparison import Answers
+from annotations.learning.promotion.confounds import Confounds, channel_of_clips, find_confounds
 from annotations.learning.promotion.decision import Standing
 from annotations.learning.promotion.folds import assign_folds, join_groups
-from annotations.learning.promotion.gate import AnswerAll, Decision, judge
+from annotations.learning.promotion.gate import AnswerAll, Decision, OtherMeasure, judge
 from annotations.learning.promotion.holdout import unit_names
 from annotations.learning.promotion.holdout_store import read_trained
 from annotations.learning.targets.feedback_embeddings import embed_feedback
@@ -54,6 +55,7 @@ from ser.training.rehearsal import Rehearsal, load_rehearsal
 from ser.types import EmotionScores
 
 FOLDS = 5
+SENTENCE_FOLDS = 3
 
 KEPT = {"temperature": "temperature", "tried": "tried"}
 """Figures of the saved model that the lineage takes over."""
@@ -128,7 +130,9 @@ class HeadRun:
             answering(champion, before),
             answering(made, after),
             job.config.rule,
-            base=base_standing(champion, made),
+            base=base_standing(load_head(champion)[0], load_head(made)[0], self.tuner.guard),
+            hints=self.confounds.hints,
+            other=OtherMeasure(self.confounds.warning),
         )
 
     @cached_property
@@ -181,6 +185,14 @@ class HeadRun:
         return assign_folds(self.feedback.groups, FOLDS, self.job.config.seed)
 
     @cached_property
+    def confounds(self) -> Confounds:
+        """Predictions of the labels from what is no voice."""
+        examples, job = self.job.holdout.training, self.job
+        features = channel_of_clips([job.store.clip_path(example.clip) for example in examples])
+        shares = soft_targets(self.feedback)[0].astype(np.float64)
+        return find_confounds(features, [example.transcript for example in examples], shares, self.folds)
+
+    @cached_property
     def gold(self) -> npt.NDArray[np.float32]:
         """Embeddings of gold clips, shape (clips, size)."""
         return embed_feedback(self.job, self.start, self.job.holdout.gold)[:, 0].astype(np.float32)
@@ -195,8 +207,16 @@ class HeadRun:
     def _out_of_fold(self) -> tuple[Numbers, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Log probabilities by heads that have not seen the clip's fold, soft labels and weights."""
         feedback = self.feedback
-        logs = self.tuner.predict_out_of_fold(feedback, feedback.plain, self.folds, self.folds)
-        return logs, *soft_targets(feedback)
+        folds = self._with_sentences
+        return self.tuner.predict_out_of_fold(feedback, feedback.plain, folds, folds), *soft_targets(feedback)
+
+    @cached_property
+    def _with_sentences(self) -> Places:
+        """The folds of each clip: of its speaker, and of its sentence where words give the labels away."""
+        if not self.confounds.words_tell:
+            return self.folds
+        sentences = [example.transcript or "" for example in self.job.holdout.training]
+        return np.stack([self.folds, assign_folds(sentences, SENTENCE_FOLDS, self.job.config.seed)], axis=1)
 
     def _champion_out_of_fold(self, champion: ClassifierHead) -> Numbers:
         """Probabilities by the current head; by fits without the clip's fold if it was trained here."""
@@ -211,8 +231,9 @@ class HeadRun:
         preset = preset_of(RetrainingConfig.of(job.store.get_training_run(version.training_run_id).config))
         tuner = replace(self.tuner, preset=preset, on_progress=None)
         place = {clip: row for row, clip in enumerate(feedback.clips)}
-        places = self.folds[[place[clip] for clip in own.clips]]
-        logs = tuner.predict_out_of_fold(own, feedback.plain, self.folds, places)
+        folds = self._with_sentences
+        places = folds[[place[clip] for clip in own.clips]]
+        logs = tuner.predict_out_of_fold(own, feedback.plain, folds, places)
         return calibrated(logs, *soft_targets(feedback), self.folds, self.start, preset)
 
     def _groups(self, examples: Sequence[FeedbackExample], embeddings: npt.NDArray[np.float32]) -> list[str]:
@@ -256,13 +277,11 @@ def base_test_rows(rehearsal: Rehearsal) -> npt.NDArray[np.bool_]:
     return np.array([speaker in apart for speaker in rehearsal.speakers])
 
 
-def base_standing(before: Path, after: Path) -> Standing | None:
+def base_standing(before: ClassifierHead, after: ClassifierHead, test: Rehearsal | None) -> Standing | None:
     """Measure two heads on base clips that were not replayed; None if there are none."""
-    rehearsal = load_rehearsal(before)
-    if rehearsal is None:
+    if test is None:
         return None
-    test = rehearsal.take(base_test_rows(rehearsal))
-    heads = [load_head(folder)[0] for folder in (before, after)]
+    heads = (before, after)
     old, new = (head.probabilities(test.embeddings) for head in heads)
     labels = [[EMOTIONS[place] for place in rows.argmax(1)] for rows in (old, new)]
     truth = [EMOTIONS[place] for place in test.targets.argmax(1)]
