@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.learning.promotion.comparison import Answers
-from annotations.learning.promotion.confounds import predict_labels
+from annotations.learning.promotion.confounds import CHANNEL, predict_labels
 from annotations.learning.promotion.decision import Decision, PromotionRule
 from annotations.learning.promotion.folds import assign_folds
 from annotations.learning.promotion.gate import decide
@@ -114,7 +114,7 @@ def run_round(world: World, store: Store, kind: str, seed: int, looks: float = 0
     names = [EMOTIONS[label] for label in told]
     old, new = ([EMOTIONS[place] for place in rows.argmax(1)] for rows in (before, after))
     answers = Answers(names, old, new, groups, "speaker", probabilities=(before, after))
-    hints = [predict_labels(clips.channel, shares, folds)]
+    hints = {CHANNEL: predict_labels(clips.channel, shares, folds)}
     decision = decide(
         answers, PromotionRule(seed=seed), base=base_standing(world.head, head, world.guard), looks=looks, hints=hints
     )

@@ -22,13 +22,14 @@ FOLDS = assign_folds(SPEAKERS, 5)
 
 
 def recording(place: int, hiss: float) -> np.ndarray:
-    speech = synthetic_speech(0.8, seed=place)
+    speech = synthetic_speech(0.8, seed=place).signal
     noise = np.random.default_rng(place).normal(size=len(speech) + 8000)
     return (np.pad(speech, 4000) + hiss * noise).astype(np.float32)
 
 
 def test_a_noise_floor_that_goes_with_the_label_is_found() -> None:
-    features = np.stack([channel_features(recording(place, (1e-4, 1e-3)[label])) for place, label in enumerate(LABELS)])
+    hisses = [(1e-4, 1e-3)[label] for label in LABELS]
+    features = np.stack([channel_features(recording(place, hiss)) for place, hiss in enumerate(hisses)])
     found = find_confounds(features, [None] * 60, SHARES, FOLDS)
     assert found.channel_tells and not found.words_tell and len(found.hints) == 1
     assert found.warning.startswith("the channel alone predicts labels")
@@ -46,7 +47,7 @@ def test_a_recording_that_is_gone_counts_as_usual(tmp_path) -> None:  # type: ig
     rows = channel_of_clips([tmp_path / "missing.flac", tmp_path / "broken.flac"])
     assert rows.shape == (2, FEATURES) and np.isnan(rows).all()
     features = np.vstack([rows, np.random.default_rng(0).normal(size=(58, FEATURES))])
-    assert np.isfinite(find_confounds(features, [None] * 60, SHARES, FOLDS).hints[0]).all()
+    assert np.isfinite(find_confounds(features, [None] * 60, SHARES, FOLDS).hints["channel"]).all()
 
 
 def test_sentences_that_go_with_the_label_are_found() -> None:

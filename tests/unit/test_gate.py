@@ -25,11 +25,11 @@ def decide(
     base=None,
     gold=None,
     looks=0.0,
-    hints=(),
+    hints=None,
     **rule,
 ) -> Decision:
     answers = Answers(truth, before, after, groups, unit, probabilities=probabilities)
-    return gate.decide(answers, PromotionRule(**rule), base=base, gold=gold, looks=looks, hints=hints)
+    return gate.decide(answers, PromotionRule(**rule), base=base, gold=gold, looks=looks, hints=hints or {})
 
 
 def answers(truth: list[str], accuracy: float, seed: int) -> list[str]:
@@ -40,6 +40,7 @@ def answers(truth: list[str], accuracy: float, seed: int) -> list[str]:
 
 TRUTH = [EMOTIONS[n % 7] for n in range(84)]
 GROUPS = [f"speaker {n // 7 % 6}" for n in range(84)]
+TWELVE = [f"speaker {n % 12}" for n in range(84)]
 
 
 def test_a_clearly_better_model_is_promoted() -> None:
@@ -101,7 +102,7 @@ def test_figures_on_known_voices_say_so() -> None:
 
 def test_the_interval_is_that_of_the_paired_bootstrap_of_hard_labels() -> None:
     before, after = answers(TRUTH, 0.4, 0), answers(TRUTH, 0.6, 1)
-    for groups in (GROUPS, []):
+    for groups in (TWELVE, []):
         ours = compare(Answers(TRUTH, before, after, groups), 0.05, resamples=500, seed=3)
         theirs = paired_bootstrap(
             TRUTH, before, after, EMOTIONS, groups=groups or None, level=0.9, resamples=500, seed=3
@@ -110,9 +111,8 @@ def test_the_interval_is_that_of_the_paired_bootstrap_of_hard_labels() -> None:
 
 
 def test_few_speakers_are_not_drawn_whole() -> None:
-    four = [f"speaker {n % 4}" for n in range(84)]
-    assert compare(Answers(TRUTH, TRUTH, TRUTH, four), 0.05).drawn == "clips"
-    assert compare(Answers(TRUTH, TRUTH, TRUTH, GROUPS), 0.05).drawn == "speakers"
+    assert compare(Answers(TRUTH, TRUTH, TRUTH, GROUPS), 0.05).drawn == "clips"
+    assert compare(Answers(TRUTH, TRUTH, TRUTH, TWELVE), 0.05).drawn == "speakers"
 
 
 def test_recall_of_soft_labels_counts_each_label_with_its_share() -> None:
@@ -320,7 +320,7 @@ def test_knowing_which_labels_occur_is_no_gain() -> None:
     channel = softmax(1.6 * (np.log(after) + hint))
     given = truth, said(before), said(channel), groups
     assert decide(*given, **CONFIDENCE, probabilities=(before, channel)).promoted
-    assert not decide(*given, **CONFIDENCE, probabilities=(before, channel), hints=[hint]).promoted
+    assert not decide(*given, **CONFIDENCE, probabilities=(before, channel), hints={"words": hint}).promoted
 
 
 def test_exchanged_labels_are_refused_by_name() -> None:
@@ -341,3 +341,14 @@ def test_a_candidate_that_is_sure_without_reason_is_refused() -> None:
     decision = decide(TRUTH, said(before), said(after), GROUPS, **CONFIDENCE, probabilities=(before, after))
     assert decision.gain > 0.05 and not decision.promoted
     assert "its confidence is less honest" in decision.reason
+
+
+def test_what_the_channel_explains_as_well_is_refused() -> None:
+    before, after = drawn(3, 0.5, 84), drawn(4, 1.8, 84)
+    given = TRUTH, said(before), said(after), GROUPS
+    assert decide(*given, **CONFIDENCE, probabilities=(before, after)).promoted
+    channel = {"channel": np.log(drawn(5, 3.0, 84))}
+    refused = decide(*given, **CONFIDENCE, probabilities=(before, after), hints=channel)
+    assert not refused.promoted
+    nothing = {"channel": np.log(drawn(5, 0.0, 84))}
+    assert decide(*given, **CONFIDENCE, probabilities=(before, after), hints=nothing).promoted

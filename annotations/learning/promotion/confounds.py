@@ -5,7 +5,7 @@ and on no other. Both models are given these predictions before they are compare
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from ser.types import SAMPLING_RATE, Signal
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
+
+CHANNEL = "channel"
 
 FRAME = 512
 """Samples of a frame, half of which overlap."""
@@ -54,19 +56,19 @@ class Confounds:
     """Predictions of the labels from what is no voice.
 
     Attributes:
-        hints: log probabilities by the channel and by the words, if there are some, shape (clips, labels) each.
+        hints: {name: log probabilities} by the channel and by the words, if there are some, shape (clips, labels) each.
         channel_tells: whether the channel predicts labels better than chance.
         words_tell: whether the words do.
     """
 
-    hints: Sequence[Array]
+    hints: Mapping[str, Array]
     channel_tells: bool = False
     words_tell: bool = False
 
     @property
     def warning(self) -> str:
         """A sentence for the maintainer; empty if nothing gives the labels away."""
-        found = [name for name, tells in (("channel", self.channel_tells), ("words", self.words_tell)) if tells]
+        found = [name for name, tells in ((CHANNEL, self.channel_tells), ("words", self.words_tell)) if tells]
         if not found:
             return ""
         named = " and the ".join(found)
@@ -86,7 +88,7 @@ def find_confounds(features: Array, transcripts: Sequence[str | None], shares: A
     channel = predict_labels(np.where(np.isfinite(features), features, usual), shares, folds)
     spoken = word_features(transcripts)
     words = None if spoken is None else predict_labels(spoken, shares, folds)
-    hints = [channel] if words is None else [channel, words]
+    hints = {CHANNEL: channel} if words is None else {CHANNEL: channel, "words": words}
     return Confounds(hints, give_away(channel, shares), words is not None and give_away(words, shares))
 
 

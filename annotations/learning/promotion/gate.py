@@ -4,11 +4,15 @@ Pure: predictions in, decision out. Knows no model and no database.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from types import MappingProxyType
+
+import numpy as np
 
 from annotations.learning.promotion.comparison import Answers, Array, Comparison, compare, recall_of, shares_of
+from annotations.learning.promotion.confounds import CHANNEL
 from annotations.learning.promotion.decision import (
     Decision,
     Margins,
@@ -26,7 +30,7 @@ from annotations.learning.promotion.objections import (
     objection_to_honesty,
     points,
 )
-from annotations.learning.promotion.probability_gain import stacked
+from annotations.learning.promotion.probability_gain import mean_log_probability, stacked
 from annotations.store.records import FeedbackExample
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores
@@ -62,7 +66,7 @@ def decide(
     gold: Answers | None = None,
     looks: float = 0.0,
     other: OtherMeasure | None = None,
-    hints: Sequence[Array] = (),
+    hints: Mapping[str, Array] = MappingProxyType({}),  # noqa: B006
 ) -> Decision:
     """Compare a candidate with the current model.
 
@@ -84,7 +88,9 @@ def decide(
         gold: clips of a known label that nothing was trained on; None or empty if there are none.
         looks: mean number of earlier comparisons on the held-out clips.
         other: a further measure that has a say.
-        hints: what both models may know of the labels besides, as in `label_knowledge.adjust`.
+        hints: {name: log probabilities} of the labels by what is no voice, as `confounds.find_confounds` gives them:
+            both models are told. If the `CHANNEL` alone explains the votes as well as the candidate does, that is what
+            it has learnt, and it is refused.
 
     Returns:
         The decision with its figures.
@@ -106,6 +112,7 @@ def decide(
     objection = (
         _objection(plain, found, rule, alpha, looks, other)
         or (exchange.words() if exchange is not None else None)
+        or _objection_to_channel(answers, hints)
         or objection_to_honesty(held_out, rule.margins)
         or objection_to_base(tested, rule.margins)
         or objection_to_gold(marked, gold, rule.margins)
@@ -140,14 +147,25 @@ def decide(
     )
 
 
-def _equally_informed(answers: Answers, hints: Sequence[Array]) -> Answers | None:
+def _equally_informed(answers: Answers, hints: Mapping[str, Array]) -> Answers | None:
     """Give both models the same knowledge of which labels occur; None if only labels are known."""
     if answers.probabilities is None:
         return None
     shares = shares_of(answers.truth)
-    before, after = (adjust(rows, shares, hints) for rows in answers.probabilities)
+    before, after = (adjust(rows, shares, [*hints.values()]) for rows in answers.probabilities)
     old, new = ([EMOTIONS[place] for place in rows.argmax(1)] for rows in (before, after))
     return replace(answers, before=old, after=new, probabilities=(before, after))
+
+
+def _objection_to_channel(answers: Answers, hints: Mapping[str, Array]) -> str | None:
+    if answers.probabilities is None or CHANNEL not in hints:
+        return None
+    shares = shares_of(answers.truth)
+    channel, after = (
+        mean_log_probability(adjust(rows, shares), shares)
+        for rows in (np.exp(hints[CHANNEL]), answers.probabilities[1])
+    )
+    return "the channel of the recordings alone predicts the labels as well" if channel >= after else None
 
 
 def _exchange(answers: Answers) -> Exchange | None:
@@ -162,7 +180,7 @@ def judge(
     rule: PromotionRule = PromotionRule(),  # noqa: B008  # Frozen: one default for all calls.
     *,
     base: Standing | Answers | None = None,
-    hints: Sequence[Array] = (),
+    hints: Mapping[str, Array] = MappingProxyType({}),  # noqa: B006
     other: OtherMeasure | None = None,
 ) -> Decision:
     """Predict the clips that a run held out with two models, gold clips included, and decide.

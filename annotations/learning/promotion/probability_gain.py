@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ProbabilityGain:
-    """Gain in log probability of the correct label, in nats; e to that power is the factor.
+    """Gain in log probability of the correct label, in nats, all mixed with even odds; e to that power is the factor.
 
     Attributes:
         gain: mean over labels of the mean over their clips of the difference in log probability, after minus before.
@@ -47,10 +47,10 @@ class ProbabilityGain:
         """Express it in words, as a factor.
 
         >>> ProbabilityGain(0.1, -0.02, 0.2, 0.07).words()
-        'the correct label gets 1.11x the probability [0.98, 1.22]'
+        'the correct label gets 1.11x the smoothed probability [0.98, 1.22]'
         """
         value, low, high = (math.exp(each) for each in (self.gain, self.low, self.high))
-        return f"the correct label gets {value:.2f}x the probability [{low:.2f}, {high:.2f}]"
+        return f"the correct label gets {value:.2f}x the smoothed probability [{low:.2f}, {high:.2f}]"
 
 
 def stacked(scores: Sequence[EmotionScores]) -> Array:

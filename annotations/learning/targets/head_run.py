@@ -17,7 +17,7 @@ from annotations.learning.promotion.confounds import Confounds, channel_of_clips
 from annotations.learning.promotion.decision import Standing
 from annotations.learning.promotion.folds import assign_folds, join_groups
 from annotations.learning.promotion.gate import AnswerAll, Decision, OtherMeasure, judge
-from annotations.learning.promotion.holdout import unit_names
+from annotations.learning.promotion.holdout import MIN_HELD_OUT_CLIPS, unit_names
 from annotations.learning.promotion.holdout_store import read_trained
 from annotations.learning.targets.feedback_embeddings import embed_feedback
 from annotations.learning.targets.head_tuning import (
@@ -49,6 +49,7 @@ from annotations.store.records import Correction, FeedbackExample, ModelVersion
 from ser.acoustic.classifier import model_folder
 from ser.acoustic.head import ClassifierHead, is_head, load_head
 from ser.checkpoints import Meta
+from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
 from ser.training.recipe import DEV_SPEAKERS
 from ser.training.rehearsal import Rehearsal, load_rehearsal
@@ -113,7 +114,7 @@ class HeadRun:
         Raises:
             TrainingCancelledError: if asked to stop.
         """
-        job = self.job
+        job, rows = self.job, self.unseen
         champion, made = model_folder(job.base), job.store.data_dir / version.path
         before = self._champion_out_of_fold(load_head(champion)[0])
         after = calibrated(*self._out_of_fold, self.folds, self.start, self.tuner.preset)
@@ -126,27 +127,44 @@ class HeadRun:
             return answer
 
         return judge(
-            job.holdout,
-            answering(champion, before),
-            answering(made, after),
+            replace(job.holdout, held_out=tuple(job.holdout.held_out[row] for row in rows)),
+            answering(champion, before[rows]),
+            answering(made, after[rows]),
             job.config.rule,
             base=base_standing(load_head(champion)[0], load_head(made)[0], self.tuner.guard),
-            hints=self.confounds.hints,
+            hints={name: hint[rows] for name, hint in self.confounds.hints.items()},
             other=OtherMeasure(self.confounds.warning),
         )
 
     @cached_property
-    def start_folder(self) -> Path:
-        """Folder of the head that training starts from."""
-        version, location = self.job.store.get_model_version(self.job.run.base_version_id), model_folder(self.job.base)
-        while (earlier := self._parent(version)) is not None:
-            version = earlier
-            path = version.path
+    def start_version(self) -> tuple[ModelVersion, Path]:
+        """The version that training starts from, and its folder."""
+        found = self.job.store.get_model_version(self.job.run.base_version_id), model_folder(self.job.base)
+        while (earlier := self._parent(found[0])) is not None:
+            path = earlier.path
             folder = model_folder(self.job.config.origin or self.job.base) if path is None else self._folder(path)
             if not is_head(folder):
                 break
-            location = folder
-        return location
+            found = earlier, folder
+        return found
+
+    @property
+    def start_folder(self) -> Path:
+        """Folder of the head that training starts from."""
+        return self.start_version[1]
+
+    @cached_property
+    def unseen(self) -> Places:
+        """Places of the clips to compare on: all that no encoder, which training starts from, was tuned on here."""
+        run_id = self.start_version[0].training_run_id
+        seen = set() if run_id is None else read_trained(self.job.store, run_id)
+        rows = np.flatnonzero([clip not in seen for clip in self.feedback.clips])
+        if len(rows) < MIN_HELD_OUT_CLIPS:
+            raise TrainingDataError(
+                f"The encoder was tuned on all but {len(rows)} of {len(self.feedback)} labelled clips; "
+                f"{MIN_HELD_OUT_CLIPS} others are needed to compare on. Label further clips."
+            )
+        return rows
 
     @cached_property
     def start(self) -> ClassifierHead:
@@ -187,10 +205,20 @@ class HeadRun:
     @cached_property
     def confounds(self) -> Confounds:
         """Predictions of the labels from what is no voice."""
-        examples, job = self.job.holdout.training, self.job
-        features = channel_of_clips([job.store.clip_path(example.clip) for example in examples])
-        shares = soft_targets(self.feedback)[0].astype(np.float64)
-        return find_confounds(features, [example.transcript for example in examples], shares, self.folds)
+        paths = [self.job.store.clip_path(example.clip) for example in self.job.holdout.training]
+        return find_confounds(channel_of_clips(paths), self.texts, self.targets[0].astype(np.float64), self.folds)
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The words of each clip, as people corrected them or models transcribed them; empty if there are none."""
+        with self.job.votes() as store, store.reading() as connection:
+            texts = dict(connection.execute("SELECT clip_id, text FROM clip_texts").fetchall())
+        return [texts.get(clip, "") for clip in self.feedback.clips]
+
+    @cached_property
+    def targets(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Soft labels and weights of the clips, by their votes and embeddings."""
+        return soft_targets(self.feedback)
 
     @cached_property
     def gold(self) -> npt.NDArray[np.float32]:
@@ -208,15 +236,14 @@ class HeadRun:
         """Log probabilities by heads that have not seen the clip's fold, soft labels and weights."""
         feedback = self.feedback
         folds = self._with_sentences
-        return self.tuner.predict_out_of_fold(feedback, feedback.plain, folds, folds), *soft_targets(feedback)
+        return self.tuner.predict_out_of_fold(feedback, feedback.plain, folds, folds), *self.targets
 
     @cached_property
     def _with_sentences(self) -> Places:
         """The folds of each clip: of its speaker, and of its sentence where words give the labels away."""
         if not self.confounds.words_tell:
             return self.folds
-        sentences = [example.transcript or "" for example in self.job.holdout.training]
-        return np.stack([self.folds, assign_folds(sentences, SENTENCE_FOLDS, self.job.config.seed)], axis=1)
+        return np.stack([self.folds, assign_folds(self.texts, SENTENCE_FOLDS, self.job.config.seed)], axis=1)
 
     def _champion_out_of_fold(self, champion: ClassifierHead) -> Numbers:
         """Probabilities by the current head; by fits without the clip's fold if it was trained here."""
@@ -226,7 +253,7 @@ class HeadRun:
         rows = np.flatnonzero([clip in trained for clip in feedback.clips])
         votes = votes_of_run(job.store, version.training_run_id) if version.training_run_id is not None else []
         own = _with_votes(feedback.take(rows), votes)
-        if version.training_run_id is None or not len(own):
+        if version.training_run_id is None or not len(own) or version.id == self.start_version[0].id:
             return champion.probabilities(feedback.plain)
         preset = preset_of(RetrainingConfig.of(job.store.get_training_run(version.training_run_id).config))
         tuner = replace(self.tuner, preset=preset, on_progress=None)
@@ -234,7 +261,7 @@ class HeadRun:
         folds = self._with_sentences
         places = folds[[place[clip] for clip in own.clips]]
         logs = tuner.predict_out_of_fold(own, feedback.plain, folds, places)
-        return calibrated(logs, *soft_targets(feedback), self.folds, self.start, preset)
+        return calibrated(logs, *self.targets, self.folds, self.start, preset)
 
     def _groups(self, examples: Sequence[FeedbackExample], embeddings: npt.NDArray[np.float32]) -> list[str]:
         return join_groups(unit_names(examples, self.job.holdout.unit), self.start.standardise(embeddings))
