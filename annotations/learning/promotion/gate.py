@@ -4,7 +4,7 @@ Pure: predictions in, decision out. Knows no model and no database.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from types import MappingProxyType
@@ -30,15 +30,10 @@ from annotations.learning.promotion.objections import (
     objection_to_honesty,
     points,
 )
-from annotations.learning.promotion.probability_gain import mean_log_probability, stacked
-from annotations.store.records import FeedbackExample
+from annotations.learning.promotion.probability_gain import mean_log_probability
 from ser.labels import EMOTIONS
-from ser.types import EmotionScores
 
-__all__ = ["AnswerAll", "Decision", "PromotionRule", "Standing", "decide", "judge", "spend", "what_is_needed"]
-
-AnswerAll = Callable[[Sequence[FeedbackExample]], Sequence[EmotionScores]]
-"""A model's predictions for some clips, in their order."""
+__all__ = ["Decision", "PromotionRule", "Standing", "decide", "judge", "spend", "what_is_needed"]
 
 NO_BASE_TEST = "old skills were not tested"
 
@@ -66,7 +61,7 @@ def decide(
     gold: Answers | None = None,
     looks: float = 0.0,
     other: OtherMeasure | None = None,
-    hints: Mapping[str, Array] = MappingProxyType({}),  # noqa: B006
+    hints: Mapping[str, Array] = MappingProxyType({}),
 ) -> Decision:
     """Compare a candidate with the current model.
 
@@ -175,43 +170,35 @@ def _exchange(answers: Answers) -> Exchange | None:
 
 def judge(
     holdout: Holdout,
-    before: AnswerAll,
-    after: AnswerAll,
+    before: Array,
+    after: Array,
     rule: PromotionRule = PromotionRule(),  # noqa: B008  # Frozen: one default for all calls.
     *,
     base: Standing | Answers | None = None,
-    hints: Mapping[str, Array] = MappingProxyType({}),  # noqa: B006
+    hints: Mapping[str, Array] = MappingProxyType({}),
     other: OtherMeasure | None = None,
 ) -> Decision:
-    """Predict the clips that a run held out with two models, gold clips included, and decide.
+    """Decide by two models' predictions for the clips that a run held out, and for gold clips.
 
     Args:
         holdout: as `annotations.learning.promotion.holdout_store.hold_out` gives it.
-        before: the current model: clips in, a prediction for each out.
-        after: the candidate.
+        before: probabilities by the current model, of the held-out clips and then the gold ones, shape (clips, labels).
+        after: the same by the candidate.
         rule: the conditions.
         base: as in `decide`.
         hints: see there.
         other: see there.
     """
-    asked = [*holdout.held_out, *holdout.gold]
-    scores = before(asked), after(asked)
-    old, new = ([said.label for said in part] for part in scores)
     count = len(holdout.held_out)
-    held_out = Answers(
-        [e.soft_label for e in holdout.held_out],
-        old[:count],
-        new[:count],
-        [e.group for e in holdout.held_out],
-        holdout.unit,
-        probabilities=(stacked(scores[0][:count]), stacked(scores[1][:count])),
-    )
-    gold = Answers(
-        [e.soft_label for e in holdout.gold],
-        old[count:],
-        new[count:],
-        [e.group for e in holdout.gold],
-        probabilities=(stacked(scores[0][count:]), stacked(scores[1][count:])),
+    held_out, gold = (
+        Answers(
+            [e.soft_label for e in examples],
+            *([EMOTIONS[place] for place in rows[part].argmax(axis=1)] for rows in (before, after)),
+            groups=[e.group for e in examples],
+            unit=holdout.unit,
+            probabilities=(before[part], after[part]),
+        )
+        for examples, part in ((holdout.held_out, slice(count)), (holdout.gold, slice(count, None)))
     )
     return decide(held_out, rule, base=base, gold=gold, looks=holdout.looks, other=other, hints=hints)
 

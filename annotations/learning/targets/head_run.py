@@ -16,7 +16,7 @@ from annotations.learning.promotion.comparison import Answers
 from annotations.learning.promotion.confounds import Confounds, channel_of_clips, find_confounds
 from annotations.learning.promotion.decision import Standing
 from annotations.learning.promotion.folds import assign_folds, join_groups
-from annotations.learning.promotion.gate import AnswerAll, Decision, OtherMeasure, judge
+from annotations.learning.promotion.gate import Decision, OtherMeasure, judge
 from annotations.learning.promotion.holdout import MIN_HELD_OUT_CLIPS, unit_names
 from annotations.learning.promotion.holdout_store import read_trained
 from annotations.learning.targets.feedback_embeddings import embed_feedback
@@ -53,7 +53,6 @@ from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
 from ser.training.recipe import DEV_SPEAKERS
 from ser.training.rehearsal import Rehearsal, load_rehearsal
-from ser.types import EmotionScores
 
 FOLDS = 5
 SENTENCE_FOLDS = 3
@@ -119,19 +118,14 @@ class HeadRun:
         before = self._champion_out_of_fold(load_head(champion)[0])
         after = calibrated(*self._out_of_fold, self.folds, self.start, self.tuner.preset)
 
-        def answering(folder: Path, rows: Numbers) -> AnswerAll:
-            def answer(clips: Sequence[FeedbackExample]) -> list[EmotionScores]:
-                gold = load_head(folder)[0].probabilities(self.gold) if len(self.gold) else np.zeros((0, len(EMOTIONS)))
-                return [EmotionScores(tuple(row)) for row in np.concatenate([rows, gold]).tolist()]
-
-            return answer
-
+        heads = load_head(champion)[0], load_head(made)[0]
+        gold = [head.probabilities(self.gold) if len(self.gold) else np.zeros((0, len(EMOTIONS))) for head in heads]
         return judge(
             replace(job.holdout, held_out=tuple(job.holdout.held_out[row] for row in rows)),
-            answering(champion, before[rows]),
-            answering(made, after[rows]),
+            np.concatenate([before[rows], gold[0]]),
+            np.concatenate([after[rows], gold[1]]),
             job.config.rule,
-            base=base_standing(load_head(champion)[0], load_head(made)[0], self.tuner.guard),
+            base=base_standing(*heads, self.tuner.guard),
             hints={name: hint[rows] for name, hint in self.confounds.hints.items()},
             other=OtherMeasure(self.confounds.warning),
         )
