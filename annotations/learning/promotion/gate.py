@@ -190,12 +190,14 @@ def judge(
         other: see there.
     """
     count = len(holdout.held_out)
+    old, new = ([EMOTIONS[place] for place in rows.argmax(axis=1)] for rows in (before, after))
     held_out, gold = (
         Answers(
             [e.soft_label for e in examples],
-            *([EMOTIONS[place] for place in rows[part].argmax(axis=1)] for rows in (before, after)),
-            groups=[e.group for e in examples],
-            unit=holdout.unit,
+            old[part],
+            new[part],
+            [e.group for e in examples],
+            holdout.unit,
             probabilities=(before[part], after[part]),
         )
         for examples, part in ((holdout.held_out, slice(count)), (holdout.gold, slice(count, None)))
