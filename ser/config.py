@@ -17,12 +17,12 @@ NO_MODEL = "none"
 """Names the deliberate absence of a text model or transcriber."""
 
 WHISPER_BASE = "openai/whisper-base"
-"""What the transcriber `whisper` means unless `whisper_model` names another."""
+"""The checkpoint of the transcriber `whisper` unless `whisper_model` names another."""
 
 DEVICES = ("auto", "cpu", "cuda")
 
 TUNES = r"auto|full|frozen|head|top-k:[1-9]\d*|lora|adalora|ia3|prefix|prompt"
-"""Pattern of what of a pretrained encoder may learn; see `TrainConfig.tune`."""
+"""Pattern of the parts of a pretrained encoder that may be trained; see `TrainConfig.tune`."""
 
 _SHARES = (
     *("warmup", "label_smoothing", "mixup_probability", "ema_decay", "reverb_probability", "noise_probability"),
@@ -33,7 +33,7 @@ _NOT_NEGATIVE = ("mixup", "anchor", "weight_decay", "class_weight_power")
 
 @dataclass(frozen=True)
 class Settings:
-    """Which models recognise, and where they run.
+    """The models that recognise, and where they run.
 
     Attributes:
         acoustic_model: `embedded`, a folder, or a Hub id of an audio classification checkpoint.
@@ -85,7 +85,7 @@ class Settings:
         `SER_MAX_DURATION` and `SER_TRANSCRIBER_THREADS`.
 
         Raises:
-            SettingsError: where a variable holds a value that cannot be used.
+            SettingsError: if a variable holds a value that cannot be used.
 
         >>> Settings.from_env({"SER_TRANSCRIBER": "none"}).transcriber
         'none'
@@ -111,10 +111,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a pretrained encoder is fine-tuned: small steps, as its weights know more than the examples do.
+    """Settings of the fine-tuning of a pretrained encoder: small steps, as its weights hold more than the examples do.
 
     Attributes:
-        tune: what learns: `frozen` (a head on all layers, fitted once), `head` (the same by gradients, with
+        tune: the part to train: `frozen` (a head on all layers, fitted once), `head` (the same by gradients, with
             augmentation), `top-k:N` (the last N layers, too), `full`, `lora`, `adalora` or `ia3` (small matrices or
             vectors that are added to the weights), `auto` (frozen below some thousand clips, else full).
         lora_rank: of the matrices.

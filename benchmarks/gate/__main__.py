@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.embedded_corpora import MEASURED, TRAINED, Clips, Rng, World, world_without
 from benchmarks.gate.channels import through_channels
 from benchmarks.gate.rounds import SHAMS, TRUE, draw_store, run_round
+from benchmarks.loop.embedded_corpora import MEASURED, TRAINED, Clips, Rng, World, world_without
 from benchmarks.machine import describe_run
 
 PACKAGES = ("numpy", "scipy")

@@ -8,15 +8,15 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from annotations.learning.promotion.confounds import FEATURES, channel_features
-from benchmarks.degradations import conditions, read_held_out_noises
-from benchmarks.embedded_corpora import Clips, clip_paths, load_embedded
-from ser.audio import decode_file
+from benchmarks.acoustic.degradations import conditions, read_held_out_noises
+from benchmarks.loop.embedded_corpora import Clips, clip_paths, load_embedded
+from ser.audio.decoding import decode_file
+from ser.audio.vad import trim_to_speech
 from ser.encoder.loading import load_encoder
 from ser.encoder.windows import embed_clips
 from ser.training.clip_embeddings import own_detector
 from ser.training.embeddings import default_cache_dir
 from ser.types import Audio, Signal
-from ser.vad import trim_to_speech
 
 CHANNELS = ("clean", "telephone", "noise 20 dB", "reverberation")
 CLIPS, SPEAKERS = 400, 12

@@ -1,4 +1,4 @@
-"""Emotion in the sound: features, the embedded network, and one face for it and for checkpoints of others.
+"""Emotion from the voice: the classifier head on embeddings, and checkpoints of transformers.
 
 Import the submodules where they are needed; this package itself stays light.
 """

@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.config import Settings
 from ser.corpora import read_corpus
 from ser.errors import AudioError, ExportError, TrainingDataError
-from ser.evaluation import evaluate
+from ser.evaluation.report import evaluate
 from ser.testing import synthetic_speech
 from ser.types import Audio, Example
-from ser.vad import SileroDetector, trim_to_speech
 
 COMPARED_CLIPS = 64
-"""Of the data, evenly spaced, that answers are compared on."""
+"""Clips of the data, evenly spaced, that answers are compared on."""
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -34,8 +34,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         0.
 
     Raises:
-        ExportError: where the onnx package is missing, or the exported model answers differently.
-        SerError: where the model or the data cannot be used.
+        ExportError: if the onnx package is missing, or the exported model answers differently.
+        SerError: if the model or the data cannot be used.
     """
     if importlib.util.find_spec("onnx") is None:
         raise ExportError("Exporting needs the package onnx. Run 'pip install onnx'.")

@@ -2,19 +2,21 @@
 
 import argparse
 import importlib
+import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from ser.commands.training_changes import training_changes
-from ser.config import EMBEDDED, NO_MODEL, Settings
+from ser.checkpoints.hub import pick_device
+from ser.config import EMBEDDED, NO_MODEL, Settings, TrainConfig
 from ser.errors import SettingsError
-from ser.hub import pick_device
+from ser.text.config import TextTrainConfig
 from ser.training.progress import OnProgress, TrainProgress
 from ser.training.recipe import HeadRecipe, RecipeResult, run_recipe
 from ser.training.run_logs import RunLog, flat, open_log, record
@@ -32,8 +34,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         0.
 
     Raises:
-        SettingsError: where neither or both of `data` and `text` are given.
-        SerError: where the data or the model to start from cannot be used.
+        SettingsError: if neither or both of `data` and `text` are given.
+        SerError: if the data or the model to start from cannot be used.
     """
     if bool(options.data) == bool(options.text):
         raise SettingsError("Name either recordings (--data DIR ...) or sentences (--text TRAIN.csv --dev DEV.csv).")
@@ -52,9 +54,9 @@ def _train_acoustic(options: argparse.Namespace, settings: Settings) -> None:
         raise SettingsError(
             f"An interrupted training is kept in {checkpoint_dir}. Go on with it by --resume, or remove that folder."
         )
-    told = {"data": options.data, "init": options.init, "seed": options.seed, **changes}
+    asked = {"data": options.data, "init": options.init, "seed": options.seed, **changes}
     with ExitStack() as stack:
-        bar, logs = stack.enter_context(_Bar()), open_logs(options, told, stack)
+        bar, logs = stack.enter_context(_Bar()), open_logs(options, asked, stack)
 
         def on_progress(progress: TrainProgress) -> None:
             if _talks():
@@ -105,10 +107,46 @@ def _run_recipe(
     return result
 
 
-def open_logs(options: argparse.Namespace, told: Mapping[str, object], stack: ExitStack) -> list[RunLog]:
+def training_changes(
+    assignments: Sequence[str],
+    tune: str | None = None,
+    config: type[TrainConfig] | type[TextTrainConfig] = TrainConfig,
+) -> dict[str, object]:
+    """Read assignments by the names of a config's attributes.
+
+    Values are JSON, or else taken as text; lists become tuples.
+
+    Args:
+        assignments: `NAME=VALUE`.
+        tune: of `--tune`.
+        config: whose attributes they are.
+
+    Raises:
+        SettingsError: if there is no such attribute, or no value.
+
+    >>> training_changes(["batch_size=32", "speed=[0.9, 1.1]", "patience=null"], "lora")
+    {'batch_size': 32, 'speed': (0.9, 1.1), 'patience': None, 'tune': 'lora'}
+    """
+    kinds = {attribute.name: attribute.type for attribute in fields(config)}
+    changes: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or name not in kinds:
+            raise SettingsError(f"--set {assignment}: expected NAME=VALUE, NAME being one of {', '.join(kinds)}.")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if isinstance(value, str) and kinds[name] is not str:
+            raise SettingsError(f"--set {assignment}: a number is expected, or [low, high], true, false or null.")
+        changes[name] = tuple(value) if isinstance(value, list) else value
+    return changes | ({"tune": tune} if tune else {})
+
+
+def open_logs(options: argparse.Namespace, asked: Mapping[str, object], stack: ExitStack) -> list[RunLog]:
     """Open what `--log-to` names, until the stack is left; of several processes (torchrun), one writes."""
     kinds = options.log_to if _talks() else []
-    logs = [open_log(kind, Path(f"{options.out}.logs"), Path(options.out).name, told) for kind in kinds]
+    logs = [open_log(kind, Path(f"{options.out}.logs"), Path(options.out).name, asked) for kind in kinds]
     for log in logs:
         stack.callback(log.close)
     return logs

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ser.commands.train import open_logs
-from ser.commands.training_changes import training_changes
+from ser.checkpoints.hub import pick_device
+from ser.commands.train import open_logs, training_changes
 from ser.config import EMBEDDED, Settings
 from ser.errors import SettingsError
-from ser.hub import pick_device
 from ser.text.augmentation import back_translate, replace_with_near_words
 from ser.text.config import TextTrainConfig
 from ser.text.data import read_labelled_texts
@@ -51,10 +50,10 @@ def train_text(options: argparse.Namespace, settings: Settings) -> None:
     changes = training_changes(options.set, options.tune, TextTrainConfig)
     config = TextTrainConfig(**changes | ({"epochs": options.epochs} if options.epochs else {}))  # type: ignore[arg-type]
     device = pick_device(settings.device)
-    told = {"text": options.text, "init": options.init, "seed": options.seed, **changes}
+    asked = {"text": options.text, "init": options.init, "seed": options.seed, **changes}
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(unit="step", disable=None, dynamic_ncols=True))
-        logs = open_logs(options, told, stack)
+        logs = open_logs(options, asked, stack)
 
         def on_progress(progress: TextProgress) -> None:
             bar.total = progress.steps

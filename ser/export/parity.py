@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ser.errors import ExportError
+from ser.protocols import AcousticModel
 from ser.testing import synthetic_speech
-from ser.types import AcousticModel, Audio
+from ser.types import Audio
 
 PARITY_CLIPS: tuple[Audio, ...] = tuple(
     synthetic_speech(duration, pitch=110.0 + 40.0 * seed, seed=seed)

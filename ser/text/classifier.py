@@ -7,9 +7,9 @@ import importlib
 from pathlib import Path
 
 from ser.config import EMBEDDED, NO_MODEL
+from ser.protocols import TextModel
 from ser.text.checkpoint import is_trained
 from ser.text.embedded import EMBEDDED_FOLDER, load_embedded
-from ser.types import TextModel
 
 
 def load_text_model(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.checkpoints import find_damage
+from ser.checkpoints.folder import find_damage
 from ser.encoder.weights import WEIGHTS_FILE, read_weights
 from ser.errors import ModelUnavailableError
+from ser.protocols import Transcriber
 from ser.transcription.faster_whisper import FasterWhisperTranscriber
-from ser.types import Transcriber
 
 TOKENIZER_FILE = "tokenizer.json"
 

@@ -8,8 +8,8 @@ from annotations.learning.promotion.gate import PromotionRule, judge, spend, wha
 from annotations.learning.promotion.holdout import Holdout
 from annotations.learning.promotion.probability_gain import stacked
 from annotations.store.records import Clip, FeedbackExample
+from ser.evaluation.metrics import paired_bootstrap, uar
 from ser.labels import EMOTIONS
-from ser.metrics import paired_bootstrap, uar
 from ser.types import EmotionScores
 
 CONFIDENCE = {"confidence": 0.9, "min_gain": 0.01}

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ser.commands.train import run
-from ser.commands.training_changes import training_changes
+from ser.commands.train import run, training_changes
 from ser.config import Settings
 from ser.errors import SettingsError
 from ser.training.progress import TrainProgress

@@ -9,13 +9,14 @@ from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
 from ser.config import Settings
 from ser.encoder.weights import NAME
 from ser.errors import ModelUnavailableError
+from ser.protocols import Transcriber
 from ser.transcription import TranscriberChoice, load_transcriber
 from ser.transcription.checkpoint import load_checkpoint
 from ser.transcription.chunks import group_regions
 from ser.transcription.ctc import CtcTranscriber
 from ser.transcription.faster_whisper import FasterWhisperTranscriber
 from ser.transcription.whisper import WhisperTranscriber
-from ser.types import Audio, SpeechRegion, Transcriber, Transcript
+from ser.types import Audio, SpeechRegion, Transcript
 from tests.unit.recordings import voice
 from tests.unit.speech_checkpoints import WORDS, write_wav2vec2, write_whisper
 from tests.unit.test_hub import run_without_network

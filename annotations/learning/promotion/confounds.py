@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.learning.labels.acoustic_consensus import discriminate
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.errors import AudioError
 from ser.types import SAMPLING_RATE, Signal
 

@@ -48,7 +48,7 @@ from annotations.store.new_records import NewVersion
 from annotations.store.records import Correction, FeedbackExample, ModelVersion
 from ser.acoustic.classifier import model_folder
 from ser.acoustic.head import ClassifierHead, is_head, load_head
-from ser.checkpoints import Meta
+from ser.checkpoints.folder import Meta
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
 from ser.training.recipe import DEV_SPEAKERS

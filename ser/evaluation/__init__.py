@@ -1,0 +1,1 @@
+"""Evaluation: predictions of labelled recordings, metrics, calibration, the report."""
