@@ -71,8 +71,14 @@ class Clips:
 
     def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> "Clips":
         """Select clips."""
-        parts = (self.embeddings, self.truth, self.speakers, self.corpora, self.names, self.channel)
-        return Clips(*(part[rows] for part in parts))
+        return Clips(
+            self.embeddings[rows],
+            self.truth[rows],
+            self.speakers[rows],
+            self.corpora[rows],
+            self.names[rows],
+            self.channel[rows],
+        )
 
     @classmethod
     def joined(cls, parts: Sequence["Clips"]) -> "Clips":

@@ -251,8 +251,8 @@ def test_probabilities_settle_what_labels_leave_open() -> None:
 
 
 def test_equal_models_are_as_seldom_promoted_by_probabilities() -> None:
-    promoted = sum(by_probability(drawn(n, 0.8), drawn(500 + n, 0.8), 0.9).promoted for n in range(60))
-    assert promoted <= 9
+    promoted = sum(by_probability(drawn(n, 0.8), drawn(500 + n, 0.8)).promoted for n in range(60))
+    assert promoted <= 6
 
 
 @pytest.mark.parametrize("temperature", [0.3, 3.0])
@@ -293,7 +293,7 @@ def test_what_is_needed_follows_from_the_probabilities() -> None:
     proof, needed = refused.probability, refused.needed
     assert proof is not None and needed is not None and not refused.promoted
     assert f"{needed.held_out_clips} more held-out clip" in refused.reason
-    found = Comparison(refused.gain, refused.low, refused.high, 0.4, "speakers", proof)
+    found = Comparison(refused.gain, refused.low, refused.high, 0.4, "clips", proof)
     assert what_is_needed(found, 42, 6, 0.01, 0.01) == needed
 
 
@@ -338,7 +338,8 @@ def test_a_candidate_that_is_sure_without_reason_is_refused() -> None:
 
 
 def test_what_the_channel_explains_as_well_is_refused() -> None:
-    before, after = drawn(3, 0.5, 84), drawn(4, 1.8, 84)
+    # At these powers they are as sure as they should be.
+    before, after = (softmax(signal * np.log(drawn(seed, signal, 84))) for seed, signal in ((3, 0.5), (4, 1.8)))
     given = TRUTH, said(before), said(after), GROUPS
     assert decide(*given, **CONFIDENCE, probabilities=(before, after)).promoted
     channel = {"channel": np.log(drawn(5, 3.0, 84))}

@@ -16,9 +16,9 @@ from ser.types import EmotionScores
 FLOOR = 0.02
 """Least probability of a label: one clip must not outweigh all others."""
 
-EVEN_SHARE = 0.4
+EVEN_SHARE = 0.2
 """Share of even odds that probabilities are mixed with before a gain is tested: the more, the less a few surprises
-count. Of 0 to 1 the one that finds most true gains at the same rate of sham ones (`benchmarks.gate`)."""
+count, and the more true gains are found, but also the more often one of two unrelated models of equal worth wins."""
 
 Array = npt.NDArray[np.float64]
 

@@ -174,7 +174,9 @@ class HeadTuner:
         if not len(rows):
             return targets
         logs = np.log(np.maximum(self.start.probabilities(feedback.plain[rows]), 1e-9)).astype(np.float64)
-        raters = np.unique([rater[feedback.clips[row]] for row in rows], return_inverse=True)[1]
+        raters = np.unique(
+            [rater[clip] for clip, one in zip(feedback.clips, alone, strict=True) if one], return_inverse=True
+        )[1]
         doubted = targets.copy()
         doubted[rows] = weigh_single_votes(logs, targets[rows].astype(np.float64), raters)
         return doubted
