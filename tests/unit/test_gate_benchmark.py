@@ -5,9 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from annotations.learning.targets.head_tuning import (
+    ALLOWED_DROP,
+    Feedback,
+    HeadTuner,
+    TrainingSet,
+    hold_back,
+    recall_by_corpus,
+)
 from benchmarks.gate.__main__ import play, power_by_gain, rate
-from benchmarks.gate.rounds import SHAMS, TRUE, draw_store, run_round
-from benchmarks.loop.embedded_corpora import Clips, Projection, World, recall, scaled_preset
+from benchmarks.gate.rounds import PRESET, SHAMS, TRUE, draw_store, run_round
+from benchmarks.loop.embedded_corpora import Clips, Projection, World, feedback_of, recall, scaled_preset
 from ser.acoustic.head import ClassifierHead
 from ser.labels import EMOTIONS
 from ser.training.heads import FineTuneConfig
@@ -76,3 +84,31 @@ def test_channels_that_go_with_the_label_are_no_gain(world: World) -> None:
         for place, offset in enumerate(offsets)
     ]
     assert rate(play(world, "channel", 8, rng, parts)) <= 1 / 8
+
+
+def test_a_head_goes_no_further_than_the_base_allows(world: World) -> None:
+    swapped = replace(world.head, weights=world.head.weights[:, ::-1].copy())
+    held = hold_back(swapped, world.head, world.guard)
+    before, after = (recall_by_corpus(head, world.guard) for head in (world.head, held))
+    assert before - after <= ALLOWED_DROP + 1e-9 < before - recall_by_corpus(swapped, world.guard)
+    surer = replace(world.head, weights=1.1 * world.head.weights)
+    assert np.allclose(hold_back(surer, world.head, world.guard).weights, surer.weights)
+
+
+def test_clips_are_predicted_by_heads_that_saw_neither_of_their_folds(world: World) -> None:
+    clips = world.new.take(np.arange(120))
+    feedback = feedback_of(clips, [(place, "ann", label) for place, label in enumerate(clips.truth.tolist())])
+    folds = np.stack([np.arange(120) % 3, np.arange(120) // 3 % 2], axis=1)
+    seen: list[set[int]] = []
+
+    class Watching(HeadTuner):
+        def select(self, feedback: Feedback) -> TrainingSet:
+            seen.append(set(feedback.clips))
+            return super().select(feedback)
+
+    tuner = Watching(world.head, PRESET, world.replayed, world.guard)
+    logs = tuner.predict_out_of_fold(feedback, clips.embeddings, folds, folds)
+    cells = np.unique(folds, axis=0)
+    assert seen == [{n for n in range(120) if (folds[n] != cell).all()} for cell in cells]
+    assert np.allclose(np.exp(logs).sum(axis=2), 1.0)
+    assert logs.shape == (1, 120, 7)
