@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from sqlite3 import Connection
 
 from annotations.store import AnnotationStore
-from annotations.store.tables.rows import timestamp
-from annotations.store.validation import check_rater
+from annotations.store.new_records import check_rater
+from annotations.store.rows import insert_row, timestamp
 from ser.errors import SerError
 
 ROLES = ("visitor", "annotator", "maintainer")
@@ -189,10 +189,8 @@ def set_role(store: AnnotationStore, name: str, role: str, by: Person) -> None:
     if role not in ROLES:
         raise SerError(f"The role is '{role}'; expected one of {', '.join(ROLES)}.")
     with store.database.writing() as connection:
-        connection.execute(
-            "INSERT INTO role_grants (name, role, granted_by, created_at) VALUES (?, ?, ?, ?)",
-            (check_rater(name), role, by.name, timestamp()),
-        )
+        name = check_rater(name)
+        insert_row(connection, "role_grants", name=name, role=role, granted_by=by.name, created_at=timestamp())
 
 
 def list_people(store: AnnotationStore, access: Access) -> list[Person]:

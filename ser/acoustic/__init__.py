@@ -1,4 +1,1 @@
-"""Emotion from the voice: the classifier head on embeddings, and checkpoints of transformers.
-
-Import the submodules where they are needed; this package itself stays light.
-"""
+"""Emotion in the voice: heads on encoders, exported models, and finished checkpoints, all behind one protocol."""

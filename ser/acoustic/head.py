@@ -13,12 +13,11 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from ser.acoustic.folders import HEAD_FILE
 from ser.checkpoints.folder import Meta, save_checkpoint, verify
 from ser.encoder.offsets import ProfilePrior
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS, to_emotion
-
-HEAD_FILE = "head.safetensors"
 
 LIMIT = 8.0
 """Standard deviations beyond which a standardised number counts as this: one odd frame must not decide alone."""
@@ -201,11 +200,6 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
             f"{folder / HEAD_FILE} is no usable classifier head: {error}. Take the model from its source again."
         ) from error
     return head, meta
-
-
-def is_head(folder: Path) -> bool:
-    """Find out if a folder holds a classifier head."""
-    return (folder / HEAD_FILE).is_file()
 
 
 EXTRA_LABELS = {"boredom": "neutral"}

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from ser.errors import ModelUnavailableError
 
 META_FILE = "meta.json"
+MODEL_FILE = "model.onnx"
 WEIGHTS_FILE = "model.safetensors"
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -59,7 +60,7 @@ class Meta:
 
 
 def save_checkpoint(
-    folder: Path, save_weights: Callable[[Path], object], meta: Meta, weights_file: str = WEIGHTS_FILE
+    folder: Path, save_weights: Callable[[Path], object], meta: Meta, weights_file: str | None = WEIGHTS_FILE
 ) -> Meta:
     """Write a model's folder so that it is there whole or not at all.
 
@@ -67,7 +68,7 @@ def save_checkpoint(
         folder: where it goes; must not exist yet, or be empty.
         save_weights: writes config.json and model.safetensors into the folder it is given (`save_pretrained`).
         meta: `sha256`, `git_commit` and `created_at` are filled in here.
-        weights_file: whose hash is noted.
+        weights_file: whose hash is noted; None for that of all weights (`weights_sha256`).
 
     Returns:
         The meta as written.
@@ -83,7 +84,7 @@ def save_checkpoint(
         save_weights(building)
         values = asdict(meta) | {
             "labels": list(meta.labels),
-            "sha256": file_sha256(building / weights_file),
+            "sha256": file_sha256(building / weights_file) if weights_file else weights_sha256(building),
             "git_commit": meta.git_commit or current_commit(),
             "created_at": meta.created_at or datetime.now(UTC).isoformat(timespec="seconds"),
         }

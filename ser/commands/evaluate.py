@@ -18,8 +18,7 @@ from ser.corpora.splits import require_speakers
 from ser.errors import SettingsError
 from ser.evaluation.predictions import Adaptation
 from ser.evaluation.report import evaluate
-from ser.text.classifier import load_text_model
-from ser.text.evaluation import evaluate_text
+from ser.text.classifier import evaluate_text, load_text_model
 from ser.training.recipe import RESERVED_SPEAKERS
 
 RESERVED = "reserved"

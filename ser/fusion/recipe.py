@@ -27,8 +27,7 @@ from ser.fusion.rule import PARAMETERS, FusionRule, abstention
 from ser.labels import EMOTIONS, to_emotion
 from ser.protocols import TextModel
 from ser.text.classifier import load_text_model
-from ser.text.data import read_labelled_texts
-from ser.text.noise import RecogniserNoise
+from ser.text.data import RecogniserNoise, read_labelled_texts
 from ser.text.recipe import split_dialogues
 from ser.training.embeddings import EmbeddingPlan, embed_examples
 from ser.training.heads import HeadConfig, fit_head

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser.acoustic.classifier import EMBEDDED_FOLDER, load_acoustic_model
-from ser.acoustic.head import HEAD_FILE, ClassifierHead, load_head
+from ser.acoustic.classifier import load_acoustic_model
+from ser.acoustic.folders import EMBEDDED_FOLDER, HEAD_FILE
+from ser.acoustic.head import ClassifierHead, load_head
 from ser.checkpoints.folder import Meta, file_sha256
 from ser.encoder.embedded import POOLED_SIZE, embedded_encoder
 from ser.errors import ModelUnavailableError, RetiredModelError

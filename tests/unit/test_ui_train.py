@@ -10,9 +10,8 @@ import gradio as gr
 import pytest
 
 from annotations.learning.config import RetrainingConfig
-from annotations.learning.runs.reporting import RunReport
 from annotations.learning.runs.retrainer import log_path
-from annotations.learning.runs.status import TrainingStatus
+from annotations.learning.runs.status import RunReport, TrainingStatus
 from annotations.raters.people import Access
 from annotations.review.suspects import Suspect, record_suspects
 from annotations.store import NewVote, queries

@@ -18,7 +18,7 @@ from annotations.learning.trainer import TrainingJob
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import FeedbackExample, Prediction
-from annotations.store.tables.rows import to_prediction
+from annotations.store.rows import to_prediction
 from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.fusion.fitting import LEAST, AnsweredClip, answer, check_clips, fit_fusion_rule, log_losses
 from ser.fusion.rule import FusionRule, load_fusion_rule, save_fusion_rule
