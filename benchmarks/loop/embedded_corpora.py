@@ -188,11 +188,11 @@ def world_without(data: Path, corpus: str, rng: Rng) -> World:
     train, test = base.take(~apart), base.take(apart)
     head = fit_head(_as_set(train), HeadConfig(dimensions=DIMENSIONS), encoder="projected", encoder_sha256="0" * 64)
     head = _unscaled(head)
-    bound = _evenly(test, min(GUARD_CLIPS, len(test) // 2), rng)
-    replayed, guard = (
-        _as_rehearsal(part) for part in (train.take(_evenly(train, REHEARSAL_CLIPS, rng)), test.take(bound))
-    )
-    rest = test.take(~np.isin(np.arange(len(test)), bound))
+    # Halves at random, so that the base test keeps clips of every label.
+    half = rng.random(len(test)) < 0.5
+    bound, rest = test.take(half), test.take(~half)
+    kept = train.take(_evenly(train, REHEARSAL_CLIPS, rng))
+    replayed, guard = _as_rehearsal(kept), _as_rehearsal(bound.take(_evenly(bound, GUARD_CLIPS, rng)))
     return World(head, distilled(replayed, head), guard, rest, new, project)
 
 
