@@ -17,7 +17,7 @@ from annotations.store import AnnotationStore, NewVote
 from annotations.store.queries import list_versions
 from annotations.store.records import TrainingRun
 from ser.acoustic.classifier import load_acoustic_model
-from ser.acoustic.head import is_head
+from ser.acoustic.folders import is_head
 from ser.checkpoints.folder import load_meta
 from ser.errors import SerError
 from ser.fusion.rule import FusionRule, load_fusion_rule
