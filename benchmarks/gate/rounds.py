@@ -12,7 +12,7 @@ from annotations.learning.promotion.decision import Decision, PromotionRule
 from annotations.learning.promotion.folds import assign_folds
 from annotations.learning.promotion.gate import decide
 from annotations.learning.promotion.label_knowledge import adjust
-from annotations.learning.targets.head_run import base_standing
+from annotations.learning.targets.base_clips import base_standing
 from annotations.learning.targets.head_tuning import HeadTuner, calibrate, calibrated, soft_targets
 from annotations.learning.targets.presets import USUAL
 from benchmarks.loop.embedded_corpora import Clips, Rng, World, feedback_of, scaled_preset

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.learning.promotion.confounds import FEATURES, channel_of_clips
-from annotations.learning.targets.head_tuning import Feedback, distilled
+from annotations.learning.targets.base_clips import distilled
+from annotations.learning.targets.head_tuning import Feedback
 from annotations.learning.targets.presets import HeadPreset
 from annotations.store.records import Correction
 from ser.acoustic.head import LIMIT, ClassifierHead

@@ -5,14 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotations.learning.targets.head_tuning import (
-    ALLOWED_DROP,
-    Feedback,
-    HeadTuner,
-    TrainingSet,
-    hold_back,
-    recall_by_corpus,
-)
+from annotations.learning.targets.base_clips import ALLOWED_DROP, hold_back, recall_by_corpus
+from annotations.learning.targets.head_tuning import Feedback, HeadTuner, TrainingSet
 from benchmarks.gate.__main__ import play, power_by_gain, rate
 from benchmarks.gate.rounds import PRESET, SHAMS, TRUE, draw_store, run_round
 from benchmarks.loop.embedded_corpora import Clips, Projection, World, feedback_of, recall, scaled_preset

@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.learning.config import RetrainingConfig
-from annotations.learning.promotion.comparison import Answers
 from annotations.learning.promotion.confounds import Confounds, channel_of_clips, find_confounds
-from annotations.learning.promotion.decision import Standing
 from annotations.learning.promotion.folds import assign_folds, join_groups
 from annotations.learning.promotion.gate import Decision, OtherMeasure, judge
 from annotations.learning.promotion.holdout import MIN_HELD_OUT_CLIPS, unit_names
 from annotations.learning.promotion.holdout_store import read_trained
+from annotations.learning.targets.base_clips import base_standing, base_test_rows, distilled
 from annotations.learning.targets.feedback_embeddings import embed_feedback
 from annotations.learning.targets.head_tuning import (
     Calibration,
@@ -28,8 +27,6 @@ from annotations.learning.targets.head_tuning import (
     Places,
     calibrate,
     calibrated,
-    distilled,
-    recall_by_corpus,
     soft_targets,
 )
 from annotations.learning.targets.presets import preset_of
@@ -50,8 +47,7 @@ from ser.acoustic.head import ClassifierHead, load_head
 from ser.checkpoints.folder import Meta
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
-from ser.training.recipe import DEV_SPEAKERS
-from ser.training.rehearsal import Rehearsal, load_rehearsal
+from ser.training.rehearsal import load_rehearsal
 
 FOLDS = 5
 SENTENCE_FOLDS = 3
@@ -283,28 +279,3 @@ def _with_votes(feedback: Feedback, votes: Sequence[Correction]) -> Feedback:
     labelled = {vote.clip_id for vote in votes if vote.shares}
     rows = np.flatnonzero([clip in labelled for clip in feedback.clips])
     return replace(feedback.take(rows), votes=[vote for vote in votes if vote.clip_id in labelled])
-
-
-def base_test_rows(rehearsal: Rehearsal) -> npt.NDArray[np.bool_]:
-    """Choose the base clips that are never replayed, so that they can tell what a new head has forgotten.
-
-    Those of the dev speakers of the shipped weights; of other models, every fourth speaker's.
-    """
-    known = [speaker in DEV_SPEAKERS for speaker in rehearsal.speakers]
-    if any(known):
-        return np.array(known)
-    apart = set(sorted(set(rehearsal.speakers))[::4])
-    return np.array([speaker in apart for speaker in rehearsal.speakers])
-
-
-def base_standing(before: ClassifierHead, after: ClassifierHead, test: Rehearsal | None) -> Standing | None:
-    """Measure two heads on base clips that were not replayed; None if there are none."""
-    if test is None:
-        return None
-    heads = (before, after)
-    old, new = (head.probabilities(test.embeddings) for head in heads)
-    labels = [[EMOTIONS[place] for place in rows.argmax(1)] for rows in (old, new)]
-    truth = [EMOTIONS[place] for place in test.targets.argmax(1)]
-    measured = Standing.of("base test", Answers(truth, labels[0], labels[1], probabilities=(old, new)))
-    recalls = [recall_by_corpus(head, test) for head in heads]
-    return replace(measured, before=recalls[0], after=recalls[1])

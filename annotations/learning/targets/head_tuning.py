@@ -14,6 +14,7 @@ import numpy.typing as npt
 from annotations.learning.labels.acoustic_consensus import main_directions
 from annotations.learning.labels.single_votes import weigh_single_votes
 from annotations.learning.labels.soft_labels import refine_soft_labels, weigh_votes
+from annotations.learning.targets.base_clips import hold_back
 from annotations.learning.targets.label_errors import find_suspects
 from annotations.learning.targets.presets import HeadPreset
 from annotations.review.suspects import Suspect
@@ -28,12 +29,6 @@ from ser.training.rehearsal import Rehearsal
 
 MIN_CALIBRATION_CLIPS = 30
 """Clips under which a temperature would be fitted to chance; the one before then stays."""
-
-SHARES = tuple(place / 10 for place in range(10, -1, -1))
-"""Of the way from the head before to the fine-tuned one."""
-
-ALLOWED_DROP = 0.01
-"""In unweighted average recall on base clips: as much as the gate allows."""
 
 Array = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.float64]
@@ -251,54 +246,6 @@ def soft_targets(feedback: Feedback) -> tuple[Array, Array]:
     rows = [[refined.soft_labels[clip].get(label, 0.0) for label in EMOTIONS] for clip in feedback.clips]
     weights = np.array([refined.weights[clip] for clip in feedback.clips], dtype=np.float32)
     return np.array(rows, dtype=np.float32).reshape(-1, len(EMOTIONS)), weights
-
-
-def hold_back(head: ClassifierHead, start: ClassifierHead, guard: Rehearsal) -> ClassifierHead:
-    """Go as far towards a fine-tuned head as the recall on base clips allows.
-
-    Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", https://arxiv.org/abs/2109.01903 (weights
-    between those before and after fine-tuning keep more of the old than they lose of the new)
-
-    Args:
-        head: fine-tuned.
-        start: that it was fine-tuned from.
-        guard: base clips with their labels.
-    """
-    before = recall_by_corpus(start, guard)
-    mixed = head
-    for share in SHARES:
-        weights = start.weights + share * (head.weights - start.weights)
-        mixed = replace(head, weights=weights, bias=start.bias + share * (head.bias - start.bias))
-        if recall_by_corpus(mixed, guard) >= before - ALLOWED_DROP - 1e-9:
-            break
-    return mixed
-
-
-def recall_by_corpus(head: ClassifierHead, clips: Rehearsal) -> float:
-    """Unweighted average recall on base clips, mean over the corpora."""
-    truth, corpora = clips.targets.argmax(axis=1), np.array(clips.corpora)
-    right = head.probabilities(clips.embeddings).argmax(axis=1) == truth
-    means = []
-    for corpus in np.unique(corpora):
-        own = corpora == corpus
-        means.append(np.mean([right[own & (truth == label)].mean() for label in np.unique(truth[own])]))
-    return float(np.mean(means))
-
-
-def distilled(rehearsal: Rehearsal, head: ClassifierHead) -> Rehearsal:
-    """The same clips with the head's own predictions as targets, so that replaying them alone changes nothing.
-
-    Their labels would move it: corpora lack labels, and a few hundred clips are not what it was trained on. On RAVDESS
-    as a new corpus, 25 corrections cost 4.2 points of the base test by labels and 1.1 by predictions.
-    Source: Li & Hoiem 2016, "Learning without Forgetting", https://arxiv.org/abs/1606.09282; on clips that are kept:
-    Rebuffi et al. 2017, "iCaRL", https://arxiv.org/abs/1611.07725
-
-    Args:
-        rehearsal: base clips.
-        head: that training starts from.
-    """
-    targets = replace(head, temperature=1.0).probabilities(rehearsal.embeddings)
-    return replace(rehearsal, targets=targets.astype(np.float32))
 
 
 def calibrate(logs: Numbers, targets: Array, weights: Array, start: ClassifierHead, preset: HeadPreset) -> Calibration:
