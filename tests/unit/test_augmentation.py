@@ -76,10 +76,10 @@ def test_noise_is_repeated_to_length() -> None:
 
 def test_a_telephone_keeps_its_band_only() -> None:
     time = np.arange(16_000) / 16_000
-    heard = telephone(np.sin(2 * np.pi * 1000 * time).astype(np.float32) * 0.3, 300.0, 3400.0)
+    narrow = telephone(np.sin(2 * np.pi * 1000 * time).astype(np.float32) * 0.3, 300.0, 3400.0)
     lost = telephone(np.sin(2 * np.pi * 6000 * time).astype(np.float32) * 0.3, 300.0, 3400.0)
-    assert len(heard) == len(time) and heard.dtype == np.float32
-    assert heard.std() > 10 * lost.std()
+    assert len(narrow) == len(time) and narrow.dtype == np.float32
+    assert narrow.std() > 10 * lost.std()
 
 
 @pytest.mark.parametrize("coded", [opus(SPEECH, 8.0), opus(SPEECH, 32.0), mp3(SPEECH, 0.5), mp3(SPEECH, 0.99)])

@@ -26,11 +26,11 @@ from ser.training.clip_embeddings import CopyPlan
 from ser.training.embeddings import EmbeddingPlan, embed_examples
 from ser.types import Example
 
-def tell(progress):
+def report(progress):
     print(*[child.pid for child in psutil.Process().children(recursive=True)], flush=True)
 
 examples = [Example(Path(sys.argv[1]), "anger", "s")] * 4000
-embed_examples(examples, EmbeddingPlan(CopyPlan(copies=20), workers=2, on_progress=tell))
+embed_examples(examples, EmbeddingPlan(CopyPlan(copies=20), workers=2, on_progress=report))
 """
 
 

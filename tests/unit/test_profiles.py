@@ -183,7 +183,7 @@ def test_recognition_says_what_it_was_adapted_by() -> None:
     assert later.profile == adapted.profile
 
 
-def test_a_model_without_embeddings_is_told_apart() -> None:
+def test_a_model_without_embeddings_is_refused() -> None:
     class Plain:
         name, labels, sha256 = "plain", EMOTIONS, "0" * 64
         classify = BandEnergyModel.classify

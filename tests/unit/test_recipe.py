@@ -46,11 +46,11 @@ RECIPE = HeadRecipe(test_speakers=["s3"], dev_speakers=["s2"])
 
 def test_the_recipe_trains_measures_and_saves(clips: list[Example], cache: Path, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", clips)
-    told: list[str] = []
+    stages: list[str] = []
     result = run_recipe(
-        [corpus], tmp_path / "out", RECIPE, cache_dir=cache, on_progress=lambda progress: told.append(progress.stage)
+        [corpus], tmp_path / "out", RECIPE, cache_dir=cache, on_progress=lambda progress: stages.append(progress.stage)
     )
-    assert result.leaks.clean and set(result.test_uar) == {"corpus"} and set(told) == {"preparing"}
+    assert result.leaks.clean and set(result.test_uar) == {"corpus"} and set(stages) == {"preparing"}
     assert result.meta.data["speakers"] == ["s0", "s1"] and result.meta.data["test_speakers"] == ["s3"]
     assert result.meta.labels == ("anger", "neutral", "sadness")
     assert result.meta.metrics["dev"]["corpus"]["clips"] == 6
