@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.errors import TrainingDataError
+from ser.errors import SettingsError, TrainingDataError
+from ser.evaluation.predictions import Adaptation
 from ser.evaluation.report import evaluate, restrict, summarize
 from ser.labels import EMOTIONS
 from ser.testing import BandEnergyModel, EnergyDetector, synthetic_speech
@@ -161,6 +162,19 @@ def test_the_default_detector_is_that_of_recognition(tmp_path):
     soundfile.write(tmp_path / "speech.wav", speech.signal, SAMPLING_RATE)
     evaluation = evaluate(BandEnergyModel(), [Example(tmp_path / "speech.wav", "fear", "s")])
     assert evaluation.probabilities.shape == (1, 7)
+
+
+class OneCorpusModel(BandEnergyModel):
+    """As a head that was trained on one corpus: it knows nothing of how places differ."""
+
+    adapts_to_any_mix = False
+
+
+def test_adaptation_that_the_model_cannot_do_is_said(examples):
+    with pytest.raises(SettingsError, match=r"unknown mix of labels.*--labels"):
+        evaluate(OneCorpusModel(), examples, detector=EnergyDetector(), adaptation=Adaptation(2))
+    even = evaluate(OneCorpusModel(), examples, labels=LABELS, detector=EnergyDetector(), adaptation=Adaptation(2))
+    assert even.adaptation.clips == 2
 
 
 def test_restricting_to_all_labels_changes_nothing():
