@@ -18,6 +18,12 @@ MAX_TRANSCRIPT = 2000
 
 MAX_SOURCE = 200
 
+ALIKE = {"LATIN", "CYRILLIC", "GREEK", "COPTIC", "ARMENIAN", "CHEROKEE"}
+"""Scripts, as the names of their characters begin, that share letters of one look."""
+
+INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+"""Characters without a look of their own that Unicode does not count as format characters."""
+
 
 def check_rater(name: object) -> str:
     """A rater's name in its one spelling: outer spaces gone, inner runs of spaces made one, Unicode composed.
@@ -32,6 +38,37 @@ def check_rater(name: object) -> str:
     if text is None:
         raise InvalidVoteError("The rater's name is empty. Say who you are; any name will do.")
     return text
+
+
+def comparable_name(name: str) -> str:
+    """The form in which names are compared: NFKC, case-folded, without characters that nobody sees.
+
+    >>> comparable_name("Be\u200bth") == comparable_name("\uff22ETH") == "beth"
+    True
+    """
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    shown = "".join(one for one in INVISIBLE.sub("", text) if unicodedata.category(one) != "Cf")
+    return " ".join(shown.split())
+
+
+def check_new_name(name: object) -> str:
+    """A name that nobody has here yet, as `check_rater`, of characters that can be told from each other.
+
+    Raises:
+        InvalidVoteError: if it mixes alphabets whose letters look alike, or shows nothing.
+
+    >>> check_new_name("李 Lee"), check_new_name("Zoë")
+    ('李 Lee', 'Zoë')
+    """
+    text = "".join(one for one in INVISIBLE.sub("", check_rater(name)) if unicodedata.category(one) != "Cf")
+    letters = unicodedata.normalize("NFKC", text)
+    found = {unicodedata.name(one, "").partition(" ")[0] for one in letters if one.isalpha()}
+    alike = sorted(script.capitalize() for script in found & ALIKE)
+    if len(alike) > 1:
+        raise InvalidVoteError(
+            f"The name '{text}' mixes {' and '.join(alike)} letters, which look alike. Write it in one alphabet."
+        )
+    return check_rater(text)
 
 
 def check_name(what: str, name: object, limit: int = MAX_NAME) -> str | None:

@@ -52,6 +52,16 @@ def anonymise_person(connection: sqlite3.Connection, name: str, pseudonym: str) 
     return +(counts + _forget_name(connection, name, pseudonym))
 
 
+def rename_person(connection: sqlite3.Connection, name: str, new: str) -> None:
+    """Put another name, which nobody has, wherever a person's stands; the names of who may have a role stay."""
+    for table in tables(connection):
+        for column in _columns(connection, table):
+            if column == WHOSE or column.endswith("_by") or (table, column) == ("rater_names", "name"):
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (new, name))
+    # Whoever keeps in memory what a rater has labelled looks again.
+    connection.execute("UPDATE queue_clock SET now = now + 1, forgotten = forgotten + 1")
+
+
 def tables(connection: sqlite3.Connection) -> list[str]:
     """The ordinary tables; not those inside of a text index."""
     rows = connection.execute("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'")
