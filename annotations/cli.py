@@ -8,7 +8,7 @@ from pathlib import Path
 
 from annotations.commands import erasing, exchanging, keeping, retraining, versions
 from ser.errors import SerError
-from ser.output import print_everything
+from ser.serialization import print_everything
 
 DATA_DIR_VARIABLE = "SER_DATA_DIR"
 

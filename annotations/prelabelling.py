@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from annotations.learning.versions.active import ActiveModel
 from annotations.store import AnnotationStore
 from annotations.store.training_records import find_active_version
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.errors import SerError
 
 Progress = Callable[[Sequence[int]], Iterable[int]]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ser.checkpoints import current_commit
+from ser.checkpoints.folder import current_commit
 from ser.errors import SerError
 
 Measure = Callable[[argparse.Namespace], Mapping[str, object]]

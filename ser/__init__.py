@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ser.audio import decode_bytes, decode_file
+    from ser.audio.decoding import decode_bytes, decode_file
     from ser.config import Settings
     from ser.errors import SerError
     from ser.labels import EMOTIONS
@@ -44,8 +44,8 @@ _HOMES = {
     "SerError": "ser.errors",
     "Settings": "ser.config",
     "Transcript": "ser.types",
-    "decode_bytes": "ser.audio",
-    "decode_file": "ser.audio",
+    "decode_bytes": "ser.audio.decoding",
+    "decode_file": "ser.audio.decoding",
     "load_recognizer": "ser.loading",
 }
 

@@ -10,7 +10,7 @@ from ser.config import DEVICES, Settings
 from ser.corpora import LAYOUTS
 from ser.errors import DataLeakError, SerError
 from ser.labels import EMOTIONS
-from ser.output import print_everything
+from ser.serialization import print_everything
 
 _SETTINGS_OPTIONS = ("text_model", "transcriber", "whisper_model", "device", "max_duration")
 

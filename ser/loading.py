@@ -4,13 +4,13 @@ Importing it brings torch and transformers in; `import ser` alone does not.
 """
 
 from ser.acoustic.classifier import load_acoustic_model
+from ser.audio.vad import SileroDetector
+from ser.checkpoints.hub import pick_device
 from ser.config import Settings
-from ser.hub import pick_device
 from ser.recognizer import Recognizer
 from ser.text.classifier import load_text_model
 from ser.transcription import load_transcriber
 from ser.types import AcousticModel
-from ser.vad import SileroDetector
 
 
 def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel | None = None) -> Recognizer:

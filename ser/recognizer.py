@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ser.audio import decode_bytes, decode_file
+from ser.audio.decoding import decode_bytes, decode_file
+from ser.audio.vad import trim_to_speech
 from ser.batching import BATCH_SIZE, map_batches
 from ser.encoder.profiles import PLAIN, Profiles
 from ser.errors import AudioError
-from ser.fusion import abstention, remark
-from ser.fusion_rule import FusionRule
-from ser.predictions import embedding_model
+from ser.evaluation.predictions import embedding_model
+from ser.fusion.rule import FusionRule, abstention, find_doubt, remark
 from ser.types import (
     SAMPLING_RATE,
     AcousticModel,
@@ -33,8 +33,6 @@ from ser.types import (
     Timings,
     Transcriber,
 )
-from ser.uncertainty import find_doubt
-from ser.vad import trim_to_speech
 
 Source = str | Path | bytes | Audio
 

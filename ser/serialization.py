@@ -3,6 +3,7 @@
 Pure; the keys are a public form that other programs read.
 """
 
+import sys
 from dataclasses import asdict
 
 from ser.types import EmotionScores, Recognition, Transcript
@@ -74,3 +75,19 @@ def transcript_to_dict(transcript: Transcript) -> dict[str, object]:
             for segment in transcript.segments
         ],
     }
+
+
+def printable(text: str) -> str:
+    r"""Write what is no Unicode character as a backslash escape; in JSON it is then read back as it was.
+
+    >>> printable("caf\udce9.wav")
+    'caf\\udce9.wav'
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def print_everything() -> None:
+    """Let stdout print any text: what its encoding lacks is written as a backslash escape, as stderr does anyway."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")

@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from ser.encoder.profiles import SPEAKER, Profiles
 from ser.labels import EMOTIONS
+
+if TYPE_CHECKING:
+    from ser.encoder.profiles import Profiles
 
 SAMPLING_RATE = 16_000
 """Hz; every model of the project, embedded or from a hub, hears speech at this rate."""
@@ -203,7 +205,7 @@ class AppliedProfile:
         >>> AppliedProfile("source", 23).note
         'Adapted to this microphone and room: 23 recordings.'
         """
-        whom = "this speaker" if self.kind == SPEAKER else "this microphone and room"
+        whom = "this speaker" if self.kind == "speaker" else "this microphone and room"
         return f"Adapted to {whom}: {self.clips} recording{'' if self.clips == 1 else 's'}."
 
 
@@ -365,7 +367,7 @@ class EmbeddingModel(AcousticModel, Protocol):
         """Calibrated scores of embeddings; `center` and `spread` are a profile's, each of shape (size,)."""
         ...
 
-    def center_for(self, profiles: Profiles) -> npt.NDArray[np.float32] | None:
+    def center_for(self, profiles: "Profiles") -> npt.NDArray[np.float32] | None:
         """The `center` that adapts to a source and a speaker; None where there are too few clips of either."""
         ...
 

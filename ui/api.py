@@ -18,7 +18,7 @@ from annotations.review.queue import next_clip
 from annotations.store import NewClip, NewVote, grant
 from annotations.store.records import CONSENT_PURPOSES, TARGETS
 from annotations.store.settings import read_settings
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.errors import SerError
 from ser.labels import EMOTIONS
 from ser.recognizer import Recognizer

@@ -19,10 +19,10 @@ from annotations.store.new_records import NewVersion
 from annotations.store.records import TrainingRun
 from ser.acoustic.classifier import model_folder
 from ser.acoustic.head import is_head
-from ser.checkpoints import load_meta
+from ser.checkpoints.folder import load_meta
+from ser.checkpoints.hub import pick_device
 from ser.config import EMBEDDED
 from ser.errors import SettingsError
-from ser.hub import pick_device
 
 if TYPE_CHECKING:
     from ser.training.progress import TrainProgress

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.embedded_corpora import MEASURED, TRAINED, Rng, World, world_without
 from benchmarks.gate.rounds import SHAMS, TRUE, draw_store, run_round
+from benchmarks.loop.embedded_corpora import MEASURED, TRAINED, Rng, World, world_without
 from benchmarks.machine import describe_run
 
 PACKAGES = ("numpy", "scipy")

@@ -12,10 +12,10 @@ from annotations.learning.promotion.gate import decide
 from annotations.learning.promotion.label_knowledge import adjust
 from annotations.learning.targets.head_tuning import HeadTuner, calibrate, calibrated, soft_targets
 from annotations.learning.targets.presets import USUAL
-from benchmarks.embedded_corpora import Clips, Rng, World, feedback_of, mean_recall, scaled_preset
+from benchmarks.loop.embedded_corpora import Clips, Rng, World, feedback_of, mean_recall, scaled_preset
 from ser.acoustic.head import ClassifierHead
+from ser.evaluation.metrics import uar
 from ser.labels import EMOTIONS
-from ser.metrics import uar
 
 SHAMS = ("shuffled", "shuffled within speakers", "always neutral", "permuted", "label shares only", "channel")
 """Kinds of votes, or of candidates, that nothing of the voice can be learnt from."""

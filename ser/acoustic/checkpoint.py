@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from transformers import AutoModelForAudioClassification
 
-from ser.acoustic.onnx import Array, OnnxNetwork, sigmoid, softmax
-from ser.acoustic.torch_network import ScriptNetwork, TorchNetwork, exported_file, is_exported, open_exported
-from ser.checkpoints import check_weights, verify, weights_sha256
+from ser.checkpoints.folder import check_weights, verify, weights_sha256
+from ser.checkpoints.onnx import Array, OnnxNetwork, sigmoid, softmax
+from ser.checkpoints.pretrained import LOADING_ERRORS, describe_failure, load_config, load_extractor, quiet_loading
+from ser.checkpoints.torch_network import ScriptNetwork, TorchNetwork, exported_file, is_exported, open_exported
 from ser.encoder.windows import cut_windows
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS, map_labels, require_two_labels
-from ser.pretrained import LOADING_ERRORS, describe_failure, load_config, load_extractor, quiet_loading
 from ser.types import SAMPLING_RATE, Audio, EmotionScores, Signal
 
 WINDOW_DURATION = 10.0

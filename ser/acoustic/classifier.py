@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Union
 from ser.acoustic.exported import ExportedPipeline, is_pipeline
 from ser.acoustic.head import is_head
 from ser.acoustic.model import HeadModel, load_head_model
+from ser.checkpoints.hub import pick_device, resolve_checkpoint
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError, RetiredModelError
-from ser.hub import pick_device, resolve_checkpoint
 
 if TYPE_CHECKING:
     from ser.acoustic.checkpoint import CheckpointModel

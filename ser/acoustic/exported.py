@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.acoustic.onnx import MODEL_FILE, OnnxNetwork
-from ser.checkpoints import META_FILE, load_meta, verify
+from ser.checkpoints.folder import META_FILE, load_meta, verify
+from ser.checkpoints.onnx import MODEL_FILE, OnnxNetwork
 from ser.encoder.embedded import log_mel
 from ser.encoder.windows import cut_windows
 from ser.errors import ModelUnavailableError

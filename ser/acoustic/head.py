@@ -13,7 +13,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from ser.checkpoints import Meta, save_checkpoint, verify
+from ser.checkpoints.folder import Meta, save_checkpoint, verify
 from ser.encoder.offsets import ProfilePrior
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS, to_emotion

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ser.acoustic.head import ClassifierHead, load_head
-from ser.checkpoints import Meta
+from ser.checkpoints.folder import Meta
 from ser.encoder.loading import load_encoder
 from ser.encoder.profiles import Profiles, combine
 from ser.encoder.windows import Array, Encoder, embed_clips

@@ -9,10 +9,10 @@ from typing import Any
 from tqdm import tqdm
 
 from ser.config import Settings
-from ser.copies import Copies, default_cache_dir, find_copies
 from ser.corpora import Corpus, read_corpus
+from ser.corpora.copies import Copies, default_cache_dir, find_copies
+from ser.corpora.splits import LeakReport, Split, report_leaks, split_by_speaker
 from ser.errors import SettingsError, TrainingDataError
-from ser.splits import LeakReport, Split, report_leaks, split_by_speaker
 from ser.types import Example
 
 LEAKS = 1

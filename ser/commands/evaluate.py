@@ -11,11 +11,11 @@ from typing import Any
 from tqdm import tqdm
 
 from ser.acoustic.classifier import load_acoustic_model
+from ser.checkpoints.hub import pick_device
 from ser.config import EMBEDDED, Settings
 from ser.corpora import read_corpus
 from ser.errors import SettingsError, TrainingDataError
-from ser.evaluation import evaluate
-from ser.hub import pick_device
+from ser.evaluation.report import evaluate
 from ser.text.classifier import load_text_model
 from ser.text.evaluation import evaluate_text
 from ser.training.recipe import RESERVED_SPEAKERS

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.config import Settings
 from ser.corpora import read_corpus
 from ser.errors import AudioError, ExportError, TrainingDataError
-from ser.evaluation import evaluate
+from ser.evaluation.report import evaluate
 from ser.testing import synthetic_speech
 from ser.types import Audio, Example
-from ser.vad import SileroDetector, trim_to_speech
 
 COMPARED_CLIPS = 64
 """Of the data, evenly spaced, that answers are compared on."""

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ser.audio_formats import AUDIO_SUFFIXES
+from ser.audio.formats import AUDIO_SUFFIXES
 from ser.config import Settings
 from ser.encoder.profiles import draw_profiles
 from ser.errors import AudioError, SettingsError
+from ser.evaluation.predictions import embedding_model
 from ser.labels import EMOTIONS
 from ser.loading import load_recognizer
-from ser.predictions import embedding_model
 from ser.recognizer import Recognizer
 from ser.scoring.command import score
 from ser.serialization import recognition_to_dict

@@ -11,10 +11,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ser.checkpoints.hub import pick_device
 from ser.commands.training_changes import training_changes
 from ser.config import EMBEDDED, NO_MODEL, Settings
 from ser.errors import SettingsError
-from ser.hub import pick_device
 from ser.training.progress import OnProgress, TrainProgress
 from ser.training.recipe import HeadRecipe, RecipeResult, run_recipe
 from ser.training.run_logs import RunLog, flat, open_log, record

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ser.checkpoints.hub import pick_device
 from ser.commands.train import open_logs
 from ser.commands.training_changes import training_changes
 from ser.config import EMBEDDED, Settings
 from ser.errors import SettingsError
-from ser.hub import pick_device
 from ser.text.augmentation import back_translate, replace_with_near_words
 from ser.text.config import TextTrainConfig
 from ser.text.data import read_labelled_texts

@@ -1,7 +1,7 @@
 """Audio sets of the `datasets` library -> rows: from the Hub, saved to disk, or in Parquet files.
 
 Imported only when such a set is read: the library is slow to load. Recordings that lie inside a set are written to
-files once, named by their content; they are decoded by `ser.audio`.
+files once, named by their content; they are decoded by `ser.audio.decoding`.
 """
 
 import hashlib

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ser.audio_formats import AUDIO_SUFFIXES
+from ser.audio.formats import AUDIO_SUFFIXES
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS, to_label
 from ser.types import Example

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ser.audio_formats import AUDIO_SUFFIXES
+from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora.corpus import Broken, Layout, Row, recordings, relative
 from ser.corpora.saved_sets import is_saved_set
 from ser.labels import to_emotion

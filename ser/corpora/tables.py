@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ser.audio_formats import AUDIO_SUFFIXES
+from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora.corpus import Broken, Layout, Row
 from ser.errors import TrainingDataError
 

@@ -1,21 +1,22 @@
 """Any audio encoder of transformers as an `Encoder`: pooled hidden states of all layers. Brings torch in."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 
-from ser.acoustic.torch_network import is_exported, open_exported
-from ser.checkpoints import weights_sha256
+from ser.checkpoints.folder import weights_sha256
+from ser.checkpoints.hub import resolve_checkpoint
+from ser.checkpoints.pretrained import load_extractor
+from ser.checkpoints.torch_network import is_exported, open_exported
 from ser.encoder.states import extract, hidden_states, load_pretrained, pool
 from ser.encoder.windows import Array
 from ser.errors import ModelUnavailableError
-from ser.hub import resolve_checkpoint
-from ser.pretrained import load_extractor
-from ser.threads import one_core
 from ser.types import SAMPLING_RATE, Signal
 
 HEAD_FILE = "head.safetensors"
@@ -111,3 +112,29 @@ def open_encoder(name: str, device: str = "cpu") -> PretrainedEncoder | Exported
     """Open an encoder by folder or hub id, exported or not; errors as `PretrainedEncoder`'s."""
     folder = Path(name).expanduser()
     return ExportedEncoder(folder) if is_exported(folder) else PretrainedEncoder(name, device)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Let torch compute on the calling thread alone; other threads, and this one afterwards, are as before.
+
+    Between two operations torch's threads wait for each other without sleeping. Where another program holds one of
+    the cores, features that take 1 ms on one core took 60 ms on two; a limit costs 0.1 ms.
+    After `torch.set_num_threads`, which nothing that answers calls, matrix products keep the count given there.
+
+    >>> with one_core():
+    ...     torch.get_num_threads()
+    1
+    """
+    # Torch sets a thread's count at its first use there, and would undo the limit.
+    if torch.get_num_threads() == 1:
+        yield
+        return
+    with _controller().limit(limits=1, user_api="openmp"):
+        yield
+
+
+@lru_cache(maxsize=1)
+def _controller() -> ThreadpoolController:
+    """Finding the libraries takes 2 ms; torch's are loaded by now."""
+    return ThreadpoolController()

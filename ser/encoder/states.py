@@ -12,9 +12,9 @@ import torch
 from transformers import AutoModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
 
-from ser.checkpoints import check_weights
+from ser.checkpoints.folder import check_weights
+from ser.checkpoints.pretrained import LOADING_ERRORS, describe_failure, load_config, load_extractor, quiet_loading
 from ser.errors import ModelUnavailableError
-from ser.pretrained import LOADING_ERRORS, describe_failure, load_config, load_extractor, quiet_loading
 from ser.types import SAMPLING_RATE, Signal
 
 WHISPER, AST = "whisper", "audio-spectrogram-transformer"

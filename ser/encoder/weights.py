@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ser.checkpoints import file_sha256
+from ser.checkpoints.folder import file_sha256
 from ser.errors import ModelUnavailableError
 
 NAME = "whisper-tiny.en"

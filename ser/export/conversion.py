@@ -12,8 +12,8 @@ import onnx
 import torch
 from torch import nn
 
-from ser.acoustic.onnx import SOURCE_KEY
-from ser.acoustic.torch_network import NAMES_FILE
+from ser.checkpoints.onnx import SOURCE_KEY
+from ser.checkpoints.torch_network import NAMES_FILE
 from ser.errors import ExportError
 
 OPSET = 17

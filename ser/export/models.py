@@ -19,9 +19,9 @@ from ser.acoustic.classifier import LoadedAcousticModel, load_acoustic_model, mo
 from ser.acoustic.exported import is_pipeline
 from ser.acoustic.head import HEAD_FILE
 from ser.acoustic.model import HERE, HeadModel
-from ser.acoustic.onnx import MODEL_FILE
-from ser.acoustic.torch_network import SCRIPT_FILE, TorchNetwork, is_exported
-from ser.checkpoints import Meta, save_checkpoint, weights_sha256
+from ser.checkpoints.folder import Meta, save_checkpoint, weights_sha256
+from ser.checkpoints.onnx import MODEL_FILE
+from ser.checkpoints.torch_network import SCRIPT_FILE, TorchNetwork, is_exported
 from ser.encoder.embedded import EmbeddedEncoder
 from ser.encoder.pretrained import LoadedEncoder
 from ser.encoder.states import extract, hidden_states, pool

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from ser.acoustic.exported import PIPELINE, ExportedPipeline
 from ser.acoustic.head import LIMIT, ClassifierHead, emotion_of
 from ser.acoustic.model import HeadModel
-from ser.acoustic.onnx import MODEL_FILE
-from ser.checkpoints import Meta, save_checkpoint
+from ser.checkpoints.folder import Meta, save_checkpoint
+from ser.checkpoints.onnx import MODEL_FILE
 from ser.encoder.embedded import EmbeddedEncoder, graph_tensors
 from ser.encoder.weights import DIMENSIONS, WEIGHTS_FILE, find_weights, read_weights
 from ser.errors import ExportError

@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 
 from ser.errors import SettingsError
 from ser.labels import EMOTIONS
-from ser.output import printable
-from ser.serialization import recognition_to_dict
+from ser.serialization import printable, recognition_to_dict
 from ser.types import Recognition
 
 LARGEST_PART = 64

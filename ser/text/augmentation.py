@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+from ser.checkpoints.hub import resolve_checkpoint
+from ser.checkpoints.pretrained import LOADING_ERRORS, describe_failure, quiet_loading
 from ser.errors import ModelUnavailableError, SettingsError
-from ser.hub import resolve_checkpoint
-from ser.pretrained import LOADING_ERRORS, describe_failure, quiet_loading
 from ser.text.data import LabelledTexts
 
 BATCH = 32

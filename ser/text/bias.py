@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from ser.calibration import TEMPERATURE_RANGE
+from ser.evaluation.calibration import TEMPERATURE_RANGE
 
 PRIOR = 1e-3
 """Pull of each bias towards 0, in nats: a label without held-out rows keeps its own."""

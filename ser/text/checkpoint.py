@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from ser.checkpoints import check_weights
+from ser.checkpoints.folder import check_weights
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 from ser.text.base import BASE_DISTRIBUTION, BASE_NAME, BASE_SHA256, sha256_of

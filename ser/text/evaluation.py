@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ser.errors import TrainingDataError
-from ser.evaluation import restrict, summarize
+from ser.evaluation.report import restrict, summarize
 from ser.labels import EMOTIONS
 from ser.text.data import as_transcript, read_labelled_texts
 from ser.types import TextModel
@@ -20,7 +20,7 @@ def evaluate_text(model: TextModel, csv: Path) -> dict[str, Any]:
         csv: columns `text` and `label`, or `labels` (several separated by spaces).
 
     Returns:
-        `n, uar, uar_ci, war, macro_f1, per_class, confusion, ece` (see `ser.evaluation.summarize`) on the sentences as
+        `n, uar, uar_ci, war, macro_f1, per_class, confusion, ece` (see `ser.evaluation.report`) on the sentences as
         written; `weighted_f1`, and `shares`, for each label its share in the truth and in the answers; `transcript`
         with `uar, war, macro_f1, ece` on the same in lower case without punctuation; and what was left out:
         `multi_label` rows, `unknown_labels` {name: rows}, rows `without_text`; `model`.

@@ -17,11 +17,11 @@ from peft.utils import ModulesToSaveWrapper
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from ser.calibration import fit_temperature
+from ser.checkpoints.hub import resolve_checkpoint
+from ser.checkpoints.pretrained import LOADING_ERRORS, describe_failure, quiet_loading
 from ser.errors import ModelUnavailableError
-from ser.hub import resolve_checkpoint
+from ser.evaluation.calibration import fit_temperature
 from ser.labels import EMOTIONS
-from ser.pretrained import LOADING_ERRORS, describe_failure, quiet_loading
 from ser.text.adapters import LEARNING_RATES, VIRTUAL_TOKENS, finish_text, prepare_text, text_logits
 from ser.text.config import TextTrainConfig
 from ser.text.foreign import PROMPT_FOLDER, ensure_padding, longest_input

@@ -19,11 +19,11 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from ser.checkpoints import check_weights
+from ser.checkpoints.folder import check_weights
+from ser.checkpoints.hub import resolve_checkpoint
+from ser.checkpoints.pretrained import LOADING_ERRORS, describe_failure, quiet_loading
 from ser.errors import ModelUnavailableError
-from ser.hub import resolve_checkpoint
 from ser.labels import EMOTIONS, map_labels, require_two_labels
-from ser.pretrained import LOADING_ERRORS, describe_failure, quiet_loading
 from ser.text.adapters import text_logits
 from ser.text.network import pad
 from ser.types import EmotionScores

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ser.errors import TrainingCancelledError
+from ser.evaluation.metrics import macro_f1
 from ser.labels import EMOTIONS
-from ser.metrics import macro_f1
 from ser.text.adversarial import Perturbation
 from ser.text.config import TextTrainConfig
 from ser.text.data import as_transcript

@@ -11,8 +11,8 @@ from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model,
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
 
+from ser.checkpoints.pretrained import quiet_loading
 from ser.labels import EMOTIONS
-from ser.pretrained import quiet_loading
 from ser.text.base import find_base
 from ser.text.checkpoint import ADAPTER_PREFIX, HEAD_PREFIX
 

@@ -15,9 +15,9 @@ from transformers import (
     TrainingArguments,
 )
 
+from ser.checkpoints.hub import resolve_checkpoint
+from ser.checkpoints.pretrained import LOADING_ERRORS, describe_failure, quiet_loading
 from ser.errors import ModelUnavailableError, TrainingDataError
-from ser.hub import resolve_checkpoint
-from ser.pretrained import LOADING_ERRORS, describe_failure, quiet_loading
 
 MIN_LINES = 20
 MAX_TOKENS = 128

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ser.checkpoints.hub import pick_device
 from ser.config import DEVICES
 from ser.errors import SerError, TrainingDataError
-from ser.hub import pick_device
 from ser.labels import DIALOGUE_SHARES
 from ser.text.balance import balance_model
 from ser.text.config import TextTrainConfig

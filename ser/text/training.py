@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ser.calibration import ece
 from ser.errors import SettingsError
+from ser.evaluation.calibration import ece
+from ser.evaluation.metrics import macro_f1, uar
 from ser.labels import EMOTIONS
-from ser.metrics import macro_f1, uar
 from ser.text.bias import fit_bias
 from ser.text.checkpoint import save_trained
 from ser.text.config import TextTrainConfig

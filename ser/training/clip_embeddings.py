@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ser.audio import decode_file
-from ser.augmentation import SignalAugmentation
+from ser.audio.augmentation import SignalAugmentation
+from ser.audio.decoding import decode_file
+from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.config import EMBEDDED
 from ser.encoder.loading import load_encoder
 from ser.encoder.windows import embed_clips
 from ser.errors import AudioError
 from ser.types import Signal, SpeechDetector
-from ser.vad import SileroDetector, trim_to_speech
 
 CACHE_VERSION = 4
 """Part of every key: raise it whenever decoding, speech detection, windows or augmentation change."""

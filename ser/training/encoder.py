@@ -15,10 +15,10 @@ from safetensors.numpy import save_file
 
 from ser.acoustic.head import HEAD_FILE, ClassifierHead
 from ser.acoustic.model import HERE, HeadModel
-from ser.calibration import fit_temperature
-from ser.checkpoints import Meta, save_checkpoint, weights_sha256
+from ser.checkpoints.folder import Meta, save_checkpoint, weights_sha256
 from ser.config import TrainConfig
 from ser.encoder.pretrained import LoadedEncoder, PretrainedEncoder
+from ser.evaluation.calibration import fit_temperature
 from ser.training.adapters import finished_encoder, prepare_encoder
 from ser.training.embeddings import EmbeddingSet
 from ser.training.encoder_model import EncoderClassifier

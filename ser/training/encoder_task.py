@@ -14,13 +14,13 @@ import torch
 from peft import AdaLoraModel, PeftModel
 
 from ser.acoustic.head import LIMIT, emotion_of
-from ser.augmentation import SignalAugmentation
+from ser.audio.augmentation import SignalAugmentation
 from ser.config import TrainConfig
 from ser.encoder.pretrained import LoadedEncoder
 from ser.encoder.states import extract
 from ser.encoder.windows import MIN_DURATION, embed_clips
+from ser.evaluation.metrics import uar
 from ser.labels import EMOTIONS
-from ser.metrics import uar
 from ser.training.adapters import inner_network
 from ser.training.processes import Processes
 from ser.training.recipe import HEAD_LABELS

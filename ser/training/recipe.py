@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from ser.acoustic.head import EXTRA_LABELS, ClassifierHead
-from ser.augmentation import SignalAugmentation, load_noises
-from ser.calibration import ece
-from ser.checkpoints import Meta
+from ser.audio.augmentation import SignalAugmentation, load_noises
+from ser.checkpoints.folder import Meta
 from ser.config import EMBEDDED
-from ser.copies import Copies, find_copies, refuse_leaks
-from ser.copies import default_cache_dir as fingerprints_dir
 from ser.corpora import read_corpus
+from ser.corpora.copies import Copies, find_copies, refuse_leaks
+from ser.corpora.copies import default_cache_dir as fingerprints_dir
+from ser.corpora.splits import LeakReport, Split, draw_dev_speakers, group_speakers, split_by_speaker
 from ser.encoder.loading import load_encoder
 from ser.errors import TrainingCancelledError, TrainingDataError
+from ser.evaluation.calibration import ece
+from ser.evaluation.metrics import confusion, uar_of
 from ser.labels import EMOTIONS, RAVDESS_EIGHT, to_emotion
-from ser.metrics import confusion, uar_of
-from ser.splits import LeakReport, Split, draw_dev_speakers, group_speakers, split_by_speaker
 from ser.training.clip_embeddings import CopyPlan
 from ser.training.description import describe
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples

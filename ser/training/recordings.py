@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.errors import AudioError, TrainingCancelledError, TrainingDataError
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
 from ser.types import Example, Signal, SpeechDetector
-from ser.vad import SileroDetector, trim_to_speech
 
 
 @dataclass(frozen=True)

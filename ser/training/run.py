@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from ser.acoustic.classifier import model_folder
-from ser.augmentation import load_noises
-from ser.checkpoints import check_weights, load_meta
+from ser.audio.augmentation import load_noises
+from ser.checkpoints.folder import check_weights, load_meta
+from ser.checkpoints.pretrained import load_config
 from ser.config import TrainConfig
-from ser.pretrained import load_config
 from ser.training.description import describe
 from ser.training.encoder import TunedEncoder, tune_encoder, tune_of
 from ser.training.processes import Processes

@@ -6,10 +6,10 @@ Imports transformers only if a checkpoint of transformers is chosen.
 from dataclasses import dataclass
 from pathlib import Path
 
+from ser.checkpoints.hub import cached_checkpoint, hub_reachable, resolve_checkpoint
 from ser.config import EMBEDDED, NO_MODEL, Settings
 from ser.encoder.weights import NAME, find_weights
 from ser.errors import ModelUnavailableError
-from ser.hub import cached_checkpoint, hub_reachable, resolve_checkpoint
 from ser.transcription.checkpoint import load_checkpoint
 from ser.transcription.faster_whisper import FasterWhisperTranscriber
 from ser.types import Transcriber

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.checkpoints import find_damage
+from ser.checkpoints.folder import find_damage
 from ser.encoder.weights import WEIGHTS_FILE, read_weights
 from ser.errors import ModelUnavailableError
 from ser.transcription.faster_whisper import FasterWhisperTranscriber

@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoModelForSpeechSeq2Seq, AutoTokenizer
 
 from ser.acoustic.checkpoint import quiet_loading
-from ser.checkpoints import META_FILE, current_commit, weights_sha256
+from ser.checkpoints.folder import META_FILE, current_commit, weights_sha256
 from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.text.data import as_transcript
 from ser.transcription.checkpoint import is_ctranslate2, load_checkpoint

@@ -12,9 +12,9 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from ser.acoustic.checkpoint import LOADING_ERRORS, describe_failure
-from ser.checkpoints import check_weights
+from ser.checkpoints.folder import check_weights
+from ser.checkpoints.hub import pick_device
 from ser.errors import ModelUnavailableError
-from ser.hub import pick_device
 from ser.transcription.ctc import CtcTranscriber
 from ser.transcription.whisper import WhisperTranscriber
 from ser.types import Transcriber

@@ -10,7 +10,7 @@ import soundfile
 from playwright.sync_api import Page, Playwright, expect
 
 from annotations.store import NewVote, queries
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.config import Settings
 from ser.labels import to_emotion
 from tests.ui.conftest import FLAGS, PATIENCE

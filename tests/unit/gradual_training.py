@@ -15,7 +15,7 @@ from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from ser.acoustic.classifier import model_folder
 from ser.acoustic.head import load_head
-from ser.checkpoints import Meta
+from ser.checkpoints.folder import Meta
 from ser.errors import TrainingCancelledError
 from ser.labels import EMOTIONS
 from ser.training.progress import TrainProgress

@@ -8,7 +8,7 @@ import numpy as np
 from annotations.learning.versions.active import ActiveModel
 from annotations.store import AnnotationStore, NewVote
 from ser.acoustic.classifier import load_acoustic_model
-from ser.checkpoints import Meta
+from ser.checkpoints.folder import Meta
 from ser.encoder.loading import load_encoder
 from ser.encoder.windows import embed_clips
 from ser.labels import EMOTIONS

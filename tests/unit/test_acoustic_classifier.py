@@ -12,7 +12,7 @@ import pytest
 
 from ser.acoustic.classifier import EMBEDDED_FOLDER, load_acoustic_model
 from ser.acoustic.head import HEAD_FILE, ClassifierHead, load_head
-from ser.checkpoints import Meta, file_sha256
+from ser.checkpoints.folder import Meta, file_sha256
 from ser.encoder.embedded import POOLED_SIZE, embedded_encoder
 from ser.errors import ModelUnavailableError, RetiredModelError
 from ser.labels import EMOTIONS

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.audio import decode_bytes, decode_file
-from ser.audio_formats import AUDIO_SUFFIXES, FORMATS
+from ser.audio.decoding import decode_bytes, decode_file
+from ser.audio.formats import AUDIO_SUFFIXES, FORMATS
 from ser.errors import AudioError
 from tests.unit.recordings import encode, silent_film, voice, wav_header
 
@@ -362,8 +362,8 @@ def test_narrow_band_amr_is_read(tmp_path: Path) -> None:
 
 
 def test_there_is_one_list_of_endings() -> None:
-    """In the repository's own words: whoever looks through folders asks `ser.audio_formats`."""
+    """In the repository's own words: whoever looks through folders asks `ser.audio.formats`."""
     root = Path(__file__).parents[2]
     files = [path for folder in ("ser", "annotations", "ui") for path in (root / folder).rglob("*.py")]
     lists = [path.name for path in files if re.search(r"\.opus[\"' ,].*\.m4a|\.m4a[\"' ,].*\.opus", path.read_text())]
-    assert lists == ["audio_formats.py"]
+    assert lists == ["formats.py"]

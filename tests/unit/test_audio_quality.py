@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.audio import decode_bytes, decode_file
-from ser.audio_quality import describe_quality, signal_to_noise
+from ser.audio.decoding import decode_bytes, decode_file
+from ser.audio.quality import describe_quality, signal_to_noise
 from tests.unit.recordings import encode, voice
 
 CLIPPED = "Clipped: the loudest parts are flattened. Turn the recording level down."

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.augmentation import (
+from ser.audio.augmentation import (
     SignalAugmentation,
     add_noise,
     add_reverb,

@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 from safetensors.numpy import save_file
 
-from ser.checkpoints import Meta, check_weights, load_meta, save_checkpoint, verify
+from ser.checkpoints.folder import Meta, check_weights, load_meta, save_checkpoint, verify
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 

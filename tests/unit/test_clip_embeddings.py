@@ -9,7 +9,7 @@ import psutil
 import pytest
 import soundfile
 
-from ser.augmentation import SignalAugmentation
+from ser.audio.augmentation import SignalAugmentation
 from ser.encoder.embedded import POOLED_SIZE
 from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.testing import synthetic_speech

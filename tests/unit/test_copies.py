@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.cli import main
-from ser.copies import find_copies, refuse_leaks
+from ser.corpora.copies import find_copies, refuse_leaks
+from ser.corpora.splits import NearCopy, Split, draw_dev_speakers, group_speakers, report_leaks, split_by_speaker
 from ser.errors import DataLeakError
-from ser.splits import NearCopy, Split, draw_dev_speakers, group_speakers, report_leaks, split_by_speaker
 from ser.types import Example
 
 SPOKEN = {"EB0": "EB0_anger_1", "IC0": "IC0_fear_2", "KS0": "KS0_sadness_3"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.corpora import LAYOUTS, Corpus, read_corpus
 from ser.errors import TrainingDataError
 from ser.labels import RAVDESS_EIGHT

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from benchmarks import cross_corpus, folds
-from benchmarks.cross_corpus import LABELS, main
+from benchmarks.acoustic import cross_corpus, folds
+from benchmarks.acoustic.cross_corpus import LABELS, main
 from tests.unit.benchmark_corpora import make_corpus
 
 FOUR = ("anger", "happiness", "neutral", "sadness")

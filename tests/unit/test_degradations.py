@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks import degradations, speech_level
-from benchmarks.degradations import (
+from benchmarks.acoustic import degradations, speech_level
+from benchmarks.acoustic.degradations import (
     ROOMS,
     clip,
     conditions,
@@ -17,8 +17,8 @@ from benchmarks.degradations import (
     room_response,
     telephone,
 )
-from benchmarks.speech_level import active_level
-from ser.augmentation import load_noises
+from benchmarks.acoustic.speech_level import active_level
+from ser.audio.augmentation import load_noises
 from ser.errors import TrainingDataError
 from ser.testing import synthetic_speech
 from ser.types import SAMPLING_RATE

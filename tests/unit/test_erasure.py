@@ -27,7 +27,7 @@ from annotations.store.media import media_path
 from annotations.store.new_records import NewVersion
 from annotations.store.settings import AnnotationSettings, change_settings
 from annotations.store.tables.erasure_log import hash_recording, list_erasures, versions_with_erased, was_erased
-from ser.copies import cached_file
+from ser.corpora.copies import cached_file
 from tests.unit.stored import answer, begin_run, list_clips, recording
 
 SECRET = "the quick purple hippopotamus whispers"

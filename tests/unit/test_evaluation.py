@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from ser.errors import TrainingDataError
-from ser.evaluation import evaluate, restrict, summarize
+from ser.evaluation.report import evaluate, restrict, summarize
 from ser.labels import EMOTIONS
 from ser.testing import BandEnergyModel, EnergyDetector, synthetic_speech
 from ser.types import SAMPLING_RATE, EmotionScores, Example

@@ -10,7 +10,7 @@ from annotations.learning.labels.soft_labels import read_evidence, weigh_votes
 from annotations.raters.votes import soft_label
 from annotations.store import AnnotationStore, NewVote
 from annotations.store.records import Correction
-from benchmarks.raters import Condition, draw_raters, read_confusion
+from benchmarks.loop.raters import Condition, draw_raters, read_confusion
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 

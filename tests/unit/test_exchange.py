@@ -17,7 +17,7 @@ from annotations.maintenance.erasure.erase import withdraw_consent
 from annotations.raters.gold import mark_gold, unmark_gold
 from annotations.raters.votes import effective_corrections, training_examples
 from annotations.store import AnnotationStore, NewVote
-from ser.audio import decode_bytes
+from ser.audio.decoding import decode_bytes
 from tests.unit.stored import add_version, answer, list_clips, recording, write_wav
 
 RESEARCH = ImportOptions(consent=("research",))

@@ -12,8 +12,8 @@ import onnx
 import torch
 
 from ser.acoustic.classifier import load_acoustic_model
-from ser.acoustic.onnx import MODEL_FILE
-from ser.acoustic.torch_network import SCRIPT_FILE
+from ser.checkpoints.onnx import MODEL_FILE
+from ser.checkpoints.torch_network import SCRIPT_FILE
 from ser.cli import main
 from ser.errors import ExportError, ModelUnavailableError
 from ser.export.models import TOLERANCES, export_model

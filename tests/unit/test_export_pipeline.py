@@ -9,7 +9,7 @@ import pytest
 from ser.acoustic.classifier import load_acoustic_model
 from ser.acoustic.exported import ExportedPipeline
 from ser.acoustic.model import HeadModel
-from ser.checkpoints import load_meta
+from ser.checkpoints.folder import load_meta
 from ser.encoder.embedded import log_mel
 from ser.errors import ExportError, ModelUnavailableError
 from ser.export.pipeline import export_pipeline

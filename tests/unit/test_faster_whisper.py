@@ -12,8 +12,9 @@ import torch
 from ctranslate2.converters import TransformersConverter
 from transformers import PreTrainedTokenizerFast, WhisperConfig, WhisperForConditionalGeneration
 
-from benchmarks.transcription import normalize, sample_clips
-from ser.audio import decode_file
+from benchmarks.words.transcription import normalize, sample_clips
+from ser.audio.decoding import decode_file
+from ser.audio.vad import SileroDetector
 from ser.config import Settings
 from ser.encoder.weights import NAME, WEIGHTS_FILE, find_weights
 from ser.errors import ModelUnavailableError
@@ -22,7 +23,6 @@ from ser.transcription import load_transcriber
 from ser.transcription.checkpoint import load_checkpoint
 from ser.transcription.faster_whisper import MAX_CLIP_DURATION, FasterWhisperTranscriber, cut_recording
 from ser.types import SAMPLING_RATE, Audio, SpeechRegion, Transcript
-from ser.vad import SileroDetector
 from tests.unit.test_transcription import check_form
 
 DETECTOR = SileroDetector()
@@ -144,6 +144,7 @@ def test_the_settings_name_the_embedded_transcriber() -> None:
 def test_transcribing_imports_no_torch() -> None:
     code = """
 import sys
+from ser.audio.vad import SileroDetector
 from ser.config import Settings
 from ser.testing import synthetic_speech
 from ser.transcription import load_transcriber

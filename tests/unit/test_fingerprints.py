@@ -6,8 +6,8 @@ import pytest
 import soundfile
 import soxr
 
-from ser.audio import decode_bytes, decode_file
-from ser.fingerprints import BITS, HOP, SAME, Fingerprint, error_rate, find_matches, fingerprint
+from ser.audio.decoding import decode_bytes, decode_file
+from ser.corpora.fingerprints import BITS, HOP, SAME, Fingerprint, error_rate, find_matches, fingerprint
 from ser.types import SAMPLING_RATE, Signal
 
 ACTORS = ("03-01-05-02-01-01-03", "03-01-03-01-02-01-08", "03-01-04-01-01-02-16", "03-01-02-01-02-01-21")

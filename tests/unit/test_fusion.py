@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ser.fusion import (
+from ser.fusion.rule import (
     MAX_WEIGHT,
     MIN_CONFIDENCE,
     MIN_CONFIDENT_WORDS,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.fusion import SCALES, Pair, compare, main
-from ser.fusion_rule import FusionRule
+from benchmarks.words.fusion import SCALES, Pair, compare, main
+from ser.fusion.rule import FusionRule
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Segment, Transcript
 

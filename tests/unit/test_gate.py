@@ -7,8 +7,8 @@ from annotations.learning.promotion.decision import Decision, Margins, Needed, S
 from annotations.learning.promotion.gate import PromotionRule, judge, spend, what_is_needed
 from annotations.learning.promotion.holdout import Holdout
 from annotations.store.records import Clip, FeedbackExample
+from ser.evaluation.metrics import paired_bootstrap, uar
 from ser.labels import EMOTIONS
-from ser.metrics import paired_bootstrap, uar
 from ser.types import EmotionScores
 
 CONFIDENCE = {"confidence": 0.9, "min_gain": 0.01}

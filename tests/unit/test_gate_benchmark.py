@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmarks.embedded_corpora import Clips, World, recall, scaled_preset
 from benchmarks.gate.__main__ import play, power_by_gain, rate
 from benchmarks.gate.rounds import SHAMS, TRUE, draw_store, run_round
+from benchmarks.loop.embedded_corpora import Clips, World, recall, scaled_preset
 from ser.acoustic.head import ClassifierHead
 from ser.labels import EMOTIONS
 from ser.training.heads import FineTuneConfig

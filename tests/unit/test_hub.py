@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from ser.checkpoints.hub import pick_device, resolve_checkpoint
 from ser.errors import ModelUnavailableError, SettingsError
-from ser.hub import pick_device, resolve_checkpoint
 
 HANG = 30
 """Seconds; a guard against waiting for the network (23 s for each file), far above what an answer takes."""
@@ -24,7 +24,7 @@ def run_without_network(code: str, home: Path, **environment: str) -> str:
 
 def test_a_hub_out_of_reach_is_noticed_once_and_switched_off(tmp_path: Path) -> None:
     code = (
-        "import time, ser.hub as hub; from huggingface_hub import constants; start = time.monotonic();"
+        "import time, ser.checkpoints.hub as hub; from huggingface_hub import constants; start = time.monotonic();"
         "answers = [hub.hub_reachable() for _ in range(3)];"
         "print(answers, constants.HF_HUB_OFFLINE, time.monotonic() - start < 3)"
     )
@@ -32,7 +32,7 @@ def test_a_hub_out_of_reach_is_noticed_once_and_switched_off(tmp_path: Path) -> 
 
 
 def test_offline_mode_is_honoured_without_asking(tmp_path: Path) -> None:
-    code = "import time, ser.hub as h; s = time.monotonic(); print(h.hub_reachable(), time.monotonic() - s < 0.5)"
+    code = "import time, ser.checkpoints.hub as h; s = time.time(); print(h.hub_reachable(), time.time() - s < 0.5)"
     assert run_without_network(code, tmp_path, HF_HUB_OFFLINE="1").strip() == "False True"
 
 
@@ -42,18 +42,18 @@ import http.server, threading, os
 server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{server.server_port}"
-import ser.hub
-print(ser.hub.hub_reachable())
+import ser.checkpoints.hub
+print(ser.checkpoints.hub.hub_reachable())
 """
     assert run_without_network(code, tmp_path).strip() == "True"
 
 
 def test_a_model_out_of_reach_is_named(tmp_path: Path) -> None:
     code = """
-import ser.hub
+import ser.checkpoints.hub
 try:
-    ser.hub.resolve_checkpoint("openai/whisper-base")
-except ser.hub.ModelUnavailableError as error:
+    ser.checkpoints.hub.resolve_checkpoint("openai/whisper-base")
+except ser.checkpoints.hub.ModelUnavailableError as error:
     print(error)
 """
     assert run_without_network(code, tmp_path).strip() == (
@@ -68,7 +68,7 @@ def test_a_cached_model_is_found(tmp_path: Path) -> None:
     snapshot.mkdir(parents=True)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("a" * 40)
-    code = "import ser.hub; print(ser.hub.cached_checkpoint('openai/whisper-base'))"
+    code = "import ser.checkpoints.hub; print(ser.checkpoints.hub.cached_checkpoint('openai/whisper-base'))"
     (snapshot / "config.json").write_text("{}")
     assert run_without_network(code, tmp_path).strip() == "None"
     (snapshot / "model.safetensors").write_bytes(b"")

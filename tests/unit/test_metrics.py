@@ -9,9 +9,8 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from ser.calibration import ECE_BINS, ece, ece_by_chance
-from ser.labels import EMOTIONS
-from ser.metrics import (
+from ser.evaluation.calibration import ECE_BINS, ece, ece_by_chance
+from ser.evaluation.metrics import (
     bootstrap_interval,
     confusion,
     macro_f1,
@@ -24,6 +23,7 @@ from ser.metrics import (
     war,
     war_of,
 )
+from ser.labels import EMOTIONS
 
 # Hand-worked: a: 6 of 10 right, b: 3 of 4, c: 1 of 2. Columns sum to 7, 6 and 3.
 MATRIX = np.array([[6, 3, 1], [0, 3, 1], [1, 0, 1]])

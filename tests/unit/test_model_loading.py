@@ -10,7 +10,7 @@ from annotations.learning.versions.loading import follow_parts
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from ser.config import Settings
-from ser.fusion_rule import FusionRule, save_fusion_rule
+from ser.fusion.rule import FusionRule, save_fusion_rule
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, FixedTranscriber, WordListModel
 from tests.unit.speech_checkpoints import write_wav2vec2

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import peers, peers_folds, peers_functionals
-from benchmarks.peers import draw_rows, main, run_mfcc, run_opensmile
-from benchmarks.peers_environment import Environment, PeerError, ensure_environment, run_in
-from benchmarks.peers_folds import read_folds, score_folds
-from benchmarks.peers_functionals import FEATURE_SETS, standardise, train_ridge, train_svm
-from benchmarks.peers_nkululeko import RECIPES, configuration, copy_recordings, write_tables
-from ser.audio import decode_file
+from benchmarks.peers import __main__ as peers
+from benchmarks.peers import folds as peers_folds
+from benchmarks.peers import functionals as peers_functionals
+from benchmarks.peers.__main__ import draw_rows, main, run_mfcc, run_opensmile
+from benchmarks.peers.environment import Environment, PeerError, ensure_environment, run_in
+from benchmarks.peers.folds import read_folds, score_folds
+from benchmarks.peers.functionals import FEATURE_SETS, standardise, train_ridge, train_svm
+from benchmarks.peers.nkululeko import RECIPES, configuration, copy_recordings, write_tables
+from ser.audio.decoding import decode_file
 from ser.errors import TrainingDataError
 from tests.unit.benchmark_corpora import make_corpus
 

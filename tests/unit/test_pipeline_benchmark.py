@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.pipeline import STEPS, main
+from benchmarks.speed.pipeline import STEPS, main
 
 
 @pytest.mark.slow

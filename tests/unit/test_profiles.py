@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ser.acoustic.head import ClassifierHead, load_head
-from ser.checkpoints import Meta
+from ser.checkpoints.folder import Meta
 from ser.encoder.offsets import fit_prior
 from ser.encoder.profiles import (
     MAX_CLIPS,
@@ -20,8 +20,8 @@ from ser.encoder.profiles import (
     draw_profiles,
 )
 from ser.errors import SettingsError
+from ser.evaluation.predictions import embedding_model
 from ser.labels import EMOTIONS
-from ser.predictions import embedding_model
 from ser.testing import BandEnergyModel, fake_recognizer, synthetic_speech
 from ser.training.head_calibration import fit_novelty
 from ser.types import AppliedProfile, Recognition

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.raters import Condition, main, majority, read_confusion, simulate, summarise
+from benchmarks.loop.raters import Condition, main, majority, read_confusion, simulate, summarise
 
 TABLE = "intended,anger,fear,neutral\nanger,0.7,0.1,0.2\nfear,0.1,0.6,0.3\nneutral,0.05,0.05,0.9\n"
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from ser.acoustic.classifier import load_acoustic_model
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.errors import TrainingDataError
 from ser.training.recipe import HeadRecipe, plainly_labelled, run_recipe
 from ser.training.rehearsal import load_rehearsal

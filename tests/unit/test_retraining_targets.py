@@ -17,9 +17,9 @@ from annotations.store import AnnotationStore, NewVote
 from annotations.store.queries import list_versions
 from annotations.store.records import TrainingRun
 from ser.acoustic.classifier import load_acoustic_model
-from ser.checkpoints import load_meta
+from ser.checkpoints.folder import load_meta
 from ser.errors import SerError
-from ser.fusion_rule import FusionRule, load_fusion_rule
+from ser.fusion.rule import FusionRule, load_fusion_rule
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, synthetic_speech
 from ser.text.classifier import load_text_model

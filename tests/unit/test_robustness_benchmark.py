@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks import robustness
-from benchmarks.robustness import Clip, compare, main
+from benchmarks.acoustic import robustness
+from benchmarks.acoustic.robustness import Clip, compare, main
 from ser.types import SAMPLING_RATE, Audio
 from tests.unit.benchmark_corpora import make_corpus
 

@@ -19,7 +19,7 @@ from annotations.learning.trainer import Trainer, TrainingJob
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.queries import list_versions
-from ser.checkpoints import load_meta, weights_sha256
+from ser.checkpoints.folder import load_meta, weights_sha256
 from ser.training.progress import TrainProgress
 from tests.unit.gradual_training import GradualTrainer
 from tests.unit.labelled_store import give_feedback, write_base

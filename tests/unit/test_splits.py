@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from ser.corpora.splits import Split, draw_dev_speakers, part_speakers, report_leaks, split_by_speaker
 from ser.errors import TrainingDataError
-from ser.splits import Split, draw_dev_speakers, part_speakers, report_leaks, split_by_speaker
 from ser.types import Example
 
 

@@ -18,7 +18,7 @@ from annotations.errors import (
 from annotations.raters.votes import effective_corrections
 from annotations.store import AnnotationStore, NewClip, NewVote, grant, queries
 from annotations.store.new_records import NewVersion
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.errors import SerError
 from ser.labels import EMOTIONS
 from tests.unit.stored import add_version, answer, begin_run, list_clips, newest_prediction, promote, recording

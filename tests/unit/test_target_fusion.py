@@ -9,9 +9,8 @@ from annotations.learning.targets.fusion import FusionTrainer
 from annotations.learning.trainer import TrainingJob, trainer_of
 from annotations.store import AnnotationStore, NewVote
 from ser.errors import ModelUnavailableError, TrainingCancelledError, TrainingDataError
-from ser.fusion import fuse, text_weight
-from ser.fusion_fitting import HeardClip, fit_fusion_rule, log_losses
-from ser.fusion_rule import TEXT_TEMPERATURE, FusionRule, load_fusion_rule, save_fusion_rule, temper
+from ser.fusion.fitting import HeardClip, fit_fusion_rule, log_losses
+from ser.fusion.rule import TEXT_TEMPERATURE, FusionRule, fuse, load_fusion_rule, save_fusion_rule, temper, text_weight
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 from ser.types import EmotionScores, Recognition, Segment, SpeechRegion, Timings, Transcript

@@ -9,9 +9,9 @@ from ctranslate2.converters import TransformersConverter
 from annotations.learning.targets.transcriber import TranscriberTrainer, compare_transcripts
 from annotations.learning.trainer import TrainingJob
 from annotations.store import AnnotationStore, NewVote
-from benchmarks.transcription import sample_clips
-from ser.audio import decode_file
-from ser.checkpoints import load_meta, verify
+from benchmarks.words.transcription import sample_clips
+from ser.audio.decoding import decode_file
+from ser.checkpoints.folder import load_meta, verify
 from ser.encoder.weights import find_weights, read_weights
 from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.testing import synthetic_speech

@@ -1,6 +1,6 @@
 import json
 
-from benchmarks.text import main
+from benchmarks.words.text import main
 
 
 def test_one_json_object_on_stdout(tmp_path, capsys):

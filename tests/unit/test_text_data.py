@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ser.calibration import fit_temperature
 from ser.errors import TrainingDataError
+from ser.evaluation.calibration import fit_temperature
 from ser.labels import EMOTIONS
 from ser.text.data import as_transcript, read_labelled_texts
 

@@ -6,8 +6,8 @@ import torch
 from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from ser.errors import SettingsError
+from ser.evaluation.metrics import macro_f1
 from ser.labels import EMOTIONS
-from ser.metrics import macro_f1
 from ser.text.classifier import load_text_model
 from ser.text.config import TextTrainConfig
 from ser.text.data import LabelledTexts

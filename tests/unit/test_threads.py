@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ser.threads import one_core
+from ser.encoder.pretrained import one_core
 from ser.training.engine import torch_threads
 
 THREADS_STARTED = """

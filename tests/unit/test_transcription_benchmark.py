@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks.transcription import main, word_confidences
+from benchmarks.words.transcription import main, word_confidences
 from ser.encoder.weights import NAME
 from ser.types import Segment, Transcript
 from tests.unit.recordings import voice

@@ -9,9 +9,9 @@ import pytest
 import torch
 from silero_vad import get_speech_timestamps, load_silero_vad
 
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.audio.vad import FRAMES_PER_CALL, SileroDetector, find_regions, trim_to_speech
 from ser.types import Audio, SpeechRegion
-from ser.vad import FRAMES_PER_CALL, SileroDetector, find_regions, trim_to_speech
 
 TIME = np.arange(48_000) / 16_000
 NO_SPEECH = {
@@ -85,7 +85,7 @@ def test_trimming_keeps_padding_within_the_recording() -> None:
 
 
 def test_torch_is_not_needed() -> None:
-    code = "import sys, ser.vad; ser.vad.SileroDetector(); sys.exit('torch' in sys.modules)"
+    code = "import sys, ser.audio.vad; ser.audio.vad.SileroDetector(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

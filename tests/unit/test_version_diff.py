@@ -19,10 +19,10 @@ from annotations.learning.versions.diff import clips_to_ask, diff_versions
 from annotations.raters.gold import mark_gold
 from annotations.raters.votes import training_examples
 from annotations.store import AnnotationStore, NewVote
+from ser.audio.vad import trim_to_speech
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, synthetic_speech
 from ser.types import Audio
-from ser.vad import trim_to_speech
 from tests.unit.stored import add_version, begin_run
 
 CLIPS = 60

@@ -14,7 +14,7 @@ from annotations.learning.versions.retention import remove_old_weights
 from annotations.store import AnnotationStore, NewVote
 from annotations.store.new_records import NewVersion
 from annotations.store.records import ModelVersion
-from ser.checkpoints import weights_sha256
+from ser.checkpoints.folder import weights_sha256
 from ser.errors import ModelUnavailableError
 from tests.unit.stored import begin_run, recording
 from ui.train.version_cards import versions_table

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import gradio as gr
 
 from annotations.store import NewClip, NewVote, grant
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
 from ser.encoder.profiles import MIN_CLIPS, PLAIN
 from ser.errors import SerError
 from ser.serialization import recognition_to_dict

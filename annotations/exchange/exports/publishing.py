@@ -16,7 +16,7 @@ from annotations.exchange.exports.exporting import export_store
 from annotations.exchange.exports.reading import ExportReport
 from annotations.exchange.registry import HUB, remember_export
 from annotations.store import AnnotationStore
-from ser.hub import hub_reachable
+from ser.checkpoints.hub import hub_reachable
 
 SHARD = "data/train-00000-of-00001.parquet"
 """Folder where the Hub's viewer and `datasets` expect it."""

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from annotations.errors import ExchangeError
-from ser.audio import decode_bytes, decode_file
+from ser.audio.decoding import decode_bytes, decode_file
 from ser.types import Audio
 
 MAX_MEMBER = 512 * 2**20

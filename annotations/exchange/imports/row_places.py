@@ -1,7 +1,7 @@
 """Recordings that lie in the rows of a table: own Parquet exports, other Parquet files, and sets of `datasets`.
 
 Imported only when such a source is named: the libraries are slow to load. Recordings are taken as bytes and decoded by
-`ser.audio`, whatever the set says of its own decoding.
+`ser.audio.decoding`, whatever the set says of its own decoding.
 """
 
 import json
@@ -19,8 +19,8 @@ from annotations.errors import ExchangeError
 from annotations.exchange.exports.parquet import RECORD
 from annotations.exchange.imports.incoming import Findings, Incoming
 from annotations.exchange.imports.places import Fetched, FolderPlace, fetched_bytes
+from ser.checkpoints.hub import hub_reachable
 from ser.corpora.audio_sets import LABEL_COLUMNS, SPEAKER_COLUMNS, TEXT_COLUMNS
-from ser.hub import hub_reachable
 
 PREFIX = "datasets:"
 SPLITS = ("train", "validation", "valid", "dev", "test", "all")

@@ -15,7 +15,7 @@ from annotations.errors import ExchangeError
 from annotations.exchange import OWN_TABLE, TABLE
 from annotations.exchange.imports.incoming import Findings, Incoming
 from annotations.exchange.imports.places import FolderPlace, Place, ZipPlace
-from ser.audio_formats import AUDIO_SUFFIXES
+from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora import LAYOUTS
 from ser.corpora.corpus import Row
 from ser.errors import TrainingDataError

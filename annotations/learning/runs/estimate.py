@@ -13,7 +13,7 @@ from annotations.raters.votes import training_examples
 from annotations.store import AnnotationStore
 from annotations.store.queries import list_training_runs
 from annotations.store.records import TrainingRun
-from ser.hub import pick_device
+from ser.checkpoints.hub import pick_device
 
 START = 12.0
 """Guess of the seconds before and after training: libraries, models, the first clip."""

@@ -30,7 +30,7 @@ from annotations.learning.runs.trigger_report import read_trigger
 from annotations.learning.versions.active import ActiveModel, origins_of
 from annotations.store.records import ModelVersion, TrainingRun
 from annotations.store.training_records import UNKNOWN
-from ser.checkpoints import current_commit
+from ser.checkpoints.folder import current_commit
 from ser.config import Settings
 from ser.errors import SerError, TrainingDataError
 

@@ -45,8 +45,8 @@ from annotations.raters.votes import training_examples
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import TrainingRun
+from ser.checkpoints.hub import pick_device
 from ser.errors import SerError, TrainingCancelledError
-from ser.hub import pick_device
 from ser.training.progress import TrainProgress
 
 STOPPED = "The training process was told to end before it was done. The current model is unchanged; it can be resumed."

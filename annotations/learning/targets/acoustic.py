@@ -18,10 +18,10 @@ from annotations.store.new_records import NewVersion
 from annotations.store.records import FeedbackExample
 from ser.acoustic.classifier import load_acoustic_model, model_folder
 from ser.acoustic.head import is_head
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.errors import TrainingCancelledError
 from ser.types import Audio, EmotionScores, Example
-from ser.vad import SileroDetector, trim_to_speech
 
 
 class AcousticTrainer:

@@ -20,8 +20,8 @@ from annotations.store.new_records import NewVersion
 from annotations.store.records import FeedbackExample, Prediction
 from annotations.store.tables.rows import to_prediction
 from ser.errors import TrainingCancelledError, TrainingDataError
-from ser.fusion_fitting import LEAST, HeardClip, answer, check_clips, fit_fusion_rule, log_losses
-from ser.fusion_rule import FusionRule, load_fusion_rule, save_fusion_rule
+from ser.fusion.fitting import LEAST, HeardClip, answer, check_clips, fit_fusion_rule, log_losses
+from ser.fusion.rule import FusionRule, load_fusion_rule, save_fusion_rule
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Segment, Transcript
 

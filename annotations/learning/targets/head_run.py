@@ -46,9 +46,9 @@ from annotations.store.new_records import NewVersion
 from annotations.store.records import Correction, FeedbackExample, ModelVersion
 from ser.acoustic.classifier import model_folder
 from ser.acoustic.head import ClassifierHead, is_head, load_head
-from ser.checkpoints import Meta
+from ser.checkpoints.folder import Meta
+from ser.evaluation.metrics import confusion, uar_of
 from ser.labels import EMOTIONS
-from ser.metrics import confusion, uar_of
 from ser.training.recipe import DEV_SPEAKERS
 from ser.training.rehearsal import Rehearsal, load_rehearsal
 from ser.types import EmotionScores

@@ -17,8 +17,8 @@ from annotations.learning.targets.presets import HeadPreset
 from annotations.review.suspects import Suspect
 from annotations.store.records import Correction
 from ser.acoustic.head import ClassifierHead
-from ser.calibration import fit_temperature
 from ser.errors import TrainingCancelledError
+from ser.evaluation.calibration import fit_temperature
 from ser.labels import EMOTIONS
 from ser.training.heads import fine_tune_head
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress

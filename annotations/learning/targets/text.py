@@ -17,7 +17,7 @@ from annotations.learning.trainer import TrainingJob
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import FeedbackExample
-from ser.checkpoints import weights_sha256
+from ser.checkpoints.folder import weights_sha256
 from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
 from ser.text.adapting import TextAdaptConfig, adapt_text_model, check_texts, taught_folder

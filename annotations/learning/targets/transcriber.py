@@ -22,11 +22,11 @@ from annotations.learning.trainer import TrainingJob
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import FeedbackExample
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.checkpoints.hub import cached_checkpoint, hub_reachable, resolve_checkpoint
 from ser.config import EMBEDDED
 from ser.encoder.weights import find_weights
 from ser.errors import ModelUnavailableError, TrainingCancelledError, TrainingDataError
-from ser.hub import cached_checkpoint, hub_reachable, resolve_checkpoint
 from ser.text.data import as_transcript
 from ser.training.progress import TrainProgress
 from ser.transcription.checkpoint import load_checkpoint

@@ -17,10 +17,10 @@ from annotations.raters.votes import hard_label, training_examples
 from annotations.store import AnnotationStore
 from annotations.store.records import Clip, ModelVersion
 from annotations.store.tables.rows import CLIPS, to_clip
-from ser.audio import decode_file
+from ser.audio.decoding import decode_file
+from ser.audio.vad import trim_to_speech
 from ser.errors import SerError
 from ser.types import Audio
-from ser.vad import trim_to_speech
 
 LIMIT = 200
 """Clips that both answer; some seconds on two cores."""

@@ -27,8 +27,8 @@ from annotations.store.tables.rows import to_model_version
 from annotations.store.tables.writes import insert_version, require_version
 from annotations.store.validation import check_name
 from ser.acoustic.head import HEAD_FILE, is_head
-from ser.checkpoints import META_FILE, verify, weights_sha256
-from ser.hub import CHECKPOINT_FILES, CTRANSLATE2_WEIGHTS, hub_reachable, resolve_checkpoint
+from ser.checkpoints.folder import META_FILE, verify, weights_sha256
+from ser.checkpoints.hub import CHECKPOINT_FILES, CTRANSLATE2_WEIGHTS, hub_reachable, resolve_checkpoint
 
 FILES = [*CHECKPOINT_FILES, "README.md"]
 

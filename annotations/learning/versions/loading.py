@@ -9,9 +9,9 @@ from annotations.learning.versions.active import ActiveModel, LoadModel, PutMode
 from annotations.store import AnnotationStore
 from annotations.store.training_records import UNKNOWN
 from ser.acoustic.classifier import load_acoustic_model
+from ser.checkpoints.hub import pick_device
 from ser.config import Settings
-from ser.fusion_rule import load_fusion_rule
-from ser.hub import pick_device
+from ser.fusion.rule import load_fusion_rule
 from ser.loading import load_recognizer
 from ser.recognizer import Recognizer
 from ser.text.classifier import load_text_model

@@ -14,7 +14,7 @@ from annotations.store.tables.erasure_log import versions_with_erased
 from annotations.store.tables.rows import to_model_version
 from ser.acoustic.classifier import is_retired
 from ser.acoustic.head import HEAD_FILE, is_head
-from ser.checkpoints import META_FILE, WEIGHTS_FILE, verify, weights_sha256
+from ser.checkpoints.folder import META_FILE, WEIGHTS_FILE, verify, weights_sha256
 from ser.errors import ModelUnavailableError
 
 HEAVY = ("*.safetensors", "*.onnx", "model.bin")

@@ -19,7 +19,7 @@ from annotations.store import DATABASE, AnnotationStore
 from annotations.store.database import StoreDatabase
 from annotations.store.media import FOLDER, media_path
 from annotations.store.tables.erasure_rows import text_indexes
-from ser.copies import cached_file
+from ser.corpora.copies import cached_file
 
 LOGS = (".log", ".txt")
 ASIDE = "orphans"

@@ -1,0 +1,1 @@
+"""Imports, copies and the annotators' page."""

@@ -1,0 +1,1 @@
+"""Votes, retraining and its cost to the page."""

@@ -1,0 +1,1 @@
+"""Other programs for speech emotion recognition, on EmoBox's folds of RAVDESS."""

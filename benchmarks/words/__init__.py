@@ -1,0 +1,1 @@
+"""Accuracy of transcripts, of the text model and of fusion."""
