@@ -66,9 +66,10 @@ def holder(connection: Connection, name: str) -> tuple[str, str] | None:
 
 
 def name_of_key(store: AnnotationStore, key: str) -> str | None:
-    """The name that a key has claimed; None if it has none."""
+    """The name that a key has claimed last; None if it has none."""
+    newest = "SELECT name FROM rater_names WHERE owner = ? ORDER BY created_at DESC LIMIT 1"
     with store.reading() as connection:
-        row = connection.execute("SELECT name FROM rater_names WHERE owner = ?", (key_owner(key),)).fetchone()
+        row = connection.execute(newest, (key_owner(key),)).fetchone()
     return row["name"] if row else None
 
 

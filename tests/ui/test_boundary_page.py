@@ -79,7 +79,7 @@ def shared(tmp_path: Path, cache: Path) -> Services:
 
 @pytest.fixture
 def studio(shared: Services, certificate: tuple[Path, Path]) -> Iterator[str]:
-    """The page over TLS, with a login list, behind what could be a proxy."""
+    """The page over TLS, with a login list, under a name of its own."""
     demo = build_app(shared)
     key, cert = certificate
     demo.launch(
@@ -89,7 +89,7 @@ def studio(shared: Services, certificate: tuple[Path, Path]) -> Iterator[str]:
         ssl_keyfile=str(key),
         ssl_certfile=str(cert),
         ssl_verify=False,
-        **launch_options(shared, Network(proxy=True)),
+        **launch_options(shared, Network(hosts=("studio.test",))),
     )
     yield f"https://studio.test:{demo.server_port}"
     demo.close()

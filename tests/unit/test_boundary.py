@@ -78,6 +78,11 @@ def test_behind_a_declared_proxy(page_services: Services) -> None:
         asked = {**outside, "Origin": "https://studio.example"}
         answer = client.post("/gradio_api/run/page", json={"data": ["guidelines", {"who": WHO}]}, headers=asked)
         assert answer.status_code == 200 and answer.json()["data"][0]["editable"] is False
+        past = client.get("/", headers={"Host": "evil.example", "Origin": "http://evil.example"})
+        assert past.status_code == 403, "a rebound name has not come through the proxy"
+        rebound = {"Host": "evil.example", "Origin": "http://evil.example", "X-Forwarded-For": "127.0.0.1"}
+        answer = client.post("/gradio_api/run/page", json={"data": ["guidelines", {"who": WHO}]}, headers=rebound)
+        assert answer.json()["data"][0]["editable"] is False
         foreign = client.post("/gradio_api/run/page", json={}, headers={**outside, "Origin": "https://evil.example"})
         assert foreign.status_code == 403
 

@@ -101,7 +101,7 @@ ARGUMENTS = {
 }
 """Values by label that bring an endpoint to what it does."""
 
-SECRETS = ("zoe-the-rater", "mia-the-chief", "bob-the-editor", "a line of the log")
+SECRETS = ("zoe-the-rater", "yan-the-rater", "mia-the-chief", "bob-the-editor", "a line of the log")
 """Names and texts that nobody but a maintainer may be sent."""
 
 REFUSED = re.compile(r"\bmay not\b")
@@ -163,6 +163,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Services:
         clip = store.add_clip(audio, source="import", consent=("research", "training"))
         store.add_prediction(clip.id, fake_recognizer().recognize(audio), store.active_version().id)
         store.add_correction(clip.id, NewVote("zoe-the-rater", "correct", label="fear"))
+        store.add_correction(clip.id, NewVote("yan-the-rater", "correct", label="anger"))
     chief = Person("mia-the-chief", "maintainer")
     for caller in CALLERS:
         if caller.proves:

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,6 +26,9 @@ SESSION_SECONDS = 12 * 3600.0
 TOKEN = "studio-token"
 """Cookie, and header `x-studio-token`: a page in the Space's frame repeats the first in the second, a foreign one
 cannot read it."""
+
+FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+"""Headers that a proxy adds: a request with one of them began somewhere else."""
 
 SESSIONS = ("session", "access-token-")
 """Beginnings of the names of cookies that a login sets."""
@@ -113,13 +116,14 @@ class Boundary:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it with a sentence."""
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = Headers(scope=scope)
-        behind = self.network.proxy and not _is_public(_peer(scope))
+        # A request of this machine that bears no forwarding header has come past the proxy: it gets no leniency.
+        behind = self.network.proxy and not _is_public(_peer(scope)) and any(name in headers for name in FORWARDING)
         host = _first(headers, "x-forwarded-host") if behind else ""
         host = host or headers.get("host", "")
-        secure = (behind and _first(headers, "x-forwarded-proto") or scope.get("scheme")) in ("https", "wss")
+        secure = (behind and _first(headers, "x-forwarded-proto") or scope.get("scheme")) == "https"
         refusal = self._refusal(scope, headers, host, behind)
         if behind and (address := sender(headers.get("x-forwarded-for", ""))):
             scope["client"] = (address, 0)
@@ -141,10 +145,11 @@ class Boundary:
     def _refusal(self, scope: Scope, headers: Headers, host: str, behind: bool) -> str:
         """Explain why a request is not answered; empty if it is."""
         here = (scope.get("server") or ("",))[0]
-        if not behind and _is_loopback(here) and not _is_loopback(_name(host)):
+        name = _name(host)
+        if not behind and _is_loopback(here) and not _is_loopback(name) and name not in self.network.hosts:
             return (
-                f"This page answers under this machine's own name (localhost), and was asked for as '{_name(host)}'. "
-                "If a proxy passes requests on to it, start it with --proxy."
+                f"This page answers under this machine's own name (localhost), and was asked for as '{name}'. If a "
+                "proxy passes requests on to it, start it with --proxy, and let the proxy add X-Forwarded-For."
             )
         origin = headers.get("origin")
         if origin is not None:
@@ -157,9 +162,9 @@ class Boundary:
         elif headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
             return "A page of another site asked for this: requests of other sites are refused."
         if self.network.framed and origin is not None and scope.get("method") not in ("GET", "HEAD", "OPTIONS"):
-            cookies = SimpleCookie(headers.get("cookie", ""))
+            cookies = cookie_parser(headers.get("cookie", ""))
             if any(name.startswith(SESSIONS) for name in cookies):
-                token = cookies[TOKEN].value if TOKEN in cookies else ""
+                token = cookies.get(TOKEN, "")
                 if not token or not secrets.compare_digest(token, headers.get("x-studio-token", "")):
                     return "The page's token is missing or old. Load the page again."
         return ""

@@ -14,6 +14,7 @@ from annotations.raters.names import NameTakenError, key_owner, name_of_key
 from annotations.raters.people import Access, Person, free_name, identify
 from annotations.store.validation import MAX_NAME, comparable_name
 from ser.errors import SerError
+from ui.backend.boundary import FORWARDING
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
 
@@ -29,9 +30,6 @@ SHORTEST_KEY = 16
 
 ANONYMOUS = "anonymous"
 """Name of everybody who gives none."""
-
-FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
-"""Headers that a proxy adds: a request with one of them began somewhere else."""
 
 ADJECTIVES = (
     "amber",
