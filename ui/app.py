@@ -109,7 +109,6 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
             ],
             "lifespan": guard(network),
         },
-        "auth_message": "After some failures the next login has to wait, longer each time.",
     }
 
 

@@ -146,6 +146,8 @@ def test_uploads_are_limited_in_size_and_number(page: httpx.Client) -> None:
     assert too_large.status_code == 413 and "The upload has 60 MB; at most 48 MB are taken" in too_large.text
     unsaid = page.post("/gradio_api/upload", content=iter([b"voice"]))
     assert unsaid.status_code == 413 and "does not say how large it is" in unsaid.text
+    values = page.post("/gradio_api/run/page", json={"data": ["open", {"text": "x" * 5_000_000}]})
+    assert values.status_code == 413 and "The request has 5 MB; at most 4 MB are taken" in values.text
     codes = [page.post("/gradio_api/upload", files={"files": ("a.wav", wav())}) for _ in range(121)]
     assert [answer.status_code for answer in codes] == [200] * 120 + [413]
     assert "more than 120 uploads a minute, which is all that your network may use" in codes[-1].text

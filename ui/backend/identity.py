@@ -137,7 +137,7 @@ def voter(services: Services, request: gr.Request | None, who: Who) -> Person:
     found = person(services, request, who)
     charge(services, request, "votes", found)
     key = said(who, request)[1]
-    if key and not found.proved:
+    if key and not found.proved and comparable_name(found.name) != ANONYMOUS:
         charge(services, request, "names", Person(key_owner(key), found.role, proved=True))
     return person(services, request, who, claim=True)
 

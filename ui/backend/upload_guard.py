@@ -1,4 +1,4 @@
-"""What an upload may weigh, decided before its first byte is read: a middleware within the page's logins."""
+"""What an upload and any other request may weigh, decided before the first byte is read; within the page's logins."""
 
 import gradio as gr
 from fastapi import Request
@@ -15,6 +15,9 @@ RECORDING = 48_000_000
 ARCHIVE = 256_000_000
 """For who may import; larger archives are for the command line."""
 
+VALUES = 4_000_000
+"""For requests that are no upload: values of fields, the longest of them a text."""
+
 
 class UploadGuard:
     """The middleware.
@@ -29,8 +32,8 @@ class UploadGuard:
         self.services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let an upload through, or refuse it with a sentence."""
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].rstrip("/").endswith("/upload"):
+        """Let a request through, or refuse it with a sentence."""
+        if scope["type"] == "http" and scope["method"] == "POST":
             try:
                 self._check(scope)
             except SerError as error:
@@ -40,9 +43,13 @@ class UploadGuard:
 
     def _check(self, scope: Scope) -> None:
         web = Request(scope)
-        size = web.headers.get("content-length", "")
+        size = web.headers.get("content-length", "" if "transfer-encoding" in web.headers else "0")
         if not size.isdecimal():
-            raise SerError("The upload does not say how large it is. Send the header Content-Length.")
+            raise SerError("The request does not say how large it is. Send the header Content-Length.")
+        if not scope["path"].rstrip("/").endswith("/upload"):
+            if int(size) > VALUES:
+                raise SerError(f"The request has {int(size) / 1e6:.0f} MB; at most {VALUES / 1e6:.0f} MB are taken.")
+            return
         app = scope["app"]
         cookies = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
         token = next((web.cookies[name] for name in cookies if name in web.cookies), "")

@@ -85,7 +85,7 @@ class ReviewHandlers:
 
     def on_vote(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Store a vote; the same one sent again is answered as before."""
-        nonce = str(given.get("nonce") or "")
+        nonce = str(given.get("nonce") or "")[:64]
         with self._lock:
             if nonce and nonce in self._answered:
                 return self._answered[nonce]
