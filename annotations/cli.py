@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, tuple[str, Add, Run]] = {
     "promote": ("promote a model version", versions.add_promote, versions.run_promote),
     "rollback": ("return to the previous version", versions.add_rollback, versions.run_rollback),
     "retrain": ("train on the votes, and wait for the outcome", retraining.add_retrain, retraining.run_retrain),
-    "check": ("look for damage, and mend it with --repair", keeping.add_check, keeping.run_check),
+    "check": ("look for damage, and repair it with --repair", keeping.add_check, keeping.run_check),
     "erase": ("erase a clip, a rater or a speaker everywhere", erasing.add_erase, erasing.run_erase),
     "withdraw": ("take back the consent to a clip", erasing.add_withdraw, erasing.run_withdraw),
     "retention": ("erase clips that were kept long enough", erasing.add_retention, erasing.run_retention),

@@ -15,15 +15,16 @@ import numpy.typing as npt
 
 from annotations.raters.agreement import (
     Agreement,
+    PairAgreement,
     agreement_by_label,
     confusion_between_raters,
     label_agreement,
+    pairwise_kappa,
     scale_agreement,
 )
-from annotations.raters.gold import gold_labels
-from annotations.raters.kappa import PairAgreement, pairwise_kappa
 from annotations.raters.ratings import SCALES, Ratings, read_ratings
 from annotations.raters.reliability import RaterReliability, agree
+from annotations.raters.votes import gold_labels
 from annotations.store import AnnotationStore
 from ser.labels import EMOTIONS
 

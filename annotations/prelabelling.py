@@ -1,17 +1,14 @@
 """Pre-labels stored clips with the current model, so that the review queue knows which are uncertain.
 
 Knows the recogniser, not the models behind it. In the background it is a process of its own, `python -m annotations
-prelabel`: what was answered stays, so that it goes on if it was stopped.
+prelabel`: what was answered stays, so that it goes on where it was stopped.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from annotations.learning.runs.process import run_module
 from annotations.learning.versions.active import ActiveModel
 from annotations.store import AnnotationStore
 from annotations.store.training_records import find_active_version
@@ -40,9 +37,8 @@ def recognize_clips(active: ActiveModel, clip_ids: Iterable[int], progress: Prog
     """
     store, serving = active.store, active.serving()
     version = serving.version
-    with store.reading() as connection:
-        rows = connection.execute("SELECT DISTINCT clip_id FROM predictions WHERE model_version_id = ?", (version.id,))
-        answered = {row["clip_id"] for row in rows}
+    rows = store.fetch("SELECT DISTINCT clip_id FROM predictions WHERE model_version_id = ?", (version.id,))
+    answered = {row["clip_id"] for row in rows}
     failed = []
     for clip_id in progress([clip_id for clip_id in clip_ids if clip_id not in answered]):
         try:
@@ -53,7 +49,7 @@ def recognize_clips(active: ActiveModel, clip_ids: Iterable[int], progress: Prog
     return failed
 
 
-def unheard_clips(store: AnnotationStore) -> list[int]:
+def unanalysed_clips(store: AnnotationStore) -> list[int]:
     """Clips that the current model version has no answer for, and whose recording is there.
 
     Oldest first.
@@ -74,20 +70,11 @@ def start_prelabelling(store: AnnotationStore) -> bool:
     Returns:
         Whether it was started; False if there is nothing to do or another one is at it.
     """
-    if not unheard_clips(store) or is_prelabelling(store):
+    if not unanalysed_clips(store) or is_prelabelling(store):
         return False
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    command = [sys.executable, "-m", "annotations", "--data-dir", str(store.data_dir), "prelabel", "--background"]
-    with (store.data_dir / LOG).open("wb") as log:
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            cwd=Path(__file__).resolve().parent.parent,
-            start_new_session=True,
-        )
+    log = store.data_dir / LOG
+    log.unlink(missing_ok=True)
+    run_module(["annotations", "--data-dir", str(store.data_dir), "prelabel", "--background"], log)
     return True
 
 

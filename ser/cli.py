@@ -23,8 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on a labelled corpus"))
     _add_train(commands.add_parser("train", help="train a model on labelled corpora"))
     _add_export(commands.add_parser("export", help="bring an acoustic model into ONNX or TorchScript form"))
-    _add_prototypes(commands.add_parser("prototypes", help="keep a model from forgetting its corpora in retraining"))
-    _add_check_data(commands.add_parser("check-data", help="look for speakers and recordings on two sides of a split"))
+    _add_check_data(commands.add_parser("check-data", help="look for speakers and recordings in two parts of a split"))
     return parser
 
 
@@ -68,7 +67,10 @@ def _add_recognize(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="DIR.parquet", help="write a parquet folder; given again, it goes on where it stopped"
     )
     parser.add_argument(
-        "--engine", choices=("local", "ray"), default="local", help="with --output: who hears them (docs/scaling.md)"
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="with --output: one process, or workers of Ray (docs/scaling.md)",
     )
     parser.add_argument(
         "--workers", type=_count, metavar="N", help="with --engine ray: processes (default: one for each core)"
@@ -76,15 +78,7 @@ def _add_recognize(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="DIR",
-        help="corpus folders as their owners ship them, folders with metadata.csv, or datasets:ID (docs/corpora.md)",
-    )
-    _add_layout(parser)
+    _add_data(parser)
     parser.add_argument("--text", metavar="FILE.csv", help="measure the text model instead, on columns text,label")
     parser.add_argument("--model", metavar="MODEL", help="embedded (default), a folder or a Hub id")
     parser.add_argument(
@@ -115,15 +109,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="DIR",
-        help="corpus folders as their owners ship them, folders with metadata.csv, or datasets:ID (docs/corpora.md)",
-    )
-    _add_layout(parser)
+    _add_data(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="where the model goes; must not exist yet")
     parser.add_argument(
         "--init",
@@ -161,7 +147,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tune",
         metavar="WHAT",
-        help="what of a pretrained encoder learns: auto (default: frozen below some thousand clips, else full), "
+        help="part of a pretrained encoder to train: auto (default: frozen below some thousand clips, else full), "
         "frozen, head, top-k:N, full, lora, adalora or ia3; of a language model (default lora) also prefix or prompt",
     )
     parser.add_argument(
@@ -182,37 +168,23 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_check_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        required=True,
-        metavar="DIR",
-        help="corpus folders as their owners ship them, folders with metadata.csv, or datasets:ID (docs/corpora.md)",
-    )
-    _add_layout(parser)
-    parser.add_argument("--test-speakers", type=_names, metavar="A,B", help="those of the test side")
-    parser.add_argument("--dev-speakers", type=_names, metavar="A,B", help="those of the dev side; all others train")
+    _add_data(parser, required=True)
+    parser.add_argument("--test-speakers", type=_names, metavar="A,B", help="those of the test part")
+    parser.add_argument("--dev-speakers", type=_names, metavar="A,B", help="those of the dev part; all others train")
     parser.add_argument("--owner-splits", action="store_true", help="divide as the corpora's owners do, instead")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
-def _add_prototypes(parser: argparse.ArgumentParser) -> None:
+def _add_data(parser: argparse.ArgumentParser, required: bool = False) -> None:
     parser.add_argument(
         "--data",
         nargs="+",
-        required=True,
+        action="extend",
+        default=[],
+        required=required,
         metavar="DIR",
-        help="corpora that the model was trained on (docs/corpora.md)",
+        help="corpus folders as their owners ship them, folders with metadata.csv, or datasets:ID (docs/corpora.md)",
     )
-    _add_layout(parser)
-    parser.add_argument("--model", metavar="MODEL", help="embedded (default) or a folder: where the file is put")
-    parser.add_argument(
-        "--judging-speakers", type=_names, metavar="A,B", help="by whose clips forgetting is judged (default: dev's)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default 0)")
-
-
-def _add_layout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout",
         choices=tuple(LAYOUTS),

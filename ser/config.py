@@ -17,23 +17,19 @@ NO_MODEL = "none"
 """Names the deliberate absence of a text model or transcriber."""
 
 WHISPER_BASE = "openai/whisper-base"
-"""What the transcriber `whisper` means unless `whisper_model` names another."""
+"""The checkpoint of the transcriber `whisper` unless `whisper_model` names another."""
 
 DEVICES = ("auto", "cpu", "cuda")
 
 TUNES = r"auto|full|frozen|head|top-k:[1-9]\d*|lora|adalora|ia3|prefix|prompt"
-"""Pattern of what of a pretrained encoder may learn; see `TrainConfig.tune`."""
+"""Pattern of the parts of a pretrained encoder that may be trained; see `TrainConfig.tune`."""
 
-_SHARES = (
-    *("warmup", "label_smoothing", "mixup_probability", "ema_decay", "reverb_probability", "noise_probability"),
-    *("telephone_probability", "clipping_probability", "codec_probability", "dropout"),
-)
-_NOT_NEGATIVE = ("mixup", "anchor", "weight_decay", "class_weight_power")
+_CHANGES = ("reverb", "noise", "telephone", "clipping", "codec")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which models recognise, and where they run.
+    """The models that recognise, and where they run.
 
     Attributes:
         acoustic_model: `embedded`, a folder, or a Hub id of an audio classification checkpoint.
@@ -85,7 +81,7 @@ class Settings:
         `SER_MAX_DURATION` and `SER_TRANSCRIBER_THREADS`.
 
         Raises:
-            SettingsError: where a variable holds a value that cannot be used.
+            SettingsError: if a variable holds a value that cannot be used.
 
         >>> Settings.from_env({"SER_TRANSCRIBER": "none"}).transcriber
         'none'
@@ -110,27 +106,76 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """How a pretrained encoder is fine-tuned: small steps, as its weights know more than the examples do.
+class LoopConfig:
+    """How any network is trained by gradients (`ser.training.gradients.engine`).
 
     Attributes:
-        tune: what learns: `frozen` (a head on all layers, fitted once), `head` (the same by gradients, with
-            augmentation), `top-k:N` (the last N layers, too), `full`, `lora`, `adalora` or `ia3` (small matrices or
-            vectors that are added to the weights), `auto` (frozen below some thousand clips, else full).
-        lora_rank: of the matrices.
-        epochs: passes over the examples, or draws of `epoch_size` of them.
-        epoch_size: examples drawn in an epoch, corpora by `corpus_weights` and labels evenly; None for each once.
+        tune: weights that are trained; see the configs that inherit from this one.
+        lora_rank: of the matrices that LoRA and AdaLoRA add; they are scaled by 2.
+        epochs: passes over the examples.
         batch_size: examples in a step of the optimiser, over all processes.
         accumulation: parts that a step is computed in, one after the other: the same step with less memory.
         learning_rate: peak of AdamW's, reached after `warmup` of all steps, falling linearly.
         warmup: share of all steps, 0..1.
         weight_decay: AdamW's.
+        patience: epochs without a better dev score before stopping; None to go on to the end.
+        choose_best: keep the epoch with the best dev score; False keeps the last one.
+        anchor: pull towards the weights that training began with.
+        autocast: half precision if the machine is quicker with it: bfloat16, or float16 on GPUs without.
+        threads: torch's; None leaves them as they are.
+        seed: of everything drawn.
+    """
+
+    tune: str = "full"
+    lora_rank: int = 8
+    epochs: int = 5
+    batch_size: int = 8
+    accumulation: int = 1
+    learning_rate: float = 5e-5
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    patience: int | None = None
+    choose_best: bool = True
+    anchor: float = 0.0
+    autocast: bool = True
+    threads: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._require_above_zero("epochs", "batch_size", "accumulation", "lora_rank")
+        self._require_shares("warmup")
+        for name in ("anchor", "weight_decay", "learning_rate"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must not be negative.")
+        if not re.fullmatch(TUNES, self.tune):
+            raise SettingsError(
+                f"tune is '{self.tune}'; expected auto, frozen, head, top-k:N (N from 1), full, lora, adalora, ia3, "
+                "prefix or prompt."
+            )
+
+    def _require_above_zero(self, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be above 0.")
+
+    def _require_shares(self, *names: str) -> None:
+        for name in names:
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must lie in 0..1.")
+
+
+@dataclass(frozen=True)
+class TrainConfig(LoopConfig):
+    """How a pretrained audio encoder is fine-tuned: small steps, as its weights know more than the examples do.
+
+    Attributes:
+        tune: `frozen` (a head on all layers, fitted once), `head` (the same by gradients, with augmentation),
+            `top-k:N` (the last N layers, too), `full`, `lora`, `adalora` or `ia3` (small matrices or vectors that are
+            added to the weights), `auto` (frozen below some thousand clips, else full).
+        epoch_size: examples drawn in an epoch, corpora by `corpus_weights` and labels evenly; None for each once.
         label_smoothing: share of each label spread over all labels, 0..1.
         class_weight_power: 0 counts every example the same, 1 every label.
-        mask_absent_labels: whether a corpus's examples compete only among the labels that corpus has.
         corpus_weights: share of each corpus in an epoch; 1 if absent.
-        mixup: parameter of the Beta distribution that mixes pairs; 0 for no mixing.
-        mixup_probability: share of the examples that are mixed.
         dropout: share of the embedding that the head does without at each step.
         augment: whether every second recording that a step sees is changed, as the following say.
         speed: lowest and highest factor of speed and pitch together.
@@ -144,31 +189,14 @@ class TrainConfig:
         codec_probability: of being encoded and decoded again, by Opus two times of three, else by MP3.
         codec_bitrate: lowest and highest of Opus, kbit/s.
         max_duration: seconds of a recording that a step sees, cut at random; as long as the windows of answering.
-        ema_decay: of the average of the weights that is kept; 0 keeps the weights themselves.
-        patience: epochs without a better dev score before stopping; None to go on to the end.
-        choose_best: keep the epoch with the best dev score; False keeps the last one.
-        anchor: pull towards the weights that training began with.
         gradient_checkpointing: compute the layers twice to save memory; None for those over 150 M parameters.
-        autocast: half precision if the machine is quicker with it: bfloat16, or float16 on GPUs without.
-        threads: torch's; None leaves them as they are.
-        seed: of everything drawn.
     """
 
     tune: str = "auto"
-    lora_rank: int = 8
-    epochs: int = 5
     epoch_size: int | None = None
-    batch_size: int = 8
-    accumulation: int = 1
-    learning_rate: float = 5e-5
-    warmup: float = 0.1
-    weight_decay: float = 0.01
     label_smoothing: float = 0.1
     class_weight_power: float = 0.5
-    mask_absent_labels: bool = True
     corpus_weights: Mapping[str, float] = field(default_factory=dict)
-    mixup: float = 0.0
-    mixup_probability: float = 0.5
     dropout: float = 0.1
     augment: bool = True
     speed: tuple[float, float] = (0.84, 1.19)
@@ -182,26 +210,14 @@ class TrainConfig:
     codec_probability: float = 0.3
     codec_bitrate: tuple[float, float] = (8.0, 32.0)
     max_duration: float = 4.0
-    # A second copy of a large model is dear, and a few thousand small steps gain little by it.
-    ema_decay: float = 0.0
-    patience: int | None = None
-    choose_best: bool = True
-    anchor: float = 0.0
     gradient_checkpointing: bool | None = None
-    autocast: bool = True
-    threads: int | None = None
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulation", "learning_rate", "max_duration", "lora_rank"):
-            if getattr(self, name) <= 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must be above 0.")
-        for name in _SHARES:
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must lie in 0..1.")
-        for name in _NOT_NEGATIVE:
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must not be negative.")
+        super().__post_init__()
+        self._require_above_zero("max_duration", "learning_rate")
+        self._require_shares("label_smoothing", "dropout", *(f"{name}_probability" for name in _CHANGES))
+        if self.class_weight_power < 0:
+            raise SettingsError(f"class_weight_power is {self.class_weight_power}; it must not be negative.")
         for name in ("speed", "gain", "reverb_time", "snr", "codec_bitrate"):
             low, high = getattr(self, name)
             if low > high:
@@ -209,11 +225,6 @@ class TrainConfig:
         for name in ("speed", "reverb_time", "codec_bitrate"):
             if getattr(self, name)[0] <= 0:
                 raise SettingsError(f"{name} begins at {getattr(self, name)[0]}; it must be above 0.")
-        if not re.fullmatch(TUNES, self.tune):
-            raise SettingsError(
-                f"tune is '{self.tune}'; expected auto, frozen, head, top-k:N (N from 1), full, lora, adalora, ia3, "
-                "prefix or prompt."
-            )
 
 
 def _require_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong, in sentences that are safe to show to a person.
+"""Errors whose messages are sentences that are safe to show to a person.
 
 A message says what was found, what was expected and what to do next. Errors of other libraries are
 turned into these once, in the adapter that calls the library.
@@ -26,7 +26,7 @@ class TrainingDataError(SerError):
 
 
 class DataLeakError(TrainingDataError):
-    """A speaker or a recording is on two sides of a split."""
+    """A speaker or a recording is in two parts of a split."""
 
 
 class TrainingCancelledError(SerError):
@@ -42,4 +42,4 @@ class ExportError(SerError):
 
 
 class ScoringError(SerError):
-    """Many recordings were to be heard, and the processes that should hear them could not go on."""
+    """The processes that should recognise many recordings could not go on."""

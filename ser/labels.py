@@ -104,7 +104,7 @@ def to_emotion(name: str) -> str | None:
         name: a label as a corpus or a checkpoint spells it; case and outer spaces do not matter.
 
     Returns:
-        The emotion, or None where the name means none of the seven (boredom, contempt, "other").
+        The emotion, or None if the name means none of the seven (boredom, contempt, "other").
 
     >>> to_emotion("Angry"), to_emotion("calm"), to_emotion("boredom")
     ('anger', 'neutral', None)
@@ -122,7 +122,7 @@ def to_label(name: str, label_set: Collection[str]) -> str | None:
         label_set: the labels wanted, in lower case.
 
     Returns:
-        The label, or None where the name means none of them.
+        The label, or None if the name means none of them.
 
     >>> to_label("Calm", RAVDESS_EIGHT), to_label("angry", RAVDESS_EIGHT), to_label("boredom", ("anger", "boredom"))
     ('calm', 'anger', 'boredom')
@@ -156,17 +156,17 @@ def map_labels(names: Iterable[str]) -> tuple[dict[int, str], list[str]]:
 
 
 def require_two_labels(name: str, names: Sequence[str], mapped: Collection[str]) -> None:
-    """Refuse a classifier that cannot tell two emotions apart: its one label would get 100 % of every clip.
+    """Refuse a classifier that does not know two emotions: its one label would get 100 % of every clip.
 
     Args:
         name: of the model, for the message.
         names: its labels in the order of its outputs.
-        mapped: the emotions that some of them mean, as `map_labels` tells.
+        mapped: the emotions that some of them mean, as `map_labels` gives them.
 
     Raises:
         ModelUnavailableError: if fewer than two different emotions are among them.
 
-    >>> require_two_labels("ours", ["angry", "sad", "bored"], ["anger", "sadness"])
+    >>> require_two_labels("mine", ["angry", "sad", "bored"], ["anger", "sadness"])
     """
     known = sorted(set(mapped))
     if len(known) >= 2:

@@ -7,10 +7,10 @@ from ser.acoustic.classifier import load_acoustic_model
 from ser.audio.vad import SileroDetector
 from ser.checkpoints.hub import pick_device
 from ser.config import Settings
+from ser.protocols import AcousticModel
 from ser.recognizer import Recognizer
 from ser.text.classifier import load_text_model
 from ser.transcription import load_transcriber
-from ser.types import AcousticModel
 
 
 def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel | None = None) -> Recognizer:
@@ -24,8 +24,8 @@ def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel
         A recogniser ready to answer.
 
     Raises:
-        ModelUnavailableError: where a named model is absent, damaged, incompatible or out of reach.
-        SettingsError: where an environment variable holds a value that cannot be used.
+        ModelUnavailableError: if a named model is absent, damaged, incompatible or out of reach.
+        SettingsError: if an environment variable holds a value that cannot be used.
     """
     settings = settings or Settings.from_env()
     device = pick_device(settings.device)

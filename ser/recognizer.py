@@ -1,6 +1,6 @@
-"""The pipeline in one screenful: audio -> speech -> sound and words -> one answer.
+"""The pipeline: audio -> speech -> voice and words -> one answer.
 
-Knows the protocols of `ser.types`, not the models behind them; loads nothing (see `ser.loading`).
+Knows the protocols of `ser.protocols`, not the models behind them; loads nothing (see `ser.loading`).
 """
 
 import time
@@ -11,28 +11,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ser.audio.batching import BATCH_SIZE, map_batches
 from ser.audio.decoding import decode_bytes, decode_file
 from ser.audio.vad import trim_to_speech
-from ser.batching import BATCH_SIZE, map_batches
 from ser.encoder.profiles import PLAIN, Profiles
 from ser.errors import AudioError
 from ser.evaluation.predictions import embedding_model
 from ser.fusion.rule import FusionRule, abstention, find_doubt, remark
-from ser.types import (
-    SAMPLING_RATE,
-    AcousticModel,
-    AppliedProfile,
-    Audio,
-    Embedding,
-    EmbeddingModel,
-    EmotionScores,
-    Recognition,
-    SpeechDetector,
-    SpeechRegion,
-    TextModel,
-    Timings,
-    Transcriber,
-)
+from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector, TextModel, Transcriber
+from ser.types import SAMPLING_RATE, AppliedProfile, Audio, Embedding, EmotionScores, Recognition, SpeechRegion, Timings
 
 Source = str | Path | bytes | Audio
 
@@ -42,13 +29,12 @@ class Recognizer:
 
     Args:
         detector: finds speech; a recording without any is refused.
-        acoustic: hears emotion in the sound.
-        text: reads emotion in the words; None leaves the answer to the sound.
+        acoustic: predicts emotion from the voice.
+        text: predicts emotion from the words; None leaves the answer to the voice.
         transcriber: turns speech into words; None leaves out transcript and text.
         max_duration: longest accepted recording in seconds; None for no limit.
-        remarks: what to tell with every answer.
         transcriber_reason: why this transcriber is in use, as a sentence.
-        fusion: puts sound and words together; the rule that ships with the program where left out.
+        fusion: puts voice and words together; by default the rule that ships with the program.
     """
 
     def __init__(
@@ -59,7 +45,6 @@ class Recognizer:
         transcriber: Transcriber | None,
         *,
         max_duration: float | None = 60.0,
-        remarks: tuple[str, ...] = (),
         transcriber_reason: str = "",
         fusion: FusionRule | None = None,
     ) -> None:
@@ -68,7 +53,6 @@ class Recognizer:
         self.text = text
         self.transcriber = transcriber
         self.max_duration = max_duration
-        self.remarks = remarks
         self.transcriber_reason = transcriber_reason
         self.fusion = fusion or FusionRule()
 
@@ -78,23 +62,23 @@ class Recognizer:
         return self._models(self.acoustic)
 
     def replace_acoustic(self, model: AcousticModel) -> None:
-        """Put another acoustic model to use; answers under way finish on the one they began with."""
+        """Replace the acoustic model; answers under way finish on the one they began with."""
         self.acoustic = model
 
     def replace_text(self, model: TextModel | None) -> None:
-        """The same for the text model."""
+        """Replace the text model."""
         self.text = model
 
     def replace_transcriber(self, transcriber: Transcriber | None) -> None:
-        """The same for the transcriber."""
+        """Replace the transcriber."""
         self.transcriber = transcriber
 
     def replace_fusion(self, rule: FusionRule) -> None:
-        """The same for the rule that puts sound and words together."""
+        """Replace the rule that puts voice and words together."""
         self.fusion = rule
 
     def warm_up(self) -> None:
-        """Let every model answer once: libraries do much at their first use that nobody should have to wait for."""
+        """Run every model once: libraries do much at their first use that nobody should have to wait for."""
         noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLING_RATE).astype(np.float32)
         audio = Audio(noise)
         self.detector.detect(audio)
@@ -115,29 +99,23 @@ class Recognizer:
             The complete answer.
 
         Raises:
-            AudioError: where the source is no usable recording, or holds no speech.
+            AudioError: if the source is no usable recording, or holds no speech.
         """
         *_, answer = self.recognize_steps(source, profiles)
         return answer
 
     def recognize_steps(self, source: Source, profiles: Profiles = PLAIN) -> Iterator[Recognition]:
-        """Recognise one recording and yield the answer as it grows: sound, then transcript, then fused.
+        """Recognise one recording and yield the answer as it grows: voice, then transcript, then fused.
 
         Every early answer has `complete=False` and is usable as it stands; the last one is what `recognize` returns.
 
         Raises:
-            AudioError: where the source is no usable recording, or holds no speech.
+            AudioError: if the source is no usable recording, or holds no speech.
         """
-        acoustic_model, clock = self.acoustic, _Clock()
-        audio = self._decode(source)
-        clock.lap("decode")
-        speech = self.detector.detect(audio)
-        clock.lap("vad")
-        if not speech:
-            raise _no_speech(audio)
-        (sound,) = _classify(acoustic_model, [trim_to_speech(audio, speech)], profiles)
-        clock.lap("acoustic")
-        yield from self._answers(_Analysis(audio, speech, sound, self._models(acoustic_model), clock))
+        (analysis,) = self._analyse([source], profiles)
+        if isinstance(analysis, AudioError):
+            raise analysis
+        yield from self._answers(analysis)
 
     def adapt(self, answers: Sequence[Recognition], profiles: Sequence[Profiles]) -> list[Recognition]:
         """Adapt complete answers by profiles, without embedding their recordings again.
@@ -147,7 +125,7 @@ class Recognizer:
             profiles: for each answer.
 
         Raises:
-            SettingsError: where the acoustic model has no embeddings.
+            SettingsError: if the acoustic model has no embeddings.
         """
         adapted = []
         for answer, chosen in zip(answers, profiles, strict=True):
@@ -155,14 +133,13 @@ class Recognizer:
             if answer.embedding is None or answer.embedding.encoder != model.encoder_sha256:
                 raise ValueError("the answer has no embedding of the acoustic model in use")
             sound = _classify_embeddings(model, answer.embedding.vector[None], chosen)[0]
-            fused, weight = self.fusion.hear(sound.scores), 0.0
+            fused, weight = self.fusion.temper_acoustic(sound.scores), 0.0
             notes = list(answer.notes)
             if answer.text is not None and answer.transcript is not None:
                 fused, weight = self.fusion.join(sound.scores, answer.text, answer.transcript)
-                # What was said of voice and words was said of the voice as it was before.
                 earlier = remark(answer.acoustic, answer.text, answer.text_weight)
-                told = remark(sound.scores, answer.text, weight)
-                notes = [note for note in notes if note != earlier] + ([told] if told else [])
+                now = remark(sound.scores, answer.text, weight)
+                notes = [note for note in notes if note != earlier] + ([now] if now else [])
             adapted.append(
                 replace(
                     answer,
@@ -179,13 +156,13 @@ class Recognizer:
     def recognize_many(
         self, sources: Iterable[Source], *, batch_size: int | None = None, workers: int | None = None
     ) -> Iterator[Recognition | AudioError]:
-        """Recognise many recordings, several times as quickly as one by one where nothing is transcribed.
+        """Recognise many recordings, several times as quickly as one by one if nothing is transcribed.
 
         Args:
             sources: paths, bytes or decoded `Audio`; read as they are needed.
-            batch_size: recordings that are heard together; by default `BATCH_SIZE`, or 1 with a transcriber, which
-                takes most of the time and gains nothing from company.
-            workers: threads, each with a batch of its own; one for each core where left out.
+            batch_size: recordings that are embedded together; by default `BATCH_SIZE`, or 1 with a transcriber, which
+                takes most of the time and gains nothing from batches.
+            workers: threads, each with a batch of its own; by default one for each core.
 
         Yields:
             For each source, in order, its complete answer, or the error that says why there is none. Times of steps
@@ -195,34 +172,39 @@ class Recognizer:
         return map_batches(self._recognize_batch, sources, batch_size=size, workers=workers)
 
     def _recognize_batch(self, sources: Sequence[Source]) -> list[Recognition | AudioError]:
-        acoustic_model, answers = self.acoustic, dict[int, Recognition | AudioError]()
+        analyses = self._analyse(sources)
+        return [a if isinstance(a, AudioError) else list(self._answers(a))[-1] for a in analyses]
+
+    def _analyse(self, sources: Sequence[Source], profiles: Profiles = PLAIN) -> list["_Analysis | AudioError"]:
+        """Decode recordings, find their speech and classify the sound, all with one and the same acoustic model."""
+        model, analyses = self.acoustic, dict[int, _Analysis | AudioError]()
         decoded: dict[int, tuple[Audio, _Clock]] = {}
         for which, source in enumerate(sources):
             clock = _Clock()
             try:
                 decoded[which] = self._decode(source), clock
             except AudioError as error:
-                answers[which] = error
+                analyses[which] = error
             clock.lap("decode")
         together = _Clock()
-        regions = {place: self.detector.detect(audio) for place, (audio, _) in decoded.items()}
+        regions = {which: self.detector.detect(audio) for which, (audio, _) in decoded.items()}
         together.lap("vad")
-        answers |= {which: _no_speech(decoded[which][0]) for which, speech in regions.items() if not speech}
         spoken = {which: trim_to_speech(decoded[which][0], speech) for which, speech in regions.items() if speech}
-        sounds = _classify(acoustic_model, list(spoken.values()))
+        sounds = dict(zip(spoken, _classify(model, list(spoken.values()), profiles) if spoken else (), strict=True))
         together.lap("acoustic")
-        for which, sound in zip(spoken, sounds, strict=True):
-            audio, clock = decoded[which]
+        for which, (audio, clock) in decoded.items():
+            if which not in sounds:
+                analyses[which] = _no_speech(audio)
+                continue
             clock.share(together, len(decoded))
-            models = self._models(acoustic_model)
-            *_, answers[which] = self._answers(_Analysis(audio, regions[which], sound, models, clock))
-        return [answers[which] for which in range(len(sources))]
+            analyses[which] = _Analysis(audio, regions[which], sounds[which], self._models(model), clock)
+        return [analyses[which] for which in range(len(sources))]
 
     def _answers(self, analysis: "_Analysis") -> Iterator[Recognition]:
-        """The answer of the sound alone, then with the transcript, then of sound and words together."""
+        """Yield the answer of the voice alone, then with the transcript, then of voice and words together."""
         audio, speech, sound, clock = analysis.audio, analysis.speech, analysis.sound, analysis.clock
-        acoustic, notes = sound.scores, [*audio.notes, *self.remarks, *sound.notes]
-        alone = self.fusion.hear(acoustic)
+        acoustic, notes = sound.scores, [*audio.notes, *sound.notes]
+        alone = self.fusion.temper_acoustic(acoustic)
         answer = Recognition(
             duration=audio.duration,
             speech=tuple(speech),
@@ -257,10 +239,10 @@ class Recognizer:
         words = self.text.classify(transcript.text)
         fused, weight = self.fusion.join(acoustic, words, transcript)
         clock.lap("text")
-        told = remark(acoustic, words, weight)
+        noted = remark(acoustic, words, weight)
         yield replace(
             answer,
-            notes=(*notes, told) if told else tuple(notes),
+            notes=(*notes, noted) if noted else tuple(notes),
             transcript=transcript,
             text=words,
             fused=fused,
@@ -288,7 +270,7 @@ class Recognizer:
 
 @dataclass(frozen=True, eq=False)
 class _Sound:
-    """What the acoustic model says of a recording."""
+    """The prediction of the acoustic model."""
 
     scores: EmotionScores
     embedding: Embedding | None = None
@@ -302,7 +284,7 @@ class _Sound:
 
 @dataclass(frozen=True, eq=False)
 class _Analysis:
-    """A recording whose sound is classified, and whose words are not yet."""
+    """A recording whose voice is classified, and whose words are not yet."""
 
     audio: Audio
     speech: tuple[SpeechRegion, ...]
@@ -312,7 +294,7 @@ class _Analysis:
 
 
 def _classify(model: AcousticModel, audios: Sequence[Audio], profiles: Profiles = PLAIN) -> list[_Sound]:
-    """Scores of recordings cut to their speech, with their embeddings where the model has some."""
+    """Scores of recordings cut to their speech, with their embeddings if the model has some."""
     if not isinstance(model, EmbeddingModel):
         return [_Sound(scores) for scores in model.classify_batch(audios)]
     return _classify_embeddings(model, model.embed_batch(audios), profiles)

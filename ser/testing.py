@@ -1,7 +1,7 @@
 """Small real stand-ins for the models, and synthetic speech: for tests and for `app.py --fake`.
 
-Each one implements a protocol of `ser.types` and computes its answer from its input; none of them has
-learnt anything from people, so their scores mean nothing. Needs numpy only.
+Each one implements one of `ser.protocols` and computes its answer from its input; none of them has
+been trained, so their scores mean nothing. Needs numpy only.
 """
 
 import hashlib
@@ -113,14 +113,10 @@ class BandEnergyModel:
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.bands)
 
     def classify_embeddings(
-        self,
-        embeddings: npt.NDArray[np.float32],
-        center: npt.NDArray[np.float32] | None = None,
-        spread: npt.NDArray[np.float32] | None = None,
+        self, embeddings: npt.NDArray[np.float32], center: npt.NDArray[np.float32] | None = None
     ) -> list[EmotionScores]:
-        """Scores of embeddings, of which a profile's mean and deviation are taken out where given."""
+        """Scores of embeddings, of which a profile's mean is taken out if given."""
         values = embeddings if center is None else embeddings - center
-        values = values if spread is None else values / spread
         return [EmotionScores(tuple(softmax(row))) for row in values.astype(np.float64) @ self._weights]
 
     def center_for(self, profiles: Profiles) -> npt.NDArray[np.float32] | None:
@@ -131,12 +127,12 @@ class BandEnergyModel:
     def novelty(
         self, embeddings: npt.NDArray[np.float32], center: npt.NDArray[np.float32] | None = None
     ) -> list[float | None]:
-        """Nothing is known, so that nothing is new."""
+        """None: nothing is known, so that nothing is novel."""
         return [None] * len(embeddings)
 
 
 class FixedTranscriber:
-    """Hears the same words in every recording, spread evenly over its speech.
+    """Transcribes every recording as the same words, spread evenly over its speech.
 
     Args:
         text: the words.
@@ -198,7 +194,7 @@ def fake_recognizer(text: str = "what a wonderful day", *, seed: int = 0) -> Rec
     """A `Recognizer` made of the parts above.
 
     Args:
-        text: what every recording is heard to say.
+        text: the transcript of every recording.
         seed: of the acoustic model.
     """
     return Recognizer(EnergyDetector(), BandEnergyModel(seed), WordListModel(), FixedTranscriber(text))

@@ -1,6 +1,6 @@
-"""What recognition means: audio, transcript, scores, the answer, and the parts that make it.
+"""Values of recognition: audio, transcript, scores, the answer, labelled examples.
 
-Pure values and protocols; nothing here loads a model, opens a file or knows of storage.
+Pure values; nothing here loads a model, opens a file or knows of storage.
 """
 
 import hashlib
@@ -9,18 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from ser.labels import EMOTIONS
 
-if TYPE_CHECKING:
-    from ser.encoder.profiles import Profiles
-
 SAMPLING_RATE = 16_000
-"""Hz; every model of the project, embedded or from a hub, hears speech at this rate."""
+"""Hz; every model of the project, embedded or from a hub, takes speech at this rate."""
 
 Signal = npt.NDArray[np.float32]
 
@@ -71,7 +67,7 @@ class SpeechRegion:
 
 @dataclass(frozen=True)
 class Segment:
-    """A word or phrase of a transcript; times in seconds, confidence in 0..1 or None where unknown."""
+    """A word or phrase of a transcript; times in seconds, confidence in 0..1 or None if unknown."""
 
     start: float
     end: float
@@ -81,11 +77,11 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said.
+    """The words of a recording.
 
     Attributes:
-        text: the words; empty where none were recognised.
-        language: ISO 639-1 code, or None where the recogniser does not tell.
+        text: the words; empty if none were recognised.
+        language: ISO 639-1 code, or None if the recogniser does not say.
         segments: words with times and confidences, in order.
         source: the name of the recogniser, or of the person who wrote it.
     """
@@ -97,7 +93,7 @@ class Transcript:
 
     @property
     def confidence(self) -> float | None:
-        """Mean word confidence weighted by word duration, 0..1; None where no word carries one."""
+        """Mean word confidence weighted by word duration, 0..1; None if no word carries one."""
         known = [(s.end - s.start, s.confidence) for s in self.segments if s.confidence is not None]
         total = sum(duration for duration, _ in known)
         if total <= 0:
@@ -111,10 +107,10 @@ class EmotionScores:
 
     Attributes:
         probabilities: in `EMOTIONS` order, each in 0..1, sum 1.
-        unmapped: what the model gave to labels that are none of ours, before the rest was
+        unmapped: what the model gave to labels that are none of the seven, before the rest was
             renormalised to sum 1; empty for the embedded models.
         intensity: how strongly it is felt, as the probability of a strong rather than a normal feeling, 0..1; None
-            where the model does not tell.
+            if the model does not predict it.
 
     >>> EmotionScores((0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.0)).label
     'anger'
@@ -188,7 +184,7 @@ class Embedding:
 
 @dataclass(frozen=True)
 class AppliedProfile:
-    """Whose statistics an answer was adapted by.
+    """The statistics that an answer was adapted by.
 
     Attributes:
         kind: `source` (a place: a store, a session of the page, a corpus) or `speaker`.
@@ -216,18 +212,18 @@ class Recognition:
     Attributes:
         duration: of the recording, seconds.
         speech: where speech was found.
-        acoustic: the emotion in the sound.
+        acoustic: the emotion in the voice.
         transcript: None while it is awaited, and where no transcriber is in use.
-        text: the emotion in the words; None where the words abstain.
-        fused: sound and words together; equals `acoustic` where the words abstain.
+        text: the emotion in the words; None if the words abstain.
+        fused: voice and words together; equals `acoustic` where the words abstain.
         text_weight: the share of the words in `fused`, 0..1.
         notes: sentences on quality, on abstaining, on anything a person should know.
         timings: seconds.
         models: names and versions under the keys `acoustic`, `text`, `transcriber`.
         complete: False for the early answers of `Recognizer.recognize_steps`.
-        unsure: why the answer should not be relied on, as a sentence; None where nothing speaks against it.
+        unsure: why the answer should not be relied on, as a sentence; None if nothing speaks against it.
         profile: statistics that the answer was adapted by; None for a plain answer.
-        embedding: of the recording by the acoustic model's encoder; None where the model has none.
+        embedding: of the recording by the acoustic model's encoder; None if the model has none.
     """
 
     duration: float
@@ -247,7 +243,7 @@ class Recognition:
 
     @property
     def label(self) -> str:
-        """The most probable emotion of sound and words together."""
+        """The most probable emotion of voice and words together."""
         return self.fused.label
 
     @property
@@ -269,9 +265,9 @@ class Example:
         transcript: what is said, where known.
         language: ISO 639-1, where known.
         weight: its share in the loss relative to 1.
-        intensity: of the emotion, 0 (normal) to 1 (strong); None where the corpus says nothing.
-        gender: of the speaker, `female` or `male`; None where unknown.
-        split: the corpus owner's own split or fold (`train`, `dev`, `test`, `Session1`); None where there is none.
+        intensity: of the emotion, 0 (normal) to 1 (strong); None if the corpus says nothing.
+        gender: of the speaker, `female` or `male`; None if unknown.
+        split: the corpus owner's own split or fold (`train`, `dev`, `test`, `Session1`); None if there is none.
     """
 
     path: Path
@@ -304,91 +300,3 @@ class Example:
         """The label, or the largest share of a soft one."""
         label = self.label
         return label if isinstance(label, str) else max(sorted(label), key=lambda name: label[name])
-
-
-class SpeechDetector(Protocol):
-    """Finds where speech is."""
-
-    name: str
-
-    def detect(self, audio: Audio) -> tuple[SpeechRegion, ...]:
-        """Regions of speech in order; empty where there is none."""
-        ...
-
-
-class Transcriber(Protocol):
-    """Turns speech into words. Must be safe to call from several threads."""
-
-    name: str
-
-    def transcribe(self, audio: Audio, regions: Sequence[SpeechRegion]) -> Transcript:
-        """The words within the given regions; times count from the start of `audio`."""
-        ...
-
-
-class AcousticModel(Protocol):
-    """Finds emotion in the sound. Must be safe to call from several threads.
-
-    `labels` are those of `EMOTIONS` that the model tells apart; `sha256` is the hash of its weights.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    sha256: str
-
-    def classify(self, audio: Audio) -> EmotionScores:
-        """Calibrated scores for a recording that has been cut to its speech."""
-        ...
-
-    def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
-        """The same for many; equal to one-by-one within float tolerance."""
-        ...
-
-
-@runtime_checkable
-class EmbeddingModel(AcousticModel, Protocol):
-    """An acoustic model that embeds first and classifies the embedding, so that it can be kept and used again.
-
-    `encoder_sha256` names the encoder.
-    """
-
-    encoder_sha256: str
-
-    def embed_batch(self, audios: Sequence[Audio]) -> npt.NDArray[np.float32]:
-        """Embed recordings that have been cut to their speech, shape (recordings, size)."""
-        ...
-
-    def classify_embeddings(
-        self,
-        embeddings: npt.NDArray[np.float32],
-        center: npt.NDArray[np.float32] | None = None,
-        spread: npt.NDArray[np.float32] | None = None,
-    ) -> list[EmotionScores]:
-        """Calibrated scores of embeddings; `center` and `spread` are a profile's, each of shape (size,)."""
-        ...
-
-    def center_for(self, profiles: "Profiles") -> npt.NDArray[np.float32] | None:
-        """The `center` that adapts to a source and a speaker; None where there are too few clips of either."""
-        ...
-
-    def novelty(
-        self, embeddings: npt.NDArray[np.float32], center: npt.NDArray[np.float32] | None = None
-    ) -> Sequence[float | None]:
-        """How unlike anything known each embedding is, 1 at the limit; None where the model does not tell."""
-        ...
-
-
-class TextModel(Protocol):
-    """Reads emotion in the words. Must be safe to call from several threads."""
-
-    name: str
-    labels: tuple[str, ...]
-    languages: tuple[str, ...] | None
-
-    def classify(self, text: str) -> EmotionScores:
-        """Calibrated scores for a sentence in one of `languages` (None: any)."""
-        ...
-
-    def classify_batch(self, texts: Sequence[str]) -> list[EmotionScores]:
-        """The same for many."""
-        ...

@@ -6,8 +6,8 @@ import gradio as gr
 
 from annotations.maintenance.erasure.erase import ErasureReport, erase_clip, withdraw_consent
 from annotations.raters.disclosure import own_consents, visible_clip_history, visible_history
-from annotations.raters.gold import gold_labels, mark_gold, unmark_gold
 from annotations.raters.people import Person
+from annotations.raters.votes import gold_labels, mark_gold, unmark_gold
 from annotations.store.records import Correction, HistoryEntry, TrainingRun
 from ser.errors import SerError
 from ser.labels import EMOTIONS

@@ -1,13 +1,17 @@
 """Helpers of all commands: opening an existing store, printing for people or programs, progress bars."""
 
 import argparse
+import importlib
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from annotations.errors import StoreError
+from annotations.learning.versions.active import ActiveModel
 from annotations.store import DATABASE, AnnotationStore
+from ser.config import Settings
 
 OPERATOR = "operator"
 """Name of the actor on the command line if no name can be found."""
@@ -24,6 +28,17 @@ def open_existing(data_dir: Path) -> AnnotationStore:
             f"There is no store in {data_dir}. Name its folder with --data-dir, or import something first."
         )
     return AnnotationStore(data_dir)
+
+
+def load_active(store: AnnotationStore) -> ActiveModel:
+    """Load the current models, going back to the program's own where one cannot be loaded, which is said on stderr."""
+    # By name, because it brings torch in.
+    loading = importlib.import_module("annotations.learning.versions.loading")
+    active: ActiveModel = loading.load_active_model(store, Settings.from_env())
+    remark = active.settle()
+    if remark:
+        print(remark, file=sys.stderr)
+    return active
 
 
 def print_result(result: Mapping[str, object], lines: Sequence[str], as_json: bool) -> None:

@@ -10,15 +10,14 @@ from pathlib import Path
 from filelock import Timeout
 from tqdm import tqdm
 
-from annotations.commands.common import add_json, names, open_existing, print_result
+from annotations.commands.common import add_json, load_active, names, open_existing, print_result
 from annotations.errors import ExchangeError, StoreError
 from annotations.exchange.exports.exporting import FORMATS, export_store
 from annotations.exchange.imports.importing import import_sources
 from annotations.exchange.imports.options import IMPORTER, ImportOptions, ImportProgress, ImportReport
-from annotations.prelabelling import NICENESS, prelabelling_lock, recognize_clips, unheard_clips
+from annotations.prelabelling import NICENESS, prelabelling_lock, recognize_clips, unanalysed_clips
 from annotations.store import AnnotationStore
 from annotations.store.records import CONSENT_PURPOSES
-from ser.config import Settings
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +86,7 @@ def run_prelabel(options: argparse.Namespace) -> int:
             with prelabelling_lock(store).acquire(timeout=0):
                 if options.background:
                     os.nice(NICENESS)
-                waiting = unheard_clips(store)
+                waiting = unanalysed_clips(store)
                 failed = _prelabel(store, waiting) if waiting else []
         except Timeout as error:
             raise StoreError("Another process answers for the stored clips already. Wait for its end.") from error
@@ -114,14 +113,9 @@ def _source(text: str) -> Path | str:
 
 
 def _prelabel(store: AnnotationStore, clip_ids: Sequence[int]) -> list[tuple[str, str]]:
-    # By name, because it brings torch in.
-    active = importlib.import_module("annotations.learning.versions.loading").load_active_model(
-        store, Settings.from_env()
+    return recognize_clips(
+        load_active(store), clip_ids, lambda ids: tqdm(ids, desc="prelabel", unit="clip", disable=None)
     )
-    remark = active.settle()
-    if remark:
-        print(remark, file=sys.stderr)
-    return recognize_clips(active, clip_ids, lambda ids: tqdm(ids, desc="prelabel", unit="clip", disable=None))
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:

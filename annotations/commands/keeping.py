@@ -11,12 +11,13 @@ from annotations.commands.common import add_json, open_existing, print_result
 from annotations.exchange.registry import list_exports
 from annotations.maintenance.inspection import inspect
 from annotations.maintenance.repair import repair
-from annotations.raters.agreement import as_dict, krippendorff_alpha
+from annotations.raters.agreement import as_dict, label_agreement
+from annotations.raters.ratings import read_ratings
 from annotations.raters.votes import effective_corrections, feedback_summary
 from annotations.store import AnnotationStore
+from annotations.store.erasure_log import list_erasures, versions_with_erased
 from annotations.store.queries import list_training_runs, list_versions
 from annotations.store.records import CONSENT_PURPOSES, VERDICTS
-from annotations.store.tables.erasure_log import list_erasures, versions_with_erased
 from annotations.store.training_records import find_active_version
 
 
@@ -26,11 +27,14 @@ def stats(store: AnnotationStore) -> dict[str, object]:
     Returns:
         `clips`; their total `duration` in seconds; `predictions`; `votes` (standing, one a rater and clip, with
         a label); `raters`; `labels` {label: votes}; `verdicts` {verdict: standing votes}; `sources` and
-        `consent` {name: clips}; `versions` and `runs` as lists; `version_in_use`.
+        `consent` {name: clips}; `versions` and `runs` as lists; `version_in_use`; `alpha` (None if it cannot be said
+        yet) with its `agreement`; `speakers`; `gold` clips; `lost` clips, whose recording is gone; `exports`
+        remembered; `erasures` done; and `versions_with_erased`, names of those that trained on what was erased since.
     """
     summary = feedback_summary(store)
     verdicts = Counter(vote.verdict for vote in effective_corrections(store))
     versions = list_versions(store)
+    found, marked = label_agreement(read_ratings(store)), versions_with_erased(store)
     with store.reading() as connection:
         clips, duration = connection.execute("SELECT count(*), total(duration) FROM clips").fetchone()
         predictions = connection.execute("SELECT count(*) FROM predictions").fetchone()[0]
@@ -39,6 +43,10 @@ def stats(store: AnnotationStore) -> dict[str, object]:
         given = connection.execute("SELECT purpose, count(DISTINCT clip_id) FROM consents_in_force GROUP BY purpose")
         consent = {purpose: count for purpose, count in given}
         in_use = find_active_version(connection)
+        speakers, lost, gold = connection.execute(
+            "SELECT (SELECT count(DISTINCT speaker) FROM clips), (SELECT count(*) FROM missing_media), "
+            "(SELECT count(*) FROM queue_clips WHERE gold)"
+        ).fetchone()
     return {
         "clips": clips,
         "duration": round(duration, 3),
@@ -55,27 +63,6 @@ def stats(store: AnnotationStore) -> dict[str, object]:
             {"id": run.id, "status": run.status, "started_at": run.started_at, "reason": run.reason}
             for run in list_training_runs(store)
         ],
-    }
-
-
-def store_statistics(store: AnnotationStore) -> dict[str, object]:
-    """The store in numbers, as plain values for JSON.
-
-    Returns:
-        What `stats` tells, and `alpha` (None if it cannot be said yet) with its `agreement`; `speakers`;
-        `gold` clips; `lost` clips, whose recording is gone; `exports` remembered; `erasures` done; and
-        `versions_with_erased`, names of versions that trained on what was erased since.
-    """
-    numbers = stats(store)
-    found = krippendorff_alpha(store)
-    marked = versions_with_erased(store)
-    with store.reading() as connection:
-        speakers, lost, gold = connection.execute(
-            "SELECT (SELECT count(DISTINCT speaker) FROM clips), (SELECT count(*) FROM missing_media), "
-            "(SELECT count(*) FROM queue_clips WHERE gold)"
-        ).fetchone()
-    return {
-        **numbers,
         "alpha": None if found.alpha is None else round(found.alpha, 4),
         "agreement": as_dict(found),
         "speakers": speakers,
@@ -83,7 +70,7 @@ def store_statistics(store: AnnotationStore) -> dict[str, object]:
         "lost": lost,
         "exports": len(list_exports(store)),
         "erasures": len(list_erasures(store)),
-        "versions_with_erased": [version.name for version in list_versions(store) if version.id in marked],
+        "versions_with_erased": [version.name for version in versions if version.id in marked],
     }
 
 
@@ -95,7 +82,7 @@ def add_stats(parser: argparse.ArgumentParser) -> None:
 def run_stats(options: argparse.Namespace) -> int:
     """Print the store in numbers."""
     with open_existing(options.data_dir) as store:
-        numbers = store_statistics(store)
+        numbers = stats(store)
     lines = []
     for name, value in numbers.items():
         if isinstance(value, dict):
@@ -110,7 +97,11 @@ def run_stats(options: argparse.Namespace) -> int:
 
 def add_check(parser: argparse.ArgumentParser) -> None:
     """The options of `check`."""
-    parser.add_argument("--repair", action="store_true", help="mend it: put aside, mark, sweep and rebuild")
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="repair it: put files aside, mark lost clips, delete leftovers, rebuild indexes",
+    )
     parser.add_argument("--quick", action="store_true", help="do not read every recording to its end")
     add_json(parser)
 

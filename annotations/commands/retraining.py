@@ -1,13 +1,12 @@
 """`retrain`: train on the votes, or train a version anew without erased votes."""
 
 import argparse
-import importlib
 import sys
 from collections.abc import Mapping
 
 from tqdm import tqdm
 
-from annotations.commands.common import add_by, add_json, open_existing, print_result
+from annotations.commands.common import add_by, add_json, load_active, open_existing, print_result
 from annotations.learning.config import BY_PRESET, PRESETS, RetrainingConfig
 from annotations.learning.runs.estimate import estimate
 from annotations.learning.runs.process import spawn_worker
@@ -15,9 +14,8 @@ from annotations.learning.runs.retrainer import Retrainer
 from annotations.learning.runs.status import TrainingStatus
 from annotations.learning.runs.triggers import Triggers
 from annotations.store import AnnotationStore
+from annotations.store.erasure_log import newest_untouched_version
 from annotations.store.records import TARGETS, TrainingRun
-from annotations.store.tables.erasure_log import newest_untouched_version
-from ser.config import Settings
 
 NOT_DUE = "not due"
 """Decision to report when a trigger was asked and nothing started."""
@@ -25,19 +23,19 @@ NOT_DUE = "not due"
 
 def add_retrain(parser: argparse.ArgumentParser) -> None:
     """The options of `retrain`."""
-    parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help="how thoroughly (default: %(default)s)")
+    parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help="effort (default: %(default)s)")
     parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="what to train (default: %(default)s)")
     parser.add_argument(
         "--tune",
         default=BY_PRESET,
         metavar="PART",
-        help="what of the acoustic model learns: head or full of a network of this project; head, frozen, top-k:N, "
-        "lora, adalora or full of a pretrained encoder (default: by the preset)",
+        help="layers of the acoustic model to train: head, frozen, top-k:N, lora, adalora or full "
+        "(default: by the preset)",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--resume", action="store_true", help="go on with the run that was paused or interrupted")
-    what.add_argument("--if-due", action="store_true", help="only where the settings say that it is time")
-    what.add_argument("--pause", action="store_true", help="let the run under way rest, and return")
+    what.add_argument("--if-due", action="store_true", help="only if the settings say that it is time")
+    what.add_argument("--pause", action="store_true", help="pause the run under way, and return")
     what.add_argument("--cancel", action="store_true", help="end the run under way, and return")
     parser.add_argument(
         "--without-erased",
@@ -51,13 +49,7 @@ def add_retrain(parser: argparse.ArgumentParser) -> None:
 def run_retrain(options: argparse.Namespace) -> int:
     """Retrain and wait for the outcome; returns 1 if the new version was refused or the run failed."""
     with open_existing(options.data_dir) as store:
-        # By name, because it brings torch in.
-        active = importlib.import_module("annotations.learning.versions.loading").load_active_model(
-            store, Settings.from_env()
-        )
-        remark = active.settle()
-        if remark:
-            print(remark, file=sys.stderr)
+        active = load_active(store)
         if options.without_erased:
             clean = newest_untouched_version(store)
             if clean is not None and clean.id != active.version.id:

@@ -2,19 +2,23 @@
 
 import argparse
 import importlib
-import sys
 from collections.abc import Callable, Mapping
 
-from annotations.commands.common import add_by, add_json, open_existing, print_result
-from annotations.learning.versions.active import ActiveModel
+from annotations.commands.common import add_by, add_json, load_active, open_existing, print_result
 from annotations.learning.versions.card import write_card
 from annotations.learning.versions.hub import pull_version, push_version
-from annotations.learning.versions.promotions import promote_version, roll_back
-from annotations.learning.versions.registry import VersionEntry, comparison_of, find_version, list_entries, votes_of
+from annotations.learning.versions.registry import (
+    VersionEntry,
+    comparison_of,
+    find_version,
+    list_entries,
+    promote_version,
+    roll_back,
+    votes_of,
+)
 from annotations.learning.versions.retention import remove_old_weights
 from annotations.store import AnnotationStore
 from annotations.store.records import TARGETS
-from ser.config import Settings
 
 ACOUSTIC = "acoustic"
 
@@ -89,7 +93,7 @@ def run_rollback(options: argparse.Namespace) -> int:
     with open_existing(options.data_dir) as store:
         before = store.active_version(options.target)
         promotion = roll_back(store, by=options.by, target=options.target, reason=options.reason)
-        version = store.get_model_version(promotion.version_id)
+        version = store.get_model_version(promotion.model_version_id)
     result = {"version": version.name, "target": version.target, "from": before.name, "reason": promotion.reason}
     print_result(result, [f"{version.name} is in use again, in place of {before.name}."], options.json)
     return 0
@@ -139,7 +143,7 @@ def _show(store: AnnotationStore, options: argparse.Namespace) -> int:
 
 def _diff(store: AnnotationStore, options: argparse.Namespace) -> int:
     # First of all, so that the model that the program comes with is a version, too.
-    active = _active(store)
+    active = load_active(store)
     first, second = (find_version(store, name) for name in (options.first, options.second))
     # By name, because it brings torch in.
     differing = importlib.import_module("annotations.learning.versions.diff")
@@ -158,7 +162,7 @@ def _push(store: AnnotationStore, options: argparse.Namespace) -> int:
 
 
 def _pull(store: AnnotationStore, options: argparse.Namespace) -> int:
-    active = _active(store)
+    active = load_active(store)
     version = pull_version(store, options.repository, load=active.load, name=options.name, revision=options.revision)
     said = comparison_of(version)
     line = f"{version.name} is a version now. {said['reason']} `promote {version.name} --reason TEXT` puts it to use."
@@ -179,17 +183,6 @@ def _prune(store: AnnotationStore, options: argparse.Namespace) -> int:
     lines = [f"The weights of {', '.join(removed)} are removed; their records stay."] if removed else ["All are kept."]
     print_result({"removed": removed}, lines, options.json)
     return 0
-
-
-def _active(store: AnnotationStore) -> ActiveModel:
-    # By name, because it brings torch in.
-    active: ActiveModel = importlib.import_module("annotations.learning.versions.loading").load_active_model(
-        store, Settings.from_env()
-    )
-    remark = active.settle()
-    if remark:
-        print(remark, file=sys.stderr)
-    return active
 
 
 _ACTIONS: Mapping[str | None, Callable[[AnnotationStore, argparse.Namespace], int]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from annotations.errors import ExchangeError, StoreError
 from annotations.store import AnnotationStore
-from annotations.store.tables.rows import timestamp
+from annotations.store.rows import insert_row, timestamp, to_record
 
 HUB = "hub"
 """The form of an export that was published: its place is the name of a data set."""
@@ -52,27 +52,20 @@ def remember_export(store: AnnotationStore, path: str, form: str, purpose: str, 
     with store.database.writing() as connection:
         for row in connection.execute("SELECT id FROM exports WHERE path = ? AND form = ?", (path, form)).fetchall():
             _forget(connection, row["id"])
-        cursor = connection.execute(
-            "INSERT INTO exports (path, form, purpose, created_at) VALUES (?, ?, ?, ?)",
-            (path, form, purpose, timestamp()),
-        )
-        assert cursor.lastrowid is not None
+        number = insert_row(connection, "exports", path=path, form=form, purpose=purpose, created_at=timestamp())
         connection.executemany(
-            "INSERT INTO export_clips SELECT ?, id FROM clips WHERE id = ?",
-            ((cursor.lastrowid, clip_id) for clip_id in clip_ids),
+            "INSERT INTO export_clips SELECT ?, id FROM clips WHERE id = ?", ((number, clip_id) for clip_id in clip_ids)
         )
-        return cursor.lastrowid
+        return number
 
 
 def is_whole(store: AnnotationStore, number: int, clips: int) -> bool:
     """True if none of an export's clips was erased since it was read, or its consent withdrawn."""
-    with store.reading() as connection:
-        row = connection.execute(
-            "SELECT count(DISTINCT clip_id) AS clips FROM exports JOIN export_clips ON export_id = exports.id "
-            "JOIN consents_in_force USING (clip_id, purpose) WHERE exports.id = ?",
-            (number,),
-        ).fetchone()
-    return bool(row["clips"] == clips)
+    query = (
+        "SELECT count(DISTINCT clip_id) AS clips FROM exports JOIN export_clips ON export_id = exports.id "
+        "JOIN consents_in_force USING (clip_id, purpose) WHERE exports.id = ?"
+    )
+    return bool(store.fetch(query, (number,))[0]["clips"] == clips)
 
 
 def forget_export(store: AnnotationStore, number: int) -> None:
@@ -83,8 +76,7 @@ def forget_export(store: AnnotationStore, number: int) -> None:
 
 def list_exports(store: AnnotationStore) -> list[RememberedExport]:
     """All exports that are remembered, oldest first."""
-    with store.reading() as connection:
-        return [_to_export(row) for row in connection.execute("SELECT * FROM exports ORDER BY id")]
+    return [to_record(row, RememberedExport) for row in store.fetch("SELECT * FROM exports ORDER BY id")]
 
 
 def exports_with_clips(connection: sqlite3.Connection, clip_ids: Sequence[int], purposes: Sequence[str]) -> list[int]:
@@ -111,7 +103,7 @@ def exports_with_rater(connection: sqlite3.Connection, rater: str) -> list[int]:
 def remake_exports(
     store: AnnotationStore, numbers: Iterable[int], remake: Callable[[RememberedExport, Sequence[int]], object]
 ) -> Remade:
-    """Make exports anew from what the store holds now, as far as they are still if they were put.
+    """Make exports anew from what the store holds now, as far as they are still in their places.
 
     Args:
         store: after the erasure.
@@ -128,9 +120,8 @@ def remake_exports(
         elif not Path(export.path).exists():
             forget_export(store, export.id)
         else:
-            with store.reading() as connection:
-                rows = connection.execute("SELECT clip_id FROM export_clips WHERE export_id = ?", (export.id,))
-                clip_ids = [row["clip_id"] for row in rows]
+            rows = store.fetch("SELECT clip_id FROM export_clips WHERE export_id = ?", (export.id,))
+            clip_ids = [row["clip_id"] for row in rows]
             try:
                 remake(export, clip_ids)
                 outcome.remade.append(export.path)
@@ -142,7 +133,3 @@ def remake_exports(
 def _forget(connection: sqlite3.Connection, number: int) -> None:
     connection.execute("DELETE FROM export_clips WHERE export_id = ?", (number,))
     connection.execute("DELETE FROM exports WHERE id = ?", (number,))
-
-
-def _to_export(row: sqlite3.Row) -> RememberedExport:
-    return RememberedExport(row["id"], row["path"], row["form"], row["purpose"], row["created_at"])

@@ -1,8 +1,15 @@
-"""Settings of a training run, as the store keeps them with it. Knows no process, no model and no database."""
+"""Settings of a training run, as the store keeps them with it, and the places of its files.
 
+Knows no process, no model and no database.
+"""
+
+import json
+import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from annotations.learning.promotion.decision import PromotionRule
 from annotations.store.records import TARGETS
@@ -32,11 +39,10 @@ class RetrainingConfig:
             is asked for.
         target: what is trained, one of `records.TARGETS`.
         preset: one of `PRESETS`.
-        tune: what of an acoustic model learns: `auto`, or `head` or `full` of a network of ours, or of an encoder of
-            others what `ser.config.TrainConfig` names.
+        tune: layers of an acoustic model to train: `auto`, or what `ser.config.TrainConfig` names.
 
     Raises:
-        SettingsError: for a target, a preset or a part that there is none of.
+        SettingsError: for an unknown target, preset or choice of layers.
     """
 
     epochs: int | None = None
@@ -74,3 +80,65 @@ class RetrainingConfig:
         """
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in stored.items() if name in known})  # type: ignore[arg-type]
+
+
+def run_folder(data_dir: Path, run_id: int) -> Path:
+    """Path of a run's folder.
+
+    >>> run_folder(Path("data"), 12).as_posix()
+    'data/runs/0012'
+    """
+    return data_dir / "runs" / f"{run_id:04d}"
+
+
+def status_path(data_dir: Path, run_id: int) -> Path:
+    """Path of a run's status file."""
+    return run_folder(data_dir, run_id) / "status.json"
+
+
+def snapshot_path(data_dir: Path, run_id: int) -> Path:
+    """The votes as they stood when the run began; gone when it has ended."""
+    return run_folder(data_dir, run_id) / "feedback.db"
+
+
+def checkpoint_folder(data_dir: Path, run_id: int) -> Path:
+    """Path of the training checkpoint, to go on after a kill; removed when the run has ended."""
+    return run_folder(data_dir, run_id) / "checkpoint"
+
+
+def candidate_path(data_dir: Path, run_id: int) -> Path:
+    """Path of the file that names the finished candidate, so that it is not trained twice; removed at the end."""
+    return run_folder(data_dir, run_id) / "candidate.json"
+
+
+def log_path(data_dir: Path, run_id: int) -> Path:
+    """Path of the training process's log."""
+    return run_folder(data_dir, run_id) / "log.txt"
+
+
+def stop_request_path(data_dir: Path, run_id: int, request: str) -> Path:
+    """The file that asks a running training for something: `pause` or `cancel`."""
+    return run_folder(data_dir, run_id) / request
+
+
+def stop_request_of(data_dir: Path, run_id: int) -> str | None:
+    """Read the stop request of a run, `cancel` before `pause`; None without one."""
+    requests = (request for request in ("cancel", "pause") if stop_request_path(data_dir, run_id, request).exists())
+    return next(requests, None)
+
+
+def write_json(path: Path, value: Mapping[str, object]) -> None:
+    """Replace a file as a whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
+    part.write_text(json.dumps(value), encoding="utf-8")
+    os.replace(part, path)
+
+
+def clear_run(data_dir: Path, run_id: int) -> None:
+    """Remove what a run needs to go on; its status and its log stay."""
+    for name in ("feedback.db", "candidate", "pause", "cancel"):
+        for path in run_folder(data_dir, run_id).glob(f"{name}*"):
+            path.unlink(missing_ok=True)
+    for folder in (checkpoint_folder(data_dir, run_id), run_folder(data_dir, run_id) / "features"):
+        shutil.rmtree(folder, ignore_errors=True)

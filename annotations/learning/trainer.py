@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from annotations.learning.config import RetrainingConfig
+from annotations.learning.config import RetrainingConfig, snapshot_path
 from annotations.learning.promotion.gate import Decision
 from annotations.learning.promotion.holdout import Holdout
-from annotations.learning.run_files import snapshot_path
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import TrainingRun
-from ser.acoustic.classifier import model_folder
-from ser.acoustic.head import is_head
+from ser.acoustic.folders import is_head, model_folder
 from ser.checkpoints.folder import load_meta
 from ser.checkpoints.hub import pick_device
 from ser.config import EMBEDDED

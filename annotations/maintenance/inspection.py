@@ -16,12 +16,12 @@ from pathlib import Path
 import psutil
 import soundfile
 
+from annotations.maintenance.erasure.rows import text_indexes
 from annotations.store import AnnotationStore
 from annotations.store.media import FOLDER, STALE, TEMPORARY, list_media, media_path
-from annotations.store.tables.erasure_rows import text_indexes
 
 RUNS = "runs"
-_WRITER = re.compile(rf"^{re.escape(TEMPORARY)}(\d+)-|^status\.(\d+)\.tmp$")
+_WRITER = re.compile(rf"^{re.escape(TEMPORARY)}(\d+)-|^(?:status|trigger|candidate)\.(\d+)\.tmp$")
 """Unfinished files name the process that writes them."""
 
 Progress = Callable[[Sequence[tuple[str, str]]], Iterable[tuple[str, str]]]

@@ -1,4 +1,4 @@
-"""Mends the damage that `maintenance.inspection` finds, losing nothing: what cannot be mended is moved to `orphans/`.
+"""Repairs the damage that `maintenance.inspection` finds; what cannot be repaired is moved to `orphans/`, not deleted.
 
 The store may be in use meanwhile: whatever moves a recording holds the write lock.
 """
@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from annotations.maintenance.erasure.erase import finish_erasures
+from annotations.maintenance.erasure.rows import delete_rows
 from annotations.maintenance.inspection import Inspection, Progress, broken_references, content_hash, inspect
 from annotations.store import AnnotationStore
 from annotations.store.database import plain_os_errors
 from annotations.store.media import media_path, sync_folder
-from annotations.store.tables.erasure_rows import delete_rows
-from annotations.store.tables.rows import timestamp
+from annotations.store.rows import timestamp
 
 QUARANTINE = "orphans"
 
@@ -63,7 +63,7 @@ class RepairReport:
 
 
 def repair(store: AnnotationStore, *, contents: bool = True, progress: Progress = list) -> RepairReport:
-    """Look for damage and mend it.
+    """Look for damage and repair it.
 
     Args:
         store: others may use it meanwhile.
@@ -90,7 +90,7 @@ def repair(store: AnnotationStore, *, contents: bool = True, progress: Progress 
 
 
 def _settle_file(store: AnnotationStore, name: str, report: RepairReport) -> None:
-    """Put a recording if its content belongs, or aside if no clip is waiting for it."""
+    """Move a recording to where its content belongs, or to `orphans/` if no clip lacks it."""
     path = store.data_dir / name
     with store.database.writing() as connection:
         # Under the write lock: whoever is storing this very recording looks for the file once more after us.

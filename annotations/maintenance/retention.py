@@ -30,11 +30,8 @@ def sweep(store: AnnotationStore, *, dry_run: bool = False, now: datetime | None
     if days is None:
         return None
     before = (now or datetime.now(UTC)).astimezone(UTC) - timedelta(days=days)
-    with store.reading() as connection:
-        rows = connection.execute(
-            "SELECT id FROM clips WHERE created_at < ? ORDER BY id", (before.isoformat(timespec="microseconds"),)
-        )
-        ids = [row["id"] for row in rows]
+    moment = before.isoformat(timespec="microseconds")
+    ids = [row["id"] for row in store.fetch("SELECT id FROM clips WHERE created_at < ? ORDER BY id", (moment,))]
     if not ids:
         return None
     return erase_clips(store, "retention", f"clips older than {days} days", ids, by=PROGRAM, dry_run=dry_run)

@@ -1,16 +1,16 @@
-"""Agreement between raters: Krippendorff's alpha with an interval, by label, and which labels are taken for which.
+"""Agreement between raters: Krippendorff's alpha with an interval, confused labels, and Cohen's kappa of each pair.
 
 Pure numpy over columns of votes, with one reader of the store; who is right is in `annotations.raters.reliability`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import importlib
+from dataclasses import asdict, dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
-from annotations.raters.ratings import Ratings, read_ratings
-from annotations.store import AnnotationStore
+from annotations.raters.ratings import Ratings
 from ser.labels import EMOTIONS
 
 Numbers = npt.NDArray[np.float64]
@@ -28,6 +28,12 @@ LEVEL = 0.95
 # Source: Krippendorff 2018, "Content Analysis", 4th edition, chapter 12: conclusions from 0.800 on, tentative ones
 # from 0.667 on, none below.
 RELIABLE, TENTATIVE = 0.8, 0.667
+
+MIN_SHARED = 5
+"""Clips that a pair must share: with fewer, kappa means next to nothing."""
+
+MAX_RATERS = 40
+"""Raters with the most votes; they have 780 pairs."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +58,17 @@ class Agreement:
     votes: int
 
 
-def krippendorff_alpha(store: AnnotationStore, *, resamples: int = RESAMPLES, seed: int = 0) -> Agreement:
-    """Agreement on the label, over everyone's newest standing votes that carry one.
+def label_agreement(ratings: Ratings, *, resamples: int = RESAMPLES, seed: int = 0) -> Agreement:
+    """Krippendorff's alpha on the label, over everyone's newest standing votes that carry one.
 
-    A vote that spreads over several labels counts as that distribution: see `agreement`.
+    It is the nominal one where every vote names one label; a vote that spreads over several counts as that
+    distribution: see `agreement`.
 
     Args:
-        store: to read.
+        ratings: of all raters.
         resamples: draws for the interval; 0 leaves it out.
         seed: of the draws.
     """
-    return label_agreement(read_ratings(store), resamples=resamples, seed=seed)
-
-
-def label_agreement(ratings: Ratings, *, resamples: int = RESAMPLES, seed: int = 0) -> Agreement:
-    """Agreement on the label: nominal alpha where every vote names one label."""
     votes = ratings.labelled()
     return agreement(votes.clips, votes.shares, resamples=resamples, seed=seed)
 
@@ -183,14 +185,7 @@ def in_words(found: Agreement) -> str:
 
 def as_dict(found: Agreement) -> dict[str, float | int | None]:
     """An agreement as plain values for JSON, rounded to four places."""
-    figures: Mapping[str, float | None] = {
-        "alpha": found.alpha,
-        "low": found.low,
-        "high": found.high,
-        "share": found.share,
-    }
-    rounded = {name: None if value is None else round(value, 4) for name, value in figures.items()}
-    return rounded | {"clips": found.clips, "votes": found.votes}
+    return {name: value if value is None else round(value, 4) for name, value in asdict(found).items()}
 
 
 def _units(clips: Codes, values: Numbers) -> Numbers:
@@ -229,3 +224,70 @@ def _resample(units: Numbers, resamples: int, seed: int) -> Numbers:
         units = np.add.reduceat(shuffled, np.arange(0, len(units), -(-len(units) // GROUPS)))
     evenly = np.full(len(units), 1 / len(units))
     return np.asarray(random.multinomial(len(units), evenly, size=resamples) @ units)
+
+
+@dataclass(frozen=True)
+class PairAgreement:
+    """Agreement of two raters on the clips that both have labelled.
+
+    Attributes:
+        first: name, before `second` in the alphabet.
+        clips: number of clips that both have labelled.
+        share: share of them with the same label, 0..1.
+        kappa: Cohen's: 1 complete agreement, 0 no more than chance; None if both gave all clips the same one label.
+    """
+
+    first: str
+    second: str
+    clips: int
+    share: float
+    kappa: float | None
+
+
+def pairwise_kappa(ratings: Ratings, *, least: int = MIN_SHARED, most: int = MAX_RATERS) -> list[PairAgreement]:
+    """Compute Cohen's kappa of every pair of raters.
+
+    Of a distribution over labels the largest share counts.
+
+    Source: Cohen 1960, "A Coefficient of Agreement for Nominal Scales", https://doi.org/10.1177/001316446002000104
+
+    Args:
+        ratings: everyone's standing votes; those without a label do not count.
+        least: clips that a pair must share to be listed.
+        most: greatest number of raters, those with the most votes.
+
+    Returns:
+        Pairs in alphabetical order.
+    """
+    votes = ratings.labelled()
+    counts = np.bincount(votes.raters, minlength=len(ratings.names))
+    chosen = sorted(np.argsort(-counts, kind="stable")[:most].tolist(), key=lambda rater: ratings.names[rater])
+    _, clips = np.unique(votes.clips, return_inverse=True)
+    labels = votes.shares.argmax(1)
+    table = np.full((len(ratings.names), clips.max() + 1 if len(clips) else 0), -1, dtype=np.int8)
+    table[votes.raters, clips] = labels
+    pairs = []
+    for one, other in combinations(chosen, 2):
+        both = (table[one] >= 0) & (table[other] >= 0)
+        if int(both.sum()) >= max(1, least):
+            share, kappa = cohens_kappa(table[one, both], table[other, both])
+            pairs.append(PairAgreement(ratings.names[one], ratings.names[other], int(both.sum()), share, kappa))
+    return pairs
+
+
+def cohens_kappa(one: Codes | npt.NDArray[np.int8], other: Codes | npt.NDArray[np.int8]) -> tuple[float, float | None]:
+    """Compute the share of equal labels, and Cohen's kappa.
+
+    Args:
+        one: places in `EMOTIONS`, shape (clips,), at least one clip.
+        other: of the other rater, same shape.
+
+    >>> cohens_kappa(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]))
+    (0.75, 0.5)
+    """
+    share = float((one == other).mean())
+    if len({*one.tolist(), *other.tolist()}) == 1:  # Chance alone agrees as often.
+        return share, None
+    # By name: only the Insights tab needs scikit-learn.
+    metrics = importlib.import_module("sklearn.metrics")
+    return share, float(metrics.cohen_kappa_score(one, other))

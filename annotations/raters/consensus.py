@@ -89,7 +89,7 @@ def fit(
         votes: at least one for each clip that is not gold.
         gold: the known label of each clip, -1 where it is not known, shape (clips,).
         raters: how many there are.
-        priors: beliefs beforehand.
+        priors: in imagined votes.
         rounds: at most.
         tolerance: ends when no probability changes by more.
     """

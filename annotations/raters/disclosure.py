@@ -9,8 +9,8 @@ from sqlite3 import Connection
 from annotations.raters.people import Person
 from annotations.store import AnnotationStore, queries
 from annotations.store.records import HistoryEntry
+from annotations.store.rows import STANDING
 from annotations.store.settings import settings_in_force
-from annotations.store.tables.rows import STANDING
 
 MOST_LOOKED_AT = 20
 """Times more entries that are read than shown, where many of them are not for everybody's eyes."""
@@ -61,11 +61,8 @@ def visible_clip_history(store: AnnotationStore, person: Person, clip_id: int) -
 
 def own_consents(store: AnnotationStore, name: str, clip_id: int) -> tuple[str, ...]:
     """The purposes that a person has consented to for a clip, and may withdraw."""
-    with store.reading() as connection:
-        rows = connection.execute(
-            "SELECT purpose FROM consents_in_force WHERE clip_id = ? AND given_by = ?", (clip_id, name)
-        )
-        return tuple(row["purpose"] for row in rows)
+    query = "SELECT purpose FROM consents_in_force WHERE clip_id = ? AND given_by = ?"
+    return tuple(row["purpose"] for row in store.fetch(query, (clip_id, name)))
 
 
 def _is_over(connection: Connection, clip_id: int) -> bool:

@@ -3,12 +3,11 @@
 Knows Markdown as text; drawing it is the page's affair.
 """
 
-import sqlite3
 from dataclasses import dataclass
 
 from annotations.raters.people import Person
 from annotations.store import AnnotationStore
-from annotations.store.tables.rows import timestamp
+from annotations.store.rows import insert_row, timestamp, to_record
 from ser.errors import SerError
 
 MAX_LENGTH = 50_000
@@ -73,24 +72,16 @@ def read_guidelines(store: AnnotationStore, version: int | None = None) -> Guide
     Raises:
         SerError: if there is no such version.
     """
-    if version == 0:
-        return Guidelines(0, DEFAULT)
-    where, values = ("WHERE version = ?", (version,)) if version is not None else ("", ())
-    with store.reading() as connection:
-        row = connection.execute(
-            f"SELECT * FROM guidelines {where} ORDER BY version DESC LIMIT 1",
-            values,
-        ).fetchone()
-    if row is None and version is not None:
+    found = next((text for text in list_guidelines(store) if version in (None, text.version)), None)
+    if found is None:
         raise SerError(f"There is no version {version} of the guidelines. Choose one of the list.")
-    return _to_guidelines(row) if row else Guidelines(0, DEFAULT)
+    return found
 
 
 def list_guidelines(store: AnnotationStore) -> list[Guidelines]:
     """All versions, newest first, down to the one that comes with the program."""
-    with store.reading() as connection:
-        rows = connection.execute("SELECT * FROM guidelines ORDER BY version DESC").fetchall()
-    return [*map(_to_guidelines, rows), Guidelines(0, DEFAULT)]
+    rows = store.fetch("SELECT * FROM guidelines ORDER BY version DESC")
+    return [*(to_record(row, Guidelines) for row in rows), Guidelines(0, DEFAULT)]
 
 
 def write_guidelines(store: AnnotationStore, text: str, by: Person, *, replaces: int | None = None) -> Guidelines:
@@ -120,11 +111,5 @@ def write_guidelines(store: AnnotationStore, text: str, by: Person, *, replaces:
                 f"Somebody has saved version {newest} while you were editing version {replaces}: nothing was written. "
                 "Copy your text, load the page again and put the two together."
             )
-        connection.execute(
-            "INSERT INTO guidelines (text, edited_by, created_at) VALUES (?, ?, ?)", (text, by.name, timestamp())
-        )
+        insert_row(connection, "guidelines", text=text, edited_by=by.name, created_at=timestamp())
     return read_guidelines(store)
-
-
-def _to_guidelines(row: sqlite3.Row) -> Guidelines:
-    return Guidelines(row["version"], row["text"], row["edited_by"], row["created_at"])

@@ -4,12 +4,14 @@ Names are compared in one form, so that no other spelling of a name is another p
 """
 
 import hashlib
+import re
+import unicodedata
 from sqlite3 import Connection
 
+from annotations.errors import InvalidVoteError
 from annotations.store import AnnotationStore
-from annotations.store.tables.erasure_rows import rename_person
-from annotations.store.tables.rows import timestamp
-from annotations.store.validation import MAX_NAME, check_rater, comparable_name
+from annotations.store.new_records import MAX_NAME, check_rater
+from annotations.store.rows import timestamp
 from ser.errors import SerError
 
 FREE = "free"
@@ -20,8 +22,46 @@ RESERVED = ("import:",)
 """Beginnings of names that are the program's own: the raters that a corpus's labels count as."""
 
 
+ALIKE = {"LATIN", "CYRILLIC", "GREEK", "COPTIC", "ARMENIAN", "CHEROKEE"}
+"""Scripts, as the names of their characters begin, that share letters of one look."""
+
+INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+"""Characters without a look of their own that Unicode does not count as format characters."""
+
+
 class NameTakenError(SerError):
     """A name that another browser, a login or the program itself goes by."""
+
+
+def comparable_name(name: str) -> str:
+    """The form in which names are compared: NFKC, case-folded, without characters that nobody sees.
+
+    >>> comparable_name("Be\u200bth") == comparable_name("\uff22ETH") == "beth"
+    True
+    """
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    shown = "".join(one for one in INVISIBLE.sub("", text) if unicodedata.category(one) != "Cf")
+    return " ".join(shown.split())
+
+
+def check_new_name(name: object) -> str:
+    """A name that nobody has here yet, as `check_rater`, of characters that can be told from each other.
+
+    Raises:
+        InvalidVoteError: if it mixes alphabets whose letters look alike, or shows nothing.
+
+    >>> check_new_name("李 Lee"), check_new_name("Zoë")
+    ('李 Lee', 'Zoë')
+    """
+    text = "".join(one for one in INVISIBLE.sub("", check_rater(name)) if unicodedata.category(one) != "Cf")
+    letters = unicodedata.normalize("NFKC", text)
+    found = {unicodedata.name(one, "").partition(" ")[0] for one in letters if one.isalpha()}
+    alike = sorted(script.capitalize() for script in found & ALIKE)
+    if len(alike) > 1:
+        raise InvalidVoteError(
+            f"The name '{text}' mixes {' and '.join(alike)} letters, which look alike. Write it in one alphabet."
+        )
+    return check_rater(text)
 
 
 def login_owner(name: str) -> str:
@@ -112,3 +152,14 @@ def move_aside(connection: Connection, name: str, key: str) -> None:
     connection.execute(
         "UPDATE role_grants SET name = ?, folded = ? WHERE owner = ?", (other, comparable_name(other), held[1])
     )
+
+
+def rename_person(connection: Connection, name: str, new: str) -> None:
+    """Put another name, which nobody has, wherever a person's stands; the names of who may have a role stay."""
+    tables = connection.execute("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'")
+    for (table,) in tables.fetchall():
+        for (column,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall():
+            if column == "rater" or column.endswith("_by") or (table, column) == ("rater_names", "name"):
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (new, name))
+    # Whoever keeps in memory what a rater has labelled looks again.
+    connection.execute("UPDATE queue_clock SET now = now + 1, forgotten = forgotten + 1")

@@ -13,6 +13,8 @@ from annotations.raters.names import (
     FREE,
     RESERVED,
     NameTakenError,
+    check_new_name,
+    comparable_name,
     holder,
     key_owner,
     login_owner,
@@ -23,8 +25,8 @@ from annotations.raters.names import (
     used_spelling,
 )
 from annotations.store import AnnotationStore
-from annotations.store.tables.rows import timestamp
-from annotations.store.validation import check_new_name, check_rater, comparable_name
+from annotations.store.new_records import check_rater
+from annotations.store.rows import insert_row, timestamp
 from ser.errors import SerError
 
 ROLES = ("visitor", "annotator", "maintainer")
@@ -191,10 +193,8 @@ def set_role(store: AnnotationStore, name: str, role: str, by: Person) -> None:
     with store.database.writing() as connection:
         spelled, held = spelling(connection, name), holder(connection, name)
         owner = held[1] if held and held[1] != FREE else None
-        connection.execute(
-            "INSERT INTO role_grants (name, folded, owner, role, granted_by, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-            (spelled, comparable_name(spelled), owner, role, by.name, timestamp()),
-        )
+        row = {"name": spelled, "folded": comparable_name(spelled), "owner": owner, "role": role}
+        insert_row(connection, "role_grants", **row, granted_by=by.name, created_at=timestamp())
 
 
 def list_people(store: AnnotationStore, access: Access) -> list[Person]:

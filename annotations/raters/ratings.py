@@ -72,8 +72,7 @@ class Ratings:
 
 def read_ratings(store: AnnotationStore) -> Ratings:
     """Read everyone's newest standing vote on each clip, without skips."""
-    with store.reading() as connection:
-        rows = connection.execute(STANDING_VOTES).fetchall()
+    rows = store.fetch(STANDING_VOTES)
     names = sorted({row["rater"] for row in rows})
     code = {name: index for index, name in enumerate(names)}
     return Ratings(

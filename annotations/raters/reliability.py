@@ -3,7 +3,7 @@
 Votes by name in, soft labels and figures out, by the model of `annotations.raters.consensus`. Pure.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,23 +29,6 @@ DRAWS = 2000
 """Draws for the interval of each rater's reliability."""
 
 LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Vote:
-    """A rater's vote on a clip.
-
-    Attributes:
-        clip_id: of the clip.
-        rater: who says so.
-        shares: {label: share}, one label with 1 or several that sum to 1; empty if they name none.
-        unsure: whether they said that they were unsure.
-    """
-
-    clip_id: int
-    rater: str
-    shares: Mapping[str, float]
-    unsure: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,34 +69,13 @@ class Consensus:
     confusion: Numbers = field(compare=False)
 
 
-def soft_labels(
-    votes: Iterable[Vote], *, gold: Mapping[int, str] | None = None, priors: Priors = consensus.DEFAULT
-) -> dict[int, dict[str, float]]:
-    """The probability of each label for each clip, given who said what and how far each can be relied upon.
-
-    Args:
-        votes: of all raters on all clips that go together: the more, the better each rater is known.
-        gold: {clip: known label}; such a clip has that label, whatever its votes say, and trains about its raters.
-        priors: beliefs beforehand.
-
-    Returns:
-        {clip: {label: probability}}; clips on which nobody names a label are left out, and so are labels under
-        `LEAST_SHARE`.
-
-    >>> votes = [Vote(1, "ann", {"fear": 1.0}), Vote(1, "bob", {"fear": 1.0}), Vote(2, "ann", {}, unsure=True)]
-    >>> {clip: max(label, key=label.get) for clip, label in soft_labels(votes).items()}
-    {1: 'fear'}
-    """
-    return {clip: dict(label) for clip, label in agree(ratings_of(votes), gold or {}, priors).soft_labels.items()}
-
-
 def agree(ratings: Ratings, gold: Mapping[int, str], priors: Priors = consensus.DEFAULT, *, seed: int = 0) -> Consensus:
     """Fit the model to votes.
 
     Args:
-        ratings: as `read_ratings` or `ratings_of` give them.
+        ratings: as `read_ratings` gives them.
         gold: {clip: known label}.
-        priors: beliefs beforehand.
+        priors: in imagined votes.
         seed: of the draws for the intervals.
     """
     given = ratings.labelled()
@@ -124,29 +86,12 @@ def agree(ratings: Ratings, gold: Mapping[int, str], priors: Priors = consensus.
     weights = np.where(given.unsure, UNSURE_WEIGHT, 1.0)
     votes = Votes(places, given.raters, given.shares, weights)
     fitted = consensus.fit(votes, known, len(given.names), priors=priors)
-    labels = {clip: _soft(row) for clip, row in zip(clips.tolist(), fitted.truth, strict=True)}
+    labels = {clip: to_soft_label(row) for clip, row in zip(clips.tolist(), fitted.truth, strict=True)}
     return Consensus(labels, _raters(given, votes, known, fitted, seed), fitted.pooled)
 
 
-def ratings_of(votes: Iterable[Vote]) -> Ratings:
-    """Votes by name as columns; shares are brought to 1."""
-    votes = list(votes)
-    names = sorted({vote.rater for vote in votes})
-    code = {name: index for index, name in enumerate(names)}
-    shares = np.array([[vote.shares.get(label, 0.0) for label in EMOTIONS] for vote in votes], dtype=np.float64)
-    shares = shares.reshape(len(votes), len(EMOTIONS))
-    total = shares.sum(1, keepdims=True)
-    return Ratings(
-        clips=np.array([vote.clip_id for vote in votes], dtype=np.int64),
-        raters=np.array([code[vote.rater] for vote in votes], dtype=np.int64),
-        names=tuple(names),
-        shares=np.divide(shares, total, out=np.zeros_like(shares), where=total > 0),
-        unsure=np.array([vote.unsure for vote in votes], dtype=np.bool_),
-        scales={},
-    )
-
-
-def _soft(row: Numbers) -> dict[str, float]:
+def to_soft_label(row: Numbers) -> dict[str, float]:
+    """Convert probabilities of shape (labels,) to {label: share}, without shares under `LEAST_SHARE`."""
     kept = np.where(row >= LEAST_SHARE, row, 0.0)
     kept /= kept.sum()
     return {label: float(share) for label, share in zip(EMOTIONS, kept, strict=True) if share > 0}

@@ -1,17 +1,19 @@
-"""The standing votes: one a rater and clip, with soft labels over raters, and counts.
+"""The standing votes, one a rater and clip, their soft labels and counts; and gold clips, whose label is known.
 
 The part of `annotations.store.queries` that training reads.
 """
 
 import hashlib
 import json
+import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from sqlite3 import Connection
 
 from annotations.store import AnnotationStore
+from annotations.store.new_records import check_rater, check_verdict
 from annotations.store.records import Correction, FeedbackExample, FeedbackSummary
-from annotations.store.tables.rows import CLIPS, to_clip, to_correction
+from annotations.store.rows import CLIPS, insert_row, read_clip, timestamp, to_clip, to_correction
 from annotations.store.training_records import find_active_version
 from ser.labels import EMOTIONS
 
@@ -20,17 +22,6 @@ SELECT corrections.*, NULL AS retracted_at
 FROM judgements JOIN corrections ON corrections.id = judgements.correction_id
 """
 """The newest vote of each rater on each clip, among those not taken back."""
-
-
-def soft_label(labels: Iterable[str]) -> dict[str, float]:
-    """The share of each emotion among votes that count alike; emotions without a vote are left out.
-
-    >>> soft_label(["sadness", "fear", "sadness", "sadness"])
-    {'fear': 0.25, 'sadness': 0.75}
-    """
-    counts = Counter(labels)
-    total = counts.total()
-    return {label: counts[label] / total for label in EMOTIONS if counts[label]}
 
 
 def mix_shares(votes: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -60,13 +51,11 @@ def effective_corrections(store: AnnotationStore) -> list[Correction]:
 
 def votes_of_run(store: AnnotationStore, run_id: int) -> list[Correction]:
     """The votes that a training run read, as they were given, oldest first."""
-    with store.reading() as connection:
-        rows = connection.execute(
-            "SELECT corrections.*, NULL AS retracted_at FROM training_run_corrections "
-            "JOIN corrections ON corrections.id = correction_id WHERE training_run_id = ? ORDER BY created_at, id",
-            (run_id,),
-        )
-        return [to_correction(row) for row in rows]
+    query = (
+        "SELECT corrections.*, NULL AS retracted_at FROM training_run_corrections "
+        "JOIN corrections ON corrections.id = correction_id WHERE training_run_id = ? ORDER BY created_at, id"
+    )
+    return [to_correction(row) for row in store.fetch(query, (run_id,))]
 
 
 def training_examples(store: AnnotationStore) -> list[FeedbackExample]:
@@ -124,14 +113,12 @@ def feedback_summary(store: AnnotationStore) -> FeedbackSummary:
         learned = _learned_by_active_version(connection)
     per_clip = Counter(vote.clip_id for vote in votes)
     labels = Counter(vote.label for vote in votes)
-    training_labels = Counter(hard_label(example.soft_label) for example in examples)
     return FeedbackSummary(
         votes=len(votes),
         clips=len(per_clip),
         raters=len({vote.rater for vote in votes}),
         labels={label: labels[label] for label in EMOTIONS},
         training_clips=len(examples),
-        training_labels={label: training_labels[label] for label in EMOTIONS},
         groups=len({example.group for example in examples}),
         single_vote_clips=sum(1 for count in per_clip.values() if count == 1),
         new_votes=sum(1 for vote in votes if vote.id not in learned),
@@ -151,3 +138,58 @@ def _learned_by_active_version(connection: Connection) -> set[int]:
         "SELECT correction_id FROM training_run_corrections WHERE training_run_id = ?", (version.training_run_id,)
     )
     return {row["correction_id"] for row in rows}
+
+
+def mark_gold(store: AnnotationStore, clip_id: int, label: str, *, by: str) -> None:
+    """Say that a clip's label is known; the latest word of it holds.
+
+    Args:
+        store: to write to.
+        clip_id: of the clip.
+        label: one of `EMOTIONS`.
+        by: who says so.
+
+    Raises:
+        ClipNotFoundError: if there is no such clip.
+        InvalidVoteError: if the label is none, or nobody is named.
+    """
+    _mark(store, clip_id, check_verdict("correct", label)[1], by)
+
+
+def unmark_gold(store: AnnotationStore, clip_id: int, *, by: str) -> None:
+    """Make an ordinary clip of a gold one again.
+
+    Raises:
+        ClipNotFoundError: if there is no such clip.
+    """
+    _mark(store, clip_id, None, by)
+
+
+def gold_labels(store: AnnotationStore) -> dict[int, str]:
+    """{clip: known label} of all gold clips."""
+    rows = store.fetch(
+        "SELECT clip_id, label FROM gold_marks WHERE id IN (SELECT max(id) FROM gold_marks GROUP BY clip_id) "
+        "AND label IS NOT NULL ORDER BY clip_id"
+    )
+    return {row["clip_id"]: row["label"] for row in rows}
+
+
+def gold_is_due(rater: str, given: int, rate: float) -> bool:
+    """Decide if a rater's next clip is a gold one: at random, but the same each time it is asked.
+
+    Args:
+        rater: whose.
+        given: clips that they had before.
+        rate: share of gold clips.
+
+    >>> sum(gold_is_due("ann", given, 0.1) for given in range(1000))
+    115
+    """
+    return random.Random(f"{rater}\n{given}").random() < rate
+
+
+def _mark(store: AnnotationStore, clip_id: int, label: str | None, by: str) -> None:
+    by = check_rater(by)
+    with store.database.writing() as connection:
+        read_clip(connection, clip_id)
+        insert_row(connection, "gold_marks", clip_id=clip_id, label=label, marked_by=by, created_at=timestamp())

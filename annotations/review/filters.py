@@ -5,9 +5,9 @@ from sqlite3 import Connection
 
 import numpy as np
 
+from annotations.review.index import Mask, QueueIndex
 from annotations.review.suspects import open_suspects
-from annotations.store.tables.queue_index import Mask, QueueIndex
-from annotations.store.validation import check_rater
+from annotations.store.new_records import check_rater
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class QueueFilter:
         label: that the newest answer names.
         version_id: the model version that gave the newest answer.
         rater: somebody who has labelled the clip.
-        source: if the clip comes from, as in `Clip.source`.
+        source: where the clip comes from, as in `Clip.source`.
         min_duration: seconds.
         max_duration: seconds.
         language: of the clip, else as the transcriber detected it.
-        suspected: only clips whose label the last trainings did not believe.
+        suspected: only clips with a suspected label error.
         text: words that all stand in the transcript, as corrected or else as transcribed; `talk*` finds talking.
     """
 

@@ -6,7 +6,7 @@ from sqlite3 import Connection
 from annotations.errors import ClipNotFoundError
 from annotations.store import AnnotationStore
 from annotations.store.records import ReviewItem
-from annotations.store.tables.rows import CLIPS, to_clip, to_prediction
+from annotations.store.rows import CLIPS, to_clip, to_prediction
 
 
 def read_items(store: AnnotationStore, connection: Connection, clip_ids: Sequence[int]) -> list[ReviewItem]:

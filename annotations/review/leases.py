@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection
 
 from annotations.store import AnnotationStore
-from annotations.store.tables.rows import timestamp
-from annotations.store.validation import check_rater
+from annotations.store.new_records import check_rater
+from annotations.store.rows import timestamp
 
 
 def take_lease(

@@ -1,4 +1,4 @@
-"""The orders of the review queue: what makes one clip come before another. Pure but for the sounds it is given."""
+"""The orders of the review queue: what makes one clip come before another. Pure."""
 
 import zlib
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from annotations.store.tables.queue_index import Mask, Places, QueueIndex
+from annotations.review.index import Mask, Places, QueueIndex
 
 Keys = npt.NDArray[np.floating]
 
@@ -16,11 +16,11 @@ class QueueOrder(StrEnum):
     """Order of the queue; clips without the value come last, equal ones in the order they were stored."""
 
     LEAST_CERTAIN = "least certain"
-    """Labels that a training did not believe, then the highest entropy of the newest answer."""
+    """Suspected label errors, then the highest entropy of the newest prediction."""
     SMALLEST_MARGIN = "smallest margin"
-    """The first two labels of the newest answer closest together."""
+    """The first two labels of the newest prediction closest together."""
     SOUND_AGAINST_WORDS = "sound against words"
-    """Sound and words say the most different things."""
+    """Voice and words disagree most."""
     MOST_DISPUTED = "most disputed"
     """Raters disagree most."""
     MOST_INFORMATIVE = "most informative"
@@ -35,7 +35,7 @@ POOL = 512
 """Clips that are drawn for `MOST_INFORMATIVE`; they stand for all that nobody has labelled."""
 
 SHARPNESS = 2.0
-"""Power of the cosine between two clips' sounds: the higher, the more alike they must be to stand for one another."""
+"""Power of the cosine between two embeddings: the higher, the more alike clips must be to stand for one another."""
 
 FAR = 3.0
 """Deviations beyond which a measured number counts as this: a recording unlike any other must not decide alone."""
@@ -58,7 +58,7 @@ def order_keys(index: QueueIndex, order: QueueOrder, rater: str, returned: Place
         index: up to date and locked.
         order: which; for `MOST_INFORMATIVE` that in which its pool is drawn.
         rater: whose queue it is; chance differs between raters.
-        returned: clips whose label a training did not believe; `LEAST_CERTAIN` gives them before all others.
+        returned: clips with a suspected label error; `LEAST_CERTAIN` gives them before all others.
 
     Returns:
         Shape (index.size,), not to be written to.
@@ -148,30 +148,30 @@ def best_places(keys: Keys, places: Places, count: int) -> Places:
     return order
 
 
-def covering(sounds: npt.NDArray[np.floating], known: npt.NDArray[np.floating]) -> Iterator[int]:
+def covering(embeddings: npt.NDArray[np.floating], known: npt.NDArray[np.floating]) -> Iterator[int]:
     """An order in which each clip stands for as much as possible of what those before it leave uncovered.
 
-    A clip covers another as far as the two sound alike; each counts with the one that covers it best. What a model is
-    unsure of has no say: such clips trained no more than chance alone, also where each new model answered again
-    (`benchmarks.learning_curve`).
+    A clip covers another as far as their embeddings are alike; each counts with the one that covers it best.
+    Uncertainty has no say: clips that a model is unsure of improved it no more than random ones, also where each new
+    model predicted again (`benchmarks.learning_curve`).
     Source: Wei, Iyer and Bilmes 2015, "Submodularity in data subset selection and active learning", ICML (greedy
     facility location).
 
     Args:
-        sounds: shape (n, size).
+        embeddings: shape (n, size).
         known: shape (m, size), of clips that were labelled lately; m may be 0.
 
     Yields:
         Each of 0..n-1, once.
 
-    >>> sounds = np.array([[1.0, 0.0], [0.9, 0.1], [0.9, 0.0], [0.0, 1.0]])
-    >>> list(covering(sounds, sounds[:0]))[:2], next(covering(sounds, sounds[:1]))
+    >>> embeddings = np.array([[1.0, 0.0], [0.9, 0.1], [0.9, 0.0], [0.0, 1.0]])
+    >>> list(covering(embeddings, embeddings[:0]))[:2], next(covering(embeddings, embeddings[:1]))
     ([0, 3], 3)
     """
     # Measured numbers have scales of their own, and a large part that all clips share.
-    centre, scale = sounds.mean(axis=0), sounds.std(axis=0)
+    centre, scale = embeddings.mean(axis=0), embeddings.std(axis=0)
     scale[scale == 0] = 1.0
-    points, seen = (_unit(((part - centre) / scale).clip(-FAR, FAR)) for part in (sounds, known))
+    points, seen = (_unit(((part - centre) / scale).clip(-FAR, FAR)) for part in (embeddings, known))
     alike = _alike(points, points)
     covered = _alike(points, seen).max(axis=1, initial=0.0)
     gains = np.maximum(alike - covered, 0.0).sum(axis=1)

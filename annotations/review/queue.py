@@ -1,6 +1,6 @@
 """The review queue: the next clip for a rater, by order and filters.
 
-Chooses in memory (`annotations.store.tables.queue_index`); what it gives out is read from the database.
+Chooses in memory (`annotations.review.index`); what it gives out is read from the database.
 """
 
 import itertools
@@ -8,23 +8,27 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from sqlite3 import Connection
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from annotations.raters.gold import gold_is_due
+from annotations.raters.votes import gold_is_due
 from annotations.review.filters import NO_FILTER, QueueFilter, _apply
+from annotations.review.index import Mask, Places, QueueIndex
 from annotations.review.items import read_items
 from annotations.review.leases import leased_to_others, release_lease, take_lease
-from annotations.review.order import POOL, Keys, QueueOrder, covering, first_places, order_keys
+from annotations.review.order import POOL, QueueOrder, covering, first_places, order_keys
 from annotations.review.suspects import open_suspects
 from annotations.store import AnnotationStore
-from annotations.store.embeddings import Embeddings, any_embedded, read_embeddings
+from annotations.store.embeddings import Embeddings, read_embeddings
+from annotations.store.new_records import check_rater
 from annotations.store.records import ReviewItem
 from annotations.store.settings import AnnotationSettings, settings_in_force
-from annotations.store.tables.queue_index import Mask, Places, QueueIndex
-from annotations.store.validation import check_rater
 
 __all__ = ["QueueFilter", "QueueOrder", "next_clip", "order_note", "queue_length", "queue_page", "release_lease"]
+
+_INDEXES: WeakKeyDictionary[AnnotationStore, QueueIndex] = WeakKeyDictionary()
+"""What is kept in memory of each open store, filled when it is first asked for a clip."""
 
 CANDIDATES = 32
 """Clips of which a rater gets the first that nobody else has taken meanwhile; more than people ask at once."""
@@ -90,7 +94,6 @@ def queue_page(
     filters: QueueFilter = NO_FILTER,
     *,
     limit: int = 50,
-    after: int | None = None,
 ) -> list[ReviewItem]:
     """List a rater's queue in its order; takes no lease, and does not tell which clips are gold.
 
@@ -100,10 +103,9 @@ def queue_page(
         order: which first.
         filters: among which.
         limit: clips at most.
-        after: the last clip of the page before, by its id; None for the first page.
     """
     with _looking(store, check_rater(rater), filters, ()) as look:
-        return read_items(store, look.connection, _ordered(look, order, look.mask, limit, after))
+        return read_items(store, look.connection, _ordered(look, order, look.mask, limit))
 
 
 def queue_length(store: AnnotationStore, rater: str, filters: QueueFilter = NO_FILTER) -> int:
@@ -112,31 +114,31 @@ def queue_length(store: AnnotationStore, rater: str, filters: QueueFilter = NO_F
         return int(np.count_nonzero(look.mask))
 
 
+_NO_MODEL = "No model has analysed the clips yet, so they come as they were stored."
+
+_NEEDS = {
+    QueueOrder.LEAST_CERTAIN: ("queue_clips WHERE entropy IS NOT NULL", _NO_MODEL),
+    QueueOrder.SMALLEST_MARGIN: ("queue_clips WHERE margin IS NOT NULL", _NO_MODEL),
+    QueueOrder.SOUND_AGAINST_WORDS: (
+        "queue_clips WHERE disagreement IS NOT NULL",
+        "No words have been read for their emotion yet, so that the clips come as they were stored.",
+    ),
+    QueueOrder.MOST_DISPUTED: (
+        "queue_clips WHERE dispute > 0",
+        "No two raters disagree yet, so that the clips come as they were stored.",
+    ),
+    QueueOrder.MOST_INFORMATIVE: (
+        "embeddings",
+        "No clip has been embedded yet, so they come at random. 'python -m annotations prelabel' embeds them.",
+    ),
+}
+"""{order: (rows that it needs, the note where there are none)}"""
+
+
 def order_note(store: AnnotationStore, order: QueueOrder) -> str | None:
     """Explain why an order cannot work yet; None if it can."""
-    needed = {
-        QueueOrder.LEAST_CERTAIN: "entropy IS NOT NULL",
-        QueueOrder.SMALLEST_MARGIN: "margin IS NOT NULL",
-        QueueOrder.SOUND_AGAINST_WORDS: "disagreement IS NOT NULL",
-        QueueOrder.MOST_DISPUTED: "dispute > 0",
-    }
-    with store.reading() as connection:
-        if order is QueueOrder.MOST_INFORMATIVE:
-            if not any_embedded(connection):
-                return (
-                    "No clip has been embedded yet, so they come at random. "
-                    "'python -m annotations prelabel' embeds them."
-                )
-            return None
-        if order not in needed:
-            return None
-        if connection.execute(f"SELECT 1 FROM queue_clips WHERE {needed[order]} LIMIT 1").fetchone():
-            return None
-    if order is QueueOrder.MOST_DISPUTED:
-        return "No two raters disagree yet, so that the clips come as they were stored."
-    if order is QueueOrder.SOUND_AGAINST_WORDS:
-        return "No words have been read for their emotion yet, so that the clips come as they were stored."
-    return "No model has analysed the clips yet, so they come as they were stored."
+    rows, note = _NEEDS.get(order, ("queue_clock", None))
+    return None if store.fetch(f"SELECT 1 FROM {rows} LIMIT 1") else note
 
 
 _JUDGED_LAST = """
@@ -165,7 +167,7 @@ class _Look:
 
 @contextmanager
 def _looking(store: AnnotationStore, rater: str, filters: QueueFilter, exclude: Collection[int]) -> Iterator[_Look]:
-    index = store.queue_index
+    index = _INDEXES.setdefault(store, QueueIndex())
     with index.lock, store.reading() as connection:
         index.refresh(connection)
         settings = settings_in_force(connection)
@@ -209,48 +211,33 @@ def _candidates(look: _Look, order: QueueOrder) -> tuple[list[int], bool]:
         gold = look.index.columns["gold"][: look.index.size]
         known, ordinary = mask & gold, mask & ~gold
         if known.any() and (not ordinary.any() or gold_is_due(look.rater, look.given, rate)):
-            return _ordered(look, QueueOrder.RANDOM, known, 1, None), True
+            return _ordered(look, QueueOrder.RANDOM, known, 1), True
         mask = ordinary
-    return _ordered(look, order, mask, CANDIDATES, None), False
+    return _ordered(look, order, mask, CANDIDATES), False
 
 
-def _ordered(look: _Look, order: QueueOrder, mask: Mask, limit: int, after: int | None) -> list[int]:
-    """The ids of the first clips of a mask in an order, or of those after a certain clip."""
+def _ordered(look: _Look, order: QueueOrder, mask: Mask, limit: int) -> list[int]:
+    """The ids of the first clips of a mask in an order."""
     index = look.index
     first: list[int] = []
     if order is QueueOrder.MOST_INFORMATIVE:
         pool = _pool(look, mask)
-        if after is None or after in pool:
-            ordered = _informative(look, pool)
-            while after is not None and next(ordered) != after:
-                pass
-            first, after = list(itertools.islice(ordered, limit)), None
+        first = list(itertools.islice(_informative(look, pool), limit))
         if len(first) == limit:
             return first
         mask = mask.copy()
         mask[index.places(pool)] = False
     keys = order_keys(index, order, look.rater, look.returned)
-    last = index.places([] if after is None else [after])
-    if len(last):
-        mask = mask & _behind(keys, int(last[0]))
     chosen = first_places(keys, mask, limit - len(first))
     return first + [int(clip_id) for clip_id in index.columns["id"][chosen]]
-
-
-def _behind(keys: Keys, place: int) -> Mask:
-    """Select the clips after a place: those of smaller keys, and of the same key at later places."""
-    key = keys[place]
-    behind = keys < key
-    behind[place + 1 :] |= keys[place + 1 :] == key
-    return behind
 
 
 def _pool(look: _Look, mask: Mask) -> Embeddings:
     """Draw clips of a mask at random, from which the most informative are chosen; only those with an embedding."""
     keys = order_keys(look.index, QueueOrder.MOST_INFORMATIVE, look.rater)
     drawn = look.index.columns["id"][first_places(keys, mask, POOL)].tolist()
-    sounds = read_embeddings(look.connection, drawn)
-    return {clip_id: sounds[clip_id] for clip_id in drawn if clip_id in sounds}
+    embeddings = read_embeddings(look.connection, drawn)
+    return {clip_id: embeddings[clip_id] for clip_id in drawn if clip_id in embeddings}
 
 
 def _informative(look: _Look, pool: Embeddings) -> Iterator[int]:
@@ -259,6 +246,6 @@ def _informative(look: _Look, pool: Embeddings) -> Iterator[int]:
         return
     lately = look.connection.execute(_JUDGED_LAST, (VOTES * LATELY, LATELY))
     known = [*read_embeddings(look.connection, [row["clip_id"] for row in lately]).values()]
-    clip_ids, sounds = list(pool), np.stack([*pool.values()])
-    for place in covering(sounds, np.stack(known) if known else sounds[:0]):
+    clip_ids, embeddings = list(pool), np.stack([*pool.values()])
+    for place in covering(embeddings, np.stack(known) if known else embeddings[:0]):
         yield clip_ids[place]

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from annotations.store import AnnotationStore
-from annotations.store.tables.rows import timestamp
+from annotations.store.rows import timestamp
 
 OPEN = """
 SELECT clip_id FROM suspects WHERE last_correction_id =
@@ -38,7 +38,7 @@ def record_suspects(store: AnnotationStore, run_id: int, suspects: Sequence[Susp
 
     Args:
         store: to write to.
-        run_id: that does not believe them.
+        run_id: of the run that suspects them.
         suspects: at most one a clip; clips erased meanwhile are passed over.
     """
     now = timestamp()
@@ -52,7 +52,7 @@ def record_suspects(store: AnnotationStore, run_id: int, suspects: Sequence[Susp
 
 
 def withdraw_suspects(store: AnnotationStore, clips: Collection[int]) -> None:
-    """Take clips that wait to be labelled again out of the review queue, as a later run believes their labels.
+    """Take clips that wait to be labelled again out of the review queue, as a later run keeps their labels.
 
     Args:
         store: to write to.

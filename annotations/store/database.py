@@ -6,7 +6,10 @@ Opens and migrates the file; knows no table.
 import errno
 import importlib
 import pkgutil
+import random
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +25,11 @@ JOURNAL_MODES = ("wal", "delete", "truncate", "persist")
 """WAL is quickest; the others are for network disks, which lack the shared memory that WAL needs."""
 
 BUSY_TIMEOUT = 30.0
-"""Seconds that a writer waits for another process's transaction."""
+"""Seconds that a writer waits for others."""
+
+RETRY_MS = (0.5, 3.0)
+"""Shortest and longest pause before the next attempt to write. SQLite's own pauses grow to 100 ms, so that whoever has
+waited longest asks least often; with 20 annotators voting without a pause, one of them waited 3 s."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -48,6 +55,8 @@ class StoreDatabase:
         self.path = path
         self.journal_mode = journal_mode
         self._keeper: sqlite3.Connection | None = None
+        # Threads of one process queue here, so that only one of them contends with other processes.
+        self._turn = threading.Lock()
         with self.plain_errors():
             self._open()
 
@@ -78,8 +87,10 @@ class StoreDatabase:
             connection = self._connect()
             if not durable and self.journal_mode == "wal":
                 connection.execute("PRAGMA synchronous = NORMAL")
+            end = time.monotonic() + BUSY_TIMEOUT
+            held = self._turn.acquire(timeout=BUSY_TIMEOUT)
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                _begin_writing(connection, end)
                 try:
                     yield connection
                     connection.execute("COMMIT")
@@ -88,6 +99,8 @@ class StoreDatabase:
                         connection.execute("ROLLBACK")
                     raise
             finally:
+                if held:
+                    self._turn.release()
                 connection.close()
 
     def vacuum_into(self, target: Path) -> None:
@@ -189,6 +202,21 @@ class StoreDatabase:
         except BaseException:
             connection.close()
             raise
+
+
+def _begin_writing(connection: sqlite3.Connection, end: float) -> None:
+    """Take the write lock, asking at short random intervals until the moment `end` of the monotonic clock."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(random.uniform(*RETRY_MS) / 1000)
+    # A commit outside of WAL waits for readers.
+    connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT * 1000)}")
 
 
 @contextmanager

@@ -61,8 +61,3 @@ def read_embeddings(connection: sqlite3.Connection, clip_ids: Sequence[int], enc
         f"SELECT clip_id, vector FROM embeddings WHERE clip_id IN ({marks}) AND encoder = ?", [*clip_ids, encoder]
     ).fetchall()
     return {row["clip_id"]: np.frombuffer(row["vector"], "<f2").astype(np.float32) for row in rows}
-
-
-def any_embedded(connection: sqlite3.Connection) -> bool:
-    """Tell if any clip has an embedding."""
-    return connection.execute("SELECT 1 FROM embeddings LIMIT 1").fetchone() is not None

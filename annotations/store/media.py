@@ -5,10 +5,8 @@ Knows the folder; knows nothing of the database.
 
 import io
 import os
-import time
 import uuid
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -25,21 +23,6 @@ TEMPORARY = ".tmp-"
 
 STALE = 3600.0
 """Seconds after which an unfinished file cannot belong to a write that is still going on."""
-
-
-@dataclass(frozen=True)
-class MediaReport:
-    """Disagreements between files and rows.
-
-    Attributes:
-        orphans: files without a row, relative to the store's folder; left where a write stopped midway.
-        unfinished: temporary files that a crash left behind.
-        missing: hashes of rows whose file is not there.
-    """
-
-    orphans: tuple[str, ...]
-    unfinished: tuple[str, ...]
-    missing: tuple[str, ...]
 
 
 def media_path(sha256: str) -> PurePosixPath:
@@ -123,31 +106,6 @@ def list_media(data_dir: Path) -> Iterator[tuple[str, str]]:
     for path in sorted((data_dir / FOLDER).glob(f"*/*{SUFFIX}")):
         if not path.name.startswith(TEMPORARY):
             yield path.stem, path.relative_to(data_dir).as_posix()
-
-
-def compare_media(data_dir: Path, known: Collection[str]) -> MediaReport:
-    """Compare the files with the hashes that have a row.
-
-    Args:
-        data_dir: the store's folder.
-        known: hashes of all rows, read after no write was left half done.
-
-    Returns:
-        The disagreements; unfinished files younger than an hour may belong to a write in progress and are left out.
-    """
-    known = frozenset(known)
-    found = dict(list_media(data_dir))
-    old = time.time() - STALE
-    unfinished = [
-        path.relative_to(data_dir).as_posix()
-        for path in sorted((data_dir / FOLDER).glob(f"*/{TEMPORARY}*"))
-        if path.stat().st_mtime < old
-    ]
-    return MediaReport(
-        orphans=tuple(path for sha256, path in found.items() if sha256 not in known),
-        unfinished=tuple(unfinished),
-        missing=tuple(sorted(known - found.keys())),
-    )
 
 
 def _make_folder(folder: Path) -> None:

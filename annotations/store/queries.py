@@ -12,21 +12,20 @@ from annotations.store.records import (
     Prediction,
     TrainingRun,
 )
-from annotations.store.store import AnnotationStore
-from annotations.store.tables.rows import (
+from annotations.store.rows import (
     CORRECTIONS,
+    read_clip,
     to_correction,
     to_model_version,
     to_prediction,
     to_training_run,
 )
-from annotations.store.tables.writes import read_clip
+from annotations.store.store import AnnotationStore
 
 
 def get_prediction(store: AnnotationStore, prediction_id: int) -> Prediction | None:
     """The answer with that id."""
-    with store.reading() as connection:
-        return _read_prediction(connection, prediction_id)
+    return next(map(to_prediction, store.fetch("SELECT * FROM predictions WHERE id = ?", (prediction_id,))), None)
 
 
 def history(store: AnnotationStore, limit: int = 50) -> list[HistoryEntry]:
@@ -71,25 +70,28 @@ def clip_history(store: AnnotationStore, clip_id: int) -> list[HistoryEntry]:
 
 def list_versions(store: AnnotationStore) -> list[ModelVersion]:
     """All model versions, newest first."""
-    with store.reading() as connection:
-        return [to_model_version(row) for row in connection.execute("SELECT * FROM model_versions ORDER BY id DESC")]
+    return [to_model_version(row) for row in store.fetch("SELECT * FROM model_versions ORDER BY id DESC")]
+
+
+def has_weights(store: AnnotationStore, version: ModelVersion) -> bool:
+    """Tell if a version's weights are at hand: in its folder, or outside of the store."""
+    return version.weights_removed_at is None and (version.path is None or (store.data_dir / version.path).is_dir())
 
 
 def list_training_runs(store: AnnotationStore, limit: int = -1) -> list[TrainingRun]:
     """The last training runs, newest first; all of them without a limit."""
-    with store.reading() as connection:
-        rows = connection.execute("SELECT * FROM training_runs ORDER BY id DESC LIMIT ?", (limit,))
-        return [to_training_run(row) for row in rows]
+    return [
+        to_training_run(row) for row in store.fetch("SELECT * FROM training_runs ORDER BY id DESC LIMIT ?", (limit,))
+    ]
 
 
 def activity(store: AnnotationStore) -> tuple[int | None, ...]:
     """Return numbers that change with every new prediction, vote, retraction or promotion."""
-    with store.reading() as connection:
-        row = connection.execute(
-            "SELECT (SELECT max(id) FROM predictions), (SELECT max(id) FROM corrections), "
-            "(SELECT count(*) FROM correction_retractions), (SELECT max(id) FROM promotions)"
-        ).fetchone()
-        return tuple(row)
+    query = (
+        "SELECT (SELECT max(id) FROM predictions), (SELECT max(id) FROM corrections), "
+        "(SELECT count(*) FROM correction_retractions), (SELECT max(id) FROM promotions)"
+    )
+    return tuple(store.fetch(query)[0])
 
 
 def _read_prediction(connection: Connection, prediction_id: int | None) -> Prediction | None:

@@ -242,7 +242,6 @@ class FeedbackSummary:
         raters: who gave one.
         labels: {label: votes} for each emotion, in order, zeros included.
         training_clips: clips with a vote whose consent includes training.
-        training_labels: {label: clips} among those, by the largest share of the soft label.
         groups: speakers (or sessions, or single clips) among those.
         single_vote_clips: clips that only one person has labelled.
         new_votes: votes that the current version did not train on.
@@ -253,7 +252,6 @@ class FeedbackSummary:
     raters: int
     labels: Mapping[str, int]
     training_clips: int
-    training_labels: Mapping[str, int]
     groups: int
     single_vote_clips: int
     new_votes: int

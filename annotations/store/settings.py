@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from sqlite3 import Connection
 
 from annotations.errors import InvalidSettingError
+from annotations.store.new_records import check_rater
+from annotations.store.rows import insert_row, timestamp
 from annotations.store.store import AnnotationStore
-from annotations.store.tables.rows import timestamp, to_json
-from annotations.store.validation import check_rater
 
 
 @dataclass(frozen=True)
@@ -91,17 +91,13 @@ def change_settings(store: AnnotationStore, settings: AnnotationSettings, *, by:
     """
     change = SettingsChange(settings, check_rater(by), timestamp())
     with store.database.writing() as connection:
-        connection.execute(
-            "INSERT INTO settings (settings, changed_by, created_at) VALUES (?, ?, ?)",
-            (to_json(asdict(settings)), change.by, change.at),
-        )
+        insert_row(connection, "settings", settings=asdict(settings), changed_by=change.by, created_at=change.at)
     return change
 
 
 def list_settings_changes(store: AnnotationStore) -> list[SettingsChange]:
     """List every change ever made, newest first."""
-    with store.reading() as connection:
-        rows = connection.execute("SELECT * FROM settings ORDER BY id DESC").fetchall()
+    rows = store.fetch("SELECT * FROM settings ORDER BY id DESC")
     return [SettingsChange(_from_json(row["settings"]), row["changed_by"], row["created_at"]) for row in rows]
 
 

@@ -5,27 +5,39 @@ Recordings lie as files beside one SQLite database. Knows no model and no page; 
 
 import os
 import uuid
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from sqlite3 import Connection
+from sqlite3 import Connection, Row
 from types import TracebackType
+from typing import TypeVar
 
-from annotations.errors import NothingToUndoError
+from annotations.errors import ClipNotFoundError, NothingToUndoError, StoreError
 from annotations.store.database import StoreDatabase
-from annotations.store.media import sync_folder
-from annotations.store.new_records import NewClip, NewVote
+from annotations.store.media import media_path, save_media, sync_folder
+from annotations.store.new_records import NewClip, NewVote, check_rater, grant
 from annotations.store.records import Clip, Correction, Prediction
-from annotations.store.tables import writes
-from annotations.store.tables.clip_records import ClipRecords
-from annotations.store.tables.queue_index import QueueIndex
-from annotations.store.tables.rows import CORRECTIONS, timestamp
+from annotations.store.rows import (
+    CLIPS,
+    CORRECTIONS,
+    insert_clip,
+    insert_correction,
+    insert_prediction,
+    insert_retraction,
+    read_clip,
+    read_correction,
+    timestamp,
+    to_clip,
+)
 from annotations.store.training_records import TrainingRecords, read_active_version
-from annotations.store.validation import check_rater
 from ser.types import Audio, Recognition
 
 DATABASE = "annotations.db"
 
+Result = TypeVar("Result")
 
-class AnnotationStore(ClipRecords, TrainingRecords):
+
+class AnnotationStore(TrainingRecords):
     """Clips and what was said of them, under one folder.
 
     What a method has returned is on the disk: it survives a killed process and a power loss. What it has not
@@ -37,9 +49,6 @@ class AnnotationStore(ClipRecords, TrainingRecords):
         journal_mode: `wal`; on a network disk `delete`.
         database: another database file for the same recordings, such as a `snapshot`.
 
-    Attributes:
-        queue_index: what the review queue keeps in memory, filled when it is first asked for a clip.
-
     Raises:
         StoreError: if the folder cannot be used or its database is newer than this code.
     """
@@ -47,7 +56,6 @@ class AnnotationStore(ClipRecords, TrainingRecords):
     def __init__(self, data_dir: Path, *, journal_mode: str = "wal", database: Path | None = None) -> None:
         self.data_dir = Path(data_dir).absolute()
         self.database = StoreDatabase(database or self.data_dir / DATABASE, journal_mode)
-        self.queue_index = QueueIndex()
 
     def __enter__(self) -> "AnnotationStore":
         return self
@@ -60,6 +68,107 @@ class AnnotationStore(ClipRecords, TrainingRecords):
     def close(self) -> None:
         """Let go of the database file."""
         self.database.close()
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A read-only connection on one consistent state, for `annotations.store.queries`."""
+        return self.database.reading()
+
+    def fetch(self, query: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """The rows of one query."""
+        with self.reading() as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    # Clips: each recording once, as a file with its row
+
+    def add_clip(
+        self,
+        audio: Audio,
+        *,
+        source: str,
+        speaker: str | None = None,
+        session: str | None = None,
+        consent: Sequence[str] = ("research",),
+        consent_by: str | None = None,
+        consent_wording: str | None = None,
+        language: str | None = None,
+    ) -> Clip:
+        """Store a recording once, however often it comes.
+
+        Args:
+            audio: mono at 16 kHz.
+            source: `page`, `api`, or the name of what it was imported from.
+            speaker: who speaks; fills in what was not known before, never over
+            session: groups clips of one session; likewise.
+            consent: purposes of `CONSENT_PURPOSES`; added to those given before.
+            consent_by: who consents.
+            consent_wording: what was agreed to, in the words that were shown, or the name of their version.
+            language: ISO 639-1, if known; likewise.
+
+        Returns:
+            The clip, the same one for the same signal.
+
+        Raises:
+            ConsentRequiredError: if `consent` is empty or unknown; nothing is written then.
+            StoreError: if the disk is full or refuses; nothing is stored then.
+        """
+        clip = NewClip(source, speaker, session, grant(consent, consent_by, consent_wording), language=language)
+        return self.write_clip(audio, lambda connection: insert_clip(connection, audio, clip))
+
+    def get_clip(self, clip_id: int) -> Clip:
+        """The clip with that id, or `ClipNotFoundError`."""
+        with self.reading() as connection:
+            return read_clip(connection, clip_id)
+
+    def find_clip(self, sha256: str) -> Clip | None:
+        """The clip of a signal, if it is stored."""
+        return next(map(to_clip, self.fetch(f"{CLIPS} WHERE sha256 = ?", (sha256,))), None)
+
+    def clip_path(self, clip: Clip) -> Path:
+        """The clip's FLAC file, absolute.
+
+        Raises:
+            ClipNotFoundError: if the file is gone.
+        """
+        path = self.data_dir / clip.path
+        if not path.is_file():
+            raise ClipNotFoundError(
+                f"The recording of clip {clip.id} is missing ({path}). Run `python -m annotations check`."
+            )
+        return path
+
+    def write_clip(self, audio: Audio, write: Callable[[Connection], Result]) -> Result:
+        """Put a recording on the disk, then run a transaction that refers to it.
+
+        The file comes first: a crash in between leaves a file without a row, which does no harm and which
+        `annotations check` finds, never a row without its file.
+
+        Args:
+            audio: the recording.
+            write: makes the rows; run within one transaction.
+
+        Returns:
+            What `write` returns.
+        """
+        with self.database.plain_errors():
+            written = save_media(self.data_dir, audio)
+        try:
+            with self.database.writing() as connection:
+                # Under the write lock nobody removes files; what was removed just before it is written again.
+                save_media(self.data_dir, audio)
+                return write(connection)
+        except BaseException:
+            if written:
+                self._discard_media(audio.sha256)
+            raise
+
+    def _discard_media(self, sha256: str) -> None:
+        # Another process may have stored the same recording meanwhile: only the write lock makes the look certain.
+        try:
+            with self.database.writing() as connection:
+                if connection.execute("SELECT 1 FROM clips WHERE sha256 = ?", (sha256,)).fetchone() is None:
+                    (self.data_dir / media_path(sha256)).unlink(missing_ok=True)
+        except StoreError:
+            return  # The first error is the one to tell; `annotations check` finds the file.
 
     # Answers and votes
 
@@ -80,8 +189,8 @@ class AnnotationStore(ClipRecords, TrainingRecords):
             ClipNotFoundError, VersionNotFoundError: if one of the two is not there.
         """
         with self.database.writing() as connection:
-            writes.read_clip(connection, clip_id)
-            return writes.insert_prediction(connection, clip_id, recognition, model_version_id)
+            read_clip(connection, clip_id)
+            return insert_prediction(connection, clip_id, recognition, model_version_id)
 
     def add_correction(self, clip_id: int, vote: NewVote, *, prediction_id: int | None = None) -> Correction:
         """Store one person's vote on a clip; it takes the place of their earlier one, which stays on record.
@@ -95,8 +204,8 @@ class AnnotationStore(ClipRecords, TrainingRecords):
             ClipNotFoundError: if there is no such clip.
         """
         with self.database.writing() as connection:
-            writes.read_clip(connection, clip_id)
-            return writes.insert_correction(connection, clip_id, vote, prediction_id)
+            read_clip(connection, clip_id)
+            return insert_correction(connection, clip_id, vote, prediction_id)
 
     def save_feedback(
         self,
@@ -121,12 +230,12 @@ class AnnotationStore(ClipRecords, TrainingRecords):
         """
 
         def write(connection: Connection) -> tuple[Clip, Correction]:
-            stored = writes.insert_clip(connection, audio, clip)
+            stored = insert_clip(connection, audio, clip)
             prediction_id = None
             if recognition is not None:
                 version_id = model_version_id or read_active_version(connection).id
-                prediction_id = writes.insert_prediction(connection, stored.id, recognition, version_id).id
-            return stored, writes.insert_correction(connection, stored.id, vote, prediction_id)
+                prediction_id = insert_prediction(connection, stored.id, recognition, version_id).id
+            return stored, insert_correction(connection, stored.id, vote, prediction_id)
 
         return self.write_clip(audio, write)
 
@@ -144,8 +253,8 @@ class AnnotationStore(ClipRecords, TrainingRecords):
             ).fetchone()
             if row is None:
                 raise NothingToUndoError(f"{rater} has no vote left to undo.")
-            writes.insert_retraction(connection, row["id"], timestamp())
-            return writes.read_correction(connection, row["id"])
+            insert_retraction(connection, row["id"], timestamp())
+            return read_correction(connection, row["id"])
 
     # The whole
 

@@ -28,8 +28,7 @@ from ser.corpora import read_corpus
 from ser.encoder.loading import load_encoder
 from ser.encoder.profiles import Profiles, combine, draw_profiles
 from ser.errors import TrainingDataError
-from ser.evaluation.calibration import ece
-from ser.evaluation.metrics import bootstrap_interval, risk_coverage
+from ser.evaluation.metrics import bootstrap_interval, ece, risk_coverage
 from ser.labels import EMOTIONS
 from ser.training.clip_embeddings import CopyPlan
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples

@@ -27,8 +27,9 @@ from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
 from ser.evaluation.metrics import Interval, paired_bootstrap, uar
 from ser.labels import EMOTIONS
+from ser.protocols import AcousticModel, SpeechDetector
 from ser.training.recipe import RESERVED_SPEAKERS
-from ser.types import AcousticModel, Audio, SpeechDetector
+from ser.types import Audio
 
 CORPORA = ("ravdess", "nemo", "emodb-full", "cremad")
 """Folders that hold reserved speakers."""

@@ -30,8 +30,8 @@ from annotations.learning.versions.active import ActiveModel
 from annotations.store import AnnotationStore
 from benchmarks.machine import run_benchmark
 from ser.config import EMBEDDED
+from ser.protocols import AcousticModel
 from ser.testing import BandEnergyModel, fake_recognizer, synthetic_speech
-from ser.types import AcousticModel
 
 PACKAGES = ("gradio", "playwright")
 ROOT = Path(__file__).resolve().parents[1]

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from benchmarks.machine import run_benchmark
 from ser.audio.decoding import decode_bytes, decode_file
 from ser.corpora import read_corpus
-from ser.corpora.copies import default_cache_dir, hear
+from ser.corpora.copies import default_cache_dir, take_fingerprint
 from ser.corpora.fingerprints import SAME, Fingerprint, Match, find_matches, fingerprint
 from ser.errors import AudioError, SerError, SettingsError
 from ser.types import SAMPLING_RATE, Example, Signal
@@ -78,7 +78,7 @@ def measure(examples: Sequence[Example], sample: int, seed: int) -> dict[str, An
     started = time.process_time()
     for example in tqdm(examples, unit="clip", disable=None):
         try:
-            heard = hear(example.path, default_cache_dir())
+            heard = take_fingerprint(example.path, default_cache_dir())
         except AudioError:
             continue
         digests.setdefault(heard.digest, []).append(example.path.stem)

@@ -20,9 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from annotations.learning.config import RetrainingConfig
+from annotations.learning.config import RetrainingConfig, run_folder
 from annotations.learning.promotion.holdout_store import hold_out
-from annotations.learning.run_files import run_folder
 from annotations.learning.targets.acoustic import AcousticTrainer
 from annotations.learning.trainer import TrainingJob
 from annotations.raters.votes import training_examples
@@ -31,7 +30,7 @@ from annotations.store import AnnotationStore, NewVote
 from annotations.store.embeddings import insert_embedding
 from benchmarks.loop.raters import Condition, draw_raters, read_confusion
 from benchmarks.machine import run_benchmark
-from ser.acoustic.classifier import EMBEDDED_FOLDER
+from ser.acoustic.folders import EMBEDDED_FOLDER
 from ser.acoustic.head import ClassifierHead, load_head
 from ser.audio.decoding import decode_file
 from ser.corpora import load_corpus

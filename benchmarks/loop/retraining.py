@@ -31,9 +31,10 @@ from ser.audio.vad import SileroDetector
 from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
 from ser.evaluation.report import evaluate
+from ser.protocols import AcousticModel
 from ser.recognizer import Recognizer
 from ser.training.recipe import RESERVED_SPEAKERS
-from ser.types import AcousticModel, Example
+from ser.types import Example
 
 PACKAGES = ("torch", "transformers")
 

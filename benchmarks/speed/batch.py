@@ -18,8 +18,8 @@ import numpy as np
 import soundfile
 
 from benchmarks.machine import run_benchmark
+from ser.audio.batching import BATCH_SIZE, available_cores
 from ser.audio.decoding import decode_file
-from ser.batching import BATCH_SIZE, available_cores
 from ser.config import EMBEDDED, Settings
 from ser.corpora import load_corpus
 from ser.errors import AudioError

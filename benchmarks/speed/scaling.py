@@ -80,7 +80,8 @@ def _processor_time() -> float:
     used = 0.0
     for process in psutil.Process().children(recursive=True):
         try:
-            if "PartScorer" in "".join(process.cmdline()):
+            # The actors, and the processes that recognise for them.
+            if any(name in "".join(process.cmdline()) for name in ("PartScorer", "forkserver")):
                 times = process.cpu_times()
                 used += times.user + times.system
         except psutil.NoSuchProcess:

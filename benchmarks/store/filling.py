@@ -12,8 +12,7 @@ from tqdm import tqdm
 
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
-from annotations.store.tables.rows import timestamp
-from annotations.store.tables.writes import disagreement, insert_version, margin
+from annotations.store.rows import disagreement, insert_version, margin, timestamp
 from ser.labels import EMOTIONS
 
 BATCH = 20_000

@@ -21,9 +21,10 @@ from typing import Any
 from tqdm import tqdm
 
 from annotations.errors import StoreError
+from annotations.maintenance.inspection import inspect
 from annotations.review.queue import QueueOrder, next_clip
 from annotations.store import AnnotationStore, NewClip, NewVote, grant
-from annotations.store.media import compare_media, media_path
+from annotations.store.media import media_path
 from annotations.store.settings import AnnotationSettings, change_settings
 from benchmarks.store.queue import percentile_ms
 from ser.testing import synthetic_speech
@@ -145,7 +146,7 @@ def kill_writers(folder: Path, kills: int, seed: int, seconds: float) -> Numbers
         told = set().union(*(crew.kill(place, replace=False) for place in range(PROCESSES)))
         acknowledged += len(told)
         lost |= told - _votes_among(store, told)
-        orphans = len(compare_media(folder, _hashes(store)).orphans)
+        orphans = len(inspect(store, contents=False).orphans)
         integrity = store.database.problems()
     return {
         "kills": done,

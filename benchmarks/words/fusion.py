@@ -69,7 +69,7 @@ class Pair:
 
     def _joined(self, rule: FusionRule) -> tuple[EmotionScores, float]:
         if self.words is None or self.transcript is None:
-            return rule.hear(self.sound), 0.0
+            return rule.temper_acoustic(self.sound), 0.0
         return rule.join(self.sound, self.words, self.transcript)
 
 

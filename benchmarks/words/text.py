@@ -17,10 +17,9 @@ import numpy as np
 from benchmarks.machine import describe_run
 from ser.checkpoints.hub import pick_device
 from ser.errors import SerError, SettingsError
-from ser.text.classifier import load_text_model
+from ser.protocols import TextModel
+from ser.text.classifier import evaluate_text, load_text_model
 from ser.text.data import read_labelled_texts
-from ser.text.evaluation import evaluate_text
-from ser.types import TextModel
 
 TIMED, QUICK_TIMED = 300, 50
 """Sentences timed one by one."""

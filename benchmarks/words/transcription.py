@@ -25,8 +25,9 @@ from ser.audio.decoding import decode_file
 from ser.audio.vad import SileroDetector
 from ser.config import EMBEDDED, Settings
 from ser.errors import SerError
+from ser.protocols import SpeechDetector, Transcriber
 from ser.transcription import load_transcriber
-from ser.types import SAMPLING_RATE, Audio, SpeechDetector, Transcriber, Transcript
+from ser.types import SAMPLING_RATE, Audio, Transcript
 
 CORPORA = ("read-speech", "tess", "ravdess")
 SAMPLE, QUICK_SAMPLE = 100, 10

@@ -1,6 +1,6 @@
-"""Any finished audio classification checkpoint of transformers as an acoustic model, its labels mapped to ours by name.
+"""Any finished audio classification checkpoint of transformers as an acoustic model, its labels mapped by name.
 
-Imports torch and transformers: only who names such a checkpoint imports this module. Runs no code of a checkpoint.
+Imports torch and transformers: imported only if such a checkpoint is named. Runs no code of a checkpoint.
 """
 
 from collections import defaultdict
@@ -10,11 +10,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, softmax
 from transformers import AutoModelForAudioClassification
 
 from ser.checkpoints.folder import check_weights, verify, weights_sha256
-from ser.checkpoints.onnx import Array, OnnxNetwork, sigmoid, softmax
-from ser.checkpoints.pretrained import LOADING_ERRORS, describe_failure, load_config, load_extractor, quiet_loading
+from ser.checkpoints.onnx import Array, OnnxNetwork
+from ser.checkpoints.pretrained import (
+    LOADING_ERRORS,
+    LOCAL,
+    describe_failure,
+    load_config,
+    load_extractor,
+    quiet_loading,
+)
 from ser.checkpoints.torch_network import ScriptNetwork, TorchNetwork, exported_file, is_exported, open_exported
 from ser.encoder.windows import cut_windows
 from ser.errors import ModelUnavailableError
@@ -51,7 +59,7 @@ class CheckpointModel:
 
     Raises:
         ModelUnavailableError: if it is damaged, needs code of its own, expects another sampling rate, has no trained
-            head, or has fewer than two of our labels.
+            head, or has fewer than two of the seven labels.
     """
 
     def __init__(self, folder: Path, name: str, device: str = "cpu") -> None:
@@ -78,7 +86,7 @@ class CheckpointModel:
         self.labels = tuple(emotion for emotion in EMOTIONS if emotion in self._mapped.values())
 
     def classify(self, audio: Audio) -> EmotionScores:
-        """Return scores for a recording cut to its speech; `unmapped` holds the shares of labels that are not ours."""
+        """Return scores for a recording cut to its speech; `unmapped` holds the shares of its other labels."""
         return self.classify_batch([audio])[0]
 
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
@@ -105,16 +113,16 @@ class CheckpointModel:
         return {self._input: inputs[self._input].astype(np.float32, copy=False)}
 
     def _probabilities(self, signals: Sequence[Signal]) -> npt.NDArray[np.float64]:
-        logits = self.network.run(self.network_inputs(signals))["logits"]
+        logits = self.network.run(self.network_inputs(signals))["logits"].astype(np.float64)
         if not np.isfinite(logits).all():
             raise ModelUnavailableError(
-                f"The model {self.name} answers with numbers that are none (NaN or infinite). Take it from its source "
+                f"The model {self.name} answers with NaN or infinite numbers. Take it from its source "
                 "again, or choose another model."
             )
         if not self._several:
-            return softmax(logits)
+            return np.asarray(softmax(logits, axis=1))
         # A head with several labels at once scores each on its own; shares of their sum make them comparable.
-        scores = sigmoid(logits)
+        scores = expit(logits)
         shares: npt.NDArray[np.float64] = scores / np.maximum(scores.sum(1, keepdims=True), 1e-12)
         return shares
 
@@ -145,8 +153,7 @@ def load_finished(folder: Path) -> Any:
                 use_safetensors=True,
                 output_loading_info=True,
                 dtype="float32",
-                local_files_only=True,
-                trust_remote_code=False,
+                **LOCAL,
             )
     except LOADING_ERRORS as error:
         raise ModelUnavailableError(

@@ -5,25 +5,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.checkpoints.folder import META_FILE, load_meta, verify
-from ser.checkpoints.onnx import MODEL_FILE, OnnxNetwork
+from ser.checkpoints.folder import MODEL_FILE, verify
+from ser.checkpoints.onnx import OnnxNetwork
 from ser.encoder.embedded import log_mel
 from ser.encoder.windows import cut_windows
-from ser.errors import ModelUnavailableError
 from ser.types import Audio, EmotionScores
-
-PIPELINE = "log-mel to scores"
-"""`meta.config["exported"]` of such a folder."""
 
 
 class ExportedPipeline:
-    """Encoder and head in one graph; safe to call from several threads.
+    """The embedded encoder and a head in one graph, an `AcousticModel`; safe to call from several threads.
 
     Args:
-        folder: that `ser.export.pipeline` wrote.
+        folder: that `ser.export.models` wrote.
 
     Raises:
-        ModelUnavailableError: where a file is absent or damaged.
+        ModelUnavailableError: if a file is absent or damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,7 +28,7 @@ class ExportedPipeline:
         self._network = OnnxNetwork(folder / MODEL_FILE)
 
     def classify(self, audio: Audio) -> EmotionScores:
-        """Calibrated scores for a recording that has been cut to its speech."""
+        """Return calibrated scores for a recording that has been cut to its speech."""
         # The graph takes the windows of one recording as a batch, and embeds the recording as their mean.
         answer = self._network.run({"mels": np.stack([log_mel(window) for window in cut_windows(audio.signal)])})
         strong = answer.get("intensity")
@@ -41,15 +37,5 @@ class ExportedPipeline:
         )
 
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
-        """The same for many."""
+        """Return the same for many."""
         return [self.classify(audio) for audio in audios]
-
-
-def is_pipeline(folder: Path) -> bool:
-    """Whether a folder holds the embedded pipeline as one ONNX file."""
-    if not (folder / MODEL_FILE).is_file() or not (folder / META_FILE).is_file():
-        return False
-    try:
-        return load_meta(folder).config.get("exported") == PIPELINE
-    except ModelUnavailableError:
-        return False

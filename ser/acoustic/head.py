@@ -13,12 +13,11 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from ser.acoustic.folders import HEAD_FILE
 from ser.checkpoints.folder import Meta, save_checkpoint, verify
 from ser.encoder.offsets import ProfilePrior
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS, to_emotion
-
-HEAD_FILE = "head.safetensors"
 
 LIMIT = 8.0
 """Standard deviations beyond which a standardised number counts as this: one odd frame must not decide alone."""
@@ -45,11 +44,11 @@ class ClassifierHead:
         weights: shape (size, outputs).
         bias: shape (outputs,).
         temperature: the logits are divided by it.
-        intensity_weights: of the probability that the feeling is strong, shape (size,); None where it is not known.
+        intensity_weights: of the probability that the feeling is strong, shape (size,); None if it is not known.
         intensity_bias: of the same.
         novelty_basis: the squared length of a standardised embedding's product with it is the embedding's novelty,
-            1 at the limit, shape (size, directions); None where novelty is not known.
-        prior: what adaptation to a source or a speaker starts from; None where the head cannot be adapted.
+            1 at the limit, shape (size, directions); None if novelty is not known.
+        prior: what adaptation to a source or a speaker starts from; None if the head cannot be adapted.
         encoder: name of the encoder as `ser.encoder.loading.load_encoder` takes it.
         encoder_sha256: of that encoder; embeddings of another one are refused by the model around the head.
     """
@@ -81,34 +80,30 @@ class ClassifierHead:
 
     @property
     def emotions(self) -> tuple[str, ...]:
-        """Those of `EMOTIONS` that the head tells apart."""
+        """Those of `EMOTIONS` that the head knows."""
         known = set(self.output_emotions)
         return tuple(emotion for emotion in EMOTIONS if emotion in known)
 
-    def standardise(self, embeddings: Array, center: Array | None = None, spread: Array | None = None) -> Array:
+    def standardise(self, embeddings: Array, center: Array | None = None) -> Array:
         """Bring embeddings to the scale that the weights expect.
 
         Args:
             embeddings: shape (clips, size).
             center: mean to subtract in place of the training clips', of a place or a person; shape (size,).
-            spread: standard deviation to divide by in place of the training clips'.
         """
-        values = (embeddings - (self.mean if center is None else center)) / (self.scale if spread is None else spread)
-        return np.clip(values, -LIMIT, LIMIT)
+        return np.clip((embeddings - (self.mean if center is None else center)) / self.scale, -LIMIT, LIMIT)
 
-    def scores(self, embeddings: Array, center: Array | None = None, spread: Array | None = None) -> Array:
+    def scores(self, embeddings: Array, center: Array | None = None) -> Array:
         """Logits before the temperature, shape (clips, outputs); arguments as `standardise`'s."""
-        return self.standardise(embeddings, center, spread) @ self.weights + self.bias
+        return self.standardise(embeddings, center) @ self.weights + self.bias
 
-    def logits(self, embeddings: Array, center: Array | None = None, spread: Array | None = None) -> Array:
+    def logits(self, embeddings: Array, center: Array | None = None) -> Array:
         """Logits divided by the temperature, shape (clips, outputs); arguments as `standardise`'s."""
-        return self.scores(embeddings, center, spread) / self.temperature
+        return self.scores(embeddings, center) / self.temperature
 
-    def probabilities(
-        self, embeddings: Array, center: Array | None = None, spread: Array | None = None
-    ) -> npt.NDArray[np.float64]:
+    def probabilities(self, embeddings: Array, center: Array | None = None) -> npt.NDArray[np.float64]:
         """Probabilities of `EMOTIONS`, shape (clips, 7), rows of sum 1; arguments as `standardise`'s."""
-        values = self.logits(embeddings, center, spread).astype(np.float64)
+        values = self.logits(embeddings, center).astype(np.float64)
         powers = np.exp(values - values.max(axis=1, keepdims=True))
         answers = np.zeros((len(values), len(EMOTIONS)))
         for output, label in enumerate(self.labels):
@@ -116,20 +111,20 @@ class ClassifierHead:
         return np.asarray(answers / answers.sum(axis=1, keepdims=True))
 
     def intensities(self, embeddings: Array) -> npt.NDArray[np.float64] | None:
-        """Probability of a strong rather than a normal feeling, shape (clips,); None where the head does not tell."""
+        """Probability of a strong rather than a normal feeling, shape (clips,); None if the head has no intensity."""
         if self.intensity_weights is None:
             return None
         values = self.standardise(embeddings) @ self.intensity_weights + self.intensity_bias
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(values.astype(np.float64), -60.0, 60.0))))
 
     def novelties(self, embeddings: Array, center: Array | None = None) -> Array | None:
-        """How unlike the training clips embeddings are, 1 at the limit, shape (clips,); None where it is not known."""
+        """The novelty of embeddings against the training clips, 1 at the limit, shape (clips,); None if not known."""
         if self.novelty_basis is None:
             return None
         return np.asarray(((self.standardise(embeddings, center) @ self.novelty_basis) ** 2).sum(axis=1))
 
     def tensors(self) -> dict[str, Array]:
-        """What `head.safetensors` holds."""
+        """Content of `head.safetensors`."""
         tensors = {"mean": self.mean, "scale": self.scale, "weights": self.weights, "bias": self.bias}
         if self.intensity_weights is not None:
             tensors["intensity_weights"] = self.intensity_weights
@@ -149,7 +144,7 @@ class ClassifierHead:
             companion: saved with it, such as clips of the base for rehearsal.
 
         Raises:
-            ModelUnavailableError: where the folder holds something already.
+            ModelUnavailableError: if the folder holds something already.
         """
         tensors = self.tensors()
         whole = Meta(
@@ -175,7 +170,7 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
     """Read a head and its meta.
 
     Raises:
-        ModelUnavailableError: where a file is absent, damaged, or no classifier head.
+        ModelUnavailableError: if a file is absent, damaged, or no classifier head.
     """
     meta = verify(folder, HEAD_FILE)
     try:
@@ -205,11 +200,6 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
             f"{folder / HEAD_FILE} is no usable classifier head: {error}. Take the model from its source again."
         ) from error
     return head, meta
-
-
-def is_head(folder: Path) -> bool:
-    """Whether a folder holds a classifier head."""
-    return (folder / HEAD_FILE).is_file()
 
 
 EXTRA_LABELS = {"boredom": "neutral"}

@@ -24,7 +24,7 @@ class HeadModel:
 
     Attributes:
         name: for people.
-        labels: those of `EMOTIONS` that the head tells apart.
+        labels: those of `EMOTIONS` that the head knows.
         sha256: of the head's weights.
         meta: of the head.
         head: the head itself.
@@ -32,7 +32,7 @@ class HeadModel:
         encoder_sha256: names the embeddings.
 
     Raises:
-        ModelUnavailableError: where the encoder is another one than the head was trained on.
+        ModelUnavailableError: if the encoder is another one than the head was trained on.
     """
 
     def __init__(self, head: ClassifierHead, encoder: Encoder, meta: Meta) -> None:
@@ -50,21 +50,19 @@ class HeadModel:
         """Embed recordings that have been cut to their speech, shape (recordings, size)."""
         return embed_clips(self.encoder, [audio.signal for audio in audios])
 
-    def classify_embeddings(
-        self, embeddings: Array, center: Array | None = None, spread: Array | None = None
-    ) -> list[EmotionScores]:
-        """Calibrated scores of embeddings; `center` and `spread` are a profile's, see `ClassifierHead.standardise`."""
-        rows = self.head.probabilities(embeddings, center, spread).tolist()
+    def classify_embeddings(self, embeddings: Array, center: Array | None = None) -> list[EmotionScores]:
+        """Calibrated scores of embeddings; `center` is a profile's, see `ClassifierHead.standardise`."""
+        rows = self.head.probabilities(embeddings, center).tolist()
         strong = self.head.intensities(embeddings)
         levels = [None] * len(rows) if strong is None else strong.tolist()
         return [EmotionScores(tuple(row), intensity=level) for row, level in zip(rows, levels, strict=True)]
 
     def center_for(self, profiles: Profiles) -> Array | None:
-        """The `center` that adapts to a source and a speaker; None where there are too few clips of either."""
+        """The `center` that adapts to a source and a speaker; None if there are too few clips of either."""
         return combine(self.head, profiles)
 
     def novelty(self, embeddings: Array, center: Array | None = None) -> Sequence[float | None]:
-        """How unlike its training clips each embedding is, 1 at the limit; None where the head does not tell."""
+        """The novelty of each embedding against the training clips, 1 at the limit; None if the head has none."""
         values = self.head.novelties(embeddings, center)
         return [None] * len(embeddings) if values is None else values.tolist()
 
@@ -73,7 +71,7 @@ class HeadModel:
         return self.classify_batch([audio])[0]
 
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
-        """The same for many; equal to one-by-one within float tolerance."""
+        """Calibrated scores for many recordings; equal to one-by-one within float tolerance."""
         return self.classify_embeddings(self.embed_batch(audios))
 
 
@@ -85,7 +83,7 @@ def load_head_model(folder: Path, device: str = "cpu") -> HeadModel:
         device: of an encoder that runs on torch.
 
     Raises:
-        ModelUnavailableError: where either is absent or damaged, or they do not fit.
+        ModelUnavailableError: if either is absent or damaged, or they do not fit.
     """
     head, meta = load_head(folder)
     if head.encoder == HERE:

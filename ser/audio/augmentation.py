@@ -1,4 +1,4 @@
-"""Makes other recordings of the same feeling: other voices, rooms, microphones, noises.
+"""Augmentation of recordings: speed, rooms, noises, microphones, lines.
 
 Pure and seeded: every function takes the random generator it draws from. Signals are float32 of shape (samples,) at
 16 kHz. Knows nothing of features or training.
@@ -28,7 +28,7 @@ TELEPHONE_RATE = 8_000
 
 @dataclass(frozen=True)
 class SignalAugmentation:
-    """How far a recording may be changed; the attributes are those of `ser.config.TrainConfig`, and the band's.
+    """Ranges and probabilities of augmentation; the attributes are those of `ser.config.TrainConfig`, and the band's.
 
     Attributes:
         band_probability: of losing what lies above a drawn frequency.
@@ -50,7 +50,7 @@ class SignalAugmentation:
 
     @classmethod
     def of(cls, config: TrainConfig) -> "SignalAugmentation":
-        """What the configuration asks for."""
+        """Take over the attributes of a training configuration."""
         names = [attribute.name for attribute in fields(cls) if hasattr(config, attribute.name)]
         return cls(**{name: getattr(config, name) for name in names})
 
@@ -157,7 +157,7 @@ def change_gain(signal: Signal, decibels: float) -> Signal:
 
 
 def overdrive(signal: Signal, decibels: float) -> Signal:
-    """As a microphone set too loud takes it: filled to full scale, then so much more, cut off.
+    """Overdrive as a microphone set too loud does: filled to full scale, then so much more, cut off.
 
     >>> print(overdrive(np.array([0.1, -0.2, 0.02], dtype=np.float32), 6.0206).round(2))
     [ 1.  -1.   0.2]
@@ -210,7 +210,7 @@ def _of_length(signal: Signal, samples: int) -> Signal:
 
 
 HELD_OUT_NOISE = re.compile(r"5-\d+-[A-Z]\.")
-"""Begins the names of the noise that robustness is measured with, and that training therefore never hears: fold 5 of
+"""Begins the names of the noise that robustness is measured with, and that training therefore leaves out: fold 5 of
 ESC-10. Source of the folds: Piczak 2015, "ESC: Dataset for Environmental Sound Classification",
 https://doi.org/10.1145/2733373.2806390"""
 

@@ -1,7 +1,7 @@
 """Bytes or a file -> Audio: decoded, mixed to mono, brought to 16 kHz, and checked once.
 
 The only place where recordings enter; knows nothing of speech regions, models or storage. Containers are
-opened by `ser.audio.streams`, quality is judged by `ser.audio.quality`.
+opened by `ser.audio.streams`, quality is described by `ser.audio.quality`.
 """
 
 import io
@@ -22,7 +22,7 @@ from ser.errors import AudioError
 from ser.types import SAMPLING_RATE, Audio, Signal
 
 MIN_DURATION = 0.4
-"""Seconds; shorter clips hold hardly a syllable, too little to hear an emotion in."""
+"""Seconds; shorter clips hold hardly a syllable, too little to predict an emotion from."""
 
 HARD_MAX_DURATION = 4 * 3600.0
 """Seconds; the most that is ever decoded (0.9 GB as float32 at 16 kHz), so that no file can exhaust the memory."""
@@ -44,7 +44,7 @@ MIX_LOSS = 0.1
 """Share of the loudest channel's power below which the mean of the channels has cancelled or diluted it."""
 
 MISSING_SHARE, MISSING_DURATION = 0.05, 0.1
-"""A recording is told to end early where both this share and these seconds of the announced length are missing."""
+"""A recording is said to end early if both this share and these seconds of the announced length are missing."""
 
 
 def decode_file(path: str | Path, max_duration: float | None = None) -> Audio:
@@ -58,7 +58,7 @@ def decode_file(path: str | Path, max_duration: float | None = None) -> Audio:
         Mono at 16 kHz, with `notes` on clipping, level, noise, bandwidth and missing parts.
 
     Raises:
-        AudioError: where there is no such file, or where it is no usable recording; the message says why.
+        AudioError: if there is no such file, or where it is no usable recording; the message says why.
     """
     try:
         if not os.path.exists(path):
@@ -83,14 +83,14 @@ def decode_bytes(data: bytes, name: str = "", max_duration: float | None = None)
         max_duration: longest accepted recording in seconds; None for `HARD_MAX_DURATION`.
 
     Raises:
-        AudioError: where it is no usable recording; the message says why.
+        AudioError: if it is no usable recording; the message says why.
     """
     return _decode(lambda: io.BytesIO(data), name, max_duration)
 
 
 @dataclass(frozen=True)
 class _Decoded:
-    """What came out of a container, before any check of its content.
+    """Samples of a container, before any check of its content.
 
     Attributes:
         signal: mono at 16 kHz.
@@ -220,7 +220,7 @@ class _Collector:
             self._resampler = None
 
     def finish(self) -> _Decoded:
-        """Everything taken so far; needs at least one frame."""
+        """Return everything taken so far; needs at least one frame."""
         self._flush()
         return _Decoded(
             signal=np.frombuffer(self._samples, dtype=np.float32),

@@ -1,4 +1,4 @@
-"""Which files count as recordings, for every part of the program that looks through folders and archives."""
+"""Endings of files that count as recordings, for every part of the program that looks through folders and archives."""
 
 AUDIO_SUFFIXES = frozenset(
     (

@@ -1,4 +1,4 @@
-"""Tells what a listener should know of a recording's quality: level, clipping, noise, bandwidth.
+"""Quality of a recording (level, clipping, noise, bandwidth) as sentences for its listener.
 
 Pure functions on a signal; refuses nothing.
 """
@@ -11,7 +11,7 @@ EDGE = 0.05
 """Seconds at either end that do not count for the level: resampling rings where a constant offset begins and ends."""
 
 QUIET_LEVEL = -40.0
-"""dBFS of the loudest sound below which a recording is told to be very quiet."""
+"""dBFS of the loudest sound below which a recording is called very quiet."""
 
 CLIPPED_BAND = 0.98
 """Samples above this share of the peak belong to its flattened top."""
@@ -23,10 +23,10 @@ CLIPPED_LEVEL = -12.0
 """dBFS; below this peak no converter clips."""
 
 NOISE_MIN_DURATION = 2.0
-"""Seconds; shorter clips may hold no pause in which the noise could be heard alone."""
+"""Seconds; shorter clips may hold no pause with the noise alone."""
 
 NOISY_RATIO = 14.0
-"""dB between loud and quiet frames below which a recording is told to be noisy.
+"""dB between loud and quiet frames below which a recording is called noisy.
 
 The cleanest corpora lie above 17 (nEMO) to 46 (RAVDESS); rain or a helicopter as loud as the speech gives 8 to 12."""
 

@@ -58,7 +58,7 @@ class AudioStream:
     Attributes:
         channels: constant over all blocks.
         blocks: pairs of the sampling rate in Hz and float32 samples of shape (frames, channels).
-        announced: length in seconds by the header, or None where it tells none.
+        announced: length in seconds by the header, or None if it has none.
         damaged: parts could not be decoded, or the end is missing; final once `blocks` is used up.
     """
 
@@ -102,7 +102,7 @@ def _soundfile_blocks(sound: soundfile.SoundFile) -> Iterator[tuple[int, Block]]
 
 
 def _announced_by(sound: soundfile.SoundFile) -> float | None:
-    """Seconds by the header; libsndfile tells the true frames of WAV and AIFF, and the false claim in its log."""
+    """Seconds by the header; libsndfile gives the true frames of WAV and AIFF, and the false claim in its log."""
     claim = re.search(r"(?:data|SSND) : (\d+) \(should be (\d+)\)", sound.extra_info)
     if claim and int(claim[2]) and int(claim[1]) < UNKNOWN_BYTES:
         return float(sound.frames / sound.samplerate * int(claim[1]) / int(claim[2]))
@@ -110,7 +110,7 @@ def _announced_by(sound: soundfile.SoundFile) -> float | None:
 
 
 def _is_incomplete_ogg(file: BinaryIO) -> bool:
-    """Whether an Ogg file lacks its last page, which carries an end-of-stream flag.
+    """Find out if an Ogg file lacks its last page, which carries an end-of-stream flag.
 
     Source: RFC 3533, section 6: header_type_flag 0x04; a page is 27 bytes, the segment table and the segments.
     """
@@ -132,7 +132,7 @@ def open_with_av(file: BinaryIO) -> Iterator[AudioStream]:
     """Open with FFmpeg's libraries: MP4, WebM, AAC, WMA and nearly everything else.
 
     Raises:
-        UnreadableError: where it is no container of `AV_FORMATS`, holds no sound, or is mostly undecodable.
+        UnreadableError: if it is no container of `AV_FORMATS`, holds no sound, or is mostly undecodable.
     """
     try:
         # Tags in another encoding than UTF-8 are common, and nobody reads them here.
@@ -193,7 +193,7 @@ def _to_block(frame: "av.AudioFrame", channels: int) -> Block:
 
 
 def describe_content(head: bytes) -> str:
-    """What a file seems to be by its first bytes, for a message after no reader could read it.
+    """Describe a file by its first bytes, for a message after no reader could read it.
 
     >>> describe_content(b"%PDF-1.7"), describe_content(b"Dear diary, today")
     ('it is a PDF document', 'it is text')

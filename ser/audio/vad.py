@@ -19,10 +19,10 @@ from ser.errors import ModelUnavailableError
 from ser.types import SAMPLING_RATE, Audio, Signal, SpeechRegion
 
 NETWORK = Path("data") / "silero_vad_16k_sequence.onnx"
-"""Within the package: the form that hears many frames at a call; its probabilities equal the frame-by-frame form's."""
+"""Path within the package; this form takes many frames a call, its probabilities equal the frame-by-frame form's."""
 
 FRAME, CONTEXT, STATE = 512, 64, 128
-"""Samples per decision (32 ms), samples of the frame before that are heard again, and the size of the memory.
+"""Samples per decision (32 ms), samples of the frame before that are given again, and the size of the state.
 
 Source: silero-vad 6.2, sequence_vad.py."""
 
@@ -38,8 +38,8 @@ MIN_SILENCE, MIN_SPEECH, REGION_PADDING = 0.1, 0.25, 0.03
 Source: silero-vad 6.2, utils_vad.py."""
 
 SLOWER = 1.75
-"""How much slower a recording is heard once more where no speech was found: the detector knows hardly any voices that
-shriek, and slowed down they lie where other voices do. Measured on RAVDESS's strong emotions and on noises of ESC-10
+"""Factor by which a recording is slowed for a second try if no speech was found: the detector knows hardly any voices
+that shriek, and slowed down they lie where other voices do. Measured on RAVDESS's strong emotions and noises of ESC-10
 (benchmarks/README.md, "Speech detection")."""
 
 
@@ -49,19 +49,19 @@ CERTAIN_EVIDENCE = 0.45
 36 have (benchmarks/README.md, "Speech detection")."""
 
 LEAST_SPEECH_SHARE = 0.22
-"""Of the sound's energy above its background that speech must have in a recording with less evidence: in a bark or a
+"""Share of the energy above the background that speech must have in a recording with less evidence: in a bark or a
 sneeze a few quiet frames sound like speech, and its loud ones do not."""
 
 
 BACKGROUND_PERCENTILE = 10
-"""Of the frames' energies: that of the background."""
+"""Percentile of the frames' energies that counts as the background."""
 
 
 class SileroDetector:
     """A `SpeechDetector`; safe to call from several threads, as the network's memory lives within each call.
 
     Raises:
-        ModelUnavailableError: where the silero-vad package, or the network in it, is missing.
+        ModelUnavailableError: if the silero-vad package, or the network in it, is missing.
     """
 
     def __init__(self) -> None:
@@ -151,7 +151,7 @@ def find_regions(
 
 
 def is_speech(probabilities: npt.NDArray[np.float32], signal: Signal, slower: float = 1.0) -> bool:
-    """Whether the sound is speech for the most part, rather than having moments that sound like it.
+    """Decide if a recording is speech for the most part, rather than having moments that sound like it.
 
     Args:
         probabilities: of speech, one for each frame of `FRAME` samples.
@@ -187,7 +187,7 @@ def _pad(spans: list[tuple[int, int]], samples: int) -> tuple[SpeechRegion, ...]
 def trim_to_speech(audio: Audio, regions: Sequence[SpeechRegion], padding: float = 0.2) -> Audio:
     """Cut what lies before the first and after the last region, with `padding` seconds left at either side.
 
-    Without any region the whole recording is returned. Recognition and training both hear speech cut this way.
+    Without any region the whole recording is returned. Recognition and training both cut this way.
 
     >>> trim_to_speech(Audio(np.zeros(48_000, np.float32)), [SpeechRegion(1.0, 2.0)]).duration
     1.4

@@ -7,20 +7,20 @@ import hashlib
 import json
 import os
 import shutil
-import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from ser.errors import ModelUnavailableError
 
 META_FILE = "meta.json"
+MODEL_FILE = "model.onnx"
 WEIGHTS_FILE = "model.safetensors"
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -31,28 +31,17 @@ Source: https://github.com/git-lfs/git-lfs, docs/spec.md"""
 MAX_POINTER_SIZE = 1024
 """Bytes. Source: the same; pointer files are shorter."""
 
-_FLOATS: Mapping[str, np.dtype[Any]] = {
-    "F16": np.dtype("<f2"),
-    "F32": np.dtype("<f4"),
-    "F64": np.dtype("<f8"),
-    "BF16": np.dtype("<u2"),
-}
-"""Types in a safetensors file that can hold NaN; numpy has no bfloat16, whose bits are looked at instead."""
-
-_SLICE = 1 << 24
-"""Numbers that are looked at together: bounds the memory."""
-
 
 @dataclass(frozen=True)
 class Meta:
-    """What travels with the weights.
+    """Facts that travel with the weights.
 
     Attributes:
         name: for people.
         labels: in the order of the outputs.
         temperature: the logits are divided by it.
         config: of the training.
-        git_commit: of the code that trained it, or None where unknown.
+        git_commit: of the code that trained it, or None if unknown.
         sha256: of model.safetensors.
         data: what it was trained on.
         metrics: what it was measured at.
@@ -71,7 +60,7 @@ class Meta:
 
 
 def save_checkpoint(
-    folder: Path, save_weights: Callable[[Path], object], meta: Meta, weights_file: str = WEIGHTS_FILE
+    folder: Path, save_weights: Callable[[Path], object], meta: Meta, weights_file: str | None = WEIGHTS_FILE
 ) -> Meta:
     """Write a model's folder so that it is there whole or not at all.
 
@@ -79,13 +68,13 @@ def save_checkpoint(
         folder: where it goes; must not exist yet, or be empty.
         save_weights: writes config.json and model.safetensors into the folder it is given (`save_pretrained`).
         meta: `sha256`, `git_commit` and `created_at` are filled in here.
-        weights_file: whose hash is noted.
+        weights_file: whose hash is noted; None for that of all weights (`weights_sha256`).
 
     Returns:
         The meta as written.
 
     Raises:
-        ModelUnavailableError: where the folder holds something already.
+        ModelUnavailableError: if the folder holds something already.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ModelUnavailableError(f"{folder} exists already. Name a new folder, or remove it first.")
@@ -95,7 +84,7 @@ def save_checkpoint(
         save_weights(building)
         values = asdict(meta) | {
             "labels": list(meta.labels),
-            "sha256": file_sha256(building / weights_file),
+            "sha256": file_sha256(building / weights_file) if weights_file else weights_sha256(building),
             "git_commit": meta.git_commit or current_commit(),
             "created_at": meta.created_at or datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -117,7 +106,7 @@ def load_meta(folder: Path) -> Meta:
     """Read meta.json.
 
     Raises:
-        ModelUnavailableError: where it is absent or damaged.
+        ModelUnavailableError: if it is absent or damaged.
     """
     path = folder / META_FILE
     try:
@@ -153,7 +142,7 @@ def verify(folder: Path, weights_file: str | None = None) -> Meta:
         The meta.
 
     Raises:
-        ModelUnavailableError: where the weights are absent or differ.
+        ModelUnavailableError: if the weights are absent or differ.
     """
     meta = load_meta(folder)
     present = next((name for name in (WEIGHTS_FILE, "model.bin") if (folder / name).is_file()), WEIGHTS_FILE)
@@ -204,51 +193,27 @@ def find_damage(folder: Path) -> str | None:
             if path.stat().st_size <= MAX_POINTER_SIZE and path.read_bytes().startswith(LFS_POINTER):
                 return f"{path.name} is only the pointer that Git LFS left. Run 'git lfs pull', or download it again."
             if path.suffix == ".safetensors":
-                _tensors(path)
-        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+                # Opening reads the header alone, and compares the size of the file with it.
+                with safe_open(path, framework="np"):
+                    pass
+        except (OSError, SafetensorError) as error:
             return f"{path.name} is truncated or damaged ({error}). Download it again."
     return None
 
 
-def _tensors(path: Path) -> dict[str, dict[str, Any]]:
-    """Read what a safetensors file says of its tensors, their places counted from the file's start.
-
-    Source of the format: https://github.com/huggingface/safetensors, "Format".
-
-    Raises:
-        ValueError: if the file is shorter or longer than it says.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > size - 8:
-            raise ValueError(f"its header has {length} bytes and the file {size}")
-        entries: dict[str, dict[str, Any]] = json.loads(file.read(length))
-    entries.pop("__metadata__", None)
-    end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-    if end != size:
-        raise ValueError(f"it has {size} bytes, {end} are expected")
-    return {
-        name: {**entry, "data_offsets": [8 + length + place for place in entry["data_offsets"]]}
-        for name, entry in entries.items()
-    }
-
-
 def _first_nan(path: Path) -> str | None:
     """Name the first tensor of a safetensors file that holds NaN."""
-    with path.open("rb") as file:
-        for name, entry in _tensors(path).items():
-            dtype = _FLOATS.get(entry["dtype"])
-            if dtype is None:
-                continue
-            start, end = entry["data_offsets"]
-            for place in range(start, end, _SLICE * dtype.itemsize):
-                file.seek(place)
-                values = np.frombuffer(file.read(min(end - place, _SLICE * dtype.itemsize)), dtype)
-                # In bfloat16, NaN is an exponent of ones with a fraction that is not zero.
-                found = (values & 0x7FFF) > 0x7F80 if entry["dtype"] == "BF16" else np.isnan(values)
-                if found.any():
-                    return name
+    with safe_open(path, framework="np") as file:
+        for name in file.keys():
+            kind = file.get_slice(name).get_dtype()
+            if kind == "BF16":
+                # numpy has no such type; whatever runs a checkpoint of it needs torch anyway.
+                with safe_open(path, framework="pt") as tensors:
+                    found = bool(tensors.get_tensor(name).isnan().any())
+            else:
+                found = kind in ("F16", "F32", "F64") and bool(np.isnan(file.get_tensor(name)).any())
+            if found:
+                return str(name)
     return None
 
 

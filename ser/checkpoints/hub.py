@@ -28,14 +28,14 @@ CTRANSLATE2_WEIGHTS = "model.bin"
 """Raw arrays in a format of CTranslate2's own; no pickle."""
 
 CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", CTRANSLATE2_WEIGHTS]
-"""What is downloaded of a checkpoint: settings, vocabularies and weights, no pickles and no code."""
+"""Files that are downloaded of a checkpoint: settings, vocabularies and weights, no pickles and no code."""
 
 PICKLED_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 @functools.cache
 def hub_reachable() -> bool:
-    """Whether the model hub answers; asked once per process, within `PROBE_DURATION`.
+    """Find out if the model hub answers; asked once per process, within `PROBE_DURATION`.
 
     Honours `HF_HUB_OFFLINE`, `HF_ENDPOINT` and the proxy variables. Where the hub does not answer, offline mode is
     switched on for the whole process: otherwise each file that a library looks for costs 23 s of vain retries.
@@ -83,7 +83,7 @@ def resolve_checkpoint(id_or_dir: str | Path) -> Path:
         id_or_dir: a folder with `config.json` and `*.safetensors`, or a model's id on the hub.
 
     Raises:
-        ModelUnavailableError: where there is none, or it lacks something; the message says what.
+        ModelUnavailableError: if there is none, or it lacks something; the message says what.
     """
     name = str(id_or_dir)
     if not name.strip():
@@ -113,7 +113,7 @@ def resolve_checkpoint(id_or_dir: str | Path) -> Path:
 
 
 def pick_device(setting: str) -> str:
-    """Where networks run.
+    """Choose the device that networks run on.
 
     Args:
         setting: `auto` takes CUDA where there is one; `cpu`; `cuda`.
@@ -122,8 +122,8 @@ def pick_device(setting: str) -> str:
         `cpu` or `cuda`.
 
     Raises:
-        ModelUnavailableError: where CUDA is asked for and absent.
-        SettingsError: where the setting is none of the three.
+        ModelUnavailableError: if CUDA is asked for and absent.
+        SettingsError: if the setting is none of the three.
 
     >>> pick_device("cpu")
     'cpu'
@@ -141,7 +141,7 @@ def pick_device(setting: str) -> str:
 
 
 def _has_gpu_driver() -> bool:
-    """Whether a driver that torch's CUDA or ROCm builds need is loaded."""
+    """Find out if a driver that torch's CUDA or ROCm builds need is loaded."""
     return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg"))
 
 
@@ -153,7 +153,7 @@ def _checked(folder: Path) -> Path:
 
 
 def _defect(folder: Path) -> str | None:
-    """What a folder lacks of a checkpoint, in a sentence; None where it is complete."""
+    """Say what a folder lacks of a checkpoint, in a sentence; None if it is complete."""
     if not (folder / "config.json").is_file():
         return "config.json is missing. Save the model with save_pretrained."
     if any((folder / name).is_file() for name in ("model.onnx", "model.ts")) and (folder / "meta.json").is_file():

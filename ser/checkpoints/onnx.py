@@ -1,22 +1,14 @@
-"""Runs a network in onnxruntime instead of torch: NumPy arrays in and out, one session, any number of threads calling.
-
-Opens what `ser.export` wrote; knows neither torch nor what the network computes.
-"""
+"""Networks in ONNX form, as `ser.export` writes them, in onnxruntime. Imports no torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from ser.errors import ModelUnavailableError
-
-MODEL_FILE = "model.onnx"
-SOURCE_KEY = "source_sha256"
-"""Under which a graph carries the hash of the weights it was made of."""
 
 Array = npt.NDArray[Any]
 
@@ -42,11 +34,9 @@ class OnnxNetwork:
     Attributes:
         inputs: names.
         outputs: names, logits first.
-        output_size: of the logits, or None where the graph leaves it open.
-        source_sha256: of the weights it was made of; empty where the graph does not tell.
 
     Raises:
-        ModelUnavailableError: where the file is absent or no usable graph.
+        ModelUnavailableError: if the file is absent or no usable graph.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
@@ -65,9 +55,6 @@ class OnnxNetwork:
             ) from error
         self.inputs = tuple(given.name for given in self._session.get_inputs())
         self.outputs = tuple(given.name for given in self._session.get_outputs())
-        size = self._session.get_outputs()[0].shape[-1]
-        self.output_size: int | None = size if isinstance(size, int) else None
-        self.source_sha256: str = self._session.get_modelmeta().custom_metadata_map.get(SOURCE_KEY, "")
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Answer one batch.
@@ -79,24 +66,3 @@ class OnnxNetwork:
             {name: array} of the outputs, `logits` of shape (batch, labels) among them.
         """
         return dict(zip(self.outputs, self._session.run(self.outputs, dict(inputs)), strict=True))
-
-
-def softmax(logits: Array, temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """Probabilities of rows of logits, in double precision.
-
-    >>> softmax(np.array([[0.0, 0.0]])).tolist()
-    [[0.5, 0.5]]
-    """
-    values = logits.astype(np.float64) / temperature
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def sigmoid(logits: Array) -> npt.NDArray[np.float64]:
-    """Probabilities of logits, in double precision.
-
-    >>> sigmoid(np.array([0.0, -800.0])).round(3).tolist()
-    [0.5, 0.0]
-    """
-    # By tanh, which does not overflow.
-    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * logits.astype(np.float64)))

@@ -15,8 +15,11 @@ from transformers.utils import logging as transformers_logging
 from ser.errors import ModelUnavailableError
 from ser.types import SAMPLING_RATE
 
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+"""Arguments of every `from_pretrained`: no network, and no code that comes with a checkpoint."""
+
 LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, SafetensorError)
-"""What transformers raises on settings or weights that it cannot use."""
+"""Errors that transformers raises on settings or weights that it cannot use."""
 
 
 def load_config(folder: Path) -> Any:
@@ -69,7 +72,7 @@ def quiet_loading() -> Iterator[None]:
 
 
 def describe_failure(error: BaseException) -> str:
-    """Return the first line of what transformers says, or our own words where it advises to run foreign code."""
+    """Return the first line of what transformers says, or words of this program if it advises to run foreign code."""
     if "trust_remote_code" in str(error):
         return "it needs code of its own (auto_map in config.json), which is never run here. Take another checkpoint."
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,7 +1,4 @@
-"""Runs a network in torch, with the same face as `ser.checkpoints.onnx.OnnxNetwork`.
-
-Knows nothing of what the network computes.
-"""
+"""Networks in torch and TorchScript with the interface of `ser.checkpoints.onnx.OnnxNetwork`."""
 
 import json
 from collections.abc import Mapping
@@ -12,14 +9,15 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ser.checkpoints.onnx import MODEL_FILE, OnnxNetwork
+from ser.checkpoints.folder import MODEL_FILE
+from ser.checkpoints.onnx import OnnxNetwork
 from ser.errors import ModelUnavailableError
 
 SCRIPT_FILE = "model.ts"
 """A network in TorchScript form, as `python -m ser export --format torchscript` writes it."""
 
 NAMES_FILE = "names.json"
-"""Within it: the names of its inputs and outputs in order."""
+"""Its part with the names of its inputs and outputs in order."""
 
 
 class TorchNetwork:
@@ -81,14 +79,14 @@ class ScriptNetwork:
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder holds a model in ONNX or TorchScript form, as `python -m ser export` writes it."""
+    """Tell a folder with a model in ONNX or TorchScript form, as `python -m ser export` writes it."""
     return any((folder / name).is_file() for name in (MODEL_FILE, SCRIPT_FILE)) and not any(
         path.name.startswith("model") for path in folder.glob("*.safetensors")
     )
 
 
 def exported_file(folder: Path) -> Path:
-    """The graph of a folder that `is_exported`."""
+    """Find the graph of a folder that `is_exported`."""
     path = folder / MODEL_FILE
     return path if path.is_file() else folder / SCRIPT_FILE
 

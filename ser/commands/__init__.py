@@ -1,1 +1,1 @@
-"""What each command of `python -m ser` does; `ser.cli` reads their options and imports only the one that runs."""
+"""The commands of `python -m ser`; `ser.cli` reads their options and imports only the one that runs."""

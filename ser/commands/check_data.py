@@ -1,4 +1,4 @@
-"""`python -m ser check-data`: what the sides of a split share, before anything is trained on them."""
+"""`python -m ser check-data`: speakers and recordings that the parts of a split share, before training."""
 
 import argparse
 import json
@@ -11,8 +11,8 @@ from tqdm import tqdm
 from ser.config import Settings
 from ser.corpora import Corpus, read_corpus
 from ser.corpora.copies import Copies, default_cache_dir, find_copies
-from ser.corpora.splits import LeakReport, Split, report_leaks, split_by_speaker
-from ser.errors import SettingsError, TrainingDataError
+from ser.corpora.splits import LeakReport, Split, report_leaks, require_speakers, split_by_speaker
+from ser.errors import SettingsError
 from ser.types import Example
 
 LEAKS = 1
@@ -30,8 +30,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         0 where nothing leaks, 1 where something does.
 
     Raises:
-        SettingsError: where speakers are named although the owners' splits are asked for.
-        TrainingDataError: where the data cannot be read, or a named speaker is not in it.
+        SettingsError: if speakers are named although the owners' splits are asked for.
+        TrainingDataError: if the data cannot be read, or a named speaker is not in it.
     """
     corpora = [read_corpus(source) for source in options.data]
     examples = [example for corpus in corpora for example in corpus.examples]
@@ -52,20 +52,13 @@ def _split(examples: Sequence[Example], options: argparse.Namespace) -> Split:
     if options.owner_splits:
         if options.test_speakers or options.dev_speakers:
             raise SettingsError("Name speakers, or ask for the owners' splits: not both.")
-        sides: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
+        parts: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
         for example in examples:
             # MSP-Podcast has several test sets.
-            side = "test" if (example.split or "").startswith("test") else example.split
-            sides.get(side or "train", sides["train"]).append(example)
-        return Split(tuple(sides["train"]), tuple(sides["dev"]), tuple(sides["test"]))
-    named = {*(options.test_speakers or ()), *(options.dev_speakers or ())}
-    absent = sorted(named - {example.speaker for example in examples})
-    if absent:
-        speakers = sorted({example.speaker for example in examples})
-        more = " ..." if len(speakers) > 12 else ""
-        raise TrainingDataError(
-            f"There is no speaker {', '.join(absent)} in the data. It has {', '.join(speakers[:12])}{more}."
-        )
+            part = "test" if (example.split or "").startswith("test") else example.split
+            parts.get(part or "train", parts["train"]).append(example)
+        return Split(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["test"]))
+    require_speakers(examples, {*(options.test_speakers or ()), *(options.dev_speakers or ())})
     return split_by_speaker(
         examples, test_speakers=options.test_speakers or (), dev_speakers=options.dev_speakers or ()
     )
@@ -92,13 +85,13 @@ def summarize(corpora: Sequence[Corpus], split: Split, copies: Copies, leaks: Le
             for corpus in corpora
         ],
         "sides": {
-            side: {"clips": len(examples), "speakers": len({example.speaker for example in examples})}
-            for side, examples in split.parts.items()
+            part: {"clips": len(examples), "speakers": len({example.speaker for example in examples})}
+            for part, examples in split.parts.items()
         },
         "compared": len(copies.hashes),
         "clean": leaks.clean,
         "leaks": list(leaks.leaks),
-        "speakers": {name: list(sides) for name, sides in leaks.speakers.items()},
+        "speakers": {name: list(parts) for name, parts in leaks.speakers.items()},
         "recordings": [list(files) for files in leaks.recordings.values()],
         "near_copies": [[pair.first, pair.second, round(pair.difference, 4)] for pair in leaks.near_copies],
         "within": list(leaks.within),
@@ -117,14 +110,14 @@ def describe(figures: dict[str, Any]) -> str:
             f"speakers: {labels}"
         )
         lines += [f"  {note}" for note in corpus["notes"]]
-    sides = [f"{side} {s['clips']} clips of {s['speakers']} speakers" for side, s in figures["sides"].items()]
-    lines.append(f"Sides: {', '.join(sides)}. {figures['compared']} recordings were compared.")
-    for key, title in (("left_out", "Not compared"), ("within", "Copies within one side, which leak nothing")):
+    parts = [f"{part} {s['clips']} clips of {s['speakers']} speakers" for part, s in figures["sides"].items()]
+    lines.append(f"Parts: {', '.join(parts)}. {figures['compared']} recordings were compared.")
+    for key, title in (("left_out", "Not compared"), ("within", "Copies within one part, which leak nothing")):
         if figures[key]:
             lines += [f"{title}: {len(figures[key])}", *(f"  {sentence}" for sentence in figures[key])]
     if figures["clean"]:
-        lines.append("Nothing leaks: no speaker and no recording is on two sides.")
+        lines.append("Nothing leaks: no speaker and no recording is in two parts.")
     else:
         lines += [f"LEAKS: {len(figures['leaks'])}", *(f"  {leak}" for leak in figures["leaks"])]
-        lines.append("Remove the copies, or put their speakers on one side.")
+        lines.append("Remove the copies, or put their speakers in one part.")
     return "\n".join(lines)

@@ -14,10 +14,11 @@ from ser.acoustic.classifier import load_acoustic_model
 from ser.checkpoints.hub import pick_device
 from ser.config import EMBEDDED, Settings
 from ser.corpora import read_corpus
-from ser.errors import SettingsError, TrainingDataError
+from ser.corpora.splits import require_speakers
+from ser.errors import SettingsError
+from ser.evaluation.predictions import Adaptation
 from ser.evaluation.report import evaluate
-from ser.text.classifier import load_text_model
-from ser.text.evaluation import evaluate_text
+from ser.text.classifier import evaluate_text, load_text_model
 from ser.training.recipe import RESERVED_SPEAKERS
 
 RESERVED = "reserved"
@@ -35,8 +36,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         0.
 
     Raises:
-        SettingsError: where neither or both of `data` and `text` are given.
-        SerError: where the model or the data cannot be used.
+        SettingsError: if neither or both of `data` and `text` are given.
+        SerError: if the model or the data cannot be used.
     """
     if bool(options.data) == bool(options.text):
         raise SettingsError("Name either recordings (--data DIR) or sentences (--text FILE.csv).")
@@ -58,16 +59,10 @@ def _acoustic_figures(options: argparse.Namespace, settings: Settings) -> dict[s
         print(note, file=sys.stderr)
     examples = [example for corpus in corpora for example in corpus.examples]
     if options.speakers:
-        speakers = {example.speaker for example in examples}
         asked = set(options.speakers)
         if asked == {RESERVED}:
-            asked = set(RESERVED_SPEAKERS) & speakers or asked
-        absent = sorted(asked - speakers)
-        if absent:
-            raise TrainingDataError(
-                f"There is no speaker {', '.join(absent)} in the data. It has {', '.join(sorted(speakers)[:12])}"
-                f"{' ...' if len(speakers) > 12 else ''}."
-            )
+            asked = set(RESERVED_SPEAKERS) & {example.speaker for example in examples} or asked
+        require_speakers(examples, asked)
         examples = [example for example in examples if example.speaker in asked]
     unknown: Counter[str] = Counter()
     for corpus in corpora:
@@ -79,13 +74,10 @@ def _acoustic_figures(options: argparse.Namespace, settings: Settings) -> dict[s
             examples,
             labels=options.labels,
             on_progress=lambda done, total: _move(progress, done, total),
-            unknown_labels=unknown,
-            adapt=options.adapt,
-            adapt_domain=options.adapt_domain,
-            seed=options.seed,
+            adaptation=Adaptation(options.adapt, options.adapt_domain, options.seed),
         )
     missing = [f"{corpus.name}/{name}" for corpus in corpora for name in corpus.missing_files]
-    return {**evaluation.as_dict(), "missing_files": missing}
+    return {**evaluation.as_dict(), "unknown_labels": dict(unknown), "missing_files": missing}
 
 
 def _move(progress: Any, done: int, total: int) -> None:

@@ -17,14 +17,14 @@ from ser.evaluation.predictions import embedding_model
 from ser.labels import EMOTIONS
 from ser.loading import load_recognizer
 from ser.recognizer import Recognizer
-from ser.scoring.command import score
+from ser.scoring.engines import score
 from ser.serialization import recognition_to_dict
 from ser.types import Recognition
 
 BAR_WIDTH = 30
 
 SMALLEST_SHARE = 0.005
-"""Of an answer, that is shown: less would read 0 %."""
+"""Least share of an answer that is shown: less would read 0 %."""
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         0 where every file was recognised, otherwise 1.
 
     Raises:
-        SerError: where a model cannot be loaded, no recording was found, or options do not go together.
+        SerError: if a model cannot be loaded, no recording was found, or options do not go together.
     """
     paths = list(expand(options.files))
     if not paths:
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 def _answers(
     recognizer: Recognizer, paths: Sequence[Path], options: argparse.Namespace
 ) -> Iterator[Recognition | AudioError]:
-    """As they come; where they share a speaker or a source, adapted to it once all are recognised."""
+    """Yield answers as they come; if they share a speaker or a source, adapted to it once all are recognised."""
     answers = recognizer.recognize_many(paths)
     if not (options.same_speaker or options.same_source):
         yield from answers

@@ -2,19 +2,21 @@
 
 import argparse
 import importlib
+import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ser.checkpoints.hub import pick_device
-from ser.commands.training_changes import training_changes
-from ser.config import EMBEDDED, NO_MODEL, Settings
+from ser.config import EMBEDDED, NO_MODEL, Settings, TrainConfig
 from ser.errors import SettingsError
+from ser.text.config import TextTrainConfig
 from ser.training.progress import OnProgress, TrainProgress
 from ser.training.recipe import HeadRecipe, RecipeResult, run_recipe
 from ser.training.run_logs import RunLog, flat, open_log, record
@@ -32,8 +34,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         0.
 
     Raises:
-        SettingsError: where neither or both of `data` and `text` are given.
-        SerError: where the data or the model to start from cannot be used.
+        SettingsError: if neither or both of `data` and `text` are given.
+        SerError: if the data or the model to start from cannot be used.
     """
     if bool(options.data) == bool(options.text):
         raise SettingsError("Name either recordings (--data DIR ...) or sentences (--text TRAIN.csv --dev DEV.csv).")
@@ -52,9 +54,9 @@ def _train_acoustic(options: argparse.Namespace, settings: Settings) -> None:
         raise SettingsError(
             f"An interrupted training is kept in {checkpoint_dir}. Go on with it by --resume, or remove that folder."
         )
-    told = {"data": options.data, "init": options.init, "seed": options.seed, **changes}
+    shown = {"data": options.data, "init": options.init, "seed": options.seed, **changes}
     with ExitStack() as stack:
-        bar, logs = stack.enter_context(_Bar()), open_logs(options, told, stack)
+        bar, logs = stack.enter_context(ProgressBar()), open_logs(options, shown, stack)
 
         def on_progress(progress: TrainProgress) -> None:
             if _talks():
@@ -78,14 +80,16 @@ def _run_recipe(
     on_progress: OnProgress,
 ) -> RecipeResult:
     """Train a head on a frozen encoder without torch, or whatever else `--tune` names with it."""
-    where: dict[str, Any] = {
-        "noise_dir": Path(options.noise) if options.noise else None,
-        "dev_speakers": options.dev_speakers,
-        "device": pick_device(settings.device),
-    }
-    if options.test_speakers is not None:
-        where["test_speakers"] = options.test_speakers
     init = EMBEDDED if options.init in (None, NO_MODEL) else options.init
+    speakers = {} if options.test_speakers is None else {"test_speakers": options.test_speakers}
+    recipe = HeadRecipe(
+        encoder=init,
+        noise_dir=Path(options.noise) if options.noise else None,
+        dev_speakers=options.dev_speakers,
+        seed=options.seed,
+        device=pick_device(settings.device),
+        **speakers,
+    )
     if init == EMBEDDED:
         refused = [name for name in ("set", "epochs", "resume") if getattr(options, name)]
         if refused or options.tune not in (None, "auto", "frozen"):
@@ -93,22 +97,56 @@ def _run_recipe(
                 f"--{refused[0] if refused else 'tune ' + options.tune} is for training by gradients, and the embedded "
                 "encoder stays frozen. Name a checkpoint with --init, or leave it out."
             )
-        recipe = HeadRecipe(seed=options.seed, **where)
         return run_recipe(options.data, options.out, recipe, on_progress=on_progress)
+    if options.epochs:
+        changes = {"epochs": options.epochs, **changes}
     # Only here is torch brought in.
-    gradients = importlib.import_module("ser.training.run")
-    how = {"seed": options.seed, **({"epochs": options.epochs} if options.epochs else {}), **changes}
-    encoder_recipe = gradients.EncoderRecipe(init, how, checkpoint_dir=checkpoint_dir, **where)
-    result: RecipeResult = gradients.run_encoder_recipe(
-        options.data, options.out, encoder_recipe, on_progress=on_progress
+    result: RecipeResult = importlib.import_module("ser.training.gradients.encoder").run_encoder_recipe(
+        options.data, options.out, recipe, changes, checkpoint_dir=checkpoint_dir, on_progress=on_progress
     )
     return result
 
 
-def open_logs(options: argparse.Namespace, told: Mapping[str, object], stack: ExitStack) -> list[RunLog]:
+def training_changes(
+    assignments: Sequence[str],
+    tune: str | None = None,
+    config: type[TrainConfig] | type[TextTrainConfig] = TrainConfig,
+) -> dict[str, object]:
+    """Read assignments by the names of a config's attributes.
+
+    Values are JSON, or else taken as text; lists become tuples.
+
+    Args:
+        assignments: `NAME=VALUE`.
+        tune: of `--tune`.
+        config: whose attributes they are.
+
+    Raises:
+        SettingsError: if there is no such attribute, or no value.
+
+    >>> training_changes(["batch_size=32", "speed=[0.9, 1.1]", "patience=null"], "lora")
+    {'batch_size': 32, 'speed': (0.9, 1.1), 'patience': None, 'tune': 'lora'}
+    """
+    kinds = {attribute.name: attribute.type for attribute in fields(config)}
+    changes: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or name not in kinds:
+            raise SettingsError(f"--set {assignment}: expected NAME=VALUE, NAME being one of {', '.join(kinds)}.")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if isinstance(value, str) and kinds[name] is not str:
+            raise SettingsError(f"--set {assignment}: a number is expected, or [low, high], true, false or null.")
+        changes[name] = tuple(value) if isinstance(value, list) else value
+    return changes | ({"tune": tune} if tune else {})
+
+
+def open_logs(options: argparse.Namespace, shown: Mapping[str, object], stack: ExitStack) -> list[RunLog]:
     """Open what `--log-to` names, until the stack is left; of several processes (torchrun), one writes."""
     kinds = options.log_to if _talks() else []
-    logs = [open_log(kind, Path(f"{options.out}.logs"), Path(options.out).name, told) for kind in kinds]
+    logs = [open_log(kind, Path(f"{options.out}.logs"), Path(options.out).name, shown) for kind in kinds]
     for log in logs:
         stack.callback(log.close)
     return logs
@@ -128,26 +166,27 @@ def _print_result(result: RecipeResult) -> None:
             print(f"  {name} speakers of {corpus}: UAR {uar:.1%}")
 
 
-class _Bar:
-    """A progress bar that begins anew with each stage; silent where nobody watches."""
+class ProgressBar:
+    """A progress bar that begins anew with each stage; silent if there is no terminal."""
 
     def __init__(self) -> None:
         self._bar = tqdm(unit="step", disable=None, dynamic_ncols=True)
         self._stage = ""
 
-    def __enter__(self) -> "_Bar":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
     def show(self, progress: TrainProgress) -> None:
+        """Move to a moment of the run."""
         if progress.stage != self._stage:
             self._stage = progress.stage
             self._bar.reset(total=progress.steps)
             self._bar.set_description(progress.stage)
         if progress.loss is not None:
-            uar = "" if progress.uar is None else f", dev UAR {progress.uar:.1%}"
+            uar = "" if progress.uar is None else f", dev score {progress.uar:.1%}"
             text = f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}{uar}"
             self._bar.set_postfix_str(text, refresh=False)
         self._move(progress.step, progress.steps)

@@ -3,25 +3,22 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ser.checkpoints.hub import pick_device
-from ser.commands.train import open_logs
-from ser.commands.training_changes import training_changes
+from ser.commands.train import ProgressBar, open_logs, training_changes
 from ser.config import EMBEDDED, Settings
 from ser.errors import SettingsError
-from ser.text.augmentation import back_translate, replace_with_near_words
 from ser.text.config import TextTrainConfig
 from ser.text.data import read_labelled_texts
-from ser.text.finetuning import finetune_text_model
-from ser.text.loop import TextProgress
-from ser.text.pretraining import adapt_to_domain
-from ser.text.rows import TextPart
-from ser.text.training import TextTrainingResult, train_on_parts
+from ser.text.language_models import adapt_to_domain, back_translate, replace_with_near_words
+from ser.text.task import TextPart
+from ser.text.training import train_text_model
+from ser.training.gradients.processes import Processes
+from ser.training.gradients.task import Surroundings
+from ser.training.progress import TrainProgress
+from ser.training.run_logs import record
 
 ONLY_RECORDINGS = ("noise", "test_speakers", "dev_speakers", "resume")
 """Options that mean nothing for sentences."""
@@ -48,46 +45,30 @@ def train_text(options: argparse.Namespace, settings: Settings) -> None:
             "--pretrain-on needs --init: the embedded encoder has no head that predicts words. Name a pretrained "
             "language model, such as a BERT, by its folder or its id on the hub."
         )
-    changes = training_changes(options.set, options.tune, TextTrainConfig)
+    changes = training_changes(options.set, options.tune, TextTrainConfig) | {"seed": options.seed}
     config = TextTrainConfig(**changes | ({"epochs": options.epochs} if options.epochs else {}))  # type: ignore[arg-type]
     device = pick_device(settings.device)
-    told = {"text": options.text, "init": options.init, "seed": options.seed, **changes}
     with ExitStack() as stack:
-        bar = stack.enter_context(tqdm(unit="step", disable=None, dynamic_ncols=True))
-        logs = open_logs(options, told, stack)
+        bar = stack.enter_context(ProgressBar())
+        logs = open_logs(options, {"text": options.text, "init": options.init, **changes}, stack)
 
-        def on_progress(progress: TextProgress) -> None:
-            bar.total = progress.steps
-            bar.set_postfix_str(f"epoch {progress.epoch}, loss {progress.loss:.3f}", refresh=False)
-            bar.update(progress.step - bar.n)
-            figures = {"step/loss": progress.loss, "step/learning_rate": progress.learning_rate}
-            if progress.dev_macro_f1 is not None:
-                figures["epoch/dev_macro_f1"] = progress.dev_macro_f1
+        def on_progress(progress: TrainProgress) -> None:
+            bar.show(progress)
             for log in logs:
-                log.write(figures, progress.step)
+                record(progress, log)
 
-        result = _train(options, config, device, on_progress)
-    print(f"Saved {result.folder}.")
-    for name, value in result.metrics.items():
-        print(f"  {name}: {value:.3f}")
-
-
-def _train(
-    options: argparse.Namespace, config: TextTrainConfig, device: str, on_progress: Callable[[TextProgress], None]
-) -> TextTrainingResult:
-    dev = [TextPart(Path(options.dev).name, read_labelled_texts(Path(options.dev)))]
-    train, out, seed = _training_parts(options, device), Path(options.out), options.seed
-    if options.init in (None, EMBEDDED):
-        return train_on_parts(train, dev, out, config=config, seed=seed, device=device, on_progress=on_progress)
-    with tempfile.TemporaryDirectory() as scratch:
-        start = options.init
+        dev = [TextPart(Path(options.dev).name, read_labelled_texts(Path(options.dev)))]
+        train, out = _training_parts(options, device), Path(options.out)
+        around = Surroundings(Processes(device), on_progress=on_progress)
+        start: str | Path = options.init or EMBEDDED
         if options.pretrain_on:
-            start = Path(scratch) / "adapted"
-            loss = adapt_to_domain(options.init, Path(options.pretrain_on), start, seed=seed, device=device)
+            start = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "adapted"
+            loss = adapt_to_domain(options.init, Path(options.pretrain_on), start, seed=options.seed, device=device)
             print(f"Adapted to {options.pretrain_on}: {loss:.2f} nats a word.", file=sys.stderr)
-        return finetune_text_model(
-            start, train, dev, out, config=config, seed=seed, device=device, on_progress=on_progress
-        )
+        metrics = train_text_model(train, dev, out, around=around, init=start, config=config)
+    print(f"Saved {options.out}.")
+    for name, value in metrics.items():
+        print(f"  {name}: {value:.3f}")
 
 
 def _training_parts(options: argparse.Namespace, device: str) -> list[TextPart]:

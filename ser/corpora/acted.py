@@ -193,8 +193,8 @@ def turev_rows(folder: Path) -> Iterator[Row | Broken]:
         yield Row(relative(path, folder), label, f"turev_{speaker}", word, "tr")
 
 
-class Recogniser:
-    """Whether the first recordings of a folder are named by a pattern.
+class NamePattern:
+    """A test that the first recordings of a folder are named by a pattern.
 
     Attributes:
         pattern: of a recording's name, without its suffix.
@@ -206,7 +206,7 @@ class Recogniser:
         self.pattern, self.globs, self.folders = pattern, globs, folders
 
     def __call__(self, folder: Path) -> bool:
-        """Looks at no more than is needed to find one."""
+        """Look at no more than is needed to find one."""
         for place in self.globs:
             for path in folder.glob(place):
                 if self.pattern.match(path.stem) and (not self.folders or re.match(self.folders, path.parent.name)):
@@ -216,55 +216,49 @@ class Recogniser:
 
 RAVDESS = Layout(
     "ravdess",
-    "RAVDESS",
     "Actor_01/03-01-05-02-01-01-01.wav",
     "CC BY-NC-SA 4.0",
     "https://zenodo.org/record/1188976",
-    Recogniser(_RAVDESS, "Actor_*/*", "*/Actor_*/*", "*-*-*-*-*-*-*.*"),
+    NamePattern(_RAVDESS, "Actor_*/*", "*/Actor_*/*", "*-*-*-*-*-*-*.*"),
     ravdess_rows,
 )
 CREMA_D = Layout(
     "crema-d",
-    "CREMA-D",
     "AudioWAV/1001_DFA_ANG_XX.wav and VideoDemographics.csv",
     "ODbL 1.0",
     "https://github.com/CheyneyComputerScience/CREMA-D",
-    Recogniser(_CREMA_D, "AudioWAV/*", "AudioMP3/*", "*_*_*_*.*"),
+    NamePattern(_CREMA_D, "AudioWAV/*", "AudioMP3/*", "*_*_*_*.*"),
     crema_d_rows,
 )
 TESS = Layout(
     "tess",
-    "TESS",
     "OAF_angry/OAF_back_angry.wav",
     "CC BY-NC-ND 4.0",
     "https://doi.org/10.5683/SP2/E8H2MF",
-    Recogniser(_TESS, "*AF_*/*", "*/*AF_*/*", "*AF_*_*.*"),
+    NamePattern(_TESS, "*AF_*/*", "*/*AF_*/*", "*AF_*_*.*"),
     tess_rows,
 )
 SAVEE = Layout(
     "savee",
-    "SAVEE",
     "DC_a01.wav or AudioData/DC/a01.wav",
     "research only, by registration with the University of Surrey",
     "http://kahlan.eps.surrey.ac.uk/savee/",
-    Recogniser(_SAVEE, "[DJK][CEKL]_*.*", "*/[DJK][CEKL]_*.*", "[DJK][CEKL]/*", "AudioData/[DJK][CEKL]/*"),
+    NamePattern(_SAVEE, "[DJK][CEKL]_*.*", "*/[DJK][CEKL]_*.*", "[DJK][CEKL]/*", "AudioData/[DJK][CEKL]/*"),
     savee_rows,
 )
 EMODB = Layout(
     "emodb",
-    "EMO-DB",
     "wav/03a01Fa.wav",
     "free for research (CC BY 4.0 where re-published)",
     "http://emodb.bilderbar.info/",
-    Recogniser(_EMODB, "wav/*", "*.wav"),
+    NamePattern(_EMODB, "wav/*", "*.wav"),
     emodb_rows,
 )
 TUREV = Layout(
     "turev",
-    "TurEV-DB",
     "Sound Source/Angry/1157_kz_acik.wav",
     "CC BY-NC-ND 4.0",
     "https://github.com/Xeonen/TurEV-DB",
-    Recogniser(_TUREV, "Sound Source/*/*", "*/*", folders="(Angry|Calm|Happy|Sad)$"),
+    NamePattern(_TUREV, "Sound Source/*/*", "*/*", folders="(Angry|Calm|Happy|Sad)$"),
     turev_rows,
 )

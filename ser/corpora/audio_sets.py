@@ -13,7 +13,7 @@ from typing import Any
 import datasets
 
 from ser.corpora.corpus import Broken, Row
-from ser.corpora.saved_sets import is_saved_set, set_name
+from ser.corpora.folders import is_saved_set, set_name
 from ser.errors import TrainingDataError
 
 LABEL_COLUMNS = ("label", "emotion", "emotions", "labels", "major_emotion", "class", "EmoClass")
@@ -29,7 +29,7 @@ def set_rows(source: str) -> Iterator[Row | Broken]:
         source: `ID[:CONFIG][:SPLIT]` of the Hub, or a folder with Parquet files or what `save_to_disk` left.
 
     Raises:
-        TrainingDataError: where the set cannot be had, or has no column of recordings or of labels.
+        TrainingDataError: if the set cannot be had, or has no column of recordings or of labels.
     """
     folder = Path(source)
     try:
@@ -73,7 +73,7 @@ def _config_and_split(rest: str) -> tuple[str | None, str | None]:
 
 
 class _Columns:
-    """Which column of a set holds what."""
+    """The columns of a set by what they hold."""
 
     def __init__(self, features: Mapping[str, Any], source: str) -> None:
         self.features = features
@@ -140,7 +140,7 @@ def _file_of(audio: Mapping[str, Any] | None) -> str | None:
 
 
 def recordings_dir() -> Path:
-    """Where recordings out of audio sets are kept; safe to delete at any time."""
+    """Folder for recordings out of audio sets; safe to delete at any time."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "speech-emotion-studio" / "recordings"
 

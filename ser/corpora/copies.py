@@ -1,6 +1,6 @@
-"""Which recordings of a set of examples are the same sound: identical, or a copy that was worked upon.
+"""Search for recordings that are the same sound: identical, or a copy that was worked upon.
 
-Decodes each file once and keeps what it heard in a cache. What lies on which side, `ser.corpora.splits` tells.
+Decodes each file once and keeps its fingerprint in a cache; knows nothing of the parts of a split.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ CACHE_VERSION = 1
 
 @dataclass(frozen=True)
 class Copies:
-    """What was found.
+    """Copies among recordings.
 
     Attributes:
         hashes: {path: hash of the decoded audio} of each recording that could be read.
@@ -38,15 +38,15 @@ class Copies:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """One recording: the hash of its decoded audio, and its fingerprint."""
+class Printed:
+    """The hash of a recording's decoded audio, and its fingerprint."""
 
     digest: str
     fingerprint: Fingerprint
 
 
 def default_cache_dir() -> Path:
-    """Where fingerprints are kept between runs; safe to delete at any time."""
+    """Folder for fingerprints between runs; safe to delete at any time."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "speech-emotion-studio" / "fingerprints"
 
@@ -73,12 +73,12 @@ def find_copies(
     paths = sorted({str(example.path) for example in examples})
     for number, path in enumerate(paths, start=1):
         try:
-            heard = hear(Path(path), cache_dir)
+            found = take_fingerprint(Path(path), cache_dir)
         except (AudioError, OSError) as error:
             unreadable.append(f"{path} was not compared: {error}")
         else:
-            hashes[path] = heard.digest
-            prints.setdefault(heard.digest, (path, heard.fingerprint))
+            hashes[path] = found.digest
+            prints.setdefault(found.digest, (path, found.fingerprint))
         if on_progress is not None:
             on_progress(number, len(paths))
     names = [path for path, _ in prints.values()]
@@ -88,52 +88,52 @@ def find_copies(
 
 
 def refuse_leaks(split: Split, copies: Copies) -> LeakReport:
-    """Look for speakers and recordings on two sides.
+    """Refuse a split that has speakers or recordings in two of its parts.
 
     Args:
-        split: the sides.
-        copies: of the recordings of all sides.
+        split: train, dev and test.
+        copies: of the recordings of all of them.
 
     Returns:
-        A report of no leak, with the copies that lie within one side.
+        A report of no leak, with the copies within one part.
 
     Raises:
-        DataLeakError: where there are any; it says which.
+        DataLeakError: if there are any; it says which.
     """
     leaks = report_leaks(split, copies.hashes, copies.near, copies.unreadable)
     if not leaks.clean:
-        raise DataLeakError(f"{leaks} Remove the copies, or put them on one side.")
+        raise DataLeakError(f"{leaks} Remove the copies, or put them in one part.")
     return leaks
 
 
 def cached_file(cache_dir: Path, content: str) -> Path:
-    """Where the fingerprint of a file with that SHA-256 is kept, so that it can be found when it is to be erased."""
+    """Path of the fingerprint of a file with that SHA-256, so that it can be found when it is to be erased."""
     key = hashlib.sha256(f"{CACHE_VERSION} {content}".encode()).hexdigest()
     return cache_dir / key[:2] / f"{key}.npz"
 
 
-def hear(path: Path, cache_dir: Path | None) -> Heard:
+def take_fingerprint(path: Path, cache_dir: Path | None) -> Printed:
     """Decode a recording and take its fingerprint, or look both up by the file's content.
 
     Raises:
-        AudioError: where it is no usable recording.
+        AudioError: if it is no usable recording.
     """
     if cache_dir is None:
-        return _listen(path)
+        return _decoded(path)
     file = cached_file(cache_dir, hashlib.sha256(path.read_bytes()).hexdigest())
     if file.is_file():
         with np.load(file) as stored:
-            return Heard(str(stored["digest"]), Fingerprint(stored["words"], stored["loud"]))
-    heard = _listen(path)
+            return Printed(str(stored["digest"]), Fingerprint(stored["words"], stored["loud"]))
+    found = _decoded(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     # Written aside and moved, so that a killed run leaves no half a file behind.
     building = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
     with building.open("wb") as out:
-        np.savez(out, digest=heard.digest, words=heard.fingerprint.words, loud=heard.fingerprint.loud)
+        np.savez(out, digest=found.digest, words=found.fingerprint.words, loud=found.fingerprint.loud)
     os.replace(building, file)
-    return heard
+    return found
 
 
-def _listen(path: Path) -> Heard:
+def _decoded(path: Path) -> Printed:
     audio = decode_file(path)
-    return Heard(audio.sha256, fingerprint(audio.signal))
+    return Printed(audio.sha256, fingerprint(audio.signal))

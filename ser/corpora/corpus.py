@@ -1,4 +1,4 @@
-"""What a reader of a layout yields, and the Corpus made of it. Opens no audio, knows no layout by name."""
+"""Rows that the reader of a layout yields, and the Corpus made of them. Opens no audio, knows no layout by name."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,13 +13,13 @@ from ser.types import Example
 
 @dataclass(frozen=True)
 class Row:
-    """A recording as its corpus tells of it.
+    """A recording as its corpus describes it.
 
     Attributes:
         file: relative to the corpus folder, or absolute.
         label: the emotion's name; in the owner's own words where no map knows it.
-        speaker: unique across corpora; empty where unknown.
-        transcript, language, gender, intensity, weight, split: as in `Example`; empty or None where unknown.
+        speaker: unique across corpora; empty if unknown.
+        transcript, language, gender, intensity, weight, split: as in `Example`; empty or None if unknown.
     """
 
     file: str
@@ -51,11 +51,10 @@ class Broken:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the owner of a corpus lays it out.
+    """A form in which the owner of a corpus lays it out.
 
     Attributes:
         name: to ask for it by, and of its examples' corpus.
-        title: for people.
         looks_like: what of it is recognised, for people.
         licence: of the recordings.
         source: where it comes from.
@@ -64,7 +63,6 @@ class Layout:
     """
 
     name: str
-    title: str
     looks_like: str
     licence: str
     source: str
@@ -74,7 +72,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a corpus gave.
+    """The examples of a corpus, and what was left out.
 
     Attributes:
         name: of its layout, or of the folder where its table is our own.
@@ -85,7 +83,7 @@ class Corpus:
         label_set: the labels that were asked for.
         broken: sentences on rows and files that could not be understood.
         layout: the name of its layout.
-        licence: of the recordings; empty where unknown.
+        licence: of the recordings; empty if unknown.
     """
 
     name: str
@@ -100,7 +98,7 @@ class Corpus:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of it, as sentences."""
+        """Sentences on what was left out."""
         notes = []
         if self.unknown_labels:
             counts = ", ".join(f"{label} ({count})" for label, count in self.unknown_labels.items())
@@ -136,7 +134,7 @@ def build_corpus(
         licence: of the recordings.
 
     Raises:
-        TrainingDataError: where no usable example comes of it.
+        TrainingDataError: if no usable example comes of it.
     """
     unknown: Counter[str] = Counter()
     missing: list[str] = []

@@ -1,6 +1,6 @@
-"""Acoustic fingerprints: which recordings are the same sound, whatever was done to the file since.
+"""Acoustic fingerprints, by which the same sound is found again, whatever was done to the file since.
 
-Pure but for the cache of `fingerprint_files`; knows nothing of corpora or splits.
+Pure; knows nothing of corpora or splits.
 
 A fingerprint is a 32-bit word for every 10 ms: each bit says whether the energy difference of two neighbouring bands
 rises or falls. Gain cancels, codecs and resampling flip few bits, and another take of the same sentence flips nearly
@@ -28,7 +28,7 @@ LOWEST, HIGHEST = 300.0, 3000.0
 """Hz; what every codec, a telephone line and a resampling to 8 kHz leave in place. Source: as above, widened."""
 
 BITS = 32
-"""Of each word; needs one band more."""
+"""Bits of a word; needs one band more."""
 
 FLOOR = 35.0
 """dB below the loudest frame; softer ones are noise of the room or of the codec, and do not count."""
@@ -52,7 +52,7 @@ MIN_VOTES = 3
 """Equal keys at one and the same shift that make two recordings candidates."""
 
 NEIGHBOURS = 24
-"""How many words that share a key are paired with each; commoner keys are sounds that any voice makes."""
+"""Number of words that share a key and are paired with each; commoner keys are sounds that any voice makes."""
 
 Words = npt.NDArray[np.uint32]
 Indices = npt.NDArray[np.int64]
@@ -60,7 +60,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """Of one recording.
+    """The fingerprint of one recording.
 
     Attributes:
         words: uint32 of shape (frames,).
@@ -119,7 +119,7 @@ def error_rate(first: Fingerprint, second: Fingerprint, shift: int) -> float:
     """The share of bits that differ where the second lies `shift` frames later than the first.
 
     Returns:
-        0 to 1; 1 where too little lies upon each other to tell.
+        0 to 1; 1 if too little lies upon each other.
     """
     start, end = max(0, shift), min(len(first.words), shift + len(second.words))
     if end - start < MIN_FRAMES:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora.corpus import Broken, Layout, Row, recordings, relative
-from ser.corpora.saved_sets import is_saved_set
 from ser.labels import to_emotion
 
 SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
@@ -14,7 +13,7 @@ SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "
 
 
 def folder_rows(folder: Path) -> Iterator[Row | Broken]:
-    """`happy/any.wav`, or `train/happy/any.wav`: the folder is the label. Nothing tells who speaks."""
+    """`happy/any.wav`, or `train/happy/any.wav`: the folder is the label; speakers are unknown."""
     for path in recordings(folder):
         parents = path.relative_to(folder).parts[:-1]
         if not parents:
@@ -38,13 +37,27 @@ def _holds(folder: Path) -> bool:
 
 FOLDERS = Layout(
     "folders",
-    "folders named by emotion",
     "angry/any.wav or train/angry/any.wav",
     "",
     "https://huggingface.co/docs/datasets/audio_dataset",
     _recognises,
     folder_rows,
 )
+
+
+def is_saved_set(folder: Path) -> bool:
+    """Whether `save_to_disk` of the `datasets` library left this folder."""
+    return any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json", "state.json"))
+
+
+def set_name(source: str) -> str:
+    """What a set is called: the last part of its id, or the folder's name.
+
+    >>> set_name("owner/speech:english:train")
+    'speech'
+    """
+    folder = Path(source)
+    return folder.resolve().name if folder.is_dir() else source.partition(":")[0].rpartition("/")[2]
 
 
 def _set_rows(source: Path) -> Iterator[Row | Broken]:
@@ -55,7 +68,6 @@ def _set_rows(source: Path) -> Iterator[Row | Broken]:
 
 AUDIO_SET = Layout(
     "datasets",
-    "an audio set of the datasets library",
     "Parquet files, or what save_to_disk left; or datasets:ID[:CONFIG][:SPLIT] for one of the Hub",
     "see the set's card",
     "https://huggingface.co/docs/datasets/audio_dataset",

@@ -53,7 +53,7 @@ def iemocap_rows(folder: Path) -> Iterator[Row | Broken]:
 
 
 def _transcripts(path: Path) -> dict[str, str]:
-    """{turn: what is said}; empty where there is no such file."""
+    """{turn: what is said}; empty if there is no such file."""
     if not path.is_file():
         return {}
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -62,7 +62,6 @@ def _transcripts(path: Path) -> dict[str, str]:
 
 IEMOCAP = Layout(
     "iemocap",
-    "IEMOCAP",
     "Session1/dialog/EmoEvaluation/*.txt and Session1/sentences/wav",
     "by agreement with the University of Southern California; research",
     "https://sail.usc.edu/iemocap/",

@@ -1,4 +1,4 @@
-"""Which layout a folder has, and the reading of it: the only room of the corpora that knows them all."""
+"""The list of layouts, and the reading of a folder in whichever it has."""
 
 import logging
 from collections.abc import Sequence
@@ -6,9 +6,8 @@ from pathlib import Path
 
 from ser.corpora.acted import CREMA_D, EMODB, RAVDESS, SAVEE, TESS, TUREV
 from ser.corpora.corpus import Corpus, Layout, build_corpus
-from ser.corpora.folders import AUDIO_SET, FOLDERS
+from ser.corpora.folders import AUDIO_SET, FOLDERS, set_name
 from ser.corpora.iemocap import IEMOCAP
-from ser.corpora.saved_sets import set_name
 from ser.corpora.tables import MELD, METADATA, METADATA_FILE, MSP_PODCAST, NEMO, REQUIRED_COLUMNS
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
@@ -34,13 +33,13 @@ def read_corpus(source: Path | str, label_set: Sequence[str] = EMOTIONS, *, layo
         source: a folder; or `LAYOUT:FOLDER` to name its layout; or `datasets:ID[:CONFIG][:SPLIT]` for an audio data
             set of the Hub, in its cache or on disk.
         label_set: the labels wanted; with `ser.labels.RAVDESS_EIGHT`, calm stays apart from neutral.
-        layout: one of `LAYOUTS`; by default it is told from what lies in the folder.
+        layout: one of `LAYOUTS`; by default it is recognised.
 
     Returns:
         Its examples, and what was left out by name and number.
 
     Raises:
-        TrainingDataError: where the layout is unknown, a table is unreadable or lacks a column, or no usable example
+        TrainingDataError: if the layout is unknown, a table is unreadable or lacks a column, or no usable example
             comes of it.
     """
     prefix, colon, rest = str(source).partition(":")
@@ -75,7 +74,7 @@ def load_corpus(source: Path | str, label_set: Sequence[str] = EMOTIONS, *, layo
 
 
 def _name(source: str, layout: Layout) -> str:
-    """Weights and figures go by the corpus's own name; a table or folders of ours have the name of their folder."""
+    """Weights and figures go by the corpus's own name; metadata.csv and plain folders by their folder's."""
     if layout is AUDIO_SET:
         return set_name(source)
     return Path(source).resolve().name if layout in (METADATA, FOLDERS) else layout.name

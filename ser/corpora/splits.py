@@ -1,10 +1,12 @@
-"""Speaker-disjoint splits, and what leaks between them. Pure: knows nothing of how examples are read or learnt."""
+"""Speaker-disjoint splits, and leaks between their parts. Pure: reads and trains nothing."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from ser.errors import TrainingDataError
 from ser.types import Example
@@ -12,7 +14,7 @@ from ser.types import Example
 
 @dataclass(frozen=True)
 class Split:
-    """Examples divided so that no speaker is on two sides."""
+    """Examples divided so that no speaker is in two parts."""
 
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
@@ -20,7 +22,7 @@ class Split:
 
     @property
     def parts(self) -> dict[str, tuple[Example, ...]]:
-        """The sides by name."""
+        """The parts by name."""
         return {"train": self.train, "dev": self.dev, "test": self.test}
 
 
@@ -44,13 +46,13 @@ class NearCopy:
 
 @dataclass(frozen=True)
 class LeakReport:
-    """What two sides of a split share.
+    """Speakers and recordings that two parts of a split share.
 
     Attributes:
-        speakers: {speaker: the sides they are on}.
-        recordings: {hash of the audio: the files on more than one side}.
-        near_copies: pairs on two sides that are the same sound; each says which file is on which side.
-        within: sentences on copies that lie on one side, where they leak nothing.
+        speakers: {speaker: the parts they are in}.
+        recordings: {hash of the audio: the files in more than one part}.
+        near_copies: pairs in two parts that are the same sound; each says which file is in which part.
+        within: sentences on copies that lie in one part, where they leak nothing.
         left_out: sentences on recordings that were not compared.
         compared: whether the recordings were compared at all, or the speakers only.
     """
@@ -64,22 +66,36 @@ class LeakReport:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing leaks."""
+        """True if nothing leaks."""
         return not self.speakers and not self.recordings and not self.near_copies
 
     @property
     def leaks(self) -> tuple[str, ...]:
         """Each leak as half a sentence."""
         return (
-            *(f"speaker {name} is in {' and '.join(sides)}" for name, sides in self.speakers.items()),
+            *(f"speaker {name} is in {' and '.join(parts)}" for name, parts in self.speakers.items()),
             *(f"the same audio is in {' and '.join(files)}" for files in self.recordings.values()),
             *(str(pair) for pair in self.near_copies),
         )
 
     def __str__(self) -> str:
         if self.clean:
-            return "No speaker and no recording is on two sides." if self.compared else "No speaker is on two sides."
+            return "No speaker and no recording is in two parts." if self.compared else "No speaker is in two parts."
         return f"{len(self.leaks)} leak(s): " + "; ".join(self.leaks) + "."
+
+
+def require_speakers(examples: Sequence[Example], named: Collection[str]) -> None:
+    """Refuse names that no example has.
+
+    Raises:
+        TrainingDataError: naming them, and some of the speakers that there are.
+    """
+    speakers = {example.speaker for example in examples}
+    absent = sorted(set(named) - speakers)
+    if absent:
+        more = " ..." if len(speakers) > 12 else ""
+        known = ", ".join(sorted(speakers)[:12])
+        raise TrainingDataError(f"There is no speaker {', '.join(absent)} in the data. It has {known}{more}.")
 
 
 def split_by_speaker(
@@ -91,22 +107,22 @@ def split_by_speaker(
     """Divide by named speakers; all others train.
 
     Raises:
-        TrainingDataError: where a speaker is named for both sides.
+        TrainingDataError: if a speaker is named for both.
     """
     both = sorted(set(test_speakers) & set(dev_speakers))
     if both:
-        raise TrainingDataError(f"{', '.join(both)}: named for dev and for test. A speaker can be on one side only.")
-    sides: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
+        raise TrainingDataError(f"{', '.join(both)}: named for dev and for test. A speaker can be in one part only.")
+    parts: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
     for example in examples:
-        side = "test" if example.speaker in test_speakers else "dev" if example.speaker in dev_speakers else "train"
-        sides[side].append(example)
-    return Split(tuple(sides["train"]), tuple(sides["dev"]), tuple(sides["test"]))
+        part = "test" if example.speaker in test_speakers else "dev" if example.speaker in dev_speakers else "train"
+        parts[part].append(example)
+    return Split(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["test"]))
 
 
 def group_speakers(
     examples: Sequence[Example], hashes: Mapping[str, str], near_copies: Iterable[NearCopy] = ()
 ) -> dict[str, str]:
-    """Join the speakers whose files hold the same recording: they belong on one side.
+    """Join the speakers whose files hold the same recording: they belong in one part.
 
     Args:
         examples: with their speakers.
@@ -120,36 +136,26 @@ def group_speakers(
     >>> group_speakers([a, b], {"1.wav": "same", "2.wav": "same"})
     {'ann': 'ann', 'bob': 'ann'}
     """
-    leader = {speaker: speaker for speaker in sorted({example.speaker for example in examples})}
-
-    def find(speaker: str) -> str:
-        while leader[speaker] != speaker:
-            leader[speaker] = leader[leader[speaker]]
-            speaker = leader[speaker]
-        return speaker
-
-    def join(first: str, second: str) -> None:
-        one, other = sorted((find(first), find(second)))
-        leader[other] = one
-
-    speakers_of: dict[str, list[str]] = defaultdict(list)
+    speakers = sorted({example.speaker for example in examples})
+    place = {speaker: number for number, speaker in enumerate(speakers)}
+    speakers_of: dict[str, list[int]] = defaultdict(list)
     for example in examples:
         path = str(example.path)
-        speakers_of[hashes.get(path, path)].append(example.speaker)
-    for speakers in speakers_of.values():
-        for other in speakers[1:]:
-            join(speakers[0], other)
+        speakers_of[hashes.get(path, path)].append(place[example.speaker])
+    joined = [(some[0], other) for some in speakers_of.values() for other in some[1:]]
     for pair in near_copies:
         first, second = (speakers_of.get(hashes.get(path, path)) for path in (pair.first, pair.second))
-        if first and second:
-            join(first[0], second[0])
-    return {speaker: find(speaker) for speaker in leader}
+        joined += [(first[0], second[0])] if first and second else []
+    rows, columns = np.array(joined, dtype=np.int64).reshape(-1, 2).T
+    links = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(speakers), len(speakers)))
+    groups = connected_components(links, directed=False)[1].tolist()
+    return {speaker: speakers[groups.index(group)] for speaker, group in zip(speakers, groups, strict=True)}
 
 
 def draw_dev_speakers(
     examples: Sequence[Example], share: float, seed: int, groups: Mapping[str, str] | None = None
 ) -> set[str]:
-    """Draw speakers for the dev side, about `share` of the clips of each corpus that has two speakers or more.
+    """Draw speakers for the dev part, about `share` of the clips of each corpus that has two speakers or more.
 
     At least one speaker of each corpus stays for training, unless a recording joins all of them to another corpus's.
 
@@ -160,7 +166,7 @@ def draw_dev_speakers(
         groups: {speaker: group} of `group_speakers`; whole groups are drawn.
 
     Returns:
-        Speakers; empty where no corpus has two.
+        Speakers; empty if no corpus has two.
     """
     generator = np.random.default_rng(seed)
     group_of = groups or {}
@@ -188,43 +194,13 @@ def draw_dev_speakers(
     return {speaker for group in drawn for speaker in members[group]}
 
 
-def part_speakers(examples: Sequence[Example], parts: int, groups: Mapping[str, str] | None = None) -> list[set[str]]:
-    """Divide speakers into parts that are as much alike as they can be: each has about as many of every corpus.
-
-    Args:
-        examples: of the speakers; those of a corpus with one group of speakers are in no part.
-        parts: how many.
-        groups: {speaker: group} of `group_speakers`; whole groups stay together.
-
-    Returns:
-        The speakers of each part, without parts that would be empty.
-
-    >>> part_speakers([Example("1.wav", "anger", "ann", "c"), Example("2.wav", "anger", "bob", "c")], 3)
-    [{'ann'}, {'bob'}]
-    """
-    group_of = groups or {}
-    speakers: dict[str, set[str]] = defaultdict(set)
-    home: dict[str, str] = {}
-    for example in examples:
-        group = group_of.get(example.speaker, example.speaker)
-        speakers[group].add(example.speaker)
-        # A group that speaks in two corpora counts for the first one.
-        home.setdefault(group, example.corpus)
-    divided: list[set[str]] = [set() for _ in range(parts)]
-    for corpus in sorted(set(home.values())):
-        own = sorted(group for group in home if home[group] == corpus)
-        for place, group in enumerate(own if len(own) > 1 else ()):
-            divided[place % parts] |= speakers[group]
-    return [part for part in divided if part]
-
-
 def report_leaks(
     split: Split,
     hashes: Mapping[str, str] | None = None,
     near_copies: Iterable[NearCopy] = (),
     left_out: Iterable[str] = (),
 ) -> LeakReport:
-    """Look for speakers and recordings that two sides share.
+    """Look for speakers and recordings that two parts share.
 
     Args:
         split: to look at.
@@ -232,23 +208,23 @@ def report_leaks(
         near_copies: pairs of files that are the same sound, one pair for any number of identical files.
         left_out: sentences on recordings that could not be compared, to be passed on.
     """
-    sides_of: dict[str, set[str]] = defaultdict(set)
+    parts_of: dict[str, set[str]] = defaultdict(set)
     files_of: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for side, examples in split.parts.items():
+    for part, examples in split.parts.items():
         for example in examples:
             path = str(example.path)
-            sides_of[example.speaker].add(side)
+            parts_of[example.speaker].add(part)
             digest = (hashes or {}).get(path)
             if digest is not None:
-                files_of[digest][side].append(path)
+                files_of[digest][part].append(path)
     recordings, within = _identical(files_of)
     pairs = []
     for pair in near_copies:
         apart, together = _lying(pair, files_of, hashes or {})
         pairs += [apart] if apart else []
-        within += [f"{together}, both in one side"] if together else []
+        within += [f"{together}, both in one part"] if together else []
     return LeakReport(
-        {name: tuple(sorted(sides)) for name, sides in sorted(sides_of.items()) if len(sides) > 1},
+        {name: tuple(sorted(parts)) for name, parts in sorted(parts_of.items()) if len(parts) > 1},
         recordings,
         tuple(pairs),
         tuple(within),
@@ -258,16 +234,16 @@ def report_leaks(
 
 
 def _identical(files_of: Mapping[str, Mapping[str, list[str]]]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """{hash: one file of each side} where there are several sides, and sentences on the copies of one side."""
+    """{hash: one file of each part} where there are several parts, and sentences on the copies of one part."""
     across = {
-        digest: tuple(sorted(files[0] for files in sides.values()))
-        for digest, sides in sorted(files_of.items())
-        if len(sides) > 1
+        digest: tuple(sorted(files[0] for files in parts.values()))
+        for digest, parts in sorted(files_of.items())
+        if len(parts) > 1
     }
     within = [
-        f"{' and '.join(sorted(files))} are identical, all in {side}"
-        for sides in files_of.values()
-        for side, files in sides.items()
+        f"{' and '.join(sorted(files))} are identical, all in {part}"
+        for parts in files_of.values()
+        for part, files in parts.items()
         if len(files) > 1
     ]
     return across, within
@@ -276,11 +252,11 @@ def _identical(files_of: Mapping[str, Mapping[str, list[str]]]) -> tuple[dict[st
 def _lying(
     pair: NearCopy, files_of: Mapping[str, Mapping[str, list[str]]], hashes: Mapping[str, str]
 ) -> tuple[NearCopy | None, NearCopy | None]:
-    """The pair as it lies on two sides, with them named, or as it lies on one; None for what it does not do."""
+    """The pair with its parts named if it lies in two, and the pair as it is if it lies in one; else None."""
     first, second = (files_of.get(hashes.get(path, ""), {}) for path in (pair.first, pair.second))
-    for side, files in first.items():
-        for other_side, others in second.items():
-            if side != other_side:
-                named = NearCopy(f"{files[0]} ({side})", f"{others[0]} ({other_side})", pair.difference)
+    for part, files in first.items():
+        for other_part, others in second.items():
+            if part != other_part:
+                named = NearCopy(f"{files[0]} ({part})", f"{others[0]} ({other_part})", pair.difference)
                 return named, None
     return None, pair if first and second else None

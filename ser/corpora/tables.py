@@ -20,7 +20,7 @@ def metadata_rows(folder: Path) -> Iterator[Row | Broken]:
     """Rows of `metadata.csv` with `file_name,label` and, where known, the columns of `Row`.
 
     Raises:
-        TrainingDataError: where a weight or an intensity is no number in its range.
+        TrainingDataError: if a weight or an intensity is no number in its range.
     """
     path = folder / METADATA_FILE
     for line, row in read_table(path, REQUIRED_COLUMNS):
@@ -114,7 +114,7 @@ MSP_SPLITS: Mapping[str, str] = {"development": "dev"}
 def msp_podcast_rows(folder: Path) -> Iterator[Row | Broken]:
     """Rows of MSP-Podcast's `Labels/labels_consensus.csv`; the recordings lie in `Audios`.
 
-    Where the speaker is unknown, the podcast stands for them: all of one podcast then stay on one side.
+    Where the speaker is unknown, the podcast stands for them: all of one podcast then stay in one part.
     """
     audio = next((name for name in ("Audios", "Audio") if (folder / name).is_dir()), "Audios")
     for line, row in read_table(folder / "Labels" / "labels_consensus.csv", ("FileName", "EmoClass")):
@@ -146,7 +146,7 @@ def read_table(path: Path, required: tuple[str, ...], delimiter: str = ",") -> I
     """The rows of a UTF-8 table with the number of the line that each ends on; absent cells are empty.
 
     Raises:
-        TrainingDataError: where the table is absent or unreadable, or lacks a required column.
+        TrainingDataError: if the table is absent or unreadable, or lacks a required column.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -194,7 +194,6 @@ def _intensity(text: str, path: Path) -> float | None:
 
 METADATA = Layout(
     "metadata",
-    "a folder with a table of our own",
     "metadata.csv with file_name,label; and speaker, transcript, language, gender, intensity, weight, split",
     "",
     "docs/corpora.md",
@@ -203,7 +202,6 @@ METADATA = Layout(
 )
 NEMO = Layout(
     "nemo",
-    "nEMO",
     "data.tsv and samples/EB0_anger_1.wav",
     "CC BY-NC-SA 4.0",
     "https://github.com/amu-cai/nEMO",
@@ -212,7 +210,6 @@ NEMO = Layout(
 )
 MELD = Layout(
     "meld",
-    "MELD",
     "train_sent_emo.csv (dev_, test_) and train_splits/dia0_utt0.mp4 or .wav",
     "GPL-3.0 for the annotations; the clips are of a television series",
     "https://github.com/declare-lab/MELD",
@@ -221,7 +218,6 @@ MELD = Layout(
 )
 MSP_PODCAST = Layout(
     "msp-podcast",
-    "MSP-Podcast",
     "Labels/labels_consensus.csv and Audios/MSP-PODCAST_0001_0008.wav",
     "by agreement with the University of Texas at Dallas; academic or commercial",
     "https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html",

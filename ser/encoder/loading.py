@@ -19,7 +19,7 @@ def load_encoder(name: str = EMBEDDED, device: str = "cpu") -> Encoder:
         device: of torch; the embedded encoder runs on the CPU.
 
     Raises:
-        ModelUnavailableError: where it is absent, damaged, or no audio encoder.
+        ModelUnavailableError: if it is absent, damaged, or no audio encoder.
     """
     if name == EMBEDDED:
         return embedded_encoder()

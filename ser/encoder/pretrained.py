@@ -20,7 +20,7 @@ from ser.errors import ModelUnavailableError
 from ser.types import SAMPLING_RATE, Signal
 
 HEAD_FILE = "head.safetensors"
-"""Of a classifier head that lies with an encoder fine-tuned for it; another head would change no embedding."""
+"""File of a classifier head that lies with an encoder fine-tuned for it; another head would change no embedding."""
 
 
 class LoadedEncoder:

@@ -23,7 +23,7 @@ def load_whisper(folder: Path | None = None) -> WhisperForConditionalGeneration:
         folder: with CTranslate2's `model.bin` and `config.json`; by default the embedded weights.
 
     Raises:
-        ModelUnavailableError: where the weights are absent or damaged.
+        ModelUnavailableError: if the weights are absent or damaged.
     """
     folder = folder or find_weights()
     sizes = DIMENSIONS

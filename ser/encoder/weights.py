@@ -32,7 +32,7 @@ SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 Source: OpenAI's Whisper tiny.en (MIT), converted by https://huggingface.co/Systran/faster-whisper-tiny.en."""
 
 FORMAT_VERSION = 6
-"""Of CTranslate2's model files. Source: `ctranslate2/specs/model_spec.py`."""
+"""Version of CTranslate2's model files. Source: `ctranslate2/specs/model_spec.py`."""
 
 _DTYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)
 
@@ -66,7 +66,7 @@ def find_weights() -> Path:
         has been checked.
 
     Raises:
-        ModelUnavailableError: where there is none, or the weights are not the expected ones.
+        ModelUnavailableError: if there is none, or the weights are not the expected ones.
     """
     named = os.environ.get(FOLDER_VARIABLE)
     folders = [Path(named).expanduser()] if named else [*_installed(), *_cached()]
@@ -112,7 +112,7 @@ def read_weights(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         {name: array}, views of a memory map; aliases are resolved.
 
     Raises:
-        ModelUnavailableError: where the file is of another format, or ends too early.
+        ModelUnavailableError: if the file is of another format, or ends too early.
     """
     try:
         return _parse(memoryview(np.memmap(path, dtype=np.uint8, mode="r").data))

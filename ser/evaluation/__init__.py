@@ -1,1 +1,1 @@
-"""How good models are: predictions of labelled recordings, metrics, calibration, the report."""
+"""Evaluation: predictions of labelled recordings, metrics, calibration, the report."""

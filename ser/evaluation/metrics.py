@@ -1,4 +1,4 @@
-"""Figures of merit for emotion recognition, with intervals. Pure numpy; knows nothing of models or files.
+"""Figures of merit for emotion recognition, with intervals, and calibration. Pure; knows nothing of models or files.
 
 Labels are names; `labels` says which there are and in what order. A class that never occurs in the truth has no
 recall and is left out of the means of UAR and macro-F1; answers that name it still count as misses of the true class.
@@ -10,8 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+ECE_BINS = 15
+"""Equal-width bins over 0..1. Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 5."""
+
+TEMPERATURE_RANGE = (0.4, 4.0)
+"""Outside of it the dev examples say nothing useful (too few, or all alike)."""
+
 Matrix = npt.NDArray[np.int64]
-Statistic = Callable[[Matrix], float]
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ def confusion(truth: Sequence[str], predictions: Sequence[str], labels: Sequence
     """Counts of shape (labels, labels): rows are the truth, columns the answers.
 
     Raises:
-        ValueError: where the lengths differ or a name is none of `labels`.
+        ValueError: if the lengths differ or a name is none of `labels`.
 
     >>> confusion(["a", "a", "b"], ["a", "b", "b"], ["a", "b"]).tolist()
     [[1, 1], [0, 1]]
@@ -45,7 +50,8 @@ def confusion(truth: Sequence[str], predictions: Sequence[str], labels: Sequence
     rows, columns = indices_of(truth, labels), indices_of(predictions, labels)
     if len(rows) != len(columns):
         raise ValueError(f"{len(rows)} truths and {len(columns)} predictions; as many of each are needed")
-    return _count(rows, columns, len(labels))
+    size = len(labels)
+    return np.bincount(rows * size + columns, minlength=size * size).reshape(size, size)
 
 
 def recalls(matrix: Matrix) -> npt.NDArray[np.float64]:
@@ -89,11 +95,6 @@ def uar(truth: Sequence[str], predictions: Sequence[str], labels: Sequence[str])
     return uar_of(confusion(truth, predictions, labels))
 
 
-def war(truth: Sequence[str], predictions: Sequence[str], labels: Sequence[str]) -> float:
-    """`war_of` the answers' confusion matrix."""
-    return war_of(confusion(truth, predictions, labels))
-
-
 def macro_f1(truth: Sequence[str], predictions: Sequence[str], labels: Sequence[str]) -> float:
     """`macro_f1_of` the answers' confusion matrix."""
     return macro_f1_of(confusion(truth, predictions, labels))
@@ -119,12 +120,10 @@ def bootstrap_interval(
     labels: Sequence[str],
     *,
     groups: Sequence[str] | None = None,
-    statistic: Statistic = uar_of,
     resamples: int = 1000,
-    level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile interval of a figure, by drawing examples again with replacement.
+    """Percentile interval (95 %) of the UAR, by drawing examples again with replacement.
 
     Args:
         truth: labels.
@@ -132,15 +131,11 @@ def bootstrap_interval(
         labels: all names.
         groups: the speaker of each example: whole speakers are drawn, since a speaker's clips are not independent.
             With a single speaker the examples are drawn instead, and the interval says nothing of other speakers.
-        statistic: of a confusion matrix.
         resamples: how many draws.
-        level: share of draws inside the interval.
         seed: of the draws.
     """
     matrices = _per_unit(truth, predictions, labels, groups)
-    counts = _draws(len(matrices), resamples, seed)
-    values = np.array([statistic(np.tensordot(row, matrices, 1)) for row in counts])
-    return _interval(statistic(matrices.sum(0)), values, level)
+    return _interval(lambda counts: uar_of(np.tensordot(counts, matrices, 1)), len(matrices), resamples, seed)
 
 
 def paired_bootstrap(
@@ -150,35 +145,27 @@ def paired_bootstrap(
     labels: Sequence[str],
     *,
     groups: Sequence[str] | None = None,
-    statistic: Statistic = uar_of,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Interval of `second` minus `first`: two models' answers on the same examples, drawn together.
+    """Interval of the UAR of `second` minus that of `first`, two models' answers on the same examples drawn together.
 
-    Args:
-        truth: labels.
-        first: answers of one model.
-        second: answers of the other.
-        labels: all names.
-        groups: as for `bootstrap_interval`, like all that follow.
-        statistic: of a confusion matrix.
-        resamples: how many draws.
-        level: share of draws inside the interval.
-        seed: of the draws.
+    Other arguments as `bootstrap_interval`'s; `level` is the share of draws inside the interval.
     """
     one, two = (_per_unit(truth, answers, labels, groups) for answers in (first, second))
-    counts = _draws(len(one), resamples, seed)
-    values = [statistic(np.tensordot(row, two, 1)) - statistic(np.tensordot(row, one, 1)) for row in counts]
-    return _interval(statistic(two.sum(0)) - statistic(one.sum(0)), np.array(values), level)
+
+    def difference(counts: npt.NDArray[np.int64]) -> float:
+        return uar_of(np.tensordot(counts, two, 1)) - uar_of(np.tensordot(counts, one, 1))
+
+    return _interval(difference, len(one), resamples, seed, level)
 
 
 def indices_of(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.int64]:
     """The place of each name in `labels`.
 
     Raises:
-        ValueError: where a name is none of them.
+        ValueError: if a name is none of them.
 
     >>> indices_of(["b", "a"], ["a", "b"]).tolist()
     [1, 0]
@@ -188,10 +175,6 @@ def indices_of(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.in
     if strangers:
         raise ValueError(f"unknown labels {strangers}, expected some of {list(labels)}")
     return np.array([position[name] for name in names], dtype=np.int64)
-
-
-def _count(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], size: int) -> Matrix:
-    return np.bincount(rows * size + columns, minlength=size * size).reshape(size, size)
 
 
 def _per_unit(
@@ -209,18 +192,18 @@ def _per_unit(
     return cells.reshape(number, size, size)
 
 
-def _draws(units: int, resamples: int, seed: int) -> npt.NDArray[np.int64]:
-    """How often each unit is drawn, shape (resamples, units)."""
+def _interval(
+    figure: Callable[[npt.NDArray[np.int64]], float], units: int, resamples: int, seed: int, level: float = 0.95
+) -> Interval:
+    """The figure of all units counted once, and its interval over draws of how often each is counted."""
+    value = figure(np.ones(units, dtype=np.int64))
     if not units:
-        return np.zeros((resamples, 0), dtype=np.int64)
-    return np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=resamples)
-
-
-def _interval(value: float, draws: npt.NDArray[np.float64], level: float) -> Interval:
-    known = draws[~np.isnan(draws)]
-    if not len(known):
         return Interval(value, float("nan"), float("nan"))
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    counts = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=resamples)
+    draws = np.array([figure(row) for row in counts])
+    if np.isnan(draws).all():
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high))
 
 
@@ -238,28 +221,6 @@ def _ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> npt.NDArray[np.float64
 def _mean_known(values: npt.NDArray[np.float64]) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
-
-
-def roc_auc(positive: Sequence[bool], scores: npt.ArrayLike) -> float:
-    """Area under the ROC curve: how often a positive scores above a negative; ties count half.
-
-    Source: Hanley & McNeil 1982, "The meaning and use of the area under a receiver operating characteristic curve",
-    https://doi.org/10.1148/radiology.143.1.7063747
-
-    Args:
-        positive: of each example; both kinds must be there.
-        scores: of each, higher for positive.
-
-    >>> roc_auc([True, False, False, True], [0.9, 0.1, 0.4, 0.4])
-    0.875
-    """
-    chosen = np.asarray(positive, dtype=bool)
-    values = np.asarray(scores, dtype=np.float64)
-    # Mean ranks of equal scores, from 1: half of those below and half of those not above, and a half.
-    ordered = np.sort(values)
-    ranks = (np.searchsorted(ordered, values) + np.searchsorted(ordered, values, side="right") + 1) / 2
-    count, others = int(chosen.sum()), int((~chosen).sum())
-    return float((ranks[chosen].sum() - count * (count + 1) / 2) / (count * others))
 
 
 def risk_coverage(right: npt.ArrayLike, certainty: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -281,3 +242,109 @@ def risk_coverage(right: npt.ArrayLike, certainty: npt.ArrayLike) -> npt.NDArray
     order = np.argsort(-np.asarray(certainty), kind="stable")
     correct = np.asarray(right, dtype=np.float64)[order]
     return np.asarray(np.cumsum(correct) / np.arange(1, len(correct) + 1))
+
+
+def fit_temperature(
+    logits: npt.NDArray[np.floating],
+    targets: npt.NDArray[np.floating],
+    weights: npt.NDArray[np.floating] | None = None,
+    limits: tuple[float, float] = TEMPERATURE_RANGE,
+) -> float:
+    """The temperature under which the logits explain the truths best (least cross entropy).
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", https://arxiv.org/abs/1706.04599
+
+    Args:
+        logits: shape (examples, labels).
+        targets: probabilities of the same shape.
+        weights: shape (examples,); all alike where None.
+        limits: of the temperature.
+
+    Returns:
+        Within `limits`; above 1 makes answers less sure.
+
+    >>> certain = np.array([[9.0, 0.0], [9.0, 0.0], [0.0, 9.0], [0.0, 9.0]], dtype=np.float32)
+    >>> fit_temperature(certain, np.array([[1, 0], [0, 1], [0, 1], [0, 1]], dtype=np.float32)) > 1.5
+    True
+    """
+    shares = np.ones(len(logits)) if weights is None else weights.astype(np.float64)
+    values = logits.astype(np.float64)
+
+    def loss(log_temperature: float) -> float:
+        scaled = values / np.exp(log_temperature)
+        top = scaled.max(1, keepdims=True)
+        log_probabilities = scaled - top - np.log(np.exp(scaled - top).sum(1, keepdims=True))
+        return float(np.average(-(targets * log_probabilities).sum(1), weights=shares))
+
+    # Golden section: the loss has one valley in 1 / temperature.
+    low, high = np.log(limits)
+    ratio = (np.sqrt(5.0) - 1.0) / 2.0
+    for _ in range(40):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if loss(left) < loss(right):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2.0))
+
+
+def ece(probabilities: npt.ArrayLike, truth: Sequence[str], labels: Sequence[str], bins: int = ECE_BINS) -> float:
+    """Expected calibration error: how far confidence and accuracy lie apart, in equal-width bins of confidence.
+
+    Args:
+        probabilities: shape (examples, labels).
+        truth: a label of each example.
+        labels: names of the columns.
+        bins: equal-width bins over 0..1; a confidence on an edge belongs to the bin below it.
+
+    Returns:
+        Mean of |accuracy - confidence| over bins, weighted by their examples; NaN without examples.
+
+    >>> round(ece([[0.9, 0.1], [0.9, 0.1]], ["a", "b"], ["a", "b"]), 6)  # sure to 0.9, right in half
+    0.4
+    """
+    rows = np.asarray(probabilities, dtype=np.float64)
+    known = indices_of(truth, labels)
+    if rows.shape != (len(known), len(labels)):
+        raise ValueError(f"probabilities have shape {rows.shape}, expected {(len(known), len(labels))}")
+    if not len(known):
+        return float("nan")
+    confidence, right = rows.max(1), rows.argmax(1) == known
+    gaps = np.bincount(_bins_of(confidence, bins), weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(known))
+
+
+def ece_by_chance(probabilities: npt.ArrayLike, bins: int = ECE_BINS, *, draws: int = 200, seed: int = 0) -> float:
+    """The calibration error that answers of such confidence show by chance alone, were each exactly as sure as right.
+
+    With few examples in a bin its accuracy scatters, so that `ece` is above 0 for the most honest of models; what a
+    model shows beyond this is its own.
+    Source: Bröcker & Smith 2007, "Increasing the reliability of reliability diagrams",
+    https://doi.org/10.1175/WAF993.1 (consistency resampling)
+
+    Args:
+        probabilities: shape (examples, labels).
+        bins: as `ece`'s.
+        draws: of right and wrong answers, at random.
+        seed: of the draws.
+
+    Returns:
+        The mean over the draws; NaN without examples.
+
+    >>> ece_by_chance([[0.5, 0.5]] * 10) > ece_by_chance([[0.5, 0.5]] * 1000)
+    True
+    """
+    confidence = np.asarray(probabilities, dtype=np.float64).max(1, initial=0.0)
+    if not len(confidence):
+        return float("nan")
+    bin_of = _bins_of(confidence, bins)
+    rng = np.random.default_rng(seed)
+    total = 0.0
+    for _ in range(draws):
+        right = rng.random(len(confidence)) < confidence
+        total += float(np.abs(np.bincount(bin_of, weights=right - confidence, minlength=bins)).sum())
+    return total / (draws * len(confidence))
+
+
+def _bins_of(confidence: npt.NDArray[np.float64], bins: int) -> npt.NDArray[np.int64]:
+    return np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.int64)

@@ -1,7 +1,7 @@
 """A model's answers to labelled recordings, decoded and cut to their speech as recognition does it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,8 @@ from ser.audio.decoding import decode_file
 from ser.audio.vad import trim_to_speech
 from ser.encoder.profiles import draw_profiles
 from ser.errors import AudioError, SettingsError
-from ser.types import AcousticModel, Audio, EmbeddingModel, EmotionScores, Example, SpeechDetector
+from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector
+from ser.types import Audio, EmotionScores, Example
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +21,7 @@ class Prediction:
     Attributes:
         scores: of the model.
         spoke: whether speech was found.
-        embedding: of the recording, where it was asked for.
+        embedding: of the recording, if it was asked for.
     """
 
     scores: EmotionScores
@@ -28,93 +29,94 @@ class Prediction:
     embedding: npt.NDArray[np.float32] | None = None
 
 
-@dataclass
-class Predictions:
-    """Collects answers, and the recordings that could not be read.
+@dataclass(frozen=True)
+class Adaptation:
+    """Unlabelled clips that answers are adapted by.
 
     Attributes:
-        model: that answers.
-        detector: finds the speech that recordings are cut to.
-        keep_embeddings: for `adapt`.
-        answered: examples, in order.
-        scores: of them.
-        embeddings: of them, where they are kept.
-        unreadable: {file: reason}.
-        no_speech: answered recordings without speech; they were classified whole.
+        clips: drawn others of the speaker; 0 for none.
+        to_corpus: by all clips of the corpus, too.
+        seed: of the draws.
     """
 
-    model: AcousticModel
-    detector: SpeechDetector
-    keep_embeddings: bool = False
-    answered: list[Example] = field(default_factory=list)
-    scores: list[EmotionScores] = field(default_factory=list)
-    embeddings: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    unreadable: dict[str, str] = field(default_factory=dict)
-    no_speech: int = 0
+    clips: int = 0
+    to_corpus: bool = False
+    seed: int = 0
 
-    def predict(self, examples: Sequence[Example]) -> list[Prediction | AudioError]:
-        """Decode, cut and classify one batch; changes nothing, so that several threads may call it."""
-        answers = dict[int, Prediction | AudioError]()
-        audios: dict[int, Audio] = {}
-        for which, example in enumerate(examples):
-            try:
-                audios[which] = decode_file(example.path)
-            except AudioError as error:
-                answers[which] = error
-        regions = [self.detector.detect(audio) for audio in audios.values()]
-        cut = [trim_to_speech(audio, found) for audio, found in zip(audios.values(), regions, strict=True)]
-        rows: Sequence[npt.NDArray[np.float32] | None] = [None] * len(cut)
-        if self.keep_embeddings:
-            model = embedding_model(self.model)
-            embedded = model.embed_batch(cut)
-            rows, scores = list(embedded), model.classify_embeddings(embedded)
-        else:
-            scores = self.model.classify_batch(cut)
-        for which, answer, found, row in zip(audios, scores, regions, rows, strict=True):
-            answers[which] = Prediction(answer, bool(found), row)
-        return [answers[which] for which in range(len(examples))]
+    def __bool__(self) -> bool:
+        return self.clips > 0 or self.to_corpus
 
-    def add(self, example: Example, answer: Prediction | AudioError) -> None:
-        """Keep the answer to an example."""
-        if isinstance(answer, AudioError):
-            self.unreadable[str(example.path)] = str(answer)
-            return
-        self.answered.append(example)
-        self.scores.append(answer.scores)
-        self.no_speech += not answer.spoke
-        if answer.embedding is not None:
-            self.embeddings.append(answer.embedding)
 
-    def adapt(
-        self, clips: int, to_corpus: bool, seed: int, even_labels: tuple[str, ...] | None = None
-    ) -> list[EmotionScores]:
-        """The scores, adapted by unlabelled clips.
+def predict_batch(
+    examples: Sequence[Example], model: AcousticModel, detector: SpeechDetector, embed: bool
+) -> list[Prediction | AudioError]:
+    """Decode recordings, cut them to their speech and classify them together; without speech, as they are.
 
-        Args:
-            clips: drawn others of the speaker; 0 for none.
-            to_corpus: by all clips of the corpus, too.
-            seed: of the draws.
-            even_labels: see `Profiles`.
-        """
-        model, rows = embedding_model(self.model), np.stack(self.embeddings)
-        profiles = draw_profiles(
-            rows,
-            model.encoder_sha256,
-            sources=[example.corpus for example in self.answered] if to_corpus else None,
-            speakers=[example.speaker for example in self.answered] if clips else None,
-            clips=clips,
-            even_labels=even_labels,
-            seed=seed,
-        )
-        centers = map(model.center_for, profiles)
-        return [model.classify_embeddings(row[None], center)[0] for row, center in zip(rows, centers, strict=True)]
+    Args:
+        examples: of the recordings.
+        model: with embeddings if `embed` is set.
+        detector: finds the speech.
+        embed: keep the embeddings, for `adapt_predictions`.
+
+    Returns:
+        For each example its answer, or the error that says why there is none.
+    """
+    answers = dict[int, Prediction | AudioError]()
+    audios: dict[int, Audio] = {}
+    for which, example in enumerate(examples):
+        try:
+            audios[which] = decode_file(example.path)
+        except AudioError as error:
+            answers[which] = error
+    regions = [detector.detect(audio) for audio in audios.values()]
+    cut = [trim_to_speech(audio, found) for audio, found in zip(audios.values(), regions, strict=True)]
+    rows: Sequence[npt.NDArray[np.float32] | None] = [None] * len(cut)
+    if embed:
+        embedding = embedding_model(model)
+        embedded = embedding.embed_batch(cut)
+        rows, scores = list(embedded), embedding.classify_embeddings(embedded)
+    else:
+        scores = model.classify_batch(cut)
+    for which, answer, found, row in zip(audios, scores, regions, rows, strict=True):
+        answers[which] = Prediction(answer, bool(found), row)
+    return [answers[which] for which in range(len(examples))]
+
+
+def adapt_predictions(
+    model: EmbeddingModel,
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    adaptation: Adaptation,
+    even_labels: tuple[str, ...] | None = None,
+) -> list[EmotionScores]:
+    """Scores of embedded recordings, adapted by unlabelled clips among them.
+
+    Args:
+        model: that made the predictions.
+        examples: of the recordings.
+        predictions: with embeddings.
+        adaptation: by which clips.
+        even_labels: see `Profiles`.
+    """
+    rows = np.stack([prediction.embedding for prediction in predictions if prediction.embedding is not None])
+    profiles = draw_profiles(
+        rows,
+        model.encoder_sha256,
+        sources=[example.corpus for example in examples] if adaptation.to_corpus else None,
+        speakers=[example.speaker for example in examples] if adaptation.clips else None,
+        clips=adaptation.clips,
+        even_labels=even_labels,
+        seed=adaptation.seed,
+    )
+    centers = map(model.center_for, profiles)
+    return [model.classify_embeddings(row[None], center)[0] for row, center in zip(rows, centers, strict=True)]
 
 
 def embedding_model(model: AcousticModel) -> EmbeddingModel:
     """The model as one that adapts to a source or a speaker.
 
     Raises:
-        SettingsError: where it has no embeddings.
+        SettingsError: if it has no embeddings.
     """
     if not isinstance(model, EmbeddingModel):
         raise SettingsError(

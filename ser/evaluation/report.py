@@ -1,37 +1,41 @@
-"""How well an acoustic model does on labelled recordings, with nothing dropped in silence.
+"""Evaluation of an acoustic model on labelled recordings, with nothing dropped in silence.
 
-Hears each recording as recognition does: decoded, cut to its speech, classified. Knows nothing of training.
+Takes each recording as recognition does: decoded, cut to its speech, classified. Knows nothing of training.
 """
 
+import importlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ser.audio.batching import map_batches
 from ser.audio.vad import SileroDetector
-from ser.batching import map_batches
-from ser.errors import TrainingDataError
-from ser.evaluation.calibration import ece, ece_by_chance
+from ser.errors import AudioError, TrainingDataError
 from ser.evaluation.metrics import (
+    Matrix,
     bootstrap_interval,
     confusion,
+    ece,
+    ece_by_chance,
     macro_f1_of,
     per_class,
-    roc_auc,
     uar_of,
     war_of,
 )
-from ser.evaluation.predictions import Predictions, embedding_model
+from ser.evaluation.predictions import Adaptation, Prediction, adapt_predictions, embedding_model, predict_batch
 from ser.labels import EMOTIONS
-from ser.types import AcousticModel, EmotionScores, Example, SpeechDetector
+from ser.protocols import AcousticModel, SpeechDetector
+from ser.types import EmotionScores, Example
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A model's answers on a set of examples, and what to make of them.
+    """A model's answers on a set of examples, and their figures.
 
     Attributes:
         model: its name.
@@ -39,14 +43,11 @@ class Evaluation:
         examples: those that were answered, in the order given.
         probabilities: shape (examples, labels), rows that sum to 1.
         left_out: examples whose label is none of `labels`.
-        unknown_labels: {name: count} of a corpus's labels that mean none of the seven emotions.
         unreadable: {file: reason} of recordings that could not be decoded.
-        no_speech: answered recordings in which no speech was found; they were heard whole.
+        no_speech: answered recordings in which no speech was found; they were classified whole.
         undecided: examples to all of whose `labels` the model gave nothing; their answer is uniform.
-        adapted_by: other clips of the speaker that each answer was adapted by; 0 for none.
-        adapted_to_domain: whether each answer was adapted to its corpus.
-        intensities: how strong the model heard each feeling, shape (examples,), NaN where it does not tell; None where
-            it never does.
+        adaptation: of the answers.
+        intensities: predicted, shape (examples,), NaN if the model predicts none; None if it never does.
     """
 
     model: str
@@ -54,19 +55,17 @@ class Evaluation:
     examples: tuple[Example, ...]
     probabilities: npt.NDArray[np.float64]
     left_out: int = 0
-    unknown_labels: Mapping[str, int] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     no_speech: int = 0
     undecided: int = 0
-    adapted_by: int = 0
-    adapted_to_domain: bool = False
+    adaptation: Adaptation = field(default_factory=Adaptation)
     intensities: npt.NDArray[np.float64] | None = None
 
     @property
     def intensity_auc(self) -> float | None:
-        """Area under the ROC curve of strong against normal feelings; None where the corpus or model tells neither.
+        """Area under the ROC curve of strong against normal feelings; None without intensities in both.
 
-        Neutral clips are left out: theirs is always normal, so that telling neutral would count as telling intensity.
+        Neutral clips are left out: theirs is always normal, so that recognising neutral would count here.
         """
         if self.intensities is None:
             return None
@@ -76,7 +75,10 @@ class Evaluation:
             if example.intensity in (0.0, 1.0) and example.hard_label != "neutral" and self.intensities[place] >= 0.0
         ]
         strong = [self.examples[place].intensity == 1.0 for place in known]
-        return roc_auc(strong, self.intensities[known]) if any(strong) and not all(strong) else None
+        if all(strong) or not any(strong):
+            return None
+        # Loading scikit-learn takes a second, and few corpora have intensities.
+        return float(importlib.import_module("sklearn.metrics").roc_auc_score(strong, self.intensities[known]))
 
     @property
     def truth(self) -> list[str]:
@@ -99,8 +101,8 @@ class Evaluation:
         Returns:
             `n, uar, uar_ci, war, macro_f1, per_class, confusion, ece, ece_by_chance` (see `summarize`; the interval
             draws whole speakers), and `model, mean_uar` (of the corpora), `per_corpus` (with intervals, recalls and
-            calibration), `per_speaker, left_out, unknown_labels, unreadable, no_speech, undecided, adapted_by,
-            adapted_to_domain, intensity_auc`.
+            calibration), `per_speaker, left_out, unreadable, no_speech, undecided, adapted_by, adapted_to_domain,
+            intensity_auc`.
         """
         figures = summarize(self.truth, self.probabilities, self.labels, groups=self.speakers)
         per_corpus = self._per_corpus()
@@ -109,43 +111,32 @@ class Evaluation:
             "model": self.model,
             "mean_uar": float(np.mean([corpus["uar"] for corpus in per_corpus.values()])),
             "per_corpus": per_corpus,
-            "per_speaker": self._per(self.speakers),
+            "per_speaker": self._per_speaker(),
             "left_out": self.left_out,
-            "unknown_labels": dict(self.unknown_labels),
             "unreadable": dict(self.unreadable),
             "no_speech": self.no_speech,
             "undecided": self.undecided,
-            "adapted_by": self.adapted_by,
-            "adapted_to_domain": self.adapted_to_domain,
+            "adapted_by": self.adaptation.clips,
+            "adapted_to_domain": self.adaptation.to_corpus,
             "intensity_auc": self.intensity_auc,
         }
 
     def _per_corpus(self) -> dict[str, dict[str, Any]]:
-        names = np.array([example.corpus for example in self.examples])
-        truth, speakers = np.array(self.truth), np.array(self.speakers)
-        plain = self._per(names.tolist())
-        for name, figures in plain.items():
-            chosen = names == name
-            known = summarize(
-                truth[chosen].tolist(), self.probabilities[chosen], self.labels, groups=speakers[chosen].tolist()
-            )
-            recalls = {label: s["recall"] for label, s in known["per_class"].items() if s["support"]}
-            figures |= {key: known[key] for key in ("uar_ci", "ece", "ece_by_chance")} | {"recalls": recalls}
-        return plain
+        found = {}
+        for name, chosen in _members([example.corpus for example in self.examples]):
+            truth, speakers = ([values[row] for row in chosen] for values in (self.truth, self.speakers))
+            figures = summarize(truth, self.probabilities[chosen], self.labels, groups=speakers)
+            recalls = {label: scores["recall"] for label, scores in figures["per_class"].items() if scores["support"]}
+            kept = ("n", "uar", "war", "macro_f1", "uar_ci", "ece", "ece_by_chance")
+            found[name] = {**{key: figures[key] for key in kept}, "recalls": recalls}
+        return found
 
-    def _per(self, groups: Sequence[str]) -> dict[str, dict[str, Any]]:
-        truth, predictions = np.array(self.truth), np.array(self.predictions)
-        figures: dict[str, dict[str, Any]] = {}
-        for name in sorted(set(groups)):
-            chosen = np.array([group == name for group in groups])
-            matrix = confusion(truth[chosen].tolist(), predictions[chosen].tolist(), self.labels)
-            figures[name] = {
-                "n": int(chosen.sum()),
-                "uar": uar_of(matrix),
-                "war": war_of(matrix),
-                "macro_f1": macro_f1_of(matrix),
-            }
-        return figures
+    def _per_speaker(self) -> dict[str, dict[str, Any]]:
+        truth, answers = self.truth, self.predictions
+        return {
+            name: _recall_figures(confusion([truth[row] for row in rows], [answers[row] for row in rows], self.labels))
+            for name, rows in _members(self.speakers)
+        }
 
 
 def evaluate(
@@ -155,11 +146,8 @@ def evaluate(
     labels: Sequence[str] | None = None,
     batch_size: int = 16,
     on_progress: Callable[[int, int], None] | None = None,
-    unknown_labels: Mapping[str, int] | None = None,
     detector: SpeechDetector | None = None,
-    adapt: int = 0,
-    adapt_domain: bool = False,
-    seed: int = 0,
+    adaptation: Adaptation | None = None,
 ) -> Evaluation:
     """Let a model answer every example.
 
@@ -168,20 +156,47 @@ def evaluate(
         examples: recordings with their labels; of a soft label the largest share counts.
         labels: only these classes, in truth and answer: other examples are left out, answers renormalised. Adaptation
             takes them to be about as frequent as each other.
-        batch_size: recordings that the model hears together.
+        batch_size: recordings that the model takes together.
         on_progress: called with the recordings done and their number.
-        unknown_labels: {name: count} that the reading of the corpus found, to be passed on.
-        detector: finds the speech that recordings are cut to; Silero's where left out.
-        adapt: drawn other clips of the speaker, unlabelled, that each answer is adapted by; 0 for none.
-        adapt_domain: adapt each answer by all clips of its corpus, unlabelled.
-        seed: of those draws.
+        detector: finds the speech that recordings are cut to; Silero's by default.
+        adaptation: of the answers by unlabelled clips; None for none.
 
     Raises:
-        TrainingDataError: where no example has one of the labels, or none of the recordings can be read.
-        ModelUnavailableError: where the speech detector is missing.
-        SettingsError: where the model has no embeddings to adapt by.
+        TrainingDataError: if no example has one of the labels, or none of the recordings can be read.
+        ModelUnavailableError: if the speech detector is missing.
+        SettingsError: if the model has no embeddings to adapt by.
     """
     chosen = tuple(EMOTIONS if labels is None else (e for e in EMOTIONS if e in set(labels)))
+    wanted = _labelled(examples, chosen)
+    how = adaptation or Adaptation()
+    adapted = embedding_model(model) if how else None
+    answered, unreadable = _predict_all(
+        partial(predict_batch, model=model, detector=detector or SileroDetector(), embed=bool(how)),
+        wanted,
+        batch_size,
+        on_progress or (lambda done, total: None),
+    )
+    known, predictions = zip(*answered, strict=True)
+    scores = [prediction.scores for prediction in predictions]
+    shown = (
+        adapt_predictions(adapted, known, predictions, how, None if labels is None else chosen) if adapted else scores
+    )
+    probabilities, undecided = restrict(shown, chosen)
+    return Evaluation(
+        model=model.name,
+        labels=chosen,
+        examples=known,
+        probabilities=probabilities,
+        left_out=len(examples) - len(wanted),
+        unreadable=unreadable,
+        no_speech=sum(not prediction.spoke for prediction in predictions),
+        undecided=undecided,
+        adaptation=how,
+        intensities=np.array([np.nan if s.intensity is None else s.intensity for s in scores]),
+    )
+
+
+def _labelled(examples: Sequence[Example], chosen: Sequence[str]) -> list[Example]:
     wanted = [example for example in examples if example.hard_label in chosen]
     if not wanted:
         found = Counter(example.hard_label for example in examples)
@@ -189,37 +204,33 @@ def evaluate(
             f"There is nothing to evaluate: {len(examples)} examples, with the labels "
             f"{', '.join(sorted(found)) or 'none'}; needed are some of {', '.join(chosen)}."
         )
-    adapted = bool(adapt or adapt_domain)
-    predictions = Predictions(embedding_model(model) if adapted else model, detector or SileroDetector(), adapted)
-    report = on_progress or (lambda done, total: None)
-    answers = map_batches(predictions.predict, wanted, batch_size=batch_size)
-    for done, (example, answer) in enumerate(zip(wanted, answers, strict=True), start=1):
-        predictions.add(example, answer)
-        if done % batch_size == 0 or done == len(wanted):
-            report(done, len(wanted))
-    if not predictions.answered:
-        reason = next(iter(predictions.unreadable.values()))
-        raise TrainingDataError(f"None of {len(wanted)} recordings could be read. The first one: {reason}")
-    scores = (
-        predictions.adapt(adapt, adapt_domain, seed, None if labels is None else chosen)
-        if adapted
-        else predictions.scores
-    )
-    probabilities, undecided = restrict(scores, chosen)
-    return Evaluation(
-        model=model.name,
-        labels=chosen,
-        examples=tuple(predictions.answered),
-        probabilities=probabilities,
-        left_out=len(examples) - len(wanted),
-        unknown_labels=dict(unknown_labels or {}),
-        unreadable=predictions.unreadable,
-        no_speech=predictions.no_speech,
-        undecided=undecided,
-        adapted_by=adapt,
-        adapted_to_domain=adapt_domain,
-        intensities=np.array([np.nan if s.intensity is None else s.intensity for s in predictions.scores]),
-    )
+    return wanted
+
+
+def _predict_all(
+    predict: Callable[[Sequence[Example]], Sequence[Prediction | AudioError]],
+    examples: Sequence[Example],
+    batch_size: int,
+    on_progress: Callable[[int, int], None],
+) -> tuple[list[tuple[Example, Prediction]], dict[str, str]]:
+    """Predict in batches; the answered examples with their answers, and {file: reason} of the others.
+
+    Raises:
+        TrainingDataError: if none of the recordings can be read.
+    """
+    answered, unreadable = list[tuple[Example, Prediction]](), dict[str, str]()
+    answers = map_batches(predict, examples, batch_size=batch_size)
+    for done, (example, answer) in enumerate(zip(examples, answers, strict=True), start=1):
+        if isinstance(answer, AudioError):
+            unreadable[str(example.path)] = str(answer)
+        else:
+            answered.append((example, answer))
+        if done % batch_size == 0 or done == len(examples):
+            on_progress(done, len(examples))
+    if not answered:
+        reason = next(iter(unreadable.values()))
+        raise TrainingDataError(f"None of {len(examples)} recordings could be read. The first one: {reason}")
+    return answered, unreadable
 
 
 def summarize(
@@ -250,17 +261,24 @@ def summarize(
     answers = [labels[index] for index in rows.argmax(1)]
     matrix = confusion(truth, answers, labels)
     interval = bootstrap_interval(truth, answers, labels, groups=groups, seed=seed)
+    recall = _recall_figures(matrix)
     return {
-        "n": len(answers),
-        "uar": uar_of(matrix),
-        "uar_ci": [interval.low, interval.high],
-        "war": war_of(matrix),
-        "macro_f1": macro_f1_of(matrix),
+        **{"n": recall["n"], "uar": recall["uar"], "uar_ci": [interval.low, interval.high]},
+        **{"war": recall["war"], "macro_f1": recall["macro_f1"]},
         "per_class": {label: asdict(scores) for label, scores in per_class(matrix, labels).items()},
         "confusion": {"labels": list(labels), "matrix": matrix.tolist()},
         "ece": ece(rows, truth, labels),
         "ece_by_chance": ece_by_chance(rows),
     }
+
+
+def _recall_figures(matrix: Matrix) -> dict[str, Any]:
+    return {"n": int(matrix.sum()), "uar": uar_of(matrix), "war": war_of(matrix), "macro_f1": macro_f1_of(matrix)}
+
+
+def _members(groups: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """The groups by name, each with the places of its members."""
+    return [(name, [place for place, group in enumerate(groups) if group == name]) for name in sorted(set(groups))]
 
 
 def restrict(scores: Sequence[EmotionScores], labels: Sequence[str]) -> tuple[npt.NDArray[np.float64], int]:

@@ -1,5 +1,4 @@
-"""Brings acoustic models into ONNX form: conversion, int8, and the proof that the answers stayed the same.
+"""Brings models into ONNX and TorchScript form: graphs, conversion, int8, and the comparison of answers.
 
-Needs the `onnx` package (`pip install onnx`), which recognition does without; import the submodules only where it is
-known to be there. Running what came out is the business of `ser.checkpoints.onnx`.
+Needs the `onnx` package (`pip install onnx`), which recognition does without. `ser.checkpoints.onnx` runs the result.
 """

@@ -1,23 +1,26 @@
-"""A torch network -> an ONNX graph or TorchScript, whose batch and length stay free.
+"""Converts a torch network into an ONNX graph or TorchScript whose batch and length stay free, and a graph into int8.
 
 Knows nothing of folders of models, labels or emotions.
 """
 
 import json
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
 import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
-from ser.checkpoints.onnx import SOURCE_KEY
 from ser.checkpoints.torch_network import NAMES_FILE
 from ser.errors import ExportError
 
 OPSET = 17
 """Of the graphs; runtimes since 2022 know it."""
+
+MATRIX_OPERATORS = ("MatMul", "Gemm")
 
 
 class _Tensors(nn.Module):
@@ -32,18 +35,13 @@ class _Tensors(nn.Module):
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         answer = self.network(**dict(zip(self.inputs, tensors, strict=True)))
         named = {name: value for name, value in answer.items() if isinstance(value, torch.Tensor)}
-        # Whoever opens the graph finds the logits first, whatever else the network tells.
+        # The logits come first, whatever else the network gives.
         self.outputs = tuple(sorted(named, key=lambda name: name != "logits"))
         return tuple(named[name] for name in self.outputs)
 
 
 def convert(
-    network: nn.Module,
-    inputs: Mapping[str, torch.Tensor],
-    free: Mapping[str, Sequence[int]],
-    path: Path,
-    *,
-    source_sha256: str,
+    network: nn.Module, inputs: Mapping[str, torch.Tensor], free: Mapping[str, Sequence[int]], path: Path
 ) -> None:
     """Write a network as an ONNX graph.
 
@@ -52,10 +50,9 @@ def convert(
         inputs: an example of each argument, with at least two rows.
         free: {argument: axes} that may have any length; axis 0, the batch, always may.
         path: of the graph.
-        source_sha256: of the weights, to be found again in the graph.
 
     Raises:
-        ExportError: where torch cannot express the network as a graph.
+        ExportError: if torch cannot express the network as a graph.
     """
     wrapper = _Tensors(network, list(inputs)).eval()
     with torch.inference_mode():
@@ -81,19 +78,15 @@ def convert(
     except (RuntimeError, ValueError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ExportError(f"This network cannot be written as an ONNX graph: {reason}") from error
-    graph = onnx.load(path)
-    onnx.helper.set_model_props(graph, {SOURCE_KEY: source_sha256})
-    onnx.save(graph, path)
 
 
-def script(network: nn.Module, inputs: Mapping[str, torch.Tensor], path: Path, *, source_sha256: str) -> None:
+def script(network: nn.Module, inputs: Mapping[str, torch.Tensor], path: Path) -> None:
     """Write a network as TorchScript: its operations as they were traced, without any Python.
 
     Args:
         network: as for `convert`.
         inputs: as for `convert`.
         path: of the file.
-        source_sha256: of the weights, to be found again in the file.
 
     Raises:
         ExportError: if torch cannot trace the network.
@@ -105,8 +98,30 @@ def script(network: nn.Module, inputs: Mapping[str, torch.Tensor], path: Path, *
             wrapper(*inputs.values())
             # Whether a number froze that depends on the length shows in the comparison of answers, not here.
             traced = torch.jit.trace(wrapper, tuple(inputs.values()), check_trace=False, strict=False)
-            names = {"inputs": list(inputs), "outputs": list(wrapper.outputs), SOURCE_KEY: source_sha256}
+            names = {"inputs": list(inputs), "outputs": list(wrapper.outputs)}
             torch.jit.save(traced, str(path), _extra_files={NAMES_FILE: json.dumps(names)})
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ExportError(f"This network cannot be written as TorchScript: {reason}") from error
+
+
+def quantize(source: Path, target: Path) -> None:
+    """Write a graph with int8 weights of matrix products, whose activations are scaled anew for every call.
+
+    Args:
+        source: of the float32 graph.
+        target: of the int8 graph.
+    """
+    graph = onnx.load(source)
+    # Shapes that an exporter noted beforehand contradict those that quantisation infers.
+    del graph.graph.value_info[:]
+    # onnxruntime advises a preparation step through the root logger; here the graph is folded already.
+    logging.getLogger().addFilter(_without_advice)
+    try:
+        quantize_dynamic(graph, target, op_types_to_quantize=list(MATRIX_OPERATORS), weight_type=QuantType.QInt8)
+    finally:
+        logging.getLogger().removeFilter(_without_advice)
+
+
+def _without_advice(record: logging.LogRecord) -> bool:
+    return "pre-processing" not in record.getMessage()

@@ -1,6 +1,7 @@
 """Exports models to ONNX, and checkpoints of transformers, finished or fine-tuned here, to TorchScript, too.
 
-Nothing is left behind that answers differently from its original. The embedded encoder is `ser.export.pipeline`'s.
+The embedded encoder and its head become one file from log-mel to scores. Nothing is left behind that answers
+differently from its original.
 """
 
 import dataclasses
@@ -15,33 +16,65 @@ import torch
 from torch import nn
 
 from ser.acoustic.checkpoint import CheckpointModel
-from ser.acoustic.classifier import LoadedAcousticModel, load_acoustic_model, model_folder
-from ser.acoustic.exported import is_pipeline
-from ser.acoustic.head import HEAD_FILE
+from ser.acoustic.classifier import LoadedAcousticModel, load_acoustic_model
+from ser.acoustic.folders import HEAD_FILE, PIPELINE, is_pipeline, model_folder
 from ser.acoustic.model import HERE, HeadModel
-from ser.checkpoints.folder import Meta, save_checkpoint, weights_sha256
-from ser.checkpoints.onnx import MODEL_FILE
+from ser.checkpoints.folder import MODEL_FILE, Meta, save_checkpoint, weights_sha256
 from ser.checkpoints.torch_network import SCRIPT_FILE, TorchNetwork, is_exported
 from ser.encoder.embedded import EmbeddedEncoder
 from ser.encoder.pretrained import LoadedEncoder
 from ser.encoder.states import extract, hidden_states, pool
 from ser.errors import ExportError
-from ser.export.conversion import convert, script
-from ser.export.parity import PARITY_CLIPS, Parity, compare
-from ser.export.pipeline import export_pipeline
-from ser.export.quantization import quantize
+from ser.export.conversion import convert, quantize, script
+from ser.export.graphs import pipeline_graph
+from ser.labels import EMOTIONS
+from ser.protocols import AcousticModel
+from ser.testing import synthetic_speech
 from ser.types import SAMPLING_RATE, Audio, Signal
 
 TOLERANCES: Mapping[bool, float] = {False: 1e-3, True: 0.25}
-"""Greatest difference of any probability, by whether it is quantised. float32 differs by rounding alone; what int8 may
-move on a single clip is wide, and the change in recall tells whether it matters."""
+"""Greatest difference of any probability, by whether it is quantised. float32 differs by rounding alone; int8 may move
+single clips far, and the change in recall tells if that matters."""
+
+PIPELINE_TOLERANCES: Mapping[bool, float] = {True: 0.02, False: 0.35}
+"""Greatest difference for the embedded pipeline, by whether its precision is the program's. In the graph, windows of
+one recording share the scale of their 8-bit activations; the program embeds them one by one."""
+
+PARITY_CLIPS: tuple[Audio, ...] = tuple(
+    synthetic_speech(duration, pitch=110.0 + 40.0 * seed, seed=seed)
+    for seed, duration in enumerate((0.3, 0.77, 1.6, 3.0, 5.9, 13.0))
+)
+"""From less than a window to several of them: a length that tracing froze shows here."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parity:
+    """Difference between the answers of two forms of a model.
+
+    Attributes:
+        clips: that both answered, one by one.
+        max_difference: of any probability of any clip.
+        mean_difference: over all probabilities.
+        same_label: share of clips with the same most probable emotion.
+        tolerance: that `max_difference` was held against.
+    """
+
+    clips: int
+    max_difference: float
+    mean_difference: float
+    same_label: float
+    tolerance: float
+
+
+COMPARED = 50
+"""Clips of real speech at most that answers are compared on."""
 
 FILES = {"onnx": MODEL_FILE, "torchscript": SCRIPT_FILE}
 
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """What an export gave.
+    """Result of an export.
 
     Attributes:
         folder: of the exported model.
@@ -91,17 +124,77 @@ def export_model(
     if isinstance(original, HeadModel) and isinstance(original.encoder, EmbeddedEncoder):
         if form != "onnx":
             raise ExportError(f"The embedded encoder runs on onnxruntime, not on torch. Take onnx in place of {form}.")
-        parity = export_pipeline(original, out, int8=int8, clips=clips[:50], tolerance=tolerance)
-        return Export(out, original, load_acoustic_model(out), "int8" if int8 else None, parity)
-    network, inputs, meta, save_rest = _parts(original, source)
+        write, meta, bound = _pipeline(original, original.encoder, int8)
+        counted = file
+    else:
+        write, meta = _checkpoint(original, source, file, int8)
+        bound = TOLERANCES[int8]
+        counted = HEAD_FILE if isinstance(original, HeadModel) else file
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        trial = Path(scratch) / "model"
+        written = save_checkpoint(trial, write, meta, counted)
+        bound = bound if tolerance is None else tolerance
+        parity = compare(original, load_acoustic_model(trial), [*PARITY_CLIPS, *clips[:COMPARED]], bound)
+        quantized = "int8" if int8 else None
+        figures = {"quantized": quantized, "source_sha256": original.sha256, "parity": dataclasses.asdict(parity)}
+        final = dataclasses.replace(written, metrics={**meta.metrics, "export": figures})
+        save_checkpoint(out, lambda folder: _copy(trial, folder), final, counted)
+    return Export(out, original, load_acoustic_model(out), quantized, parity)
+
+
+def compare(original: AcousticModel, other: AcousticModel, clips: Sequence[Audio], tolerance: float) -> Parity:
+    """Let both forms answer every clip.
+
+    Args:
+        original: the model as it was.
+        other: the same in another form.
+        clips: at least one.
+        tolerance: greatest difference of any probability that is accepted.
+
+    Raises:
+        ExportError: where they differ by more.
+    """
+    pairs = [(original.classify(clip), other.classify(clip)) for clip in clips]
+    differences = np.abs([np.subtract(a.probabilities, b.probabilities) for a, b in pairs])
+    worst = int(differences.max(axis=1).argmax())
+    largest = float(differences.max())
+    if not largest <= tolerance:
+        raise ExportError(
+            f"The exported model answers differently: a probability moved by {largest:.3g} on a clip of "
+            f"{clips[worst].duration:.1f} s, more than the accepted {tolerance:g}. Nothing was written. Accept more "
+            "with --tolerance, calibrate with --data, or export without --quantize."
+        )
+    same = float(np.mean([a.label == b.label for a, b in pairs]))
+    return Parity(len(pairs), largest, float(differences.mean()), same, tolerance)
+
+
+Write = Callable[[Path], object]
+Inputs = Callable[[Signal], Mapping[str, torch.Tensor]]
+Parts = tuple[nn.Module, Inputs, Meta, Callable[[Path], None]]
+
+
+def _pipeline(model: HeadModel, encoder: EmbeddedEncoder, int8: bool) -> tuple[Write, Meta, float]:
+    """Prepare a head with the embedded encoder under it as one file that needs nothing of this project."""
+    precision = "int8" if int8 else "float32"
+    graph = pipeline_graph(model.head, int8=int8)
+    config = {**model.meta.config, "exported": PIPELINE, "precision": precision}
+    meta = Meta(model.name, EMOTIONS, config=config, data=model.meta.data, metrics=model.meta.metrics)
+    write: Write = lambda folder: (folder / MODEL_FILE).write_bytes(graph)  # noqa: E731
+    return write, meta, PIPELINE_TOLERANCES[precision == encoder.precision]
+
+
+def _checkpoint(model: LoadedAcousticModel, source: Path, file: str, int8: bool) -> tuple[Write, Meta]:
+    """Prepare a checkpoint of transformers, finished or fine-tuned here."""
+    network, inputs, meta, save_rest = _parts(model, source)
 
     def write(folder: Path) -> None:
         target = folder / file
-        if form == "torchscript":
-            script(network, _tensors(inputs)[0], target, source_sha256=original.sha256)
+        tensors, free = _tensors(inputs)
+        if file == SCRIPT_FILE:
+            script(network, tensors, target)
         else:
-            tensors, free = _tensors(inputs)
-            convert(network, tensors, free, target, source_sha256=original.sha256)
+            convert(network, tensors, free, target)
         if int8:
             plain = target.rename(folder / "plain.onnx")
             quantize(plain, target)
@@ -110,26 +203,11 @@ def export_model(
             shutil.copyfile(source / name, folder / name)
         save_rest(folder)
 
-    bound = TOLERANCES[int8] if tolerance is None else tolerance
-    counted = HEAD_FILE if isinstance(original, HeadModel) else file
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-        trial = Path(scratch) / "model"
-        written = save_checkpoint(trial, write, meta, counted)
-        parity = compare(original, load_acoustic_model(trial), [*PARITY_CLIPS, *clips[:50]], bound)
-        quantized = "int8" if int8 else None
-        figures = {"quantized": quantized, "source_sha256": original.sha256, "parity": dataclasses.asdict(parity)}
-        final = dataclasses.replace(written, metrics={**meta.metrics, "export": figures})
-        save_checkpoint(out, lambda folder: _copy(trial, folder), final, counted)
-    return Export(out, original, load_acoustic_model(out), quantized, parity)
-
-
-Inputs = Callable[[Signal], Mapping[str, torch.Tensor]]
-Parts = tuple[nn.Module, Inputs, Meta, Callable[[Path], None]]
+    return write, meta
 
 
 def _parts(model: LoadedAcousticModel, folder: Path) -> Parts:
-    """What is exported of a model: a network, its inputs for a window, the meta, and what lies with the graph."""
+    """Take a model apart: a network, its inputs for a window, the meta, and what lies with the graph."""
     if isinstance(model, CheckpointModel):
         finished = model
         assert isinstance(model.network, TorchNetwork)

@@ -1,4 +1,4 @@
-"""Learns from labelled answers how much sound and words may each be relied on.
+"""Fit of the fusion rule to labelled answers.
 
 Takes scores that were given before; runs no model, knows no storage.
 """
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from ser.errors import TrainingDataError
-from ser.evaluation.calibration import TEMPERATURE_RANGE
+from ser.evaluation.metrics import TEMPERATURE_RANGE
 from ser.fusion.rule import FusionRule
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Transcript
@@ -21,22 +21,22 @@ MIN_CLIPS = 20
 MIN_LABELS = 2
 
 PRIOR_CLIPS = 5.0
-"""Clips that the rule in use weighs as much as: few examples move it little."""
+"""Clips that the current rule weighs as much as: few examples move it little."""
 
 USUAL_CHANGE = np.array([0.25, 0.5, 0.5])
-"""Of the words' share and of the logarithms of both temperatures: what costs `PRIOR_CLIPS` nats to go."""
+"""Change of the words' share and of the logarithms of both temperatures that costs `PRIOR_CLIPS` nats."""
 
 LEAST = 1e-4
 """Probability that a label counts as having at least, so that one zero does not outweigh all the rest."""
 
 
 @dataclass(frozen=True)
-class HeardClip:
+class AnsweredClip:
     """An answer and the truth.
 
     Attributes:
-        acoustic: what the sound said.
-        text: what the words said; None where they abstained.
+        acoustic: what the voice said.
+        text: what the words said; None if they abstained.
         transcript: what the words were read from; there where `text` is.
         truth: {label: share}, shares sum to 1.
         weight: relative to 1.
@@ -49,14 +49,14 @@ class HeardClip:
     weight: float = 1.0
 
 
-def answer(rule: FusionRule, clip: HeardClip) -> EmotionScores:
-    """What the rule makes of a clip."""
+def answer(rule: FusionRule, clip: AnsweredClip) -> EmotionScores:
+    """Apply the rule to a clip."""
     if clip.text is None or clip.transcript is None:
-        return rule.hear(clip.acoustic)
+        return rule.temper_acoustic(clip.acoustic)
     return rule.join(clip.acoustic, clip.text, clip.transcript)[0]
 
 
-def log_losses(rule: FusionRule, clips: Sequence[HeardClip]) -> npt.NDArray[np.float64]:
+def log_losses(rule: FusionRule, clips: Sequence[AnsweredClip]) -> npt.NDArray[np.float64]:
     """Cross entropy of each answer, nats, shape (clips,); 0 is certain and right."""
     said = np.array([answer(rule, clip).probabilities for clip in clips]).reshape(-1, len(EMOTIONS))
     truth = np.array([[clip.truth.get(label, 0.0) for label in EMOTIONS] for clip in clips]).reshape(said.shape)
@@ -64,19 +64,19 @@ def log_losses(rule: FusionRule, clips: Sequence[HeardClip]) -> npt.NDArray[np.f
     return losses
 
 
-def fit_fusion_rule(clips: Sequence[HeardClip], start: FusionRule) -> FusionRule:
-    """The rule under which the answers explain the truths best, held to the one in use where there is little to go by.
+def fit_fusion_rule(clips: Sequence[AnsweredClip], start: FusionRule) -> FusionRule:
+    """Fit the rule under which the answers explain the truths best, held to the current one by a prior.
 
     Source: the weights of a logarithmic opinion pool by likelihood, as in Heskes 1998, "Selecting Weighting Factors
     in Logarithmic Opinion Pools"; the temperatures as in Guo et al. 2017, https://arxiv.org/abs/1706.04599.
 
     Args:
         clips: at least `MIN_CLIPS`, of at least `MIN_LABELS` labels.
-        start: the rule in use; it counts as `PRIOR_CLIPS` clips. Where the words never say anything, their part of it
+        start: the current rule; it counts as `PRIOR_CLIPS` clips. Where the words never say anything, their part of it
             stays.
 
     Raises:
-        TrainingDataError: where there is too little to learn from, with the numbers needed.
+        TrainingDataError: if there are too few clips or labels, with the numbers needed.
     """
     check_clips(clips)
     spoken = any(clip.text is not None for clip in clips)
@@ -106,7 +106,7 @@ def fit_fusion_rule(clips: Sequence[HeardClip], start: FusionRule) -> FusionRule
     return _rule(found.x, start, spoken)
 
 
-def check_clips(clips: Sequence[HeardClip]) -> None:
+def check_clips(clips: Sequence[AnsweredClip]) -> None:
     """Refuse too few clips.
 
     Raises:
@@ -115,7 +115,7 @@ def check_clips(clips: Sequence[HeardClip]) -> None:
     labels = Counter(max(EMOTIONS, key=lambda label, clip=clip: clip.truth.get(label, 0.0)) for clip in clips)  # type: ignore[misc]
     if len(clips) < MIN_CLIPS or len(labels) < MIN_LABELS:
         raise TrainingDataError(
-            f"{len(clips)} clips of {len(labels)} different labels have an answer to learn the fusion from; "
+            f"{len(clips)} clips of {len(labels)} different labels have an answer to fit the fusion to; "
             f"{MIN_CLIPS} clips of {MIN_LABELS} labels are needed. Let the model answer more clips, and label them."
         )
 

@@ -1,7 +1,7 @@
-"""Held-out evidence for the fusion of voice and words: what both said of clips that the acoustic head never saw.
+"""The fit of the shipped fusion: `python -m ser.fusion.recipe --data DIR [--text-model MODEL] [--seed N]`.
 
-Needs corpora, the encoder and the transcriber; the text model reads the transcripts later, so that a new one needs no
-new evidence.
+Real clips with their recognised words, which say nothing in acted corpora, and the same voices paired with held-out
+sentences: of the same emotion, and neutral ones. What it prints is written into `ser.fusion.rule` by hand.
 """
 
 import argparse
@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from ser.audio.decoding import decode_file
@@ -23,26 +22,47 @@ from ser.corpora import read_corpus
 from ser.encoder.loading import load_encoder
 from ser.errors import SerError, TrainingDataError
 from ser.evaluation.metrics import uar
-from ser.fusion.fitting import HeardClip, answer, log_losses
-from ser.fusion.rule import PARAMETERS, FusionRule, abstention, save_fusion_rule
+from ser.fusion.fitting import AnsweredClip, answer, log_losses
+from ser.fusion.rule import PARAMETERS, FusionRule, abstention
 from ser.labels import EMOTIONS, to_emotion
+from ser.protocols import TextModel
 from ser.text.classifier import load_text_model
-from ser.text.data import read_labelled_texts
-from ser.text.noise import RecogniserNoise
+from ser.text.data import RecogniserNoise, read_labelled_texts
 from ser.text.recipe import split_dialogues
 from ser.training.embeddings import EmbeddingPlan, embed_examples
 from ser.training.heads import HeadConfig, fit_head
 from ser.training.recipe import RESERVED_SPEAKERS
 from ser.transcription import load_transcriber
-from ser.types import EmotionScores, Example, Segment, TextModel, Transcript
+from ser.types import EmotionScores, Example, Segment, Transcript
+
+CORPORA = ("ravdess", "cremad")
+CLIPS, TRANSCRIBED = 450, 300
+"""Clips drawn from each corpus; of all of them, those that are transcribed."""
+
+NOISE_SHARE, NOISE_RATE = 0.6, 0.2
+"""Share of the sentences with errors of a recogniser, and the largest share of wrong words in one."""
+
+MAX_WORDS = 25
+"""Longer sentences are rare in a clip."""
+
+GROUP_WEIGHTS = {"own words": 1.0, "words of the emotion": 1.0, "neutral words": 2.0}
+"""Neutral words count more: they are most of what is said, whatever is felt."""
+
+SILENT_GROUPS = ("own words", "neutral words")
+MAX_DROP = 0.005
+"""Unweighted average recall that the words may cost where they say nothing."""
+
+TEMPERATURES = (1.0, 1.2, 1.4, 1.6)
 
 FOLDS = 5
 """Parts of the speakers, each predicted by a head that was fitted on the others."""
 
+Groups = Mapping[str, Sequence[AnsweredClip]]
+
 
 @dataclass(frozen=True)
 class ClipEvidence:
-    """What was found of a clip.
+    """Scores and transcript of a clip that the acoustic head was not fitted on.
 
     Attributes:
         corpus: of the clip.
@@ -124,72 +144,6 @@ def _transcribed(examples: Sequence[Example]) -> list[Transcript | None]:
     return found
 
 
-def save_evidence(evidence: Sequence[ClipEvidence], path: Path) -> None:
-    """Write evidence as JSON."""
-    rows = [
-        {
-            "corpus": clip.corpus,
-            "truth": clip.truth,
-            "acoustic": [round(p, 6) for p in clip.acoustic.probabilities],
-            "transcript": None
-            if clip.transcript is None
-            else {
-                "text": clip.transcript.text,
-                "language": clip.transcript.language,
-                "source": clip.transcript.source,
-                "segments": [[s.start, s.end, s.text, s.confidence] for s in clip.transcript.segments],
-            },
-        }
-        for clip in evidence
-    ]
-    path.write_text(json.dumps(rows) + "\n", encoding="utf-8")
-
-
-def load_evidence(path: Path) -> list[ClipEvidence]:
-    """Read what `save_evidence` wrote.
-
-    Raises:
-        TrainingDataError: if the file is absent or damaged.
-    """
-    try:
-        return [_clip(row) for row in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingDataError(f"{path} is no evidence for the fusion ({error!r}). Collect it again.") from error
-
-
-def _clip(row: dict[str, object]) -> ClipEvidence:
-    values = np.array(row["acoustic"], dtype=np.float64)
-    told = row["transcript"]
-    transcript = None
-    if isinstance(told, dict):
-        segments = tuple(Segment(*segment) for segment in told["segments"])
-        transcript = Transcript(told["text"], told["language"], segments, told["source"])
-    scores = EmotionScores(tuple((values / values.sum()).tolist()))
-    return ClipEvidence(str(row["corpus"]), str(row["truth"]), scores, transcript)
-
-
-CORPORA = ("ravdess", "cremad")
-CLIPS, TRANSCRIBED = 450, 300
-"""Clips drawn from each corpus; of all of them, those that are transcribed."""
-
-NOISE_SHARE, NOISE_RATE = 0.6, 0.2
-"""Share of the sentences with errors of a recogniser, and the largest share of wrong words in one."""
-
-MAX_WORDS = 25
-"""Longer sentences are rare in a clip."""
-
-GROUP_WEIGHTS = {"own words": 1.0, "words of the emotion": 1.0, "neutral words": 2.0}
-"""Neutral words count more: they are most of what is said, whatever is felt."""
-
-SILENT_GROUPS = ("own words", "neutral words")
-MAX_DROP = 0.005
-"""Unweighted average recall that the words may cost where they say nothing."""
-
-TEMPERATURES = (1.0, 1.2, 1.4, 1.6)
-
-Groups = Mapping[str, Sequence[HeardClip]]
-
-
 def pair_with_words(clips: Sequence[ClipEvidence], text: TextModel, root: Path, seed: int) -> Groups:
     """Give each voice its own words, a sentence of its emotion, and a neutral one.
 
@@ -217,7 +171,7 @@ def pair_with_words(clips: Sequence[ClipEvidence], text: TextModel, root: Path, 
     same = [(clip, spoken(clip.truth)) for clip in clips]
     plain = [(clip, spoken("neutral")) for clip in clips]
     groups = {"own words": own, "words of the emotion": same, "neutral words": plain}
-    return {name: [_heard(clip, words, text) for clip, words in pairs] for name, pairs in groups.items()}
+    return {name: [_answered(clip, words, text) for clip, words in pairs] for name, pairs in groups.items()}
 
 
 def choose_shipped_rule(groups: Groups) -> FusionRule:
@@ -231,11 +185,11 @@ def choose_shipped_rule(groups: Groups) -> FusionRule:
     allowed: list[tuple[float, FusionRule]] = []
     for temperature in TEMPERATURES:
         rule = FusionRule(text_temperature=temperature)
-        told = figures(rule, groups)
-        if all(told[name]["voice_uar"] - told[name]["fused_uar"] <= MAX_DROP for name in SILENT_GROUPS):
-            allowed.append((sum(GROUP_WEIGHTS[name] * told[name]["fused_nats"] for name in groups), rule))
+        measured = figures(rule, groups)
+        if all(measured[name]["voice_uar"] - measured[name]["fused_uar"] <= MAX_DROP for name in SILENT_GROUPS):
+            allowed.append((sum(GROUP_WEIGHTS[name] * measured[name]["fused_nats"] for name in groups), rule))
     if not allowed:
-        raise TrainingDataError("Every temperature of the words costs too much where they say nothing; see --evidence.")
+        raise TrainingDataError("Every temperature of the words costs too much where they say nothing; see `figures`.")
     return min(allowed, key=lambda found: found[0])[1]
 
 
@@ -269,41 +223,31 @@ def _held_out_sentences(root: Path) -> dict[str, list[str]]:
     return found
 
 
-def _heard(clip: ClipEvidence, words: Transcript, text: TextModel) -> HeardClip:
+def _answered(clip: ClipEvidence, words: Transcript, text: TextModel) -> AnsweredClip:
     if abstention(words, text.languages) is not None:
-        return HeardClip(clip.acoustic, None, None, {clip.truth: 1.0})
-    return HeardClip(clip.acoustic, text.classify(words.text), words, {clip.truth: 1.0})
+        return AnsweredClip(clip.acoustic, None, None, {clip.truth: 1.0})
+    return AnsweredClip(clip.acoustic, text.classify(words.text), words, {clip.truth: 1.0})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Collect or read the evidence, fit, save, and print the figures; 0 if done, 2 if something needed is missing."""
+    """Collect evidence, fit, and print the rule and its figures; 0 if done, 2 if something needed is missing."""
     parser = argparse.ArgumentParser(prog="python -m ser.fusion.recipe", description=__doc__)
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with the corpora and sentences")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the rule goes")
-    parser.add_argument("--evidence", type=Path, metavar="FILE.json", help="read it here, or keep it here if absent")
     parser.add_argument("--text-model", default=EMBEDDED, metavar="MODEL", help="embedded, a folder or a Hub id")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default 0)")
     options = parser.parse_args(argv)
     try:
-        if options.evidence and options.evidence.is_file():
-            clips = load_evidence(options.evidence)
-        else:
-            folders = [options.data / name for name in CORPORA]
-            clips = collect_evidence(folders, clips=CLIPS, transcribed=TRANSCRIBED, seed=options.seed)
-            if options.evidence:
-                save_evidence(clips, options.evidence)
+        folders = [options.data / name for name in CORPORA]
+        clips = collect_evidence(folders, clips=CLIPS, transcribed=TRANSCRIBED, seed=options.seed)
         text = load_text_model(options.text_model)
         assert text is not None, "a text model is named"
         groups = pair_with_words(clips, text, options.data, options.seed)
         rule = choose_shipped_rule(groups)
-        told = figures(rule, groups)
-        facts = {"seed": options.seed, "text_model": text.name, "clips": len(clips)}
-        flat = {f"{name}/{key}": value for name, some in told.items() for key, value in some.items()}
-        save_fusion_rule(rule, options.out, name=options.out.name, data=facts, metrics=flat)
     except SerError as error:
         print(error, file=sys.stderr)
         return 2
-    print(json.dumps({"rule": {key: round(getattr(rule, key), 3) for key in PARAMETERS}, "figures": told}, indent=2))
+    values = {key: round(getattr(rule, key), 3) for key in PARAMETERS}
+    print(json.dumps({"rule": values, "figures": figures(rule, groups)}, indent=2))
     return 0
 
 

@@ -1,30 +1,28 @@
-"""Sound and words into one answer: when the words may speak, how much they weigh, and the pooling itself.
+"""Fusion of voice and words: when the words count, their weight, the pooling, and the rule's parameters and file.
 
-Pure functions of transcripts and scores; knows no model. The constants were chosen on the development speakers
+Functions of transcripts and scores; knows no model. The constants were chosen on the development speakers
 ravdess_04, 10, 12 and 14, transcribed by pocketsphinx and paired with sentences of the GoEmotions dev set; see
 `benchmarks.fusion`.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from ser.checkpoints.folder import META_FILE, current_commit, file_sha256, verify
+from ser.checkpoints.folder import Meta, save_checkpoint, verify
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError
-from ser.evaluation.calibration import TEMPERATURE_RANGE
+from ser.evaluation.metrics import TEMPERATURE_RANGE
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Transcript
 
 MIN_CONFIDENCE = 0.5
-"""Transcript confidence below which the words abstain. Beside a weak acoustic model (35 % UAR) misheard words cost up
+"""Transcript confidence below which the words abstain. Beside a weak acoustic model (35 % UAR) wrong words cost up
 to 0.4 points at a threshold of 0.4 and none at 0.5; beside the embedded one they cost nothing at either."""
 
 MIN_WORD_CONFIDENCE = 0.5
@@ -38,7 +36,7 @@ UNKNOWN_CONFIDENCE = 0.8
 
 MAX_WEIGHT = 0.6
 """Share of the words at their best: words that are surely understood and say one emotion plainly. More gained little
-where words say something, and sound and words should come near to an even say where they contradict each other."""
+where words say something, and voice and words should weigh about the same where they contradict each other."""
 
 MIN_WEIGHT = 0.05
 """A smaller share is none: it could only tip an answer that stands on the edge, by words that say next to nothing."""
@@ -48,7 +46,7 @@ MIN_AGREEMENT = 0.05
 
 
 def abstention(transcript: Transcript, languages: Sequence[str] | None) -> str | None:
-    """Why the words should not be heard, in a sentence; None where they may.
+    """The reason to leave out the words, as a sentence; None if they count.
 
     Args:
         transcript: what was recognised.
@@ -77,7 +75,7 @@ def abstention(transcript: Transcript, languages: Sequence[str] | None) -> str |
 
 
 def confident_words(transcript: Transcript) -> int:
-    """How many words count as understood; a word without a confidence does.
+    """Count the words that are understood; a word without a confidence is.
 
     >>> confident_words(Transcript("oh no", "en", (), "a person"))
     2
@@ -145,9 +143,9 @@ def text_weight(transcript: Transcript, text: EmotionScores, max_weight: float =
 
 
 def informativeness(text: EmotionScores) -> float:
-    """How much words say: 0 for neutral words and for scores that know nothing, 1 for one emotion and no doubt.
+    """Informativeness of words: 0 for neutral words and for scores that know nothing, 1 for one emotion and no doubt.
 
-    The square holds back words that are neutral for the most part, which is what misheard words mostly are: beside a
+    The square holds back words that are neutral for the most part, which wrongly recognised words mostly are: beside a
     weak acoustic model RAVDESS lost nothing with it, and up to a point and a half of UAR without.
 
     >>> informativeness(EmotionScores((1 / 7,) * 7)) < 1e-6
@@ -166,12 +164,12 @@ def fuse(acoustic: EmotionScores, text: EmotionScores, weight: float) -> Emotion
     Source: Genest & Zidek 1986, "Combining Probability Distributions: A Critique and an Annotated Bibliography".
 
     Args:
-        acoustic: what the sound says.
+        acoustic: what the voice says.
         text: what the words say.
         weight: share of the words, 0 (the acoustic scores as they are) to 1 (the text's as they are).
 
     Raises:
-        ValueError: where the weight lies outside 0..1.
+        ValueError: if the weight lies outside 0..1.
 
     >>> sound = EmotionScores.from_dict({"anger": 0.6, "sadness": 0.4})
     >>> words = EmotionScores.from_dict({"anger": 0.1, "sadness": 0.9})
@@ -205,18 +203,18 @@ WEIGHTS_FILE = "fusion.safetensors"
 
 PARAMETERS = ("max_weight", "acoustic_temperature", "text_temperature")
 TEXT_TEMPERATURE = 1.2
-"""Of the shipped rule: the surest that costs no more than half a point of UAR where words say nothing.
+"""Temperature of the shipped rule: the surest that costs no more than half a point of UAR where words say nothing.
 
-Source: `python -m ser.fusion.recipe --data ../shared/data --out DIR`."""
+Source: `python -m ser.fusion.recipe --data ../shared/data`."""
 
 
 @dataclass(frozen=True)
 class FusionRule:
-    """How much the words weigh, and how sure each side's answers are taken to be; the defaults ship.
+    """The weight of the words, and the temperatures of both scores; the defaults ship.
 
     Attributes:
         max_weight: share of words that are surely understood and say one emotion plainly, 0..1.
-        acoustic_temperature: above 1 makes the sound's scores less sure.
+        acoustic_temperature: above 1 makes the voice's scores less sure.
         text_temperature: the same for the words'.
         name: of the version.
     """
@@ -234,12 +232,12 @@ class FusionRule:
             if not low - 1e-6 <= temperature <= high + 1e-6:
                 raise ValueError(f"a temperature is {temperature}; it must lie in {low}..{high}")
 
-    def hear(self, acoustic: EmotionScores) -> EmotionScores:
-        """The answer where only the sound says something."""
+    def temper_acoustic(self, acoustic: EmotionScores) -> EmotionScores:
+        """The answer of the voice alone."""
         return temper(acoustic, self.acoustic_temperature)
 
     def join(self, acoustic: EmotionScores, text: EmotionScores, transcript: Transcript) -> tuple[EmotionScores, float]:
-        """The answer of sound and words, and the words' share in it.
+        """The answer of voice and words, and the words' share in it.
 
         Args:
             acoustic: as the acoustic model gives it.
@@ -248,7 +246,7 @@ class FusionRule:
         """
         words = temper(text, self.text_temperature)
         weight = text_weight(transcript, words, self.max_weight)
-        return fuse(self.hear(acoustic), words, weight), weight
+        return fuse(self.temper_acoustic(acoustic), words, weight), weight
 
 
 def temper(scores: EmotionScores, temperature: float) -> EmotionScores:
@@ -271,45 +269,29 @@ def temper(scores: EmotionScores, temperature: float) -> EmotionScores:
 def save_fusion_rule(
     rule: FusionRule, folder: Path, *, name: str, data: Mapping[str, object], metrics: Mapping[str, float]
 ) -> str:
-    """Write a rule into a folder; its meta file comes last, so that a folder that has one is complete.
+    """Write a rule into a new folder, whole or not at all.
 
     Args:
         rule: to save.
-        folder: made where absent.
+        folder: must not exist yet, or be empty.
         name: of the version.
-        data: what it was learnt from.
-        metrics: how it does.
+        data: what it was fitted on.
+        metrics: what it was measured at.
 
     Returns:
         SHA-256 of the file of weights.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     values = {key: np.array([getattr(rule, key)], dtype=np.float64) for key in PARAMETERS}
-    save_file(values, folder / WEIGHTS_FILE)
-    sha256 = file_sha256(folder / WEIGHTS_FILE)
-    meta = {
-        "name": name,
-        "kind": "fusion-rule",
-        "labels": list(EMOTIONS),
-        "temperature": 1.0,
-        "config": {key: value for key, value in asdict(rule).items() if key in PARAMETERS},
-        "git_commit": current_commit(),
-        "sha256": sha256,
-        "data": dict(data),
-        "metrics": dict(metrics),
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    partial = folder / f"{META_FILE}.partial"
-    partial.write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / META_FILE)
-    return sha256
+    config = {key: getattr(rule, key) for key in PARAMETERS}
+    meta = Meta(name, EMOTIONS, config=config, data=data, metrics=metrics)
+    return save_checkpoint(folder, lambda place: save_file(values, place / WEIGHTS_FILE), meta, WEIGHTS_FILE).sha256
 
 
 def load_fusion_rule(name_or_dir: str | Path) -> FusionRule:
     """The rule that ships with the program, `embedded`, or what `save_fusion_rule` wrote.
 
     Raises:
-        ModelUnavailableError: where a file is absent, damaged, or not a rule.
+        ModelUnavailableError: if a file is absent, damaged, or not a rule.
     """
     if str(name_or_dir) == EMBEDDED:
         return FusionRule()
@@ -332,11 +314,11 @@ NOVELTY_LIMIT = 1.0
 
 
 def find_doubt(scores: EmotionScores, novelty: float | None = None) -> str | None:
-    """The reason not to rely on an answer, as a sentence; None where nothing speaks against it.
+    """The reason not to rely on an answer, as a sentence; None if nothing speaks against it.
 
     Args:
         scores: the whole answer.
-        novelty: of the recording, 1 at the limit of what is known; None where the model does not tell.
+        novelty: of the recording, 1 at the limit of what is known; None if the model has none.
 
     >>> find_doubt(EmotionScores.from_dict({"anger": 0.45, "fear": 0.4, "sadness": 0.15}))
     'Anger (45 %) and fear (40 %) are nearly as likely.'

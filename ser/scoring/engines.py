@@ -1,8 +1,9 @@
-"""Who hears the parts: a process beside this one, or workers of Ray Data on one machine or many.
+"""`python -m ser recognize --output DIR.parquet`: one worker on this machine, or many of Ray Data on one or more.
 
 Ray is imported only where it is asked for; nothing of it reaches any other machine than those of its own cluster.
 """
 
+import argparse
 import importlib
 import os
 import shutil
@@ -12,37 +13,72 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ser.config import Settings
-from ser.errors import AudioError, ScoringError, SettingsError
-from ser.loading import load_recognizer
-from ser.scoring.apart import score_apart
-from ser.scoring.journal import hear_part
-from ser.scoring.parts import Item, Part, count_failed
-from ser.types import Recognition
+from tqdm import tqdm
 
-ENGINES = ("local", "ray")
+from ser.config import Settings
+from ser.errors import ScoringError, SettingsError
+from ser.scoring.parts import Item, Part, count_failed, list_items, plan_parts, prepare, sweep, write_part
+from ser.scoring.worker import Worker
 
 OBJECT_STORE = 128 * 2**20
 """Bytes; only lists of names and counts travel between the processes."""
 
 ROUNDS_WITHOUT_A_PART = 3
-"""What Ray cannot mend itself is tried again over what is missing, so often with nothing gained."""
+"""Rounds over the missing parts, with none of them done, after which it is given up."""
 
 REASON = 400
 """Characters of Ray's own message, from its end, where the cause stands."""
 
 
+def score(paths: Sequence[Path], options: argparse.Namespace, settings: Settings) -> int:
+    """Recognise the recordings that the folder has no row of yet.
+
+    Args:
+        paths: of the recordings.
+        options: `output, engine, workers, same_speaker, same_source`.
+        settings: which models to use.
+
+    Returns:
+        0 if every recording that was recognised now has an answer, otherwise 1.
+
+    Raises:
+        SettingsError: if an option cannot be used.
+    """
+    if options.same_speaker or options.same_source:
+        raise SettingsError("--same-speaker needs all answers at once and does not go with --output. Leave one out.")
+    workers = options.workers or os.cpu_count() or 1
+    items = list_items(paths)
+    folder = Path(options.output).absolute()
+    waiting = prepare(folder, items)
+    if len(waiting) < len(items):
+        print(f"{len(items) - len(waiting)} of {len(items)} recordings have an answer already.", file=sys.stderr)
+    if not waiting:
+        return 0
+    parts, by_ray = plan_parts(waiting, workers), options.engine == "ray"
+    done = score_with_ray(parts, folder, settings, workers) if by_ray else score_locally(parts, folder, settings)
+    failed = 0
+    with tqdm(total=len(waiting), unit="file", disable=None) as progress:
+        for files, without in done:
+            failed += without
+            progress.update(files)
+    sweep(folder)
+    print(f"{len(waiting)} recordings read, {failed} without an answer; see {folder}", file=sys.stderr)
+    return 1 if failed else 0
+
+
 def score_locally(parts: Sequence[Part], folder: Path, settings: Settings) -> Iterator[tuple[int, int]]:
-    """Hear the parts one after the other on this machine, on all its cores.
+    """Score the parts one after the other on this machine, on all its cores.
 
     Yields:
         Of each part how many recordings it has, and how many of them have no answer.
     """
-    yield from score_apart(parts, folder, settings)
+    with Worker(settings) as worker:
+        for part in parts:
+            yield len(part.items), write_part(folder, part, worker.recognize(part.files))
 
 
 class PartScorer:
-    """A worker: one set of models, one thread. Ray starts it again where it is killed, and gives it the part again.
+    """An actor with one worker of one thread. Ray starts it again if it is killed, and gives it the part again.
 
     Args:
         folder: where the parts go; must be the same for all machines.
@@ -50,49 +86,51 @@ class PartScorer:
     """
 
     def __init__(self, folder: str, settings: Settings) -> None:
-        self._folder = Path(folder)
-        self._recognizer = load_recognizer(settings)
-        # Only models of transformers bring torch in.
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(1)
+        self._folder, self._worker = Path(folder), Worker(settings, threads=1)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        """Hear parts and write them; returns the name of each, how many recordings it has and how many no answer."""
+        """Score parts; returns the name of each, how many recordings it has and how many have no answer."""
         done: dict[str, list[Any]] = {"name": [], "files": [], "failed": []}
         for files, sizes, times in zip(batch["files"], batch["sizes"], batch["times"], strict=True):
             part = Part(tuple(Item(str(f), int(s), int(t)) for f, s, t in zip(files, sizes, times, strict=True)))
-            done["failed"].append(hear_part(self._hear, self._folder, part))
+            # It stands there if the actor that wrote it died before it could say so.
+            failed = count_failed(self._folder, part)
+            if failed is None:
+                failed = write_part(self._folder, part, self._worker.recognize(part.files))
+            done["failed"].append(failed)
             done["files"].append(len(part.items))
             done["name"].append(part.name)
         return done
 
-    def _hear(self, files: Sequence[str]) -> list[Recognition | AudioError]:
-        return list(self._recognizer.recognize_many(files, workers=1))
-
 
 def score_with_ray(parts: Sequence[Part], folder: Path, settings: Settings, workers: int) -> Iterator[tuple[int, int]]:
-    """Hear the parts with workers of Ray Data: of the cluster that `RAY_ADDRESS` names, else of one on this machine.
+    """Score the parts by actors of Ray Data: of the cluster that `RAY_ADDRESS` names, else of one on this machine.
 
     Args:
-        parts: to hear.
+        parts: of the recordings.
         folder: where they go, reachable under the same name from each machine.
         settings: which models.
-        workers: processes, each with models of its own.
+        workers: actors, each with models of its own.
 
     Yields:
         As `score_locally`, in the order in which the parts are done.
 
     Raises:
-        SettingsError: where Ray is not installed.
-        ScoringError: where Ray stopped `ROUNDS_WITHOUT_A_PART` times in a row with no part done.
+        SettingsError: if Ray is not installed.
+        ScoringError: if Ray stopped `ROUNDS_WITHOUT_A_PART` times in a row with no part done.
     """
-    ray = _ray()
+    ray = _import_ray()
     temporary = tempfile.mkdtemp(prefix="ser-")
-    local = {} if os.environ.get("RAY_ADDRESS") else _local_options(workers, temporary)
+    # The reading of the list takes a part of a core beside the actors; the cores are counted, not tied to.
+    own = {"address": "local", "num_cpus": workers + 1, "object_store_memory": OBJECT_STORE, "_temp_dir": temporary}
     try:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error", **local)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
+        ray.init(
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            **({} if os.environ.get("RAY_ADDRESS") else own),
+        )
+        ray.data.DataContext.get_current().enable_progress_bars = False
         waiting, stopped = {part.name: part for part in parts}, 0
         while waiting:
             before, why = len(waiting), ""
@@ -103,7 +141,6 @@ def score_with_ray(parts: Sequence[Part], folder: Path, settings: Settings, work
             except ray.exceptions.RayError as error:
                 why = str(error)
             for part in list(waiting.values()):
-                # Written by a worker that died before it could tell.
                 failed = count_failed(folder, part)
                 if failed is not None:
                     del waiting[part.name]
@@ -122,13 +159,12 @@ def score_with_ray(parts: Sequence[Part], folder: Path, settings: Settings, work
 def _scored(ray: Any, parts: Sequence[Part], folder: Path, settings: Settings, workers: int) -> Iterator[Any]:
     rows = [
         {
-            "files": [item.file for item in part.items],
+            "files": part.files,
             "sizes": [item.size for item in part.items],
             "times": [item.modified_ns for item in part.items],
         }
         for part in parts
     ]
-    # A worker that died is started again, and its part is given again without end: what ends it is the journal.
     pool = ray.data.ActorPoolStrategy(size=min(workers, len(rows)), max_tasks_in_flight_per_actor=2)
     scored = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         PartScorer,
@@ -142,17 +178,7 @@ def _scored(ray: Any, parts: Sequence[Part], folder: Path, settings: Settings, w
     yield from scored.iter_rows()
 
 
-def _local_options(workers: int, temporary: str) -> dict[str, object]:
-    # The reading of the list takes a part of a core beside the workers; the cores are counted, not tied to.
-    return {
-        "address": "local",
-        "num_cpus": workers + 1,
-        "object_store_memory": OBJECT_STORE,
-        "_temp_dir": temporary,
-    }
-
-
-def _ray() -> Any:
+def _import_ray() -> Any:
     # All are read when Ray is imported and when its processes start.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Ray lets everything else go first, by default; on a busy machine its workers would hardly come to answer.

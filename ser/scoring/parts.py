@@ -19,7 +19,7 @@ from ser.serialization import printable, recognition_to_dict
 from ser.types import Recognition
 
 LARGEST_PART = 64
-"""Recordings; what a killed worker had begun is heard again."""
+"""Recordings; what a killed worker had begun is recognised again."""
 
 PARTS_EACH = 8
 """Parts for every worker at least, so that none waits long for the last one."""
@@ -53,23 +53,28 @@ class Item:
 
 @dataclass(frozen=True)
 class Part:
-    """Recordings that are heard and written together; the name follows from them."""
+    """Recordings that are recognised and written together; the name follows from them."""
 
     items: tuple[Item, ...]
 
     @property
+    def files(self) -> list[str]:
+        """Their names."""
+        return [item.file for item in self.items]
+
+    @property
     def name(self) -> str:
-        """Of its file.
+        """The name of its file.
 
         >>> Part((Item("a.wav", 1, 2),)).name == Part((Item("a.wav", 1, 2),)).name != Part((Item("a.wav", 1, 3),)).name
         True
         """
-        told = json.dumps([[item.file, item.size, item.modified_ns] for item in self.items])
-        return f"part-{hashlib.sha256(told.encode()).hexdigest()[:20]}.parquet"
+        content = json.dumps([[item.file, item.size, item.modified_ns] for item in self.items])
+        return f"part-{hashlib.sha256(content.encode()).hexdigest()[:20]}.parquet"
 
 
 def list_items(paths: Iterable[Path]) -> list[Item]:
-    """Each file once, in order; one that is not there has size -1, and its row will say so."""
+    """List each file once, in order; one that is not there has size -1, and its row will say so."""
     items: dict[str, Item] = {}
     for path in paths:
         file = str(path.absolute())
@@ -92,14 +97,14 @@ def plan_parts(items: Sequence[Item], workers: int) -> list[Part]:
 
 
 def prepare(folder: Path, items: Sequence[Item]) -> list[Item]:
-    """What is still to be heard; rows of recordings that have changed since, and half-written files, are removed.
+    """List the recordings without a row, and remove half-written files and rows of recordings that have changed.
 
     Args:
         folder: of the parts; made where absent.
         items: all that is asked for.
 
     Raises:
-        SettingsError: where the folder is a file, or holds something else.
+        SettingsError: if the folder is a file, or holds something else.
     """
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"{folder} is a file; --output names a folder of parquet files. Choose another name.")
@@ -125,7 +130,7 @@ def prepare(folder: Path, items: Sequence[Item]) -> list[Item]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what workers left that died: half-written parts, and what they had in hand."""
+    """Remove the half-written parts that workers left that died."""
     for left in folder.glob(".part-*"):
         left.unlink(missing_ok=True)
 
@@ -147,7 +152,7 @@ def write_part(folder: Path, part: Part, answers: Sequence[Recognition | Excepti
 
 
 def count_failed(folder: Path, part: Part) -> int | None:
-    """How many recordings of a part have no answer, or None where the part is not written yet."""
+    """Count the recordings of a part that have no answer; None if the part is not written yet."""
     try:
         errors = pq.ParquetFile(folder / part.name).read(columns=["error"]).column("error")
     except FileNotFoundError:

@@ -4,32 +4,21 @@ Imports torch and transformers: `ser.text.classifier` imports it when such a che
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from peft import PeftModel
-from torch import Tensor
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from scipy.special import expit, softmax
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from ser.checkpoints.folder import check_weights
 from ser.checkpoints.hub import resolve_checkpoint
-from ser.checkpoints.pretrained import LOADING_ERRORS, describe_failure, quiet_loading
+from ser.checkpoints.pretrained import LOADING_ERRORS, LOCAL, describe_failure, quiet_loading
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS, map_labels, require_two_labels
-from ser.text.adapters import text_logits
-from ser.text.network import pad
+from ser.text.network import ensure_padding, longest_input, pad, text_logits
 from ser.types import EmotionScores
-
-MAX_TOKENS = 128
-"""Longer texts are cut: about 90 words, more than is said in half a minute."""
 
 BATCH = 32
 """Texts that go through a network together."""
@@ -37,47 +26,67 @@ BATCH = 32
 PROMPT_FOLDER = "prompt"
 """In a checkpoint's folder: trained tokens of `peft` that cannot be merged into the weights."""
 
-Answer = tuple[list[float], dict[str, float]]
 
-
-class TextClassifier:
-    """A network with its tokenizer, as a `TextModel`; safe to call from several threads.
+class CheckpointTextModel:
+    """A `TextModel` of a finished checkpoint; safe to call from several threads. No code of a checkpoint is ever run.
 
     Args:
-        name: with a version where there is one.
+        name: a folder, or an id on the hub.
+        device: `cpu` or `cuda`.
+
+    Attributes:
         labels: the emotions it can answer.
-        languages: that it reads; None for any.
-        tokenizer: turns texts into token ids.
-        logits: token ids and attention mask, both (batch, tokens) -> logits (batch, outputs).
-        answer: one row of logits, float64 -> the probability of each of `EMOTIONS` and of foreign labels.
-        device: where the network lives.
-        max_tokens: longer texts are cut.
+
+    Raises:
+        ModelUnavailableError: if it is absent, damaged, untrained, wants code of its own to be run, or knows fewer
+            than two of `EMOTIONS`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        labels: tuple[str, ...],
-        languages: tuple[str, ...] | None,
-        *,
-        tokenizer: PreTrainedTokenizerBase,
-        logits: Callable[[Tensor, Tensor], Tensor],
-        answer: Callable[[np.ndarray], Answer],
-        device: str,
-        max_tokens: int,
-    ) -> None:
-        self.name, self.labels, self.languages = name, labels, languages
-        self._tokenizer, self._logits, self._answer = tokenizer, logits, answer
-        self._device, self._max_tokens = device, max_tokens
+    languages: tuple[str, ...] | None = None
+    """Nothing is known of them."""
+
+    def __init__(self, name: str, device: str = "cpu") -> None:
+        folder = resolve_checkpoint(name)
+        check_weights(folder)
+        self.name, self._device = name, device
+        try:
+            config = AutoConfig.from_pretrained(folder, **LOCAL)
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+            names = [str(config.id2label[index]) for index in range(config.num_labels)]
+            self._mapped, _ = map_labels(names)
+            require_two_labels(name, names, self._mapped.values())
+            with quiet_loading():
+                network, report = AutoModelForSequenceClassification.from_pretrained(
+                    folder, config=config, use_safetensors=True, output_loading_info=True, **LOCAL
+                )
+        except LOADING_ERRORS as error:
+            raise ModelUnavailableError(
+                f"'{name}' cannot be loaded as a text classification checkpoint: {describe_failure(error)}"
+            ) from error
+        if report["missing_keys"] or report["mismatched_keys"]:
+            missing = sorted(report["missing_keys"]) or sorted(str(key) for key in report["mismatched_keys"])
+            raise ModelUnavailableError(
+                f"'{name}' lacks trained weights for {', '.join(missing[:3])}: its answers would be random. "
+                "Choose a checkpoint that was fine-tuned for text classification."
+            )
+        ensure_padding(name, self._tokenizer, network)
+        self._max_tokens = longest_input(config, self._tokenizer)
+        if (folder / PROMPT_FOLDER).is_dir():
+            network = PeftModel.from_pretrained(network, folder / PROMPT_FOLDER)
+            self._max_tokens = max(4, self._max_tokens - network.active_peft_config.num_virtual_tokens)
+        self._network = network.to(device).eval()
+        self._several = config.problem_type == "multi_label_classification"
+        self._unmapped = {index: label for index, label in enumerate(names) if index not in self._mapped}
+        self.labels = tuple(emotion for emotion in EMOTIONS if emotion in self._mapped.values())
         # Fast tokenizers keep the truncation setting in shared state and refuse a second thread ("Already borrowed").
         self._lock = threading.Lock()
 
     def classify(self, text: str) -> EmotionScores:
-        """Scores for one sentence."""
+        """Return scores for one sentence."""
         return self.classify_batch([text])[0]
 
     def classify_batch(self, texts: Sequence[str]) -> list[EmotionScores]:
-        """Scores for each sentence; equal to one-by-one within float tolerance."""
+        """Return scores for each sentence; equal to one-by-one within float tolerance."""
         if not texts:
             return []
         with self._lock:
@@ -88,100 +97,18 @@ class TextClassifier:
             for first in range(0, len(order), BATCH):
                 batch = order[first : first + BATCH]
                 ids, mask = pad([rows[row] for row in batch], self._tokenizer.pad_token_id)
-                logits = self._logits(ids.to(self._device), mask.to(self._device)).double().cpu().numpy()
-                for row, values in zip(batch, logits, strict=True):
-                    probabilities, foreign = self._answer(values)
-                    scores[row] = EmotionScores(tuple(probabilities), foreign)
+                logits = text_logits(self._network, ids.to(self._device), mask.to(self._device)).double().cpu().numpy()
+                scores |= {row: self._scores(values) for row, values in zip(batch, logits, strict=True)}
         return [scores[row] for row in range(len(rows))]
 
-
-def load_checkpoint(name: str, device: str, languages: tuple[str, ...] | None) -> TextClassifier:
-    """Load a fine-tuned text classification checkpoint. No code of the checkpoint is ever run.
-
-    Args:
-        name: a folder, or an id on the hub.
-        device: `cpu` or `cuda`.
-        languages: ISO 639-1 codes it was trained on, if known.
-
-    Raises:
-        ModelUnavailableError: if it is absent, damaged, untrained, wants code of its own to be run, or knows fewer
-            than two of `EMOTIONS`.
-    """
-    folder = resolve_checkpoint(name)
-    local = {"local_files_only": True, "trust_remote_code": False}
-    check_weights(folder)
-    try:
-        config = AutoConfig.from_pretrained(folder, **local)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-        names = [str(config.id2label[index]) for index in range(config.num_labels)]
-        mapped, _ = map_labels(names)
-        require_two_labels(name, names, mapped.values())
-        with quiet_loading():
-            network, report = AutoModelForSequenceClassification.from_pretrained(
-                folder, config=config, use_safetensors=True, output_loading_info=True, **local
-            )
-    except LOADING_ERRORS as error:
-        raise ModelUnavailableError(
-            f"'{name}' cannot be loaded as a text classification checkpoint: {describe_failure(error)}"
-        ) from error
-    if report["missing_keys"] or report["mismatched_keys"]:
-        missing = sorted(report["missing_keys"]) or sorted(str(key) for key in report["mismatched_keys"])
-        raise ModelUnavailableError(
-            f"'{name}' lacks trained weights for {', '.join(missing[:3])}: its answers would be random. "
-            "Choose a checkpoint that was fine-tuned for text classification."
-        )
-    ensure_padding(name, tokenizer, network)
-    longest = longest_input(config, tokenizer)
-    if (folder / PROMPT_FOLDER).is_dir():
-        network = PeftModel.from_pretrained(network, folder / PROMPT_FOLDER)
-        longest = max(4, longest - network.active_peft_config.num_virtual_tokens)
-    network.to(device).eval()
-    foreign = {index: label for index, label in enumerate(names) if index not in mapped}
-    return TextClassifier(
-        name,
-        tuple(emotion for emotion in EMOTIONS if emotion in mapped.values()),
-        languages,
-        tokenizer=tokenizer,
-        logits=lambda ids, mask: text_logits(network, ids, mask),
-        answer=_mapper(mapped, foreign, multi_label=config.problem_type == "multi_label_classification"),
-        device=device,
-        max_tokens=longest,
-    )
-
-
-def _mapper(mapped: Mapping[int, str], foreign: Mapping[int, str], *, multi_label: bool) -> Callable[..., Answer]:
-    columns = [EMOTIONS.index(emotion) for emotion in mapped.values()]
-
-    def answer(logits: np.ndarray) -> Answer:
+    def _scores(self, logits: np.ndarray) -> EmotionScores:
         # A head with several labels at once scores each on its own; shares of their sum make them comparable.
-        outputs = 1.0 / (1.0 + np.exp(-np.clip(logits, -60, 60))) if multi_label else _softmax(logits)
+        outputs = expit(logits) if self._several else softmax(logits)
+        columns = [EMOTIONS.index(emotion) for emotion in self._mapped.values()]
         probabilities = np.zeros(len(EMOTIONS))
-        np.add.at(probabilities, columns, outputs[list(mapped)])
+        np.add.at(probabilities, columns, outputs[list(self._mapped)])
         total = probabilities.sum()
         if total <= 0:
             probabilities[columns], total = 1.0, len(set(columns))
-        return (probabilities / total).tolist(), {label: float(outputs[index]) for index, label in foreign.items()}
-
-    return answer
-
-
-def ensure_padding(name: str, tokenizer: PreTrainedTokenizerBase, network: PreTrainedModel) -> None:
-    """Pad with the end-of-text token if there is no padding token, as with GPT-like models."""
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token is None:
-            raise ModelUnavailableError(f"The tokenizer of '{name}' has no padding token. Name one in its settings.")
-        tokenizer.pad_token = tokenizer.eos_token
-    if network.config.pad_token_id is None:
-        network.config.pad_token_id = tokenizer.pad_token_id
-
-
-def longest_input(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the number of tokens that the model takes, at most `MAX_TOKENS`."""
-    # RoBERTa counts positions from 2, so two of its positions are never tokens.
-    positions = getattr(config, "max_position_embeddings", None) or MAX_TOKENS + 2
-    return max(4, min(MAX_TOKENS, positions - 2, int(tokenizer.model_max_length)))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max())
-    return powers / powers.sum()
+        unmapped = {label: float(outputs[index]) for index, label in self._unmapped.items()}
+        return EmotionScores(tuple((probabilities / total).tolist()), unmapped)

@@ -22,7 +22,8 @@ from ser.config import EMBEDDED
 from ser.encoder.loading import load_encoder
 from ser.encoder.windows import embed_clips
 from ser.errors import AudioError
-from ser.types import Signal, SpeechDetector
+from ser.protocols import SpeechDetector
+from ser.types import Signal
 
 CACHE_VERSION = 4
 """Part of every key: raise it whenever decoding, speech detection, windows or augmentation change."""

@@ -14,6 +14,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
+from ser.protocols import SpeechDetector
 from ser.training.clip_embeddings import (
     ClipEmbeddings,
     CopyPlan,
@@ -22,7 +23,7 @@ from ser.training.clip_embeddings import (
     embeddings_or_sentence,
 )
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
-from ser.types import Example, Signal, SpeechDetector
+from ser.types import Example, Signal
 
 MIN_EXAMPLES_FOR_WORKERS = 200
 """Under it, threads are done before worker processes have started (some three seconds)."""

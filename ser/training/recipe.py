@@ -20,15 +20,14 @@ from ser.corpora.copies import default_cache_dir as fingerprints_dir
 from ser.corpora.splits import LeakReport, Split, draw_dev_speakers, group_speakers, split_by_speaker
 from ser.encoder.loading import load_encoder
 from ser.errors import TrainingCancelledError, TrainingDataError
-from ser.evaluation.calibration import ece
-from ser.evaluation.metrics import confusion, uar_of
+from ser.evaluation.metrics import confusion, ece, uar_of
 from ser.labels import EMOTIONS, RAVDESS_EIGHT, to_emotion
 from ser.training.clip_embeddings import CopyPlan
-from ser.training.description import describe
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
 from ser.training.head_calibration import calibrate_head
 from ser.training.heads import HeadConfig, fit_head
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
+from ser.training.recordings import describe
 from ser.training.rehearsal import draw_rehearsal
 from ser.types import Example
 

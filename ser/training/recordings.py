@@ -1,5 +1,6 @@
-"""Examples -> their speech in memory, for models that hear the waveform itself. Knows no network."""
+"""Examples and their speech in memory, for models that take the waveform. Knows no network."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,22 +8,7 @@ from ser.audio.decoding import decode_file
 from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.errors import AudioError, TrainingCancelledError, TrainingDataError
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
-from ser.types import Example, Signal, SpeechDetector
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who is told, and who may stop the run."""
-
-    on_progress: OnProgress | None
-    should_stop: ShouldStop | None
-
-    def report(self, progress: TrainProgress) -> None:
-        """Tell of it, and stop where that is wished; raises TrainingCancelledError then."""
-        if self.on_progress is not None:
-            self.on_progress(progress)
-        if self.should_stop is not None and self.should_stop():
-            raise TrainingCancelledError("Training was stopped.")
+from ser.types import Example, Signal
 
 
 @dataclass(frozen=True)
@@ -44,7 +30,6 @@ def read_recordings(
     examples: Sequence[Example],
     *,
     tolerated: float = 0.0,
-    detector: SpeechDetector | None = None,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Recordings:
@@ -53,16 +38,14 @@ def read_recordings(
     Args:
         examples: whose files are read.
         tolerated: share of them that may be unusable.
-        detector: of speech; Silero's where left out.
-        on_progress: told after every recording, as stage `preparing`.
+        on_progress: called after every recording, with stage `preparing`.
         should_stop: asked just as often.
 
     Raises:
-        TrainingDataError: where more of them are unusable; names the first.
+        TrainingDataError: if more of them are unusable; names the first.
         TrainingCancelledError: when asked to stop.
     """
-    hears = detector or SileroDetector()
-    watch = Watch(on_progress, should_stop)
+    detector = SileroDetector()
     usable: list[Example] = []
     signals: list[Signal] = []
     skipped: list[str] = []
@@ -73,8 +56,22 @@ def read_recordings(
             skipped.append(f"{example.path}: {error}")
         else:
             usable.append(example)
-            signals.append(trim_to_speech(audio, hears.detect(audio)).signal)
-        watch.report(TrainProgress(0, 0, number, len(examples), None, None, None, stage="preparing"))
+            signals.append(trim_to_speech(audio, detector.detect(audio)).signal)
+        if on_progress is not None:
+            on_progress(TrainProgress(0, 0, number, len(examples), None, None, None, stage="preparing"))
+        if should_stop is not None and should_stop():
+            raise TrainingCancelledError("Training was stopped.")
     if len(skipped) > tolerated * len(examples):
         raise TrainingDataError(f"{len(skipped)} of {len(examples)} recordings cannot be used. First: {skipped[0]}")
     return Recordings(tuple(usable), tuple(signals), tuple(skipped))
+
+
+def describe(examples: Sequence[Example], dev: Sequence[Example] = ()) -> dict[str, object]:
+    """Describe training data for meta.json: counts, labels, speakers."""
+    return {
+        "clips": dict(Counter(example.corpus for example in examples)),
+        "labels": dict(sorted(Counter(example.hard_label for example in examples).items())),
+        "speakers": sorted({example.speaker for example in examples}),
+        "dev_speakers": sorted({example.speaker for example in dev}),
+        "dev_clips": len(dev),
+    }

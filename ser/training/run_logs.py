@@ -6,9 +6,10 @@ None of these packages is among the requirements: `pip install -e .[tracking]` b
 import importlib
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ser.errors import SettingsError
 from ser.training.progress import TrainProgress
@@ -16,126 +17,62 @@ from ser.training.progress import TrainProgress
 EVERY = 10
 """Steps from one point of a curve to the next."""
 
+PROJECT = "speech-emotion-studio"
 
-class RunLog(Protocol):
-    """Takes figures."""
-
-    def write(self, figures: Mapping[str, float], step: int) -> None:
-        """Add a point to the curve of each figure."""
-        ...
-
-    def close(self) -> None:
-        """Put everything on disk."""
-        ...
+PACKAGES = {"tensorboard": ("tensorboardX", "torch.utils.tensorboard"), "wandb": ("wandb",), "trackio": ("trackio",)}
+"""Modules that write each kind of log, the first of them that is installed."""
 
 
-class TensorBoardLog:
-    """Curves in a folder that `tensorboard --logdir` shows.
+@dataclass(frozen=True)
+class RunLog:
+    """A log that takes figures.
 
-    Args:
-        folder: of the run.
-
-    Raises:
-        SettingsError: where no package is there that writes such files.
+    Attributes:
+        write: adds a point to the curve of each figure, at a step.
+        close: puts everything on disk, and sends it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        names = ["tensorboardX"] if importlib.util.find_spec("tensorboardX") else []
-        names += ["torch.utils.tensorboard"] if importlib.util.find_spec("tensorboard") else []
-        if not names:
-            raise SettingsError(
-                "--log-to tensorboard needs a package that is not installed. Install it: pip install tensorboardX"
-            )
-        self._writer: Any = importlib.import_module(names[0]).SummaryWriter(str(folder))
-
-    def write(self, figures: Mapping[str, float], step: int) -> None:
-        """Add a point to the curve of each figure."""
-        for name, value in figures.items():
-            self._writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        """Put everything on disk."""
-        self._writer.close()
+    write: Callable[[Mapping[str, float], int], None]
+    close: Callable[[], None]
 
 
-class WandbLog:
-    """Curves in Weights & Biases: sent, or with `WANDB_MODE=offline` kept in a folder to be sent later.
+def open_log(kind: str, folder: Path, name: str, config: Mapping[str, object]) -> RunLog:
+    """Open a log.
+
+    `WANDB_MODE=offline` keeps the files of Weights & Biases in the folder; `TRACKIO_DIR=FOLDER trackio show` shows
+    those of trackio, of which nothing leaves the machine.
 
     Args:
-        folder: where its files go.
+        kind: one of `PACKAGES`.
+        folder: for its files.
         name: of the run.
         config: shown beside the curves.
 
     Raises:
-        SettingsError: where its package is not there.
+        SettingsError: if its package is not installed, or the kind is unknown.
     """
-
-    def __init__(self, folder: Path, name: str, config: Mapping[str, object]) -> None:
-        if importlib.util.find_spec("wandb") is None:
-            raise SettingsError("--log-to wandb needs a package that is not installed. Install it: pip install wandb")
-        folder.mkdir(parents=True, exist_ok=True)
-        self._run: Any = importlib.import_module("wandb").init(
-            project=PROJECT, name=name, dir=str(folder), config=dict(config)
-        )
-
-    def write(self, figures: Mapping[str, float], step: int) -> None:
-        """Add a point to the curve of each figure."""
-        self._run.log(dict(figures), step=step)
-
-    def close(self) -> None:
-        """Put everything on disk, and send it."""
-        self._run.finish()
-
-
-class TrackioLog:
-    """Curves in a folder that `TRACKIO_DIR=FOLDER trackio show` shows; nothing leaves the machine.
-
-    Args:
-        folder: where they go, unless `TRACKIO_DIR` is set.
-        name: of the run.
-        config: shown with the curves.
-
-    Raises:
-        SettingsError: if its package is not installed.
-    """
-
-    def __init__(self, folder: Path, name: str, config: Mapping[str, object]) -> None:
-        if importlib.util.find_spec("trackio") is None:
-            raise SettingsError(
-                "--log-to trackio needs a package that is not installed. Install it: pip install trackio"
-            )
-        # Read when the package is imported.
-        os.environ.setdefault("TRACKIO_DIR", str(folder.absolute()))
-        self._run: Any = importlib.import_module("trackio").init(
-            project=PROJECT, name=name, config=dict(config), embed=False, auto_log_gpu=False, auto_log_cpu=False
-        )
-
-    def write(self, figures: Mapping[str, float], step: int) -> None:
-        """Add a point to the curve of each figure."""
-        self._run.log(dict(figures), step=step)
-
-    def close(self) -> None:
-        """Put everything on disk."""
-        self._run.finish()
-
-
-PROJECT = "speech-emotion-studio"
-LOGS = ("tensorboard", "wandb", "trackio")
-
-
-def open_log(kind: str, folder: Path, name: str, config: Mapping[str, object]) -> RunLog:
-    """Open one of `LOGS`.
-
-    Raises:
-        SettingsError: if its package is not installed, or nobody knows that kind.
-    """
+    if kind not in PACKAGES:
+        raise SettingsError(f"--log-to is '{kind}'; expected one of {', '.join(PACKAGES)}.")
+    found = [module for module in PACKAGES[kind] if importlib.util.find_spec(module.rpartition(".")[2]) is not None]
+    if not found:
+        package = PACKAGES[kind][0]
+        raise SettingsError(f"--log-to {kind} needs a package that is not installed. Install it: pip install {package}")
     if kind == "tensorboard":
-        return TensorBoardLog(folder)
-    if kind == "wandb":
-        return WandbLog(folder, name, config)
-    if kind == "trackio":
-        return TrackioLog(folder, name, config)
-    raise SettingsError(f"--log-to is '{kind}'; expected one of {', '.join(LOGS)}.")
+        return _tensorboard(importlib.import_module(found[0]).SummaryWriter(str(folder)))
+    folder.mkdir(parents=True, exist_ok=True)
+    # Read when the package is imported.
+    os.environ.setdefault("TRACKIO_DIR", str(folder.absolute()))
+    own = {"dir": str(folder)} if kind == "wandb" else {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
+    run = importlib.import_module(found[0]).init(project=PROJECT, name=name, config=dict(config), **own)
+    return RunLog(lambda figures, step: run.log(dict(figures), step=step), run.finish)
+
+
+def _tensorboard(writer: Any) -> RunLog:
+    def write(figures: Mapping[str, float], step: int) -> None:
+        for name, value in figures.items():
+            writer.add_scalar(name, value, step)
+
+    return RunLog(write, writer.close)
 
 
 def record(progress: TrainProgress, log: RunLog) -> None:
@@ -149,7 +86,7 @@ def record(progress: TrainProgress, log: RunLog) -> None:
 
 
 def flat(figures: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Numbers with their names; those of a mapping within carry its name in front.
+    """List numbers with their names; those of a mapping within carry its name in front.
 
     >>> list(flat({"loss": 1.5, "uar": {"ravdess": 0.5}, "note": "text"}))
     [('loss', 1.5), ('uar/ravdess', 0.5)]

@@ -10,9 +10,9 @@ from ser.checkpoints.hub import cached_checkpoint, hub_reachable, resolve_checkp
 from ser.config import EMBEDDED, NO_MODEL, Settings
 from ser.encoder.weights import NAME, find_weights
 from ser.errors import ModelUnavailableError
+from ser.protocols import Transcriber
 from ser.transcription.checkpoint import load_checkpoint
 from ser.transcription.faster_whisper import FasterWhisperTranscriber
-from ser.types import Transcriber
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from ser.checkpoints.folder import find_damage
 from ser.encoder.weights import WEIGHTS_FILE, read_weights
 from ser.errors import ModelUnavailableError
+from ser.protocols import Transcriber
 from ser.transcription.faster_whisper import FasterWhisperTranscriber
-from ser.types import Transcriber
 
 TOKENIZER_FILE = "tokenizer.json"
 
@@ -32,7 +32,7 @@ def load_checkpoint(folder: Path, device: str = "cpu", name: str | None = None, 
     if is_ctranslate2(folder):
         check_ctranslate2(folder)
         return FasterWhisperTranscriber(folder, name, device, threads=threads).load()
-    form = importlib.import_module("ser.transcription.transformers_checkpoint")
+    form = importlib.import_module("ser.transcription.transformers_form")
     loaded: Transcriber = form.load_transformers(folder, device, name)
     return loaded
 

@@ -12,7 +12,7 @@ import torch
 from ctranslate2.converters import TransformersConverter
 from transformers import PreTrainedTokenizerFast, WhisperFeatureExtractor
 
-from ser.acoustic.checkpoint import quiet_loading
+from ser.checkpoints.pretrained import quiet_loading
 from ser.encoder.torch_form import load_whisper
 from ser.errors import TrainingDataError
 from ser.transcription.checkpoint import TOKENIZER_FILE
@@ -73,7 +73,7 @@ def to_ctranslate2(checkpoint: Path, out: Path, source: Path) -> None:
 
 @contextmanager
 def short_window(model: Any, frames: int) -> Iterator[None]:
-    """Let a Whisper's encoder take `frames` of a spectrogram, where it otherwise insists on those of 30 s."""
+    """Let a Whisper's encoder take `frames` of a spectrogram, although it otherwise insists on those of 30 s."""
     encoder, full = model.get_encoder(), model.config.max_source_positions
     table = encoder.embed_positions
     model.config.max_source_positions = encoder.config.max_source_positions = frames // 2

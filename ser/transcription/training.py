@@ -1,52 +1,52 @@
 """Fine-tunes a speech recognition checkpoint on corrected transcripts with LoRA, merged at the end.
 
-Writes a folder in the form it was given, for `ser.transcription.checkpoint.load_checkpoint` to read. Knows no storage
-and no raters.
+Writes a folder in the form it was given, for `ser.transcription.checkpoint.load_checkpoint` to read.
 """
 
-import json
-import math
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from accelerate.utils import set_seed
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoModelForSpeechSeq2Seq, AutoTokenizer
 
-from ser.acoustic.checkpoint import quiet_loading
-from ser.checkpoints.folder import META_FILE, current_commit, weights_sha256
-from ser.errors import TrainingCancelledError, TrainingDataError
+from ser.checkpoints.folder import META_FILE, Meta, save_checkpoint
+from ser.checkpoints.pretrained import LOCAL, quiet_loading
+from ser.config import LoopConfig
+from ser.errors import TrainingDataError
 from ser.text.data import as_transcript
+from ser.training.gradients.engine import optimise
+from ser.training.gradients.task import Places, Surroundings, Task
 from ser.transcription.checkpoint import is_ctranslate2, load_checkpoint
 from ser.transcription.conversion import short_window, to_ctranslate2, to_transformers
-from ser.transcription.ctc import CtcTranscriber
 from ser.transcription.faster_whisper import SILENCE, WINDOW
+from ser.transcription.transformers_form import CtcTranscriber
 from ser.types import SAMPLING_RATE, Audio
 
 MIN_CLIPS = 20
 
 LONGEST = 28.0
-"""Seconds; what is transcribed at once (see `ser.transcription.chunks`). A longer clip's transcript has no times to
-cut it by."""
+"""Seconds; what is transcribed at once (see `ser.transcription.faster_whisper`). A longer clip's transcript has no
+times to cut it by."""
 
 ADAPTED_LAYERS = ("q_proj", "v_proj")
 """Source: Hu et al. 2021, "LoRA", https://arxiv.org/abs/2106.09685, section 4.2: queries and values are enough."""
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.index.json", "*.h5", "*.msgpack", "*.onnx", "*.pt", META_FILE)
-"""What is not taken over from the checkpoint that training began with."""
+"""Files that are not taken over from the checkpoint that training began with."""
 
 
 @dataclass(frozen=True)
 class SpokenText:
-    """A recording and what is said in it; `language` as ISO 639-1, None where unknown."""
+    """A recording and what is said in it; `language` as ISO 639-1, None if unknown."""
 
     audio: Audio
     text: str
@@ -54,22 +54,15 @@ class SpokenText:
 
 
 @dataclass(frozen=True)
-class TranscriberTrainConfig:
-    """How a speech recogniser is fine-tuned.
+class TranscriberTrainConfig(LoopConfig):
+    """Settings of a speech recogniser's fine-tuning; clips go through it one by one, which takes the least memory."""
 
-    Attributes:
-        epochs: passes over the clips.
-        batch_size: clips a step; they go through the network one after the other, which takes the least memory.
-        learning_rate: of AdamW, falling linearly to 0.
-        rank: of the matrices beside the weights.
-        alpha: their product is scaled by alpha / rank.
-    """
-
-    epochs: int = 5
-    batch_size: int = 8
+    tune: str = "lora"
+    accumulation: int = 8
     learning_rate: float = 1e-3
-    rank: int = 8
-    alpha: int = 16
+    warmup: float = 0.0
+    weight_decay: float = 0.0
+    autocast: bool = False
 
 
 def train_transcriber(
@@ -78,78 +71,50 @@ def train_transcriber(
     out: Path,
     *,
     name: str,
+    around: Surroundings,
     config: TranscriberTrainConfig | None = None,
-    device: str = "cpu",
-    seed: int = 0,
     data: Mapping[str, object] | None = None,
-    on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> str:
+) -> Meta:
     """Train a checkpoint that writes words (Whisper and the like) or spells letters (wav2vec2 with CTC and the like).
 
     Args:
         folder: of the checkpoint to begin with: one of transformers, the embedded one, or one trained from that.
         clips: at least `MIN_CLIPS` with words; those over `LONGEST` seconds are left out.
-        out: folder of the new checkpoint; made where absent.
+        out: folder of the new checkpoint; must not exist yet, or be empty.
         name: of it.
+        around: of the run.
         config: the recipe.
-        device: `cpu` or `cuda`.
-        seed: of everything drawn.
-        data: what its meta file is to say of the clips.
-        on_step: told step, steps and loss after each step.
-        should_stop: asked after each step.
-
-    Returns:
-        SHA-256 of the new weights.
+        data: what meta.json is to say of the clips.
 
     Raises:
         TrainingDataError: if there are too few clips, or the model has no layer that can be trained.
-        TrainingCancelledError: if `should_stop` said so; nothing is written then.
+        TrainingCancelledError: if asked to stop; nothing is written then.
         ModelUnavailableError: if the checkpoint is no speech recogniser, or damaged.
     """
     config = config or TranscriberTrainConfig()
     usable = [clip for clip in clips if as_transcript(clip.text) and clip.audio.duration <= LONGEST]
     check_count(len(usable))
     spells = isinstance(load_checkpoint(folder), CtcTranscriber)
+    meta = Meta(name, (), config=asdict(config), data={**(data or {}), "clips": len(usable)})
     with tempfile.TemporaryDirectory(prefix="transcriber-") as temporary:
         base = folder
         if is_ctranslate2(folder):
             base = Path(temporary) / "base"
             to_transformers(folder, base)
         with quiet_loading():
-            network = _fine_tune(base, spells, usable, config, device, seed, on_step, should_stop)
-        if base is folder:
-            shutil.copytree(folder, out, ignore=shutil.ignore_patterns(*WEIGHTS), dirs_exist_ok=True)
-            network.save_pretrained(out)
-        else:
-            network.save_pretrained(base)
-            to_ctranslate2(base, out, folder)
-    return _write_meta(out, name, config, seed, {**(data or {}), "clips": len(usable)})
+            network = _fine_tune(base, spells, usable, config, around)
 
+        def write(place: Path) -> None:
+            if base is folder:
+                for path in folder.iterdir():
+                    if path.is_file() and not any(path.match(pattern) for pattern in WEIGHTS):
+                        shutil.copyfile(path, place / path.name)
+                network.save_pretrained(place)
+            else:
+                network.save_pretrained(base)
+                to_ctranslate2(base, place, folder)
 
-def _fine_tune(
-    folder: Path,
-    spells: bool,
-    clips: Sequence[SpokenText],
-    config: TranscriberTrainConfig,
-    device: str,
-    seed: int,
-    on_step: Callable[[int, int, float], None],
-    should_stop: Callable[[], bool],
-) -> Any:
-    """Train matrices beside a checkpoint's weights, and return its network with them merged."""
-    torch.manual_seed(seed)
-    trained = (_Speller if spells else _Writer)(folder, device)
-    if not any(module.rpartition(".")[2] in ADAPTED_LAYERS for module, _ in trained.model.named_modules()):
-        raise TrainingDataError(
-            f"The speech recogniser in '{folder}' has no layers {' and '.join(ADAPTED_LAYERS)} to train. "
-            "Name a Whisper or a wav2vec2 checkpoint."
-        )
-    lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=list(ADAPTED_LAYERS))
-    network = get_peft_model(trained.model, lora)
-    network.eval()  # no dropout: the clips are few, and the same seed is to give the same weights everywhere
-    _steps(trained, network, clips, config, seed, on_step, should_stop)
-    return network.merge_and_unload(safe_merge=True)
+        return save_checkpoint(out, write, meta, None)
 
 
 def check_count(clips: int) -> None:
@@ -165,16 +130,62 @@ def check_count(clips: int) -> None:
         )
 
 
-class _Speller:
-    """A network that spells letter by letter, and its loss on a clip."""
+def _fine_tune(
+    folder: Path, spells: bool, clips: Sequence[SpokenText], config: TranscriberTrainConfig, around: Surroundings
+) -> Any:
+    """Train matrices beside a checkpoint's weights, and return its network with them merged."""
+    set_seed(config.seed)
+    task = (_Speller if spells else _Writer)(folder, clips, config, around.processes.device)
+    if not any(module.rpartition(".")[2] in ADAPTED_LAYERS for module, _ in task.model.named_modules()):
+        raise TrainingDataError(
+            f"The speech recogniser in '{folder}' has no layers {' and '.join(ADAPTED_LAYERS)} to train. "
+            "Name a Whisper or a wav2vec2 checkpoint."
+        )
+    rank = config.lora_rank
+    lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(ADAPTED_LAYERS))
+    network = get_peft_model(task.model, lora)
+    optimise(network, task, config, around)
+    return network.merge_and_unload(safe_merge=True).cpu()
 
-    def __init__(self, folder: Path, device: str) -> None:
-        self.model: Any = AutoModelForCTC.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
-        self.model.to(device)
-        self.model.config.ctc_zero_infinity = True  # a clip with more letters than frames has no loss
+
+class _TranscriberTask(Task):
+    """Clips with their words; a network computes its own loss on each."""
+
+    # The clips are few, and the same seed is to give the same weights everywhere.
+    dropout = False
+
+    def __init__(self, kind: Any, folder: Path, clips: Sequence[SpokenText], config: LoopConfig, device: str) -> None:
+        super().__init__(len(clips), config)
+        self.clips = clips
+        self.model: Any = kind.from_pretrained(folder, use_safetensors=True, **LOCAL).to(device)
+        self.extractor = AutoFeatureExtractor.from_pretrained(folder, **LOCAL)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+
+    def draw(self, places: Places, epoch: int, step: int, part: int) -> list[SpokenText]:
+        """Take the clips."""
+        return [self.clips[place] for place in places]
+
+    def weights(self, batch: list[SpokenText]) -> Tensor:
+        """Weigh all clips alike."""
+        return torch.ones(len(batch))
+
+    def losses(self, model: Any, batch: list[SpokenText]) -> Tensor:
+        """Compute the network's own loss on each clip."""
+        return torch.stack([self.loss(model, clip) for clip in batch])
+
+    @abstractmethod
+    def loss(self, network: Any, clip: SpokenText) -> Tensor:
+        """Compute the loss of a clip's words."""
+
+
+class _Speller(_TranscriberTask):
+    """Training of a network that spells letter by letter."""
+
+    def __init__(self, folder: Path, clips: Sequence[SpokenText], config: LoopConfig, device: str) -> None:
+        super().__init__(AutoModelForCTC, folder, clips, config, device)
+        # A clip with more letters than frames has no loss.
+        self.model.config.ctc_zero_infinity = True
         self.model.config.ctc_loss_reduction = "mean"
-        self.extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         letters = set(self.tokenizer.get_vocab())
         self.capitals = "A" in letters and "a" not in letters
         self.letters = letters | {" "}
@@ -188,15 +199,11 @@ class _Speller:
         return answer
 
 
-class _Writer:
-    """A network that writes words, and its loss on a clip."""
+class _Writer(_TranscriberTask):
+    """Training of a network that writes words."""
 
-    def __init__(self, folder: Path, device: str) -> None:
-        self.model: Any = AutoModelForSpeechSeq2Seq.from_pretrained(
-            folder, use_safetensors=True, trust_remote_code=False
-        ).to(device)
-        self.extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    def __init__(self, folder: Path, clips: Sequence[SpokenText], config: LoopConfig, device: str) -> None:
+        super().__init__(AutoModelForSpeechSeq2Seq, folder, clips, config, device)
         self.is_whisper = self.model.config.model_type == "whisper"
         self.longest = int(getattr(self.model.config, "max_target_positions", 448)) - 1
 
@@ -214,7 +221,7 @@ class _Writer:
         return answer
 
     def _length(self, audio: Audio) -> dict[str, object]:
-        """The window that a clip is transcribed in, as the extractor takes it: a third of Whisper's 30 s or so."""
+        """Name the window that a clip is transcribed in, as the extractor takes it: a third of Whisper's 30 s or so."""
         if not self.is_whisper:
             return {}
         stride = 2 * self.extractor.hop_length
@@ -222,9 +229,9 @@ class _Writer:
         return {"padding": "max_length", "max_length": samples}
 
     def _prompt(self, clip: SpokenText, inputs: Any) -> list[int]:
-        """The marks that Whisper puts before the words: language, task, no times."""
-        told = self.model.generation_config
-        languages: Mapping[str, int] = getattr(told, "lang_to_id", None) or {}
+        """List the marks that Whisper puts before the words: language, task, no times."""
+        settings = self.model.generation_config
+        languages: Mapping[str, int] = getattr(settings, "lang_to_id", None) or {}
         if not self.is_whisper:
             return []
         marks = []
@@ -232,57 +239,6 @@ class _Writer:
             known = languages.get(f"<|{(clip.language or '').lower()}|>")
             with torch.no_grad():
                 spoken = known if known is not None else int(self.model.detect_language(inputs["input_features"])[0])
-            marks = [spoken, told.task_to_id["transcribe"]]
-        untimed = getattr(told, "no_timestamps_token_id", None)
+            marks = [spoken, settings.task_to_id["transcribe"]]
+        untimed = getattr(settings, "no_timestamps_token_id", None)
         return marks if untimed is None else [*marks, untimed]
-
-
-def _steps(
-    trained: _Speller | _Writer,
-    network: Any,
-    clips: Sequence[SpokenText],
-    config: TranscriberTrainConfig,
-    seed: int,
-    on_step: Callable[[int, int, float], None],
-    should_stop: Callable[[], bool],
-) -> None:
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
-    steps, step = config.epochs * math.ceil(len(clips) / config.batch_size), 0
-    rng = np.random.default_rng(seed)
-    for _ in range(config.epochs):
-        order = rng.permutation(len(clips))
-        for first in range(0, len(order), config.batch_size):
-            rows, total = order[first : first + config.batch_size], 0.0
-            optimizer.zero_grad()
-            for row in rows:
-                loss = trained.loss(network, clips[row]) / len(rows)
-                loss.backward()
-                total += float(loss.detach())
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * (1 - step / steps)
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            step += 1
-            on_step(step, steps, total)
-            if should_stop():
-                raise TrainingCancelledError("Training of the speech recogniser was cancelled; nothing was written.")
-
-
-def _write_meta(out: Path, name: str, config: TranscriberTrainConfig, seed: int, data: Mapping[str, object]) -> str:
-    sha256 = weights_sha256(out)
-    meta = {
-        "name": name,
-        "kind": "speech-recogniser",
-        "labels": [],
-        "temperature": 1.0,
-        "config": asdict(config),
-        "seed": seed,
-        "git_commit": current_commit(),
-        "sha256": sha256,
-        "data": dict(data),
-        "metrics": {},
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    (out / META_FILE).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-    return sha256

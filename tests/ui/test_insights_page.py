@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from annotations.raters.gold import mark_gold
+from annotations.raters.votes import mark_gold
 from annotations.store import NewVote
 from ser.labels import EMOTIONS
 from tests.unit.stored import list_clips

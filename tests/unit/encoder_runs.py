@@ -7,6 +7,9 @@ import soundfile
 
 from ser.config import TrainConfig
 from ser.testing import synthetic_speech
+from ser.training.gradients.processes import Processes
+from ser.training.gradients.task import Surroundings
+from ser.training.progress import OnProgress, ShouldStop
 from ser.training.recordings import Recordings
 from ser.types import SAMPLING_RATE, Example
 
@@ -25,6 +28,11 @@ def config(tune: str, **changes: object) -> TrainConfig:
     """One epoch of quick steps, in float32."""
     values = {"epochs": 1, "batch_size": 3, "learning_rate": 0.01, "autocast": False, "tune": tune, "lora_rank": 2}
     return TrainConfig(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def kept_in(folder: Path, on_progress: OnProgress | None = None, should_stop: ShouldStop | None = None) -> Surroundings:
+    """A run on the CPU whose state is kept."""
+    return Surroundings(Processes(), folder, on_progress, should_stop)
 
 
 def write_corpus(folder: Path) -> Path:

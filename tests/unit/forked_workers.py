@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from annotations.learning.run_files import log_path
-from annotations.learning.runs.niceness import keep_log
+from annotations.learning.config import log_path
+from annotations.learning.runs.process import keep_log
 from annotations.learning.runs.worker import work_on
 from annotations.learning.trainer import Trainer
 

@@ -13,7 +13,7 @@ from annotations.learning.targets.feedback_embeddings import embed_feedback
 from annotations.learning.trainer import TrainingJob
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
-from ser.acoustic.classifier import model_folder
+from ser.acoustic.folders import model_folder
 from ser.acoustic.head import load_head
 from ser.checkpoints.folder import Meta
 from ser.errors import TrainingCancelledError

@@ -10,8 +10,16 @@ from annotations.store import AnnotationStore
 from annotations.store.embeddings import insert_embedding
 from annotations.store.new_records import NewVersion
 from annotations.store.records import Clip, ModelVersion, Prediction, TrainingRun
-from annotations.store.tables.rows import CLIPS, to_clip, to_model_version, to_prediction
-from annotations.store.tables.writes import insert_promotion, insert_version, read_clip, require_version
+from annotations.store.rows import (
+    CLIPS,
+    insert_promotion,
+    insert_version,
+    read_clip,
+    require_version,
+    to_clip,
+    to_model_version,
+    to_prediction,
+)
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 from ser.types import Audio, Embedding, EmotionScores, Recognition, Segment, SpeechRegion, Timings, Transcript

@@ -14,7 +14,7 @@ from ser.acoustic.classifier import load_acoustic_model
 from ser.config import TrainConfig
 from ser.errors import ModelUnavailableError
 from ser.testing import synthetic_speech
-from ser.training.run import train
+from ser.training.gradients.encoder import train
 from ser.types import Example
 from tests.unit.emotion_checkpoints import write_classifier
 

@@ -10,10 +10,10 @@ from ser.acoustic.classifier import load_acoustic_model
 from ser.encoder.states import extract, hidden_states, load_pretrained, pool
 from ser.errors import SettingsError, TrainingCancelledError
 from ser.testing import synthetic_speech
-from ser.training.encoder import TunedEncoder, tune_encoder
-from ser.training.run_state import STATE_FILE
+from ser.training.gradients.encoder import TunedEncoder, tune_encoder
+from ser.training.gradients.state import STATE_FILE
 from tests.unit.emotion_checkpoints import write_classifier
-from tests.unit.encoder_runs import config, recordings
+from tests.unit.encoder_runs import config, kept_in, recordings
 
 KINDS = ("wav2vec2", "hubert", "wavlm", "whisper", "ast")
 
@@ -123,11 +123,10 @@ def test_an_interrupted_tuning_goes_on_to_the_same_weights(
             recordings(),
             how,
             dev=recordings(4),
-            checkpoint_dir=tmp_path,
-            should_stop=lambda: next(asked) == 4,
+            around=kept_in(tmp_path, should_stop=lambda: next(asked) == 4),
         )
     assert torch.load(tmp_path / STATE_FILE, weights_only=True)["step"] == 5
-    resumed = tune_encoder(checkpoints["wav2vec2"], recordings(), how, dev=recordings(4), checkpoint_dir=tmp_path)
+    resumed = tune_encoder(checkpoints["wav2vec2"], recordings(), how, dev=recordings(4), around=kept_in(tmp_path))
     straight = tune_encoder(checkpoints["wav2vec2"], recordings(), how, dev=recordings(4))
     assert resumed.encoder.sha256 == straight.encoder.sha256
     np.testing.assert_array_equal(resumed.head.weights, straight.head.weights)
@@ -153,7 +152,7 @@ def test_parts_of_a_step_give_what_the_step_gives(checkpoints: dict[str, Path]) 
 
 
 def test_more_layers_than_there_are_cannot_learn(checkpoints: dict[str, Path]) -> None:
-    with pytest.raises(SettingsError, match="tune is 'top-k:9', but the encoder has 3 layers. Name fewer, or 'full'"):
+    with pytest.raises(SettingsError, match="tune is 'top-k:9', but the model has 3 layers. Name fewer, or 'full'"):
         tune_encoder(checkpoints["hubert"], recordings(), config("top-k:9"))
     with pytest.raises(SettingsError, match="tune is 'some'; expected auto, frozen, head, top-k:N"):
         config("some")

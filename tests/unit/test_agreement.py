@@ -12,11 +12,10 @@ from annotations.raters.agreement import (
     as_dict,
     confusion_between_raters,
     in_words,
-    krippendorff_alpha,
     label_agreement,
     scale_agreement,
 )
-from annotations.raters.ratings import Ratings
+from annotations.raters.ratings import Ratings, read_ratings
 from annotations.store import AnnotationStore, NewVote
 from ser.labels import EMOTIONS
 from tests.unit.stored import recording
@@ -161,7 +160,7 @@ def test_confusion_between_raters() -> None:
 
 def test_the_store_is_read_with_newest_standing_votes(tmp_path: Path) -> None:
     with AnnotationStore(tmp_path) as store:
-        assert krippendorff_alpha(store).alpha is None
+        assert label_agreement(read_ratings(store)).alpha is None
         clips = [store.add_clip(recording(seed), source="page").id for seed in range(3)]
         for rater, labels in {"ann": ("fear", "fear", "anger"), "bob": ("anger", "sadness", "anger")}.items():
             for clip, label in zip(clips, labels, strict=True):
@@ -172,7 +171,7 @@ def test_the_store_is_read_with_newest_standing_votes(tmp_path: Path) -> None:
         store.undo_last_correction("bob")
         store.add_correction(clips[1], NewVote("eve", "skip"))
         store.add_correction(clips[1], NewVote("zoe", "unsure"))
-        found = krippendorff_alpha(store)
+        found = label_agreement(read_ratings(store))
     # fear fear | fear sadness | anger anger
     expected = krippendorff.alpha([[0, 0, 1], [0, 2, 1]], level_of_measurement="nominal")
     assert found.alpha == pytest.approx(expected)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.batching import map_batches
+from ser.audio.batching import map_batches
 from ser.errors import AudioError
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, FixedTranscriber, synthetic_speech

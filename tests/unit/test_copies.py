@@ -78,7 +78,7 @@ def test_a_planted_leak_is_refused(corpus: Path) -> None:
         refuse_leaks(split, copies)
     one_side = refuse_leaks(split_by_speaker(given, test_speakers=["IC0"]), copies)
     assert one_side.clean and len(one_side.within) == 1
-    assert "both in one side" in one_side.within[0]
+    assert "both in one part" in one_side.within[0]
 
 
 def test_check_data_fails_on_a_planted_leak(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,9 +13,12 @@ from ser.cli import main
 from ser.encoder.states import load_pretrained
 from ser.errors import ModelUnavailableError, TrainingCancelledError, TrainingDataError
 from ser.testing import synthetic_speech
+from ser.training.gradients.encoder import run_encoder_recipe, train
+from ser.training.gradients.processes import Processes
+from ser.training.gradients.task import Surroundings
 from ser.training.progress import TrainProgress
+from ser.training.recipe import HeadRecipe
 from ser.training.recordings import read_recordings
-from ser.training.run import EncoderRecipe, run_encoder_recipe, train
 from ser.types import SAMPLING_RATE, Example
 from tests.unit.emotion_checkpoints import write_classifier
 from tests.unit.encoder_runs import config, write_corpus
@@ -96,13 +99,10 @@ def test_training_lowers_the_loss_and_repeats_with_its_seed(corpus: Path, tmp_pa
 
 def test_the_recipe_measures_speakers_that_training_never_saw(corpus: Path, tmp_path: Path) -> None:
     progress: list[TrainProgress] = []
-    recipe = EncoderRecipe(
-        str(write_classifier(tmp_path / "m", "wav2vec2")),
-        {"epochs": 1, "tune": "full"},
-        test_speakers=["s3"],
-        dev_speakers=["s2"],
-    )
-    result = run_encoder_recipe([corpus], tmp_path / "out", recipe, on_progress=progress.append)
+    checkpoint = str(write_classifier(tmp_path / "m", "wav2vec2"))
+    recipe = HeadRecipe(checkpoint, test_speakers=["s3"], dev_speakers=["s2"])
+    changes = {"epochs": 1, "tune": "full"}
+    result = run_encoder_recipe([corpus], tmp_path / "out", recipe, changes, on_progress=progress.append)
     assert set(result.test_uar) == {corpus.name} and 0.0 <= result.test_uar[corpus.name] <= 1.0
     assert result.meta.data["test_speakers"] == ["s3"] and result.leaks.clean
     assert {p.stage for p in progress} == {"preparing", "training"}
@@ -120,7 +120,7 @@ def test_unreadable_recordings_are_named(corpus: Path, tmp_path: Path) -> None:
 def test_a_run_can_be_stopped(corpus: Path, tmp_path: Path) -> None:
     checkpoint = write_classifier(tmp_path / "m", "wav2vec2")
     with pytest.raises(TrainingCancelledError):
-        train(examples(corpus), init=checkpoint, should_stop=lambda: True)
+        train(examples(corpus), init=checkpoint, around=Surroundings(Processes(), should_stop=lambda: True))
 
 
 def test_what_is_no_audio_encoder_is_refused(corpus: Path, tmp_path: Path) -> None:

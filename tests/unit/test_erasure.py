@@ -23,10 +23,10 @@ from annotations.maintenance.erasure.erase import (
 from annotations.maintenance.retention import sweep
 from annotations.raters.votes import effective_corrections, training_examples
 from annotations.store import AnnotationStore, NewVote
+from annotations.store.erasure_log import hash_recording, list_erasures, versions_with_erased, was_erased
 from annotations.store.media import media_path
 from annotations.store.new_records import NewVersion
 from annotations.store.settings import AnnotationSettings, change_settings
-from annotations.store.tables.erasure_log import hash_recording, list_erasures, versions_with_erased, was_erased
 from ser.corpora.copies import cached_file
 from tests.unit.stored import answer, begin_run, list_clips, recording
 

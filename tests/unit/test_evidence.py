@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from annotations.learning.labels.soft_labels import read_evidence, weigh_votes
-from annotations.raters.votes import soft_label
+from annotations.raters.votes import mix_shares
 from annotations.store import AnnotationStore, NewVote
 from annotations.store.records import Correction
 from benchmarks.loop.raters import Condition, draw_raters, read_confusion
@@ -103,7 +103,7 @@ def test_labels_are_better_than_plain_shares_and_no_worse_where_half_is_neutral(
             said[one.clip_id].append(one.label)
         right = [0.0, 0.0]
         for clip, label in enumerate(truth):
-            for place, shares in enumerate((soft_label(said[clip]), weighed[clip])):
+            for place, shares in enumerate((mix_shares([{label: 1.0} for label in said[clip]]), weighed[clip])):
                 top = max(shares.values())
                 best = [name for name, share in shares.items() if share > top - 1e-9]
                 right[place] += (EMOTIONS[label] in best) / len(best)

@@ -14,8 +14,7 @@ from annotations.exchange.imports.importing import ImportOptions, import_sources
 from annotations.exchange.imports.places import FolderPlace, ZipPlace
 from annotations.exchange.imports.sources import find_recordings
 from annotations.maintenance.erasure.erase import withdraw_consent
-from annotations.raters.gold import mark_gold, unmark_gold
-from annotations.raters.votes import effective_corrections, training_examples
+from annotations.raters.votes import effective_corrections, mark_gold, training_examples, unmark_gold
 from annotations.store import AnnotationStore, NewVote
 from ser.audio.decoding import decode_bytes
 from tests.unit.stored import add_version, answer, list_clips, recording, write_wav

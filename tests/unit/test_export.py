@@ -12,14 +12,13 @@ import onnx
 import torch
 
 from ser.acoustic.classifier import load_acoustic_model
-from ser.checkpoints.onnx import MODEL_FILE
+from ser.checkpoints.folder import MODEL_FILE
 from ser.checkpoints.torch_network import SCRIPT_FILE
 from ser.cli import main
 from ser.errors import ExportError, ModelUnavailableError
-from ser.export.models import TOLERANCES, export_model
-from ser.export.parity import compare
+from ser.export.models import TOLERANCES, compare, export_model
 from ser.testing import BandEnergyModel, synthetic_speech
-from ser.training.encoder import tune_encoder
+from ser.training.gradients.encoder import tune_encoder
 from tests.unit.emotion_checkpoints import write_classifier
 from tests.unit.encoder_runs import config, recordings, write_corpus
 

@@ -12,7 +12,7 @@ from ser.acoustic.model import HeadModel
 from ser.checkpoints.folder import load_meta
 from ser.encoder.embedded import log_mel
 from ser.errors import ExportError, ModelUnavailableError
-from ser.export.pipeline import export_pipeline
+from ser.export.models import export_model
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 
@@ -27,7 +27,7 @@ def model() -> HeadModel:
 def test_the_exported_pipeline_answers_as_the_model(model: HeadModel, tmp_path: Path) -> None:
     int8 = model.encoder.sha256.endswith("int8")
     clip = synthetic_speech(1.3, seed=3)
-    parity = export_pipeline(model, tmp_path / "out", int8=int8, clips=[clip])
+    parity = export_model("embedded", tmp_path / "out", int8=int8, clips=[clip]).parity
     assert parity.clips == 7 and parity.same_label == 1.0 and parity.max_difference <= parity.tolerance
     exported = load_acoustic_model(tmp_path / "out")
     assert isinstance(exported, ExportedPipeline) and exported.labels == EMOTIONS
@@ -44,12 +44,12 @@ def test_the_exported_pipeline_answers_as_the_model(model: HeadModel, tmp_path: 
 def test_what_differs_too_much_leaves_nothing_behind(model: HeadModel, tmp_path: Path) -> None:
     other = not model.encoder.sha256.endswith("int8")
     with pytest.raises(ExportError, match="answers differently"):
-        export_pipeline(model, tmp_path / "out", int8=other, tolerance=1e-7)
+        export_model("embedded", tmp_path / "out", int8=other, tolerance=1e-7)
     assert not any(tmp_path.iterdir())
 
 
-def test_a_damaged_export_is_refused(model: HeadModel, tmp_path: Path) -> None:
-    export_pipeline(model, tmp_path / "out", int8=True, tolerance=1.0)
+def test_a_damaged_export_is_refused(tmp_path: Path) -> None:
+    export_model("embedded", tmp_path / "out", int8=True, tolerance=1.0)
     graph = tmp_path / "out" / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:-100])
     with pytest.raises(ModelUnavailableError, match="damaged or was replaced"):

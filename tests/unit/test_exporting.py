@@ -145,6 +145,6 @@ def test_what_the_hub_refuses_is_told(store):
 def test_without_a_network_nothing_is_published(store, monkeypatch, capsys):
     monkeypatch.setattr("annotations.exchange.exports.publishing.hub_reachable", lambda: False)
     assert main(["--data-dir", str(store.data_dir), "export", "--push-to-hub", "lab/voices"]) == 2
-    assert "The Hub cannot be reached from here, so nothing was published" in capsys.readouterr().err
+    assert "The Hub cannot be reached from here" in capsys.readouterr().err
     assert main(["--data-dir", str(store.data_dir), "export", "--format", "csv"]) == 2
     assert "Name a --format and a place with --out" in capsys.readouterr().err

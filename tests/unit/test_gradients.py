@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from ser.encoder.pretrained import PretrainedEncoder
-from ser.training.adapters import prepare_encoder
-from ser.training.encoder import _first_head
-from ser.training.encoder_model import EncoderClassifier
-from ser.training.encoder_task import EncoderTask
-from ser.training.engine import optimise
-from ser.training.processes import Processes
-from ser.training.task import Surroundings
+from ser.training.gradients.adapters import adapt_encoder
+from ser.training.gradients.encoder import first_head
+from ser.training.gradients.engine import optimise
+from ser.training.gradients.network import EncoderClassifier, EncoderTask
+from ser.training.gradients.processes import Processes
+from ser.training.gradients.task import Surroundings
 from tests.unit.emotion_checkpoints import write_classifier
 from tests.unit.encoder_runs import config, recordings
 
@@ -29,15 +29,8 @@ write_gradients(sys.argv[1], sys.argv[2], int(sys.argv[3]))
 """
 
 
-class WatchedTask(EncoderTask):
-    """Keeps the gradient that the step is made with."""
-
+class UnclippedTask(EncoderTask):
     clip_norm = 1e9
-    gradients: dict[str, torch.Tensor]
-    network: torch.nn.Module
-
-    def after_step(self, step: int) -> None:
-        self.gradients = {name: p.grad.clone() for name, p in self.network.named_parameters() if p.grad is not None}
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +47,22 @@ def one_step(checkpoint: Path, accumulation: int) -> dict[str, torch.Tensor]:
     processes, data = Processes("cpu"), recordings(CLIPS)
     encoder = PretrainedEncoder(str(checkpoint))
     encoder.model.config.hidden_dropout_prob = encoder.model.config.attention_probs_dropout_prob = 0.0
-    head = _first_head(encoder, data, processes, blank=False)
+    head = first_head(encoder, data, processes, blank=False)
     network = EncoderClassifier(encoder.model, head)
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    made = prepare_encoder(network, how, 1)
-    task = WatchedTask(made, encoder.extractor, head.labels, data, None, (), how, processes, "")
-    task.network = made
-    optimise(made, task, how, Surroundings(processes), lambda step, steps, warmup: 1.0)
-    return task.gradients
+    made = adapt_encoder(network, how, 1)
+    task = UnclippedTask(encoder.extractor, head.labels, data, None, (), how, processes, "")
+    gradients: dict[str, torch.Tensor] = {}
+
+    def keep(*_: object) -> None:
+        gradients.update({name: p.grad.clone() for name, p in made.named_parameters() if p.grad is not None})
+
+    hook = register_optimizer_step_pre_hook(keep)
+    optimise(made, task, how, Surroundings(processes))
+    hook.remove()
+    return gradients
 
 
 def write_gradients(checkpoint: str, out: str, accumulation: int) -> None:

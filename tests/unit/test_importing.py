@@ -17,8 +17,7 @@ from annotations.exchange.imports.decoding import store_recording
 from annotations.exchange.imports.importing import ImportOptions, import_sources
 from annotations.exchange.imports.sources import find_recordings
 from annotations.maintenance.inspection import inspect
-from annotations.raters.gold import gold_labels
-from annotations.raters.votes import effective_corrections
+from annotations.raters.votes import effective_corrections, gold_labels
 from annotations.store import DATABASE, AnnotationStore
 from tests.unit.stored import list_clips, recording
 
@@ -198,7 +197,7 @@ def test_prelabelling_in_the_background_starts_once_and_only_where_there_is_work
     store.ensure_base_version("embedded", "a" * 64)
     assert not prelabelling.start_prelabelling(store)
     store.add_clip(recording(), source="page")
-    assert prelabelling.unheard_clips(store) == [1]
+    assert prelabelling.unanalysed_clips(store) == [1]
     with prelabelling.prelabelling_lock(store).acquire(timeout=0):
         assert prelabelling.is_prelabelling(store)
         assert not prelabelling.start_prelabelling(store)

@@ -6,9 +6,9 @@ import pytest
 
 from annotations.insights import DisputedClip, InsightsDesk, Period, compute_insights, draw_clips, gather_periods
 from annotations.raters.agreement import Agreement
-from annotations.raters.gold import mark_gold
 from annotations.raters.ratings import Ratings, read_ratings
 from annotations.raters.reliability import RaterReliability
+from annotations.raters.votes import mark_gold
 from annotations.store import AnnotationStore, NewVote
 from ser.labels import EMOTIONS
 from tests.unit.stored import answer, recording

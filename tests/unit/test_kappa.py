@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from annotations.raters.kappa import pairwise_kappa
+from annotations.raters.agreement import pairwise_kappa
 from annotations.raters.ratings import Ratings
 from ser.labels import EMOTIONS
 

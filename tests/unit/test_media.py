@@ -1,13 +1,8 @@
-import os
-import time
-
 import pytest
 import soundfile
 
 from annotations.errors import StoreError
 from annotations.store.media import (
-    STALE,
-    compare_media,
     encode_flac,
     list_media,
     media_path,
@@ -44,20 +39,6 @@ def test_a_write_that_fails_leaves_the_target_as_it_was_and_nothing_beside_it(tm
         write_atomically(target, "no bytes")
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_files_and_rows_are_compared(tmp_path):
-    kept, orphan = recording(0), recording(1)
-    save_media(tmp_path, kept)
-    save_media(tmp_path, orphan)
-    folder = (tmp_path / media_path(kept.sha256)).parent
-    for name in (".tmp-new", ".tmp-old"):
-        (folder / name).write_bytes(b"")
-    os.utime(folder / ".tmp-old", (time.time() - STALE - 10,) * 2)
-    report = compare_media(tmp_path, [kept.sha256, "0" * 64])
-    assert report.orphans == (media_path(orphan.sha256).as_posix(),)
-    assert report.missing == ("0" * 64,)
-    assert [path.rpartition("/")[2] for path in report.unfinished] == [".tmp-old"]
 
 
 def test_flac_holds_every_sample_of_the_extremes():

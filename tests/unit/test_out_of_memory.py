@@ -7,14 +7,13 @@ import torch
 
 from ser.encoder.pretrained import PretrainedEncoder
 from ser.errors import TrainingCancelledError, TrainingDataError
-from ser.training.adapters import prepare_encoder
-from ser.training.encoder import _first_head, linear
-from ser.training.encoder_model import EncoderClassifier
-from ser.training.encoder_task import EncoderTask
-from ser.training.engine import optimise
-from ser.training.processes import Processes
+from ser.training.gradients.adapters import adapt_encoder
+from ser.training.gradients.encoder import first_head
+from ser.training.gradients.engine import optimise
+from ser.training.gradients.network import EncoderClassifier, EncoderTask
+from ser.training.gradients.processes import Processes
+from ser.training.gradients.task import Surroundings
 from ser.training.progress import TrainProgress
-from ser.training.task import Surroundings
 from tests.unit.emotion_checkpoints import write_classifier
 from tests.unit.encoder_runs import config, recordings
 
@@ -30,7 +29,7 @@ class NarrowTask(EncoderTask):
 
     def losses(self, model, batch):
         self.calls += 1
-        if self.calls > self.since and len(batch.targets) > self.holds:
+        if self.calls > self.since and len(batch[1]) > self.holds:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 is small.")
         return super().losses(model, batch)
 
@@ -43,13 +42,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(checkpoint: Path, holds: int, since: int = 0, state_dir: Path | None = None, stop_at: int | None = None):
     processes, data = Processes(), recordings(24)
     encoder = PretrainedEncoder(str(checkpoint))
-    head = _first_head(encoder, data, processes, blank=False)
-    model = prepare_encoder(EncoderClassifier(encoder.model, head), CONFIG, 9)
-    task = NarrowTask(model, encoder.extractor, head.labels, data, recordings(4), (), CONFIG, processes, encoder.sha256)
+    head = first_head(encoder, data, processes, blank=False)
+    model = adapt_encoder(EncoderClassifier(encoder.model, head), CONFIG, 9)
+    task = NarrowTask(encoder.extractor, head.labels, data, recordings(4), (), CONFIG, processes, encoder.sha256)
     task.holds, task.since = holds, since
     seen: list[TrainProgress] = []
     stop = None if stop_at is None else lambda: len(seen) + 1 >= stop_at
-    outcome = optimise(model, task, CONFIG, Surroundings(processes, state_dir, seen.append, stop), linear)
+    outcome = optimise(model, task, CONFIG, Surroundings(processes, state_dir, seen.append, stop))
     return outcome, seen
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from annotations.learning.versions.active import ActiveModel
-from annotations.prelabelling import recognize_clips, unheard_clips
+from annotations.prelabelling import recognize_clips, unanalysed_clips
 from annotations.store import AnnotationStore
 from annotations.store.embeddings import read_embeddings
 from ser.testing import BandEnergyModel, fake_recognizer
@@ -20,7 +20,7 @@ def test_each_clip_is_answered_once_by_the_version_in_use_and_enters_the_queue(a
     store = active.store
     ids = [store.add_clip(recording(seed), source="import").id for seed in range(3)]
     assert recognize_clips(active, ids[:2]) == []
-    assert recognize_clips(active, ids) == [] and unheard_clips(store) == []
+    assert recognize_clips(active, ids) == [] and unanalysed_clips(store) == []
     with store.reading() as connection:
         rows = connection.execute("SELECT clip_id, model_version_id FROM predictions ORDER BY clip_id").fetchall()
         assert read_embeddings(connection, ids).keys() == set(ids)

@@ -8,16 +8,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from annotations.learning.run_files import run_folder
-from annotations.learning.runs.niceness import NICENESS
-from annotations.learning.runs.process import ProcessorUse, processor_use, spawn_worker
+from annotations.learning.config import run_folder
+from annotations.learning.runs.process import NICENESS, ProcessorUse, processor_use, spawn_worker
 from annotations.learning.runs.retrainer import with_processor_use
 from annotations.learning.runs.status import TrainingStatus
 
 STEP_BACK = """
 import os
 from pathlib import Path
-from annotations.learning.runs.niceness import yield_the_processor
+from annotations.learning.runs.process import yield_the_processor
 yield_the_processor()
 group = Path("/proc/self/autogroup")
 print(os.nice(0), group.read_text().split()[-1] if group.exists() else "none", os.sched_getscheduler(0))

@@ -143,7 +143,6 @@ def test_the_summary_counts_what_there_is_and_what_is_new(store):
     assert (summary.votes, summary.clips, summary.raters, summary.groups) == (4, 3, 2, 1)
     assert (summary.training_clips, summary.single_vote_clips, summary.new_votes) == (2, 2, 2)
     assert summary.labels["anger"] == 2
-    assert summary.training_labels["anger"] == 1
     promote(store, 1, by="ann", reason="back to the embedded one")
     assert feedback_summary(store).new_votes == 4
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from annotations.errors import ClipNotFoundError, InvalidVoteError
-from annotations.raters.gold import gold_labels, mark_gold, unmark_gold
 from annotations.raters.ratings import read_ratings
 from annotations.raters.reliability import agree
+from annotations.raters.votes import gold_labels, mark_gold, unmark_gold
 from annotations.review.filters import QueueFilter
 from annotations.review.queue import QueueOrder, next_clip, order_note, queue_length, release_lease
 from annotations.store import AnnotationStore, NewVote

@@ -52,7 +52,6 @@ def test_the_most_informative_stand_for_the_others_and_not_for_what_was_judged(s
     assert order[0] in clips[:3] and order[1] in clips[3:]
     assert order_note(store, QueueOrder.MOST_INFORMATIVE) is None
     assert [*page(store, QueueOrder.MOST_INFORMATIVE, limit=2)] == order[:2]
-    assert page(store, QueueOrder.MOST_INFORMATIVE, after=order[1]) == order[2:]
     vote(store, clips[1], "bob")
     assert page(store, QueueOrder.MOST_INFORMATIVE)[0] in clips[3:]
 
@@ -76,13 +75,11 @@ def test_embeddings_of_another_encoder_are_left_to_chance(store):
 
 
 @pytest.mark.parametrize("order", QueueOrder)
-def test_pages_follow_each_other_without_a_gap_or_a_repetition(store, order):
+def test_a_short_page_is_the_beginning_of_a_long_one(store, order):
     clips = [add(store, seed, 0.2 + seed % 3 / 10) for seed in range(7)]
     whole = page(store, order)
     assert sorted(whole) == clips
-    first = page(store, order, limit=3)
-    second = page(store, order, limit=3, after=first[-1])
-    assert first + second + page(store, order, limit=3, after=second[-1]) == whole
+    assert page(store, order, limit=3) == whole[:3]
 
 
 def test_ties_at_the_end_of_a_page_go_by_age_whatever_their_number():
@@ -122,10 +119,9 @@ def test_behind_the_pool_of_the_most_informative_come_the_others(store):
             vector = np.random.default_rng(number).standard_normal(4).astype("<f2").tobytes()
             connection.execute("INSERT INTO embeddings VALUES (?, ?, ?)", (number + 1, "e", vector))
     pool = page(store, QueueOrder.MOST_INFORMATIVE, limit=POOL)
-    rest = page(store, QueueOrder.MOST_INFORMATIVE, after=pool[-1])
+    rest = page(store, QueueOrder.MOST_INFORMATIVE, limit=count)[POOL:]
     assert sorted(pool + rest) == list(range(1, count + 1))
     assert len(rest) == count - POOL
-    assert page(store, QueueOrder.MOST_INFORMATIVE, after=rest[0]) == rest[1:]
     assert page(store, QueueOrder.MOST_INFORMATIVE, limit=POOL + 2) == pool + rest[:2]
 
 
@@ -139,7 +135,7 @@ def test_labels_that_training_does_not_believe_come_first_by_default_until_someb
     record_suspects(store, run.id, [Suspect(clip, "fear", "anger", 0.5) for clip in (other, doubted)])
     wanted = [doubted, other, unsure, sure]
     assert page(store) == wanted
-    assert [page(store, limit=1, after=after) for after in (None, *wanted[:3])] == [[clip] for clip in wanted]
+    assert page(store, limit=1) == wanted[:1]
     assert page(store, QueueOrder.OLDEST) == [sure, unsure, doubted, other]
     given = next_clip(store, "ann")
     assert given is not None and given.clip.id == doubted

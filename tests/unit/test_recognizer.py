@@ -86,11 +86,6 @@ def test_timings_add_up() -> None:
     assert timings.acoustic > 0
 
 
-def test_remarks_come_with_every_answer() -> None:
-    recognizer = Recognizer(EnergyDetector(), BandEnergyModel(), None, None, remarks=("No transcripts here.",))
-    assert recognizer.recognize(synthetic_speech(1.0)).notes == ("No transcripts here.",)
-
-
 def test_warming_up_leaves_no_trace() -> None:
     recognizer, audio = fake_recognizer(), synthetic_speech(1.0)
     before = recognizer.recognize(audio).fused

@@ -1,3 +1,5 @@
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +7,9 @@ import pytest
 
 from annotations.raters import consensus
 from annotations.raters.consensus import Priors, Votes
-from annotations.raters.gold import gold_labels, mark_gold
-from annotations.raters.ratings import read_ratings
-from annotations.raters.reliability import Vote, agree, ratings_of, soft_labels
+from annotations.raters.ratings import Ratings, read_ratings
+from annotations.raters.reliability import agree
+from annotations.raters.votes import gold_labels, mark_gold
 from annotations.store import AnnotationStore, NewVote
 from ser.labels import EMOTIONS
 from tests.unit.stored import recording
@@ -20,6 +22,39 @@ ANAESTHETISTS = """
 1121121 1111111 3333233 1111111 2222222 2223232 4334343 2212232 2323233 3333432 1111111 1111111 1212111 2322222
 1211111 2222222 1111111
 """
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A rater's vote on a clip: {label: share}, empty if they name none."""
+
+    clip_id: int
+    rater: str
+    shares: Mapping[str, float]
+    unsure: bool = False
+
+
+def ratings_of(votes: Iterable[Vote]) -> Ratings:
+    """Votes by name as columns; shares are brought to 1."""
+    votes = list(votes)
+    names = sorted({vote.rater for vote in votes})
+    code = {name: index for index, name in enumerate(names)}
+    shares = np.array([[vote.shares.get(label, 0.0) for label in EMOTIONS] for vote in votes], dtype=np.float64)
+    shares = shares.reshape(len(votes), len(EMOTIONS))
+    total = shares.sum(1, keepdims=True)
+    return Ratings(
+        clips=np.array([vote.clip_id for vote in votes], dtype=np.int64),
+        raters=np.array([code[vote.rater] for vote in votes], dtype=np.int64),
+        names=tuple(names),
+        shares=np.divide(shares, total, out=np.zeros_like(shares), where=total > 0),
+        unsure=np.array([vote.unsure for vote in votes], dtype=np.bool_),
+        scales={},
+    )
+
+
+def soft_labels(votes: Iterable[Vote]) -> dict[int, Mapping[str, float]]:
+    """The soft labels of some votes."""
+    return dict(agree(ratings_of(votes), {}).soft_labels)
 
 
 def anaesthetists() -> Votes:

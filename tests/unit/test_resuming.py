@@ -10,36 +10,35 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate.utils import set_seed
 
 from ser.errors import TrainingCancelledError, TrainingDataError
-from ser.training.encoder import TunedEncoder, tune_encoder
-from ser.training.run_state import (
+from ser.training.gradients.encoder import TunedEncoder, tune_encoder
+from ser.training.gradients.state import (
     STATE_FILE,
     describe_differences,
     has_state,
     random_states,
-    seed_everything,
     set_random_states,
 )
 from tests.unit.emotion_checkpoints import write_classifier
-from tests.unit.encoder_runs import config, recordings
+from tests.unit.encoder_runs import config, kept_in, recordings
 
-CONFIG = config("full", epochs=4, epoch_size=12, patience=3, ema_decay=0.5, threads=1)
+CONFIG = config("full", epochs=4, epoch_size=12, patience=3, threads=1)
 
 # Killed for good in the middle of the third epoch: what a machine that loses power does to a run.
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from tests.unit.encoder_runs import recordings
+from tests.unit.encoder_runs import kept_in, recordings
 from tests.unit.test_resuming import CONFIG
-from ser.training.encoder import tune_encoder
+from ser.training.gradients.encoder import tune_encoder
 
 def watch(progress):
     if progress.step == 10:
         os.kill(os.getpid(), signal.SIGKILL)
 
-tune_encoder(Path(sys.argv[1]), recordings(), CONFIG, dev=recordings(4), checkpoint_dir=Path(sys.argv[2]),
-             on_progress=watch)
+tune_encoder(Path(sys.argv[1]), recordings(), CONFIG, dev=recordings(4), around=kept_in(Path(sys.argv[2]), watch))
 """
 
 
@@ -80,8 +79,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(checkpoint: Path, tmp_path: Pa
         recordings(),
         CONFIG,
         dev=recordings(4),
-        checkpoint_dir=tmp_path / "state",
-        on_progress=lambda progress: steps.append(progress.step),
+        around=kept_in(tmp_path / "state", lambda progress: steps.append(progress.step)),
     )
     assert steps[0] == 9
     assert_equal(resumed, tune_encoder(checkpoint, recordings(), CONFIG, dev=recordings(4)))
@@ -93,15 +91,15 @@ def test_a_killed_run_goes_on_to_the_same_weights(checkpoint: Path, tmp_path: Pa
 def test_a_run_stopped_within_an_epoch_goes_on_there(checkpoint: Path, tmp_path: Path) -> None:
     asked = iter(range(100))
     with pytest.raises(TrainingCancelledError):
-        tune_encoder(checkpoint, recordings(), CONFIG, checkpoint_dir=tmp_path, should_stop=lambda: next(asked) == 6)
+        tune_encoder(checkpoint, recordings(), CONFIG, around=kept_in(tmp_path, should_stop=lambda: next(asked) == 6))
     kept = torch.load(tmp_path / STATE_FILE, weights_only=True)
     assert (kept["epoch"], kept["place"], kept["step"]) == (2, 3, 7)
-    resumed = tune_encoder(checkpoint, recordings(), CONFIG, checkpoint_dir=tmp_path)
+    resumed = tune_encoder(checkpoint, recordings(), CONFIG, around=kept_in(tmp_path))
     assert_equal(resumed, tune_encoder(checkpoint, recordings(), CONFIG))
 
 
 def test_another_configuration_other_data_or_another_encoder_are_refused(checkpoint: Path, tmp_path: Path) -> None:
-    state = {"checkpoint_dir": tmp_path / "state"}
+    state = {"around": kept_in(tmp_path / "state")}
     tune_encoder(checkpoint, recordings(), config("head"), **state)
     with pytest.raises(TrainingDataError, match=r"is another one: config.learning_rate was 0.01 and is 0.001\. Go on"):
         tune_encoder(checkpoint, recordings(), config("head", learning_rate=0.001), **state)
@@ -117,11 +115,11 @@ def test_another_configuration_other_data_or_another_encoder_are_refused(checkpo
 def test_a_damaged_state_is_named(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / STATE_FILE).write_bytes(b"half a file")
     with pytest.raises(TrainingDataError, match="is damaged: .* to begin anew"):
-        tune_encoder(checkpoint, recordings(), config("head"), checkpoint_dir=tmp_path)
+        tune_encoder(checkpoint, recordings(), config("head"), around=kept_in(tmp_path))
 
 
 def test_random_generators_go_on_where_they_were() -> None:
-    seed_everything(3)
+    set_seed(3)
     np.random.standard_normal(3)
     before = random_states()
     drawn = np.random.standard_normal(2), torch.randn(2)

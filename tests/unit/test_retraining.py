@@ -11,8 +11,7 @@ import psutil
 import pytest
 
 from annotations.errors import StoreError
-from annotations.learning.config import RetrainingConfig
-from annotations.learning.run_files import log_path, snapshot_path
+from annotations.learning.config import RetrainingConfig, log_path, snapshot_path
 from annotations.learning.runs.process import find_worker, spawn_worker
 from annotations.learning.runs.retrainer import Retrainer
 from annotations.learning.runs.status import TrainingStatus, read_status

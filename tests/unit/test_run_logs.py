@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ser.commands.train import run
-from ser.commands.training_changes import training_changes
+from ser.commands.train import run, training_changes
 from ser.config import Settings
 from ser.errors import SettingsError
 from ser.training.progress import TrainProgress
@@ -64,7 +63,7 @@ def test_a_missing_package_is_named(kind: str, tmp_path: Path, monkeypatch: pyte
     [
         ("epochs", r"^--set epochs: expected NAME=VALUE, NAME being one of tune, "),
         ("colour=red", r"^--set colour=red: expected NAME=VALUE"),
-        ("mixup=much", r"^--set mixup=much: a number is expected"),
+        ("dropout=much", r"^--set dropout=much: a number is expected"),
     ],
 )
 def test_what_cannot_be_set_is_named(assignment: str, message: str) -> None:

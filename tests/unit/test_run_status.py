@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from annotations.learning.run_files import status_path
+from annotations.learning.config import status_path
 from annotations.learning.runs.status import TrainingStatus, read_status, write_status
 
 
@@ -16,7 +16,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_file_has_no_status(tmp_path: Path) -> None:
-    assert read_status(tmp_path, 1) is None
+    assert read_status(tmp_path, 1) == TrainingStatus(run_id=1)
 
 
 def test_no_half_written_file_is_left(tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -15,11 +13,8 @@ import pytest
 import soundfile
 
 from ser.cli import main
-from ser.errors import AudioError
-from ser.scoring.journal import DEATHS_ALLOWED, hear_part
-from ser.scoring.parts import Item, Part, count_failed, list_items, plan_parts, prepare
+from ser.scoring.parts import Item, list_items, plan_parts, prepare
 from ser.testing import synthetic_speech
-from ser.types import Recognition
 
 
 @pytest.fixture
@@ -83,50 +78,11 @@ def test_options_that_do_not_go_together(recordings: Path, tmp_path: Path, capsy
     assert "is a file" in capsys.readouterr().err
 
 
-def hear_or_die(died: int, deadly: Mapping[str, int], files: Sequence[str]) -> list[Recognition | Exception]:
-    if any(died < deadly.get(file, 0) for file in files):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return [AudioError(f"{file} was heard") for file in files]
-
-
-def until_written(out: Path, part: Part, deadly: Mapping[str, int]) -> int:
-    """Hear a part in processes, each begun when the last has died; a `deadly` file kills so many. How many died."""
-    for died in range(12):
-        child = os.fork()
-        if child == 0:
-            hear_part(partial(hear_or_die, died, deadly), out, part)
-            os._exit(0)
-        if os.waitpid(child, 0)[1] == 0:
-            return died
-    raise AssertionError("nobody wrote the part")
-
-
-def test_a_recording_that_kills_each_worker_is_left_out_alone(tmp_path: Path) -> None:
-    part = Part(tuple(Item(f"{number}.wav", 1, 1) for number in range(5)))
-    died = until_written(tmp_path, part, {"1.wav": 99, "4.wav": 99})
-    # Once all together, then twice at each of them.
-    assert died == 1 + 2 * DEATHS_ALLOWED and count_failed(tmp_path, part) == 5
-    found = rows(tmp_path)
-    assert [name for name, row in found.items() if "processes died" in str(row["error"])] == ["1.wav", "4.wav"]
-    assert len(found) == 5 and not list(tmp_path.glob(".part*"))
-
-
-def test_a_worker_killed_by_chance_costs_no_recording(tmp_path: Path) -> None:
-    part = Part(tuple(Item(f"{number}.wav", 1, 1) for number in range(5)))
-    assert until_written(tmp_path, part, {"2.wav": 2}) == 2
-    assert all("was heard" in str(row["error"]) for row in rows(tmp_path).values())
-
-
-def test_a_part_that_stands_there_is_not_heard_again(tmp_path: Path) -> None:
-    part = Part((Item("a.wav", 1, 1),))
-    heard: list[str] = []
-
-    def hear(files: Sequence[str]) -> list[Recognition | Exception]:
-        heard.extend(files)
-        return [AudioError("not now") for _ in files]
-
-    assert hear_part(hear, tmp_path, part) == hear_part(hear, tmp_path, part) == 1
-    assert heard == ["a.wav"]
+def test_a_missing_model_is_said_by_the_worker(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert recognize(recordings, tmp_path / "out.parquet", "--model", str(tmp_path / "none")) == 2
+    assert "There is no folder" in capsys.readouterr().err
 
 
 DEADLY = """
@@ -175,7 +131,7 @@ def test_recordings_that_kill_whoever_hears_them_cost_no_other_one(tmp_path: Pat
     found = rows(out)
     assert code == 1 and len(found) == 6 and (folder / "kills-once.killed").exists()
     # Synthetic speech may be no speech to the detector; a refusal is an answer too.
-    assert [name for name, row in found.items() if "processes died" in str(row["error"])] == ["kills.wav"]
+    assert [name for name, row in found.items() if "processes died of this" in str(row["error"])] == ["kills.wav"]
     assert not list(out.glob(".part*"))
 
 

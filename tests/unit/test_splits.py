@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ser.corpora.splits import Split, draw_dev_speakers, part_speakers, report_leaks, split_by_speaker
+from ser.corpora.splits import Split, draw_dev_speakers, report_leaks, split_by_speaker
 from ser.errors import TrainingDataError
 from ser.types import Example
 
@@ -53,18 +53,3 @@ def test_drawn_dev_speakers_leave_some_for_training(seed: int) -> None:
     assert sum(name.startswith("many") for name in drawn) == 2
     assert sum(name.startswith("few") for name in drawn) == 1
     assert not any(name.startswith("one") for name in drawn)
-
-
-def test_parts_hold_every_speaker_once_and_every_corpus_alike() -> None:
-    given = examples(8, corpus="a") + examples(5, corpus="b") + examples(1, corpus="alone")
-    parts = part_speakers(given, 4)
-    assert [len([name for name in part if name.startswith("a_")]) for part in parts] == [2, 2, 2, 2]
-    assert [len([name for name in part if name.startswith("b_")]) for part in parts] == [2, 1, 1, 1]
-    # Without its only speaker nothing would be learnt of that corpus.
-    assert set().union(*parts) == {e.speaker for e in given} - {"alone_0"} and sum(map(len, parts)) == 13
-
-
-def test_parts_keep_those_together_who_share_a_recording() -> None:
-    groups = {"a_0": "a_0", "a_3": "a_0", "b_1": "a_0"}
-    parts = part_speakers(examples(4, corpus="a") + examples(3, corpus="b"), 2, groups)
-    assert len([part for part in parts if part & {"a_0", "a_3", "b_1"}]) == 1 and sum(map(len, parts)) == 7

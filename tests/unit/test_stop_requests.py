@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from annotations.learning.run_files import run_folder, stop_request_path
+from annotations.learning.config import run_folder, stop_request_path
 from annotations.learning.runs import queue as run_queue
 from annotations.learning.runs.status import TrainingStatus, write_status
 from annotations.store import AnnotationStore

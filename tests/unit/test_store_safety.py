@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from annotations.errors import StoreError
+from annotations.maintenance.inspection import inspect
 from annotations.raters.votes import effective_corrections
 from annotations.store import AnnotationStore, NewClip, NewVote, grant
 from annotations.store.database import StoreDatabase, explain_os, newer_migrations
-from annotations.store.media import compare_media
 from tests.unit.stored import answer, list_clips, recording
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,8 +91,7 @@ def test_every_acknowledged_save_survives_kill_9_with_its_recording(tmp_path):
             clip = store.find_clip(sha256)
             assert votes[int(vote_id)].clip_id == clip.id
             assert store.clip_path(clip).is_file()
-        report = compare_media(tmp_path, [clip.sha256 for clip in list_clips(store)])
-        assert report.missing == ()
+        assert inspect(store).missing == ()
 
 
 def test_three_processes_may_open_a_new_store_at_once(tmp_path):
@@ -283,10 +282,9 @@ AnnotationStore(Path(sys.argv[1])).write_clip(recording(), lambda connection: os
     assert start(code, tmp_path).wait(timeout=60) == 9
     with AnnotationStore(tmp_path) as store:
         assert list_clips(store) == []
-        report = compare_media(tmp_path, [])
-        assert report.orphans == (f"clips/{recording().sha256[:2]}/{recording().sha256}.flac",)
-        clip = store.add_clip(recording(), source="page")
-        assert compare_media(tmp_path, [clip.sha256]).orphans == ()
+        assert inspect(store).orphans == (f"clips/{recording().sha256[:2]}/{recording().sha256}.flac",)
+        store.add_clip(recording(), source="page")
+        assert inspect(store).orphans == ()
 
 
 class OvertakenDatabase(StoreDatabase):

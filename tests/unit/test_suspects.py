@@ -13,7 +13,7 @@ from annotations.review.queue import next_clip, queue_length
 from annotations.review.suspects import Suspect, cleared_suspects, open_suspects, record_suspects, withdraw_suspects
 from annotations.store import AnnotationStore, NewVote
 from annotations.store.records import Correction, FeedbackExample
-from ser.acoustic.classifier import model_folder
+from ser.acoustic.folders import model_folder
 from ser.acoustic.head import load_head
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech

@@ -9,7 +9,7 @@ from annotations.learning.targets.fusion import FusionTrainer
 from annotations.learning.trainer import TrainingJob, trainer_of
 from annotations.store import AnnotationStore, NewVote
 from ser.errors import ModelUnavailableError, TrainingCancelledError, TrainingDataError
-from ser.fusion.fitting import HeardClip, fit_fusion_rule, log_losses
+from ser.fusion.fitting import AnsweredClip, fit_fusion_rule, log_losses
 from ser.fusion.rule import TEXT_TEMPERATURE, FusionRule, fuse, load_fusion_rule, save_fusion_rule, temper, text_weight
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
@@ -25,14 +25,14 @@ def leaning(label: str, share: float) -> EmotionScores:
     return EmotionScores(tuple(share if name == label else rest for name in EMOTIONS))
 
 
-def clips(count: int, *, sound: float, words: float, seed: int = 0) -> list[HeardClip]:
+def clips(count: int, *, sound: float, words: float, seed: int = 0) -> list[AnsweredClip]:
     """Clips whose sound and words are right in the given share of cases, and always sound as sure."""
     rng = np.random.default_rng(seed)
     made = []
     for number in range(count):
         truth = HEARD[number % len(HEARD)]
         said = [truth if rng.random() < share else str(rng.choice(EMOTIONS)) for share in (sound, words)]
-        made.append(HeardClip(leaning(said[0], 0.8), leaning(said[1], 0.8), WORDS, {truth: 1.0}))
+        made.append(AnsweredClip(leaning(said[0], 0.8), leaning(said[1], 0.8), WORDS, {truth: 1.0}))
     return made
 
 
@@ -63,7 +63,7 @@ def test_the_shipped_rule_gives_what_the_arithmetic_gives() -> None:
     softened = temper(words, TEXT_TEMPERATURE)
     weight = text_weight(WORDS, softened)
     assert FusionRule().join(sound, words, WORDS) == (fuse(sound, softened, weight), weight)
-    assert FusionRule().hear(sound) is sound
+    assert FusionRule().temper_acoustic(sound) is sound
 
 
 def test_a_temperature_keeps_the_order_and_the_zeros() -> None:
@@ -147,7 +147,7 @@ def test_clips_without_an_answer_are_counted_and_too_few_answers_are_told(
 ) -> None:
     fill(store, sound=0.5, words=0.5, answers=5)
     job = job_of(store, "fusion", "embedded", tmp_path / "run")
-    with pytest.raises(TrainingDataError, match="clips of .* labels have an answer to learn the fusion from"):
+    with pytest.raises(TrainingDataError, match="clips of .* labels have an answer to fit the fusion to"):
         FusionTrainer().train(job)
     with pytest.raises(TrainingCancelledError):
         FusionTrainer().train(dataclasses.replace(job, should_stop=lambda: True))

@@ -10,10 +10,12 @@ from annotations.store import AnnotationStore, NewVote
 from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
-from ser.text.adapting import TextAdaptConfig, adapt_text_model, anchor_sentences
-from ser.text.checkpoint import load_trained
 from ser.text.classifier import load_text_model
-from ser.text.network import load_base
+from ser.text.embedded import load_trained
+from ser.text.feedback import TextAdaptConfig, adapt_text_model, anchor_sentences
+from ser.text.network import EmbeddedNetwork
+from ser.training.gradients.processes import Processes
+from ser.training.gradients.task import Surroundings
 from tests.unit.training_jobs import job_of
 
 # A jargon in which plain words mean something else than they usually do.
@@ -33,7 +35,7 @@ def shares(labels: list[str]) -> np.ndarray:
 def test_it_learns_the_words_of_a_domain_and_keeps_what_it_knew(tmp_path: Path) -> None:
     told = sentences()[:20]
     adapt_text_model("embedded", [t for t, _ in told], shares([lb for _, lb in told]), tmp_path / "v2",
-                     config=TextAdaptConfig(epochs=4))  # fmt: skip
+                     around=Surroundings(Processes()), config=TextAdaptConfig(epochs=4))  # fmt: skip
     before, after = load_text_model("embedded"), load_text_model(tmp_path / "v2")
     assert before is not None and after is not None
     unheard = sentences()[20:]
@@ -48,25 +50,29 @@ def test_the_same_seed_makes_the_same_weights(tmp_path: Path) -> None:
     told = sentences()[:20]
     made = []
     for name in ("a", "b"):
-        adapt_text_model("embedded", [t for t, _ in told], shares([lb for _, lb in told]), tmp_path / name, seed=3,
-                         config=TextAdaptConfig(epochs=1, anchors=16))  # fmt: skip
-        made.append(load_trained(tmp_path / name).meta["sha256"])
+        adapt_text_model("embedded", [t for t, _ in told], shares([lb for _, lb in told]), tmp_path / name,
+                         around=Surroundings(Processes()),
+                         config=TextAdaptConfig(epochs=1, anchors=16, seed=3))  # fmt: skip
+        made.append(load_trained(tmp_path / name).meta.sha256)
     assert made[0] == made[1]
 
 
 def test_anchor_sentences_are_of_common_whole_words() -> None:
-    _, tokenizer = load_base()
+    tokenizer = EmbeddedNetwork(2).tokenizer
     drawn = anchor_sentences(tokenizer, 50, np.random.default_rng(0))
     assert len(drawn) == 50 and all(3 <= len(text.split()) <= 12 for text in drawn)
     assert drawn == anchor_sentences(tokenizer, 50, np.random.default_rng(0))
 
 
-def test_a_checkpoint_of_others_and_too_few_sentences_are_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_of_transformers_and_too_few_sentences_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataError, match="3 clips of 1 different labels .* 20 clips of 2 labels are needed"):
-        adapt_text_model("embedded", ["a", "b", "c"], shares(["fear"] * 3), tmp_path / "v2")
+        adapt_text_model(
+            "embedded", ["a", "b", "c"], shares(["fear"] * 3), tmp_path / "v2", around=Surroundings(Processes())
+        )
     told = sentences()[:20]
-    with pytest.raises(TrainingDataError, match="a checkpoint of others; only the embedded text model"):
-        adapt_text_model("some/model", [t for t, _ in told], shares([lb for _, lb in told]), tmp_path / "v2")
+    with pytest.raises(TrainingDataError, match="a checkpoint of transformers; only the embedded text model"):
+        adapt_text_model("some/model", [t for t, _ in told], shares([lb for _, lb in told]), tmp_path / "v2",
+                         around=Surroundings(Processes()))  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,9 @@ from transformers import BertConfig, BertForMaskedLM, MarianConfig, MarianMTMode
 
 from ser.cli import main
 from ser.errors import ModelUnavailableError, TrainingDataError
-from ser.text.augmentation import back_translate, replace_with_near_words
 from ser.text.classifier import load_text_model
 from ser.text.data import LabelledTexts
-from ser.text.pretraining import adapt_to_domain
+from ser.text.language_models import adapt_to_domain, back_translate, replace_with_near_words
 from tests.unit.test_text_classifier import SMALL, WORDS, save_checkpoint, save_tokenizer
 
 LABELS = {"i am so happy": "happiness", "you hate this": "anger", "the door is open": "neutral"}
@@ -125,7 +124,7 @@ def test_the_command_trains_a_pretrained_model_with_all_of_it(tmp_path):
         (["--resume"], "--resume: of recordings only"),
         (["--pretrain-on", "x.txt"], "--pretrain-on needs --init"),
         (["--tune", "full"], "trained by 'lora' only"),
-        (["--set", "depth=3"], "NAME being one of rank, alpha"),
+        (["--set", "depth=3"], "NAME being one of tune, lora_rank"),
     ],
 )
 def test_options_that_cannot_be_followed_are_refused(tmp_path, capsys, more, message):

@@ -21,15 +21,14 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from ser.checkpoints.folder import file_sha256
 from ser.errors import ModelUnavailableError
+from ser.export.graphs import text_graph
 from ser.labels import EMOTIONS
-from ser.text import base
-from ser.text.checkpoint import load_trained
-from ser.text.classifier import load_text_model
-from ser.text.embedded import EMBEDDED_FOLDER, GRAPH_FILE, EmbeddedTextModel
-from ser.text.evaluation import evaluate_text
-from ser.text.graph import build_graph
-from ser.text.network import TextEmotionNetwork, add_adapter, load_base, pad, set_trained_tensors
+from ser.text import embedded as base
+from ser.text.classifier import evaluate_text, load_text_model
+from ser.text.embedded import EMBEDDED_FOLDER, GRAPH_FILE, EmbeddedTextModel, load_trained
+from ser.text.network import EmbeddedNetwork, pad
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] i am so happy sad angry you hate love this the door is open not very ##ly".split()
 SMALL = {"vocab_size": len(WORDS), "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -101,8 +100,8 @@ def test_any_checkpoint_answers_with_its_labels_mapped(tmp_path, kind):
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
 def test_a_batch_equals_one_by_one_whatever_the_lengths(tmp_path, kind):
     save_checkpoint(tmp_path, list(EMOTIONS), kind)
-    model = load_text_model(str(tmp_path), languages=("en",))
-    assert model.languages == ("en",)
+    model = load_text_model(str(tmp_path))
+    assert model.languages is None
     together = model.classify_batch(TEXTS * 7)
     assert len(together) == 35
     for text, scores in zip(TEXTS * 7, together, strict=True):
@@ -262,22 +261,15 @@ def test_the_embedded_model_in_batches_and_threads(embedded):
 @pytest.mark.parametrize("quantized, tolerance", [(False, 1e-4), (True, 0.35)])
 def test_it_serves_what_was_trained(quantized, tolerance):
     trained = load_trained(EMBEDDED_FOLDER)
-    served = EmbeddedTextModel(trained, build_graph(quantized=quantized).SerializeToString(), quantized=quantized)
-    encoder, tokenizer = load_base()
-    network = TextEmotionNetwork(encoder, encoder.config.hidden_size)
-    add_adapter(network, rank=trained.meta["config"]["rank"], alpha=trained.meta["config"]["alpha"])
-    set_trained_tensors(network, trained.tensors)
+    served = EmbeddedTextModel(trained, text_graph(int8=quantized), quantized=quantized)
+    network = EmbeddedNetwork(int(trained.meta.config["rank"]), attention="sdpa")
+    network.set_tensors(trained.tensors)
     network.eval()
     for text in TEXTS:
-        ids = tokenizer([text], truncation=True, max_length=128)["input_ids"]
+        ids = network.tokenizer([text], truncation=True, max_length=128)["input_ids"]
         with torch.inference_mode():
-            expected = network(*pad(ids, tokenizer.pad_token_id))[0].numpy()
+            expected = network(*pad(ids, network.tokenizer.pad_token_id))[0][0].numpy()
         assert served.logits(text) == pytest.approx(expected, abs=tolerance)
-
-
-def test_the_graph_that_ships_is_the_one_that_is_built():
-    assert GRAPH_FILE.read_bytes() == build_graph().SerializeToString(deterministic=True)
-    assert GRAPH_FILE.stat().st_size < 100_000
 
 
 def test_answering_imports_neither_torch_nor_transformers():
@@ -293,7 +285,7 @@ def test_answering_imports_neither_torch_nor_transformers():
 def test_the_embedded_weights_are_small_and_described():
     assert (EMBEDDED_FOLDER / "adapter.safetensors").stat().st_size < 3_000_000
     meta = json.loads((EMBEDDED_FOLDER / "meta.json").read_text())
-    assert meta["labels"] == list(EMOTIONS) and meta["base"]["sha256"] == base.BASE_SHA256
+    assert meta["labels"] == list(EMOTIONS) and meta["config"]["base_sha256"] == base.BASE_SHA256
     card = (EMBEDDED_FOLDER / "README.md").read_text()
     assert "CC BY-NC-SA 4.0" in card and meta["sha256"] in card
 
@@ -321,7 +313,7 @@ def test_adapters_of_no_numbers_and_pointers_are_refused(trained):
     tensors["head.bias"][2] = float("nan")
     save_file(tensors, trained / "adapter.safetensors")
     meta = json.loads((trained / "meta.json").read_text())
-    meta["sha256"] = base.sha256_of(trained / "adapter.safetensors")
+    meta["sha256"] = file_sha256(trained / "adapter.safetensors")
     (trained / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(ModelUnavailableError, match=r"NaN\) in head\.bias"):
         load_text_model(trained)
@@ -348,7 +340,10 @@ def test_an_incomplete_folder_is_refused(trained, file):
     "change, message",
     [
         ({"labels": ["anger", "fear"]}, "lists the labels anger, fear; expected anger, disgust"),
-        ({"base": {"sha256": "00"}}, "was trained on an encoder with SHA-256 00, not 53aa51"),
+        (
+            {"config": {"rank": 16, "alpha": 32, "base_sha256": "00"}},
+            "was trained on an encoder with SHA-256 00, not 53aa51",
+        ),
         ({"temperature": None}, "is damaged"),
         ({"config": {}}, "is damaged"),
         ({"config": {"rank": 3, "alpha": 4}}, "does not fit its encoder"),

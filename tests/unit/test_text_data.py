@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ser.errors import TrainingDataError
-from ser.evaluation.calibration import fit_temperature
+from ser.evaluation.metrics import fit_temperature
 from ser.labels import EMOTIONS
 from ser.text.data import as_transcript, read_labelled_texts
 

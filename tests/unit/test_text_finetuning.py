@@ -11,8 +11,10 @@ from ser.labels import EMOTIONS
 from ser.text.classifier import load_text_model
 from ser.text.config import TextTrainConfig
 from ser.text.data import LabelledTexts
-from ser.text.finetuning import finetune_text_model
-from ser.text.rows import TextPart
+from ser.text.task import TextPart
+from ser.text.training import train_text_model
+from ser.training.gradients.processes import Processes
+from ser.training.gradients.task import Surroundings
 from tests.unit.test_text_classifier import WORDS, save_checkpoint, save_tokenizer
 
 SAYINGS = {"happiness": "i am so happy", "anger": "i hate you", "neutral": "the door is open"}
@@ -34,13 +36,18 @@ def settings(tune, **changes):
     usual = {
         "epochs": 12,
         "batch_size": 6,
-        "rank": 4,
-        "alpha": 8,
+        "lora_rank": 4,
         "max_tokens": 16,
         "autocast": False,
         "noise_share": 0,
     }
     return TextTrainConfig(tune=tune, learning_rate=2e-2, **usual | changes)
+
+
+def train(folder, tune, around):
+    return train_text_model(
+        [part(ROWS)], [part(ROWS)], folder / "out", around=around, init=folder / "start", config=settings(tune)
+    )
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])
@@ -51,9 +58,8 @@ def test_every_method_trains_and_its_model_loads(tmp_path, kind, tune):
     else:
         save_gpt2(tmp_path / "start")
     seen = []
-    result = finetune_text_model(
-        tmp_path / "start", [part(ROWS)], [part(ROWS)], tmp_path / "out", config=settings(tune), on_progress=seen.append
-    )
+    around = Surroundings(Processes(), on_progress=seen.append)
+    metrics = train(tmp_path, tune, around)
     losses = [progress.loss for progress in seen]
     assert all(map(math.isfinite, losses)) and losses[-1] < losses[0]
     model = load_text_model(tmp_path / "out")
@@ -64,7 +70,7 @@ def test_every_method_trains_and_its_model_loads(tmp_path, kind, tune):
         assert scores.probabilities == pytest.approx(model.classify(text).probabilities, abs=1e-4)
     # What is loaded answers as what was measured.
     loaded = macro_f1(truth, [scores.label for scores in together[:-1]], EMOTIONS)
-    assert loaded == pytest.approx(result.metrics["dev_macro_f1_written"], abs=1e-3)
+    assert loaded == pytest.approx(metrics["dev_macro_f1_written"], abs=1e-3)
     record = json.loads((tmp_path / "out" / "training.json").read_text())
     assert record["config"]["tune"] == tune and record["data"]["train"] == {"rows": 12}
 
@@ -72,9 +78,9 @@ def test_every_method_trains_and_its_model_loads(tmp_path, kind, tune):
 def test_methods_that_do_not_exist_or_fit_are_refused(tmp_path):
     save_checkpoint(tmp_path / "start", ["a", "b"])
     for tune, message in (
-        ("all", "expected one of full, frozen"),
+        ("all", "expected auto, frozen"),
         ("top-k:9", "the model has 2 layers"),
-        ("top-k", "expected one of"),
+        ("top-k", "expected auto"),
     ):
         with pytest.raises(SettingsError, match=message):
-            finetune_text_model(tmp_path / "start", [part(ROWS)], [part(ROWS)], tmp_path / "out", config=settings(tune))
+            train(tmp_path, tune, Surroundings(Processes()))

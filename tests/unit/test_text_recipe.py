@@ -7,12 +7,10 @@ import torch
 
 from ser.errors import TrainingDataError
 from ser.labels import DIALOGUE_SHARES, EMOTIONS, GOEMOTIONS
-from ser.text.adversarial import Perturbation
 from ser.text.config import TextTrainConfig
-from ser.text.data import LabelledTexts, read_labelled_texts
-from ser.text.noise import RecogniserNoise
+from ser.text.data import LabelledTexts, RecogniserNoise, read_labelled_texts
 from ser.text.recipe import split_dialogues
-from ser.text.rows import TextPart, TrainingRows, row_weights
+from ser.text.task import TextPart, TrainingRows, adversarial_losses, row_weights
 
 TURNS = {  # the first dialogue of each pair or eight trains, the last is held out
     "dailydialog/validation.csv": [("0", "a turn of the first dialogue"), ("1", "a turn of the second dialogue")],
@@ -92,15 +90,14 @@ def test_the_adversarial_step_raises_the_loss_and_leaves_the_module_as_it_was():
     torch.manual_seed(0)
     embeddings, head = torch.nn.Embedding(5, 4), torch.nn.Linear(4, 3)
     embeddings.requires_grad_(False)
-    perturbation = Perturbation(embeddings, 0.3)
     ids, truth = torch.tensor([[0, 1], [2, 3]]), torch.tensor([0, 1])
 
-    def loss():
-        return torch.nn.functional.cross_entropy(head(embeddings(ids).mean(1)), truth)
+    def losses():
+        return torch.nn.functional.cross_entropy(head(embeddings(ids).mean(1)), truth, reduction="none")
 
-    with perturbation.watching():
-        plain = loss()
-        plain.backward()
-    with perturbation.moved():
-        assert loss() > plain + 0.01
-    assert loss().item() == pytest.approx(plain.item())
+    plain = losses()
+    both = adversarial_losses(losses, embeddings, 0.3)
+    assert (both > 2 * plain + 0.01).all()
+    both.mean().backward()
+    assert head.weight.grad.abs().max() > 0
+    torch.testing.assert_close(adversarial_losses(losses, embeddings, 0.0), plain)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ser.encoder.pretrained import one_core
-from ser.training.engine import torch_threads
+from ser.training.gradients.engine import torch_threads
 
 THREADS_STARTED = """
 import time

@@ -9,13 +9,12 @@ from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
 from ser.config import Settings
 from ser.encoder.weights import NAME
 from ser.errors import ModelUnavailableError
+from ser.protocols import Transcriber
 from ser.transcription import TranscriberChoice, load_transcriber
 from ser.transcription.checkpoint import load_checkpoint
-from ser.transcription.chunks import group_regions
-from ser.transcription.ctc import CtcTranscriber
-from ser.transcription.faster_whisper import FasterWhisperTranscriber
-from ser.transcription.whisper import WhisperTranscriber
-from ser.types import Audio, SpeechRegion, Transcriber, Transcript
+from ser.transcription.faster_whisper import FasterWhisperTranscriber, group_regions
+from ser.transcription.transformers_form import CtcTranscriber, WhisperTranscriber
+from ser.types import Audio, SpeechRegion, Transcript
 from tests.unit.recordings import voice
 from tests.unit.speech_checkpoints import WORDS, write_wav2vec2, write_whisper
 from tests.unit.test_hub import run_without_network
@@ -67,12 +66,6 @@ def test_whisper_writes_words_with_times(whisper: Path) -> None:
     assert transcript.language in ("en", "de")
     assert set(transcript.text.split()) <= {word.lstrip("Ġ") for word in WORDS}
     assert len(transcript.segments) > len(group_regions(REGIONS, LONG.duration)) >= 3
-
-
-def test_whisper_can_be_told_the_language(whisper: Path) -> None:
-    for language in ("en", "de"):
-        transcriber = WhisperTranscriber(whisper, language=language)
-        assert transcriber.transcribe(LONG, REGIONS[:1]).language == language
 
 
 def test_whisper_without_alignment_gives_phrases(tmp_path: Path) -> None:

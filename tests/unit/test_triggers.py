@@ -9,8 +9,7 @@ import pytest
 
 from annotations.commands.retraining import summary
 from annotations.errors import InvalidSettingError
-from annotations.learning.config import RetrainingConfig
-from annotations.learning.run_files import snapshot_path
+from annotations.learning.config import RetrainingConfig, snapshot_path
 from annotations.learning.runs import queue as run_queue
 from annotations.learning.runs.estimate import PACE, START, estimate
 from annotations.learning.runs.retrainer import Retrainer

@@ -7,8 +7,8 @@ import gradio as gr
 import pytest
 
 from annotations.errors import ClipNotFoundError
-from annotations.raters.gold import gold_labels
 from annotations.raters.people import Access
+from annotations.raters.votes import gold_labels
 from annotations.store import NewVote
 from annotations.store.settings import change_settings, read_settings
 from ser.testing import synthetic_speech

@@ -10,9 +10,8 @@ import gradio as gr
 import pytest
 
 from annotations.learning.config import RetrainingConfig
-from annotations.learning.runs.reporting import RunReport
 from annotations.learning.runs.retrainer import log_path
-from annotations.learning.runs.status import TrainingStatus
+from annotations.learning.runs.status import RunReport, TrainingStatus
 from annotations.raters.people import Access
 from annotations.review.suspects import Suspect, record_suspects
 from annotations.store import NewVote, queries
@@ -198,7 +197,7 @@ def enough_for_sound(services: Services) -> None:
     ("target", "why"),
     [
         ("text", "0 clips of 0 different labels have a corrected transcript to learn from"),
-        ("fusion", "clips of 0 different labels have an answer to learn the fusion from; 20 clips"),
+        ("fusion", "clips of 0 different labels have an answer to fit the fusion to; 20 clips"),
         ("transcriber", "speech recogniser /nowhere/whisper cannot be trained, as it is not at hand"),
     ],
 )

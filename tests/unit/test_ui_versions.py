@@ -7,7 +7,7 @@ import pytest
 
 from annotations.store import AnnotationStore, queries
 from annotations.store.new_records import NewVersion
-from annotations.store.tables.writes import insert_version
+from annotations.store.rows import insert_version
 from ser.errors import SerError
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
@@ -107,7 +107,7 @@ def test_a_model_card_is_read_without_what_is_meant_for_the_hub(page_services: S
 def test_the_hub_out_of_reach_is_said_and_changes_nothing(
     page_services: Services, refused: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("annotations.learning.versions.hub.hub_reachable", lambda: False)
+    monkeypatch.setattr("annotations.exchange.exports.publishing.hub_reachable", lambda: False)
     monkeypatch.setattr("annotations.learning.versions.hub.check_weights", lambda store, version: None)
     versions, before = VersionHandlers(page_services), len(queries.list_versions(page_services.store))
     with pytest.raises(SerError, match="Name the repository"):

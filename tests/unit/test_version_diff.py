@@ -16,8 +16,7 @@ from annotations.learning.promotion.holdout_store import (
 )
 from annotations.learning.versions.active import ActiveModel
 from annotations.learning.versions.diff import clips_to_ask, diff_versions
-from annotations.raters.gold import mark_gold
-from annotations.raters.votes import training_examples
+from annotations.raters.votes import mark_gold, training_examples
 from annotations.store import AnnotationStore, NewVote
 from ser.audio.vad import trim_to_speech
 from ser.recognizer import Recognizer

@@ -10,8 +10,7 @@ from huggingface_hub import HfApi
 from annotations.errors import ExchangeError, StoreError
 from annotations.learning.versions.card import write_card
 from annotations.learning.versions.hub import pull_version, push_version
-from annotations.learning.versions.promotions import promote_version
-from annotations.learning.versions.registry import list_entries
+from annotations.learning.versions.registry import list_entries, promote_version
 from annotations.store import AnnotationStore
 from annotations.store.records import ModelVersion
 from ser.acoustic.classifier import load_acoustic_model

@@ -8,8 +8,15 @@ import pytest
 from annotations.cli import main
 from annotations.errors import StoreError, VersionNotFoundError
 from annotations.learning.versions.card import CARD, RECORD, write_card
-from annotations.learning.versions.promotions import list_promotions, promote_version, roll_back
-from annotations.learning.versions.registry import active_versions, find_version, list_entries, votes_of
+from annotations.learning.versions.registry import (
+    active_versions,
+    find_version,
+    list_entries,
+    list_promotions,
+    promote_version,
+    roll_back,
+    votes_of,
+)
 from annotations.learning.versions.retention import remove_old_weights
 from annotations.store import AnnotationStore, NewVote
 from annotations.store.new_records import NewVersion
@@ -74,7 +81,7 @@ def test_a_refused_version_needs_a_reason_which_is_kept(store: AnnotationStore) 
     )
     assert store.active_version().name == "embedded"
     promotion = promote_version(store, version, by="ann", reason="our own test set says otherwise")
-    assert promotion.overrides and promotion.by == "ann"
+    assert promotion.overrides and promotion.promoted_by == "ann"
     assert list_entries(store)[0].override == "our own test set says otherwise"
     again = learn(store)
     assert not list_promotions(store)[-1].overrides and store.active_version() == again
@@ -194,4 +201,4 @@ def test_the_commands(store: AnnotationStore, capsys: pytest.CaptureFixture[str]
 
 
 def _back(store: AnnotationStore) -> str:
-    return store.get_model_version(roll_back(store, by="ann").version_id).name
+    return store.get_model_version(roll_back(store, by="ann").model_version_id).name

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import gradio as gr
 
 from annotations.errors import InvalidVoteError
-from annotations.raters.names import NameTakenError, key_owner, name_of_key
+from annotations.raters.names import NameTakenError, comparable_name, key_owner, name_of_key
 from annotations.raters.people import Access, Person, free_name, identify
-from annotations.store.validation import MAX_NAME, comparable_name
+from annotations.store.new_records import MAX_NAME
 from ser.errors import SerError
 from ui.backend.boundary import FORWARDING
 from ui.backend.services import Services

@@ -12,7 +12,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from fastapi import HTTPException
 
-from annotations.store.validation import comparable_name
+from annotations.raters.names import comparable_name
 from ser.errors import SettingsError
 from ui.backend.boundary import ADDRESS
 

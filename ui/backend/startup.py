@@ -12,8 +12,8 @@ from annotations.learning.versions.active import ActiveModel
 from annotations.raters.people import Access
 from annotations.store import AnnotationStore
 from ser.config import EMBEDDED, Settings
+from ser.protocols import AcousticModel
 from ser.testing import BandEnergyModel, fake_recognizer
-from ser.types import AcousticModel
 from ui.backend.services import Services
 
 

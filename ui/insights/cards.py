@@ -6,8 +6,7 @@ Every drawing stands beside its numbers in words or in a table, so that nothing 
 from collections.abc import Mapping, Sequence
 
 from annotations.insights import DisputedClip, Insights
-from annotations.raters.agreement import Agreement, in_words
-from annotations.raters.kappa import PairAgreement
+from annotations.raters.agreement import Agreement, PairAgreement, in_words
 from annotations.raters.reliability import RaterReliability
 from ser.labels import EMOTIONS
 from ui.insights.charts import figure_on_scale, heat_table, stacked_periods

@@ -8,7 +8,7 @@ import threading
 
 from annotations.learning.runs.queue import forget_erased
 from annotations.learning.runs.triggers import Triggers
-from annotations.learning.versions.upkeep import look_after_versions
+from annotations.learning.versions.retention import look_after_versions
 from annotations.maintenance.retention import sweep
 from ser.errors import SerError
 from ui.backend.services import Services

@@ -11,8 +11,8 @@ from typing import Any
 
 import gradio as gr
 
-from annotations.raters.gold import gold_labels
 from annotations.raters.people import Person
+from annotations.raters.votes import gold_labels
 from annotations.review.filters import NO_FILTER, QueueFilter
 from annotations.review.items import get_review_item
 from annotations.review.leases import take_lease

@@ -12,8 +12,7 @@ from annotations.errors import ClipNotFoundError, VersionNotFoundError
 from annotations.learning.versions.card import write_card
 from annotations.learning.versions.diff import ChangedClip, diff_versions
 from annotations.learning.versions.hub import pull_version, push_version
-from annotations.learning.versions.promotions import way_back
-from annotations.learning.versions.registry import comparison_of, list_entries
+from annotations.learning.versions.registry import comparison_of, list_entries, way_back
 from annotations.store.records import ModelVersion
 from ser.config import EMBEDDED
 from ser.errors import SerError

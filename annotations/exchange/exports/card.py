@@ -11,7 +11,8 @@ import yaml
 
 from annotations.exchange.exports.reading import Exported
 from annotations.exchange.exports.tables import gold_label, purposes_in_force, votes_of
-from annotations.raters.agreement import in_words, krippendorff_alpha
+from annotations.raters.agreement import in_words, label_agreement
+from annotations.raters.ratings import read_ratings
 from annotations.store import AnnotationStore
 from annotations.store.records import CONSENT_PURPOSES
 from ser.labels import EMOTIONS
@@ -132,7 +133,7 @@ class Card:
         )
 
     def _agreement(self) -> str:
-        found = krippendorff_alpha(self._store)
+        found = label_agreement(read_ratings(self._store))
         if found.alpha is None or found.low is None or found.high is None:
             return in_words(found)
         return (

@@ -4,6 +4,8 @@ The only place here that talks to the Hub. Makes the export in a scratch folder;
 """
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -20,6 +22,44 @@ from ser.checkpoints.hub import hub_reachable
 
 SHARD = "data/train-00000-of-00001.parquet"
 """Folder where the Hub's viewer and `datasets` expect it."""
+
+
+@contextmanager
+def plain_hub_errors(refused: str) -> Iterator[None]:
+    """Turn errors of the Hub into `ExchangeError`.
+
+    Args:
+        refused: what the Hub refuses, and what to do about it; `{reason}` is the Hub's own.
+    """
+    try:
+        yield
+    except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError) as error:
+        raise ExchangeError(refused.format(reason=str(error).splitlines()[0])) from error
+    except (OfflineModeIsEnabled, httpx2.HTTPError, OSError) as error:
+        raise ExchangeError(f"The Hub cannot be reached ({error}). Try again with a connection.") from error
+
+
+def reach_hub(api: HfApi | None) -> HfApi:
+    """The Hub with the machine's own address and token, unless another is given; `ExchangeError` if out of reach."""
+    if api is None and not hub_reachable():
+        raise ExchangeError("The Hub cannot be reached from here. Try again with a connection; nothing was changed.")
+    return api or HfApi()
+
+
+def make_repository(api: HfApi, name: str, kind: str, private: bool) -> tuple[str, bool]:
+    """Make a repository unless it is there; returns its address, and whether only its owners see it.
+
+    Raises:
+        ExchangeError: if it is there, everybody sees it, and it was to be private.
+    """
+    url = api.create_repo(name, repo_type=kind, private=private, exist_ok=True)
+    hidden = bool(api.repo_info(name, repo_type=kind).private)
+    if private and not hidden:
+        raise ExchangeError(
+            f"{name} is there already and everybody can see it; nothing was uploaded. Name another one, "
+            "make it private on the Hub, or say --public."
+        )
+    return str(url), hidden
 
 
 def publish(
@@ -44,24 +84,17 @@ def publish(
     Raises:
         ExchangeError: if the Hub is out of reach or refuses; nothing is changed there then.
     """
-    if api is None and not hub_reachable():
-        raise ExchangeError(
-            "The Hub cannot be reached from here, so nothing was published. Export to a file with "
-            "`--format parquet --out PATH`, or try again with a connection."
-        )
-    api = api or HfApi()
+    api = reach_hub(api)
     with tempfile.TemporaryDirectory(prefix="speech-emotion-studio-export-") as scratch:
         folder = Path(scratch, "data")
         made = folder / Path(SHARD).name
         report = export_store(store, "parquet", made, purpose, licence=licence, remembered=False)
         (folder / f"{made.stem}_{CARD}").rename(Path(scratch, CARD))
-        try:
-            url = api.create_repo(name, repo_type="dataset", private=private, exist_ok=True)
-            if private and not api.repo_info(name, repo_type="dataset").private:
-                raise ExchangeError(
-                    f"The data set {name} is there already and everybody can see it; nothing was uploaded. Name "
-                    "another one, make it private on the Hub, or say --public."
-                )
+        with plain_hub_errors(
+            f"The Hub refuses to take {name} ({{reason}}). Log in with `hf auth login`, and name a data set that you "
+            "may write to."
+        ):
+            report.published, _ = make_repository(api, name, "dataset", private)
             # Remembered before it is there: an erasure must not miss it.
             remember_export(store, name, HUB, purpose, report.clip_ids)
             api.upload_folder(
@@ -71,14 +104,4 @@ def publish(
                 delete_patterns="data/*.parquet",
                 commit_message=f"Export of {report.clips} clips with {report.votes} votes",
             )
-        except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError) as error:
-            raise ExchangeError(
-                f"The Hub refuses to take {name} ({str(error).splitlines()[0]}). Log in with `hf auth login`, and name "
-                "a data set that you may write to."
-            ) from error
-        except (OfflineModeIsEnabled, httpx2.HTTPError, OSError) as error:
-            raise ExchangeError(
-                f"The Hub cannot be reached ({error}). Try again with a connection; nothing here was changed."
-            ) from error
-    report.published = str(url)
     return report

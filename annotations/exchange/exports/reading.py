@@ -12,7 +12,7 @@ from pathlib import Path
 from annotations.errors import ClipNotFoundError
 from annotations.raters.votes import hard_label, mix_shares
 from annotations.store import AnnotationStore
-from annotations.store.tables.rows import CLIPS, to_clip
+from annotations.store.rows import CLIPS, to_clip
 from ser.labels import EMOTIONS
 
 AUDIO = "audio"
@@ -84,7 +84,9 @@ def _read_chunk(
     store: AnnotationStore, connection: sqlite3.Connection, ids: Sequence[int], purpose: str, report: ExportReport
 ) -> Iterator[Exported]:
     listed = f"({', '.join(map(str, ids))})"
-    parts = _Parts(connection, listed)
+    related = {
+        name: _by_clip(connection.execute(query.format(listed=listed)).fetchall()) for name, query in _RELATED.items()
+    }
     for row in connection.execute(f"{CLIPS} WHERE clips.id IN {listed} ORDER BY clips.id").fetchall():
         clip = to_clip(row)
         if purpose not in clip.consent:
@@ -95,7 +97,7 @@ def _read_chunk(
         except ClipNotFoundError as error:
             report.missing.append((clip.sha256, str(error)))
             continue
-        record = parts.describe(row)
+        record = _describe(row, related)
         report.clips += 1
         report.clip_ids.append(clip.id)
         votes = record["votes"]
@@ -104,50 +106,38 @@ def _read_chunk(
         yield Exported(record, path)
 
 
-class _Parts:
-    """The rows that belong to some clips."""
+_RELATED = {
+    "votes": "SELECT corrections.*, retracted_at FROM corrections LEFT JOIN correction_retractions "
+    "ON correction_id = corrections.id WHERE clip_id IN {listed} ORDER BY corrections.id",
+    "consents": "SELECT * FROM consents WHERE clip_id IN {listed} ORDER BY id",
+    "gold": "SELECT * FROM gold_marks WHERE clip_id IN {listed} ORDER BY id",
+    "answers": "SELECT predictions.*, name AS version_name, sha256 AS version_sha256 FROM predictions "
+    "JOIN model_versions ON model_versions.id = model_version_id WHERE clip_id IN {listed} ORDER BY predictions.id",
+}
+"""The rows that belong to some clips."""
 
-    def __init__(self, connection: sqlite3.Connection, listed: str) -> None:
-        def rows(query: str) -> list[sqlite3.Row]:
-            return connection.execute(query.format(listed=listed)).fetchall()
 
-        self._votes = _by_clip(
-            rows(
-                "SELECT corrections.*, retracted_at FROM corrections LEFT JOIN correction_retractions "
-                "ON correction_id = corrections.id WHERE clip_id IN {listed} ORDER BY corrections.id"
-            )
-        )
-        self._consents = _by_clip(rows("SELECT * FROM consents WHERE clip_id IN {listed} ORDER BY id"))
-        self._gold = _by_clip(rows("SELECT * FROM gold_marks WHERE clip_id IN {listed} ORDER BY id"))
-        self._answers = _by_clip(
-            rows(
-                "SELECT predictions.*, name AS version_name, sha256 AS version_sha256 FROM predictions "
-                "JOIN model_versions ON model_versions.id = model_version_id "
-                "WHERE clip_id IN {listed} ORDER BY predictions.id"
-            )
-        )
-
-    def describe(self, clip: sqlite3.Row) -> Record:
-        """One clip with all that belongs to it."""
-        own = _columns(clip, {"id", "consent"})
-        answers = self._answers.get(clip["id"], [])
-        votes = self._votes.get(clip["id"], [])
-        places = {answer["id"]: place for place, answer in enumerate(answers)}
-        taken = take_together([dict(vote) for vote in votes])
-        return {
-            "file_name": f"{AUDIO}/{clip['sha256']}.flac",
-            **{name: value for name, value in own.items() if name != "transcript"},
-            "clip_transcript": own.get("transcript"),
-            **taken,
-            "transcript": taken["transcript"] or own.get("transcript"),
-            "consents": [_columns(row, {"id", "clip_id"}) for row in self._consents.get(clip["id"], [])],
-            "gold_marks": [_columns(row, {"id", "clip_id"}) for row in self._gold.get(clip["id"], [])],
-            "predictions": [_describe_answer(answer) for answer in answers],
-            "votes": [
-                {**_columns(vote, {"id", "clip_id", "prediction_id"}), "prediction": places.get(vote["prediction_id"])}
-                for vote in votes
-            ],
-        }
+def _describe(clip: sqlite3.Row, related: Mapping[str, Mapping[int, Sequence[sqlite3.Row]]]) -> Record:
+    """One clip with all that belongs to it."""
+    own = _columns(clip, {"id", "consent"})
+    answers = related["answers"].get(clip["id"], [])
+    votes = related["votes"].get(clip["id"], [])
+    places = {answer["id"]: place for place, answer in enumerate(answers)}
+    taken = take_together([dict(vote) for vote in votes])
+    return {
+        "file_name": f"{AUDIO}/{clip['sha256']}.flac",
+        **{name: value for name, value in own.items() if name != "transcript"},
+        "clip_transcript": own.get("transcript"),
+        **taken,
+        "transcript": taken["transcript"] or own.get("transcript"),
+        "consents": [_columns(row, {"id", "clip_id"}) for row in related["consents"].get(clip["id"], [])],
+        "gold_marks": [_columns(row, {"id", "clip_id"}) for row in related["gold"].get(clip["id"], [])],
+        "predictions": [_describe_answer(answer) for answer in answers],
+        "votes": [
+            {**_columns(vote, {"id", "clip_id", "prediction_id"}), "prediction": places.get(vote["prediction_id"])}
+            for vote in votes
+        ],
+    }
 
 
 def take_together(votes: Sequence[Mapping[str, object]]) -> Record:
@@ -181,12 +171,8 @@ def take_together(votes: Sequence[Mapping[str, object]]) -> Record:
 
 def _shares(said: Sequence[Mapping[str, object]]) -> dict[str, float]:
     """Average the raters' labels or distributions, each rater with the same weight."""
-    given = [(vote.get("distribution"), str(vote["label"])) for vote in said]
-    return (
-        mix_shares([json.loads(shares) if isinstance(shares, str) else {label: 1.0} for shares, label in given])
-        if given
-        else {}
-    )
+    given = [json.loads(str(v["distribution"])) if v.get("distribution") else {str(v["label"]): 1.0} for v in said]
+    return mix_shares(given) if given else {}
 
 
 def _describe_answer(answer: sqlite3.Row) -> Record:

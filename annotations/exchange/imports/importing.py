@@ -16,9 +16,9 @@ from annotations.exchange.imports.rows_in import Prepared, discard_unused, prepa
 from annotations.exchange.imports.sources import find_recordings
 from annotations.store import AnnotationStore
 from annotations.store.database import plain_os_errors
-from annotations.store.tables.erasure_log import was_erased
-from annotations.store.tables.rows import timestamp
-from annotations.store.validation import check_consent, check_rater
+from annotations.store.erasure_log import was_erased
+from annotations.store.new_records import check_consent, check_rater
+from annotations.store.rows import timestamp
 from ser.errors import SerError
 
 __all__ = ["ImportOptions", "ImportProgress", "ImportReport", "import_sources"]

@@ -9,10 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from annotations.errors import ExchangeError
-from annotations.store.new_records import NewClip, NewVersion, NewVote, grant
-from annotations.store.tables.rows import normalise_timestamp
-from annotations.store.tables.writes import insert_retraction, insert_version
-from annotations.store.validation import check_consent, check_name, check_rater, check_verdict
+from annotations.store.new_records import (
+    NewClip,
+    NewVersion,
+    NewVote,
+    check_consent,
+    check_name,
+    check_rater,
+    check_verdict,
+    grant,
+)
+from annotations.store.rows import insert_retraction, insert_version, normalise_timestamp
 
 Values = dict[str, object]
 

@@ -14,10 +14,8 @@ from annotations.exchange.imports.options import IMPORTER, RATER_PREFIX, ImportO
 from annotations.exchange.imports.restoring import OwnRecord, check_record, insert_row, restore_record
 from annotations.store import AnnotationStore
 from annotations.store.media import media_path, save_media
-from annotations.store.new_records import Grant, NewClip, NewVote, grant
-from annotations.store.tables.rows import STANDING, timestamp
-from annotations.store.tables.writes import insert_correction
-from annotations.store.validation import MAX_NAME, check_name, check_transcript
+from annotations.store.new_records import MAX_NAME, Grant, NewClip, NewVote, check_name, check_transcript, grant
+from annotations.store.rows import STANDING, insert_correction, timestamp
 from ser.labels import to_emotion
 
 FILLED_IN = ("speaker", "session", "language", "transcript")

@@ -24,17 +24,17 @@ IMAGINED = 5.0
 """Clips at the centre of all that each label's mean is begun with."""
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Powers of what the sound says; the one that makes the votes likeliest is taken, so a useless ear goes unheard."""
+"""Acoustic likelihood weights; the one that makes the votes likeliest is taken, so a useless model counts nothing."""
 
 ROUNDS = 4
 FOLDS = 5
 
 
 def estimate_truth(votes: Votes, gold: Codes, raters: int, truth: Numbers, points: Numbers) -> Numbers:
-    """Probabilities of the labels by the votes and by the sound together.
+    """Estimate the probabilities of the labels from votes and embeddings together.
 
-    In turns a model of the sound is fitted to the labels as they are believed, asked of clips that it did not see, and
-    its answer taken for what is expected of a clip before anybody votes; and the raters' confusion is fitted anew.
+    In turns an acoustic model is fitted to the labels as estimated so far, its out-of-fold prediction is taken as the
+    prior of each clip, and the raters' confusion is fitted anew.
     Source: Raykar et al. 2010, "Learning from Crowds", JMLR 11, https://jmlr.org/papers/v11/raykar10a.html; here with
     cross-validated answers, and with linear discriminants in place of logistic regression, as they bear wrong labels.
 
@@ -55,7 +55,7 @@ def estimate_truth(votes: Votes, gold: Codes, raters: int, truth: Numbers, point
     folds = np.where(known, np.random.default_rng(0).permutation(len(points)) % FOLDS, -1)
     for _ in range(ROUNDS):
         likelihood = consensus.vote_likelihood(votes, truth, raters)
-        # Imagined clips of all labels alike, as where the votes are put together without the sound.
+        # Imagined clips of all labels alike, as where the votes are aggregated without embeddings.
         shares = truth.sum(0) + consensus.DEFAULT.evenness * truth.sum() / truth.shape[1]
         expected = _expected(discriminate(points, truth, folds) * shares, likelihood)
         posterior = expected * likelihood
@@ -89,7 +89,7 @@ def discriminate(points: Numbers, truth: Numbers, folds: Codes) -> Numbers:
     Args:
         points: shape (clips, size).
         truth: soft labels, shape (clips, labels).
-        folds: of each clip; -1 where it is neither trained on nor asked of.
+        folds: of each clip; -1 where it is neither trained on nor predicted.
 
     Returns:
         Shape (clips, labels), rows of sum 1; even where `folds` is -1.
@@ -101,8 +101,8 @@ def discriminate(points: Numbers, truth: Numbers, folds: Codes) -> Numbers:
     """
     said = np.full(truth.shape, 1 / truth.shape[1])
     for fold in range(folds.max() + 1):
-        learnt, asked = (folds >= 0) & (folds != fold), folds == fold
-        part, shares = points[learnt], truth[learnt]
+        trained, asked = (folds >= 0) & (folds != fold), folds == fold
+        part, shares = points[trained], truth[trained]
         centre, counts = part.mean(0), shares.sum(0)
         means = (shares.T @ part + IMAGINED * centre) / (counts + IMAGINED)[:, None]
         within = part.T @ part / len(part) - (means.T * (counts / counts.sum())) @ means

@@ -14,9 +14,8 @@ import numpy.typing as npt
 from annotations.learning.labels.acoustic_consensus import estimate_truth
 from annotations.raters import consensus
 from annotations.raters.consensus import Priors, Votes
-from annotations.raters.gold import gold_labels
-from annotations.raters.reliability import LEAST_SHARE, UNSURE_WEIGHT
-from annotations.raters.votes import effective_corrections
+from annotations.raters.reliability import UNSURE_WEIGHT, to_soft_label
+from annotations.raters.votes import effective_corrections, gold_labels
 from annotations.store import AnnotationStore
 from annotations.store.records import Correction
 from ser.labels import EMOTIONS
@@ -43,7 +42,7 @@ EXPONENT = 4.0
 likeliest label is what raters fall back on, neutral above all. Labels of equal shares keep them. Measured:
 benchmarks/README.md"""
 
-BELIEFS = (Priors(evenness=0.3), Priors(evenness=1.0))
+PRIORS = (Priors(evenness=0.3), Priors(evenness=1.0))
 """Labels of uneven and of even shares, averaged: the one takes rare labels for mistakes if clips have few
 votes, the other takes votes for a common label for missed ones. `MOST_TRUST`, `KNOWN_AT` and these were chosen on
 simulated listeners (`benchmarks.raters`)."""
@@ -122,14 +121,14 @@ def weigh_votes(votes: Sequence[Correction], gold: Mapping[int, str] | None = No
     shares = np.array([[vote.shares.get(label, 0.0) for label in EMOTIONS] for vote in given])
     columns = Votes(place, rater, shares / shares.sum(1, keepdims=True), np.array([vote_weight(v) for v in given]))
     known = np.array([EMOTIONS.index(gold[clip]) if clip in gold else -1 for clip in clip_ids])
-    fits = [consensus.fit(columns, known, len(names), priors=priors) for priors in BELIEFS]
+    fits = [consensus.fit(columns, known, len(names), priors=priors) for priors in PRIORS]
     truth = np.mean([fitted.truth for fitted in fits], axis=0)
     reliability, trust = _reliability(truth, fits[-1].confusion)
     labels = _mixed(columns, trust, truth)
     labels[known >= 0] = np.eye(len(EMOTIONS))[known[known >= 0]]
     weights = _clip_weights(votes, dict(zip(names, trust.tolist(), strict=True)))
     return Evidence(
-        {clip: _soft(row) for clip, row in zip(clip_ids, labels, strict=True)},
+        {clip: to_soft_label(row) for clip, row in zip(clip_ids, labels, strict=True)},
         {clip: weights[clip] for clip in clip_ids},
         dict(zip(names, reliability.tolist(), strict=True)),
         Ballots(tuple(clip_ids), columns, known, len(names), labels),
@@ -165,7 +164,7 @@ def refine_soft_labels(evidence: Evidence, points: Mapping[int, npt.NDArray[np.f
     labels = (1.0 - share) * ballots.labels + share * truth
     sharp = labels**EXPONENT
     labels = np.where(share > 0, sharp / sharp.sum(1, keepdims=True), labels)
-    soft = {clip: _soft(row) for clip, row in zip(ballots.clips, labels, strict=True)}
+    soft = {clip: to_soft_label(row) for clip, row in zip(ballots.clips, labels, strict=True)}
     return replace(evidence, soft_labels=soft)
 
 
@@ -178,7 +177,7 @@ def vote_weight(vote: Correction) -> float:
 def balance(weights: Mapping[int, float], accepted: Iterable[int]) -> dict[int, float]:
     """Weigh clips that were only accepted so that all of them together do not count more than those corrected.
 
-    A model that analyses mostly its own answers again learns to stay as it is.
+    A model that is trained mostly on its own answers stays as it is.
 
     Args:
         weights: {clip: weight}.
@@ -188,9 +187,9 @@ def balance(weights: Mapping[int, float], accepted: Iterable[int]) -> dict[int, 
     {1: 1.0, 2: 0.25, 3: 0.25, 4: 0.25, 5: 0.25}
     """
     mere = set(accepted) & weights.keys()
-    taught = sum(weight for clip, weight in weights.items() if clip not in mere)
+    corrected = sum(weight for clip, weight in weights.items() if clip not in mere)
     repeated = sum(weights[clip] for clip in mere)
-    factor = min(1.0, taught / repeated) if taught and repeated else 1.0
+    factor = min(1.0, corrected / repeated) if corrected and repeated else 1.0
     return {clip: weight * factor if clip in mere else weight for clip, weight in weights.items()}
 
 
@@ -203,11 +202,11 @@ def _clip_weights(votes: Sequence[Correction], trust: Mapping[str, float]) -> di
         elif vote.verdict == "unsure":
             unsure[vote.clip_id] += 1
     weights = {}
-    for clip, heard in of_clip.items():
+    for clip, given in of_clip.items():
         # One sure vote is enough for the whole weight; two that count half leave a quarter open.
-        told = 1.0 - prod(1.0 - vote_weight(vote) * trust[vote.rater] for vote in heard)
-        weights[clip] = told * len(heard) / (len(heard) + UNSURE_WEIGHT * unsure[clip])
-    accepted = [clip for clip, heard in of_clip.items() if all(v.verdict == "accept" and v.answer_shown for v in heard)]
+        certainty = 1.0 - prod(1.0 - vote_weight(vote) * trust[vote.rater] for vote in given)
+        weights[clip] = certainty * len(given) / (len(given) + UNSURE_WEIGHT * unsure[clip])
+    accepted = [clip for clip, given in of_clip.items() if all(v.verdict == "accept" and v.answer_shown for v in given)]
     return balance(weights, accepted)
 
 
@@ -227,14 +226,8 @@ def _mixed(votes: Votes, trust: Numbers, truth: Numbers) -> Numbers:
     own = np.zeros_like(truth)
     np.add.at(own, votes.clips, votes.shares * (votes.weights * trust[votes.raters])[:, None])
     own /= own.sum(1, keepdims=True)
-    heard = np.bincount(votes.clips, minlength=len(truth))
+    per_clip = np.bincount(votes.clips, minlength=len(truth))
     of_rater = np.bincount(votes.raters)[votes.raters]
-    experience = np.bincount(votes.clips, of_rater / (of_rater + KNOWN_AT), minlength=len(truth)) / heard
-    say = (MOST_TRUST * (1.0 - 1.0 / heard) * experience)[:, None]
-    return np.asarray((1.0 - say) * own + say * truth)
-
-
-def _soft(row: Numbers) -> dict[str, float]:
-    kept = np.where(row >= LEAST_SHARE, row, 0.0)
-    kept /= kept.sum()
-    return {label: float(share) for label, share in zip(EMOTIONS, kept, strict=True) if share > 0}
+    experience = np.bincount(votes.clips, of_rater / (of_rater + KNOWN_AT), minlength=len(truth)) / per_clip
+    share = (MOST_TRUST * (1.0 - 1.0 / per_clip) * experience)[:, None]
+    return np.asarray((1.0 - share) * own + share * truth)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from annotations.learning.promotion.comparison import Answers, Array, Truth, recall_of, shares_of
 from annotations.learning.promotion.label_knowledge import Exchange
 from annotations.learning.promotion.probability_gain import ProbabilityGain, mean_log_probability
-from ser.evaluation.calibration import ece, ece_by_chance
+from ser.evaluation.metrics import ece, ece_by_chance
 from ser.labels import EMOTIONS
 
 
@@ -197,7 +197,7 @@ class Decision:
 def figures_of(truth: Sequence[Truth], answers: Sequence[str], probabilities: Array | None = None) -> dict[str, object]:
     """Compute `clips`, `uar`, `war`, `recall` and `support` of each label that occurs, and `ece` from probabilities.
 
-    `ece` is the expected calibration error; see `ser.evaluation.calibration.ece`.
+    `ece` is the expected calibration error; see `ser.evaluation.metrics.ece`.
     """
     uar, recall, support = recall_of(truth, answers)
     total = sum(support.values())

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from annotations.learning.promotion.holdout import HELD_OUT, OUT_OF_FOLD, TRAINING, Holdout, cross_fit, divide
-from annotations.raters.gold import gold_labels
+from annotations.raters.votes import gold_labels
 from annotations.store import AnnotationStore
 from annotations.store.records import FeedbackExample
-from annotations.store.tables.rows import CLIPS, to_clip
+from annotations.store.rows import CLIPS, to_clip
 from ser.errors import TrainingDataError
 
 

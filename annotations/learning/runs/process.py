@@ -1,25 +1,38 @@
-"""The process that trains: started, found again, measured, stopped. Knows no votes and no model."""
+"""The process that trains: started at low priority, found again, measured, stopped, and ended with its app.
 
+Knows no votes and no model.
+"""
+
+import logging
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
-from annotations.learning.run_files import log_path
-from annotations.learning.runs.niceness import yield_the_processor
-from annotations.learning.runs.status import TrainingStatus
+from annotations.learning.config import log_path
+
+if TYPE_CHECKING:
+    from annotations.learning.runs.status import TrainingStatus
 
 PAUSE_PATIENCE = 20.0
 """Seconds that a process has to save its state before it is killed."""
 
 CANCEL_PATIENCE = 1.0
 """Argument that says nothing of the process is kept."""
+
+NICENESS = 10
+"""Niceness of training: the page goes first, and training still gets a tenth of a busy core.
+SCHED_IDLE was tried: on a machine with other work a run got 5 s of CPU in 14 minutes."""
+
+WATCH_INTERVAL = 1.0
 
 STARVED_SHARE = 0.3
 """Share of one core under which a process waits for the processor more than it trains."""
@@ -53,25 +66,34 @@ def spawn_worker(data_dir: Path, run_id: int, app: int | None = None) -> subproc
         run_id: of the run.
         app: process that the run ends with; None lets it outlive the one that starts it.
     """
+    data_dir = data_dir.resolve()
+    command = ["annotations.learning.runs.worker", "--data-dir", str(data_dir), "--run", str(run_id)]
+    command += ["--app", str(app)] if app is not None else []
+    worker = run_module(command, log_path(data_dir, run_id))
+    # From its first moment: to load its libraries takes seconds of a core.
+    yield_the_processor(worker.pid)
+    return worker
+
+
+def run_module(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a module of this program in an interpreter and a session of its own.
+
+    Args:
+        command: the module and its arguments.
+        log: what it prints is added to this file.
+    """
     # One thread: with two the page's own answers take twice as long on a small machine.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    data_dir = data_dir.resolve()
-    command = [sys.executable, "-m", "annotations.learning.runs.worker"]
-    command += ["--data-dir", str(data_dir), "--run", str(run_id)]
-    command += ["--app", str(app)] if app is not None else []
-    with log_path(data_dir, run_id).open("ab") as log:
-        worker = subprocess.Popen(
-            command,
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             env=environment,
             cwd=Path(__file__).resolve().parents[3],
             start_new_session=True,
         )
-    # From its first moment: to load its libraries takes seconds of a core.
-    yield_the_processor(worker.pid)
-    return worker
 
 
 def spawn_for_this_app(data_dir: Path, run_id: int) -> subprocess.Popen[bytes]:
@@ -79,7 +101,7 @@ def spawn_for_this_app(data_dir: Path, run_id: int) -> subprocess.Popen[bytes]:
     return spawn_worker(data_dir, run_id, os.getpid())
 
 
-def find_worker(status: TrainingStatus) -> psutil.Process | None:
+def find_worker(status: "TrainingStatus") -> psutil.Process | None:
     """The process that the status names, if it still runs; a later process of the same number does not count."""
     if status.pid is None:
         return None
@@ -153,3 +175,57 @@ def stop_worker(process: psutil.Process, *, gently: bool, patience: float) -> No
     except psutil.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def yield_the_processor(pid: int = 0) -> None:
+    """Give a process a low priority, within its session and among sessions.
+
+    Source: sched(7), "The autogroup feature": where Linux groups processes by session, niceness counts within the
+    session alone, and a training process has one of its own.
+
+    Args:
+        pid: of a process that has just started, and whose threads will do as its first one; 0 for this one.
+    """
+    with suppress(psutil.Error):
+        process = psutil.Process(pid or None)
+        if psutil.WINDOWS:
+            process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        else:
+            process.nice(max(process.nice(), NICENESS))
+    # Absent, or not allowed: then niceness is all there is.
+    with suppress(OSError):
+        Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(NICENESS), encoding="ascii")
+
+
+def end_with(pid: int, stop: Callable[[], None], patience: float) -> None:
+    """Stop this process once another has ended: first by request, then by force.
+
+    Args:
+        pid: of the app.
+        stop: requests the stop; called from a thread.
+        patience: seconds from the request to the force.
+    """
+    try:
+        app = psutil.Process(pid)
+        app.create_time()
+    except psutil.NoSuchProcess:
+        stop()
+        return
+
+    def watch() -> None:
+        with suppress(psutil.NoSuchProcess):
+            while app.is_running() and app.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(WATCH_INTERVAL)
+        stop()
+        time.sleep(patience)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def keep_log() -> None:
+    """Write log records, warnings included, line by line with the time."""
+    logging.Formatter.converter = time.gmtime
+    form = "%(asctime)sZ %(name)s: %(message)s"
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format=form, datefmt="%Y-%m-%dT%H:%M:%S", force=True)
+    logging.captureWarnings(True)

@@ -13,9 +13,8 @@ from dataclasses import asdict, replace
 import psutil
 from filelock import FileLock
 
-from annotations.learning.config import RetrainingConfig
-from annotations.learning.promotion.holdout_store import hold_out
-from annotations.learning.run_files import (
+from annotations.learning.config import (
+    RetrainingConfig,
     candidate_path,
     clear_run,
     run_folder,
@@ -23,15 +22,15 @@ from annotations.learning.run_files import (
     stop_request_of,
     stop_request_path,
 )
+from annotations.learning.promotion.holdout_store import hold_out
 from annotations.learning.runs.process import Spawn, WorkerProcess, find_worker, spawn_worker
-from annotations.learning.runs.selection import last_ended
-from annotations.learning.runs.status import TrainingStatus, read_status, write_status
+from annotations.learning.runs.status import TrainingStatus, change_status, read_status, write_status
 from annotations.learning.trainer import is_cross_fitted, trainer_of
 from annotations.raters.votes import training_examples, votes_hash
 from annotations.store import AnnotationStore
 from annotations.store.queries import list_training_runs
 from annotations.store.records import ModelVersion, TrainingRun
-from annotations.store.tables.rows import timestamp
+from annotations.store.rows import timestamp
 from ser.errors import SerError
 
 INTERRUPTED = "The training process ended before it was done. The current model is unchanged; the run can be resumed."
@@ -54,7 +53,7 @@ def queue_lock(store: AnnotationStore) -> Iterator[None]:
 def tend(store: AnnotationStore, *, at_start: bool = False, spawn: Spawn = spawn_worker) -> WorkerProcess | None:
     """Mark a run whose process is gone by its stop request, else as interrupted; start the next in the queue.
 
-    A run that rests keeps its place: those behind it wait until it went on or was cancelled.
+    A paused run keeps its place: those behind it wait until it went on or was cancelled.
 
     Args:
         store: whose runs; nothing is written to it if there is nothing to do.
@@ -83,7 +82,7 @@ def tend(store: AnnotationStore, *, at_start: bool = False, spawn: Spawn = spawn
 
 
 def next_run(store: AnnotationStore) -> TrainingRun | None:
-    """The run whose turn it is; None if one runs or rests, or none waits."""
+    """The run whose turn it is; None if one runs or is paused, or none waits."""
     runs = store.unfinished_runs()
     if any(run.status in ("running", "paused") for run in runs):
         return None
@@ -117,7 +116,7 @@ def prepare(store: AnnotationStore, run: TrainingRun) -> TrainingStatus:
     forget_erased(store)
     if run.snapshot_sha256 is not None and snapshot_path(data_dir, run.id).exists():
         store.continue_training_run(run.id)
-        status = read_status(data_dir, run.id) or TrainingStatus(run_id=run.id)
+        status = read_status(data_dir, run.id)
         message = f"Run {run.id}: going on."
     else:
         clear_run(data_dir, run.id)
@@ -133,18 +132,15 @@ def resume_interrupted(store: AnnotationStore) -> TrainingRun | None:
     run = last_ended(store)
     if run is None or not can_resume(store, run):
         return None
-    status = read_status(store.data_dir, run.id) or TrainingStatus()
-    if status.resumed >= MAX_RESUMPTIONS:
-        return None
-    return requeue(store, run)
+    return None if read_status(store.data_dir, run.id).resumed >= MAX_RESUMPTIONS else requeue(store, run)
 
 
 def requeue(store: AnnotationStore, run: TrainingRun) -> TrainingRun:
     """Let a paused or interrupted run wait for its turn; `tend` continues it."""
-    status = read_status(store.data_dir, run.id) or TrainingStatus(run_id=run.id)
     again = store.requeue_training_run(run.id)
-    resumed = status.resumed + (run.status == "interrupted")
-    write_status(store.data_dir, status.changed(state="queued", resumed=resumed, eta=None, pid=None, pid_created=None))
+    resumed = read_status(store.data_dir, run.id).resumed + (run.status == "interrupted")
+    fresh = {"state": "queued", "resumed": resumed, "eta": None, "pid": None, "pid_created": None}
+    change_status(store.data_dir, run.id, **fresh)
     return again
 
 
@@ -161,8 +157,7 @@ def forget_erased(store: AnnotationStore) -> list[int]:
     Returns:
         Numbers of the runs.
     """
-    with store.reading() as connection:
-        erased = connection.execute("SELECT max(created_at) AS at FROM erasures").fetchone()["at"]
+    erased = store.fetch("SELECT max(created_at) AS at FROM erasures")[0]["at"]
     if erased is None:
         return []
     going = {run.id for run in store.unfinished_runs() if run.status == "running"}
@@ -219,8 +214,46 @@ def remove_unfinished_model(store: AnnotationStore, run_id: int) -> None:
 
 def is_alive(store: AnnotationStore, run_id: int) -> bool:
     """True if the process of a run exists."""
-    status = read_status(store.data_dir, run_id)
-    return status is not None and find_worker(status) is not None
+    return find_worker(read_status(store.data_dir, run_id)) is not None
+
+
+def last_ended(store: AnnotationStore) -> TrainingRun | None:
+    """Return the run that ended last, which need not be the one requested last."""
+    ended = [run for run in list_training_runs(store, 50) if run.finished_at is not None]
+    return max(ended, key=lambda run: (run.finished_at, run.id), default=None)
+
+
+def current_run(store: AnnotationStore) -> TrainingRun | None:
+    """Return the run that runs, else is paused, else is next, else the newest that ended."""
+    runs = store.unfinished_runs()
+    for status in ("running", "paused", "queued"):
+        for run in runs:
+            if run.status == status:
+                return run
+    return last_ended(store)
+
+
+def find_run(store: AnnotationStore, run_id: int | None, statuses: tuple[str, ...]) -> TrainingRun | None:
+    """Return a run in one of the states: that of the number, else an unfinished one, else the last that ended."""
+    if run_id is not None:
+        run = store.get_training_run(run_id)
+        return run if run.status in statuses else None
+    for run in store.unfinished_runs():
+        if run.status in statuses:
+            return run
+    last = last_ended(store)
+    return last if last is not None and last.status in statuses else None
+
+
+def why_waiting(store: AnnotationStore, run: TrainingRun) -> str:
+    """Explain what a queued run waits for."""
+    before = [other for other in store.unfinished_runs() if other.id < run.id or other.status != "queued"]
+    if not before:
+        return f"Run {run.id} is about to start."
+    first = before[0]
+    if first.status == "paused":
+        return f"Run {run.id} waits for run {first.id}, which is paused. Resume or cancel that one."
+    return f"Run {run.id} waits for run {first.id}."
 
 
 def location_of(store: AnnotationStore, version: ModelVersion, origin: str) -> str:

@@ -1,4 +1,4 @@
-"""Starts, watches, rests and stops training runs, for pages, programs and the command line.
+"""Starts, watches, pauses and stops training runs, for pages, programs and the command line.
 
 Knows requests; how runs follow each other is in `annotations.learning.runs.queue`; training and comparing is done by
 `annotations.learning.runs.worker`. Imports no torch.
@@ -11,8 +11,7 @@ from dataclasses import asdict, replace
 import psutil
 
 from annotations.errors import StoreError, VersionNotFoundError
-from annotations.learning.config import RetrainingConfig
-from annotations.learning.run_files import log_path, snapshot_path, stop_request_of, stop_request_path
+from annotations.learning.config import RetrainingConfig, log_path, snapshot_path, stop_request_of, stop_request_path
 from annotations.learning.runs import queue as run_queue
 from annotations.learning.runs.process import (
     CANCEL_PATIENCE,
@@ -24,9 +23,8 @@ from annotations.learning.runs.process import (
     spawn_for_this_app,
     stop_worker,
 )
-from annotations.learning.runs.selection import current_run, find_run, why_waiting
-from annotations.learning.runs.status import TrainingStatus, read_status, write_status
-from annotations.learning.runs.trigger_report import read_trigger
+from annotations.learning.runs.queue import current_run, find_run, why_waiting
+from annotations.learning.runs.status import TrainingStatus, change_status, read_status, read_trigger
 from annotations.learning.versions.active import ActiveModel, origins_of
 from annotations.store.records import ModelVersion, TrainingRun
 from annotations.store.training_records import UNKNOWN
@@ -41,7 +39,7 @@ class Retrainer:
     """The retraining of one store's models, each run in a process of its own, one after the other.
 
     Args:
-        active_model: the current acoustic model, which its training starts from, and the store if the feedback lies.
+        active_model: the current acoustic model, which its training starts from, and the store with the feedback.
         config: how to train.
         origins: {target: what its loader takes} of the other models that the program started with; by default what
             the environment names.
@@ -79,14 +77,14 @@ class Retrainer:
             cause: why: `asked`, or the setting that begins it.
             target: what to train, in place of the configuration's.
             preset: how thoroughly, in place of the configuration's.
-            tune: what of an acoustic model learns, in place of the configuration's.
+            tune: layers of an acoustic model to train, in place of the configuration's.
 
         Returns:
             The run, `running` or `queued`; the one that waits already where the same is asked for again.
 
         Raises:
             TrainingDataError: if there is too little feedback, with the numbers that are needed.
-            SettingsError: for a target, a preset or a part that there is none of.
+            SettingsError: for an unknown target, preset or choice of layers.
         """
         usual = self.config
         config = replace(usual, target=target or usual.target, preset=preset or usual.preset, tune=tune or usual.tune)
@@ -114,7 +112,7 @@ class Retrainer:
 
         Args:
             target: what would be trained.
-            tune: what of an acoustic model would learn; by default what the configuration says.
+            tune: layers of an acoustic model to train; by default what the configuration says.
         """
         try:
             origin = self._origin(target)
@@ -148,7 +146,7 @@ class Retrainer:
         said = trigger.message if trigger else ""
         if run is None:
             return TrainingStatus(trigger=said)
-        status = read_status(self.store.data_dir, run.id) or TrainingStatus(run_id=run.id)
+        status = read_status(self.store.data_dir, run.id)
         if run.status == "queued":
             status = status.changed(state="queued", message=why_waiting(self.store, run), eta=None)
         elif run.status == "running" and (request := stop_request_of(self.store.data_dir, run.id)):
@@ -189,10 +187,10 @@ class Retrainer:
             run = self.store.get_training_run(run.id)
             if run.status in ("running", "queued"):
                 self.store.pause_training_run(run.id, run_queue.PAUSED)
-                self._write(run.id, state="paused", message=run_queue.PAUSED, eta=None)
+                change_status(self.store.data_dir, run.id, state="paused", message=run_queue.PAUSED, eta=None)
 
     def resume(self, run_id: int | None = None) -> TrainingRun:
-        """Let a paused or interrupted run go on if it was, on the votes that it began with.
+        """Let a paused or interrupted run go on where it was, on the votes that it began with.
 
         Args:
             run_id: by default the newest that can.
@@ -213,10 +211,10 @@ class Retrainer:
         return self.store.get_training_run(run.id)
 
     def cancel(self, run_id: int | None = None) -> None:
-        """End a run without a result, whether it runs, waits, rests or was interrupted; else nothing happens.
+        """End a run without a result, whether it runs, waits, is paused or was interrupted; else nothing happens.
 
         Args:
-            run_id: by default the one that runs, else the one that rests, else the next that waits, else the newest
+            run_id: by default the one that runs, else the one that is paused, else the next that waits, else the newest
                 if it was interrupted.
         """
         states = (("running",), ("paused",), ("queued",), ("interrupted",))
@@ -231,13 +229,13 @@ class Retrainer:
                 run_queue.close(self.store, run.id, "cancelled", run_queue.CANCELLED)
             # The process may have recorded the end itself, and been killed before it said so.
             if self.store.get_training_run(run.id).status == "cancelled":
-                self._write(run.id, state="cancelled", message=run_queue.CANCELLED, eta=None)
+                change_status(self.store.data_dir, run.id, state="cancelled", message=run_queue.CANCELLED, eta=None)
         self.tend()
 
     def wait(
         self, on_status: Callable[[TrainingStatus], None], interval: float = 0.5, run_id: int | None = None
     ) -> TrainingStatus:
-        """Follow a run to its end, or until it rests.
+        """Follow a run to its end, or until it is paused.
 
         Args:
             on_status: called with every new status.
@@ -263,17 +261,12 @@ class Retrainer:
     def _stop(self, run: TrainingRun, request: str) -> None:
         """Ask the process of a run to stop, and kill it if it does not."""
         stop_request_path(self.store.data_dir, run.id, request).touch()
-        status = read_status(self.store.data_dir, run.id)
-        process = find_worker(status) if status else None
+        process = find_worker(read_status(self.store.data_dir, run.id))
         if process is not None:
             patience = CANCEL_PATIENCE if request == "cancel" else PAUSE_PATIENCE
             stop_worker(process, gently=request == "pause", patience=patience)
             if self._worker is not None:
                 self._worker.poll()
-
-    def _write(self, run_id: int, **changes: object) -> None:
-        status = read_status(self.store.data_dir, run_id) or TrainingStatus(run_id=run_id)
-        write_status(self.store.data_dir, status.changed(**changes))
 
     def _base(self, target: str) -> tuple[ModelVersion, str]:
         """The current version of a target, and the model that the program started with as its loader takes it."""

@@ -9,9 +9,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from annotations.learning.runs.retrainer import Retrainer
-from annotations.learning.runs.trigger_report import AFTER, AT, TriggerReport, read_trigger, write_trigger
+from annotations.learning.runs.status import AFTER, AT, TriggerReport, read_trigger, write_trigger
 from annotations.raters.votes import training_examples, votes_hash
 from annotations.store import AnnotationStore
+from annotations.store.queries import list_training_runs
 from annotations.store.records import FeedbackExample, TrainingRun
 from annotations.store.settings import AnnotationSettings, read_settings
 from annotations.store.training_records import PROGRAM
@@ -97,11 +98,8 @@ def count_new(examples: Sequence[FeedbackExample], run: TrainingRun | None, stor
     votes = {vote for example in examples for vote in example.correction_ids}
     if run is None:
         return len(votes)
-    with store.reading() as connection:
-        rows = connection.execute(
-            "SELECT correction_id FROM training_run_corrections WHERE training_run_id = ?", (run.id,)
-        )
-        return len(votes - {row["correction_id"] for row in rows})
+    rows = store.fetch("SELECT correction_id FROM training_run_corrections WHERE training_run_id = ?", (run.id,))
+    return len(votes - {row["correction_id"] for row in rows})
 
 
 def _waiting(settings: AnnotationSettings, new: int) -> str:
@@ -114,20 +112,14 @@ def _waiting(settings: AnnotationSettings, new: int) -> str:
 
 
 def _last_begun(store: AnnotationStore) -> TrainingRun | None:
-    with store.reading() as connection:
-        row = connection.execute(
-            "SELECT id FROM training_runs WHERE snapshot_sha256 IS NOT NULL AND target = 'acoustic' "
-            "ORDER BY id DESC LIMIT 1"
-        ).fetchone()
-    return store.get_training_run(row["id"]) if row else None
+    begun = (run for run in list_training_runs(store) if run.snapshot_sha256 is not None and run.target == "acoustic")
+    return next(begun, None)
 
 
-def _votes_mark(store: AnnotationStore) -> tuple[int, int, int]:
+def _votes_mark(store: AnnotationStore) -> tuple[int | None, ...]:
     """Changes whenever a vote or a consent comes or goes; costs no look at the votes themselves."""
-    with store.reading() as connection:
-        row = connection.execute(
-            "SELECT (SELECT coalesce(max(id), 0) FROM corrections) AS votes, "
-            "(SELECT count(*) FROM correction_retractions) AS retracted, "
-            "(SELECT coalesce(max(id), 0) FROM training_runs) AS runs"
-        ).fetchone()
-    return row["votes"], row["retracted"], row["runs"]
+    query = (
+        "SELECT (SELECT max(id) FROM corrections), (SELECT count(*) FROM correction_retractions), "
+        "(SELECT max(id) FROM training_runs)"
+    )
+    return tuple(store.fetch(query)[0])

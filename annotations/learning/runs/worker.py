@@ -2,14 +2,13 @@
 
 `annotations.learning.runs.queue` starts it as `python -m annotations.learning.runs.worker --data-dir DIR --run N`.
 It reads the votes from the run's snapshot, reports through the run's status file, and writes to the store once, at its
-end. It may be killed at any moment: started again on the same run, it goes on if it was and ends with the same
-weights.
+end. It may be killed at any moment: started again on the same run, it goes on where it was and ends with the
+same weights.
 """
 
 import argparse
 import json
 import logging
-import os
 import platform
 import shutil
 import signal
@@ -20,34 +19,37 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from annotations.learning.config import RetrainingConfig
-from annotations.learning.promotion.gate import Decision
-from annotations.learning.promotion.holdout_store import hold_out, record_holdout
-from annotations.learning.run_files import (
+from annotations.learning.config import (
+    RetrainingConfig,
     candidate_path,
     checkpoint_folder,
     clear_run,
     run_folder,
     snapshot_path,
-    stop_request_path,
+    stop_request_of,
+    write_json,
 )
+from annotations.learning.promotion.gate import Decision
+from annotations.learning.promotion.holdout_store import hold_out, record_holdout
 from annotations.learning.runs import queue as run_queue
-from annotations.learning.runs.niceness import end_with, keep_log, yield_the_processor
-from annotations.learning.runs.process import Spawn, spawn_worker
-from annotations.learning.runs.reporting import TRAINED_SHARE, RunReport, describe
+from annotations.learning.runs.process import Spawn, end_with, keep_log, spawn_worker, yield_the_processor
+from annotations.learning.runs.status import TRAINED_SHARE, RunReport, describe
 from annotations.learning.runs.zero_gpu import on_zero_gpu, run_in_slices, slice_length
 from annotations.learning.trainer import Trainer, TrainingJob, device_of, is_cross_fitted, trainer_of
-from annotations.learning.versions.upkeep import finish_version, look_after_versions
+from annotations.learning.versions.retention import finish_version, look_after_versions
 from annotations.raters.votes import training_examples
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import TrainingRun
 from ser.checkpoints.hub import pick_device
 from ser.errors import SerError, TrainingCancelledError
-from ser.training.progress import TrainProgress
+
+if TYPE_CHECKING:
+    from ser.training.progress import TrainProgress
 
 STOPPED = "The training process was told to end before it was done. The current model is unchanged; it can be resumed."
 
@@ -150,7 +152,7 @@ class Worker:
         """Read the clips and take the first step without a GPU: a slice is too short, and too dear, for the reading."""
         begun: list[TrainProgress] = []
 
-        def watch(progress: TrainProgress) -> None:
+        def watch(progress: "TrainProgress") -> None:
             self.report.on_progress(progress)
             if progress.stage == "training":
                 begun.append(progress)
@@ -179,10 +181,7 @@ class Worker:
         # What was saved before a kill may not be whole; the checkpoint makes it again in no time.
         shutil.rmtree(job.model_dir, ignore_errors=True)
         version = trainer.train(job)
-        path = candidate_path(self.store.data_dir, self.run.id)
-        building = path.with_suffix(".tmp")
-        building.write_text(json.dumps(asdict(version)), encoding="utf-8")
-        os.replace(building, path)
+        write_json(candidate_path(self.store.data_dir, self.run.id), asdict(version))
         return version
 
     def _candidate(self) -> NewVersion | None:
@@ -225,10 +224,8 @@ class Worker:
         )
 
     def _stop_request(self) -> str | None:
-        for request, status in (("cancel", "cancelled"), ("pause", "paused")):
-            if stop_request_path(self.store.data_dir, self.run.id, request).exists():
-                return status
-        return self._told
+        request = stop_request_of(self.store.data_dir, self.run.id)
+        return {"cancel": "cancelled", "pause": "paused"}[request] if request else self._told
 
     def _break_off(self, status: str) -> None:
         """Record that the run was stopped on request; keep what it needs to go on."""

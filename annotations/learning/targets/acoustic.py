@@ -16,8 +16,8 @@ from annotations.learning.trainer import TrainingJob
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import FeedbackExample
-from ser.acoustic.classifier import load_acoustic_model, model_folder
-from ser.acoustic.head import is_head
+from ser.acoustic.classifier import load_acoustic_model
+from ser.acoustic.folders import is_head, model_folder
 from ser.audio.decoding import decode_file
 from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.errors import TrainingCancelledError
@@ -58,16 +58,17 @@ def train_encoder(job: TrainingJob) -> NewVersion:
     with job.votes() as store:
         evidence = read_evidence(store, clips)
     # Only here is torch brought in.
-    training_run = importlib.import_module("ser.training.run")
-    model = training_run.train(
+    encoders, tasks, processes = (
+        importlib.import_module(f"ser.training.gradients.{name}") for name in ("encoder", "task", "processes")
+    )
+    model = encoders.train(
         [as_example(job, feedback, evidence) for feedback in job.holdout.training],
         encoder_config(job.config),
         dev=[as_example(job, feedback) for feedback in job.holdout.held_out],
         init=job.base,
-        device=job.device,
-        checkpoint_dir=job.checkpoint_dir,
-        on_progress=job.on_progress,
-        should_stop=job.should_stop,
+        around=tasks.Surroundings(
+            processes.Processes(job.device), job.checkpoint_dir, job.on_progress, job.should_stop
+        ),
     )
     # Saving a model removes its checkpoint, and a kill between that and the store's record would cost the run.
     meta = model.save(job.model_dir, name=job.name, data=job.facts(), keep_checkpoint=True)

@@ -18,9 +18,9 @@ from annotations.learning.trainer import TrainingJob
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import FeedbackExample, Prediction
-from annotations.store.tables.rows import to_prediction
+from annotations.store.rows import to_prediction
 from ser.errors import TrainingCancelledError, TrainingDataError
-from ser.fusion.fitting import LEAST, HeardClip, answer, check_clips, fit_fusion_rule, log_losses
+from ser.fusion.fitting import LEAST, AnsweredClip, answer, check_clips, fit_fusion_rule, log_losses
 from ser.fusion.rule import FusionRule, load_fusion_rule, save_fusion_rule
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Segment, Transcript
@@ -41,7 +41,7 @@ class Answered:
     """
 
     examples: tuple[FeedbackExample, ...]
-    clips: tuple[HeardClip, ...]
+    clips: tuple[AnsweredClip, ...]
     without: int
 
     @property
@@ -179,14 +179,14 @@ def _answers(known: Answered, old: FusionRule, new: FusionRule, unit: str = "spe
     return Answers(truth, said[0], said[1], groups, unit)
 
 
-def label_entropy(clips: Sequence[HeardClip], shares: Mapping[str, float]) -> float:
+def label_entropy(clips: Sequence[AnsweredClip], shares: Mapping[str, float]) -> float:
     """Compute the cross entropy of predicting the labels' frequency for every clip, in nats."""
     constant = np.array([max(shares.get(label, 0.0), LEAST) for label in EMOTIONS])
     truths = np.array([[clip.truth.get(label, 0.0) for label in EMOTIONS] for clip in clips])
     return float(-(truths @ np.log(constant)).mean())
 
 
-def label_shares(clips: Sequence[HeardClip]) -> dict[str, float]:
+def label_shares(clips: Sequence[AnsweredClip]) -> dict[str, float]:
     """Compute the frequency of each label, each one counted once more so that none is impossible.
 
     >>> label_shares([])["anger"] == 1 / 7
@@ -204,7 +204,7 @@ def answered(store: AnnotationStore, examples: Sequence[FeedbackExample], acoust
         examples: labelled clips.
         acoustic: id of the current acoustic version.
     """
-    found: list[tuple[FeedbackExample, HeardClip]] = []
+    found: list[tuple[FeedbackExample, AnsweredClip]] = []
     with store.reading() as connection:
         for example in examples:
             row = connection.execute(
@@ -219,14 +219,14 @@ def answered(store: AnnotationStore, examples: Sequence[FeedbackExample], acoust
     )
 
 
-def heard(prediction: Prediction, example: FeedbackExample) -> HeardClip | None:
+def heard(prediction: Prediction, example: FeedbackExample) -> AnsweredClip | None:
     """Convert a stored prediction for the fitting; None if it has no acoustic scores."""
     sound, words = prediction.scores.get("acoustic"), prediction.scores.get("text")
     if not sound:
         return None
     transcript = _transcript(prediction)
     text = _scores(words) if words and transcript is not None else None
-    return HeardClip(_scores(sound), text, transcript if text else None, example.soft_label)
+    return AnsweredClip(_scores(sound), text, transcript if text else None, example.soft_label)
 
 
 def _scores(stored: Mapping[str, float]) -> EmotionScores:

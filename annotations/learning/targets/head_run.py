@@ -32,8 +32,7 @@ from annotations.learning.targets.head_tuning import (
 )
 from annotations.learning.targets.presets import preset_of
 from annotations.learning.trainer import TrainingJob
-from annotations.raters.gold import gold_labels
-from annotations.raters.votes import effective_corrections, votes_of_run
+from annotations.raters.votes import effective_corrections, gold_labels, votes_of_run
 from annotations.review.suspects import (
     Suspect,
     cleared_suspects,
@@ -44,8 +43,8 @@ from annotations.review.suspects import (
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import Correction, FeedbackExample, ModelVersion
-from ser.acoustic.classifier import model_folder
-from ser.acoustic.head import ClassifierHead, is_head, load_head
+from ser.acoustic.folders import is_head, model_folder
+from ser.acoustic.head import ClassifierHead, load_head
 from ser.checkpoints.folder import Meta
 from ser.evaluation.metrics import confusion, uar_of
 from ser.labels import EMOTIONS

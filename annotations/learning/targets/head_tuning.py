@@ -18,7 +18,7 @@ from annotations.review.suspects import Suspect
 from annotations.store.records import Correction
 from ser.acoustic.head import ClassifierHead
 from ser.errors import TrainingCancelledError
-from ser.evaluation.calibration import fit_temperature
+from ser.evaluation.metrics import fit_temperature
 from ser.labels import EMOTIONS
 from ser.training.heads import fine_tune_head
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress

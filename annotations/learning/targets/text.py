@@ -1,9 +1,8 @@
-"""Teaches the text model from what people wrote was said, and the label they gave it.
+"""Fine-tunes the text model on corrected transcripts and their labels.
 
-Hears no recording; see `annotations.learning.trainer`.
+Reads no recording; see `annotations.learning.trainer`.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,13 +16,13 @@ from annotations.learning.trainer import TrainingJob
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
 from annotations.store.records import FeedbackExample
-from ser.checkpoints.folder import weights_sha256
 from ser.errors import TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
-from ser.text.adapting import TextAdaptConfig, adapt_text_model, check_texts, taught_folder
 from ser.text.classifier import load_text_model
 from ser.text.data import as_transcript
-from ser.training.progress import TrainProgress
+from ser.text.feedback import TextAdaptConfig, adapt_text_model, adapter_folder, check_texts
+from ser.training.gradients.processes import Processes
+from ser.training.gradients.task import Surroundings
 from ser.types import EmotionScores
 
 MIN_HELD_OUT = 8
@@ -39,38 +38,26 @@ class TextTrainer:
         """Require enough written transcripts on both sides, and a text model that can be trained."""
         written = with_words(holdout.training)
         check_texts([example.transcript or "" for example in written], shares_of(written))
-        taught_folder(config.base)
+        adapter_folder(config.base)
         held_out_sentences(holdout)
 
     def train(self, job: TrainingJob) -> NewVersion:
         """Train the current adapter on, on the clips of the training side whose words somebody wrote down."""
         written = with_words(job.holdout.training)
         left = len(job.holdout.training) - len(written)
-        job.say(f"Learning from {len(written)} clips with a written transcript; {left} have none and are left out.")
-        config = TextAdaptConfig(epochs=EPOCHS[job.config.preset])
-        started, per_epoch = time.monotonic(), -(-len(written) // config.batch_size)
-
-        def on_step(step: int, steps: int, loss: float) -> None:
-            left = (time.monotonic() - started) / step * (steps - step)
-            epoch, done = 1 + (step - 1) // per_epoch, step % per_epoch == 0
-            job.on_progress(
-                TrainProgress(epoch, config.epochs, step, steps, round(loss, 4), None, left, epoch_done=done)
-            )
-
-        adapt_text_model(
+        job.say(f"Training on {len(written)} clips with a written transcript; {left} have none and are left out.")
+        config = TextAdaptConfig(epochs=EPOCHS[job.config.preset], seed=job.config.seed)
+        meta = adapt_text_model(
             job.base,
             [example.transcript or "" for example in written],
             shares_of(written),
             job.model_dir,
+            around=Surroundings(Processes(job.device), None, job.on_progress, job.should_stop),
             config=config,
-            seed=job.config.seed,
-            device=job.device,
             data={**job.facts(), "training_clips": len(written), "clips_without_transcript": left},
-            on_step=on_step,
-            should_stop=job.should_stop,
         )
         lineage = {"training_clips": len(written), "clips_without_transcript": left}
-        return job.new_version(weights_sha256(job.model_dir), lineage)
+        return job.new_version(meta.sha256, lineage)
 
     def compare(self, job: TrainingJob, version: NewVersion) -> Decision:
         """Predict the held-out transcripts with both models and decide."""
@@ -105,7 +92,7 @@ def shares_of(examples: Sequence[FeedbackExample]) -> npt.NDArray[np.float32]:
 
 
 def held_out_sentences(holdout: Holdout) -> Holdout:
-    """The held-out side as far as it is fit to label a text model by.
+    """Select the held-out clips that a text model can be compared on.
 
     Other voices are not enough: a sentence that the model has been trained on says nothing of it, whoever speaks it.
     Gold clips carry no transcript.
@@ -113,9 +100,9 @@ def held_out_sentences(holdout: Holdout) -> Holdout:
     Raises:
         TrainingDataError: if too little is left, with the numbers needed.
     """
-    learnt = {as_transcript(example.transcript or "") for example in holdout.training}
+    trained_on = {as_transcript(example.transcript or "") for example in holdout.training}
     written = with_words(holdout.held_out)
-    new = [example for example in written if as_transcript(example.transcript or "") not in learnt]
+    new = [example for example in written if as_transcript(example.transcript or "") not in trained_on]
     labels = {max(example.soft_label, key=example.soft_label.__getitem__) for example in new}
     if len(new) < MIN_HELD_OUT or len(labels) < 2:
         raise TrainingDataError(

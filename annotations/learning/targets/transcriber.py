@@ -3,8 +3,6 @@
 See `annotations.learning.trainer`.
 """
 
-import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +26,8 @@ from ser.config import EMBEDDED
 from ser.encoder.weights import find_weights
 from ser.errors import ModelUnavailableError, TrainingCancelledError, TrainingDataError
 from ser.text.data import as_transcript
-from ser.training.progress import TrainProgress
+from ser.training.gradients.processes import Processes
+from ser.training.gradients.task import Surroundings
 from ser.transcription.checkpoint import load_checkpoint
 from ser.transcription.training import LONGEST, SpokenText, TranscriberTrainConfig, check_count, train_transcriber
 from ser.types import SpeechRegion
@@ -54,33 +53,20 @@ class TranscriberTrainer:
         folder = checkpoint_of(job.base)
         written = with_words(job.holdout.training)
         missing = len(job.holdout.training) - len(written)
-        job.say(f"Learning from {len(written)} clips with a written transcript; {missing} have none.")
+        job.say(f"Training on {len(written)} clips with a written transcript; {missing} have none.")
         clips = [
             SpokenText(decode_file(job.store.clip_path(e.clip)), e.transcript or "", e.clip.language) for e in written
         ]
-        config = TranscriberTrainConfig(epochs=EPOCHS[job.config.preset])
-        started, per_epoch = time.monotonic(), math.ceil(len(clips) / config.batch_size) or 1
-
-        def on_step(step: int, steps: int, loss: float) -> None:
-            left = (time.monotonic() - started) / step * (steps - step)
-            epoch, done = 1 + (step - 1) // per_epoch, step % per_epoch == 0
-            job.on_progress(
-                TrainProgress(epoch, config.epochs, step, steps, round(loss, 4), None, left, epoch_done=done)
-            )
-
-        sha256 = train_transcriber(
+        meta = train_transcriber(
             folder,
             clips,
             job.model_dir,
             name=job.name,
-            config=config,
-            device=job.device,
-            seed=job.config.seed,
+            around=Surroundings(Processes(job.device), None, job.on_progress, job.should_stop),
+            config=TranscriberTrainConfig(epochs=EPOCHS[job.config.preset], seed=job.config.seed),
             data={**job.facts(), "clips_without_transcript": missing},
-            on_step=on_step,
-            should_stop=job.should_stop,
         )
-        return job.new_version(sha256, {"training_clips": len(written), "clips_without_transcript": missing})
+        return job.new_version(meta.sha256, {"training_clips": len(written), "clips_without_transcript": missing})
 
     def compare(self, job: TrainingJob, version: NewVersion) -> Decision:
         """Transcribe the held-out clips with both recognisers and compare their word errors."""

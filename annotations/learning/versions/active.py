@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annotations.learning.versions.promotions import promote_version, roll_back, way_back
-from annotations.learning.versions.registry import active_versions
+from annotations.learning.versions.registry import active_versions, promote_version, roll_back, way_back
 from annotations.store import AnnotationStore
 from annotations.store.records import ModelVersion
 from annotations.store.training_records import PROGRAM
@@ -134,7 +133,7 @@ class ActiveModel:
         return self._serving
 
     def refresh(self) -> ModelVersion:
-        """Load the current versions if they are not those loaded; a look at the database otherwise.
+        """Load the current versions that are not loaded; costs one look at the database otherwise.
 
         Raises:
             ModelUnavailableError: if one cannot be loaded; the model loaded before stays.

@@ -12,11 +12,10 @@ from annotations.learning.promotion.comparison import recall_of
 from annotations.learning.promotion.decision import figures_of
 from annotations.learning.promotion.holdout_store import held_out_clips, read_sides, read_trained
 from annotations.learning.versions.active import ActiveModel
-from annotations.raters.gold import gold_labels
-from annotations.raters.votes import hard_label, training_examples
+from annotations.raters.votes import gold_labels, hard_label, training_examples
 from annotations.store import AnnotationStore
 from annotations.store.records import Clip, ModelVersion
-from annotations.store.tables.rows import CLIPS, to_clip
+from annotations.store.rows import CLIPS, to_clip
 from ser.audio.decoding import decode_file
 from ser.audio.vad import trim_to_speech
 from ser.errors import SerError
@@ -134,8 +133,8 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
     clips = [clip for clip in clips if clip.id in audios]
     if not clips:
         raise StoreError("There is no readable clip that neither version was trained on. Store a few first.")
-    heard = [audios[clip.id] for clip in clips]
-    before, after = (_answers(active, version, heard) for version in (first, second))
+    decoded = [audios[clip.id] for clip in clips]
+    before, after = (_answers(active, version, decoded) for version in (first, second))
     truths = {e.clip.id: hard_label(e.soft_label) for e in training_examples(store)} | gold_labels(store)
     rows = [
         ChangedClip(clip.id, old, new, truths.get(clip.id), clip.speaker, str(store.clip_path(clip)))

@@ -12,23 +12,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
 from annotations.errors import ExchangeError
+from annotations.exchange.exports.publishing import make_repository, plain_hub_errors, reach_hub
 from annotations.learning.versions.card import RECORD
 from annotations.learning.versions.registry import check_weights
 from annotations.store import AnnotationStore
-from annotations.store.new_records import NewVersion
+from annotations.store.new_records import NewVersion, check_name
 from annotations.store.queries import list_versions
 from annotations.store.records import TARGETS, ModelVersion
-from annotations.store.tables.rows import to_model_version
-from annotations.store.tables.writes import insert_version, require_version
-from annotations.store.validation import check_name
-from ser.acoustic.head import HEAD_FILE, is_head
+from annotations.store.rows import insert_version, require_version, to_model_version
+from ser.acoustic.folders import HEAD_FILE, is_head
 from ser.checkpoints.folder import META_FILE, verify, weights_sha256
-from ser.checkpoints.hub import CHECKPOINT_FILES, CTRANSLATE2_WEIGHTS, hub_reachable, resolve_checkpoint
+from ser.checkpoints.hub import CHECKPOINT_FILES, CTRANSLATE2_WEIGHTS, resolve_checkpoint
 
 FILES = [*CHECKPOINT_FILES, "README.md"]
 
@@ -36,9 +33,6 @@ WEIGHTS = ["*.safetensors", CTRANSLATE2_WEIGHTS]
 
 Load = Callable[[str, str], Any]
 """Loader from a target and a folder to a model; raises ModelUnavailableError if the folder holds none of that kind."""
-
-REFUSALS = (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError)
-OUT_OF_REACH = (OfflineModeIsEnabled, httpx2.HTTPError, OSError)
 
 
 @dataclass(frozen=True)
@@ -83,15 +77,12 @@ def push_version(
     folder = store.data_dir / version.path
     if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
         raise ExchangeError(f"Version '{version.name}' has no *.safetensors in {folder}; nothing else is published.")
-    api = _reach(api)
-    try:
-        url = api.create_repo(name, repo_type="model", private=private, exist_ok=True)
-        hidden = bool(api.repo_info(name, repo_type="model").private)
-        if private and not hidden:
-            raise ExchangeError(
-                f"The model {name} is there already and everybody can see it; nothing was uploaded. Name another one, "
-                "make it private on the Hub, or say --public."
-            )
+    api = reach_hub(api)
+    with plain_hub_errors(
+        f"The Hub refuses to take {name} ({{reason}}). Log in with `hf auth login`, and name a model that you may "
+        "write to."
+    ):
+        url, hidden = make_repository(api, name, "model", private)
         commit = api.upload_folder(
             repo_id=name,
             repo_type="model",
@@ -100,14 +91,7 @@ def push_version(
             delete_patterns=WEIGHTS,
             commit_message=f"Version {version.name}",
         )
-    except REFUSALS as error:
-        raise ExchangeError(
-            f"The Hub refuses to take {name} ({str(error).splitlines()[0]}). Log in with `hf auth login`, and name a "
-            "model that you may write to."
-        ) from error
-    except OUT_OF_REACH as error:
-        raise ExchangeError(f"The Hub cannot be reached ({error}). Try again with a connection.") from error
-    return PublishedVersion(str(url), hidden, commit.oid)
+    return PublishedVersion(url, hidden, commit.oid)
 
 
 def pull_version(
@@ -133,7 +117,7 @@ def pull_version(
         ExchangeError: if the Hub is out of reach or refuses, or the weights are in another form than safetensors.
         ModelUnavailableError: if it is no emotion model or lacks the labels, or its weights differ from its record.
     """
-    api = _reach(api)
+    api = reach_hub(api)
     chosen = _free_name(store, check_name("The version's name", name) or repository.rpartition("/")[2])
     models = store.data_dir / "models"
     models.mkdir(parents=True, exist_ok=True)
@@ -160,7 +144,10 @@ def pull_version(
 
 def _download(api: HfApi, repository: str, revision: str | None, folder: Path) -> str:
     """Download a model's files into a folder; returns the commit."""
-    try:
+    with plain_hub_errors(
+        f"The Hub does not give out {repository} ({{reason}}). Check the name; for a private one log in with "
+        "`hf auth login`."
+    ):
         info = api.model_info(repository, revision=revision)
         files = [sibling.rfilename for sibling in info.siblings or []]
         if not any(file.endswith(".safetensors") or file == CTRANSLATE2_WEIGHTS for file in files):
@@ -169,20 +156,7 @@ def _download(api: HfApi, repository: str, revision: str | None, folder: Path) -
                 "forms of weights can run foreign code. Convert it, or take another."
             )
         api.snapshot_download(repository, revision=info.sha, local_dir=folder, allow_patterns=FILES)
-    except REFUSALS as error:
-        raise ExchangeError(
-            f"The Hub does not give out {repository} ({str(error).splitlines()[0]}). Check the name; for a private "
-            "one log in with `hf auth login`."
-        ) from error
-    except OUT_OF_REACH as error:
-        raise ExchangeError(f"The Hub cannot be reached ({error}). Try again with a connection.") from error
     return str(info.sha)
-
-
-def _reach(api: HfApi | None) -> HfApi:
-    if api is None and not hub_reachable():
-        raise ExchangeError("The Hub cannot be reached from here. Try again with a connection; nothing was changed.")
-    return api or HfApi()
 
 
 def _read_record(folder: Path) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from ser.checkpoints.hub import pick_device
 from ser.config import Settings
 from ser.fusion.rule import load_fusion_rule
 from ser.loading import load_recognizer
+from ser.protocols import AcousticModel, TextModel, Transcriber
 from ser.recognizer import Recognizer
 from ser.text.classifier import load_text_model
 from ser.transcription.checkpoint import load_checkpoint
-from ser.types import AcousticModel, TextModel, Transcriber
 
 
 def load_active_model(store: AnnotationStore, settings: Settings) -> ActiveModel:

@@ -4,21 +4,24 @@ Reads and writes the store; loads no model and imports no torch. Weights are loo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from annotations.errors import VersionNotFoundError
+from annotations.errors import StoreError, VersionNotFoundError
 from annotations.store import AnnotationStore
-from annotations.store.queries import list_versions
+from annotations.store.erasure_log import versions_with_erased
+from annotations.store.new_records import check_rater
+from annotations.store.queries import has_weights, list_versions
 from annotations.store.records import ModelVersion
-from annotations.store.tables.erasure_log import versions_with_erased
-from annotations.store.tables.rows import to_model_version
-from ser.acoustic.classifier import is_retired
-from ser.acoustic.head import HEAD_FILE, is_head
+from annotations.store.rows import insert_promotion, to_model_version, to_record
+from ser.acoustic.folders import HEAD_FILE, is_head, is_retired
 from ser.checkpoints.folder import META_FILE, WEIGHTS_FILE, verify, weights_sha256
 from ser.errors import ModelUnavailableError
 
 HEAVY = ("*.safetensors", "*.onnx", "model.bin")
 """The weights in a version's folder."""
+
+
+ROLLED_BACK = "back to the version that was in use before"
 
 
 @dataclass(frozen=True)
@@ -55,38 +58,20 @@ class VersionEntry:
 
     def as_dict(self) -> dict[str, object]:
         """Convert to JSON values."""
-        version = self.version
-        return {
-            "id": version.id,
-            "name": version.name,
-            "target": version.target,
-            "in_use": self.in_use,
-            "created_at": version.created_at,
-            "sha256": version.sha256,
-            "path": version.path,
-            "parent": self.parent,
-            "run": version.training_run_id,
-            "decision": self.decision,
-            "reason": self.reason,
-            "override": self.override,
-            "votes": self.votes,
-            "lineage": dict(version.lineage),
-            "metrics": dict(version.metrics),
-            "weights_removed_at": version.weights_removed_at,
-            "erased": None if self.erased is None else dict(self.erased),
-            "retired": self.retired,
-        }
+        version = {**asdict(self.version), "run": self.version.training_run_id}
+        left_out = ("training_run_id", "parent_id")
+        own = {**vars(self), "erased": None if self.erased is None else dict(self.erased)}
+        return {name: value for name, value in {**version, **own}.items() if name not in ("version", *left_out)}
 
 
 def active_versions(store: AnnotationStore) -> dict[str, ModelVersion]:
     """List {target: current version} of all targets that have one."""
-    with store.reading() as connection:
-        rows = connection.execute(
-            "SELECT model_versions.* FROM promotions JOIN model_versions ON model_versions.id = model_version_id "
-            "WHERE promotions.id IN (SELECT max(promotions.id) FROM promotions "
-            "JOIN model_versions ON model_versions.id = model_version_id GROUP BY target)"
-        )
-        return {row["target"]: to_model_version(row) for row in rows}
+    rows = store.fetch(
+        "SELECT model_versions.* FROM promotions JOIN model_versions ON model_versions.id = model_version_id "
+        "WHERE promotions.id IN (SELECT max(promotions.id) FROM promotions "
+        "JOIN model_versions ON model_versions.id = model_version_id GROUP BY target)"
+    )
+    return {row["target"]: to_model_version(row) for row in rows}
 
 
 def list_entries(store: AnnotationStore, target: str | None = None) -> list[VersionEntry]:
@@ -95,24 +80,20 @@ def list_entries(store: AnnotationStore, target: str | None = None) -> list[Vers
     names = {version.id: version.name for version in versions}
     in_use = {version.id for version in active_versions(store).values()}
     marked = versions_with_erased(store)
-    with store.reading() as connection:
-        runs = {
-            row["new_version_id"]: row
-            for row in connection.execute("SELECT * FROM training_runs WHERE new_version_id IS NOT NULL")
-        }
-        votes = dict(
-            connection.execute("SELECT training_run_id, count(*) FROM training_run_corrections GROUP BY 1").fetchall()
-        )
-        overrides = dict(
-            connection.execute("SELECT model_version_id, reason FROM promotions WHERE overrides ORDER BY id").fetchall()
-        )
+    ended = store.fetch("SELECT * FROM training_runs WHERE new_version_id IS NOT NULL")
+    runs = {row["new_version_id"]: dict(row) for row in ended}
+    counted = store.fetch("SELECT training_run_id, count(*) FROM training_run_corrections GROUP BY 1")
+    votes = {run_id: count for run_id, count in counted}
+    overridden = store.fetch("SELECT model_version_id, reason FROM promotions WHERE overrides ORDER BY id")
+    overrides = {version_id: reason for version_id, reason in overridden}
+    decisions = {version.id: runs.get(version.id, comparison_of(version)) for version in versions}
     return [
         VersionEntry(
             version=version,
             in_use=version.id in in_use,
             parent=None if version.parent_id is None else names.get(version.parent_id),
-            decision=runs[version.id]["status"] if version.id in runs else comparison_of(version).get("decision"),
-            reason=runs[version.id]["reason"] if version.id in runs else comparison_of(version).get("reason"),
+            decision=decisions[version.id].get("status") or decisions[version.id].get("decision"),
+            reason=decisions[version.id].get("reason"),
             votes=votes.get(version.training_run_id, 0),
             override=overrides.get(version.id),
             erased=marked.get(version.id),
@@ -155,8 +136,7 @@ def comparison_of(version: ModelVersion) -> Mapping[str, str]:
 def votes_of(store: AnnotationStore, version: ModelVersion) -> list[int]:
     """Ids of the votes that the version's run read, in order; erased ones are gone from it."""
     query = "SELECT correction_id FROM training_run_corrections WHERE training_run_id = ? ORDER BY 1"
-    with store.reading() as connection:
-        return [row["correction_id"] for row in connection.execute(query, (version.training_run_id,))]
+    return [row["correction_id"] for row in store.fetch(query, (version.training_run_id,))]
 
 
 def _is_retired(store: AnnotationStore, version: ModelVersion) -> bool:
@@ -194,3 +174,127 @@ def check_weights(store: AnnotationStore, version: ModelVersion) -> None:
             f"The weights of version '{version.name}' are not those that were recorded: their SHA-256 is "
             f"{found[:12]}..., not {version.sha256[:12]}.... Choose another version."
         )
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A version promoted.
+
+    Attributes:
+        overrides: whether the comparison had refused it.
+        rolls_back: the promotion that this one undoes.
+    """
+
+    id: int
+    model_version_id: int
+    promoted_by: str
+    reason: str
+    created_at: str
+    overrides: bool = False
+    rolls_back: int | None = None
+
+
+def refusal_of(store: AnnotationStore, version: ModelVersion) -> str | None:
+    """Explain why the comparison did not promote a version; None if it did, or if it came with the program."""
+    row = next(
+        iter(store.fetch("SELECT status, reason FROM training_runs WHERE new_version_id = ?", (version.id,))), None
+    )
+    if row is None:
+        said = comparison_of(version)
+        return None if said.get("decision") in (None, "promoted") else said["reason"]
+    return None if row["status"] == "promoted" else str(row["reason"] or row["status"])
+
+
+def promote_version(
+    store: AnnotationStore, version: ModelVersion, *, by: str, reason: str | None = None, loaded: bool = False
+) -> Promotion:
+    """Promote a version; one that the comparison refused needs a reason, which is kept.
+
+    Whoever answers finds out at the next answer: see `annotations.learning.versions.active`.
+
+    Args:
+        store: to write to.
+        version: of any target.
+        by: who decides.
+        reason: a sentence for the record.
+        loaded: whether the caller has just loaded it; otherwise its files are looked at.
+
+    Raises:
+        StoreError: if the comparison refused it and no reason is given.
+        ModelUnavailableError: if its weights are gone or damaged.
+    """
+    if not loaded:
+        check_weights(store, version)
+    refusal = refusal_of(store, version)
+    given = (reason or "").strip()
+    if refusal is not None and not given:
+        raise StoreError(
+            f"The comparison did not promote {version.name} ({refusal.rstrip('.')}). To put it to use all the same, "
+            "give a reason (--reason TEXT on the command line); it is kept."
+        )
+    with store.database.writing() as connection:
+        reason = given or "chosen from the versions"
+        insert_promotion(connection, version.id, check_rater(by), reason, overrides=refusal is not None)
+    return list_promotions(store, version.target)[-1]
+
+
+def roll_back(
+    store: AnnotationStore, *, by: str, target: str = "acoustic", reason: str | None = None, loaded: bool = False
+) -> Promotion:
+    """Return to the previous version; again, and it is the one before that.
+
+    Args:
+        store: to write to.
+        by: who decides.
+        target: which of the models.
+        reason: a sentence for the record.
+        loaded: as in `promote_version`.
+
+    Raises:
+        VersionNotFoundError: if there is none.
+        ModelUnavailableError: if its weights are damaged.
+    """
+    undone, version = way_back(store, target)
+    if not loaded:
+        check_weights(store, version)
+    with store.database.writing() as connection:
+        given = (reason or "").strip() or ROLLED_BACK
+        insert_promotion(connection, version.id, check_rater(by), given, rolls_back=undone.id)
+    return list_promotions(store, target)[-1]
+
+
+def way_back(store: AnnotationStore, target: str = "acoustic") -> tuple[Promotion, ModelVersion]:
+    """The promotion that a roll-back would undo, and the version it would go back to.
+
+    Versions whose weights are not kept any more are passed over.
+
+    Raises:
+        VersionNotFoundError: if nothing was in use before.
+    """
+    standing: list[Promotion] = []
+    for promotion in list_promotions(store, target):
+        if promotion.rolls_back is not None:
+            # What was in use from the one undone to here is undone with it; back is where it stood before that.
+            while standing and standing[-1].id >= promotion.rolls_back:
+                standing.pop()
+            while standing and standing[-1].model_version_id != promotion.model_version_id:
+                standing.pop()
+        if not standing or standing[-1].model_version_id != promotion.model_version_id:
+            standing.append(promotion)
+    if standing:
+        for before in reversed(standing[:-1]):
+            version = store.get_model_version(before.model_version_id)
+            if has_weights(store, version):
+                return standing[-1], version
+    name = store.get_model_version(standing[-1].model_version_id).name if standing else "one"
+    raise VersionNotFoundError(f"There is no {target} version to go back to from {name}. Promote one of the list.")
+
+
+def list_promotions(store: AnnotationStore, target: str = "acoustic") -> list[Promotion]:
+    """List promotions, oldest first."""
+    rows = store.fetch(
+        "SELECT promotions.* FROM promotions JOIN model_versions ON model_versions.id = model_version_id "
+        "WHERE target = ? ORDER BY promotions.id",
+        (target,),
+    )
+    return [to_record(row, Promotion) for row in rows]

@@ -1,23 +1,44 @@
-"""Removal of old weights: the newest versions, the current ones and those still needed keep theirs.
+"""Upkeep of versions: a card for each new one, and removal of old weights; every record stays.
 
-Removes files; every record stays.
+Called when a run has ended and, now and then, while the page is served.
 """
 
 import shutil
 
 from annotations.errors import StoreError, VersionNotFoundError
-from annotations.learning.versions.promotions import way_back
-from annotations.learning.versions.registry import HEAVY, active_versions
+from annotations.learning.versions.card import write_card
+from annotations.learning.versions.registry import HEAVY, active_versions, way_back
 from annotations.store import AnnotationStore
 from annotations.store.queries import list_versions
-from annotations.store.records import UNFINISHED, ModelVersion
-from annotations.store.tables.rows import timestamp
+from annotations.store.records import ModelVersion
+from annotations.store.rows import timestamp
+from annotations.store.settings import read_settings
+
+
+def look_after_versions(store: AnnotationStore) -> list[str]:
+    """Remove weights that are not to be kept.
+
+    Returns:
+        What was done, in sentences.
+    """
+    keep = read_settings(store).keep_versions
+    removed = [] if keep is None else [version.name for version in remove_old_weights(store, keep)]
+    return [f"The weights of {', '.join(removed)} were removed; the newest {keep} are kept."] if removed else []
+
+
+def finish_version(store: AnnotationStore, version_id: int | None) -> ModelVersion | None:
+    """Write the card of a version that a run has just made; does nothing without one."""
+    if version_id is None:
+        return None
+    version = store.get_model_version(version_id)
+    write_card(store, version)
+    return version
 
 
 def remove_old_weights(store: AnnotationStore, keep: int) -> list[ModelVersion]:
     """Remove the weights of all but the newest versions of each target; the records and the cards stay.
 
-    Kept are, besides, the current versions, those they were trained on, the one a roll-back would go to, and those
+    Kept besides are the current versions, those they were trained on, the one a roll-back would go to, and those
     that a run under way starts from.
 
     Args:
@@ -68,7 +89,4 @@ def _needed(store: AnnotationStore) -> set[int]:
             needed.add(way_back(store, target)[1].id)
         except VersionNotFoundError:
             continue
-    marks = ",".join("?" * len(UNFINISHED))
-    with store.reading() as connection:
-        rows = connection.execute(f"SELECT base_version_id FROM training_runs WHERE status IN ({marks})", UNFINISHED)
-        return needed | {row["base_version_id"] for row in rows}
+    return needed | {run.base_version_id for run in store.unfinished_runs()}

@@ -7,13 +7,19 @@ copies of the database, and exports. What was interrupted is finished by the nex
 import json
 import secrets
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from annotations.errors import ClipNotFoundError, ConsentRequiredError
 from annotations.exchange.exports.exporting import remake_export
 from annotations.exchange.registry import exports_with_clips, exports_with_rater, remake_exports
 from annotations.maintenance.erasure.report import ErasureReport
+from annotations.maintenance.erasure.rows import (
+    anonymise_person,
+    delete_clips,
+    delete_person,
+    forget_sources,
+    words_of,
+)
 from annotations.maintenance.erasure.traces import (
     Traces,
     erase_in_copies,
@@ -25,17 +31,10 @@ from annotations.maintenance.erasure.traces import (
 )
 from annotations.store import AnnotationStore
 from annotations.store.database import plain_os_errors
+from annotations.store.erasure_log import hash_recording, hash_subject, mark_runs
+from annotations.store.new_records import check_consent, check_rater
 from annotations.store.records import CONSENT_PURPOSES
-from annotations.store.tables.erasure_log import hash_recording, hash_subject, mark_runs
-from annotations.store.tables.erasure_rows import (
-    anonymise_person,
-    delete_clips,
-    delete_person,
-    forget_sources,
-    words_of,
-)
-from annotations.store.tables.rows import timestamp
-from annotations.store.validation import check_consent, check_rater
+from annotations.store.rows import insert_row, timestamp
 
 __all__ = [
     "ErasureReport",
@@ -78,8 +77,7 @@ def erase_speaker(store: AnnotationStore, speaker: str, *, by: str, dry_run: boo
     Raises:
         ClipNotFoundError: if no clip has that speaker.
     """
-    with store.reading() as connection:
-        ids = [row["id"] for row in connection.execute("SELECT id FROM clips WHERE speaker = ?", (speaker,))]
+    ids = [row["id"] for row in store.fetch("SELECT id FROM clips WHERE speaker = ?", (speaker,))]
     if not ids:
         raise ClipNotFoundError(
             f"No clip has the speaker '{speaker}'. Check the spelling; `stats` counts the speakers."
@@ -110,15 +108,12 @@ def erase_rater(
     by = pseudonym if by == rater else by
     change = anonymise_person if keep_votes else delete_person
 
-    def erase(connection: sqlite3.Connection) -> Counter[str]:
-        return change(connection, rater, pseudonym)
-
     def begin(connection: sqlite3.Connection, number: int, report: ErasureReport) -> dict[str, object]:
         concerned = "corrections.rater = ?"
         if not keep_votes:
             report.versions = mark_runs(connection, number, concerned, (rater,))
         exports = exports_with_rater(connection, rater)
-        report.rows = erase(connection)
+        report.rows = change(connection, rater, pseudonym)
         if not report.rows:
             raise ClipNotFoundError(f"The store knows no rater '{rater}'. Check the spelling.")
         report.votes = report.rows.get("corrections", 0)
@@ -211,8 +206,7 @@ def erase_clips(
 
 def finish_erasures(store: AnnotationStore) -> int:
     """Finish what an interruption left of earlier erasures; returns how many there were."""
-    with store.reading() as connection:
-        rows = connection.execute("SELECT id, pending FROM erasures WHERE pending IS NOT NULL").fetchall()
+    rows = store.fetch("SELECT id, pending FROM erasures WHERE pending IS NOT NULL")
     for row in rows:
         _finish(store, row["id"], json.loads(row["pending"]), ErasureReport("clip", "interrupted"))
     if rows:
@@ -231,12 +225,8 @@ def _erase(store: AnnotationStore, kind: str, subject: str, begin: Begin, by: st
     try:
         with store.database.writing() as connection:
             connection.execute("PRAGMA secure_delete = ON")
-            cursor = connection.execute(
-                "INSERT INTO erasures (kind, subject, counts, erased_by, created_at) VALUES (?, ?, '{}', ?, ?)",
-                (kind, hash_subject(subject), by, timestamp()),
-            )
-            number = cursor.lastrowid
-            assert number is not None
+            log = {"kind": kind, "subject": hash_subject(subject), "erased_by": by, "created_at": timestamp()}
+            number = insert_row(connection, "erasures", counts={}, **log)
             pending = begin(connection, number, report)
             if dry_run:
                 raise _DryRunError

@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from annotations.errors import StoreError
+from annotations.maintenance.erasure.rows import text_indexes
 from annotations.store import DATABASE, AnnotationStore
 from annotations.store.database import StoreDatabase
 from annotations.store.media import FOLDER, media_path
-from annotations.store.tables.erasure_rows import text_indexes
 from ser.corpora.copies import cached_file
 
 LOGS = (".log", ".txt")

@@ -1,18 +1,9 @@
 """Clips, consents, model versions, predictions, votes and training runs."""
 
-from sqlite_utils import Database
+from annotations.store.migrations import migration
 
-from annotations.store.migrations import MIGRATIONS
-
-
-@MIGRATIONS()
-def m001_create_tables(db: Database) -> None:
-    """Clips, consents, model versions, predictions, votes and training runs."""
-    for statement in _M001:
-        db.execute(statement)
-
-
-_M001 = (
+migration(
+    "m001_create_tables",
     # AUTOINCREMENT: the id of an erased row is never given to another one.
     # uncertainty repeats the entropy of the newest prediction, kept by a trigger, so that the review queue
     # reads one index however many clips there are.

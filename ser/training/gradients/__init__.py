@@ -1,0 +1,1 @@
+"""Training by gradients, all of it by one loop: audio encoders, text models and speech recognisers. Needs torch."""
