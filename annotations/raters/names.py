@@ -21,7 +21,6 @@ text of a client can take the place of: what follows is the login's name, or the
 RESERVED = ("import:",)
 """Beginnings of names that are the program's own: the raters that a corpus's labels count as."""
 
-
 ALIKE = {"LATIN", "CYRILLIC", "GREEK", "COPTIC", "ARMENIAN", "CHEROKEE"}
 """Scripts, as the names of their characters begin, that share letters of one look."""
 
@@ -71,7 +70,7 @@ def login_owner(name: str) -> str:
 
 def key_owner(key: str) -> str:
     """The owner that a browser's or a program's key is."""
-    return f"key:{hashlib.sha256(key.encode()).hexdigest()}"
+    return f"key:{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def release_name(store: AnnotationStore, name: str) -> None:

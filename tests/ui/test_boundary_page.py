@@ -173,3 +173,21 @@ def test_a_name_that_was_bound_to_this_machine_gets_nothing(context: BrowserCont
     assert "answers under this machine's own name" in page.inner_text("body")
     page.goto(f"http://localhost:{port}/")
     page.wait_for_selector("#answer-card .bars")
+
+
+def test_a_login_that_has_to_wait_says_so(context: BrowserContext, studio: str) -> None:
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    said: list[str] = []
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.accept()))
+    page.goto(studio)
+    page.wait_for_selector("input[type=password]")
+    codes = page.evaluate(
+        """async () => {
+            const body = () => new URLSearchParams({ username: "mia", password: "a guess" });
+            const tries = Array.from({ length: 6 }, () => fetch("/login", { method: "POST", body: body() }));
+            return (await Promise.all(tries)).map((answer) => answer.status).sort();
+        }"""
+    )
+    assert codes == [400, 400, 400, 429, 429, 429]
+    assert len(said) == 3 and all("ry again in" in message for message in said)

@@ -20,6 +20,7 @@ from ui.review.tab import ReviewHandlers
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 2.5, 10**30, float("inf"), float("nan"), "", "x", "1", "\u0000", "\ud800", "😀" * 3000,
     [], [None], [[]], ["x"], [1], [{}], {}, {"": None}, {"text": []}, {"name": {}}, {"name": "ann", "key": 7},
+    {"name": "ann", "key": "\ud800" * 20},
     {"fear": "a", "anger": []}, {"min_duration": "nan"}, {"version_id": 10**30}, {"version_id": "99999999999999999999"},
 )  # fmt: skip
 NAMES = (
