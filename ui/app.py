@@ -109,6 +109,7 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
             ],
             "lifespan": guard(network),
         },
+        "auth_message": "After three failures a login has to wait, each time longer.",
     }
 
 

@@ -71,17 +71,14 @@
 
   // What the page sends carries this browser's key and, in the frame of a Space, a cookie that no other site can read.
   const plain = window.fetch.bind(window);
-  window.fetch = async (resource, options = {}) => {
+  window.fetch = (resource, options = {}) => {
     const url = new URL(resource instanceof Request ? resource.url : resource, document.baseURI);
     if (url.origin !== location.origin || (options.method || "GET") === "GET") return plain(resource, options);
     const headers = new Headers(options.headers || (resource instanceof Request ? resource.headers : undefined));
     const token = /(?:^|; )studio-token=([^;]+)/.exec(document.cookie);
     headers.set("X-Rater-Key", key());
     if (token) headers.set("X-Studio-Token", token[1]);
-    const response = await plain(resource, { ...options, headers });
-    // Gradio's form is silent where a login has to wait.
-    if (response.status === 429 && url.pathname.endsWith("/login")) alert((await response.clone().json()).detail);
-    return response;
+    return plain(resource, { ...options, headers });
   };
 
   window.studio = {

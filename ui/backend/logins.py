@@ -116,14 +116,15 @@ class Logins:
         """Tell if a password is right.
 
         Raises:
-            HTTPException: 429 with a sentence, if too many logins have failed and it is too early for another.
+            HTTPException: with a sentence, if too many logins have failed and it is too early for another.
         """
         address = ADDRESS.get()
         keys = [("name", f"{address} {name}"), ("address", address)]
         wait = max(self._seen(key).until for key in keys) - self._clock()
         if wait > 0:
             raise HTTPException(
-                429,
+                # Gradio's form is silent at 429; at 400 it says that the login has failed.
+                400,
                 f"Too many logins have failed. Try again in {wait:.0f} s." if wait >= 1 else "Try again in a second.",
                 {"Retry-After": f"{wait + 1:.0f}"},
             )
