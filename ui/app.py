@@ -1,6 +1,5 @@
 """Puts the tabs together into the page, and says how it is to be launched."""
 
-import base64
 from pathlib import Path
 
 import gradio as gr
@@ -97,7 +96,7 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
         "max_file_size": ARCHIVE,
         "max_threads": THREADS,
         "state_session_capacity": MOST_SESSIONS,
-        # Off: it would keep what people recorded and were told in their browser, and offer it for replay.
+        # Off: it would keep people's recordings and answers in their browser, and offer it for replay.
         "run_history": False,
         "ssr_mode": False,
         "show_error": False,
@@ -117,10 +116,8 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def about_html() -> str:
-    """The text of the tab, with its picture in it."""
-    curve = base64.b64encode((ASSETS / "learning_curve.png").read_bytes()).decode("ascii")
-    text = (ASSETS / "about.html").read_text(encoding="utf-8")
-    return text.replace("{keys}", keys_table()).replace("{curve}", f"data:image/png;base64,{curve}")
+    """The text of the tab."""
+    return (ASSETS / "about.html").read_text(encoding="utf-8").replace("{keys}", keys_table())
 
 
 def build_about_tab() -> None:
@@ -153,6 +150,6 @@ def keys_table() -> str:
 def keys_dialog() -> str:
     """The help window; the page's script opens it."""
     return (
-        '<dialog id="keys-dialog" aria-label="Keys"><h2>Keys</h2>' + keys_table() + "<p>Keys rest while you type in a "
+        '<dialog id="keys-dialog" aria-label="Keys"><h2>Keys</h2>' + keys_table() + "<p>Shortcuts are off while you "
         'type.</p><form method="dialog"><button>Close</button></form></dialog>'
     )

@@ -35,8 +35,8 @@ def test_a_vote_holds_all_that_was_said_and_the_answer_that_was_kept_from_the_ra
     assert (vote.valence, vote.arousal, vote.comment, vote.seconds) == (12, 100, "a door slams", 4.25)
     assert vote.answer_shown is False
     store.add_correction(clip.id, NewVote("bob", "correct", label="fear"))
-    heard, said, _ = queries.clip_history(store, clip.id)
-    assert (heard.kind, heard.prediction, heard.version.name) == ("prediction", prediction, "embedded")
+    answered, said, _ = queries.clip_history(store, clip.id)
+    assert (answered.kind, answered.prediction, answered.version.name) == ("prediction", prediction, "embedded")
     assert (said.correction, said.prediction, said.version.name) == (vote, prediction, "embedded")
     (example,) = training_examples(store)
     assert example.soft_label == pytest.approx({"fear": 0.875, "sadness": 0.125})

@@ -67,7 +67,7 @@ class Uploads:
                 if since < time.time() - HELD:
                     self._let_go(session)
             held = {path.resolve() for path in self._users}
-            # Gradio puts an upload in a folder of its own, and leaves empty files beside these.
+            # Gradio puts an upload in a folder of its own, and leaves empty files next to these.
             for path in [*folder.glob("*/*"), *folder.glob("*")]:
                 if path.is_file() and path.resolve() not in held and path.stat().st_mtime < before:
                     path.unlink(missing_ok=True)

@@ -130,7 +130,7 @@ class ReviewHandlers:
         return {"released": len(clips)}
 
     def on_renew(self, given: Given, request: gr.Request) -> dict[str, object]:
-        """Keep clips for longer; tells which of them are kept."""
+        """Keep clips for longer; returns which of them are kept."""
         reviewer, settings = self._reviewer(given, request), read_settings(self.services.store)
         kept = whole_numbers(given, "clips")
         if settings.overlap is not None:

@@ -229,7 +229,7 @@ def distilled(rehearsal: Rehearsal, head: ClassifierHead) -> Rehearsal:
         rehearsal: base clips.
         head: that training starts from.
     """
-    targets = replace(head, temperature=1.0).probabilities(rehearsal.embeddings)
+    targets = replace(head, temperature=1.0, places=None).probabilities(rehearsal.embeddings)
     return replace(rehearsal, targets=targets.astype(np.float32))
 
 
