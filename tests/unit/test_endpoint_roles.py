@@ -47,7 +47,11 @@ DECLARED = {
     "HistoryHandlers.on_withdraw": PROOF,
     "IdentityHandlers.on_load": EVERYBODY,
     "IdentityHandlers.on_rename": EVERYBODY,
+    # Both change what this session has chosen, and nothing else.
+    "ImportHandlers.on_change": EVERYBODY,
+    "ImportHandlers.on_meaning": EVERYBODY,
     "ImportHandlers.on_import": MAINTAINERS,
+    "ImportHandlers.on_preview": MAINTAINERS,
     "ImportHandlers.on_stop": MAINTAINERS,
     "InsightsHandlers.on_open": EVERYBODY,
     "MaintainHandlers.on_load": EVERYBODY,
@@ -202,7 +206,8 @@ def endpoints(demo: gr.Blocks) -> dict[str, tuple[BlockFunction, str | None]]:
     for function in demo.fns.values():
         if function.fn is None:
             continue  # Runs in the browser.
-        name = function.fn.__qualname__
+        inner = inspect.unwrap(function.fn)
+        name = getattr(inner, "func", inner).__qualname__
         if name == "build_calls.<locals>.page":
             acts = inspect.getclosurevars(function.fn).nonlocals["acts"]
             found |= {f"page:{act}": (function, act) for act in acts}
