@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ser.audio.batching import BATCH_SIZE, map_batches
 from ser.audio.decoding import decode_bytes, decode_file
-from ser.audio.long_recordings import read_long
+from ser.audio.long_recordings import LongRecording, read_long
 from ser.audio.vad import no_speech, trim_to_speech
 from ser.encoder.profiles import PLAIN, Profiles
 from ser.errors import AudioError
@@ -119,16 +119,19 @@ class Recognizer:
             raise analysis
         yield from self._answers(analysis)
 
-    def timeline(self, source: Source, channels: str = AUTO, *, max_duration: float | None = None) -> Timeline:
+    def timeline(
+        self, source: Source | LongRecording, channels: str = AUTO, *, max_duration: float | None = None
+    ) -> Timeline:
         """Find the regions of one feeling in a recording of any length.
 
         Args:
-            source: a path, the bytes of an audio file, or decoded `Audio`.
+            source: a path, the bytes of an audio file, decoded `Audio`, or what `read_long` has read already.
             channels: see `build_timeline`.
             max_duration: longest accepted recording in seconds, in place of the recogniser's; None for no limit.
         """
         parts = Parts(self.detector, self.acoustic, self.text, self.transcriber, self.fusion)
-        return build_timeline(read_long(source, max_duration), parts, channels)
+        recording = source if isinstance(source, LongRecording) else read_long(source, max_duration)
+        return build_timeline(recording, parts, channels)
 
     def adapt(self, answers: Sequence[Recognition], profiles: Sequence[Profiles]) -> list[Recognition]:
         """Adapt complete answers by profiles, without embedding their recordings again.

@@ -254,6 +254,7 @@ class NewVote:
         distribution: {label: weight} of any sum; stored as shares.
         created_at: for imports that carry their own time; None is now.
         retracted_at: when an imported vote was taken back, or None.
+        may_replace: whether it may take the place of a vote of the rater that stands: not if nothing proves the name.
     """
 
     rater: str
@@ -269,6 +270,7 @@ class NewVote:
     comment: str | None = None
     seconds: float | None = None
     answer_shown: bool | None = None
+    may_replace: bool = True
 
     def __post_init__(self) -> None:
         shares = check_distribution(self.verdict, self.label, self.distribution)
