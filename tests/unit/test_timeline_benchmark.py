@@ -1,10 +1,11 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.acoustic.joined_clips import NEUTRAL, count_close, diarization_error, draw_joined_clips
-from benchmarks.acoustic.timeline import row_of, score, summarise
+from benchmarks.acoustic.timeline import main, row_of, score, summarise
 from ser.errors import TrainingDataError
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector
@@ -52,3 +53,15 @@ def test_a_timeline_is_scored_against_what_was_joined(shared_data: Path) -> None
     assert figures["joins"] == 6 and 0.0 <= low <= figures["error"] <= high <= 1.0
     assert 0.0 < figures["error_always_neutral"] < 0.6 and 0.0 <= figures["boundaries"] <= 1.0
     assert row_of(joins, 100.0).duration >= 100.0
+
+
+@pytest.mark.slow
+def test_the_quick_measurement_beats_always_neutral_on_reserved_speakers(
+    shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--data", str(shared_data), "--quick", "--json"]) in (0, 1)
+    result = json.loads(capsys.readouterr().out)
+    print(json.dumps(result))
+    assert {name: figures["joins"] for name, figures in result["corpora"].items()} == {"ravdess": 24, "nemo": 10}
+    assert result["mean"]["error"] < result["mean"]["error_always_neutral"]
+    assert result["share_of_real_time"]["with_transcript"]["processor"] > 0.0
