@@ -224,7 +224,7 @@ def build_api(services: Services) -> None:
         reviewer = gr.Textbox(label="rater; each rater gets each clip once", value="")
         clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null where no clip waits")
         clip_audio = gr.Audio(label="the recording as FLAC", type="filepath")
-        starter = gr.Textbox(label="who starts the run; the login wins where there is one", value="")
+        starter = gr.Textbox(label="who starts the run; a login wins over it", value="")
         preset = gr.Textbox(label=f"{' or '.join(PRESETS)}; {PRESETS[0]} where empty", value="")
         target = gr.Textbox(label=f"one of {', '.join(TARGETS)}; {TARGETS[0]} where empty", value="")
         tune = gr.Textbox(label="what of the acoustic model learns; what the preset thinks best where empty", value="")
@@ -236,7 +236,7 @@ def build_api(services: Services) -> None:
         )
         action = gr.Textbox(label="pause, resume or cancel")
         which = gr.Number(label="number of the run, or null for the one under way", value=None, precision=0)
-        controller = gr.Textbox(label="who asks; the login wins where there is one", value="")
+        controller = gr.Textbox(label="who asks; a login wins over it", value="")
         controlled = gr.JSON(label="the state of the run, as `training_status` returns it")
 
     for name, inputs, outputs in (

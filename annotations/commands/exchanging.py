@@ -76,7 +76,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def run_import(options: argparse.Namespace) -> int:
-    """Import, or tell what would be; 1 where something was left out, 2 where nothing could be done."""
+    """Import, or preview it; returns 1 if something was left out, 2 if nothing could be done."""
     columns = {"speaker": options.speaker_column, "label": options.label_column}
     labels = options.labels if options.labels is not None else not options.gold
     how = ImportOptions(
@@ -191,7 +191,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def run_export(options: argparse.Namespace) -> int:
-    """Export; 1 where recordings are missing."""
+    """Export; returns 1 if recordings are missing."""
     if options.push_to_hub is None and (options.format is None or options.out is None):
         raise ExchangeError("Name a --format and a place with --out, or a data set with --push-to-hub ORG/NAME.")
     if options.push_to_hub is not None and (options.format not in (None, "parquet") or options.out is not None):

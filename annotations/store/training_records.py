@@ -43,7 +43,7 @@ class TrainingRecords:
 
         Args:
             name: `embedded` for the weights that ship with the program, else the folder or Hub id of the model.
-            sha256: of its weights file; `UNKNOWN` where it can only be told by its name.
+            sha256: of its weights file; `UNKNOWN` if only its name identifies it.
             target: which of the models it is.
 
         Returns:

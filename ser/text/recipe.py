@@ -187,7 +187,7 @@ def _column(path: Path, name: str) -> list[str]:
 
 
 def _every(dialogues: Sequence[str], every: int) -> list[bool]:
-    """Tell for each turn whether its dialogue is one of every so many."""
+    """Mark the turns whose dialogue is one of every so many."""
     number = {dialogue: index for index, dialogue in enumerate(dict.fromkeys(dialogues))}
     return [number[dialogue] % every == every - 1 for dialogue in dialogues]
 
@@ -201,7 +201,7 @@ def _letters(text: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train and print what it gave; 0 if done, 2 if the data or the encoder cannot be used."""
+    """Train and print the figures; 0 if done, 2 if the data or the encoder cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m ser.text.recipe", description=__doc__)
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="goemotions-28 and the dialogues in it")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the weights go")

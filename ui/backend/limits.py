@@ -48,7 +48,7 @@ REMEMBERED = 20_000
 
 
 class Limits:
-    """What is left to each person and address; safe to call from several threads.
+    """Budgets left to each person and address; safe to call from several threads.
 
     Args:
         limits: {what: amounts}.

@@ -84,8 +84,8 @@ def decide(
         looks: mean number of earlier comparisons on the held-out clips.
         other: a further measure that has a say.
         hints: {name: log probabilities} of the labels by what is no voice, as `confounds.find_confounds` gives them:
-            both models are told. If the `CHANNEL` alone explains the votes as well as the candidate does, that is what
-            it has learnt, and it is refused.
+            both models are given. If the `CHANNEL` alone explains the votes as well as the candidate does, that is what
+            it was trained to recognise, and it is refused.
 
     Returns:
         The decision with its figures.

@@ -99,7 +99,7 @@ def unit_names(examples: Sequence[FeedbackExample], unit: str) -> list[str]:
 
 
 def divide(examples: Sequence[FeedbackExample], sides: Mapping[int, str] = MappingProxyType({})) -> Holdout:
-    """Split feedback by speaker; if that leaves a side with too little, by session, then by parts of the session.
+    """Split feedback by speaker; if that leaves a split with too little, by session, then by parts of the session.
 
     Only the first way shows how a model does on new speakers; `Holdout.unit` tells which way was taken.
 
@@ -142,7 +142,7 @@ def divide(examples: Sequence[FeedbackExample], sides: Mapping[int, str] = Mappi
 
 
 def held_out_share(clips: int) -> float:
-    """The share to hold out of so many clips; a unit that has a side keeps it whatever the share is later.
+    """The share to hold out of so many clips; a unit keeps its split whatever the share is later.
 
     >>> held_out_share(60), held_out_share(200)
     (0.4, 0.3)
@@ -162,7 +162,7 @@ def _keys(examples: Sequence[FeedbackExample]) -> list[tuple[str, str, str]]:
 
 
 def _names(examples: Sequence[FeedbackExample], sides: Mapping[int, str], level: int) -> list[str]:
-    """The unit of each example; a finer one where earlier runs had a unit on both sides."""
+    """The unit of each example; a finer one where earlier runs had a unit in both splits."""
     keys = _keys(examples)
     found: dict[str, set[str]] = defaultdict(set)
     for example, names in zip(examples, keys, strict=True):

@@ -62,7 +62,7 @@ def missing_feedback(store: AnnotationStore, examples: Sequence[FeedbackExample]
 
 
 def record_holdout(store: AnnotationStore, run_id: int, holdout: Holdout) -> None:
-    """Keep the sides that a run gives its clips; the same again changes nothing.
+    """Keep the split that a run gives each of its clips; the same again changes nothing.
 
     Args:
         store: to write to.
@@ -105,7 +105,7 @@ def read_trained(store: AnnotationStore, run_id: int | None = None) -> set[int]:
 
 
 def read_looks(store: AnnotationStore, target: str = "acoustic") -> dict[int, int]:
-    """{clip: comparisons of that target which it has labelled}, those of decided runs."""
+    """{clip: comparisons of that target that it took part in}, those of decided runs."""
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT clip_id, count(*) AS looks FROM run_clips JOIN training_runs ON training_runs.id = training_run_id "

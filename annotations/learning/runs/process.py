@@ -136,7 +136,7 @@ class ProcessorUse:
 
     @property
     def starved(self) -> bool:
-        """If it waits for the processor more than it trains."""
+        """True if it waits for the processor more than it trains."""
         return self.wall >= STARVED_AFTER and self.share < STARVED_SHARE
 
     def words(self) -> str:

@@ -117,7 +117,7 @@ def _last_begun(store: AnnotationStore) -> TrainingRun | None:
 
 
 def _votes_mark(store: AnnotationStore) -> tuple[int | None, ...]:
-    """Changes whenever a vote or a consent comes or goes; costs no look at the votes themselves."""
+    """A value that changes whenever a vote or a consent comes or goes; costs no look at the votes themselves."""
     query = (
         "SELECT (SELECT max(id) FROM corrections), (SELECT count(*) FROM correction_retractions), "
         "(SELECT max(id) FROM training_runs)"

@@ -1,4 +1,4 @@
-"""The card of a model version, written by the tool: what it is made of, how it was labelled, and what it is not.
+"""The card of a model version, written by the tool: what it is made of, how it was measured, and what it is not for.
 
 Names no rater and no speaker. Source: the form of cards, https://huggingface.co/docs/hub/model-cards
 """

@@ -60,10 +60,10 @@ class VersionDiff:
     Attributes:
         first: name of the one.
         second: name of the other.
-        clips: how many both answered.
+        clips: number that both answered.
         judged: number of them with a label of raters.
-        held_out: how many of them a run held out.
-        trained: how many of them a run trained on, which flatters it.
+        held_out: number of them that a run held out.
+        trained: number of them that a run trained on, which flatters it.
         before: figures of the first on the judged ones: `clips`, `uar`, `war`, `recall`, `support`.
         after: the same of the second.
         speakers: {speaker: {clips, before, after}}, the share of right answers on judged clips.
@@ -112,7 +112,7 @@ class VersionDiff:
 
 
 def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion, *, limit: int = LIMIT) -> VersionDiff:
-    """Let two versions of one target answer clips, if possible such that no run trained on.
+    """Let two versions of one target answer clips, if possible clips that no run trained on.
 
     Args:
         active: loads the versions; what is in use stays in use.
