@@ -211,7 +211,7 @@ class TrainingRecords:
 
         Args:
             run_id: of a run that is going on.
-            status: one of `RUN_STATUSES` that are not `UNFINISHED`; `promoted` needs a version and puts it to use.
+            status: one of `RUN_STATUSES` that are not `UNFINISHED`; `promoted` needs a version, which becomes current.
             metrics: figures before and after as JSON values; empty if it did not come so far.
             reason: the decision in a sentence, or what went wrong.
             version: what it made.

@@ -37,7 +37,7 @@ MIN_UNIQUE_WORDS = 4
 """Words from which a turn that a test file has as well counts as the same turn, rather than as a common phrase."""
 
 DEV_DIALOGUES = {"dailydialog/validation.csv": 2, "dialog-causes/train.csv": 8}
-"""Every so manyth dialogue is held out for calibration."""
+"""One dialogue in so many is held out for calibration."""
 
 CONFIG = TextTrainConfig(epochs=1, learning_rate=1e-3)
 

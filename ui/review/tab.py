@@ -1,6 +1,6 @@
 """The second tab: stored clips one after the other; listen, label by one key, next.
 
-The sitting itself lives in the browser (`assets/review.js`), which asks ahead for clips and sends votes behind: here
+The session itself lives in the browser (`assets/review.js`), which asks ahead for clips and sends votes behind: here
 is what it asks of the server. Each act takes what the browser says and returns plain values.
 """
 

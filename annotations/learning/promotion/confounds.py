@@ -48,7 +48,7 @@ WORD_FEATURES = 64
 FEWEST_CLIPS = 28
 DEVIATIONS, KNOWN_SHARE = 3.0, 0.25
 """Standard deviations over chance, and share of the way from chance to certainty, from which labels count as given
-away. On CREMA-D, whose recordings seem to be of one level, silence and decay tell a fifth of the way."""
+away. On CREMA-D, whose recordings seem to be of one level, silence and decay explain a fifth of the way."""
 
 
 @dataclass(frozen=True, eq=False)

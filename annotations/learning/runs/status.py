@@ -41,15 +41,15 @@ class TrainingStatus:
         device: `cpu` or `cuda`.
         epoch: the current one, from 1; 0 before the first.
         epochs: how many are planned.
-        loss: of the last epoch, on the training side.
+        loss: of the last epoch, on training clips.
         uar: unweighted average recall of the last epoch on feedback that is held out, 0..1.
         curve: {"epoch", "loss", "uar"} of each epoch so far.
         seconds: that training took so far, pauses not counted.
         resumed: how often the run went on after it had been interrupted.
         target: what is trained.
-        preset: how thoroughly.
+        preset: `quick` or `thorough`.
         cause: why it began.
-        log: the file with all that it said, relative to the store's folder.
+        log: the file with all its messages, relative to the store's folder.
         queued: numbers of the runs that wait.
         trigger: what the settings' own requests for runs found last, for people.
         pid: of the process that trains.

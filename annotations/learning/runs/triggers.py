@@ -107,7 +107,7 @@ def _waiting(settings: AnnotationSettings, new: int) -> str:
     if settings.retrain_after is not None:
         conditions.append(f"after {settings.retrain_after} new votes")
     if settings.retrain_at is not None:
-        conditions.append(f"at {settings.retrain_at} UTC where there is any")
+        conditions.append(f"at {settings.retrain_at} UTC if there is any")
     return f"Retraining begins by itself {' and '.join(conditions)}; there are {new}."
 
 
