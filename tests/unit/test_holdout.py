@@ -38,7 +38,7 @@ def many(speakers: Sequence[str | None], each: int, session: str | None = None) 
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 12, 40])
-def test_no_speaker_is_on_both_sides(count: int) -> None:
+def test_no_speaker_is_in_both_splits(count: int) -> None:
     holdout = divide(many([f"speaker {n}" for n in range(count)], 20))
     assert holdout.unit == "speaker" and holdout.units == count
     assert not {e.group for e in holdout.training} & {e.group for e in holdout.held_out}
@@ -82,7 +82,7 @@ def test_a_fair_share_is_held_out(count: int) -> None:
     assert abs(len(holdout.held_out) / (20 * count) - held_out_share(20 * count)) <= 0.1
 
 
-def test_speakers_keep_their_side_as_feedback_grows() -> None:
+def test_speakers_keep_their_split_as_feedback_grows() -> None:
     before = divide(many([f"speaker {n}" for n in range(100)], 5))
     after = divide(many([f"speaker {n}" for n in range(200)], 5))
     assert {e.group for e in before.held_out} <= {e.group for e in after.held_out}
@@ -142,7 +142,7 @@ def sides_of(holdout) -> dict[int, str]:
     return {e.clip.id: TRAINING for e in holdout.training} | held
 
 
-def test_no_clip_ever_changes_its_side_however_feedback_grows() -> None:
+def test_no_clip_ever_changes_its_split_however_feedback_grows() -> None:
     """Speakers come and go, sessions grow, the coarse division gives way to the strict one."""
     examples = [feedback(n, speaker="ann", session="day 1") for n in range(60)]
     sides: dict[int, str] = {}

@@ -58,7 +58,7 @@ def start_run(active: ActiveModel, status: str | None = None) -> int:
     return run.id
 
 
-def test_sides_are_kept_and_looks_are_counted(active: ActiveModel) -> None:
+def test_splits_are_kept_and_looks_are_counted(active: ActiveModel) -> None:
     store = active.store
     first = hold_out(store, training_examples(store))
     start_run(active, "refused")
@@ -77,7 +77,7 @@ def test_sides_are_kept_and_looks_are_counted(active: ActiveModel) -> None:
     assert len(diluted.held_out) == len(first.held_out) + 12 and 0.0 < diluted.looks < 1.0
 
 
-def test_a_run_that_waited_keeps_the_sides_that_one_before_it_gave(active: ActiveModel) -> None:
+def test_a_run_that_waited_keeps_the_splits_of_the_run_before_it(active: ActiveModel) -> None:
     store = active.store
     store.snapshot(store.data_dir / "waiting.db")
     start_run(active, "refused")
@@ -144,7 +144,7 @@ def test_versions_of_different_models_are_not_compared(active: ActiveModel) -> N
         diff_versions(active, active.base_version, words)
 
 
-def test_an_erased_clip_has_no_side_any_more(active: ActiveModel) -> None:
+def test_an_erased_clip_is_in_no_split_any_more(active: ActiveModel) -> None:
     start_run(active, "refused")
     clip_id = held_out_clips(active.store)[0]
     assert main(["--data-dir", str(active.store.data_dir), "erase", "--clip", str(clip_id)]) == 0
