@@ -244,7 +244,7 @@ def build_api(services: Services) -> None:
         clip_id = gr.Number(label="id of a stored clip, or null for a new recording", value=None, precision=0)
         label = gr.Textbox(label=f"one of {', '.join(EMOTIONS)}, or {UNSURE}")
         rater = gr.Textbox(label="rater; a login takes precedence", value="")
-        transcript = gr.Textbox(label="what was said, where it should be corrected", value="")
+        transcript = gr.Textbox(label="what was said, if the transcript needs correcting", value="")
         intensity = gr.Number(label="0 to 100, or null", value=None)
         consent = gr.CheckboxGroup(
             list(CONSENT_PURPOSES), value=[], label="what a new recording may be stored for; nothing is stored without"
@@ -252,12 +252,12 @@ def build_api(services: Services) -> None:
         speaker = gr.Textbox(label="a pseudonym of who speaks; training keeps speakers apart", value="")
         stored = gr.JSON(label="{clip_id, correction_id}")
         reviewer = gr.Textbox(label="rater; each rater gets each clip once", value="")
-        clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null where no clip waits")
+        clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null if no clip waits")
         clip_audio = gr.Audio(label="the recording as FLAC", type="filepath")
-        starter = gr.Textbox(label="who starts the run; the login wins where there is one", value="")
+        starter = gr.Textbox(label="who starts the run; a login wins over it", value="")
         preset = gr.Textbox(label=f"{' or '.join(PRESETS)}; {PRESETS[0]} where empty", value="")
         target = gr.Textbox(label=f"one of {', '.join(TARGETS)}; {TARGETS[0]} where empty", value="")
-        tune = gr.Textbox(label="what of the acoustic model learns; what the preset thinks best where empty", value="")
+        tune = gr.Textbox(label="layers of the acoustic model to train; empty for the preset's default", value="")
         started = gr.JSON(label="the state of the run, as `training_status` returns it")
         asked = gr.Number(label="number of a run, or null for the one under way", value=None, precision=0)
         status = gr.JSON(
@@ -266,7 +266,7 @@ def build_api(services: Services) -> None:
         )
         action = gr.Textbox(label="pause, resume or cancel")
         which = gr.Number(label="number of the run, or null for the one under way", value=None, precision=0)
-        controller = gr.Textbox(label="who asks; the login wins where there is one", value="")
+        controller = gr.Textbox(label="who asks; a login wins over it", value="")
         controlled = gr.JSON(label="the state of the run, as `training_status` returns it")
 
     for name, inputs, outputs in (
