@@ -4,7 +4,7 @@ import dataclasses
 import secrets
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,32 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from annotations.learning.config import PRESETS
+from annotations.raters.people import Person
 from annotations.review.items import get_review_item
 from annotations.review.queue import next_clip
 from annotations.store import NewClip, NewVote, grant
 from annotations.store.records import CONSENT_PURPOSES, TARGETS
 from annotations.store.settings import read_settings
 from ser.audio.decoding import decode_file
+from ser.audio.long_recordings import read_long
 from ser.errors import SerError
 from ser.labels import EMOTIONS
+from ser.recognizer import Recognizer
 from ser.serialization import recognition_to_dict
-from ui.backend.identity import person
+from ser.timeline.timeline import AUTO, CHANNEL_MODES, Timeline
+from ser.types import Audio, Recognition
+from ui.backend.identity import charge, person, signed_in, voter
 from ui.backend.services import Services
+from ui.backend.turns import MOST_WAITING, Waiting
 from ui.parts.errors import shows_errors
 from ui.parts.palette import UNSURE
 from ui.recognize.votes import verdict_of
+
+MAX_TIMELINE_DURATION = 15 * 60.0
+"""Seconds of a recording that a request may have answered over time; longer ones are for the command line."""
+
+TIMELINE_BUDGET = 5 * 60.0
+"""Seconds that its answer may take: three times what a quarter of an hour takes on one busy core."""
 
 
 class ApiHandlers:
@@ -34,7 +46,7 @@ class ApiHandlers:
     def __init__(self, services: Services) -> None:
         self.services = services
 
-    def recognize(self, audio: str | None = None) -> dict[str, object]:
+    def recognize(self, audio: str | None = None, request: gr.Request | None = None) -> dict[str, object]:
         """Recognise one recording; nothing of it is stored."""
         if audio is None:
             raise SerError("No audio was given. Send a file under `audio`.")
@@ -43,10 +55,29 @@ class ApiHandlers:
             start = time.perf_counter()
             recording = decode_file(path, max_duration=serving.recognizer.max_duration)
             decoding = time.perf_counter() - start
-            answer = serving.recognizer.recognize(recording)
+            answer = self._answer(serving.recognizer, recording, request)
             timings = dataclasses.replace(answer.timings, decode=decoding, total=answer.timings.total + decoding)
             answer = dataclasses.replace(answer, timings=timings)
             return recognition_to_dict(answer, file=path.name)
+
+    def timeline(
+        self, audio: str | None = None, channels: str = AUTO, request: gr.Request | None = None
+    ) -> dict[str, object]:
+        """Find which feeling is when in a long recording; nothing of it is stored."""
+        if audio is None:
+            raise SerError("No audio was given. Send a file under `audio`.")
+        with self.services.uploads.borrow(audio) as path:
+            recognizer = self.services.active_model.serving().recognizer
+            recording = read_long(path, MAX_TIMELINE_DURATION)
+            charge(self.services, request, "recognitions", amount=max(1.0, recording.duration / 60.0))
+
+            def steps() -> Iterator[Timeline]:
+                yield recognizer.timeline(recording, channels or AUTO)
+
+            connection = str(request.session_hash) if request else ""
+            turns = self.services.turns.run(connection, recording.duration, steps, budget=TIMELINE_BUDGET)
+            (found,) = (step for step in turns if not isinstance(step, Waiting))
+            return found.as_dict(file=path.name)
 
     def correct(
         self,
@@ -63,25 +94,33 @@ class ApiHandlers:
         """Store a vote: on a stored clip by its id, or on a new recording given with consent."""
         if audio is None:
             check_label(label)
-            name = person(self.services, request, rater).require("review stored clips").name
-            return self._correct_stored(clip_id, label, name, transcript or None, intensity)
+            person(self.services, request, rater).require("review stored clips")
+            reviewer = voter(self.services, request, rater)
+            return self._correct_stored(clip_id, label, reviewer, transcript or None, intensity)
         # Everything that can go wrong goes wrong in here, so that no upload is left behind.
         with self.services.uploads.borrow(audio) as path:
             check_label(label)
-            name = person(self.services, request, rater).name
+            reviewer = voter(self.services, request, rater)
             serving = self.services.active_model.serving()
             recording = decode_file(path, max_duration=serving.recognizer.max_duration)
-            recognition = serving.recognizer.recognize(recording) if consent else None
+            recognition = self._answer(serving.recognizer, recording, request) if consent else None
         verdict, vote = verdict_of(label, recognition.fused.label if recognition else None)
         clip, correction = self.services.store.save_feedback(
             recording,
             recognition,
-            NewVote(name, verdict, label=vote, intensity=intensity, transcript=transcript or None),
+            NewVote(
+                reviewer.name,
+                verdict,
+                label=vote,
+                intensity=intensity,
+                transcript=transcript or None,
+                may_replace=reviewer.proved,
+            ),
             NewClip(
                 "api",
                 speaker=speaker.strip() or None,
                 session=str(request.session_hash) if request else None,
-                grants=grant(consent, name),
+                grants=grant(consent, reviewer.name),
             ),
             model_version_id=serving.version.id,
         )
@@ -117,9 +156,22 @@ class ApiHandlers:
         run = self.services.retrainer.start(name, target=target or None, preset=preset or None, tune=tune or None)
         return self._status(run.id)
 
-    def training_status(self, run_id: float | None = None) -> dict[str, Any]:
+    def training_status(self, run_id: float | None = None, request: gr.Request | None = None) -> dict[str, Any]:
         """Return the status of a training run: by default the one under way, else the one that ended last."""
-        return self._status(None if run_id is None else int(run_id))
+        status = self._status(None if run_id is None else int(run_id))
+        if not person(self.services, request, None).may("retrain"):
+            status.pop("log")
+        return status
+
+    def register(self, rater: str = "", request: gr.Request | None = None) -> dict[str, object]:
+        """Return a new key for a name that nobody has; with it as the header X-Rater-Key, votes are the name's own."""
+        if not rater.strip():
+            raise SerError("No name was given. Send the name to vote under as `rater`.")
+        if signed_in(request):
+            raise SerError("You are logged in: the login is your name, and needs no key.")
+        key = secrets.token_urlsafe(24)
+        owner = voter(self.services, request, {"name": rater, "key": key})
+        return {"rater": owner.name, "key": key}
 
     def control_training(
         self, action: str = "", run_id: float | None = None, rater: str = "", request: gr.Request | None = None
@@ -134,12 +186,20 @@ class ApiHandlers:
         actions[action](number)
         return self._status(number)
 
+    def _answer(self, recognizer: Recognizer, recording: Audio, request: gr.Request | None) -> Recognition:
+        """Recognise a recording in its turn."""
+        charge(self.services, request, "recognitions")
+        connection = str(request.session_hash) if request else ""
+        steps = self.services.turns.run(connection, recording.duration, lambda: recognizer.recognize_steps(recording))
+        *_, answer = (step for step in steps if not isinstance(step, Waiting))
+        return answer
+
     def _status(self, run_id: int | None) -> dict[str, Any]:
         status = dataclasses.asdict(self.services.retrainer.status(run_id))
         return {name: value for name, value in status.items() if name not in ("pid", "pid_created")}
 
     def _correct_stored(
-        self, clip_id: float | None, label: str, rater: str, transcript: str | None, intensity: float | None
+        self, clip_id: float | None, label: str, rater: Person, transcript: str | None, intensity: float | None
     ) -> dict[str, object]:
         if clip_id is None:
             raise SerError("Neither audio nor clip_id was given. Send a recording, or the id of a stored clip.")
@@ -148,7 +208,14 @@ class ApiHandlers:
         verdict, vote = verdict_of(label, prediction.label if prediction else None)
         correction = self.services.store.add_correction(
             item.clip.id,
-            NewVote(rater, verdict, label=vote, intensity=intensity, transcript=transcript),
+            NewVote(
+                rater.name,
+                verdict,
+                label=vote,
+                intensity=intensity,
+                transcript=transcript,
+                may_replace=rater.proved,
+            ),
             prediction_id=prediction.id if prediction else None,
         )
         return {"clip_id": item.clip.id, "correction_id": correction.id}
@@ -166,13 +233,18 @@ def build_api(services: Services) -> None:
     with gr.Row(visible=False):
         # Each endpoint has components of its own: a shared one would give a parameter the wrong words in the docs.
         trigger = gr.Button()
+        wanted = gr.Textbox(label="the name to vote under")
+        issued = gr.JSON(label="{rater, key}; keep the key, it is shown once")
         recording = gr.Audio(label="a recording of speech, at most a minute", type="filepath")
         answer = gr.JSON(label="the answer, as `python -m ser recognize --json` prints it")
+        talk = gr.Audio(label="a recording of at most 15 minutes", type="filepath")
+        channels = gr.Textbox(label=f"one of {', '.join(CHANNEL_MODES)}; {AUTO} where empty", value=AUTO)
+        regions = gr.JSON(label="the timeline, as `python -m ser timeline --json` prints it")
         voted = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
         clip_id = gr.Number(label="id of a stored clip, or null for a new recording", value=None, precision=0)
         label = gr.Textbox(label=f"one of {', '.join(EMOTIONS)}, or {UNSURE}")
         rater = gr.Textbox(label="rater; a login takes precedence", value="")
-        transcript = gr.Textbox(label="what was said, where it should be corrected", value="")
+        transcript = gr.Textbox(label="what was said, if the transcript needs correcting", value="")
         intensity = gr.Number(label="0 to 100, or null", value=None)
         consent = gr.CheckboxGroup(
             list(CONSENT_PURPOSES), value=[], label="what a new recording may be stored for; nothing is stored without"
@@ -180,12 +252,12 @@ def build_api(services: Services) -> None:
         speaker = gr.Textbox(label="a pseudonym of who speaks; training keeps speakers apart", value="")
         stored = gr.JSON(label="{clip_id, correction_id}")
         reviewer = gr.Textbox(label="rater; each rater gets each clip once", value="")
-        clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null where no clip waits")
+        clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null if no clip waits")
         clip_audio = gr.Audio(label="the recording as FLAC", type="filepath")
-        starter = gr.Textbox(label="who starts the run; the login wins where there is one", value="")
+        starter = gr.Textbox(label="who starts the run; a login wins over it", value="")
         preset = gr.Textbox(label=f"{' or '.join(PRESETS)}; {PRESETS[0]} where empty", value="")
         target = gr.Textbox(label=f"one of {', '.join(TARGETS)}; {TARGETS[0]} where empty", value="")
-        tune = gr.Textbox(label="what of the acoustic model learns; what the preset thinks best where empty", value="")
+        tune = gr.Textbox(label="layers of the acoustic model to train; empty for the preset's default", value="")
         started = gr.JSON(label="the state of the run, as `training_status` returns it")
         asked = gr.Number(label="number of a run, or null for the one under way", value=None, precision=0)
         status = gr.JSON(
@@ -194,11 +266,13 @@ def build_api(services: Services) -> None:
         )
         action = gr.Textbox(label="pause, resume or cancel")
         which = gr.Number(label="number of the run, or null for the one under way", value=None, precision=0)
-        controller = gr.Textbox(label="who asks; the login wins where there is one", value="")
+        controller = gr.Textbox(label="who asks; a login wins over it", value="")
         controlled = gr.JSON(label="the state of the run, as `training_status` returns it")
 
     for name, inputs, outputs in (
+        ("register", [wanted], [issued]),
         ("recognize", [recording], [answer]),
+        ("timeline", [talk, channels], [regions]),
         ("correct", [voted, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
         ("next_clip", [reviewer], [clip, clip_audio]),
         ("retrain", [starter, preset, target, tune], [started]),
@@ -206,14 +280,14 @@ def build_api(services: Services) -> None:
         ("control_training", [action, which, controller], [controlled]),
     ):
         handler = getattr(handlers, name)
-        heavy = name in ("recognize", "correct")
+        heavy = name in ("recognize", "timeline", "correct")
         trigger.click(
             shows_errors(handler),
             inputs,
             outputs,
             api_name=name,
             api_description=handler.__doc__,
-            concurrency_limit=2 if heavy else "default",
+            concurrency_limit=MOST_WAITING if heavy else "default",
             concurrency_id="recognition" if heavy else None,
         )
 

@@ -6,8 +6,9 @@ import gradio as gr
 
 from annotations.maintenance.erasure.erase import ErasureReport, erase_clip, withdraw_consent
 from annotations.raters.disclosure import own_consents, visible_clip_history, visible_history
+from annotations.raters.people import Person
 from annotations.raters.votes import gold_labels, mark_gold, unmark_gold
-from annotations.store.records import Correction, HistoryEntry, TrainingRun
+from annotations.store.records import HistoryEntry, TrainingRun
 from ser.errors import SerError
 from ser.labels import EMOTIONS
 from ui.backend.identity import Who, person
@@ -35,7 +36,8 @@ class HistoryHandlers:
 
     def on_undo(self, who: Who, request: gr.Request) -> tuple[str, str]:
         """Take the rater's own last vote back."""
-        undone = self.services.store.undo_last_correction(person(self.services, request, who).name)
+        undoing = person(self.services, request, who).require_proof("take a vote back")
+        undone = self.services.store.undo_last_correction(undoing.name)
         said = f"Taken back: {undone.label or undone.verdict} on clip {undone.clip_id}."
         return self.on_open(who, request)[0], status(said)
 
@@ -44,7 +46,7 @@ class HistoryHandlers:
         looking = person(self.services, request, who).require("review stored clips")
         clip = self.services.store.get_clip(self._number(clip_id))
         entries = visible_clip_history(self.services.store, looking, clip.id)
-        own = own_consents(self.services.store, looking.name, clip.id)
+        own = looking.proved and own_consents(self.services.store, looking.name, clip.id)
         sound = player(self.services.store.clip_path(clip), clip.duration, f"Clip {clip.id}")
         return (
             sound + clip_table(entries) + f'<p class="clip-line">allowed for: {", ".join(clip.consent)}</p>',
@@ -70,7 +72,7 @@ class HistoryHandlers:
     def on_withdraw(self, clip_id: float | None, who: Who, request: gr.Request) -> tuple[str, str]:
         """Withdraw the person's own consent."""
         withdrawing = person(self.services, request, who)
-        return report_text(withdraw_own(self.services, withdrawing.name, self._number(clip_id))), ""
+        return report_text(withdraw_own(self.services, withdrawing, self._number(clip_id))), ""
 
     def on_gold(self, clip_id: float | None, label: str | None, who: Who, request: gr.Request) -> str:
         """Mark a clip with its known answer, so that raters can be measured by it."""
@@ -98,12 +100,13 @@ class HistoryHandlers:
 ONLY_OWN = '<p class="quiet">Your own votes, and others’ on clips whose voting is over.</p>'
 
 
-def withdraw_own(services: Services, name: str, clip_id: int) -> ErasureReport:
+def withdraw_own(services: Services, person: Person, clip_id: int) -> ErasureReport:
     """Take back every consent that a person has given for a clip.
 
     Raises:
-        SerError: if they have given none.
+        SerError: if they have given none, or nothing proves who they are.
     """
+    name = person.require_proof("withdraw a consent").name
     own = own_consents(services.store, name, clip_id)
     if not own:
         raise SerError(f"{name} has allowed nothing for clip {clip_id}: only who consented can withdraw it here.")
@@ -137,7 +140,7 @@ def _clip_row(entry: HistoryEntry) -> str:
         seen = {True: " · saw the model’s answer", False: " · did not see the model’s answer", None: ""}
         return (
             f"<tr{' class=retracted' if vote.retracted_at else ''}><td>{moment(entry.at)}</td>"
-            f"<td>{escape(vote.rater)}</td><td>{_vote(vote)}{seen[vote.answer_shown]}</td></tr>"
+            f"<td>{escape(vote.rater)}</td><td>{_vote(entry)}{seen[vote.answer_shown]}</td></tr>"
         )
     answer = entry.prediction
     assert answer is not None
@@ -173,11 +176,13 @@ def _row(entry: HistoryEntry) -> str:
     clip = f"{vote.clip_id} · {clock(entry.clip.duration)}" if entry.clip else str(vote.clip_id)
     return (
         f"<tr{' class=retracted' if vote.retracted_at else ''}><td>{moment(entry.at)}</td><td>{escape(vote.rater)}</td>"
-        f"<td>{_vote(vote)}</td><td>{said}</td><td>{clip}</td></tr>"
+        f"<td>{_vote(entry)}</td><td>{said}</td><td>{clip}</td></tr>"
     )
 
 
-def _vote(vote: Correction) -> str:
+def _vote(entry: HistoryEntry) -> str:
+    vote = entry.correction
+    assert vote is not None
     what = f"{icon(vote.label)} {escape(vote.label)}" if vote.label else escape(vote.verdict)
     parts = [what]
     if vote.distribution:
@@ -190,7 +195,9 @@ def _vote(vote: Correction) -> str:
     ]
     parts += [f"“{escape(vote.transcript)}”"] if vote.transcript else []
     parts += [f"note: {escape(vote.comment)}"] if vote.comment else []
-    parts += [f"{vote.seconds:.1f} s"] if vote.seconds is not None else []
+    if vote.seconds is not None:
+        hasty = entry.clip is not None and vote.seconds < entry.clip.duration / 2
+        parts.append(f"{vote.seconds:.1f} s{', before half of the clip was over' if hasty else ''}")
     return " · ".join(parts) + (" · taken back" if vote.retracted_at else "")
 
 

@@ -115,6 +115,8 @@ class Correction:
         comment: what the rater wanted to say besides, or None.
         seconds: the time from the clip's appearance to the vote, or None if not measured.
         answer_shown: whether the rater saw the answer before they voted, False in blind mode; None if not known.
+        hasty: whether it came before half of the clip could be heard, as far as `votes.effective_corrections` read it.
+        weight: what it counts in training for that, 0..1.
     """
 
     id: int
@@ -133,6 +135,8 @@ class Correction:
     comment: str | None = None
     seconds: float | None = None
     answer_shown: bool | None = None
+    hasty: bool = False
+    weight: float = 1.0
 
     @property
     def shares(self) -> dict[str, float]:
@@ -212,6 +216,10 @@ class HistoryEntry:
     version: ModelVersion | None = None
 
 
+UNKNOWN_SPEAKERS = "unknown speakers of "
+"""Beginning of the group of clips that come without speaker and session; the source follows."""
+
+
 @dataclass(frozen=True)
 class FeedbackExample:
     """A clip with what its raters say together, as training reads it.
@@ -219,7 +227,7 @@ class FeedbackExample:
     Attributes:
         soft_label: {label: share} over the raters whose newest standing vote has a label; shares sum to 1.
         votes: how many raters that is.
-        group: speaker, else session, else the clip's own hash: what a split must never divide.
+        group: speaker, else session, else `UNKNOWN_SPEAKERS` and the clip's source: what a split should not divide.
         correction_ids: the votes that made the label.
         transcript: as the latest of them wrote it, or None.
     """
@@ -242,7 +250,8 @@ class FeedbackSummary:
         raters: who gave one.
         labels: {label: votes} for each emotion, in order, zeros included.
         training_clips: clips with a vote whose consent includes training.
-        groups: speakers (or sessions, or single clips) among those.
+        groups: known speakers or sessions among those.
+        unknown_speaker_clips: clips among those with neither.
         single_vote_clips: clips that only one person has labelled.
         new_votes: votes that the current version did not train on.
     """
@@ -253,5 +262,6 @@ class FeedbackSummary:
     labels: Mapping[str, int]
     training_clips: int
     groups: int
+    unknown_speaker_clips: int
     single_vote_clips: int
     new_votes: int

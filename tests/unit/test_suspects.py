@@ -13,8 +13,7 @@ from annotations.review.queue import next_clip, queue_length
 from annotations.review.suspects import Suspect, cleared_suspects, open_suspects, record_suspects, withdraw_suspects
 from annotations.store import AnnotationStore, NewVote
 from annotations.store.records import Correction, FeedbackExample
-from ser.acoustic.folders import model_folder
-from ser.acoustic.head import load_head
+from ser.acoustic.head import ClassifierHead
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 from tests.unit.stored import begin_run
@@ -42,7 +41,7 @@ def test_mistakes_are_found_with_the_label_that_they_sound_like():
     assert margins == sorted(margins, reverse=True)
 
 
-def test_nobody_is_doubted_without_need_or_means():
+def test_votes_stay_as_they_are_without_need_or_means():
     embeddings, shares, groups, _, _ = collection(mistakes=0)
     assert find_suspects(embeddings, shares, groups) == []
     embeddings, shares, groups, _, _ = collection(LEAST_CLIPS - 1)
@@ -56,7 +55,7 @@ def test_no_more_than_a_share_is_suspected():
     assert len(find_suspects(embeddings, shares, groups)) <= MOST * len(embeddings)
 
 
-def test_a_suspect_comes_back_to_its_raters_and_is_believed_afterwards(tmp_path: Path):
+def test_a_suspect_comes_back_to_its_raters_and_is_trained_on_afterwards(tmp_path: Path):
     with AnnotationStore(tmp_path) as store:
         version = store.ensure_base_version("embedded", "a" * 64)
         clips = [
@@ -111,7 +110,9 @@ def test_a_later_run_that_knows_more_trains_on_it_again(tmp_path: Path):
             ],
             suspected=waiting,
         )
-        tuner = HeadTuner(load_head(model_folder("embedded"))[0], QUICK)
+        kernel = np.zeros((10, len(EMOTIONS)), np.float32)
+        head = ClassifierHead(EMOTIONS, kernel[:, 0], kernel[:, 0] + 1, kernel, kernel[0], 1.0, "drawn", "0" * 64)
+        tuner = HeadTuner(head, QUICK)
         chosen = tuner.select(given)
         assert set(range(len(clips))) - set(chosen.rows.tolist()) == wrong
         record(store, run.id, given, chosen.suspects)

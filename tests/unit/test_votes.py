@@ -1,9 +1,11 @@
 import pytest
 
 from annotations.errors import InvalidSettingError, InvalidVoteError
-from annotations.raters.votes import training_examples
+from annotations.learning.labels.soft_labels import weigh_votes
+from annotations.raters.votes import effective_corrections, feedback_summary, training_examples
 from annotations.store import AnnotationStore, NewClip, NewVote, grant, queries
 from annotations.store.settings import AnnotationSettings, change_settings, list_settings_changes, read_settings
+from ser.testing import synthetic_speech
 from tests.unit.stored import answer, recording
 
 
@@ -102,3 +104,29 @@ def test_settings_that_cannot_be_are_refused(given, complaint):
     with pytest.raises(InvalidSettingError) as caught:
         AnnotationSettings(**given)
     assert str(caught.value) == complaint
+
+
+def test_votes_before_half_of_the_clip_are_marked_and_count_as_the_settings_say(store):
+    clip = store.add_clip(synthetic_speech(1.0), source="test", consent=("training",)).id
+    for rater, seconds in (("ann", 0.3), ("bob", 0.7), ("cid", None)):
+        store.add_correction(
+            clip, NewVote(rater, "correct", label="fear" if rater == "ann" else "anger", seconds=seconds)
+        )
+    marked = {vote.rater: (vote.hasty, vote.weight) for vote in effective_corrections(store)}
+    assert marked == {"ann": (True, 0.5), "bob": (False, 1.0), "cid": (False, 1.0)}
+    assert training_examples(store)[0].votes == 3
+    change_settings(store, AnnotationSettings(hasty_weight=0.0), by="ann")
+    (example,) = training_examples(store)
+    assert example.votes == 2 and example.soft_label == {"anger": 1.0}
+    evidence = weigh_votes(effective_corrections(store))
+    assert evidence.soft_labels[clip] == {"anger": 1.0} and "ann" not in evidence.raters
+
+
+def test_clips_without_a_speaker_count_as_unknown_speakers_of_their_source(store):
+    for seed, speaker in enumerate([None, None, "speaker 1"]):
+        clip = store.add_clip(synthetic_speech(1.0, seed=seed), source="talks", speaker=speaker, consent=["training"])
+        store.add_correction(clip.id, NewVote("ann", "correct", label="fear"))
+    groups = [example.group for example in training_examples(store)]
+    summary = feedback_summary(store)
+    assert groups[0] == groups[1] != groups[2]
+    assert (summary.groups, summary.unknown_speaker_clips) == (1, 2)

@@ -5,7 +5,8 @@ from dataclasses import fields, replace
 
 import gradio as gr
 
-from annotations.raters.people import ROLES, NameTakenError, list_people, release_name, set_role
+from annotations.raters.names import NameTakenError, release_name
+from annotations.raters.people import ROLES, list_people, set_role
 from annotations.store.settings import AnnotationSettings, change_settings, list_settings_changes, read_settings
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
@@ -27,7 +28,9 @@ class MaintainHandlers:
             visible = person(self.services, request, who).may("change settings")
         except NameTakenError:  # Said as soon as they do anything.
             visible = False
-        return gr.update(visible=visible), *self._settings_shown(), *self._people_shown()
+        if not visible:  # What is not shown is not sent, either.
+            return gr.update(visible=False), *[gr.skip()] * 11
+        return gr.update(visible=True), *self._settings_shown(), *self._people_shown()
 
     def on_settings(
         self,
@@ -39,6 +42,7 @@ class MaintainHandlers:
         retrain_after: float | None,
         retrain_at: str,
         keep: float | None,
+        hasty: float,
         who: Who,
         request: gr.Request,
     ) -> tuple[object, ...]:
@@ -54,6 +58,7 @@ class MaintainHandlers:
             retrain_after=whole(retrain_after),
             retrain_at=retrain_at.strip() or None,
             keep_versions=whole(keep),
+            hasty_weight=float(hasty or 0) / 100,
         )
         change_settings(self.services.store, settings, by=editor.name)
         return self._settings_shown("Saved. It holds from the next clip on.")
@@ -81,6 +86,7 @@ class MaintainHandlers:
             settings.retrain_after or 0,
             settings.retrain_at or "",
             settings.keep_versions or 0,
+            round(100 * settings.hasty_weight),
             (status_line(said) if said else "") + changes_table(self.services),
         )
 
@@ -162,6 +168,7 @@ def _build_settings() -> tuple[list[gr.components.Component], gr.HTML, gr.Button
         )
         at = gr.Textbox("", label="Retrain daily at (HH:MM, UTC; empty = never)", max_lines=1, elem_id="set-retrain-at")
         keep = gr.Number(0, label="Newest versions that keep their weights (0 = all)", elem_id="set-keep", **count)
+        hasty = gr.Slider(0, 100, 50, step=5, label="Votes within half of the clip count (%)", elem_id="set-hasty")
     save = gr.Button("Save settings", variant="primary", scale=0, min_width=160, elem_id="set-save")
     status = gr.HTML("", elem_id="settings-status", apply_default_css=False)
-    return [overlap, gold, blind, lease, retention, after, at, keep], status, save
+    return [overlap, gold, blind, lease, retention, after, at, keep, hasty], status, save

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ser.errors import SerError
 from ser.types import Recognition
+from ui.backend.turns import Waiting
 from ui.parts.palette import icon
 from ui.parts.presentation import escape
 
@@ -98,22 +99,22 @@ class ExampleAnswers:
         self._kept: dict[str, tuple[Models, Recognition]] = {}
 
     def steps(
-        self, example: Example, models: Models, recognise: Callable[[], Iterator[Recognition]]
-    ) -> Iterator[Recognition]:
+        self, example: Example, models: Models, answer: Callable[[], Iterator[Recognition | Waiting]]
+    ) -> Iterator[Recognition | Waiting]:
         """Yield the answer as it grows at the first time, and the whole of it at once later.
 
         Args:
             example: the clip.
             models: that answer; others answer anew.
-            recognise: computes the steps.
+            answer: computes the steps, in its turn.
         """
         with self._lock:
             kept = self._kept.get(example.label)
         if kept is not None and kept[0] == models:
             yield kept[1]
             return
-        for step in recognise():
+        for step in answer():
             yield step
-            if step.complete:
+            if isinstance(step, Recognition) and step.complete:
                 with self._lock:
                     self._kept[example.label] = models, step

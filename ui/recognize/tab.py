@@ -1,6 +1,8 @@
 """The first tab: record or choose a clip, see the answer grow, confirm or correct it, store it with consent."""
 
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +16,9 @@ from ser.encoder.profiles import MIN_CLIPS, PLAIN
 from ser.errors import RecordingTooLongError, SerError
 from ser.serialization import recognition_to_dict
 from ser.types import Audio, Recognition
-from ui.backend.identity import Who, person, voter
+from ui.backend.identity import Who, charge, person, voter
 from ui.backend.services import Services
+from ui.backend.turns import MOST_WAITING, Waiting
 from ui.history import withdraw_own
 from ui.parts import presentation
 from ui.parts.errors import shows_errors
@@ -36,21 +39,23 @@ LEAD = (
     '<p class="lead">Record or upload speech: see which emotion it sounds like, how sure that is, and what was said. '
     "Then correct it.</p>"
 )
+MOST_KEPT = 64_000_000
+"""Bytes of sound that wait in memory to be saved; a minute takes 4 MB."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Analysed:
     """A clip with its answer, kept in the server's memory until it is saved, replaced or cleared.
 
     Attributes:
-        audio: the recording.
-        recognition: its answer.
-        model_version_id: who gave it.
-        file: name of the file.
+        audio: None once newer clips have taken its place in memory.
+        recognition: the answer.
+        model_version_id: of who gave it.
+        file: name of the upload.
         example: sentence on a clip that came with the page; empty for a person's own.
     """
 
-    audio: Audio
+    audio: Audio | None
     recognition: Recognition
     model_version_id: int
     file: str
@@ -63,6 +68,8 @@ class RecognizeHandlers:
     def __init__(self, services: Services) -> None:
         self.services = services
         self._examples = ExampleAnswers()
+        self._kept: deque[Analysed] = deque()
+        self._lock = threading.Lock()
 
     def on_audio(self, path: str | None, adapt: bool, request: gr.Request, *, cut: bool = False) -> Iterator[Form]:
         """A clip was recorded or chosen: yield the answer as it grows, or why there is none.
@@ -81,6 +88,7 @@ class RecognizeHandlers:
         self.services.uploads.hold(session, path)
         yield blank(presentation.listening_card())
         try:
+            charge(self.services, request, "recognitions")
             yield from self._answers(path, session, adapt, cut)
         except RecordingTooLongError as error:
             yield blank(presentation.refusal_card(str(error)), live=str(error))._replace(
@@ -107,7 +115,16 @@ class RecognizeHandlers:
         audio = decode_file(example.path, max_duration=recognizer.max_duration)
         models = (serving.version.id, *recognizer.models.values(), recognizer.fusion)
         shown: Recognition | None = None
-        for step in self._examples.steps(example, models, lambda: recognizer.recognize_steps(audio)):
+
+        def answer() -> Iterator[Recognition | Waiting]:
+            charge(self.services, request, "recognitions")
+            session = str(request.session_hash)
+            yield from self.services.turns.run(session, audio.duration, lambda: recognizer.recognize_steps(audio))
+
+        for step in self._examples.steps(example, models, answer):
+            if isinstance(step, Waiting):
+                yield Form(card=presentation.listening_card(step.place))
+                continue
             yield self._answer(Analysed(audio, step, serving.version.id, example.file, example.caption), shown)
             shown = step
 
@@ -137,28 +154,31 @@ class RecognizeHandlers:
     ) -> Form:
         """Store clip, answer and vote, given consent; without consent say so and store nothing."""
         refusal = what_is_missing(analysed, vote, consent)
-        if analysed is None or vote is None or refusal:
+        if analysed is None or analysed.audio is None or vote is None or refusal:
             return Form(status=status_line(refusal, "gentle"))
         recognised = analysed.recognition.transcript.text if analysed.recognition.transcript else ""
         verdict, label = verdict_of(vote, analysed.recognition.fused.label)
+        rater = voter(self.services, request, who)
         clip, _ = self.services.store.save_feedback(
             analysed.audio,
             analysed.recognition,
             NewVote(
-                voter(self.services, request, who).name,
+                rater.name,
                 verdict,
                 label=label,
                 intensity=intensity_of(intensity, rated),
                 transcript=changed_transcript(transcript, recognised),
+                may_replace=rater.proved,
             ),
             NewClip(
                 "page",
                 speaker=speaker.strip() or None,
                 session=str(request.session_hash),
-                grants=grant(consent, voter(self.services, request, who).name, consent_words(consent)),
+                grants=grant(consent, rater.name, consent_words(consent)),
             ),
             model_version_id=analysed.model_version_id,
         )
+        analysed.audio = None
         self.services.uploads.release(str(request.session_hash))
         said = f"Saved as clip {clip.id}: {label or 'unsure'}. You can undo it under History."
         form = blank(presentation.empty_card(), live=said, status=status_line(said, "good"))
@@ -168,7 +188,7 @@ class RecognizeHandlers:
         """Erase the clip that was just saved, at once and wholly."""
         if saved is None or not sure:
             return Form()
-        report = withdraw_own(self.services, person(self.services, request, who).name, saved)
+        report = withdraw_own(self.services, person(self.services, request, who), saved)
         said = report.lines()[0]
         return Form(live=said, status=status_line(said, "good"), saved=None, withdraw=gr.update(visible=False))
 
@@ -180,7 +200,13 @@ class RecognizeHandlers:
         audio = decode_beginning(path, limit) if cut and limit else decode_file(path, max_duration=limit)
         decoding = time.perf_counter() - start
         shown: Recognition | None = None
-        for step in recognizer.recognize_steps(audio, self.services.profiles.of(session) if adapt else PLAIN):
+        profiles = self.services.profiles.of(session) if adapt else PLAIN
+        for step in self.services.turns.run(
+            session, audio.duration, lambda: recognizer.recognize_steps(audio, profiles)
+        ):
+            if isinstance(step, Waiting):
+                yield Form(card=presentation.listening_card(step.place))
+                continue
             timings = replace(step.timings, decode=decoding, total=step.timings.total + decoding)
             recognition = replace(step, timings=timings)
             yield self._answer(Analysed(audio, recognition, version.id, Path(path).name), shown)
@@ -188,11 +214,20 @@ class RecognizeHandlers:
         if shown is not None:
             self.services.profiles.add(session, shown)
 
+    def _keep(self, analysed: Analysed) -> None:
+        """Hold a clip for its session; pages that are never seen again must not fill the memory with theirs."""
+        with self._lock:
+            self._kept.append(analysed)
+            while sum(one.audio.signal.nbytes for one in self._kept if one.audio) > MOST_KEPT and len(self._kept) > 1:
+                self._kept.popleft().audio = None
+
     def _answer(self, analysed: Analysed, shown: Recognition | None) -> Form:
         answer = analysed.recognition
         form = Form(
             card=presentation.answer_card(answer),
-            clip_line=presentation.clip_line(answer.duration, analysed.audio.notes, analysed.example or NOT_STORED),
+            clip_line=presentation.clip_line(
+                answer.duration, analysed.audio.notes if analysed.audio else (), analysed.example or NOT_STORED
+            ),
         )
         # A field is filled when its value first comes, so that nothing a person has typed meanwhile is overwritten.
         if shown is None or shown.fused.label != answer.fused.label:
@@ -201,6 +236,8 @@ class RecognizeHandlers:
             form = form._replace(transcript=answer.transcript.text)
         if not answer.complete:
             return form
+        if not analysed.example:
+            self._keep(analysed)
         return form._replace(
             analysed=analysed,
             live=presentation.announcement(answer),
@@ -216,6 +253,8 @@ def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[s
         return "Record or choose a clip first."
     if analysed.example:
         return EXAMPLE_NOT_SAVED
+    if analysed.audio is None:
+        return "This clip was let go to make room for others. Record or choose it again."
     if vote is None:
         return "Choose an emotion first: keys 1 to 7, or U if you are unsure."
     if not consent:
@@ -288,7 +327,7 @@ def _connect_clip(handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, c
     """A clip comes, is taken away by the player's own cross, or is cleared."""
     outputs, audio = list(form), capture.audio
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    heavy = {"concurrency_limit": 2, "concurrency_id": "recognition", **quiet}
+    heavy = {"concurrency_limit": MOST_WAITING, "concurrency_id": "recognition", **quiet}
     answering = [
         audio.input(shows_errors(handlers.on_audio), [audio, adapt], outputs, trigger_mode="always_last", **heavy),
         capture.beginning.click(

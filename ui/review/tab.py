@@ -1,6 +1,6 @@
 """The second tab: stored clips one after the other; listen, label by one key, next.
 
-The sitting itself lives in the browser (`assets/review.js`), which asks ahead for clips and sends votes behind: here
+The session itself lives in the browser (`assets/review.js`), which asks ahead for clips and sends votes behind: here
 is what it asks of the server. Each act takes what the browser says and returns plain values.
 """
 
@@ -24,7 +24,7 @@ from ser.errors import SerError
 from ser.labels import EMOTIONS
 from ui.backend.identity import person, voter
 from ui.backend.services import Services
-from ui.parts.calls import Act, Given
+from ui.parts.calls import Act, Given, fields_of, whole_number, whole_numbers
 from ui.parts.palette import UNSURE
 from ui.parts.player import sound
 from ui.parts.presentation import percent
@@ -74,7 +74,7 @@ class ReviewHandlers:
         """A clip to label that is none of `exclude`, lent to this rater until they vote, let go or are long gone."""
         reviewer = self._reviewer(given, request)
         order, filters = self._choice(given, reviewer)
-        exclude = [int(number) for number in given.get("exclude", [])]
+        exclude = whole_numbers(given, "exclude")
         item = next_clip(self.services.store, reviewer.name, order=order, filters=filters, exclude=exclude)
         return {
             "item": self._item(item) if item else None,
@@ -85,15 +85,16 @@ class ReviewHandlers:
 
     def on_vote(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Store a vote; the same one sent again is answered as before."""
-        nonce = str(given.get("nonce") or "")
+        nonce = str(given.get("nonce") or "")[:64]
         with self._lock:
             if nonce and nonce in self._answered:
                 return self._answered[nonce]
-        reviewer = voter(self.services, request, given.get("who")).require("review stored clips")
+        self._reviewer(given, request)
+        reviewer = voter(self.services, request, given.get("who"))
         vote = self._store(given, reviewer)
         _, filters = self._choice(given, reviewer)
         left = queue_length(self.services.store, reviewer.name, filters)
-        answer: dict[str, object] = {"said": self._told(vote), "left": left, "clip": vote.clip_id}
+        answer: dict[str, object] = {"said": self._describe_saved(vote), "left": left, "clip": vote.clip_id}
         with self._lock:
             self._answered[nonce] = answer
             while len(self._answered) > REMEMBERED:
@@ -102,10 +103,10 @@ class ReviewHandlers:
 
     def on_undo(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Take the last vote back; its clip comes along, unless the browser has it still."""
-        reviewer = self._reviewer(given, request)
+        reviewer = self._reviewer(given, request).require_proof("take a vote back")
         store = self.services.store
         undone = store.undo_last_correction(reviewer.name)
-        kept = undone.clip_id in given.get("clips", [])
+        kept = undone.clip_id in whole_numbers(given, "clips")
         return {
             "clip": undone.clip_id,
             "item": None if kept else self._item(get_review_item(store, undone.clip_id)),
@@ -123,14 +124,15 @@ class ReviewHandlers:
     def on_release(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Release clips that were requested and will not be labelled."""
         reviewer = self._reviewer(given, request)
-        for clip_id in given.get("clips", []):
-            release_lease(self.services.store, reviewer.name, int(clip_id))
-        return {"released": len(given.get("clips", []))}
+        clips = whole_numbers(given, "clips")
+        for clip_id in clips:
+            release_lease(self.services.store, reviewer.name, clip_id)
+        return {"released": len(clips)}
 
     def on_renew(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Keep clips for longer; returns which of them are kept."""
         reviewer, settings = self._reviewer(given, request), read_settings(self.services.store)
-        kept = [int(clip_id) for clip_id in given.get("clips", [])]
+        kept = whole_numbers(given, "clips")
         if settings.overlap is not None:
             # A gold clip needs no lease and gets none; it is everybody's.
             gold = gold_labels(self.services.store)
@@ -147,17 +149,17 @@ class ReviewHandlers:
     def _choice(self, given: Given, reviewer: Person) -> tuple[QueueOrder, QueueFilter]:
         return (
             review_options.to_order(given.get("order")),
-            review_options.to_filter(given.get("filters") or {}, reviewer),
+            review_options.to_filter(fields_of(given, "filters"), reviewer),
         )
 
     def _store(self, given: Given, reviewer: Person) -> Correction:
         chosen = str(given.get("vote") or "")
         if chosen not in (*EMOTIONS, UNSURE, "skip"):
             raise SerError(f"The vote is '{chosen}'; expected one of {', '.join(EMOTIONS)}, {UNSURE} or skip.")
-        clip_id = int(given.get("clip", 0))
+        clip_id = whole_number(given, "clip")
         prediction = None
         if given.get("prediction") is not None:
-            prediction = queries.get_prediction(self.services.store, int(given["prediction"]))
+            prediction = queries.get_prediction(self.services.store, whole_number(given, "prediction"))
         verdict, label = (
             ("skip", None) if chosen == "skip" else verdict_of(chosen, prediction.label if prediction else None)
         )
@@ -187,12 +189,13 @@ class ReviewHandlers:
                 comment=str(given.get("comment") or "").strip() or None,
                 seconds=given.get("seconds"),
                 answer_shown=shown if prediction else None,
+                may_replace=reviewer.proved,
                 **vote,
             ),
             prediction_id=prediction.id if prediction else None,
         )
 
-    def _told(self, vote: Correction) -> str:
+    def _describe_saved(self, vote: Correction) -> str:
         """Describe a saved vote; now that it stands, the model's prediction may be shown."""
         said = f"Saved clip {vote.clip_id}: {vote.label or vote.verdict}."
         if vote.prediction_id is None or vote.label is None:

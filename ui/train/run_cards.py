@@ -42,8 +42,10 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
         by_itself: when a run begins without being asked for, as a sentence.
     """
     again = f" ({summary.single_vote_clips} with a single vote)" if summary.single_vote_clips else ""
-    enough = f"Enough to retrain: {summary.training_clips} clips of {counted(summary.groups, 'speaker or session')}."
-    enough = enough.replace("speaker or sessions", "speakers or sessions")
+    known = counted(summary.groups, "speaker or session").replace("speaker or sessions", "speakers or sessions")
+    unknown = f"{summary.unknown_speaker_clips} of unknown speakers" if summary.unknown_speaker_clips else ""
+    speakers = ", ".join(part for part in (known if summary.groups else "", unknown) if part)
+    enough = f"Enough to retrain: {summary.training_clips} clips ({speakers})."
     state = f'<p class="status {"gentle" if missing else "good"}">{escape(missing or enough)}</p>'
     return (
         f"<h3>Feedback</h3><p>{_count(summary.votes, 'vote')} on {_count(summary.clips, 'clip')} by "
@@ -119,8 +121,8 @@ def estimate_line(found: Estimate, meaning: str) -> str:
         found: the estimate.
         meaning: of the preset, as a sentence.
 
-    >>> estimate_line(Estimate(130.0, 230, "cpu", "2 earlier runs on this machine"), "Learns.")
-    'Learns. Takes about 2 min on this CPU, 230 clips <span class="basis">(by 2 earlier runs on this machine)</span>'
+    >>> estimate_line(Estimate(130.0, 230, "cpu", "2 earlier runs on this machine"), "Trains.")
+    'Trains. Takes about 2 min on this CPU, 230 clips <span class="basis">(by 2 earlier runs on this machine)</span>'
     """
     minutes = found.seconds / 60
     time = f"{max(1, round(minutes))} min" if minutes < 90 else f"{minutes / 60:.1f} h"

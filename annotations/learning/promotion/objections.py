@@ -9,6 +9,9 @@ from annotations.learning.promotion.comparison import Answers, Comparison, recal
 from annotations.learning.promotion.decision import Margins, PromotionRule, Standing
 from annotations.learning.promotion.probability_gain import ProbabilityGain
 
+MIN_PROBABILITY_GAIN = 0.005
+"""Nats that a candidate must gain: less, however sure, is what the fit of label shares leaves over."""
+
 MANY_GOLD = 20
 """Fewest gold clips whose log probability and calibration count; on fewer they scatter too much."""
 
@@ -35,19 +38,21 @@ def objection_to_gain(
     if proof.low <= 0 or proof.p_value > alpha:
         again = f", on clips already used for {looks:.1f} comparisons" if looks >= 0.05 else ""
         return f"the gain may be chance{again}"
+    if isinstance(proof, ProbabilityGain) and proof.gain < MIN_PROBABILITY_GAIN:
+        return "the correct label gets hardly more probability"
     if found.gain < rule.min_gain:
         return f"the gain is under {100 * rule.min_gain:.0f} point"
     return None
 
 
-def objection_to_honesty(standing: Standing, margins: Margins) -> str | None:
+def objection_to_calibration(standing: Standing, margins: Margins) -> str | None:
     """Calibration that is worse than the margin allows."""
     if standing.calibration is None:
         return None
     before, after = standing.calibration
     if after - max(before, standing.scatter) <= margins.calibration + 1e-9:
         return None
-    return f"its confidence is less honest (calibration error {before:.2f} -> {after:.2f} on the {standing.what})"
+    return f"its confidence is worse calibrated (calibration error {before:.2f} -> {after:.2f} on the {standing.what})"
 
 
 def objection_to_base(base: Standing | None, margins: Margins) -> str | None:
@@ -57,7 +62,7 @@ def objection_to_base(base: Standing | None, margins: Margins) -> str | None:
         return None
     if base.change < -margins.base - 1e-9:
         return f"it loses old skills ({points(base.change)} points on the {base.what})"
-    return _objection_to_probability(base, margins) or objection_to_honesty(base, margins)
+    return _objection_to_probability(base, margins) or objection_to_calibration(base, margins)
 
 
 def objection_to_gold(gold: Standing | None, answers: Answers | None, margins: Margins) -> str | None:
@@ -69,7 +74,7 @@ def objection_to_gold(gold: Standing | None, answers: Answers | None, margins: M
         return f"it is worse on the gold clips ({points(gold.change)} points on {gold.count})"
     if gold.count < MANY_GOLD:
         return None
-    return _objection_to_probability(gold, margins) or objection_to_honesty(gold, margins)
+    return _objection_to_probability(gold, margins) or objection_to_calibration(gold, margins)
 
 
 def points(share: float) -> str:
