@@ -27,6 +27,11 @@
     if (element) act(element);
     else if (tries) setTimeout(() => until(found, act, tries - 1), 50);
   };
+  // An example is to be heard, not only seen: it plays as soon as its answer has begun to stand there.
+  const play = (label) => {
+    const arrived = () => find("#clip-line").textContent.includes(`Example: ${label}`) && part("button[aria-label=Play]");
+    until(() => (/[1-9]/.test((part("time#duration, time.duration, .timestamps time:last-child") || {}).textContent || "") ? arrived() : null), (button) => button.click(), 200);
+  };
   let seconds = 0;
   let timer = null;
   const draw = () => {
@@ -68,6 +73,8 @@
   };
   document.addEventListener("click", ({ target }) => {
     if (!target.closest || !target.closest("#recognize-audio, #examples")) return;
+    const example = target.closest("[data-example]");
+    if (example) play(example.dataset.example);
     if (target.closest(".record-button")) begin();
     else if (target.closest("[aria-label='Upload file'], #examples")) trouble("");
     if (!target.closest("[aria-label='Record audio']")) return;

@@ -38,8 +38,6 @@ class Form(NamedTuple):
 def blank(card: str, *, live: str = "", status: str = "") -> Form:
     """Everything but the clip itself as it is before there is an answer."""
     return Form(
-        # Examples play by themselves; nothing else does.
-        audio=gr.update(autoplay=False),
         analysed=None,
         card=card,
         live=live,

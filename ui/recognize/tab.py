@@ -108,7 +108,7 @@ class RecognizeHandlers:
         example = find_example(label)
         self.services.uploads.release(str(request.session_hash))
         yield blank(presentation.listening_card(), status=status_line(EXAMPLE_NOT_SAVED, "quiet"))._replace(
-            audio=gr.update(value=str(example.path), autoplay=True)
+            audio=str(example.path)
         )
         serving = self.services.active_model.serving()
         recognizer = serving.recognizer
@@ -138,7 +138,7 @@ class RecognizeHandlers:
     def on_clear(self, request: gr.Request) -> Form:
         """The clear button: the clip goes, and the answer with it."""
         self.services.uploads.release(str(request.session_hash))
-        return blank(presentation.empty_card())._replace(audio=gr.update(value=None, autoplay=False))
+        return blank(presentation.empty_card())._replace(audio=None)
 
     def on_save(
         self,
