@@ -105,6 +105,10 @@ class ClassifierHead:
         """Logits before the temperature, shape (clips, outputs); arguments as `standardise`'s."""
         return self.standardise(embeddings, center) @ self.weights + self.bias
 
+    def strangeness(self, embeddings: Array) -> float:
+        """Share of clips whose place is not known, 0..1; 0 if the head knows nothing of places."""
+        return 0.0 if self.places is None else 1.0 - float(self.places.familiarity(self.standardise(embeddings)).mean())
+
     def logits(self, embeddings: Array, center: Array | None = None) -> Array:
         """Logits divided by the temperature of their place, shape (clips, outputs); arguments as `standardise`'s."""
         scores = self.scores(embeddings, center) / self.temperature
