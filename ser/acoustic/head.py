@@ -105,7 +105,7 @@ class ClassifierHead:
         """Logits before the temperature, shape (clips, outputs); arguments as `standardise`'s."""
         return self.standardise(embeddings, center) @ self.weights + self.bias
 
-    def strangeness(self, embeddings: Array) -> float:
+    def unfamiliarity(self, embeddings: Array) -> float:
         """Share of clips whose place is not known, 0..1; 0 if the head knows nothing of places."""
         return 0.0 if self.places is None else 1.0 - float(self.places.familiarity(self.standardise(embeddings)).mean())
 

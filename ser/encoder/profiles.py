@@ -41,7 +41,7 @@ and its generalizations", https://doi.org/10.1080/01621459.1975.10479864; chosen
 
 CENTER_SHRINKAGE = 20.0
 """Clips that count as much as the training clips' mean, where the label mix is known to be even and the place is
-strange: there the mean of clips says more of the place than of their labels."""
+unfamiliar: there the mean of clips says more of the place than of their labels."""
 
 Array = npt.NDArray[np.float32]
 
@@ -52,7 +52,7 @@ class Profile:
 
     Attributes:
         kind: `source` (a place: a store, a session of the page, a corpus) or `speaker`.
-        encoder: names the encoder, as `ser.types.Embedding.encoder`; embeddings of others are not comparable.
+        encoder: names the encoder, as `ser.types.Embedding.encoder`; embeddings of other encoders are not comparable.
         embeddings: of the newest clips, shape (at most `MAX_CLIPS`, size).
         clips: added in all.
     """
@@ -88,7 +88,7 @@ class Profile:
         return replace(self, embeddings=rows, clips=self.clips + newer.clips)
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """What a store keeps of it beside kind and encoder: embeddings in half precision, and the count."""
+        """Return what a store keeps besides kind and encoder: embeddings in half precision, and the count."""
         return {"embeddings": self.embeddings.astype(np.float16), "clips": np.array(self.clips)}
 
     @classmethod
@@ -114,12 +114,12 @@ class Profiles:
 
     @property
     def known_source(self) -> Profile | None:
-        """The source, where it has enough clips."""
+        """The source, if it has enough clips."""
         return self.source if self.source is not None and self.source.clips >= MIN_CLIPS else None
 
     @property
     def known_speaker(self) -> Profile | None:
-        """The speaker, where there is any clip of theirs."""
+        """The speaker, if there is any clip of theirs."""
         return self.speaker if self.speaker is not None and self.speaker.clips else None
 
     @property
@@ -138,19 +138,19 @@ class Head(Protocol):
 
     @property
     def mean(self) -> Array:
-        """Subtracted from embeddings, shape (size,)."""
+        """The mean that is subtracted from embeddings, shape (size,)."""
 
     @property
     def scale(self) -> Array:
-        """Divides them, shape (size,)."""
+        """The scale that they are divided by, shape (size,)."""
 
     @property
     def weights(self) -> Array:
-        """Shape (size, outputs)."""
+        """The linear map, shape (size, outputs)."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Of the outputs."""
+        """The labels of the outputs."""
 
     @property
     def output_emotions(self) -> tuple[str, ...]:
@@ -158,12 +158,12 @@ class Head(Protocol):
 
     @property
     def prior(self) -> ProfilePrior | None:
-        """None where the head can be adapted to an even mix of labels only."""
+        """The prior of logits; None if the head can be adapted to an even mix of labels only."""
 
     def scores(self, embeddings: Array, center: Array | None = None) -> Array:
         """Logits before the temperature, shape (clips, outputs), with this mean in place of the head's."""
 
-    def strangeness(self, embeddings: Array) -> float:
+    def unfamiliarity(self, embeddings: Array) -> float:
         """Share of clips whose place is not known, 0..1."""
 
     def __hash__(self) -> int:
@@ -195,7 +195,7 @@ def combine(head: Head, profiles: Profiles) -> Array | None:
 
 
 def _even_offset(head: Head, profiles: Profiles) -> tuple[Array, Matrix]:
-    """The clips' mean as far as their place is strange, and the offset from there that makes labels' shares even.
+    """The clips' mean as far as their place is unfamiliar, and the offset from there that makes labels' shares even.
 
     Both are shrunk towards none, and those of the speaker towards the source's.
     """
@@ -208,7 +208,7 @@ def _even_offset(head: Head, profiles: Profiles) -> tuple[Array, Matrix]:
     for profile in (profiles.known_source, profiles.known_speaker):
         if profile is not None:
             clips = len(profile.embeddings)
-            trust = head.strangeness(profile.embeddings) * clips / (clips + CENTER_SHRINKAGE)
+            trust = head.unfamiliarity(profile.embeddings) * clips / (clips + CENTER_SHRINKAGE)
             center = center + np.float32(trust) * (profile.embeddings.mean(axis=0) - center)
             apart = even_shares(head.scores(profile.embeddings, center) - offset, [group for group in groups if group])
             offset = offset + apart * clips / (clips + EVEN_SHRINKAGE)
@@ -237,7 +237,7 @@ def _ramp(value: float, limits: tuple[float, float]) -> float:
 
 @lru_cache(maxsize=4)
 def _source_offset(head: Head, source: Profile) -> Offset:
-    """Kept, as many recordings of a source and of its speakers are answered in a row."""
+    """Compute a source's offset; cached, as many recordings of a source and its speakers are answered in a row."""
     prior = head.prior
     assert prior is not None
     # Clips of a source are of several speakers.

@@ -97,7 +97,7 @@ def test_a_moved_place_is_brought_back_by_unlabelled_clips(head: ClassifierHead)
     assert even > unmoved - 0.1
 
 
-def test_a_strange_place_of_an_even_mix_is_centred_and_a_known_one_is_not(head: ClassifierHead) -> None:
+def test_an_unfamiliar_place_of_an_even_mix_is_centred_and_a_known_one_is_not(head: ClassifierHead) -> None:
     """So far away that standardised embeddings are cut, no offset of the logits brings a place back."""
     generator = np.random.default_rng(6)
     labels = np.arange(210) % len(EMOTIONS)
@@ -107,7 +107,7 @@ def test_a_strange_place_of_an_even_mix_is_centred_and_a_known_one_is_not(head: 
     spread = ((standard - center) ** 2).sum(axis=1).mean(keepdims=True)
     placed = replace(head, places=KnownPlaces(basis, center, spread))
     far = near + np.float32(20.0)
-    assert placed.strangeness(near) < 0.5 < 0.99 < placed.strangeness(far) and head.strangeness(far) == 0.0
+    assert placed.unfamiliarity(near) < 0.5 < 0.99 < placed.unfamiliarity(far) and head.unfamiliarity(far) == 0.0
     away, known = (Profiles(Profile.of(SOURCE, ENCODER, rows), even_labels=EMOTIONS) for rows in (far, near))
     assert accuracy(head, far, labels, away) < 0.5 < 0.9 * accuracy(head, near, labels)
     assert accuracy(placed, far, labels, away) > accuracy(head, near, labels) - 0.05
