@@ -74,7 +74,7 @@ class Timeline:
 
     @property
     def speakers(self) -> list[str]:
-        """Those told apart, in order of their first words."""
+        """The speakers that are told apart, in order of their first words."""
         return list(dict.fromkeys(region.speaker for region in self.regions if region.speaker is not None))
 
     @property
