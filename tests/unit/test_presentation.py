@@ -2,11 +2,13 @@ from dataclasses import replace
 
 import pytest
 
+from annotations.labels.colours import EMOTION_COLOURS, SURFACE_DARK, SURFACE_LIGHT, contrast_ratio
+from annotations.labels.label_set import DEFAULT
 from ser.labels import EMOTIONS
 from ser.testing import fake_recognizer, synthetic_speech
 from ser.types import EmotionScores, Recognition, Segment, Transcript
 from ui.parts import presentation
-from ui.parts.palette import LOOKS, SURFACE_DARK, SURFACE_LIGHT, contrast_ratio, label_choices, palette_css
+from ui.parts.palette import FACES, label_choices, palette_css
 from ui.parts.style import COLOURS
 
 
@@ -22,14 +24,16 @@ def sure_of(label: str, p: float = 0.94) -> EmotionScores:
 
 @pytest.mark.parametrize("label", EMOTIONS)
 def test_colours_can_be_told_from_their_surface(label: str) -> None:
-    assert contrast_ratio(LOOKS[label].light, SURFACE_LIGHT) >= 3
-    assert contrast_ratio(LOOKS[label].dark, SURFACE_DARK) >= 3
+    light, dark = EMOTION_COLOURS[label]
+    assert contrast_ratio(light, SURFACE_LIGHT) >= 3
+    assert contrast_ratio(dark, SURFACE_DARK) >= 3
 
 
 def test_each_emotion_has_one_colour_one_key_one_face() -> None:
-    assert tuple(LOOKS) == EMOTIONS
-    for part in ("light", "dark", "key", "face"):
-        assert len({getattr(look, part) for look in LOOKS.values()}) == len(EMOTIONS)
+    assert DEFAULT.names == tuple(FACES) == EMOTIONS
+    for part in ("light", "dark", "key"):
+        assert len({getattr(label, part) for label in DEFAULT}) == len(EMOTIONS)
+    assert len(set(FACES.values())) == len(EMOTIONS)
     assert [value for _, value in label_choices()] == [*EMOTIONS, "unsure"]
     assert all(f"--emotion-{label}:" in palette_css() for label in EMOTIONS)
 

@@ -62,7 +62,7 @@ def in_cache(cache: Path) -> list[Path]:
 
 def test_only_the_named_endpoints_are_public_and_described(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    named = {"/recognize", "/correct", "/next_clip", "/retrain", "/training_status", "/control_training"}
+    named = {"/recognize", "/correct", "/next_clip", "/labels", "/retrain", "/training_status", "/control_training"}
     assert set(endpoints) == named
     assert all(endpoint["description"] for endpoint in endpoints.values())
     names = {name: [p["parameter_name"] for p in endpoint["parameters"]] for name, endpoint in endpoints.items()}

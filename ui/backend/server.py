@@ -141,7 +141,9 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         demo = page.build_app(services)
         upkeep = importlib.import_module("ui.maintain.upkeep").Upkeep(services).start()
         try:
-            demo.launch(server_name=server.host, server_port=server.port, auth=logins, **page.launch_options())
+            demo.launch(
+                server_name=server.host, server_port=server.port, auth=logins, **page.launch_options(services.labels)
+            )
         except OSError as error:
             raise SettingsError(
                 f"The page cannot be served at {server.host}:{server.port} ({str(error).partition(chr(10))[0]}). "

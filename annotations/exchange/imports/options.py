@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from annotations.labels.label_set import DEFAULT, LabelSet
+
 IMPORTER = "importer"
 RATER_PREFIX = "import:"
 """Before the corpus's name: the rater that a corpus's own labels count as if none is named."""
@@ -23,6 +25,7 @@ class ImportOptions:
         max_duration: seconds; longer recordings are refused. None for no limit but the decoder's own.
         readmit: whether recordings that were erased here may come back.
         workers: threads that decode; 0 for one a core, four at most.
+        label_set: of the store that is imported into; an import fills it in.
     """
 
     consent: tuple[str, ...] = ()
@@ -34,6 +37,7 @@ class ImportOptions:
     consent_wording: str | None = None
     readmit: bool = False
     workers: int = 0
+    label_set: LabelSet = DEFAULT
 
 
 @dataclass(frozen=True)

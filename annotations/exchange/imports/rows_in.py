@@ -16,7 +16,6 @@ from annotations.store import AnnotationStore
 from annotations.store.media import media_path, save_media
 from annotations.store.new_records import MAX_NAME, Grant, NewClip, NewVote, check_name, check_transcript, grant
 from annotations.store.rows import STANDING, insert_correction, timestamp
-from ser.labels import to_emotion
 
 FILLED_IN = ("speaker", "session", "language", "transcript")
 """Columns of a clip that a later import may fill if nothing was known; none is overwritten."""
@@ -51,7 +50,7 @@ def prepare(item: Incoming, recording: StoredRecording, options: ImportOptions, 
         SerError: if something of it cannot be stored.
     """
     if item.record is not None:
-        own = check_record(item.record, recording.sha256)
+        own = check_record(item.record, recording.sha256, options.label_set.accepted)
         return Prepared(item, recording, own.clip, own=own)
     fields = item.fields
     checked = NewClip(
@@ -71,7 +70,9 @@ def prepare(item: Incoming, recording: StoredRecording, options: ImportOptions, 
     rater = options.labels_as or (f"{RATER_PREFIX}{item.corpus}"[:MAX_NAME] if options.labels else None)
     vote = None
     if emotion is not None and rater is not None:
-        vote = NewVote(rater, "correct", emotion, transcript=fields.get("transcript"))
+        vote = NewVote(
+            rater, "correct", emotion, transcript=fields.get("transcript"), label_set=options.label_set.names
+        )
     gold = emotion if options.gold else None
     return Prepared(item, recording, clip, checked.grants, vote, gold)
 
@@ -117,7 +118,7 @@ def discard_unused(store: AnnotationStore, hashes: Collection[str]) -> None:
 def _emotion(label: str | None, options: ImportOptions, report: ImportReport) -> str | None:
     if label is None or not (options.labels or options.labels_as or options.gold):
         return None
-    emotion = to_emotion(label)
+    emotion = options.label_set.spelling(label)
     if emotion is None:
         report.unknown_labels[label] += 1
     return emotion
