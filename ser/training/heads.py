@@ -139,7 +139,7 @@ def fine_tune_head(
     offsets = np.zeros_like(spread)
     if head.means is not None and rehearsal is not None:
         # What a label means that no base clip has, the base cannot tell: there it must not learn that it never occurs.
-        offsets[len(embeddings) :, ~rehearsal.targets.any(axis=0)[places]] = UNTOLD
+        offsets[len(embeddings) :, ~np.asarray(rehearsal.targets.any(axis=0))[places]] = UNTOLD
     start = np.vstack([head.weights, head.bias[None]]).astype(float)
     how = HeadConfig(penalty=config.penalty, iterations=config.iterations)
     table = _minimise(values, spread, total, offsets, start, how)
