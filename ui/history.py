@@ -7,7 +7,7 @@ import gradio as gr
 from annotations.maintenance.erasure.erase import ErasureReport, erase_clip, withdraw_consent
 from annotations.raters.disclosure import own_consents, visible_clip_history, visible_history
 from annotations.raters.votes import gold_labels, mark_gold, unmark_gold
-from annotations.store.records import Correction, HistoryEntry, TrainingRun
+from annotations.store.records import HistoryEntry, TrainingRun
 from ser.errors import SerError
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
@@ -136,7 +136,7 @@ def _clip_row(entry: HistoryEntry) -> str:
         seen = {True: " · saw the model’s answer", False: " · did not see the model’s answer", None: ""}
         return (
             f"<tr{' class=retracted' if vote.retracted_at else ''}><td>{moment(entry.at)}</td>"
-            f"<td>{escape(vote.rater)}</td><td>{_vote(vote)}{seen[vote.answer_shown]}</td></tr>"
+            f"<td>{escape(vote.rater)}</td><td>{_vote(entry)}{seen[vote.answer_shown]}</td></tr>"
         )
     answer = entry.prediction
     assert answer is not None
@@ -172,11 +172,13 @@ def _row(entry: HistoryEntry) -> str:
     clip = f"{vote.clip_id} · {clock(entry.clip.duration)}" if entry.clip else str(vote.clip_id)
     return (
         f"<tr{' class=retracted' if vote.retracted_at else ''}><td>{moment(entry.at)}</td><td>{escape(vote.rater)}</td>"
-        f"<td>{_vote(vote)}</td><td>{said}</td><td>{clip}</td></tr>"
+        f"<td>{_vote(entry)}</td><td>{said}</td><td>{clip}</td></tr>"
     )
 
 
-def _vote(vote: Correction) -> str:
+def _vote(entry: HistoryEntry) -> str:
+    vote = entry.correction
+    assert vote is not None
     what = f"{icon(vote.label)} {escape(vote.label)}" if vote.label else escape(vote.verdict)
     parts = [what]
     if vote.distribution:
@@ -189,7 +191,9 @@ def _vote(vote: Correction) -> str:
     ]
     parts += [f"“{escape(vote.transcript)}”"] if vote.transcript else []
     parts += [f"note: {escape(vote.comment)}"] if vote.comment else []
-    parts += [f"{vote.seconds:.1f} s"] if vote.seconds is not None else []
+    if vote.seconds is not None:
+        hasty = entry.clip is not None and vote.seconds < entry.clip.duration / 2
+        parts.append(f"{vote.seconds:.1f} s{', before half of the clip was over' if hasty else ''}")
     return " · ".join(parts) + (" · taken back" if vote.retracted_at else "")
 
 

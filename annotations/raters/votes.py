@@ -8,6 +8,7 @@ import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from sqlite3 import Connection
 
 from annotations.labels.stored import label_set, read_label_set, votes_outside
@@ -15,14 +16,17 @@ from annotations.store import AnnotationStore
 from annotations.store.new_records import check_rater, check_verdict
 from annotations.store.records import Correction, FeedbackExample, FeedbackSummary
 from annotations.store.rows import CLIPS, insert_row, read_clip, timestamp, to_clip, to_correction
+from annotations.store.settings import settings_in_force
 from annotations.store.training_records import find_active_version
 from ser.labels import EMOTIONS
 
 EFFECTIVE = """
-SELECT corrections.*, NULL AS retracted_at
+SELECT corrections.*, NULL AS retracted_at,
+    corrections.seconds < 0.5 * (SELECT duration FROM clips WHERE clips.id = corrections.clip_id) AS hasty
 FROM judgements JOIN corrections ON corrections.id = judgements.correction_id
 """
-"""The newest vote of each rater on each clip, among those not taken back."""
+"""The newest vote of each rater on each clip, among those not taken back, and whether it came before half of the clip
+could be heard."""
 
 
 def mix_shares(votes: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -91,7 +95,7 @@ def training_examples(store: AnnotationStore) -> list[FeedbackExample]:
         clips = {clip.id: clip for clip in stored if "training" in clip.consent}
         votes: dict[int, list[Correction]] = defaultdict(list)
         for correction in _effective(connection):
-            if correction.label is not None:
+            if correction.label is not None and correction.weight > 0:
                 votes[correction.clip_id].append(correction)
     return [
         FeedbackExample(
@@ -141,8 +145,12 @@ def feedback_summary(store: AnnotationStore) -> FeedbackSummary:
 
 
 def _effective(connection: Connection) -> list[Correction]:
-    labels = read_label_set(connection)
-    return [labels.vote(to_correction(row)) for row in connection.execute(f"{EFFECTIVE} ORDER BY created_at, id")]
+    labels, weight = read_label_set(connection), settings_in_force(connection).hasty_weight
+    rows = connection.execute(f"{EFFECTIVE} ORDER BY created_at, id")
+    votes = [
+        replace(to_correction(row), hasty=bool(row["hasty"]), weight=weight if row["hasty"] else 1.0) for row in rows
+    ]
+    return [labels.vote(vote) for vote in votes]
 
 
 def _learned_by_active_version(connection: Connection) -> set[int]:

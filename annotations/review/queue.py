@@ -48,11 +48,12 @@ def next_clip(
     filters: QueueFilter = NO_FILTER,
     exclude: Collection[int] = (),
 ) -> ReviewItem | None:
-    """Return the next clip for a rater, reserved for a while if the number of votes per clip is limited.
+    """Return the next clip for a rater, reserved for a while unless everybody may have it at once.
 
-    Nobody gets a clip that they have labelled; a skip and an unsure count, a vote taken back does not, so that
-    its clip comes again. Gold clips come at the rate that the settings say, and where nothing else is left; they are
-    given to everybody.
+    Clips without a vote that nobody else is labelling come first, so that people who label together spread over them;
+    where votes per clip are limited, that many may label one together. Nobody gets a clip that they have labelled; a
+    skip and an unsure count, a vote taken back does not, so that its clip comes again. Gold clips come at the rate that
+    the settings say, and where nothing else is left; they are given to everybody.
 
     Args:
         store: to read; a lease is written to it.
@@ -71,10 +72,10 @@ def next_clip(
     left_out = set(exclude)
     while True:
         with _looking(store, rater, filters, left_out) as look:
-            candidates, gold = _candidates(look, order)
+            candidates, free = _candidates(look, order)
             if not candidates:
                 return None
-            if gold or look.settings.overlap is None:
+            if free:
                 return next(iter(read_items(store, look.connection, candidates[:1])), None)
             settings = look.settings
         overlap = settings.overlap or 1
@@ -204,16 +205,23 @@ def _leave_finished(
 
 
 def _candidates(look: _Look, order: QueueOrder) -> tuple[list[int], bool]:
-    """Clips that would do, best first, and whether the first is a gold one."""
-    mask = look.mask
+    """Clips that would do, best first, and whether the first may be given to several people at once."""
+    mask, index = look.mask, look.index
     rate = look.settings.gold_rate
     if rate > 0:
-        gold = look.index.columns["gold"][: look.index.size]
+        gold = index.columns["gold"][: index.size]
         known, ordinary = mask & gold, mask & ~gold
         if known.any() and (not ordinary.any() or gold_is_due(look.rater, look.given, rate)):
             return _ordered(look, QueueOrder.RANDOM, known, 1), True
         mask = ordinary
-    return _ordered(look, order, mask, CANDIDATES), False
+    if look.settings.overlap is not None:
+        return _ordered(look, order, mask, CANDIDATES), False
+    second = order is QueueOrder.MOST_DISPUTED or (order is QueueOrder.LEAST_CERTAIN and mask[look.returned].any())
+    fresh = mask & (index.columns["judged"][: index.size] == 0)
+    fresh[index.places(leased_to_others(look.connection, look.rater))] = False
+    if second or not fresh.any():
+        return _ordered(look, order, mask, CANDIDATES), True
+    return _ordered(look, order, fresh, CANDIDATES), False
 
 
 def _ordered(look: _Look, order: QueueOrder, mask: Mask, limit: int) -> list[int]:

@@ -26,6 +26,7 @@ class AnnotationSettings:
         retrain_after: new votes after which a retraining begins by itself; None for never.
         retrain_at: time of day, "HH:MM" in UTC, at which one begins if there are new votes; None for never.
         keep_versions: the newest of each model keep their weights; None for all of them.
+        hasty_weight: weight in training of a vote that came before half of its clip could be heard, 0..1.
     """
 
     overlap: int | None = None
@@ -36,6 +37,7 @@ class AnnotationSettings:
     retrain_after: int | None = None
     retrain_at: str | None = None
     keep_versions: int | None = None
+    hasty_weight: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("overlap", "retention_days", "retrain_after", "keep_versions"):
@@ -49,6 +51,7 @@ class AnnotationSettings:
                 f"retrain_at is {self.retrain_at!r}; expected a time such as '02:30', or nothing."
             )
         _check_number("gold_rate", self.gold_rate, 0.0, 1.0)
+        _check_number("hasty_weight", self.hasty_weight, 0.0, 1.0)
         _check_number("lease_minutes", self.lease_minutes, 0.05, 24 * 60.0)
 
 

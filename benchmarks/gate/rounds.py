@@ -1,18 +1,21 @@
 """One round of the gate's benchmark: a small store, votes of one kind, a candidate, and the gate's decision."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from annotations.learning.promotion.comparison import Answers
-from annotations.learning.promotion.decision import Decision, PromotionRule, Standing
+from annotations.learning.promotion.confounds import CHANNEL, predict_labels
+from annotations.learning.promotion.decision import Decision, PromotionRule
 from annotations.learning.promotion.folds import assign_folds
 from annotations.learning.promotion.gate import decide
 from annotations.learning.promotion.label_knowledge import adjust
+from annotations.learning.targets.base_clips import base_standing
 from annotations.learning.targets.head_tuning import HeadTuner, calibrate, calibrated, soft_targets
 from annotations.learning.targets.presets import USUAL
-from benchmarks.loop.embedded_corpora import Clips, Rng, World, feedback_of, mean_recall, scaled_preset
+from benchmarks.loop.embedded_corpora import Clips, Rng, World, feedback_of, scaled_preset
 from ser.acoustic.head import ClassifierHead
 from ser.evaluation.metrics import uar
 from ser.labels import EMOTIONS
@@ -28,9 +31,6 @@ FOLDS = 5
 FEWEST_SPEAKERS = 3
 PART = 5
 """Clips in a row that stay together if there are too few speakers, as in the gate."""
-
-CHANNEL_SIZE = 3.0
-"""Size of a channel's effect on an embedding, in standard deviations over clips along a random direction."""
 
 PRESET = scaled_preset((USUAL,))
 
@@ -48,19 +48,28 @@ class Store:
     votes: npt.NDArray[np.int64]
 
 
-def draw_store(world: World, kind: str, rng: Rng, votes: int | None = None) -> Store:
-    """Draw a store of a few labels and speakers, balanced or skewed, and its votes."""
-    known = np.unique(world.new.truth)
+def draw_store(world: World, kind: str, rng: Rng, channels: Sequence[Clips] = ()) -> Store:
+    """Draw a store of a few labels and speakers, balanced or skewed, and its votes.
+
+    Args:
+        world: with the corpus.
+        kind: of votes.
+        rng: draws.
+        channels: the same clips through one channel each; for `channel` alone, where the label decides on the channel.
+    """
+    new = channels[0] if kind == "channel" else world.new
+    known = np.unique(new.truth)
     labels = rng.permutation(known)[: int(rng.choice(LABELS))]
-    speakers = rng.permutation(np.unique(world.new.speakers))[: int(rng.choice(SPEAKERS))]
-    count = votes or int(rng.choice(VOTES))
-    rows = np.flatnonzero(np.isin(world.new.truth, labels) & np.isin(world.new.speakers, speakers))
+    speakers = rng.permutation(np.unique(new.speakers))[: int(rng.choice(SPEAKERS))]
+    count = int(rng.choice(VOTES))
+    rows = np.flatnonzero(np.isin(new.truth, labels) & np.isin(new.speakers, speakers))
     shares = rng.dirichlet(np.full(len(labels), 50.0 if rng.random() < 0.5 else 1.0))
-    weights = shares[np.searchsorted(np.sort(labels), world.new.truth[rows])]
-    weights = weights / np.bincount(world.new.truth[rows], minlength=len(EMOTIONS))[world.new.truth[rows]]
+    weights = shares[np.searchsorted(np.sort(labels), new.truth[rows])]
+    weights = weights / np.bincount(new.truth[rows], minlength=len(EMOTIONS))[new.truth[rows]]
     weights = weights + 1e-9
     size = min(count, len(rows))
-    clips = world.new.take(rng.choice(rows, size, replace=False, p=weights / weights.sum()))
+    drawn = rng.choice(rows, size, replace=False, p=weights / weights.sum())
+    clips = new.take(drawn)
     told = clips.truth.copy()
     if kind in ("shuffled", "channel"):
         told = rng.permutation(told)
@@ -73,10 +82,13 @@ def draw_store(world: World, kind: str, rng: Rng, votes: int | None = None) -> S
     elif kind == "permuted":
         told = np.roll(np.sort(labels), 1)[np.searchsorted(np.sort(labels), told)]
     if kind == "channel":
-        spread = world.replayed.embeddings.std(0)
-        offsets = rng.normal(size=(len(EMOTIONS), len(spread))) * spread
-        offsets *= CHANNEL_SIZE * np.linalg.norm(spread) / np.linalg.norm(offsets, axis=1, keepdims=True)
-        clips = replace(clips, embeddings=(clips.embeddings + offsets[told]).astype(np.float32))
+        channel = rng.permutation(len(channels))[np.unique(told, return_inverse=True)[1] % len(channels)]
+        parts = [part.take(drawn) for part in channels]
+        clips = replace(
+            clips,
+            embeddings=np.stack([part.embeddings for part in parts])[channel, np.arange(size)],
+            channel=np.stack([part.channel for part in parts])[channel, np.arange(size)],
+        )
     return Store(clips, told)
 
 
@@ -93,7 +105,7 @@ def run_round(world: World, store: Store, kind: str, seed: int, looks: float = 0
         prior = shares.mean(0) + 0.01
         head, after = world.head, before * prior / (before * prior).sum(1, keepdims=True)
     else:
-        tuner = HeadTuner(world.head, PRESET, world.replayed, seed)
+        tuner = HeadTuner(world.head, PRESET, world.replayed, world.guard, seed)
         logs = tuner.predict_out_of_fold(feedback, clips.embeddings, folds, folds)
         targets, weights = soft_targets(feedback)
         after = calibrated(logs, targets, weights, folds, world.head, PRESET)
@@ -102,7 +114,10 @@ def run_round(world: World, store: Store, kind: str, seed: int, looks: float = 0
     names = [EMOTIONS[label] for label in told]
     old, new = ([EMOTIONS[place] for place in rows.argmax(1)] for rows in (before, after))
     answers = Answers(names, old, new, groups, "speaker", probabilities=(before, after))
-    decision = decide(answers, PromotionRule(seed=seed), base=base_standing(world, head), looks=looks)
+    hints = {CHANNEL: predict_labels(clips.channel, shares, folds)}
+    decision = decide(
+        answers, PromotionRule(seed=seed), base=base_standing(world.head, head, world.guard), looks=looks, hints=hints
+    )
     strangers = world.new.take(
         ~np.isin(world.new.speakers, clips.speakers) & np.isin(world.new.truth, np.unique(clips.truth))
     )
@@ -124,16 +139,6 @@ def informed_recall(head: ClassifierHead, clips: Clips) -> float:
     """Unweighted average recall of a head that knows which labels occur and how often."""
     said = adjust(head.probabilities(clips.embeddings), np.eye(len(EMOTIONS))[clips.truth]).argmax(1)
     return uar([EMOTIONS[label] for label in clips.truth], [EMOTIONS[label] for label in said], EMOTIONS)
-
-
-def base_standing(world: World, head: ClassifierHead) -> Standing:
-    """Measure both heads on base clips of speakers that were neither trained on nor replayed."""
-    old, new = (each.probabilities(world.base_test.embeddings) for each in (world.head, head))
-    truth = [EMOTIONS[label] for label in world.base_test.truth]
-    said = [[EMOTIONS[place] for place in rows.argmax(1)] for rows in (old, new)]
-    measured = Standing.of("base test", Answers(truth, said[0], said[1], probabilities=(old, new)))
-    means = [mean_recall(each, world.base_test) for each in (world.head, head)]
-    return replace(measured, before=means[0], after=means[1])
 
 
 def why(decision: Decision) -> str:

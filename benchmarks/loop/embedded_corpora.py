@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from annotations.learning.targets.head_tuning import Feedback, distilled
+from annotations.learning.promotion.confounds import FEATURES, channel_of_clips
+from annotations.learning.targets.base_clips import distilled
+from annotations.learning.targets.head_tuning import Feedback
 from annotations.learning.targets.presets import HeadPreset
 from annotations.store.records import Correction
 from ser.acoustic.head import LIMIT, ClassifierHead
@@ -35,7 +37,11 @@ DIMENSIONS = 256
 SHRINK = 100.0
 """Projected embeddings are divided by it, so that none is clipped as an outlier."""
 
-REHEARSAL_CLIPS = 1000
+NEW_CLIPS = 2500
+"""Clips of a new corpus that stores are drawn from: decoding more takes minutes."""
+
+REHEARSAL_CLIPS, GUARD_CLIPS = 800, 280
+"""As many as the shipped weights come with."""
 
 Array = npt.NDArray[np.float32]
 Rng = np.random.Generator
@@ -51,6 +57,7 @@ class Clips:
         speakers: of each clip.
         corpora: of each clip.
         names: of each clip's file.
+        channel: `confounds.channel_features` of each, shape (clips, features); zeros if they were not asked for.
     """
 
     embeddings: Array
@@ -58,13 +65,50 @@ class Clips:
     speakers: npt.NDArray[np.str_]
     corpora: npt.NDArray[np.str_]
     names: npt.NDArray[np.str_]
+    channel: npt.NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.truth)
 
     def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> "Clips":
         """Select clips."""
-        return Clips(self.embeddings[rows], self.truth[rows], self.speakers[rows], self.corpora[rows], self.names[rows])
+        return Clips(
+            self.embeddings[rows],
+            self.truth[rows],
+            self.speakers[rows],
+            self.corpora[rows],
+            self.names[rows],
+            self.channel[rows],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Clips"]) -> "Clips":
+        """Put the clips of several corpora together."""
+        fields = ("embeddings", "truth", "speakers", "corpora", "names", "channel")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Projection of embeddings on the base's principal components.
+
+    Attributes:
+        mean: of the base, shape (size,).
+        scale: likewise.
+        axes: shape (size, `DIMENSIONS`).
+    """
+
+    mean: Array
+    scale: Array
+    axes: Array
+
+    def standardise(self, rows: Array) -> Array:
+        """Standardise as heads do."""
+        return np.clip((rows - self.mean) / self.scale, -LIMIT, LIMIT)
+
+    def __call__(self, clips: Clips) -> Clips:
+        """The same clips with projected embeddings."""
+        return replace(clips, embeddings=(self.standardise(clips.embeddings) @ self.axes / SHRINK).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +118,18 @@ class World:
     Attributes:
         head: trained on the other corpora.
         replayed: base clips for rehearsal.
-        base_test: base clips of other speakers, neither trained on nor replayed.
+        guard: base clips of other speakers, which bound how far a head moves, as many as the product has.
+        base_test: further clips of those speakers, neither trained on nor replayed.
         new: clips of the corpus.
+        project: as the embeddings of all these were projected.
     """
 
     head: ClassifierHead
     replayed: Rehearsal
+    guard: Rehearsal
     base_test: Clips
     new: Clips
+    project: Projection
 
 
 def load_embedded(data: Path, corpus: str) -> Clips:
@@ -102,42 +150,51 @@ def load_embedded(data: Path, corpus: str) -> Clips:
     reserved = np.isin(saved["speakers"], RESERVED_SPEAKERS)
     rows = np.flatnonzero((emotions >= 0) & ~reserved)
     embeddings = saved["embeddings"][rows].astype(np.float32)
-    return Clips(embeddings, emotions[rows], saved["speakers"][rows], np.full(len(rows), corpus), saved["names"][rows])
+    names, channel = saved["names"][rows], np.zeros((len(rows), FEATURES))
+    return Clips(embeddings, emotions[rows], saved["speakers"][rows], np.full(len(rows), corpus), names, channel)
+
+
+def clip_paths(data: Path, corpus: str) -> dict[str, Path]:
+    """{name: path} of a corpus's clips."""
+    return {Path(example.path).name: Path(example.path) for example in read_corpus(data / corpus, HEAD_LABELS).examples}
+
+
+def load_new(data: Path, corpus: str) -> Clips:
+    """Load a corpus as `load_embedded`, up to `NEW_CLIPS` of whole speakers, with the features of their channels."""
+    clips = load_embedded(data, corpus)
+    names, counts = np.unique(clips.speakers, return_counts=True)
+    order = np.random.default_rng(0).permutation(len(names))
+    kept = names[order[np.cumsum(counts[order]) <= max(NEW_CLIPS, counts[order[:2]].sum())]]
+    clips = clips.take(np.isin(clips.speakers, kept)) if len(clips) > NEW_CLIPS else clips
+    file = default_cache_dir() / "corpora" / f"{corpus}-channel-{FEATURES}.npy"
+    if not file.is_file():
+        paths = clip_paths(data, corpus)
+        np.save(file, channel_of_clips([paths[name] for name in clips.names.tolist()]))
+    return replace(clips, channel=np.load(file))
 
 
 def world_without(data: Path, corpus: str, rng: Rng) -> World:
     """Train a base head on the corpora but one, and keep that one as new."""
-    parts = [load_embedded(data, name) for name in TRAINED if name != corpus]
-    new = load_embedded(data, corpus)
-    base = Clips(
-        np.concatenate([part.embeddings for part in parts]),
-        np.concatenate([part.truth for part in parts]),
-        np.concatenate([part.speakers for part in parts]),
-        np.concatenate([part.corpora for part in parts]),
-        np.concatenate([part.names for part in parts]),
-    )
-    mean, scale = base.embeddings.mean(0), np.maximum(base.embeddings.std(0), 1e-3)
-
-    def standard(rows: Array) -> Array:
-        return np.clip((rows - mean) / scale, -LIMIT, LIMIT)
-
-    some = standard(base.embeddings[rng.permutation(len(base))[:2000]])
+    base = Clips.joined([load_embedded(data, name) for name in TRAINED if name != corpus])
+    new = load_new(data, corpus)
+    unit = np.zeros((1, 1), dtype=np.float32)
+    plain = Projection(base.embeddings.mean(0), np.maximum(base.embeddings.std(0), 1e-3), unit)
+    some = plain.standardise(base.embeddings[rng.permutation(len(base))[:2000]])
     sizes, vectors = np.linalg.eigh((some - some.mean(0)) @ (some - some.mean(0)).T)
     largest = np.argsort(sizes)[::-1][:DIMENSIONS]
-    axes = (some - some.mean(0)).T @ vectors[:, largest] / np.sqrt(sizes[largest])
-
-    def project(clips: Clips) -> Clips:
-        return replace(clips, embeddings=(standard(clips.embeddings) @ axes / SHRINK).astype(np.float32))
-
+    project = replace(plain, axes=(some - some.mean(0)).T @ vectors[:, largest] / np.sqrt(sizes[largest]))
     base, new = project(base), project(new)
     names = np.array(sorted(set(base.speakers.tolist())))
     apart = np.isin(base.speakers, rng.permutation(names)[: max(3, len(names) // 6)])
     train, test = base.take(~apart), base.take(apart)
     head = fit_head(_as_set(train), HeadConfig(dimensions=DIMENSIONS), encoder="projected", encoder_sha256="0" * 64)
     head = _unscaled(head)
+    # Halves at random, so that the base test keeps clips of every label.
+    half = rng.random(len(test)) < 0.5
+    bound, rest = test.take(half), test.take(~half)
     kept = train.take(_evenly(train, REHEARSAL_CLIPS, rng))
-    replayed = Rehearsal(kept.embeddings, _targets(kept.truth), kept.corpora.tolist(), kept.speakers.tolist())
-    return World(head, distilled(replayed, head), test, new)
+    replayed, guard = _as_rehearsal(kept), _as_rehearsal(bound.take(_evenly(bound, GUARD_CLIPS, rng)))
+    return World(head, distilled(replayed, head), guard, rest, new, project)
 
 
 def scaled_preset(strengths: Sequence[FineTuneConfig]) -> HeadPreset:
@@ -190,6 +247,10 @@ def _unscaled(head: ClassifierHead) -> ClassifierHead:
 
 def _targets(truth: npt.NDArray[np.int64]) -> Array:
     return np.eye(len(EMOTIONS), dtype=np.float32)[truth]
+
+
+def _as_rehearsal(clips: Clips) -> Rehearsal:
+    return Rehearsal(clips.embeddings, _targets(clips.truth), clips.corpora.tolist(), clips.speakers.tolist())
 
 
 def _as_set(clips: Clips) -> EmbeddingSet:

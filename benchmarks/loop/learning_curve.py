@@ -93,7 +93,7 @@ def one_seed(  # noqa: D417
     before, base_before = recall(world.head, test), mean_recall(world.head, world.base_test)
     rows: list[dict[str, object]] = []
     for kind in RATERS if corpus == "cremad" else RATERS[:2]:
-        tuner = HeadTuner(world.head, preset, world.replayed)  # type: ignore[arg-type]
+        tuner = HeadTuner(world.head, preset, world.replayed, world.guard)  # type: ignore[arg-type]
         for count in COUNTS:
             chosen = world.new.take(order[:count])
             votes = votes_of(chosen, kind, table, real, np.random.default_rng(count))
@@ -123,7 +123,8 @@ def votes_of(clips: Clips, kind: str, table: object, real: dict[str, list[int]],
         elif kind == "noisy":
             votes.append((place, f"r{draw.integers(5)}", int(draw.choice(len(EMOTIONS), p=confusion[truth]))))
         else:
-            given = real.get(Path(clips.names[place]).stem, [])
+            # The table counts votes by label and does not tell who gave them.
+            given = draw.permutation(real.get(Path(clips.names[place]).stem, [])).astype(int).tolist()
             votes += [(place, f"l{number}", label) for number, label in enumerate(given[:LISTENERS])]
     return votes
 

@@ -118,6 +118,21 @@ def test_two_raters_at_once_never_get_the_same_clip_beyond_the_overlap(store):
     assert sorted(given) == sorted([*range(1, 7)] * 2)
 
 
+def test_raters_without_a_limit_spread_over_the_clips_before_they_label_one_again(store):
+    clips = [add(store, seed) for seed in range(3)]
+    first = {rater: next_clip(store, rater).clip.id for rater in ("ann", "bob", "cid")}
+    assert sorted(first.values()) == clips
+    assert next_clip(store, "ann").clip.id == first["ann"]  # A page that is loaded again.
+    # Nobody has voted yet, and all are being labelled: a second vote is welcome.
+    assert next_clip(store, "dan").clip.id in clips
+    vote(store, first["ann"], "ann")
+    release_lease(store, "bob", first["bob"])
+    assert next_clip(store, "ann").clip.id == first["bob"]
+    for rater in ("bob", "cid"):
+        vote(store, first[rater], rater)
+    assert {next_clip(store, "bob").clip.id, next_clip(store, "cid").clip.id} <= set(clips)
+
+
 def test_an_overlap_of_one_gives_each_clip_once_until_it_is_given_back(store):
     first, second = add(store, 0, 0.2), add(store, 1, 0.4)
     change_settings(store, AnnotationSettings(overlap=1), by="ann")

@@ -141,7 +141,8 @@ def test_a_second_run_waits_for_its_turn_and_cancel_ends_either(active: ActiveMo
 def test_a_process_that_ignores_the_request_is_ended_by_force(active: ActiveModel) -> None:
     retrainer = gradual(active, pause=3600.0)
     run = retrainer.start("ann")
-    wait_for(lambda: "clips to train on" in log_path(active.store.data_dir, run.id).read_text())
+    log = log_path(active.store.data_dir, run.id)
+    wait_for(lambda: log.is_file() and "clips to train on" in log.read_text())
     process = find_worker(retrainer.status())
     assert process is not None
     retrainer.cancel()

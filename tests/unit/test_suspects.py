@@ -13,8 +13,7 @@ from annotations.review.queue import next_clip, queue_length
 from annotations.review.suspects import Suspect, cleared_suspects, open_suspects, record_suspects, withdraw_suspects
 from annotations.store import AnnotationStore, NewVote
 from annotations.store.records import Correction, FeedbackExample
-from ser.acoustic.folders import model_folder
-from ser.acoustic.head import load_head
+from ser.acoustic.head import ClassifierHead
 from ser.labels import EMOTIONS
 from ser.testing import synthetic_speech
 from tests.unit.stored import begin_run
@@ -111,7 +110,9 @@ def test_a_later_run_that_knows_more_trains_on_it_again(tmp_path: Path):
             ],
             suspected=waiting,
         )
-        tuner = HeadTuner(load_head(model_folder("embedded"))[0], QUICK)
+        kernel = np.zeros((10, len(EMOTIONS)), np.float32)
+        head = ClassifierHead(EMOTIONS, kernel[:, 0], kernel[:, 0] + 1, kernel, kernel[0], 1.0, "drawn", "0" * 64)
+        tuner = HeadTuner(head, QUICK)
         chosen = tuner.select(given)
         assert set(range(len(clips))) - set(chosen.rows.tolist()) == wrong
         record(store, run.id, given, chosen.suspects)

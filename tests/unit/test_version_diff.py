@@ -149,3 +149,13 @@ def test_an_erased_clip_has_no_side_any_more(active: ActiveModel) -> None:
     clip_id = held_out_clips(active.store)[0]
     assert main(["--data-dir", str(active.store.data_dir), "erase", "--clip", str(clip_id)]) == 0
     assert clip_id not in read_sides(active.store)
+
+
+def test_trained_clips_are_compared_on_where_there_are_no_others(active: ActiveModel) -> None:
+    store = active.store
+    run = start_run(active, "refused")
+    with store.database.writing() as connection:
+        connection.execute("UPDATE run_clips SET side = 'out of fold' WHERE training_run_id = ?", (run,))
+    found = diff_versions(active, active.base_version, add_version(store, "v1", "1" * 64))
+    assert found.clips == found.trained == CLIPS and found.held_out == 0
+    assert f"{CLIPS} were trained on" in found.lines()[0]

@@ -39,6 +39,7 @@ class MaintainHandlers:
         retrain_after: float | None,
         retrain_at: str,
         keep: float | None,
+        hasty: float,
         who: Who,
         request: gr.Request,
     ) -> tuple[object, ...]:
@@ -54,6 +55,7 @@ class MaintainHandlers:
             retrain_after=whole(retrain_after),
             retrain_at=retrain_at.strip() or None,
             keep_versions=whole(keep),
+            hasty_weight=float(hasty or 0) / 100,
         )
         change_settings(self.services.store, settings, by=editor.name)
         return self._settings_shown("Saved. It holds from the next clip on.")
@@ -81,6 +83,7 @@ class MaintainHandlers:
             settings.retrain_after or 0,
             settings.retrain_at or "",
             settings.keep_versions or 0,
+            round(100 * settings.hasty_weight),
             _status(said) + changes_table(self.services),
         )
 
@@ -166,6 +169,7 @@ def _build_settings() -> tuple[list[gr.components.Component], gr.HTML, gr.Button
         )
         at = gr.Textbox("", label="Retrain daily at (HH:MM, UTC; empty = never)", max_lines=1, elem_id="set-retrain-at")
         keep = gr.Number(0, label="Newest versions that keep their weights (0 = all)", elem_id="set-keep", **count)
+        hasty = gr.Slider(0, 100, 50, step=5, label="Votes within half of the clip count (%)", elem_id="set-hasty")
     save = gr.Button("Save settings", variant="primary", scale=0, min_width=160, elem_id="set-save")
     status = gr.HTML("", elem_id="settings-status", apply_default_css=False)
-    return [overlap, gold, blind, lease, retention, after, at, keep], status, save
+    return [overlap, gold, blind, lease, retention, after, at, keep, hasty], status, save

@@ -76,13 +76,15 @@ def difference_card(diff: VersionDiff, players: Mapping[int, str]) -> str:
     rest = f'<p class="quiet">{more} more changed.</p>' if more else ""
     answers = (
         f"{len(diff.changed)} of {counted(diff.clips, 'answer')} differ; {diff.judged} of the clips have votes, "
-        f"{diff.held_out} were "
+        f"{diff.held_out} were held out from training."
     )
+    if diff.trained:
+        answers += f" {diff.trained} were trained on, which flatters the version that was."
     deaf = "".join(f"<li>Clip {clip} could not be analysed: {escape(reason)}</li>" for clip, reason in diff.failed)
     heading = "<h4>Clips whose answer changed</h4>" if diff.changed else ""
     return (
         f'<div class="difference"><h3>{escape(diff.first)} → {escape(diff.second)}</h3>'
-        f"<p>{answers}held out from training.</p>"
+        f"<p>{answers}</p>"
         f'<div class="sides"><div>{change_bars(diff.before, diff.after)}{_speakers(diff.speakers)}</div>'
         f"<div>{comparison_table(diff.before, diff.after)}</div></div>"
         f'{heading}<ol class="changed-clips" role="list">{clips}</ol>{rest}'

@@ -26,6 +26,9 @@ IMAGINED = 5.0
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Acoustic likelihood weights; the one that makes the votes likeliest is taken, so a useless model counts nothing."""
 
+TINY = 1e-6
+"""Variance that is added where all clips of a label are alike."""
+
 ROUNDS = 4
 FOLDS = 5
 
@@ -106,7 +109,7 @@ def discriminate(points: Numbers, truth: Numbers, folds: Codes) -> Numbers:
         centre, counts = part.mean(0), shares.sum(0)
         means = (shares.T @ part + IMAGINED * centre) / (counts + IMAGINED)[:, None]
         within = part.T @ part / len(part) - (means.T * (counts / counts.sum())) @ means
-        even = np.trace(within) / len(within) * np.eye(len(within))
+        even = (np.trace(within) / len(within) + TINY) * np.eye(len(within))
         turned = np.linalg.solve((1 - SHRINKAGE) * within + SHRINKAGE * even, means.T)
         logits = points[asked] @ turned - 0.5 * np.einsum("kd,dk->k", means, turned)
         odds = np.exp(logits - logits.max(1, keepdims=True))

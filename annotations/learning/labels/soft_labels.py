@@ -111,7 +111,7 @@ def weigh_votes(votes: Sequence[Correction], gold: Mapping[int, str] | None = No
         Labels and weights; gold clips have their known label.
     """
     gold = gold or {}
-    given = [vote for vote in votes if vote.shares]
+    given = [vote for vote in votes if vote.shares and vote.weight > 0]
     if not given:
         return Evidence()
     names = sorted({vote.rater for vote in given})
@@ -169,9 +169,9 @@ def refine_soft_labels(evidence: Evidence, points: Mapping[int, npt.NDArray[np.f
 
 
 def vote_weight(vote: Correction) -> float:
-    """Compute the weight of a vote with a label: lower if its rater was unsure or accepted a visible answer."""
+    """Compute the weight of a vote with a label: lower if its rater was hasty, unsure or accepted a visible answer."""
     weight = UNSURE_WEIGHT if vote.verdict == "unsure" else 1.0
-    return weight * (ACCEPT_WEIGHT if vote.verdict == "accept" and vote.answer_shown else 1.0)
+    return vote.weight * weight * (ACCEPT_WEIGHT if vote.verdict == "accept" and vote.answer_shown else 1.0)
 
 
 def balance(weights: Mapping[int, float], accepted: Iterable[int]) -> dict[int, float]:
@@ -197,7 +197,7 @@ def _clip_weights(votes: Sequence[Correction], trust: Mapping[str, float]) -> di
     of_clip: dict[int, list[Correction]] = defaultdict(list)
     unsure: Counter[int] = Counter()
     for vote in votes:
-        if vote.shares:
+        if vote.shares and vote.weight > 0:
             of_clip[vote.clip_id].append(vote)
         elif vote.verdict == "unsure":
             unsure[vote.clip_id] += 1

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from annotations.learning.promotion.probability_gain import ProbabilityGain, true_log_probabilities
+from annotations.learning.promotion.probability_gain import EVEN_SHARE, ProbabilityGain, true_log_probabilities
 from ser.labels import EMOTIONS
 
 Truth = str | Mapping[str, float]
 """The correct label of a clip, or shares of several labels that sum to 1."""
 
 RESAMPLES = 4000
-FEW_SPEAKERS = 5
+FEW_SPEAKERS = 10
 """Fewer speakers than this, and the bootstrap draws clips: whole speakers would give only a handful of values."""
 
 CHUNK = 250
@@ -156,7 +156,8 @@ def compare(answers: Answers, alpha: float, *, seed: int = 0, resamples: int = R
     probability = None
     if answers.probabilities is not None:
         old, new = answers.probabilities
-        probability = ProbabilityGain(*found(true_log_probabilities(old, shares), true_log_probabilities(new, shares)))
+        logs = (true_log_probabilities(rows, shares, EVEN_SHARE) for rows in (old, new))
+        probability = ProbabilityGain(*found(*logs))
     return Comparison(*found(*right), drawn, probability)
 
 

@@ -19,6 +19,8 @@ class Margins:
 
     Attributes:
         base: in unweighted average recall on the base test, 0..1.
+        recall: the same on held-out feedback if both models know which labels occur, and the candidate's gain in the
+            probability of the correct label is no chance.
         gold: the same on gold clips; one clip more wrong than right is always allowed.
         log_probability: nats of the mean log probability of the correct label, on the base test and on gold clips.
         calibration: of the calibration error, 0..1, beyond its scatter on so few clips; on all three.
@@ -26,6 +28,7 @@ class Margins:
     """
 
     base: float = 0.01
+    recall: float = 0.01
     gold: float = 0.02
     log_probability: float = 0.1
     calibration: float = 0.05

@@ -4,11 +4,15 @@ Pure: predictions in, decision out. Knows no model and no database.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from types import MappingProxyType
+
+import numpy as np
 
 from annotations.learning.promotion.comparison import Answers, Array, Comparison, compare, recall_of, shares_of
+from annotations.learning.promotion.confounds import CHANNEL
 from annotations.learning.promotion.decision import (
     Decision,
     Margins,
@@ -26,15 +30,10 @@ from annotations.learning.promotion.objections import (
     objection_to_honesty,
     points,
 )
-from annotations.learning.promotion.probability_gain import stacked
-from annotations.store.records import FeedbackExample
+from annotations.learning.promotion.probability_gain import mean_log_probability
 from ser.labels import EMOTIONS
-from ser.types import EmotionScores
 
-__all__ = ["AnswerAll", "Decision", "PromotionRule", "Standing", "decide", "judge", "spend", "what_is_needed"]
-
-AnswerAll = Callable[[Sequence[FeedbackExample]], Sequence[EmotionScores]]
-"""A model's predictions for some clips, in their order."""
+__all__ = ["Decision", "PromotionRule", "Standing", "decide", "judge", "spend", "what_is_needed"]
 
 NO_BASE_TEST = "old skills were not tested"
 
@@ -62,7 +61,7 @@ def decide(
     gold: Answers | None = None,
     looks: float = 0.0,
     other: OtherMeasure | None = None,
-    hints: Array | None = None,
+    hints: Mapping[str, Array] = MappingProxyType({}),
 ) -> Decision:
     """Compare a candidate with the current model.
 
@@ -84,7 +83,9 @@ def decide(
         gold: clips of a known label that nothing was trained on; None or empty if there are none.
         looks: mean number of earlier comparisons on the held-out clips.
         other: a further measure that has a say.
-        hints: what both models may know of the labels besides, as in `label_knowledge.adjust`.
+        hints: {name: log probabilities} of the labels by what is no voice, as `confounds.find_confounds` gives them:
+            both models are told. If the `CHANNEL` alone explains the votes as well as the candidate does, that is what
+            it has learnt, and it is refused.
 
     Returns:
         The decision with its figures.
@@ -106,6 +107,7 @@ def decide(
     objection = (
         _objection(plain, found, rule, alpha, looks, other)
         or (exchange.words() if exchange is not None else None)
+        or _objection_to_channel(answers, hints)
         or objection_to_honesty(held_out, rule.margins)
         or objection_to_base(tested, rule.margins)
         or objection_to_gold(marked, gold, rule.margins)
@@ -140,14 +142,25 @@ def decide(
     )
 
 
-def _equally_informed(answers: Answers, hints: Array | None) -> Answers | None:
+def _equally_informed(answers: Answers, hints: Mapping[str, Array]) -> Answers | None:
     """Give both models the same knowledge of which labels occur; None if only labels are known."""
     if answers.probabilities is None:
         return None
     shares = shares_of(answers.truth)
-    before, after = (adjust(rows, shares, hints) for rows in answers.probabilities)
+    before, after = (adjust(rows, shares, [*hints.values()]) for rows in answers.probabilities)
     old, new = ([EMOTIONS[place] for place in rows.argmax(1)] for rows in (before, after))
     return replace(answers, before=old, after=new, probabilities=(before, after))
+
+
+def _objection_to_channel(answers: Answers, hints: Mapping[str, Array]) -> str | None:
+    if answers.probabilities is None or CHANNEL not in hints:
+        return None
+    shares = shares_of(answers.truth)
+    channel, after = (
+        mean_log_probability(adjust(rows, shares), shares)
+        for rows in (np.exp(hints[CHANNEL]), answers.probabilities[1])
+    )
+    return "the channel of the recordings alone predicts the labels as well" if channel >= after else None
 
 
 def _exchange(answers: Answers) -> Exchange | None:
@@ -157,43 +170,39 @@ def _exchange(answers: Answers) -> Exchange | None:
 
 def judge(
     holdout: Holdout,
-    before: AnswerAll,
-    after: AnswerAll,
+    before: Array,
+    after: Array,
     rule: PromotionRule = PromotionRule(),  # noqa: B008  # Frozen: one default for all calls.
     *,
     base: Standing | Answers | None = None,
-    hints: Array | None = None,
+    hints: Mapping[str, Array] = MappingProxyType({}),
+    other: OtherMeasure | None = None,
 ) -> Decision:
-    """Predict the clips that a run held out with two models, gold clips included, and decide.
+    """Decide by two models' predictions for the clips that a run held out, and for gold clips.
 
     Args:
         holdout: as `annotations.learning.promotion.holdout_store.hold_out` gives it.
-        before: the current model: clips in, a prediction for each out.
-        after: the candidate.
+        before: probabilities by the current model, of the held-out clips and then the gold ones, shape (clips, labels).
+        after: the same by the candidate.
         rule: the conditions.
         base: as in `decide`.
         hints: see there.
+        other: see there.
     """
-    asked = [*holdout.held_out, *holdout.gold]
-    scores = before(asked), after(asked)
-    old, new = ([said.label for said in part] for part in scores)
     count = len(holdout.held_out)
-    held_out = Answers(
-        [e.soft_label for e in holdout.held_out],
-        old[:count],
-        new[:count],
-        [e.group for e in holdout.held_out],
-        holdout.unit,
-        probabilities=(stacked(scores[0][:count]), stacked(scores[1][:count])),
+    old, new = ([EMOTIONS[place] for place in rows.argmax(axis=1)] for rows in (before, after))
+    held_out, gold = (
+        Answers(
+            [e.soft_label for e in examples],
+            old[part],
+            new[part],
+            [e.group for e in examples],
+            holdout.unit,
+            probabilities=(before[part], after[part]),
+        )
+        for examples, part in ((holdout.held_out, slice(count)), (holdout.gold, slice(count, None)))
     )
-    gold = Answers(
-        [e.soft_label for e in holdout.gold],
-        old[count:],
-        new[count:],
-        [e.group for e in holdout.gold],
-        probabilities=(stacked(scores[0][count:]), stacked(scores[1][count:])),
-    )
-    return decide(held_out, rule, base=base, gold=gold, looks=holdout.looks, hints=hints)
+    return decide(held_out, rule, base=base, gold=gold, looks=holdout.looks, other=other, hints=hints)
 
 
 def spend(alpha: float, looks: float) -> float:
@@ -263,7 +272,7 @@ def _objection(
         return other.objection
     if other is not None and other.suffices and plain.gain >= -rule.margins.base - 1e-9:
         return None
-    if found is not plain and plain.gain > 0 and found.gain <= 0:
+    if found is not plain and plain.gain > 0 and (found.gain < -rule.margins.recall or found.proof.gain <= 0):
         return "all that it gains is which labels occur"
     return objection_to_gain(plain, rule, alpha, looks, found.proof)
 

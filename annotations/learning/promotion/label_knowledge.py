@@ -27,7 +27,7 @@ EXCHANGED_GAIN = 0.1
 """Nats by which the labels must explain the votes better under other names, on top of chance."""
 
 
-def adjust(probabilities: Array, shares: Array, hints: Array | None = None) -> Array:
+def adjust(probabilities: Array, shares: Array, hints: Sequence[Array] = ()) -> Array:
     """Fit a temperature and a bias for each label that occurs, and apply them.
 
     A model that has learnt nothing but the shares of the labels gains nothing over another by that: both are given
@@ -39,8 +39,8 @@ def adjust(probabilities: Array, shares: Array, hints: Array | None = None) -> A
     Args:
         probabilities: of each clip, shape (clips, labels).
         shares: what the votes say of each clip, same shape, rows of sum 1.
-        hints: log probabilities of the labels by something that both models may know as well, such as the channel of
-            the recording; shape as probabilities; None for nothing.
+        hints: log probabilities of the labels by what both models may know as well, such as the channel of the
+            recording; shape as probabilities each.
 
     Returns:
         Of the same shape: labels that do not occur have probability 0.
@@ -54,9 +54,8 @@ def adjust(probabilities: Array, shares: Array, hints: Array | None = None) -> A
     totals = shares.sum(0)
     occurs = np.flatnonzero(totals > 0)
     wanted = shares[:, occurs] / totals[occurs] / len(occurs)
-    logs = np.log(np.maximum(probabilities[:, occurs], FLOOR))
-    logs = logs - logs.mean(1, keepdims=True)
-    parts = [logs] if hints is None else [logs, hints[:, occurs] - hints[:, occurs].mean(1, keepdims=True)]
+    parts = [rows[:, occurs] for rows in (np.log(np.maximum(probabilities, FLOOR)), *hints)]
+    parts = [rows - rows.mean(1, keepdims=True) for rows in parts]
     count = len(parts)
 
     def loss(values: Array) -> tuple[float, Array]:
@@ -96,10 +95,10 @@ class Exchange:
         """Describe it for people.
 
         >>> Exchange({"anger": "fear", "fear": "anger"}, 0.5).words()
-        'the votes seem to call fear anger, anger fear'
+        'the votes seem to call fear anger, anger fear, unless the current model mistakes them for each other'
         """
         pairs = ", ".join(f"{known} {voted}" for voted, known in self.names.items())
-        return f"the votes seem to call {pairs}"
+        return f"the votes seem to call {pairs}, unless the current model mistakes them for each other"
 
 
 def find_exchange(probabilities: Array, shares: Array, labels: Sequence[str]) -> Exchange | None:

@@ -9,6 +9,9 @@ from annotations.learning.promotion.comparison import Answers, Comparison, recal
 from annotations.learning.promotion.decision import Margins, PromotionRule, Standing
 from annotations.learning.promotion.probability_gain import ProbabilityGain
 
+MIN_PROBABILITY_GAIN = 0.005
+"""Nats that a candidate must gain: less, however sure, is what the fit of label shares leaves over."""
+
 MANY_GOLD = 20
 """Fewest gold clips whose log probability and calibration count; on fewer they scatter too much."""
 
@@ -35,6 +38,8 @@ def objection_to_gain(
     if proof.low <= 0 or proof.p_value > alpha:
         again = f", on clips already used for {looks:.1f} comparisons" if looks >= 0.05 else ""
         return f"the gain may be chance{again}"
+    if isinstance(proof, ProbabilityGain) and proof.gain < MIN_PROBABILITY_GAIN:
+        return "the correct label gets hardly more probability"
     if found.gain < rule.min_gain:
         return f"the gain is under {100 * rule.min_gain:.0f} point"
     return None

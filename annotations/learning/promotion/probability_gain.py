@@ -16,12 +16,16 @@ from ser.types import EmotionScores
 FLOOR = 0.02
 """Least probability of a label: one clip must not outweigh all others."""
 
+EVEN_SHARE = 0.2
+"""Share of even odds that probabilities are mixed with before a gain is tested: the more, the less a few surprises
+count, and the more true gains are found, but also the more often one of two unrelated models of equal worth wins."""
+
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class ProbabilityGain:
-    """Gain in log probability of the correct label, in nats; e to that power is the factor.
+    """Gain in log probability of the correct label, in nats, all mixed with even odds; e to that power is the factor.
 
     Attributes:
         gain: mean over labels of the mean over their clips of the difference in log probability, after minus before.
@@ -43,10 +47,10 @@ class ProbabilityGain:
         """Express it in words, as a factor.
 
         >>> ProbabilityGain(0.1, -0.02, 0.2, 0.07).words()
-        'the correct label gets 1.11x the probability [0.98, 1.22]'
+        'the correct label gets 1.11x the smoothed probability [0.98, 1.22]'
         """
         value, low, high = (math.exp(each) for each in (self.gain, self.low, self.high))
-        return f"the correct label gets {value:.2f}x the probability [{low:.2f}, {high:.2f}]"
+        return f"the correct label gets {value:.2f}x the smoothed probability [{low:.2f}, {high:.2f}]"
 
 
 def stacked(scores: Sequence[EmotionScores]) -> Array:
@@ -58,7 +62,7 @@ def stacked(scores: Sequence[EmotionScores]) -> Array:
     return np.array([said.probabilities for said in scores], dtype=np.float64).reshape(len(scores), len(EMOTIONS))
 
 
-def true_log_probabilities(probabilities: Array, shares: Array) -> Array:
+def true_log_probabilities(probabilities: Array, shares: Array, even_share: float = 0.0) -> Array:
     """Log probability of what is true, label by label.
 
     Source: the logarithmic score, Gneiting & Raftery 2007, "Strictly Proper Scoring Rules, Prediction, and Estimation",
@@ -67,11 +71,13 @@ def true_log_probabilities(probabilities: Array, shares: Array) -> Array:
     Args:
         probabilities: of each clip, shape (clips, labels); see `annotations.learning.promotion.label_knowledge.adjust`.
         shares: what each clip is, same shape, rows of sum 1.
+        even_share: of even odds, that the probabilities are mixed with.
 
     Returns:
         Of the same shape: 0 where a label has no share.
     """
-    return np.asarray(shares * np.log(np.maximum(probabilities, FLOOR)))
+    mixed = (1.0 - even_share) * probabilities + even_share / probabilities.shape[1]
+    return np.asarray(shares * np.log(np.maximum(mixed, FLOOR)))
 
 
 def mean_log_probability(probabilities: Array, shares: Array) -> float:

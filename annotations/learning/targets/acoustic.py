@@ -4,12 +4,15 @@ Knows nothing of processes and runs; see `annotations.learning.trainer`. Imports
 """
 
 import importlib
-from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.labels.soft_labels import Evidence, read_evidence
-from annotations.learning.promotion.gate import AnswerAll, Decision, judge
+from annotations.learning.promotion.gate import Decision, judge
 from annotations.learning.promotion.holdout import Holdout
+from annotations.learning.promotion.probability_gain import stacked
 from annotations.learning.targets.head_run import HeadRun
 from annotations.learning.targets.presets import check_tune, encoder_config
 from annotations.learning.trainer import TrainingJob
@@ -21,7 +24,7 @@ from ser.acoustic.folders import is_head, model_folder
 from ser.audio.decoding import decode_file
 from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.errors import TrainingCancelledError
-from ser.types import Audio, EmotionScores, Example
+from ser.types import Example
 
 
 class AcousticTrainer:
@@ -78,26 +81,18 @@ def train_encoder(job: TrainingJob) -> NewVersion:
 def compare_models(job: TrainingJob, version: NewVersion) -> Decision:
     """Let both models predict the held-out and the gold clips, and decide."""
     detector = SileroDetector()
-    audios: dict[int, Audio] = {}
+    audios = []
     for feedback in (*job.holdout.held_out, *job.holdout.gold):
         audio = decode_file(job.store.clip_path(feedback.clip))
-        audios[feedback.clip.id] = trim_to_speech(audio, detector.detect(audio))
+        audios.append(trim_to_speech(audio, detector.detect(audio)))
 
-    def answering(location: str) -> AnswerAll:
-        def answer(clips: Sequence[FeedbackExample]) -> list[EmotionScores]:
-            if job.should_stop():
-                raise TrainingCancelledError("Stopped before the comparison was done.")
-            model = load_acoustic_model(location, job.device)
-            return list(model.classify_batch([audios[e.clip.id] for e in clips]))
+    def answer(location: str) -> npt.NDArray[np.float64]:
+        if job.should_stop():
+            raise TrainingCancelledError("Stopped before the comparison was done.")
+        return stacked(load_acoustic_model(location, job.device).classify_batch(audios))
 
-        return answer
-
-    return judge(
-        job.holdout,
-        answering(job.base),
-        answering(str(job.store.data_dir / version.path)),
-        job.config.rule,
-    )
+    made = str(job.store.data_dir / version.path)
+    return judge(job.holdout, answer(job.base), answer(made), job.config.rule)
 
 
 def as_example(job: TrainingJob, feedback: FeedbackExample, evidence: Evidence | None = None) -> Example:

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.learning.config import RetrainingConfig
-from annotations.learning.promotion.comparison import Answers
-from annotations.learning.promotion.decision import Standing
+from annotations.learning.promotion.confounds import Confounds, channel_of_clips, find_confounds
 from annotations.learning.promotion.folds import assign_folds, join_groups
-from annotations.learning.promotion.gate import AnswerAll, Decision, judge
-from annotations.learning.promotion.holdout import unit_names
+from annotations.learning.promotion.gate import Decision, OtherMeasure, judge
+from annotations.learning.promotion.holdout import MIN_HELD_OUT_CLIPS, unit_names
 from annotations.learning.promotion.holdout_store import read_trained
+from annotations.learning.targets.base_clips import base_standing, base_test_rows, distilled
 from annotations.learning.targets.feedback_embeddings import embed_feedback
 from annotations.learning.targets.head_tuning import (
     Calibration,
@@ -27,7 +27,6 @@ from annotations.learning.targets.head_tuning import (
     Places,
     calibrate,
     calibrated,
-    distilled,
     soft_targets,
 )
 from annotations.learning.targets.presets import preset_of
@@ -46,13 +45,12 @@ from annotations.store.records import Correction, FeedbackExample, ModelVersion
 from ser.acoustic.folders import is_head, model_folder
 from ser.acoustic.head import ClassifierHead, load_head
 from ser.checkpoints.folder import Meta
-from ser.evaluation.metrics import confusion, uar_of
+from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
-from ser.training.recipe import DEV_SPEAKERS
-from ser.training.rehearsal import Rehearsal, load_rehearsal
-from ser.types import EmotionScores
+from ser.training.rehearsal import load_rehearsal
 
 FOLDS = 5
+SENTENCE_FOLDS = 3
 
 KEPT = {"temperature": "temperature", "tried": "tried"}
 """Figures of the saved model that the lineage takes over."""
@@ -110,38 +108,52 @@ class HeadRun:
         Raises:
             TrainingCancelledError: if asked to stop.
         """
-        job = self.job
+        job, rows = self.job, self.unseen
         champion, made = model_folder(job.base), job.store.data_dir / version.path
         before = self._champion_out_of_fold(load_head(champion)[0])
         after = calibrated(*self._out_of_fold, self.folds, self.start, self.tuner.preset)
 
-        def answering(folder: Path, rows: Numbers) -> AnswerAll:
-            def answer(clips: Sequence[FeedbackExample]) -> list[EmotionScores]:
-                gold = load_head(folder)[0].probabilities(self.gold) if len(self.gold) else np.zeros((0, len(EMOTIONS)))
-                return [EmotionScores(tuple(row)) for row in np.concatenate([rows, gold]).tolist()]
-
-            return answer
-
+        heads = load_head(champion)[0], load_head(made)[0]
+        gold = [head.probabilities(self.gold) if len(self.gold) else np.zeros((0, len(EMOTIONS))) for head in heads]
         return judge(
-            job.holdout,
-            answering(champion, before),
-            answering(made, after),
+            replace(job.holdout, held_out=tuple(job.holdout.held_out[row] for row in rows)),
+            np.concatenate([before[rows], gold[0]]),
+            np.concatenate([after[rows], gold[1]]),
             job.config.rule,
-            base=base_standing(champion, made),
+            base=base_standing(*heads, self.tuner.guard),
+            hints={name: hint[rows] for name, hint in self.confounds.hints.items()},
+            other=OtherMeasure(self.confounds.warning),
         )
 
     @cached_property
-    def start_folder(self) -> Path:
-        """Folder of the head that training starts from."""
-        version, location = self.job.store.get_model_version(self.job.run.base_version_id), model_folder(self.job.base)
-        while (earlier := self._parent(version)) is not None:
-            version = earlier
-            path = version.path
+    def start_version(self) -> tuple[ModelVersion, Path]:
+        """The version that training starts from, and its folder."""
+        found = self.job.store.get_model_version(self.job.run.base_version_id), model_folder(self.job.base)
+        while (earlier := self._parent(found[0])) is not None:
+            path = earlier.path
             folder = model_folder(self.job.config.origin or self.job.base) if path is None else self._folder(path)
             if not is_head(folder):
                 break
-            location = folder
-        return location
+            found = earlier, folder
+        return found
+
+    @property
+    def start_folder(self) -> Path:
+        """Folder of the head that training starts from."""
+        return self.start_version[1]
+
+    @cached_property
+    def unseen(self) -> Places:
+        """Places of the clips to compare on: all that no encoder, which training starts from, was tuned on here."""
+        run_id = self.start_version[0].training_run_id
+        seen = set() if run_id is None else read_trained(self.job.store, run_id)
+        rows = np.flatnonzero([clip not in seen for clip in self.feedback.clips])
+        if len(rows) < MIN_HELD_OUT_CLIPS:
+            raise TrainingDataError(
+                f"The encoder was tuned on all but {len(rows)} of {len(self.feedback)} labelled clips; "
+                f"{MIN_HELD_OUT_CLIPS} others are needed to compare on. Label further clips."
+            )
+        return rows
 
     @cached_property
     def start(self) -> ClassifierHead:
@@ -152,9 +164,12 @@ class HeadRun:
     def tuner(self) -> HeadTuner:
         """Tuner with the settings of this run."""
         job, stored = self.job, load_rehearsal(self.start_folder)
-        replayed = None if stored is None else distilled(stored.take(~base_test_rows(stored)), self.start)
+        replayed = guard = None
+        if stored is not None:
+            rows = base_test_rows(stored)
+            replayed, guard = distilled(stored.take(~rows), self.start), stored.take(rows)
         preset = preset_of(job.config)
-        return HeadTuner(self.start, preset, replayed, job.config.seed, job.on_progress, job.should_stop)
+        return HeadTuner(self.start, preset, replayed, guard, job.config.seed, job.on_progress, job.should_stop)
 
     @cached_property
     def feedback(self) -> Feedback:
@@ -177,6 +192,24 @@ class HeadRun:
         return assign_folds(self.feedback.groups, FOLDS, self.job.config.seed)
 
     @cached_property
+    def confounds(self) -> Confounds:
+        """Predictions of the labels from what is no voice."""
+        paths = [self.job.store.clip_path(example.clip) for example in self.job.holdout.training]
+        return find_confounds(channel_of_clips(paths), self.texts, self.targets[0].astype(np.float64), self.folds)
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The words of each clip, as people corrected them or models transcribed them; empty if there are none."""
+        with self.job.votes() as store, store.reading() as connection:
+            texts = dict(connection.execute("SELECT clip_id, text FROM clip_texts").fetchall())
+        return [texts.get(clip, "") for clip in self.feedback.clips]
+
+    @cached_property
+    def targets(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Soft labels and weights of the clips, by their votes and embeddings."""
+        return soft_targets(self.feedback)
+
+    @cached_property
     def gold(self) -> npt.NDArray[np.float32]:
         """Embeddings of gold clips, shape (clips, size)."""
         return embed_feedback(self.job, self.start, self.job.holdout.gold)[:, 0].astype(np.float32)
@@ -191,8 +224,15 @@ class HeadRun:
     def _out_of_fold(self) -> tuple[Numbers, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Log probabilities by heads that have not seen the clip's fold, soft labels and weights."""
         feedback = self.feedback
-        logs = self.tuner.predict_out_of_fold(feedback, feedback.plain, self.folds, self.folds)
-        return logs, *soft_targets(feedback)
+        folds = self._with_sentences
+        return self.tuner.predict_out_of_fold(feedback, feedback.plain, folds, folds), *self.targets
+
+    @cached_property
+    def _with_sentences(self) -> Places:
+        """The folds of each clip: of its speaker, and of its sentence where words give the labels away."""
+        if not self.confounds.words_tell:
+            return self.folds
+        return np.stack([self.folds, assign_folds(self.texts, SENTENCE_FOLDS, self.job.config.seed)], axis=1)
 
     def _champion_out_of_fold(self, champion: ClassifierHead) -> Numbers:
         """Probabilities by the current head; by fits without the clip's fold if it was trained here."""
@@ -202,14 +242,15 @@ class HeadRun:
         rows = np.flatnonzero([clip in trained for clip in feedback.clips])
         votes = votes_of_run(job.store, version.training_run_id) if version.training_run_id is not None else []
         own = _with_votes(feedback.take(rows), votes)
-        if version.training_run_id is None or not len(own):
+        if version.training_run_id is None or not len(own) or version.id == self.start_version[0].id:
             return champion.probabilities(feedback.plain)
         preset = preset_of(RetrainingConfig.of(job.store.get_training_run(version.training_run_id).config))
         tuner = replace(self.tuner, preset=preset, on_progress=None)
         place = {clip: row for row, clip in enumerate(feedback.clips)}
-        places = self.folds[[place[clip] for clip in own.clips]]
-        logs = tuner.predict_out_of_fold(own, feedback.plain, self.folds, places)
-        return calibrated(logs, *soft_targets(feedback), self.folds, self.start, preset)
+        folds = self._with_sentences
+        places = folds[[place[clip] for clip in own.clips]]
+        logs = tuner.predict_out_of_fold(own, feedback.plain, folds, places)
+        return calibrated(logs, *self.targets, self.folds, self.start, preset)
 
     def _groups(self, examples: Sequence[FeedbackExample], embeddings: npt.NDArray[np.float32]) -> list[str]:
         return join_groups(unit_names(examples, self.job.holdout.unit), self.start.standardise(embeddings))
@@ -238,43 +279,3 @@ def _with_votes(feedback: Feedback, votes: Sequence[Correction]) -> Feedback:
     labelled = {vote.clip_id for vote in votes if vote.shares}
     rows = np.flatnonzero([clip in labelled for clip in feedback.clips])
     return replace(feedback.take(rows), votes=[vote for vote in votes if vote.clip_id in labelled])
-
-
-def base_test_rows(rehearsal: Rehearsal) -> npt.NDArray[np.bool_]:
-    """Choose the base clips that are never replayed, so that they can tell what a new head has forgotten.
-
-    Those of the dev speakers of the shipped weights; of other models, every fourth speaker's.
-    """
-    known = [speaker in DEV_SPEAKERS for speaker in rehearsal.speakers]
-    if any(known):
-        return np.array(known)
-    apart = set(sorted(set(rehearsal.speakers))[::4])
-    return np.array([speaker in apart for speaker in rehearsal.speakers])
-
-
-def base_standing(before: Path, after: Path) -> Standing | None:
-    """Measure two heads on base clips that were not replayed; None if there are none."""
-    rehearsal = load_rehearsal(before)
-    if rehearsal is None:
-        return None
-    test = rehearsal.take(base_test_rows(rehearsal))
-    heads = [load_head(folder)[0] for folder in (before, after)]
-    old, new = (head.probabilities(test.embeddings) for head in heads)
-    labels = [[EMOTIONS[place] for place in rows.argmax(1)] for rows in (old, new)]
-    truth = [EMOTIONS[place] for place in test.targets.argmax(1)]
-    measured = Standing.of("base test", Answers(truth, labels[0], labels[1], probabilities=(old, new)))
-    recalls = [mean_uar(truth, said, test.corpora) for said in labels]
-    return replace(measured, before=recalls[0], after=recalls[1])
-
-
-def mean_uar(truth: Sequence[str], answers: Sequence[str], corpora: Sequence[str]) -> float:
-    """Unweighted average recall, mean over the corpora.
-
-    >>> mean_uar(["anger", "fear", "fear"], ["anger", "anger", "fear"], ["a", "a", "b"])
-    0.75
-    """
-    figures = []
-    for corpus in sorted(set(corpora)):
-        rows = [place for place, name in enumerate(corpora) if name == corpus]
-        figures.append(uar_of(confusion([truth[row] for row in rows], [answers[row] for row in rows], EMOTIONS)))
-    return float(np.mean(figures))

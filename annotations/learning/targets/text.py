@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.learning.config import RetrainingConfig
-from annotations.learning.promotion.gate import AnswerAll, Decision, judge
+from annotations.learning.promotion.gate import Decision, judge
 from annotations.learning.promotion.holdout import Holdout
+from annotations.learning.promotion.probability_gain import stacked
 from annotations.learning.trainer import TrainingJob
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
@@ -23,7 +24,6 @@ from ser.text.data import as_transcript
 from ser.text.feedback import TextAdaptConfig, adapt_text_model, adapter_folder, check_texts
 from ser.training.gradients.processes import Processes
 from ser.training.gradients.task import Surroundings
-from ser.types import EmotionScores
 
 MIN_HELD_OUT = 8
 
@@ -61,23 +61,16 @@ class TextTrainer:
 
     def compare(self, job: TrainingJob, version: NewVersion) -> Decision:
         """Predict the held-out transcripts with both models and decide."""
+        holdout = held_out_sentences(job.holdout)
 
-        def answering(location: str) -> AnswerAll:
-            def answer(clips: Sequence[FeedbackExample]) -> list[EmotionScores]:
-                if job.should_stop():
-                    raise TrainingCancelledError("Stopped before the comparison was done.")
-                model = load_text_model(location, job.device)
-                assert model is not None
-                return list(model.classify_batch([clip.transcript or "" for clip in clips]))
+        def answer(location: str) -> npt.NDArray[np.float64]:
+            if job.should_stop():
+                raise TrainingCancelledError("Stopped before the comparison was done.")
+            model = load_text_model(location, job.device)
+            assert model is not None
+            return stacked(model.classify_batch([clip.transcript or "" for clip in holdout.held_out]))
 
-            return answer
-
-        return judge(
-            held_out_sentences(job.holdout),
-            answering(job.base),
-            answering(str(job.store.data_dir / version.path)),
-            job.config.rule,
-        )
+        return judge(holdout, answer(job.base), answer(str(job.store.data_dir / version.path)), job.config.rule)
 
 
 def with_words(examples: Sequence[FeedbackExample]) -> list[FeedbackExample]:

@@ -63,6 +63,7 @@ class VersionDiff:
         clips: how many both answered.
         judged: number of them with a label of raters.
         held_out: how many of them a run held out.
+        trained: how many of them a run trained on, which flatters it.
         before: figures of the first on the judged ones: `clips`, `uar`, `war`, `recall`, `support`.
         after: the same of the second.
         speakers: {speaker: {clips, before, after}}, the share of right answers on judged clips.
@@ -75,6 +76,7 @@ class VersionDiff:
     clips: int
     judged: int
     held_out: int
+    trained: int
     before: dict[str, object]
     after: dict[str, object]
     speakers: dict[str, dict[str, float]]
@@ -91,7 +93,7 @@ class VersionDiff:
         """Describe it for people."""
         lines = [
             f"{self.first} -> {self.second}: {len(self.changed)} of {self.clips} answers differ; "
-            f"{self.judged} clips have votes, {self.held_out} were held out."
+            f"{self.judged} clips have votes, {self.held_out} were held out, {self.trained} were trained on."
         ]
         if self.judged:
             lines.append(f"UAR {self.before['uar']} -> {self.after['uar']}")
@@ -110,7 +112,7 @@ class VersionDiff:
 
 
 def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion, *, limit: int = LIMIT) -> VersionDiff:
-    """Let two versions of one target answer clips that no run trained on: those held out, then the newest.
+    """Let two versions of one target answer clips, if possible such that no run trained on.
 
     Args:
         active: loads the versions; what is in use stays in use.
@@ -132,7 +134,7 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
     audios, failed = _decode(active, clips)
     clips = [clip for clip in clips if clip.id in audios]
     if not clips:
-        raise StoreError("There is no readable clip that neither version was trained on. Store a few first.")
+        raise StoreError("There is no readable clip to compare them on. Store a few first.")
     decoded = [audios[clip.id] for clip in clips]
     before, after = (_answers(active, version, decoded) for version in (first, second))
     truths = {e.clip.id: hard_label(e.soft_label) for e in training_examples(store)} | gold_labels(store)
@@ -142,7 +144,7 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
     ]
     judged = [row for row in rows if row.truth is not None]
     truth = [row.truth or "" for row in judged]
-    held_out = set(held_out_clips(store))
+    held_out, trained = set(held_out_clips(store)), read_trained(store)
     order = ("worse", "better", "other", "unjudged")
     changed = sorted((row for row in rows if row.before != row.after), key=lambda row: order.index(row.change))
     return VersionDiff(
@@ -151,6 +153,7 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
         clips=len(rows),
         judged=len(judged),
         held_out=sum(row.clip_id in held_out for row in rows),
+        trained=sum(row.clip_id in trained for row in rows),
         before=figures_of(truth, [row.before for row in judged]) if judged else {},
         after=figures_of(truth, [row.after for row in judged]) if judged else {},
         speakers=_by_speaker(judged),
@@ -160,7 +163,10 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
 
 
 def clips_to_ask(store: AnnotationStore, limit: int) -> list[Clip]:
-    """Clips that no run trained on: those that some run held out, newest first, and then the newest others."""
+    """Clips that no run trained on: those that some run held out, newest first, and then the newest others.
+
+    Where every clip was trained on, as heads do, those are given, newest first: `VersionDiff.trained` counts them.
+    """
     trained, known = read_trained(store), {*read_sides(store), *read_trained(store)}
     held_out = held_out_clips(store)[:limit]
     with store.reading() as connection:
@@ -170,10 +176,10 @@ def clips_to_ask(store: AnnotationStore, limit: int) -> list[Clip]:
         )
         there = [row["id"] for row in rows]
         others = [clip_id for clip_id in there if clip_id not in known]
-        wanted = [*held_out, *others][:limit]
+        wanted = ([*held_out, *others] or [clip_id for clip_id in there if clip_id in trained])[:limit]
         marks = ",".join("?" * len(wanted))
         found = {row["id"]: to_clip(row) for row in connection.execute(f"{CLIPS} WHERE clips.id IN ({marks})", wanted)}
-    return [found[clip_id] for clip_id in wanted if clip_id in found and clip_id not in trained]
+    return [found[clip_id] for clip_id in wanted if clip_id in found]
 
 
 def _decode(active: ActiveModel, clips: Sequence[Clip]) -> tuple[dict[int, Audio], list[tuple[int, str]]]:
