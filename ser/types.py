@@ -170,7 +170,7 @@ class EmotionScores:
     @property
     def label(self) -> str:
         """The most probable label; the first in the order of `labels` on a tie."""
-        return self.labels[max(range(len(EMOTIONS)), key=self.probabilities.__getitem__)]
+        return self.labels[max(range(len(self.labels)), key=self.probabilities.__getitem__)]
 
     @property
     def confidence(self) -> float:

@@ -309,10 +309,11 @@ def check_feedback(store: AnnotationStore, config: RetrainingConfig) -> None:
         SettingsError: if a package is missing.
     """
     labels = label_set(store)
-    if not labels.is_default:
+    if not labels.is_default and not (config.target == "transcriber" or is_cross_fitted(config)):
         raise TrainingDataError(
-            f"The labels of this store are its own ({', '.join(labels.names)}), and retraining knows only the seven "
-            "emotions so far. Votes are kept for when it can."
+            f"The labels of this store are its own ({', '.join(labels.names)}): only the classifier head of the "
+            "acoustic model is trained on them, and words count as far as a label means one of the seven emotions. "
+            "Retrain the target acoustic, with the classifier head as what is trained."
         )
     holdout = hold_out(store, training_examples(store), config.target, cross_fitted=is_cross_fitted(config))
     trainer_of(config.target).check(store, holdout, config)

@@ -8,7 +8,6 @@ import numpy.typing as npt
 from annotations.learning.promotion.comparison import Answers
 from annotations.learning.promotion.decision import Standing
 from ser.acoustic.head import ClassifierHead
-from ser.labels import EMOTIONS
 from ser.training.recipe import DEV_SPEAKERS
 from ser.training.rehearsal import Rehearsal
 
@@ -44,6 +43,10 @@ def distilled(rehearsal: Rehearsal, head: ClassifierHead) -> Rehearsal:
         head: that training starts from.
     """
     targets = replace(head, temperature=1.0).probabilities(rehearsal.embeddings)
+    if head.means is not None:
+        # Of labels that no base clip has the head knows nothing yet.
+        targets *= np.asarray(rehearsal.targets.any(axis=0))
+        targets /= targets.sum(axis=1, keepdims=True)
     return replace(rehearsal, targets=targets.astype(np.float32))
 
 
@@ -85,8 +88,9 @@ def base_standing(before: ClassifierHead, after: ClassifierHead, test: Rehearsal
         return None
     heads = (before, after)
     old, new = (head.probabilities(test.embeddings) for head in heads)
-    labels = [[EMOTIONS[place] for place in rows.argmax(1)] for rows in (old, new)]
-    truth = [EMOTIONS[place] for place in test.targets.argmax(1)]
-    measured = Standing.of("base test", Answers(truth, labels[0], labels[1], probabilities=(old, new)))
+    labels = [[before.classes[place] for place in rows.argmax(1)] for rows in (old, new)]
+    truth = [before.classes[place] for place in test.targets.argmax(1)]
+    answers = Answers(truth, labels[0], labels[1], probabilities=(old, new), labels=before.classes)
+    measured = Standing.of("base test", answers)
     recalls = [recall_by_corpus(head, test) for head in heads]
     return replace(measured, before=recalls[0], after=recalls[1])
