@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Files of tests that run side by side.
+# Processes of tests that run side by side, each on one thread.
 JOBS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-.PHONY: run test test-all check browser clean
+.PHONY: run test test-all check browser lock clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python app.py $(ARGS)
@@ -16,7 +17,7 @@ test: $(VENV)/dev.stamp browser
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(CI_ALL),,-m "not slow") $(ARGS)
+	$(PYTEST) $(if $(CI_ALL),,-m "not slow") $(ARGS)
 
 # Crash matrices, several processes, exports of all architectures and real training runs as well.
 test-all:
@@ -28,7 +29,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not ui and not slow" $(ARGS)
+	$(PYTEST) -m "not ui and not slow" $(ARGS)
 
 # Debian's Chromium for the tests of the page. Where it cannot be installed the tests say so and skip; in CI they fail.
 browser:
@@ -45,6 +46,21 @@ $(VENV)/run.stamp: requirements.txt | $(BIN)/python
 $(VENV)/dev.stamp: requirements.txt requirements-dev.txt | $(BIN)/python
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	@touch $@ $(VENV)/run.stamp
+
+# torch and what only its CUDA build requires.
+CUDA := $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse \
+    cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx) cuda-bindings cuda-pathfinder cuda-toolkit triton
+
+# Pins what requirements.txt needs, with the hashes of all files of each version, for Python 3.11 on Linux. torch and CUDA are
+# left out: each machine has its own build of them, which is installed first. Then:
+# `pip install --no-deps --require-hashes -r requirements.lock`.
+lock: | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet "uv>=0.9,<1"
+	$(VENV)/lock/bin/uv pip compile requirements.txt --quiet --upgrade --generate-hashes --python-version 3.11 \
+	    --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	    $(addprefix --no-emit-package ,torch $(CUDA)) --output-file requirements.lock
+	rm -r $(VENV)/lock
 
 clean:
 	rm -rf $(VENV)

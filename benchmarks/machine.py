@@ -32,7 +32,7 @@ def run_benchmark(
         packages: whose versions matter for the result.
         argv: arguments; by default those of the process.
         quick: help text of `--quick`.
-        passed: tells from the result if the benchmark's goal is met.
+        passed: returns from the result if the benchmark's goal is met.
 
     Returns:
         The exit code: 0 for a met goal, 1 for a missed one, 2 if something needed is missing.
@@ -47,8 +47,8 @@ def run_benchmark(
         print(error, file=sys.stderr)
         return 2
     load = {"load": round(os.getloadavg()[0], 1)}
-    told = {**result, **load, **describe_run(options.seed, packages)}
-    print(json.dumps(told, indent=None if options.json else 2, ensure_ascii=False))
+    printed = {**result, **load, **describe_run(options.seed, packages)}
+    print(json.dumps(printed, indent=None if options.json else 2, ensure_ascii=False))
     return 0 if passed(result) else 1
 
 

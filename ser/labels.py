@@ -3,6 +3,8 @@
 Names only: no models, no files.
 """
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -25,38 +27,53 @@ RAVDESS_EIGHT: tuple[str, ...] = ("anger", "calm", *EMOTIONS[1:])
 Source: EmoBox, https://arxiv.org/abs/2406.07162
 """
 
+_SPELLINGS = {
+    "anger": "angry, ang, mad, furious, rage, irate, wut, wütend, ärger, zorn, colère, en colère, ira, enojo, enfado, "
+    "enojado, enfadado, rabbia, arrabbiato, raiva, złość, gniew, öfke, kızgın, kızgınlık, sinirli, злость, гнев, злой, "
+    "生气, 愤怒, 憤怒, 怒り, 분노, 화남, غضب, गुस्सा, क्रोध",
+    "disgust": "disgusted, dis, ekel, dégoût, dégoûté, asco, disgusto, nojo, wstręt, obrzydzenie, iğrenme, tiksinti, "
+    "отвращение, 厌恶, 厭惡, 恶心, 嫌悪, 혐오, اشمئزاز, घृणा",
+    "fear": "fearful, fea, afraid, scared, fright, frightened, angst, ängstlich, furcht, peur, apeuré, miedo, temor, "
+    "paura, medo, strach, korku, страх, испуг, 恐惧, 恐懼, 害怕, 恐れ, 恐怖, 공포, 두려움, خوف, डर, भय",
+    "happiness": "happy, hap, joy, joyful, glad, exc, excited, excitement, freude, fröhlich, glücklich, joie, joyeux, "
+    "heureux, heureuse, alegría, alegre, felicidad, feliz, gioia, felicità, felice, alegria, felicidade, radość, "
+    "szczęście, mutlu, mutluluk, радость, счастье, 高兴, 高興, 开心, 開心, 快乐, 快樂, 喜悦, "
+    "喜び, 기쁨, 행복, سعادة, فرح, खुशी",
+    "neutral": "neu, neutrality, no emotion, neutre, neutro, neutrale, neutralny, nötr, neutralität, нейтральный, "
+    "нейтральная, нейтрально, 中立, 中性, 중립, محايد, तटस्थ",
+    "sadness": "sad, sorrow, unhappy, trauer, traurig, traurigkeit, tristesse, triste, tristeza, tristezza, smutek, "
+    "smutny, üzgün, üzüntü, грусть, печаль, 难过, 難過, 悲伤, 悲傷, 伤心, 悲しみ, 슬픔, حزن, उदासी, दुख",
+    "surprise": "surprised, sur, surp, pleasant surprise, pleasant surprised, überraschung, überrascht, surpris, "
+    "sorpresa, sorprendido, surpresa, zaskoczenie, zdziwienie, şaşkın, şaşkınlık, удивление, 吃惊, 惊讶, 驚訝, 驚き, "
+    "놀람, مفاجأة, دهشة, आश्चर्य",
+    "boredom": "bored, langeweile, gelangweilt",
+    "frustration": "frustrated, fru",
+    "contempt": "contemptuous, verachtung",
+}
+"""Adjectives, the codes of IEMOCAP, CREMA-D, SAVEE and most published checkpoints, emotion2vec's Chinese names, and the
+names in other languages. Excitement is happiness, as everyone counts IEMOCAP. Labels beyond the seven only count where
+a label set asks for them.
+
+Source: Busso et al. 2008, https://doi.org/10.1007/s10579-008-9076-6; Ma et al. 2024, "emotion2vec",
+https://arxiv.org/abs/2312.15185; Burkhardt et al. 2005, "A Database of German Emotional Speech".
+"""
+
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
-        # Adjectives and three-letter codes of IEMOCAP, CREMA-D, SAVEE and of most published checkpoints.
-        "angry": "anger",
-        "ang": "anger",
-        "disgusted": "disgust",
-        "dis": "disgust",
-        "fearful": "fear",
-        "fea": "fear",
-        "afraid": "fear",
-        "happy": "happiness",
-        "hap": "happiness",
-        "joy": "happiness",
-        "joyful": "happiness",
-        "neu": "neutral",
-        "sad": "sadness",
-        "surprised": "surprise",
-        "sur": "surprise",
-        "pleasant_surprise": "surprise",
-        "pleasant surprise": "surprise",
+        **{name: label for label, names in _SPELLINGS.items() for name in names.split(", ")},
         # RAVDESS and TurEV: their owners offer calm as a second, softer baseline beside neutral.
         # Source: Livingstone & Russo 2018, https://doi.org/10.1371/journal.pone.0196391
         "calm": "neutral",
-        # EMO-DB's German names. Source: Burkhardt et al. 2005, "A Database of German Emotional Speech".
-        "wut": "anger",
-        "ekel": "disgust",
-        "angst": "fear",
-        "freude": "happiness",
-        "trauer": "sadness",
+        "平静": "neutral",
     }
 )
 """Names that other corpora and checkpoints use for our emotions, in lower case."""
+
+QUALIFIERS = frozenset(
+    "female male woman man women men girl boy adult child young old f m strong weak mild medium normal low high "
+    "intense slight slightly very emotion emo label feeling speech voice 女 男".split()
+)
+"""Words beside a label that do not change it: who speaks, and how strongly."""
 
 GOEMOTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -118,18 +135,33 @@ def to_label(name: str, label_set: Collection[str]) -> str | None:
     A label that the set names itself stays, so that `calm` is neutral for `EMOTIONS` and calm for `RAVDESS_EIGHT`.
 
     Args:
-        name: a label as a corpus or a checkpoint spells it; case and outer spaces do not matter.
+        name: a label as a corpus or a checkpoint spells it; case and spaces do not matter, nor do words beside it that
+            say who speaks or how strongly.
         label_set: the labels wanted, in lower case.
 
     Returns:
         The label, or None if the name means none of them.
 
-    >>> to_label("Calm", RAVDESS_EIGHT), to_label("angry", RAVDESS_EIGHT), to_label("boredom", ("anger", "boredom"))
+    >>> to_label("Calm", RAVDESS_EIGHT), to_label("angry", RAVDESS_EIGHT), to_label("bored", ("anger", "boredom"))
     ('calm', 'anger', 'boredom')
+    >>> [to_label(name, EMOTIONS) for name in ("生气/angry", "female_angry", "Anger (strong)", "not angry")]
+    ['anger', 'anger', 'anger', None]
     """
     key = name.strip().lower()
+    if key in label_set:
+        return key
+    key = _plain(name)
     label = key if key in label_set else ALIASES.get(key)
+    if label is None and key not in ALIASES:
+        # Otherwise every word must be that label's name or say nothing of it: "not angry" is no anger.
+        words = {word for word in re.split(r"[\W_]+", key) if word and not word.isdigit() and word not in QUALIFIERS}
+        meant = {word if word in label_set else ALIASES.get(word) for word in words}
+        label = meant.pop() if len(meant) == 1 else None
     return label if label in label_set else None
+
+
+def _plain(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").replace("-", " ").split())
 
 
 def map_labels(names: Iterable[str]) -> tuple[dict[int, str], list[str]]:

@@ -60,6 +60,11 @@ class EmbeddingModel(AcousticModel, Protocol):
 
     encoder_sha256: str
 
+    @property
+    def adapts_to_any_mix(self) -> bool:
+        """Whether it can be adapted to clips of an unknown label mix, too."""
+        ...
+
     def embed_batch(self, audios: Sequence[Audio]) -> npt.NDArray[np.float32]:
         """Embed recordings that have been cut to their speech, shape (recordings, size)."""
         ...
@@ -78,6 +83,10 @@ class EmbeddingModel(AcousticModel, Protocol):
         self, embeddings: npt.NDArray[np.float32], center: npt.NDArray[np.float32] | None = None
     ) -> Sequence[float | None]:
         """The novelty of each embedding, 1 at the limit of what is known; None if the model has none."""
+        ...
+
+    def speech(self, embeddings: npt.NDArray[np.float32]) -> Sequence[bool]:
+        """Tell speech from barks and sneezes that a speech detector lets pass."""
         ...
 
 

@@ -193,7 +193,7 @@ class Recognizer:
         sounds = dict(zip(spoken, _classify(model, list(spoken.values()), profiles) if spoken else (), strict=True))
         together.lap("acoustic")
         for which, (audio, clock) in decoded.items():
-            if which not in sounds:
+            if which not in sounds or not sounds[which].is_speech:
                 analyses[which] = _no_speech(audio)
                 continue
             clock.share(together, len(decoded))
@@ -276,6 +276,7 @@ class _Sound:
     embedding: Embedding | None = None
     novelty: float | None = None
     profile: AppliedProfile | None = None
+    is_speech: bool = True
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -306,8 +307,8 @@ def _classify_embeddings(model: EmbeddingModel, rows: npt.NDArray[np.float32], p
     novelties = model.novelty(rows, center)
     scores = model.classify_embeddings(rows, center)
     return [
-        _Sound(answer, Embedding(row, model.encoder_sha256), novelty, applied)
-        for answer, row, novelty in zip(scores, rows, novelties, strict=True)
+        _Sound(answer, Embedding(row, model.encoder_sha256), novelty, applied, is_speech)
+        for answer, row, novelty, is_speech in zip(scores, rows, novelties, model.speech(rows), strict=True)
     ]
 
 

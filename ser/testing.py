@@ -95,6 +95,8 @@ class BandEnergyModel:
         self._weights = np.random.default_rng(seed).standard_normal((self.bands, len(EMOTIONS)))
         self.sha256 = hashlib.sha256(self._weights.tobytes()).hexdigest()
 
+    adapts_to_any_mix = True
+
     def classify(self, audio: Audio) -> EmotionScores:
         """Scores from the shape of the long-term spectrum; the level does not count."""
         return self.classify_batch([audio])[0]
@@ -129,6 +131,10 @@ class BandEnergyModel:
     ) -> list[float | None]:
         """None: nothing is known, so that nothing is novel."""
         return [None] * len(embeddings)
+
+    def speech(self, embeddings: npt.NDArray[np.float32]) -> list[bool]:
+        """Everything passes for speech."""
+        return [True] * len(embeddings)
 
 
 class FixedTranscriber:

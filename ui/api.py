@@ -100,7 +100,7 @@ class ApiHandlers:
         item = next_clip(self.services.store, reviewer.name)
         if item is None:
             return None, None
-        # In blind mode nobody is told what the model thinks before they vote, programs included.
+        # In blind mode nobody sees the model's answer before they vote, programs included.
         prediction = None if read_settings(self.services.store).blind else item.prediction
         prediction = prediction and self.services.labels.prediction(prediction)
         clip: dict[str, object] = {
@@ -183,7 +183,7 @@ def build_api(services: Services) -> None:
         trigger = gr.Button()
         recording = gr.Audio(label="a recording of speech, at most a minute", type="filepath")
         answer = gr.JSON(label="the answer, as `python -m ser recognize --json` prints it")
-        judged = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
+        voted = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
         clip_id = gr.Number(label="id of a stored clip, or null for a new recording", value=None, precision=0)
         label = gr.Textbox(label=f"one of {', '.join(services.labels.names)}, or {UNSURE}")
         rater = gr.Textbox(label="rater; a login takes precedence", value="")
@@ -202,7 +202,7 @@ def build_api(services: Services) -> None:
         preset = gr.Textbox(label=f"{' or '.join(PRESETS)}; {PRESETS[0]} where empty", value="")
         target = gr.Textbox(label=f"one of {', '.join(TARGETS)}; {TARGETS[0]} where empty", value="")
         tune = gr.Textbox(label="what of the acoustic model learns; what the preset thinks best where empty", value="")
-        started = gr.JSON(label="the state of the run, as `training_status` tells it")
+        started = gr.JSON(label="the state of the run, as `training_status` returns it")
         asked = gr.Number(label="number of a run, or null for the one under way", value=None, precision=0)
         status = gr.JSON(
             label="state, run_id, message, progress, eta, epoch, epochs, loss, uar, curve, seconds, resumed, target, "
@@ -211,11 +211,11 @@ def build_api(services: Services) -> None:
         action = gr.Textbox(label="pause, resume or cancel")
         which = gr.Number(label="number of the run, or null for the one under way", value=None, precision=0)
         controller = gr.Textbox(label="who asks; the login wins where there is one", value="")
-        controlled = gr.JSON(label="the state of the run, as `training_status` tells it")
+        controlled = gr.JSON(label="the state of the run, as `training_status` returns it")
 
     for name, inputs, outputs in (
         ("recognize", [recording], [answer]),
-        ("correct", [judged, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
+        ("correct", [voted, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
         ("next_clip", [reviewer], [clip, clip_audio]),
         ("labels", [], [label_list]),
         ("retrain", [starter, preset, target, tune], [started]),

@@ -1,6 +1,5 @@
 """Puts the tabs together into the page, and says how it is to be launched."""
 
-import base64
 from pathlib import Path
 
 import gradio as gr
@@ -83,7 +82,7 @@ def launch_options(labels: LabelSet = DEFAULT) -> dict[str, object]:
         "head": style.head(labels),
         "footer_links": ["api", "settings"],
         "max_file_size": MAX_UPLOAD,
-        # Off: it would keep what people recorded and were told in their browser, and offer it for replay.
+        # Off: it would keep people's recordings and answers in their browser, and offer it for replay.
         "run_history": False,
         "ssr_mode": False,
         "show_error": False,
@@ -96,10 +95,8 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def about_html(labels: LabelSet = DEFAULT) -> str:
-    """The text of the tab, with its picture in it."""
-    curve = base64.b64encode((ASSETS / "learning_curve.png").read_bytes()).decode("ascii")
-    text = (ASSETS / "about.html").read_text(encoding="utf-8")
-    return text.replace("{keys}", keys_table(labels)).replace("{curve}", f"data:image/png;base64,{curve}")
+    """The text of the tab."""
+    return (ASSETS / "about.html").read_text(encoding="utf-8").replace("{keys}", keys_table(labels))
 
 
 def build_about_tab(labels: LabelSet) -> None:
@@ -140,6 +137,6 @@ def keys_dialog(labels: LabelSet = DEFAULT) -> str:
     return (
         '<dialog id="keys-dialog" aria-label="Keys"><h2>Keys</h2>'
         + keys_table(labels)
-        + "<p>Keys rest while you type in a "
+        + "<p>Shortcuts are off while you "
         'type.</p><form method="dialog"><button>Close</button></form></dialog>'
     )

@@ -55,21 +55,21 @@ class HistoryHandlers:
         )
 
     def on_ask(self, clip_id: float | None, who: Who, request: gr.Request) -> tuple[object, str]:
-        """Erase was pressed: tell what would go, and ask once more."""
+        """Erase was pressed: show what would go, and ask once more."""
         asking = person(self.services, request, who).require("erase")
         report = erase_clip(self.services.store, self._number(clip_id), by=asking.name, dry_run=True)
-        return gr.update(visible=True, value=f"Yes, erase clip {self._number(clip_id)} for good"), told(report)
+        return gr.update(visible=True, value=f"Yes, erase clip {self._number(clip_id)} for good"), report_text(report)
 
     def on_erase(self, clip_id: float | None, who: Who, request: gr.Request) -> tuple[object, str, str]:
         """Erase a clip after confirmation, and report it."""
         erasing = person(self.services, request, who).require("erase")
         report = erase_clip(self.services.store, self._number(clip_id), by=erasing.name)
-        return gr.update(visible=False), told(report), ""
+        return gr.update(visible=False), report_text(report), ""
 
     def on_withdraw(self, clip_id: float | None, who: Who, request: gr.Request) -> tuple[str, str]:
         """Withdraw the person's own consent."""
         withdrawing = person(self.services, request, who)
-        return told(withdraw_own(self.services, withdrawing.name, self._number(clip_id))), ""
+        return report_text(withdraw_own(self.services, withdrawing.name, self._number(clip_id))), ""
 
     def on_gold(self, clip_id: float | None, label: str | None, who: Who, request: gr.Request) -> str:
         """Mark a clip with its known answer, so that raters can be measured by it."""
@@ -114,7 +114,7 @@ def status(message: str) -> str:
     return f'<p class="status good" role="status">{escape(message)}</p>'
 
 
-def told(report: ErasureReport) -> str:
+def report_text(report: ErasureReport) -> str:
     """Describe an erasure as HTML."""
     lines = "".join(f"<li>{escape(line)}</li>" for line in report.lines())
     return f'<ul class="notes erased" role="status">{lines}</ul>'

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from benchmarks.machine import run_benchmark
 from ser.acoustic.head import ClassifierHead
-from ser.audio.augmentation import load_noises
+from ser.audio.augmentation import SignalAugmentation, load_noises
 from ser.config import EMBEDDED
 from ser.corpora import read_corpus
 from ser.encoder.loading import load_encoder
@@ -34,7 +34,7 @@ from ser.labels import RAVDESS_EIGHT
 from ser.training.clip_embeddings import CopyPlan
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
 from ser.training.heads import HeadConfig, fit_head
-from ser.training.recipe import AUGMENTATION
+from ser.training.recipe import AUGMENTATIONS
 
 PUBLISHED = {"wav2vec2-base": 0.543, "HuBERT-base": 0.654, "WavLM-large": 0.720, "Whisper-large-v3": 0.753}
 """Mean UAR over the folds, frozen encoders with a small head. Source: EmoBox, https://arxiv.org/abs/2406.07162"""
@@ -44,7 +44,6 @@ HUMANS = 0.624
 https://doi.org/10.1371/journal.pone.0196391"""
 
 ADAPTED_BY = (1, 4, 16, 59)
-COPIES = 4
 INNER_PARTS = 4
 """Of the training actors, each predicted by the others: what adaptation knows of speakers comes from them."""
 
@@ -94,7 +93,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         SerError: where data cannot be read.
     """
     folds = read_folds(options.data / "ravdess" / "emobox_folds.csv")
-    data = embed_ravdess(options.data, 0 if options.quick else COPIES, options.seed)
+    data = embed_ravdess(options.data, () if options.quick else AUGMENTATIONS, options.seed)
     with threadpool_limits(1):
         answers = {
             number: answer_fold(data, folds[number], options.seed)
@@ -110,15 +109,15 @@ def read_folds(path: Path) -> dict[int, set[str]]:
         return {int(row["fold"]): set(row["test_speakers"].split()) for row in csv.DictReader(file)}
 
 
-def embed_ravdess(folder: Path, copies: int, seed: int) -> EmbeddingSet:
+def embed_ravdess(folder: Path, augmentations: tuple[SignalAugmentation, ...], seed: int) -> EmbeddingSet:
     """All clips of RAVDESS with eight labels and augmented copies.
 
     Raises:
         SerError: where a clip cannot be read.
     """
     noise = folder / "noise"
-    plan = CopyPlan(copies, seed, AUGMENTATION, cache_dir=default_cache_dir())
-    noises = load_noises(noise) if noise.is_dir() and copies else ()
+    plan = CopyPlan(augmentations, seed, cache_dir=default_cache_dir())
+    noises = load_noises(noise) if noise.is_dir() and augmentations else ()
     examples = read_corpus(folder / "ravdess", RAVDESS_EIGHT).examples
     return embed_examples(examples, EmbeddingPlan(plan, noises=noises, labels=RAVDESS_EIGHT))
 

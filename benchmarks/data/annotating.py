@@ -2,7 +2,7 @@
 
 python -m benchmarks.annotating [--clips 300] [--quick] [--listen] [--json]
 
-Serves the page with stand-ins for the models on a store of its own, opens it in headless Chromium and judges clip
+Serves the page with stand-ins for the models on a store of its own, opens it in headless Chromium and labels clip
 after clip: a digit, then Enter. Knows the page as people do: by its keys.
 """
 
@@ -11,17 +11,16 @@ import os
 import random
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from playwright.sync_api import Page, sync_playwright
 from tqdm import tqdm
 
@@ -30,11 +29,12 @@ from annotations.learning.versions.active import ActiveModel
 from annotations.store import AnnotationStore
 from benchmarks.machine import run_benchmark
 from ser.config import EMBEDDED
+from ser.errors import SerError
 from ser.protocols import AcousticModel
 from ser.testing import BandEnergyModel, fake_recognizer, synthetic_speech
 
 PACKAGES = ("gradio", "playwright")
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 START = 300.0
 """Seconds that the server may take to answer first."""
 
@@ -51,47 +51,39 @@ NEXT_CLIP = """([before, listen]) => {
 """Script that is true once another clip is on the page, and was played to its end if that is wanted."""
 
 
-def measure(clips: int, seed: int, *, think: float, listen: bool) -> dict[str, object]:
-    """Judge clips until none is left.
-
-    Args:
-        clips: how many.
-        seed: draws sounds and votes.
-        think: seconds between a clip being there and its key.
-        listen: wait for the end of each clip first, as people do.
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    """Label clips until none is left.
 
     Returns:
-        Clips an hour, ms from Enter to the next clip with its sound loaded, and what the store holds afterwards.
+        Clips an hour, ms from Enter to the next clip with its sound loaded, and the number of votes stored.
     """
+    clips = 20 if options.quick else options.clips
     with tempfile.TemporaryDirectory(prefix="annotating-") as folder:
         data_dir = Path(folder) / "data"
-        _fill(data_dir, clips, seed)
-        with _served(data_dir, Path(folder)) as url, sync_playwright() as driver:
+        _fill(data_dir, clips, options.seed)
+        with _served(data_dir, Path(folder) / "server.log") as url, sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=_chromium(), args=["--headless", "--no-sandbox"])
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.set_default_timeout(PATIENCE)
-            started, waits = _judge(page, url, clips, random.Random(seed), think, listen)
+            started, waits = _label(page, url, clips, options)
             seconds = time.perf_counter() - started
             browser.close()
         with AnnotationStore(data_dir) as store:
             counted = stats(store)
-    ordered = sorted(waits)
     return {
+        "benchmark": "annotating",
         "clips": clips,
         "votes_stored": counted["votes"],
         "seconds": round(seconds, 1),
         "clips_per_hour": round(3600 * clips / seconds),
-        "ready_median_ms": round(statistics.median(ordered), 1),
-        "ready_p95_ms": round(ordered[int(0.95 * (len(ordered) - 1))], 1),
-        "ready_max_ms": round(ordered[-1], 1),
-        "think_s": think,
-        "listened_to_the_end": listen,
+        **{f"ready_p{part}_ms": round(float(np.percentile(waits, part)), 1) for part in (50, 95, 100)},
+        "think_s": options.think,
+        "listened_to_the_end": options.listen,
     }
 
 
-def _judge(
-    page: Page, url: str, clips: int, rng: random.Random, think: float, listen: bool
-) -> tuple[float, list[float]]:
+def _label(page: Page, url: str, clips: int, options: argparse.Namespace) -> tuple[float, list[float]]:
+    rng, listen = random.Random(options.seed), options.listen
     page.goto(url)
     page.wait_for_function("document.querySelector('#rater input, #rater textarea')?.value")
     page.click("[role=tab]:has-text('Review')")
@@ -99,8 +91,7 @@ def _judge(
     started = time.perf_counter()
     for _ in tqdm(range(clips), unit="clip", disable=None):
         before = page.evaluate("window.studioReview.state().clip")
-        if think:
-            page.wait_for_timeout(1000 * think)
+        page.wait_for_timeout(1000 * options.think)
         page.keyboard.press(str(rng.randint(1, 7)))
         page.keyboard.press("Enter")
         page.wait_for_function(NEXT_CLIP, arg=[before, listen])
@@ -124,40 +115,34 @@ def _no_other(name: str) -> AcousticModel:
 
 
 @contextmanager
-def _served(data_dir: Path, folder: Path) -> Iterator[str]:
+def _served(data_dir: Path, log: Path) -> Iterator[str]:
+    """Serve the page in a process of its own, and yield its address once it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "app.py", "--fake", "--port", str(port), "--data-dir", str(data_dir)]
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+    url, end = f"http://127.0.0.1:{port}", time.monotonic() + START
+    with log.open("wb") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as server:
         try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for(url, server, folder / "server.log")
+            while True:
+                try:
+                    urllib.request.urlopen(url, timeout=10).close()
+                    break
+                except OSError:
+                    if server.poll() is not None or time.monotonic() > end:
+                        raise SerError(f"The page was not served: {log.read_text(errors='replace')[-2000:]}") from None
+                    time.sleep(0.3)
             yield url
         finally:
             server.terminate()
-            server.wait(timeout=60)
-
-
-def _wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + START
-    while time.monotonic() < end:
-        if server.poll() is not None:
-            break
-        try:
-            urllib.request.urlopen(url, timeout=10).close()
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(0.3)
-        else:
-            return
-    sys.exit(f"The page was not served: {log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
 
 
 def _chromium() -> str:
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
-        sys.exit("There is no Chromium on this machine: install Debian's package chromium, or name one by CHROMIUM.")
+        raise SerError(
+            "There is no Chromium on this machine: install Debian's package chromium, or name one by CHROMIUM."
+        )
     return found
 
 
@@ -167,15 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--think", type=float, default=0.5, metavar="SECONDS", help="before each key (%(default)s)")
     parser.add_argument("--listen", action="store_true", help="play every clip to its end first")
-    return run_benchmark(
-        parser,
-        lambda options: measure(
-            20 if options.quick else options.clips, options.seed, think=options.think, listen=options.listen
-        ),
-        PACKAGES,
-        argv=argv,
-        quick="20 clips",
-    )
+    return run_benchmark(parser, measure, PACKAGES, argv=argv, quick="20 clips")
 
 
 if __name__ == "__main__":

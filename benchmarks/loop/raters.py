@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+from tqdm import tqdm
 
 from annotations.raters.ratings import Ratings
 from annotations.raters.reliability import agree
@@ -39,7 +40,7 @@ class Condition:
         clips: how many.
         raters: how many there are to choose from.
         spammers: share of them that vote at random, or neutral nearly always, in turns.
-        good: share of them that hear twice as well as the average listener.
+        good: share of them with half the confusion of the average listener.
         neutral: share of clips that are neutral; None: as the other labels.
         gold: share of clips whose label is known; they are not counted.
     """
@@ -71,44 +72,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.raters", description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="of confusion.csv and votes.csv")
-    return run_benchmark(
-        parser,
-        lambda options: measure(options.data, quick=options.quick),
-        PACKAGES,
-        argv=argv,
-        quick="fewer conditions and seeds",
-    )
+    return run_benchmark(parser, measure, PACKAGES, argv=argv, quick="fewer conditions and seeds")
 
 
-def measure(data: Path, *, quick: bool) -> dict[str, object]:
+def measure(options: argparse.Namespace) -> dict[str, object]:
     """Simulate every condition, and measure the real votes.
 
     Raises:
         SerError: if a table is missing.
     """
-    table = read_confusion(data / "confusion.csv")
-    seeds = QUICK_SEEDS if quick else SEEDS
+    table = read_confusion(options.data / "confusion.csv")
+    seeds = range(options.seed, options.seed + (QUICK_SEEDS if options.quick else SEEDS))
     rows = []
-    for condition in QUICK if quick else MIXED + VARIANTS:
-        print(condition, file=sys.stderr)
-        figures = np.array([simulate(table, condition, seed) for seed in range(seeds)])
-        rows.append(asdict(condition) | summarise(figures))
-    return {
-        "benchmark": "raters",
-        "seeds": seeds,
-        "simulated": rows,
-        "real": real_votes(data / "votes.csv"),
-    }
+    for condition in tqdm(QUICK if options.quick else MIXED + VARIANTS, unit="condition", disable=None):
+        rows.append(asdict(condition) | summarise(np.array([simulate(table, condition, seed) for seed in seeds])))
+    real = real_votes(options.data / "votes.csv")
+    return {"benchmark": "raters", "seeds": len(seeds), "simulated": rows, "real": real}
 
 
 def simulate(table: Numbers, condition: Condition, seed: int) -> tuple[float, float, float, float]:
     """Accuracy of majority and of soft labels, then their Brier scores, on one drawn collection."""
     random = np.random.default_rng(seed)
-    heard = np.flatnonzero(table.sum(1))
-    shares = np.full(len(heard), 1 / len(heard))
+    known = np.flatnonzero(table.sum(1))
+    shares = np.full(len(known), 1 / len(known))
     if condition.neutral is not None:
-        shares = np.where(heard == NEUTRAL, condition.neutral, (1 - condition.neutral) / (len(heard) - 1))
-    truth = random.choice(heard, condition.clips, p=shares)
+        shares = np.where(known == NEUTRAL, condition.neutral, (1 - condition.neutral) / (len(known) - 1))
+    truth = random.choice(known, condition.clips, p=shares)
     crowd = draw_raters(table, condition, random)
     clips = np.repeat(np.arange(condition.clips), condition.per_clip)
     chosen = [random.choice(condition.raters, condition.per_clip, replace=False) for _ in range(condition.clips)]
@@ -129,18 +118,18 @@ def simulate(table: Numbers, condition: Condition, seed: int) -> tuple[float, fl
 
 def draw_raters(table: Numbers, condition: Condition, random: np.random.Generator) -> Numbers:
     """Confusion of each rater, shape (raters, labels, labels): spammers, good ones, then varied average listeners."""
-    heard = np.flatnonzero(table.sum(1))
+    known = np.flatnonzero(table.sum(1))
     crowd = np.zeros((condition.raters, *table.shape))
     for rater in range(condition.raters):
         if rater < condition.spammers * condition.raters:
             always = np.eye(len(table))[NEUTRAL] if rater % 2 else np.zeros(len(table))
-            even = np.bincount(heard, minlength=len(table)) / len(heard)
+            even = np.bincount(known, minlength=len(table)) / len(known)
             crowd[rater] = 0.85 * always + 0.15 * even if rater % 2 else even
         elif rater < (condition.spammers + condition.good) * condition.raters:
             crowd[rater] = 0.5 * table + 0.5 * np.eye(len(table))
         else:
-            for label in heard:
-                crowd[rater, label, heard] = random.dirichlet(40 * table[label, heard])
+            for label in known:
+                crowd[rater, label, known] = random.dirichlet(40 * table[label, known])
     return crowd
 
 

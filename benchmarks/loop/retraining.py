@@ -36,29 +36,19 @@ from ser.recognizer import Recognizer
 from ser.training.recipe import RESERVED_SPEAKERS
 from ser.types import Example
 
-PACKAGES = ("torch", "transformers")
+PACKAGES = ("numpy", "scipy", "onnxruntime")
 
 
 def play_round(
-    examples: Sequence[Example],
-    corrections: int,
-    unseen: int,
-    *,
-    seed: int,
-    sham: bool,
-    preset: str = "quick",
-    others: Mapping[str, Sequence[Example]] | None = None,
+    examples: Sequence[Example], others: Mapping[str, Sequence[Example]], seed: int, options: argparse.Namespace
 ) -> dict[str, object]:
     """Correct, retrain, compare.
 
     Args:
         examples: of one speaker.
-        corrections: how many of them are corrected.
-        unseen: at most so many of the others are measured on.
-        seed: draws which, and the sham labels.
-        sham: whether the corrections are drawn from the labels at random.
-        preset: of the run.
         others: clips of other speakers, by corpus.
+        seed: draws which clips are corrected, and the sham labels.
+        options: `corrections`, `unseen` (at most so many other clips are measured on), `sham`, `preset`.
 
     Returns:
         `state` and `reason` of the run, its `seconds`, the UAR `before` and `after` on the unseen clips, and `others`:
@@ -66,19 +56,17 @@ def play_round(
     """
     draw = random.Random(seed)
     shuffled = draw.sample(list(examples), len(examples))
-    taught, rest = shuffled[:corrections], shuffled[corrections : corrections + unseen]
+    corrected, rest = shuffled[: options.corrections], shuffled[options.corrections :][: options.unseen]
     labels = sorted({example.hard_label for example in examples})
-    with tempfile.TemporaryDirectory() as folder:
-        store = AnnotationStore(Path(folder))
+    with tempfile.TemporaryDirectory() as folder, AnnotationStore(Path(folder)) as store:
         base = load_acoustic_model("embedded")
         active = ActiveModel(store, Recognizer(SileroDetector(), base, None, None), load_acoustic_model)
-        for example in taught:
-            clip = store.add_clip(
-                decode_file(example.path), source="benchmark", speaker=example.speaker, consent=("training",)
-            )
-            told = draw.choice(labels) if sham else example.hard_label
-            store.add_correction(clip.id, NewVote("benchmark", "correct", label=told))
-        retrainer = Retrainer(active, RetrainingConfig(seed=seed, preset=preset))
+        for example in corrected:
+            audio = decode_file(example.path)
+            clip = store.add_clip(audio, source="benchmark", speaker=example.speaker, consent=("training",))
+            label = draw.choice(labels) if options.sham else example.hard_label
+            store.add_correction(clip.id, NewVote("benchmark", "correct", label=label))
+        retrainer = Retrainer(active, RetrainingConfig(seed=seed, preset=options.preset))
         started = time.monotonic()
         retrainer.start("benchmark")
         end = retrainer.wait(lambda status: None)
@@ -86,7 +74,7 @@ def play_round(
         made = next((v for v in list_versions(store) if v.training_run_id is not None), None)
         after = load_acoustic_model(active.location(made)) if made else base
         figures = [_uar(model, rest) for model in (base, after)] if rest else [None, None]
-        kept = {name: _uar(after, clips) for name, clips in (others or {}).items()}
+        kept = {name: _uar(after, clips) for name, clips in others.items()}
     return {
         "speaker": examples[0].speaker,
         "state": end.state,
@@ -99,14 +87,10 @@ def play_round(
     }
 
 
-def _reserved(folder: Path) -> list[Example]:
-    """The clips of a corpus that the embedded model was never trained."""
-    examples = [example for example in load_corpus(folder) if example.speaker in RESERVED_SPEAKERS]
+def _of_speakers(folder: Path, speakers: Sequence[str]) -> list[Example]:
+    examples = [example for example in load_corpus(folder) if example.speaker in speakers]
     if not examples:
-        raise TrainingDataError(
-            f"{folder} has none of the reserved speakers {', '.join(RESERVED_SPEAKERS)}. "
-            "Name other folders in --others."
-        )
+        raise TrainingDataError(f"{folder} has no clip of {', '.join(speakers)}. Name another folder or speaker.")
     return examples
 
 
@@ -116,34 +100,22 @@ def _uar(model: AcousticModel, examples: Sequence[Example]) -> float:
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """Play rounds for every speaker."""
-    rounds, unseen = (1, 30) if options.quick else (options.rounds, options.unseen)
-    corpus = load_corpus(options.data)
-    others = {folder.name: _reserved(folder) for folder in options.others}
+    if options.quick:
+        options.rounds, options.unseen = 1, 30
+    others = {folder.name: _of_speakers(folder, RESERVED_SPEAKERS) for folder in options.others}
     base = load_acoustic_model("embedded")
-    others_before = {name: _uar(base, clips) for name, clips in others.items()}
+    before = {name: _uar(base, clips) for name, clips in others.items()}
     results = []
     for speaker in tqdm(options.speakers.split(","), unit="speaker", disable=None):
-        examples = [example for example in corpus if example.speaker == speaker]
-        if not examples:
-            raise TrainingDataError(f"There is no speaker {speaker} in {options.data}.")
-        results += [
-            play_round(
-                examples,
-                options.corrections,
-                unseen,
-                seed=options.seed + number,
-                sham=options.sham,
-                preset=options.preset,
-                others=others,
-            )
-            for number in range(rounds)
-        ]
+        examples = _of_speakers(options.data, [speaker])
+        results += [play_round(examples, others, options.seed + number, options) for number in range(options.rounds)]
     gains = [r["after"] - r["before"] for r in results if r["before"] is not None]  # type: ignore[operator]
     return {
+        "benchmark": "retraining",
         "corrections": options.corrections,
         "sham": options.sham,
         "preset": options.preset,
-        "others_before": others_before,
+        "others_before": before,
         "rounds": results,
         "promoted_rate": float(np.mean([r["state"] == "promoted" for r in results])),
         "mean_gain": float(np.mean(gains)) if gains else None,

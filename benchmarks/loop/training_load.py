@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -43,66 +44,28 @@ class Training:
     def __init__(self, retrainer: Retrainer) -> None:
         self._retrainer = retrainer
         self.runs = 0
-        self.processor, self.seconds = 0.0, 0.0
 
-    def processes(self) -> list[psutil.Process]:
-        """Process of the run that goes on; a new one starts if there is none."""
+    def signal(self, name: str) -> None:
+        """Send `suspend` or `resume` to all processes of the run; a new one starts if there is none."""
         status = self._retrainer.status()
         if status.state != "running" or status.pid is None:
             self.runs += 1
             self._retrainer.start("benchmark")
             status = self._retrainer.status()
-        try:
+        with suppress(psutil.NoSuchProcess):
             first = psutil.Process(status.pid)
-            return [first, *first.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
-
-    def hold(self) -> None:
-        """Hold it where it is."""
-        for process in self.processes():
-            _quietly(process.suspend)
-
-    def let_go(self) -> None:
-        """Let it go on."""
-        for process in self.processes():
-            _quietly(process.resume)
-
-    def during(self, work: Callable[[], list[float]]) -> list[float]:
-        """Do something while it goes on, and count what it computes meanwhile."""
-        before, started = self._used(), time.monotonic()
-        result = work()
-        self.seconds += time.monotonic() - started
-        after = self._used()
-        self.processor += sum(max(0.0, after[pid] - before.get(pid, 0.0)) for pid in after)
-        return result
+            for process in [first, *first.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):
+                    getattr(process, name)()
 
     def end(self) -> None:
-        """Cancel it."""
-        self.let_go()
+        """Let it go on, and cancel it."""
+        self.signal("resume")
         self._retrainer.cancel()
-
-    def _used(self) -> dict[int, float]:
-        """{process: seconds of a core so far}."""
-        used = {}
-        for process in self.processes():
-            try:
-                times = process.cpu_times()
-                used[process.pid] = times.user + times.system
-            except psutil.NoSuchProcess:
-                continue
-        return used
-
-
-def _quietly(act: Callable[[], None]) -> None:
-    try:
-        act()
-    except psutil.NoSuchProcess:
-        return
 
 
 def times_of(work: Callable[[], object], count: int, pause: float) -> list[float]:
-    """Seconds that each call of `work` takes, one after the other with pauses."""
+    """Time calls of `work`, one after the other with pauses; seconds of each."""
     times: list[float] = []
     for _ in range(count):
         started = time.perf_counter()
@@ -120,14 +83,12 @@ def quantiles(times: Sequence[float]) -> dict[str, float]:
     """
     return {
         "answers": len(times),
-        "p50_ms": round(1000 * float(np.quantile(times, 0.5)), 2),
-        "p95_ms": round(1000 * float(np.quantile(times, 0.95)), 2),
-        "p99_ms": round(1000 * float(np.quantile(times, 0.99)), 2),
+        **{f"p{percent}_ms": round(1000 * float(np.percentile(times, percent)), 2) for percent in (50, 95, 99)},
     }
 
 
 def fill(store: AnnotationStore, clips: int) -> None:
-    """Clips of ten voices with a vote each."""
+    """Store clips of ten voices with a vote each."""
     for number in range(clips):
         label = LABELS[number % len(LABELS)]
         audio = synthetic_speech(2.0, pitch=90.0 + 40 * (number % len(LABELS)) + number % 9, seed=number)
@@ -135,56 +96,45 @@ def fill(store: AnnotationStore, clips: int) -> None:
         store.add_correction(clip.id, NewVote("benchmark", "correct", label=label))
 
 
-def measure(folder: Path, clips: int, answers: int, pause: float) -> dict[str, object]:
+def measure(options: argparse.Namespace) -> dict[str, object]:
     """Fill a store, train, and measure with and without the training going on.
 
-    Args:
-        folder: of the store.
-        clips: with a vote each.
-        answers: of each kind.
-        pause: seconds between two answers.
-
     Returns:
-        `held`, `going` and `saving` as `quantiles` says, `ratio` of the 95 % quantiles, `training_cores` that the
-        training had while it went on, and `runs` that were begun.
+        `held`, `going` and `saving` as `quantiles` says, `ratio` of the 95 % quantiles, and `runs` that were begun.
     """
-    store = AnnotationStore(folder)
-    active = ActiveModel(
-        store, Recognizer(SileroDetector(), load_acoustic_model("embedded"), None, None), load_acoustic_model
-    )
-    fill(store, clips)
+    clips, answers = (100, 60) if options.quick else (options.clips, options.answers)
+    recognizer = Recognizer(SileroDetector(), load_acoustic_model("embedded"), None, None)
     recording = synthetic_speech(3.0, seed=1)
+    held, going, saving = list[float](), list[float](), list[float]()
+    with tempfile.TemporaryDirectory() as folder, AnnotationStore(Path(folder)) as store:
+        active = ActiveModel(store, recognizer, load_acoustic_model)
+        fill(store, clips)
 
-    def answer() -> object:
-        return active.serving().recognizer.recognize(recording)
+        def answer() -> object:
+            return active.serving().recognizer.recognize(recording)
 
-    def save() -> object:
-        return store.add_correction(1, NewVote("another", "correct", label="anger"))
+        def save() -> object:
+            return store.add_correction(1, NewVote("another", "correct", label="anger"))
 
-    times_of(answer, 5, 0.0)  # The first ones load what is loaded once.
-    training = Training(Retrainer(active, RetrainingConfig(device="cpu", preset="thorough")))
-    held: list[float] = []
-    going: list[float] = []
-    saving: list[float] = []
-    try:
-        while len(going) < answers:
-            training.hold()
-            time.sleep(SETTLE)
-            held += times_of(answer, BLOCK, pause)
-            training.let_go()
-            time.sleep(SETTLE)
-            going += training.during(lambda: times_of(answer, BLOCK, pause))
-            saving += times_of(save, 2, pause)
-    finally:
-        training.end()
-    without, beside = quantiles(held), quantiles(going)
+        times_of(answer, 5, 0.0)  # The first ones load what is loaded once.
+        training = Training(Retrainer(active, RetrainingConfig(device="cpu", preset="thorough")))
+        try:
+            while len(going) < answers:
+                for signal, times in (("suspend", held), ("resume", going)):
+                    training.signal(signal)
+                    time.sleep(SETTLE)
+                    times += times_of(answer, BLOCK, options.pause)
+                saving += times_of(save, 2, options.pause)
+        finally:
+            training.end()
+    without, during = quantiles(held), quantiles(going)
     return {
+        "benchmark": "training_load",
         "clips": clips,
         "held": without,
-        "going": beside,
-        "ratio": round(beside["p95_ms"] / without["p95_ms"], 3),
+        "going": during,
+        "ratio": round(during["p95_ms"] / without["p95_ms"], 3),
         "saving": quantiles(saving),
-        "training_cores": round(training.processor / training.seconds, 2),
         "runs": training.runs,
     }
 
@@ -195,13 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=400)
     parser.add_argument("--answers", type=int, default=300, help="with the training held, and as many with it going on")
     parser.add_argument("--pause", type=float, default=0.05, help="seconds between two answers")
-
-    def run(options: argparse.Namespace) -> dict[str, object]:
-        clips, answers = (100, 60) if options.quick else (options.clips, options.answers)
-        with tempfile.TemporaryDirectory() as folder:
-            return measure(Path(folder), clips, answers, options.pause)
-
-    return run_benchmark(parser, run, PACKAGES, argv=argv, quick="100 clips, 60 answers of each kind")
+    return run_benchmark(parser, measure, PACKAGES, argv=argv, quick="100 clips, 60 answers of each kind")
 
 
 if __name__ == "__main__":

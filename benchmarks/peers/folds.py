@@ -1,18 +1,18 @@
-"""The six folds of RAVDESS that EmoBox publishes, and what a figure over them is worth.
+"""EmoBox's six folds of RAVDESS, and the mean and interval of a figure over them.
 
 Eight classes, calm apart from neutral; no actor is in two folds. Source: Ma et al. 2024, "EmoBox: Multilingual
 Multi-corpus Speech Emotion Recognition Toolkit and Benchmark", https://arxiv.org/abs/2406.07162. Knows no model.
 """
 
-import csv
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
+from scipy import stats
 
+from benchmarks.acoustic.folds import read_folds
 from ser.corpora import load_corpus
 from ser.errors import TrainingDataError
 from ser.evaluation.metrics import uar
@@ -23,100 +23,69 @@ FOLDS_FILE = "emobox_folds.csv"
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """RAVDESS as EmoBox divides it; all of one length, in the order of the corpus's table.
+    """RAVDESS as EmoBox divides it; all of shape (recordings,), in the order of the corpus's table.
 
     Attributes:
         paths: of the recordings.
-        labels: one of `RAVDESS_EIGHT` for each.
+        truth: one of `RAVDESS_EIGHT` for each.
         speakers: of each.
-        numbers: of the fold in whose test set each recording is, shape (recordings,).
+        numbers: of the fold in whose test set each recording is.
     """
 
-    paths: tuple[Path, ...]
-    labels: tuple[str, ...]
-    speakers: tuple[str, ...]
+    paths: npt.NDArray[np.object_]
+    truth: npt.NDArray[np.str_]
+    speakers: npt.NDArray[np.str_]
     numbers: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.truth)
 
-    @property
-    def truth(self) -> npt.NDArray[np.str_]:
-        """The labels as an array."""
-        return np.array(self.labels)
-
-    def only(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> "Folds":
-        """Some of the recordings."""
-        return Folds(
-            tuple(self.paths[row] for row in rows),
-            tuple(self.labels[row] for row in rows),
-            tuple(self.speakers[row] for row in rows),
-            self.numbers[list(rows)],
-        )
+    def take(self, rows: npt.NDArray[np.int64]) -> "Folds":
+        """Select recordings."""
+        return Folds(self.paths[rows], self.truth[rows], self.speakers[rows], self.numbers[rows])
 
 
-def read_folds(folder: Path) -> Folds:
+def load_folds(folder: Path) -> Folds:
     """Read RAVDESS and its folds.
 
     Args:
         folder: of the corpus, with `emobox_folds.csv` (`fold,test_speakers`, speakers apart by spaces).
 
     Raises:
-        TrainingDataError: where a file is missing, or an actor is in no fold or in two.
+        TrainingDataError: if a file is missing, or an actor is in no fold or in two.
     """
     path = folder / FOLDS_FILE
     if not path.is_file():
         raise TrainingDataError(f"There is no {FOLDS_FILE} in {folder}; EmoBox's folds of RAVDESS are expected there.")
-    fold_of: dict[str, int] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            for speaker in row["test_speakers"].split():
-                if speaker in fold_of:
-                    raise TrainingDataError(f"{path}: {speaker} is in two folds. Every actor belongs to one.")
-                fold_of[speaker] = int(row["fold"])
     examples = load_corpus(folder, RAVDESS_EIGHT)
-    strangers = sorted({example.speaker for example in examples} - set(fold_of))
-    if strangers:
-        raise TrainingDataError(f"{path}: {', '.join(strangers)} in no fold. Every actor belongs to one.")
+    folds = read_folds(path)
+    times = Counter(speaker for speakers in folds.values() for speaker in speakers)
+    times.update(dict.fromkeys((example.speaker for example in examples), 0))
+    wrong = [f"{speaker} is in {count} folds" for speaker, count in sorted(times.items()) if count != 1]
+    if wrong:
+        raise TrainingDataError(f"{path}: {', '.join(wrong)}. Every actor belongs to one.")
+    fold_of = {speaker: number for number, speakers in folds.items() for speaker in speakers}
     return Folds(
-        tuple(example.path for example in examples),
-        tuple(example.hard_label for example in examples),
-        tuple(example.speaker for example in examples),
-        np.array([fold_of[example.speaker] for example in examples], dtype=np.int64),
+        np.array([example.path for example in examples], dtype=object),
+        np.array([example.hard_label for example in examples]),
+        np.array([example.speaker for example in examples]),
+        np.array([fold_of[example.speaker] for example in examples]),
     )
 
 
-def score_folds(folds: Folds, predictions: Sequence[str]) -> dict[str, object]:
-    """What predictions for every recording, each by a model that had not heard its fold, are worth.
+def score_folds(folds: Folds, answers: npt.NDArray[np.str_]) -> dict[str, object]:
+    """Score predictions for every recording, each by a model that was not trained on its fold.
 
     Returns:
-        As `summarise_folds`.
+        `uar` by fold, its `mean` over folds, and `ci`, the mean's 95 % interval by Student's t over folds.
     """
-    answers = np.array(predictions)
-    scores = []
-    for number in np.unique(folds.numbers):
-        rows = folds.numbers == number
-        scores.append(uar(folds.truth[rows].tolist(), answers[rows].tolist(), RAVDESS_EIGHT))
-    return summarise_folds(scores)
-
-
-def summarise_folds(scores: Sequence[float]) -> dict[str, object]:
-    """Mean over folds and its 95 % interval, by Student's t with the folds as the sample.
-
-    Args:
-        scores: UAR of each fold, two or more.
-
-    Returns:
-        `uar` by fold, `mean`, `ci` [low, high].
-
-    >>> summarise_folds([0.5, 0.6])["mean"]
-    0.55
-    """
-    values = np.array(scores, dtype=np.float64)
-    mean = float(values.mean())
-    reach = float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    parts = [folds.numbers == number for number in np.unique(folds.numbers)]
+    scores = [uar(folds.truth[rows].tolist(), answers[rows].tolist(), RAVDESS_EIGHT) for rows in parts]
+    mean, error = float(np.mean(scores)), float(stats.sem(scores))
+    # Folds that are all alike have no spread, for which the distribution is not defined.
+    interval = stats.t.interval(0.95, len(scores) - 1, mean, error) if error else (mean, mean)
     return {
-        "uar": [round(float(value), 4) for value in values],
+        "uar": [round(float(value), 4) for value in scores],
         "mean": round(mean, 4),
-        "ci": [round(mean - reach, 4), round(mean + reach, 4)],
+        "ci": [round(float(end), 4) for end in interval],
     }

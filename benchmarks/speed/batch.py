@@ -26,7 +26,7 @@ from ser.errors import AudioError
 from ser.loading import load_recognizer
 from ser.types import SAMPLING_RATE, Recognition
 
-PACKAGES = ("torch", "transformers", "onnxruntime", "numpy", "soundfile")
+PACKAGES = ("onnxruntime", "numpy", "soundfile")
 BLOCK = 64
 """Clips that go through one way before it is the next one's turn."""
 
@@ -41,9 +41,8 @@ def measure(paths: Sequence[Path], model: str = EMBEDDED) -> dict[str, object]:
         model: acoustic model.
 
     Returns:
-        `clips_per_second` {way: ...}, `times_one_by_one` {way: ...}, `processor_ms_per_clip` {way: ...}, which other
-        work on the machine hardly changes, `times_one_by_one_on_free_cores`, what that comes to where every thread has
-        a core of its own, `milliseconds_of_one_by_one` by step, and how far the answers differ.
+        `clips_per_second`, `times_one_by_one` and `processor_ms_per_clip` (which other work on the machine hardly
+        changes) of each way, and how far the answers differ.
     """
     cores = available_cores()
     recognizer = load_recognizer(Settings(transcriber="none", text_model="none", acoustic_model=model))
@@ -66,9 +65,7 @@ def measure(paths: Sequence[Path], model: str = EMBEDDED) -> dict[str, object]:
         f"batches of 8, {cores} threads": lambda block: list(recognizer.recognize_many(block, batch_size=8)),
         f"batches of {BATCH_SIZE}, {cores} threads": lambda block: list(recognizer.recognize_many(block)),
     }
-    threads = {way: cores if f"{cores} threads" in way else 1 for way in ways}
-    seconds = {way: [0.0] for way in ways}
-    processor = dict.fromkeys(ways, 0.0)
+    seconds, processor = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
     answers: dict[str, Answers] = {way: [] for way in ways}
     for way in ways.values():
         way(paths[:8])
@@ -77,37 +74,24 @@ def measure(paths: Sequence[Path], model: str = EMBEDDED) -> dict[str, object]:
         for name, way in ways.items():
             started, used = time.perf_counter(), time.process_time()
             answers[name] += way(block)
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name] += time.perf_counter() - started
             processor[name] += time.process_time() - used
-    rates = {name: len(paths) / sum(values) for name, values in seconds.items()}
-    steps = [answer.timings for answer in answers["one by one"] if isinstance(answer, Recognition)]
+    rates = {name: len(paths) / used for name, used in seconds.items()}
+    answered, *others = (
+        [a.fused.probabilities for a in given if isinstance(a, Recognition)] for given in answers.values()
+    )
     return {
+        "benchmark": "batch",
         "clips": len(paths),
-        "refused": len(paths) - len(steps),
+        "refused": len(paths) - len(answered),
         "threads": cores,
         "clips_per_second": {name: round(rate, 1) for name, rate in rates.items()},
         "times_one_by_one": {name: round(rate / rates["one by one"], 2) for name, rate in rates.items()},
         "processor_ms_per_clip": {name: round(1000 * used / len(paths), 2) for name, used in processor.items()},
-        "times_one_by_one_on_free_cores": {
-            name: round(threads[name] * processor["one by one"] / used, 2) for name, used in processor.items()
-        },
-        "milliseconds_of_one_by_one": {
-            step: round(1000 * float(np.median([getattr(timing, step) for timing in steps])), 2)
-            for step in ("decode", "vad", "acoustic", "total")
-        },
         "largest_difference_of_a_probability": max(
-            _difference(answers["one by one"], given) for given in answers.values()
+            float(np.abs(np.subtract(answered, other)).max()) for other in others
         ),
     }
-
-
-def _difference(one: Answers, other: Answers) -> float:
-    pairs = [(a, b) for a, b in zip(one, other, strict=True) if isinstance(a, Recognition)]
-    return max(
-        float(np.abs(np.subtract(a.fused.probabilities, b.fused.probabilities)).max())
-        for a, b in pairs
-        if isinstance(b, Recognition)
-    )
 
 
 def write_wavs(paths: Sequence[Path], folder: Path) -> list[Path]:

@@ -20,7 +20,7 @@ from ser.loading import load_recognizer
 from ser.testing import synthetic_speech
 from ser.types import SAMPLING_RATE, Audio
 
-PACKAGES = ("torch", "transformers", "onnxruntime", "numpy")
+PACKAGES = ("onnxruntime", "numpy")
 DURATIONS = (0.5, 5.0)
 """Seconds, shortest and longest clip."""
 
@@ -32,18 +32,15 @@ TOLERANCE_MB = 20.0
 that is 2.2 kB a call, a millisecond of sound."""
 
 
-def measure(calls: int, seed: int) -> dict[str, object]:
-    """Answer clips of drawn lengths and watch the memory.
-
-    Args:
-        calls: half of them one by one, half in batches.
-        seed: draws places and lengths.
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    """Answer clips of drawn places and lengths, half of them one by one, half in batches, and watch the memory.
 
     Returns:
         Resident memory in MB after each tenth of the calls, the growth after the first, and whether it is flat.
     """
+    calls = 1000 if options.quick else options.calls
     recognizer = load_recognizer(Settings(transcriber="none", text_model="none"))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(options.seed)
     speech = np.concatenate([synthetic_speech(6.0, pitch=90.0 + 15.0 * n, seed=n).signal for n in range(10)])
 
     def draw() -> Audio:
@@ -51,22 +48,20 @@ def measure(calls: int, seed: int) -> dict[str, object]:
         start = int(rng.integers(len(speech) - length))
         return Audio(speech[start : start + length])
 
-    process = psutil.Process()
     memory = {}
     block = max(20, calls // 10)
-    with tqdm(total=calls, unit="clip", disable=None) as progress:
-        for done in range(block, calls + 1, block):
-            for clip in [draw() for _ in range(block // 2)]:
-                recognizer.acoustic.classify(clip)
-                recognizer.detector.detect(clip)
-            for _ in recognizer.recognize_many(draw() for _ in range(block - block // 2)):
-                pass
-            gc.collect()
-            memory[done] = round(process.memory_info().rss / 1e6, 1)
-            progress.update(block)
+    for done in tqdm(range(block, calls + 1, block), unit=f"x {block} clips", disable=None):
+        for clip in [draw() for _ in range(block // 2)]:
+            recognizer.acoustic.classify(clip)
+            recognizer.detector.detect(clip)
+        for _ in recognizer.recognize_many(draw() for _ in range(block - block // 2)):
+            pass
+        gc.collect()
+        memory[done] = round(psutil.Process().memory_info().rss / 1e6, 1)
     filled = memory[min(memory, key=lambda done: abs(done - FIRST * calls))]
     growth = round(memory[max(memory)] - filled, 1)
     return {
+        "benchmark": "memory",
         "calls": max(memory),
         "resident_mb": memory,
         "growth_mb_after_first_tenth": growth,
@@ -79,12 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--calls", type=int, default=10_000)
     return run_benchmark(
-        parser,
-        lambda options: measure(1000 if options.quick else options.calls, options.seed),
-        PACKAGES,
-        argv=argv,
-        quick="1,000 calls",
-        passed=lambda result: bool(result["flat"]),
+        parser, measure, PACKAGES, argv=argv, quick="1,000 calls", passed=lambda result: bool(result["flat"])
     )
 
 

@@ -23,14 +23,14 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
-from benchmarks.machine import describe_run
+from benchmarks.machine import run_benchmark
 from ser.config import Settings
 from ser.errors import AudioError
 
 PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "silero-vad", "numpy")
 
-STEPS = {"decode": "decode", "vad": "speech", "transcription": "transcript", "acoustic": "voice", "text": "words"}
-"""Fields of `ser.types.Timings`, and what people call them."""
+STEPS = ("decode", "vad", "transcription", "acoustic", "text")
+"""Fields of `ser.types.Timings`."""
 
 HEAVY = ("torch", "transformers", "peft", "librosa", "datasets")
 """Packages that answering must not import; see the contracts in pyproject.toml."""
@@ -41,7 +41,7 @@ WITH_POCKETSPHINX_MS = 528
 Source: benchmarks/README.md, "The whole pipeline", at commit 2cb4c4e."""
 
 
-def measure(paths: Sequence[Path], threads: int) -> dict[str, object]:
+def recognize_all(paths: Sequence[Path], threads: int) -> dict[str, object]:
     """Recognise recordings one by one.
 
     Returns:
@@ -85,10 +85,10 @@ def measure(paths: Sequence[Path], threads: int) -> dict[str, object]:
 
 
 def run_server(paths: Sequence[Path], cores: int) -> dict[str, object]:
-    """Run `measure` in a fresh process that may use so many processors."""
+    """Run `recognize_all` in a fresh process that may use so many processors."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-    command = [sys.executable, "-m", "benchmarks.pipeline", "--inside", "--cores", str(cores)]
+    command = [sys.executable, "-m", "benchmarks.pipeline", "--inside", str(cores)]
     threads = {name: str(cores) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     ended = subprocess.run(
         command, input="\n".join(map(str, paths)), stdout=subprocess.PIPE, text=True, check=True,
@@ -107,49 +107,31 @@ def run_cold(path: Path) -> dict[str, float]:
     return {"cold_s": round(time.perf_counter() - started, 2), "cold_cpu_s": round(seconds, 2)}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark; 0, or 2 if the corpus has no recordings."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
-    parser.add_argument("--data", type=Path, help="a corpus folder with audio/")
-    parser.add_argument("--clips", type=int, default=100)
-    parser.add_argument("--cores", type=int, default=1, help="processors and threads (default 1)")
-    parser.add_argument("--quick", action="store_true", help="10 clips")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(argv)
-    if options.inside:
-        print(json.dumps(measure([Path(line) for line in sys.stdin.read().splitlines()], options.cores)))
-        return 0
-    found = sorted((options.data / "audio").glob("*")) if options.data else []
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    """Time drawn clips of a corpus in a process of its own, and one by the command line.
+
+    Raises:
+        AudioError: if the corpus has no recordings.
+    """
+    found = sorted((options.data / "audio").glob("*"))
     if not found:
-        print(f"'{options.data}' has no recordings in audio/. Name a corpus with --data.", file=sys.stderr)
-        return 2
+        raise AudioError(f"'{options.data}' has no recordings in audio/. Name a corpus with --data.")
     paths = random.Random(options.seed).sample(found, min(10 if options.quick else options.clips, len(found)))
     result = run_server(paths, options.cores) | run_cold(paths[0])
-    result |= {"cores": options.cores, "with_pocketsphinx_ms": WITH_POCKETSPHINX_MS}
-    _tell(result)
-    if options.json:
-        print(json.dumps(result | describe_run(options.seed, PACKAGES)))
-    return 0
+    return result | {"cores": options.cores, "with_pocketsphinx_ms": WITH_POCKETSPHINX_MS}
 
 
-def _tell(result: dict[str, object]) -> None:
-    """Print a table for people on standard error."""
-    median, least, high = result["median_ms"], result["min_ms"], result["p95_ms"]
-    assert isinstance(median, dict) and isinstance(least, dict) and isinstance(high, dict)
-    lines = [f"{'step':<12}{'median ms':>10}{'least':>8}{'95 %':>8}"]
-    for name, called in {**STEPS, "total": "all"}.items():
-        lines.append(f"{called:<12}{median[name]:>10}{least[name]:>8}{high[name]:>8}")
-    lines += [
-        f"{result['clips']} clips of {result['mean_duration']} s on {result['cores']} core(s), {result['refused']} "
-        f"refused; with pocketsphinx on two cores: {result['with_pocketsphinx_ms']} ms",
-        f"processor time of an answer: {result['median_cpu_ms']} ms (median)",
-        f"cold `python -m ser recognize`: {result['cold_cpu_s']} s of processor time, {result['cold_s']} s",
-        f"resident: {result['resident_mb_after_first']} MB after one clip, {result['resident_mb']} MB after all",
-        f"imported while answering: {result['imported'] or 'none of ' + ', '.join(HEAVY)}",
-    ]
-    print("\n".join(lines), file=sys.stderr)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark, or the process that it times."""
+    if argv is None and sys.argv[1:2] == ["--inside"]:
+        paths = [Path(line) for line in sys.stdin.read().splitlines()]
+        print(json.dumps(recognize_all(paths, int(sys.argv[2]))))
+        return 0
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="a corpus folder with audio/")
+    parser.add_argument("--clips", type=int, default=100)
+    parser.add_argument("--cores", type=int, default=1, help="processors and threads (default %(default)s)")
+    return run_benchmark(parser, measure, PACKAGES, argv=argv, quick="10 clips")
 
 
 if __name__ == "__main__":

@@ -5,19 +5,17 @@ annotators at once, and kills writing processes at random moments to count ackno
 """
 
 import argparse
-import json
 import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from annotations.store import AnnotationStore
 from benchmarks.machine import run_benchmark
 from benchmarks.store.filling import fill, fill_votes
-from benchmarks.store.load import PROCESSES, THREADS, kill_writers, time_saves, write_votes
+from benchmarks.store.load import PROCESSES, THREADS, kill_writers, time_saves
 from benchmarks.store.queue import time_queue
 
 Numbers = dict[str, object]
@@ -26,45 +24,31 @@ OTHERS = 20
 """Raters besides the veteran whose votes are in the store beforehand."""
 
 
+SIZES = {"clips": (1_000_000, 20_000), "kills": (500, 20), "votes": (30, 4), "rounds": (4, 1)}
+"""Defaults of options, in full and with --quick."""
+
+
 def measure(options: argparse.Namespace) -> Numbers:
     """Fill a store, time its queue and its saves, and kill its writers."""
-    usual = {"clips": 20_000, "kills": 20, "votes": 4, "rounds": 1}
-    usual = usual if options.quick else {"clips": 1_000_000, "kills": 500, "votes": 30, "rounds": 4}
-    for name, value in usual.items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    options.kill_seconds = 15.0 if options.quick else float("inf")
-    with _filled(options) as (folder, filling), tempfile.TemporaryDirectory(prefix="store-kills-") as other:
-        with AnnotationStore(folder) as store:
-            queue = time_queue(store, options.rounds)
-        saves = time_saves(folder, options.votes)
-        killed = kill_writers(Path(other), options.kills, options.seed, options.kill_seconds)
-    lost = int(str(saves["lost_saves"])) + int(str(killed["lost_votes"]))
-    return {
-        **filling,
-        **queue,
-        **saves,
-        **killed,
-        "lost_votes": lost,
-        "raters_at_once": PROCESSES * THREADS,
-        "sqlite": sqlite3.sqlite_version,
-    }
-
-
-@contextmanager
-def _filled(options: argparse.Namespace) -> Iterator[tuple[Path, Numbers]]:
-    """The folder of a filled store, and how it was filled: one of its own that goes afterwards, or one that stays."""
+    clips, kills, votes, rounds = (
+        sizes[options.quick] if getattr(options, name) is None else getattr(options, name)
+        for name, sizes in SIZES.items()
+    )
     with tempfile.TemporaryDirectory(prefix="store-benchmark-") as scratch:
-        folder = options.store or Path(scratch)
+        folder = options.store or Path(scratch, "filled")
         start = time.perf_counter()
         with AnnotationStore(folder) as store:
-            clips = _count(store)
-            if not clips:
-                fill(store, options.clips, options.seed)
+            if not _count(store):
+                fill(store, clips, options.seed)
                 # The veteran has labelled a tenth of all, 100,000 of a million: the dearest head of a queue to skip.
-                fill_votes(store, options.clips // 10, OTHERS, max(1, options.clips // 200), options.seed)
-                clips = _count(store)
-        yield folder, {"clips": clips, "fill_s": round(time.perf_counter() - start, 1)}
+                fill_votes(store, clips // 10, OTHERS, max(1, clips // 200), options.seed)
+            filling = {"clips": _count(store), "fill_s": round(time.perf_counter() - start, 1)}
+            queue = time_queue(store, rounds)
+        saves = time_saves(folder, votes)
+        killed = kill_writers(Path(scratch, "killed"), kills, options.seed, 15.0 if options.quick else float("inf"))
+    lost = int(str(saves["lost_saves"])) + int(str(killed["lost_votes"]))
+    sizes = {"lost_votes": lost, "raters_at_once": PROCESSES * THREADS, "sqlite": sqlite3.sqlite_version}
+    return {"benchmark": "store", **filling, **queue, **saves, **killed, **sizes}
 
 
 def _count(store: AnnotationStore) -> int:
@@ -73,19 +57,13 @@ def _count(store: AnnotationStore) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark, or one of its writing processes."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.store", description=__doc__)
     parser.add_argument("--clips", type=int, help="in the store (default 1,000,000; quick 20,000)")
     parser.add_argument("--kills", type=int, help="of a writing process (default 500; quick 20)")
     parser.add_argument("--votes", type=int, help="by each of 20 annotators at once (default 30; quick 4)")
     parser.add_argument("--rounds", type=int, help="of all orders with all filters (default 4; quick 1)")
     parser.add_argument("--store", type=Path, help="a folder to keep the filled store in, and to find it in again")
-    parser.add_argument("--writer", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--name", help=argparse.SUPPRESS)
-    options, _ = parser.parse_known_args(argv)
-    if options.writer:
-        print(json.dumps(write_votes(options.writer, options.name, options.votes)))
-        return 0
     return run_benchmark(parser, measure, ("sqlite-utils", "numpy"), argv=argv, quick="within a minute", passed=is_safe)
 
 

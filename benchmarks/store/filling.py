@@ -97,12 +97,12 @@ def _draw_answers(rng: np.random.Generator) -> list[tuple[object, ...]]:
     sound, words = (rng.dirichlet(np.full(len(EMOTIONS), 0.6), ANSWERS) for _ in range(2))
     answers: list[tuple[object, ...]] = []
     for row in range(ANSWERS):
-        heard = dict(zip(EMOTIONS, sound[row].round(6).tolist(), strict=True))
+        voiced = dict(zip(EMOTIONS, sound[row].round(6).tolist(), strict=True))
         read = dict(zip(EMOTIONS, words[row].round(6).tolist(), strict=True)) if row % 2 else None
-        entropy = -sum(share * math.log(share) for share in heard.values() if share) / math.log(len(EMOTIONS))
-        scores = json.dumps({"fused": heard, "acoustic": heard, "text": read})
-        numbers = (min(max(entropy, 0.0), 1.0), margin(heard), disagreement(heard, read) if read else None)
-        answers.append((max(heard, key=lambda label: heard[label]), scores, *numbers))
+        entropy = -sum(share * math.log(share) for share in voiced.values() if share) / math.log(len(EMOTIONS))
+        scores = json.dumps({"fused": voiced, "acoustic": voiced, "text": read})
+        numbers = (min(max(entropy, 0.0), 1.0), margin(voiced), disagreement(voiced, read) if read else None)
+        answers.append((max(voiced, key=lambda label: voiced[label]), scores, *numbers))
     return answers
 
 

@@ -7,12 +7,9 @@ import json
 import multiprocessing
 import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,6 +37,8 @@ CLIPS = 200
 """Clips in the store of the killed writers when it begins; it grows by the recordings that they save."""
 
 Numbers = dict[str, object]
+Saves = tuple[list[float], list[float], int]
+"""Seconds of saves and of waits for the next clip, and the number of errors."""
 
 
 def time_saves(folder: Path, votes: int) -> Numbers:
@@ -51,16 +50,14 @@ def time_saves(folder: Path, votes: int) -> Numbers:
     """
     with AnnotationStore(folder) as store:
         change_settings(store, AnnotationSettings(overlap=2), by="benchmark")
-    start = time.perf_counter()
-    command = [sys.executable, "-m", "benchmarks.store", "--writer", str(folder), "--votes", str(votes)]
-    workers = [
-        subprocess.Popen([*command, "--name", f"p{number}"], stdout=subprocess.PIPE, text=True)
-        for number in range(PROCESSES)
-    ]
-    results = [json.loads(worker.communicate()[0]) for worker in workers]
-    seconds = time.perf_counter() - start
-    spent = [duration for result in results for duration in result["spent"]]
-    waits = [duration for result in results for duration in result["waits"]]
+    with _processes().Pool(PROCESSES) as pool:
+        start = time.perf_counter()
+        arguments = [(folder, f"p{number}", votes) for number in range(PROCESSES)]
+        # One task a process: a quick one must not take the next one's votes.
+        results: list[Saves] = pool.starmap(write_votes, arguments, chunksize=1)
+        seconds = time.perf_counter() - start
+    spent = [duration for saves, _, _ in results for duration in saves]
+    waits = [duration for _, waited, _ in results for duration in waited]
     with AnnotationStore(folder) as store, store.reading() as connection:
         found = connection.execute("SELECT count(*) FROM corrections WHERE rater GLOB 'p[0-9]*'").fetchone()[0]
         crowded = connection.execute(
@@ -75,18 +72,17 @@ def time_saves(folder: Path, votes: int) -> Numbers:
         "saves": len(spent),
         "saves_per_s": round(len(spent) / seconds, 1),
         "lost_saves": len(spent) - found,
-        "locked_errors": sum(result["errors"] for result in results),
-        "clips_judged_too_often": crowded,
+        "locked_errors": sum(errors for _, _, errors in results),
+        "clips_voted_on_too_often": crowded,
     }
 
 
-def write_votes(folder: Path, name: str, votes: int) -> Numbers:
+def write_votes(folder: Path, name: str, votes: int) -> Saves:
     """Run one of the writing processes: every thread is an annotator."""
-    spent: list[float] = []
-    waits: list[float] = []
-    errors: list[str] = []
+    spent, waits, errors = list[float](), list[float](), list[str]()
 
-    def annotate(rater: str) -> None:
+    def annotate(number: int) -> None:
+        rater = f"{name} {number}"
         rng = random.Random(rater)
         for _ in range(votes):
             time.sleep(rng.uniform(0.0, 2 * PAUSE))
@@ -104,12 +100,8 @@ def write_votes(folder: Path, name: str, votes: int) -> Numbers:
 
     with AnnotationStore(folder) as store:
         next_clip(store, "first look")
-        threads = [threading.Thread(target=annotate, args=(f"{name} {number}",)) for number in range(THREADS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    return {"spent": spent, "waits": waits, "errors": len(errors)}
+        _run_threads(annotate)
+    return spent, waits, len(errors)
 
 
 def kill_writers(folder: Path, kills: int, seed: int, seconds: float) -> Numbers:
@@ -131,21 +123,27 @@ def kill_writers(folder: Path, kills: int, seed: int, seconds: float) -> Numbers
     lost: set[int] = set()
     acknowledged, done, damaged, silent = 0, 0, 0, 0
     end = time.monotonic() + seconds
-    with _crew(folder) as crew, AnnotationStore(folder) as store:
+    with _writers(folder) as writers, AnnotationStore(folder) as store:
+
+        def check(place: int) -> None:
+            nonlocal acknowledged
+            saved = writers[place].kill()
+            acknowledged += len(saved)
+            lost.update(saved - _votes_among(store, saved))
+
         for _ in tqdm(range(kills), "kill", disable=None):
             time.sleep(rng.uniform(0.0, 0.2))
             place = rng.randrange(PROCESSES)
-            told = crew.kill(place)
-            acknowledged += len(told)
-            lost |= told - _votes_among(store, told)
+            check(place)
+            writers[place] = _Writer(folder)
             damaged += bool(store.database.problems())
-            silent += len(_clips_without_recording(store))
+            hashes = _hashes(store)
+            silent += sum(not (folder / media_path(sha256)).is_file() for sha256 in hashes)
             done += 1
             if time.monotonic() > end:
                 break
-        told = set().union(*(crew.kill(place, replace=False) for place in range(PROCESSES)))
-        acknowledged += len(told)
-        lost |= told - _votes_among(store, told)
+        for place in range(PROCESSES):
+            check(place)
         orphans = len(inspect(store, contents=False).orphans)
         integrity = store.database.problems()
     return {
@@ -158,68 +156,57 @@ def kill_writers(folder: Path, kills: int, seed: int, seconds: float) -> Numbers
     }
 
 
-class _Crew:
-    """The writing processes of the kill test; one that was killed is replaced at once."""
+class _Writer:
+    """A writing process of the kill test."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        # A server with everything imported forks the victims: starting Python anew would take most of the time.
-        methods = multiprocessing.get_all_start_methods()
-        self.context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if "forkserver" in methods:
-            self.context.set_forkserver_preload(["benchmarks.store.load"])
-        self.members = [self._start() for _ in range(PROCESSES)]
+        context = _processes()
+        self.receiver, sender = context.Pipe(duplex=False)
+        self.process = context.Process(target=write_endlessly, args=(folder, sender))
+        self.process.start()
+        sender.close()
 
-    def kill(self, place: int, replace: bool = True) -> set[int]:
-        """Kill one without warning, and let another take its place.
-
-        Returns:
-            Ids of the votes it had been told were saved.
-        """
-        victim, receiver = self.members[place]
-        os.kill(victim.pid, signal.SIGKILL)
-        told: set[int] = set()
+    def kill(self) -> set[int]:
+        """Kill it without warning; ids of the votes that were acknowledged to it."""
+        self.process.kill()
+        saved: set[int] = set()
         try:
             while True:
-                told.add(receiver.recv())
-        except (EOFError, OSError):  # What was cut short by the kill was never acknowledged whole.
-            receiver.close()
-        victim.join()
-        if replace:
-            self.members[place] = self._start()
-        return told
-
-    def stop(self) -> None:
-        for victim, receiver in self.members:
-            victim.kill()
-            victim.join()
-            receiver.close()
-
-    def _start(self) -> tuple[Any, Connection]:
-        receiver, sender = self.context.Pipe(duplex=False)
-        victim = self.context.Process(target=write_endlessly, args=(self.folder, sender))
-        victim.start()
-        sender.close()
-        return victim, receiver
+                saved.add(self.receiver.recv())
+        except (EOFError, OSError):  # Cut short by the kill: never acknowledged whole.
+            self.receiver.close()
+        self.process.join()
+        return saved
 
 
 @contextmanager
-def _crew(folder: Path) -> Iterator[_Crew]:
-    crew = _Crew(folder)
+def _writers(folder: Path) -> Iterator[list[_Writer]]:
+    writers = [_Writer(folder) for _ in range(PROCESSES)]
     try:
-        yield crew
+        yield writers
     finally:
-        crew.stop()
+        for writer in writers:
+            writer.process.kill()
+            writer.process.join()
+
+
+def _processes() -> Any:
+    """Return a context whose server forks processes with everything imported: starting Python anew takes longer."""
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if "forkserver" in methods:
+        context.set_forkserver_preload(["benchmarks.store.load"])
+    return context
 
 
 def write_endlessly(folder: Path, sender: Connection) -> None:
-    """Run a process that will be killed: its threads report the id of each vote once it is saved."""
+    """Run a process that will be killed: its threads send the id of each vote once it is saved."""
     store = AnnotationStore(folder)
-    told = threading.Lock()
+    sending = threading.Lock()
 
     def annotate(number: int) -> None:
-        rng = random.Random(f"{os.getpid()} {number}")
         rater = f"{os.getpid()} {number}"
+        rng = random.Random(rater)
         while True:
             if rng.random() < 0.1:
                 audio = synthetic_speech(0.5, seed=rng.randrange(1000, 1_000_000))
@@ -229,10 +216,14 @@ def write_endlessly(folder: Path, sender: Connection) -> None:
                 item = next_clip(store, rater, order=QueueOrder.RANDOM)
                 clip_id = item.clip.id if item else 1 + rng.randrange(CLIPS)
                 vote = store.add_correction(clip_id, NewVote(rater, "correct", label="fear"))
-            with told:
+            with sending:
                 sender.send(vote.id)
             time.sleep(rng.uniform(0.0, 0.1))
 
+    _run_threads(annotate)
+
+
+def _run_threads(annotate: Callable[[int], None]) -> None:
     threads = [threading.Thread(target=annotate, args=(number,)) for number in range(THREADS)]
     for thread in threads:
         thread.start()
@@ -246,10 +237,6 @@ def _votes_among(store: AnnotationStore, ids: set[int]) -> set[int]:
             "SELECT id FROM corrections WHERE id IN (SELECT value FROM json_each(?))", (json.dumps([*ids]),)
         )
         return {row["id"] for row in found}
-
-
-def _clips_without_recording(store: AnnotationStore) -> list[str]:
-    return [sha256 for sha256 in _hashes(store) if not (store.data_dir / media_path(sha256)).is_file()]
 
 
 def _hashes(store: AnnotationStore) -> list[str]:

@@ -5,7 +5,6 @@ time a sentence takes on its own and in a batch.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -14,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import describe_run
+from benchmarks.machine import run_benchmark
 from ser.checkpoints.hub import pick_device
-from ser.errors import SerError, SettingsError
+from ser.errors import SettingsError
 from ser.protocols import TextModel
 from ser.text.classifier import evaluate_text, load_text_model
 from ser.text.data import read_labelled_texts
@@ -24,32 +23,23 @@ from ser.text.data import read_labelled_texts
 TIMED, QUICK_TIMED = 300, 50
 """Sentences timed one by one."""
 
-PACKAGES = ("onnxruntime", "tokenizers", "transformers", "torch", "numpy")
+PACKAGES = ("onnxruntime", "tokenizers", "numpy")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print one JSON object; 0 where done, 2 where something needed is missing."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.text", description=__doc__)
     parser.add_argument("--data", required=True, type=Path, metavar="FILE.csv")
     parser.add_argument("--model", default="embedded", help="embedded, a folder or a Hub id")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--quick", action="store_true", help="time fewer sentences and leave the figures out")
-    parser.add_argument("--json", action="store_true", help="on one line")
-    options = parser.parse_args(argv)
-    try:
-        result = measure(options)
-    except SerError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(json.dumps(result, indent=None if options.json else 2))
-    return 0
+    return run_benchmark(parser, measure, PACKAGES, argv=argv, quick="time fewer sentences and leave the figures out")
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Figures and times.
+    """Return figures and times.
 
     Raises:
-        SerError: where the model or the data cannot be used.
+        SerError: if the model or the data cannot be used.
     """
     started = time.perf_counter()
     model = load_text_model(options.model, pick_device(options.device))
@@ -58,14 +48,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     load = time.perf_counter() - started
     texts = read_labelled_texts(options.data).texts[: QUICK_TIMED if options.quick else TIMED]
     result = {"benchmark": "text", "model": model.name, "load": round(load, 2)} | time_model(model, texts)
-    if not options.quick:
-        print("measuring accuracy ...", file=sys.stderr)
-        result["figures"] = evaluate_text(model, options.data)
-    return result | describe_run(0, PACKAGES)
+    return result if options.quick else result | {"figures": evaluate_text(model, options.data)}
 
 
 def time_model(model: TextModel, texts: Sequence[str]) -> dict[str, float]:
-    """Milliseconds of one sentence alone (median and 95th percentile), and sentences a second in a batch."""
+    """Return milliseconds of one sentence alone (median and 95th percentile), and sentences a second in a batch."""
     model.classify_batch(texts[:8])
     spent = []
     for text in texts:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ser.acoustic.folders import HEAD_FILE
+from ser.acoustic.places import KnownPlaces
 from ser.checkpoints.folder import Meta, save_checkpoint, verify
 from ser.encoder.offsets import ProfilePrior
 from ser.errors import ModelUnavailableError
@@ -45,11 +46,15 @@ class ClassifierHead:
         weights: shape (size, outputs).
         bias: shape (outputs,).
         temperature: the logits are divided by it.
+        places: that the head knows, where answers are surer; None if there is one temperature for all.
         intensity_weights: of the probability that the feeling is strong, shape (size,); None if it is not known.
         intensity_bias: of the same.
         novelty_basis: the squared length of a standardised embedding's product with it is the embedding's novelty,
             1 at the limit, shape (size, directions); None if novelty is not known.
-        prior: what adaptation to a source or a speaker starts from; None if the head cannot be adapted.
+        speech_weights: of the log-odds that there is no speech in a clip, shape (size,); None if it is not known.
+        speech_bias: of the same.
+        prior: what adaptation to a source or a speaker starts from; None if the head can be adapted to an even mix of
+            labels only.
         encoder: name of the encoder as `ser.encoder.loading.load_encoder` takes it.
         encoder_sha256: of that encoder; embeddings of another one are refused by the model around the head.
         means: {label of an answer: emotions of the seven that it means} of a head with labels of its own, in order;
@@ -68,6 +73,9 @@ class ClassifierHead:
     intensity_bias: float = 0.0
     prior: ProfilePrior | None = None
     novelty_basis: Array | None = None
+    speech_weights: Array | None = None
+    speech_bias: float = 0.0
+    places: KnownPlaces | None = None
     means: Mapping[str, tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
@@ -88,7 +96,7 @@ class ClassifierHead:
         return tuple(emotion_of(label) for label in self.labels) if self.means is None else self.labels
 
     @property
-    def places(self) -> npt.NDArray[np.int64]:
+    def class_places(self) -> npt.NDArray[np.int64]:
         """Place of each output among `classes`, shape (outputs,)."""
         return np.array([self.classes.index(name) for name in self.output_emotions], dtype=np.int64)
 
@@ -112,15 +120,17 @@ class ClassifierHead:
         return self.standardise(embeddings, center) @ self.weights + self.bias
 
     def logits(self, embeddings: Array, center: Array | None = None) -> Array:
-        """Logits divided by the temperature, shape (clips, outputs); arguments as `standardise`'s."""
-        return self.scores(embeddings, center) / self.temperature
+        """Logits divided by the temperature of their place, shape (clips, outputs); arguments as `standardise`'s."""
+        scores = self.scores(embeddings, center) / self.temperature
+        # A profile's mean is of no account here: it is what tells the place.
+        return scores if self.places is None else scores / self.places.divisors(self.standardise(embeddings))
 
     def probabilities(self, embeddings: Array, center: Array | None = None) -> npt.NDArray[np.float64]:
         """Probabilities of `classes`, shape (clips, classes), rows of sum 1; arguments as `standardise`'s."""
         values = self.logits(embeddings, center).astype(np.float64)
         powers = np.exp(values - values.max(axis=1, keepdims=True))
         answers = np.zeros((len(values), len(self.classes)))
-        for output, place in enumerate(self.places):
+        for output, place in enumerate(self.class_places):
             answers[:, place] += powers[:, output]
         return np.asarray(answers / answers.sum(axis=1, keepdims=True))
 
@@ -137,6 +147,12 @@ class ClassifierHead:
             return None
         return np.asarray(((self.standardise(embeddings, center) @ self.novelty_basis) ** 2).sum(axis=1))
 
+    def speech(self, embeddings: Array) -> npt.NDArray[np.bool_]:
+        """Tell speech (True) from a bark or a sneeze, shape (clips,); all is speech if the head does not know."""
+        if self.speech_weights is None:
+            return np.ones(len(embeddings), dtype=np.bool_)
+        return np.asarray(self.standardise(embeddings) @ self.speech_weights + self.speech_bias < 0.0)
+
     def tensors(self) -> dict[str, Array]:
         """Content of `head.safetensors`."""
         tensors = {"mean": self.mean, "scale": self.scale, "weights": self.weights, "bias": self.bias}
@@ -145,6 +161,11 @@ class ClassifierHead:
             tensors["intensity_bias"] = np.array([self.intensity_bias], dtype=np.float32)
         if self.novelty_basis is not None:
             tensors["novelty_basis"] = self.novelty_basis
+        if self.speech_weights is not None:
+            tensors["speech_weights"] = self.speech_weights
+            tensors["speech_bias"] = np.array([self.speech_bias], dtype=np.float32)
+        if self.places is not None:
+            tensors |= self.places.arrays()
         if self.prior is not None:
             tensors |= self.prior.arrays()
         return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
@@ -197,7 +218,7 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
         known = list(means or ()) if means else [label for label in meta.labels if _is_known(label)]
         if not set(meta.labels) <= set(known) or len(set(known if means else map(emotion_of, known))) < 2:
             raise ValueError(f"its labels are {', '.join(meta.labels)}")
-        strong = tensors.get("intensity_weights")
+        strong, speech = tensors.get("intensity_weights"), tensors.get("speech_weights")
         head = ClassifierHead(
             labels=meta.labels,
             mean=tensors["mean"],
@@ -211,6 +232,9 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
             intensity_bias=float(tensors["intensity_bias"][0]) if strong is not None else 0.0,
             prior=ProfilePrior.from_arrays(tensors),
             novelty_basis=tensors.get("novelty_basis"),
+            places=KnownPlaces.from_arrays(tensors),
+            speech_weights=speech,
+            speech_bias=float(tensors["speech_bias"][0]) if speech is not None else 0.0,
             means=means,
         )
     except (SafetensorError, KeyError, ValueError, IndexError) as error:

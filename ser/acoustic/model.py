@@ -65,10 +65,19 @@ class HeadModel:
         """The `center` that adapts to a source and a speaker; None if there are too few clips of either."""
         return combine(self.head, profiles)
 
+    @property
+    def adapts_to_any_mix(self) -> bool:
+        """Whether the head has what adaptation to clips of an unknown label mix starts from."""
+        return self.head.prior is not None
+
     def novelty(self, embeddings: Array, center: Array | None = None) -> Sequence[float | None]:
         """The novelty of each embedding against the training clips, 1 at the limit; None if the head has none."""
         values = self.head.novelties(embeddings, center)
         return [None] * len(embeddings) if values is None else values.tolist()
+
+    def speech(self, embeddings: Array) -> Sequence[bool]:
+        """Whether each embedding is of speech, as far as the head tells; of one that is not, answers mean nothing."""
+        return self.head.speech(embeddings).tolist()
 
     def classify(self, audio: Audio) -> EmotionScores:
         """Calibrated scores for a recording that has been cut to its speech."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import soundfile
 import soxr
+from scipy.fft import next_fast_len
 from scipy.signal import butter, sosfilt
 
 from ser.audio.decoding import decode_file
@@ -33,6 +34,9 @@ class SignalAugmentation:
     Attributes:
         band_probability: of losing what lies above a drawn frequency.
         band: lowest and highest such frequency, Hz: corpora differ in bandwidth, which says nothing of a feeling.
+        direct: lowest and highest ratio of direct to reverberant sound in a room, dB.
+        crop_probability: of keeping a part only.
+        crop: shortest and longest part, seconds.
     """
 
     speed: tuple[float, float] = TrainConfig.speed
@@ -47,6 +51,9 @@ class SignalAugmentation:
     codec_bitrate: tuple[float, float] = TrainConfig.codec_bitrate
     band_probability: float = 0.0
     band: tuple[float, float] = (3400.0, 8000.0)
+    direct: tuple[float, float] = (0.0, 12.0)
+    crop_probability: float = 0.0
+    crop: tuple[float, float] = (0.4, 1.5)
 
     @classmethod
     def of(cls, config: TrainConfig) -> "SignalAugmentation":
@@ -61,8 +68,12 @@ class SignalAugmentation:
         """
         low, high = self.speed
         out = change_speed(signal, float(np.exp(generator.uniform(np.log(low), np.log(high)))))
+        # Nothing is drawn for a probability of 0, so that seeds give what they gave before there was a crop or a band.
+        if self.crop_probability and generator.random() < self.crop_probability:
+            out = crop(out, float(generator.uniform(*self.crop)), generator)
         if generator.random() < self.reverb_probability:
-            out = add_reverb(out, float(generator.uniform(*self.reverb_time)), generator)
+            time, ratio = float(generator.uniform(*self.reverb_time)), float(generator.uniform(*self.direct))
+            out = add_reverb(out, time, ratio, generator)
         if generator.random() < self.noise_probability:
             if noises and generator.random() < 0.6:
                 noise = fit_length(noises[int(generator.integers(len(noises)))], len(out), generator)
@@ -72,7 +83,6 @@ class SignalAugmentation:
         out = change_gain(out, float(generator.uniform(*self.gain)))
         if generator.random() < self.clipping_probability:
             out = overdrive(out, float(generator.uniform(3.0, 15.0)))
-        # Nothing is drawn for a probability of 0, so that seeds give what they gave before there was a band.
         if self.band_probability and generator.random() < self.band_probability:
             low, high = self.band
             out = limit_band(out, float(np.exp(generator.uniform(np.log(low), np.log(high)))))
@@ -133,22 +143,52 @@ def fit_length(noise: Signal, samples: int, generator: np.random.Generator) -> S
     return np.take(noise, np.arange(start, start + samples), mode="wrap")
 
 
-def add_reverb(signal: Signal, reverb_time: float, generator: np.random.Generator) -> Signal:
-    """Put the voice into a room: a direct path and an exponentially decaying noise tail.
+def crop(signal: Signal, duration: float, generator: np.random.Generator) -> Signal:
+    """A drawn part of a recording, in half of the draws its beginning.
+
+    >>> len(crop(np.ones(32_000, dtype=np.float32), 0.5, np.random.default_rng(0)))
+    8000
+    """
+    spare = len(signal) - round(duration * SAMPLING_RATE)
+    if spare <= 0:
+        return signal
+    start = int(generator.integers(spare + 1)) if generator.random() < 0.5 else min(spare, SAMPLING_RATE // 10)
+    return signal[start : start + len(signal) - spare]
+
+
+EARLY = 0.01
+"""Seconds after the direct sound in which reflections in a small room come one by one."""
+
+
+def add_reverb(signal: Signal, reverb_time: float, ratio: float, generator: np.random.Generator) -> Signal:
+    """Put the voice into a drawn room, at the power it had: direct sound, single reflections, a diffuse tail.
 
     Source of the decay: Polack's model, in Jot et al. 1997, "Analysis and synthesis of room reverberation based on a
-    statistical time-frequency model" (60 dB in `reverb_time` seconds).
+    statistical time-frequency model" (60 dB in `reverb_time` seconds; treble, which air and walls absorb, in less).
+    Source of the density of reflections, which grows with the square of time: Kuttruff, "Room Acoustics", 4.1.
+
+    Args:
+        signal: of a close microphone.
+        reverb_time: RT60, seconds.
+        ratio: of the energies of the direct and the reverberant sound, dB.
+        generator: draws everything else.
     """
     samples = max(2, round(reverb_time * SAMPLING_RATE))
-    tail = generator.standard_normal(samples) * 10.0 ** (-3.0 * np.arange(samples) / samples)
-    tail[: round(0.002 * SAMPLING_RATE)] = 0.0
-    energy = float(np.sum(tail**2))
-    direct_to_reverberant = 10.0 ** (generator.uniform(0.0, 12.0) / 10.0)
-    impulse = tail / np.sqrt(max(energy, 1e-12) * direct_to_reverberant)
+    times = np.arange(samples) / SAMPLING_RATE
+    low, high = generator.standard_normal((2, samples))
+    border = butter(1, float(generator.uniform(800.0, 4000.0)), fs=SAMPLING_RATE, output="sos")
+    treble_time = reverb_time * float(generator.uniform(0.4, 1.0))
+    tail = sosfilt(border, low) * 10.0 ** (-3.0 * times / reverb_time)
+    tail += (high - sosfilt(border, high)) * 10.0 ** (-3.0 * times / treble_time)
+    density = np.clip((times / (EARLY * float(generator.uniform(0.5, 3.0)))) ** 2, 1e-3, 1.0)
+    tail *= (generator.random(samples) < density) / np.sqrt(density)
+    tail[: round(float(generator.uniform(0.001, 0.006)) * SAMPLING_RATE)] = 0.0
+    impulse = tail / np.sqrt(max(float(np.sum(tail**2)), 1e-12) * 10.0 ** (ratio / 10.0))
     impulse[0] = 1.0
-    size = 1 << (len(signal) + samples - 1).bit_length()
+    size = next_fast_len(len(signal) + samples, real=True)
     wet = np.fft.irfft(np.fft.rfft(signal, size) * np.fft.rfft(impulse, size), size)[: len(signal)]
-    return wet.astype(np.float32)
+    power = float(np.mean(wet**2))
+    return (wet * np.sqrt(float(np.mean(signal**2)) / power) if power > 0.0 else wet).astype(np.float32)
 
 
 def change_gain(signal: Signal, decibels: float) -> Signal:
@@ -215,6 +255,16 @@ ESC-10. Source of the folds: Piczak 2015, "ESC: Dataset for Environmental Sound 
 https://doi.org/10.1145/2733373.2806390"""
 
 
+def sounding_part(signal: Signal) -> Signal:
+    """Cut off silence before and after a noise, 60 dB under its peak: short recordings of ESC are filled up with it.
+
+    >>> len(sounding_part(np.pad(np.ones(100, dtype=np.float32), 50)))
+    100
+    """
+    sounding = np.flatnonzero(np.abs(signal) > 1e-3 * np.abs(signal).max(initial=0.0))
+    return signal[sounding[0] : sounding[-1] + 1] if len(sounding) else signal
+
+
 def load_noises(folder: Path) -> list[Signal]:
     """Read every recording under `folder` as noise, but those of `HELD_OUT_NOISE`.
 
@@ -227,7 +277,7 @@ def load_noises(folder: Path) -> list[Signal]:
         if HELD_OUT_NOISE.match(path.name):
             continue
         try:
-            noises.append(decode_file(path).signal)
+            noises.append(sounding_part(decode_file(path).signal))
         except AudioError:
             # Silence is no noise.
             continue

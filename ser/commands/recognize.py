@@ -13,7 +13,7 @@ from ser.audio.formats import AUDIO_SUFFIXES
 from ser.config import Settings
 from ser.encoder.profiles import draw_profiles
 from ser.errors import AudioError, SettingsError
-from ser.evaluation.predictions import embedding_model
+from ser.evaluation.predictions import adaptable_model
 from ser.labels import EMOTIONS
 from ser.loading import load_recognizer
 from ser.recognizer import Recognizer
@@ -75,7 +75,7 @@ def _answers(
     if not (options.same_speaker or options.same_source):
         yield from answers
         return
-    encoder = embedding_model(recognizer.acoustic).encoder_sha256
+    encoder = adaptable_model(recognizer.acoustic, None).encoder_sha256
     found = list(answers)
     plain = [answer for answer in found if isinstance(answer, Recognition)]
     rows = [answer.embedding.vector for answer in plain if answer.embedding is not None]

@@ -1,130 +1,152 @@
 """Audio sets of the `datasets` library -> rows: from the Hub, saved to disk, or in Parquet files.
 
-Imported only when such a set is read: the library is slow to load. Recordings that lie inside a set are written to
-files once, named by their content; they are decoded by `ser.audio.decoding`.
+Imported only when such a set is read: the library is slow to load. Recordings are never decoded by it: its decoder
+needs FFmpeg's libraries on the machine. For training those that lie inside a set are
+written to files once, named by content.
 """
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow.parquet as pq
+from datasets.exceptions import DatasetsError
 
+from ser.checkpoints.hub import hub_reachable
+from ser.corpora.columns import Columns
 from ser.corpora.corpus import Broken, Row
-from ser.corpora.folders import is_saved_set, set_name
+from ser.corpora.folders import SPLITS, is_saved_set, set_name
 from ser.errors import TrainingDataError
+from ser.labels import to_emotion
 
-LABEL_COLUMNS = ("label", "emotion", "emotions", "labels", "major_emotion", "class", "EmoClass")
-SPEAKER_COLUMNS = ("speaker", "speaker_id", "speakerid", "actor", "actor_id", "client_id", "SpkrID")
-TEXT_COLUMNS = ("transcript", "transcription", "raw_text", "text", "sentence", "normalized_text")
-"""Names in use for the same thing, the first one that is there counts. Source: the columns of public sets."""
+RECORDING = "recording of the set"
+"""In place of the column of recordings: the place of each."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split of a set.
+
+    Attributes:
+        split: its name; empty if the set has none.
+        recordings: a `datasets.Dataset` of one column, {bytes, path} of each.
+        cells: what else a row holds, class numbers as their names, and its place as `RECORDING`.
+    """
+
+    split: str
+    recordings: Any
+    cells: tuple[dict[str, object], ...]
+
+    def audio(self, number: int) -> Mapping[str, Any]:
+        """Bytes and path of a recording."""
+        return next(iter(self.recordings[number].values())) or {}
+
+    def rows(self, known: Callable[[str], object] = to_emotion, **chosen: str) -> list[list[Row | Broken]]:
+        """Read what the set says of each recording; `file` is the row's place."""
+        columns = Columns.of(self.cells, known, **chosen, file=RECORDING)
+        return [columns.rows(str(cells[RECORDING]), cells) for cells in self.cells]
+
+
+def open_set(source: str) -> list[Part]:
+    """Open a set without decoding anything.
+
+    Args:
+        source: `ID[:CONFIG][:SPLIT]` of the Hub, a folder with Parquet files or what `save_to_disk` left, or a Parquet
+            file.
+
+    Raises:
+        TrainingDataError: if the set cannot be had, or has no column of recordings.
+    """
+    # A split may be sliced: train[:10%].
+    name, *rest = re.split(r":(?![^\[]*\])", source)
+    try:
+        parts = _local(Path(name), rest) if Path(name).exists() else _hub(name, rest)
+    except (OSError, ValueError, DatasetsError) as error:
+        raise TrainingDataError(
+            f"The audio set '{source}' cannot be had ({error}). Expected is ID[:CONFIG][:SPLIT] of the Hub, a folder "
+            "with Parquet files or of save_to_disk, or a Parquet file."
+        ) from error
+    return [_part(split, rows, source) for split, rows in parts.items()]
 
 
 def set_rows(source: str) -> Iterator[Row | Broken]:
-    """Rows of a set, with absolute paths.
-
-    Args:
-        source: `ID[:CONFIG][:SPLIT]` of the Hub, or a folder with Parquet files or what `save_to_disk` left.
-
-    Raises:
-        TrainingDataError: if the set cannot be had, or has no column of recordings or of labels.
-    """
-    folder = Path(source)
-    try:
-        if folder.is_dir():
-            parts = _local(folder)
-        else:
-            name, _, rest = source.partition(":")
-            config, split = _config_and_split(rest)
-            loaded = datasets.load_dataset(name, config, split=split)
-            parts = {split: loaded} if split else dict(loaded)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise TrainingDataError(
-            f"The audio set '{source}' cannot be had: {error} Expected is ID[:CONFIG][:SPLIT] of the Hub, or a folder "
-            "with Parquet files or of save_to_disk."
-        ) from error
-    columns = _Columns(next(iter(parts.values())).features, source)
-    return _rows(parts, columns, set_name(source))
+    """Rows of a set for training, with absolute paths; see `open_set`."""
+    corpus = set_name(source)
+    for part in open_set(source):
+        for number, rows in enumerate(part.rows()):
+            file = _file_of(part.audio(number))
+            for row in rows:
+                if isinstance(row, Broken) or file is None:
+                    yield Broken(f"{part.split or 'row'} {number}", getattr(row, "why", "no recording"))
+                    continue
+                speaker = f"{corpus}_{row.speaker}" if row.speaker else ""
+                yield replace(row, file=file, speaker=speaker, split=SPLITS.get(part.split, part.split) or row.split)
 
 
-def _local(folder: Path) -> dict[str, Any]:
-    """{split: set} of a folder."""
-    if is_saved_set(folder):
-        loaded = datasets.load_from_disk(str(folder))
+def _local(place: Path, rest: Sequence[str]) -> Mapping[str, Any]:
+    if place.is_file():
+        return {"": _parquet([place])}
+    if is_saved_set(place):
+        loaded = datasets.load_from_disk(str(place))
+        parts = loaded if isinstance(loaded, dict) else {"": loaded}
+        return {rest[0]: parts[rest[0]]} if rest and rest[0] in parts else parts
+    files: dict[str, list[Path]] = {}
+    for path in sorted(place.rglob("*.parquet")):
+        # The Hub names files train-00000-of-00002.parquet.
+        files.setdefault(path.stem.split("-")[0], []).append(path)
+    if not files:
+        raise ValueError("there are no Parquet files in it")
+    return {split: _parquet(paths) for split, paths in files.items()}
+
+
+def _hub(name: str, rest: Sequence[str]) -> Mapping[str, Any]:
+    # Where the Hub is out of reach, this switches the library to what is in its cache, without minutes of retries.
+    hub_reachable()
+    if len(rest) > 1:
+        config, split = rest[0] or None, rest[1] or None
     else:
-        files: dict[str, list[str]] = {}
-        for path in sorted(folder.rglob("*.parquet")):
-            # The Hub names files train-00000-of-00002.parquet.
-            files.setdefault(path.stem.split("-")[0], []).append(str(path))
-        if not files:
-            raise TrainingDataError(f"There are no Parquet files in {folder}, and save_to_disk left nothing there.")
-        loaded = datasets.load_dataset("parquet", data_files=files)
-    return dict(loaded) if isinstance(loaded, dict) else {"": loaded}
+        first = rest[0] if rest else None
+        is_split = first is not None and first.partition("[")[0].split("+")[0] in (*SPLITS, "all")
+        config, split = (None, first) if is_split else (first, None)
+    loaded = datasets.load_dataset(name, config, split=split)
+    return {split: loaded} if split else dict(loaded)
 
 
-def _config_and_split(rest: str) -> tuple[str | None, str | None]:
-    """`config:split`, `config` or `split`; one word alone is a split where it sounds like one."""
-    first, _, second = rest.partition(":")
-    if second:
-        return first or None, second
-    return (None, first) if first in _SPLITS else (first or None, None)
+def _parquet(paths: Sequence[Path]) -> Any:
+    """Rows of Parquet files, read by Arrow: `datasets` would copy them to its cache first."""
+    described = pq.read_schema(paths[0]).metadata or {}
+    if b"huggingface" not in described:
+        raise ValueError(f"{paths[0].name} does not say which column holds recordings")
+    tables = [datasets.table.InMemoryTable(pq.read_table(path, memory_map=True)) for path in paths]
+    return datasets.Dataset(datasets.table.concat_tables(tables))
 
 
-class _Columns:
-    """The columns of a set by what they hold."""
-
-    def __init__(self, features: Mapping[str, Any], source: str) -> None:
-        self.features = features
-        audio = [name for name, kind in features.items() if isinstance(kind, datasets.Audio)]
-        label = self.find(LABEL_COLUMNS)
-        if not audio or label is None:
-            raise TrainingDataError(
-                f"The audio set '{source}' has the columns {', '.join(features)}; one of recordings (Audio) and one of "
-                f"{', '.join(LABEL_COLUMNS)} are needed."
-            )
-        self.audio, self.label = audio[0], label
-        self.names: Sequence[str] | None = getattr(features[label], "names", None)
-
-    def find(self, names: Iterable[str]) -> str | None:
-        """The first of `names` that the set has."""
-        lower = {name.lower(): name for name in self.features}
-        return next((lower[name.lower()] for name in names if name.lower() in lower), None)
-
-
-def _rows(parts: Mapping[str, Any], columns: _Columns, corpus: str) -> Iterator[Row | Broken]:
-    speaker, text = columns.find(SPEAKER_COLUMNS), columns.find(TEXT_COLUMNS)
-    for split, part in parts.items():
-        # Never decoded by the library: its decoder needs FFmpeg's libraries on the machine.
-        for number, row in enumerate(part.cast_column(columns.audio, datasets.Audio(decode=False))):
-            where = f"{split or 'row'} {number}"
-            label = row[columns.label]
-            if columns.names is not None and isinstance(label, int):
-                label = columns.names[label] if 0 <= label < len(columns.names) else None
-            file = _file_of(row[columns.audio])
-            if file is None or label is None:
-                yield Broken(where, "no recording" if file is None else "no label")
-                continue
-            yield Row(
-                file,
-                str(label),
-                f"{corpus}_{row[speaker]}" if speaker and row[speaker] not in (None, "") else "",
-                row[text] if text else None,
-                _word(row.get("language")),
-                _word(row.get("gender")),
-                split=_SPLITS.get(split, split),
-            )
-
-
-def _word(value: object) -> str | None:
-    return value.lower() if isinstance(value, str) else None
-
-
-def _file_of(audio: Mapping[str, Any] | None) -> str | None:
-    """The path of a recording; one that lies inside the set is written to a file first."""
+def _part(split: str, rows: Any, source: str) -> Part:
+    audio = [name for name, kind in rows.features.items() if isinstance(kind, datasets.Audio)]
     if not audio:
-        return None
+        raise TrainingDataError(
+            f"The audio set '{source}' has the columns {', '.join(rows.features)}; none holds recordings "
+            "(Audio), and one is needed. Choose another set."
+        )
+    classes = {name: kind.names for name, kind in rows.features.items() if isinstance(kind, datasets.ClassLabel)}
+    cells = []
+    for number, row in enumerate(rows.remove_columns(audio) if len(rows.features) > 1 else [{}] * len(rows)):
+        named = {
+            name: row[name] if row[name] is None or row[name] < 0 else names[row[name]]
+            for name, names in classes.items()
+        }
+        cells.append({**row, **named, RECORDING: f"{split or 'row'} {number}"})
+    plain = rows.select_columns(audio[:1]).cast_column(audio[0], datasets.Audio(decode=False))
+    return Part(split, plain, tuple(cells))
+
+
+def _file_of(audio: Mapping[str, Any]) -> str | None:
+    """The path of a recording; one that lies inside the set is written to a file first."""
     path, data = audio.get("path"), audio.get("bytes")
     if data is None:
         return str(Path(path).resolve()) if path else None
@@ -140,9 +162,6 @@ def _file_of(audio: Mapping[str, Any] | None) -> str | None:
 
 
 def recordings_dir() -> Path:
-    """Folder for recordings out of audio sets; safe to delete at any time."""
+    """The folder of recordings out of audio sets; safe to delete at any time."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "speech-emotion-studio" / "recordings"
-
-
-_SPLITS = {"train": "train", "validation": "dev", "dev": "dev", "valid": "dev", "test": "test"}

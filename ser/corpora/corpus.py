@@ -1,9 +1,10 @@
-"""Rows that the reader of a layout yields, and the Corpus made of them. Opens no audio, knows no layout by name."""
+"""Rows as a reader of a layout yields them, and the Corpus made of them. Opens no audio, knows no layout by name."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ser.audio.formats import AUDIO_SUFFIXES
 from ser.errors import TrainingDataError
@@ -20,6 +21,13 @@ class Row:
         label: the emotion's name; in the owner's own words where no map knows it.
         speaker: unique across corpora; empty if unknown.
         transcript, language, gender, intensity, weight, split: as in `Example`; empty or None if unknown.
+        session: groups recordings of one occasion.
+        shares: {label in the owner's words: share or number of votes}; None if there is just the label.
+        rater: who gave the label; None if nobody says.
+        vote: what else they said, by the names of `annotations.store.new_records.NewVote`.
+        sha256: of the decoded signal, where a table names recordings by it.
+        consent: purposes that the speaker consented to, with spaces or commas between them.
+        gold: the known right answer.
     """
 
     file: str
@@ -31,6 +39,13 @@ class Row:
     intensity: float | None = None
     weight: float = 1.0
     split: str | None = None
+    session: str | None = None
+    shares: Mapping[str, float] | None = None
+    rater: str | None = None
+    vote: Mapping[str, object] = field(default_factory=dict)
+    sha256: str | None = None
+    consent: str = ""
+    gold: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Layout:
-    """A form in which the owner of a corpus lays it out.
+    """A way in which owners lay out a corpus.
 
     Attributes:
         name: to ask for it by, and of its examples' corpus.
@@ -72,7 +87,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The examples of a corpus, and what was left out.
+    """Contents of a corpus.
 
     Attributes:
         name: of its layout, or of the folder where its table is our own.
@@ -98,7 +113,7 @@ class Corpus:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what was left out."""
+        """Sentences for people on what was left out."""
         notes = []
         if self.unknown_labels:
             counts = ", ".join(f"{label} ({count})" for label, count in self.unknown_labels.items())
@@ -110,7 +125,10 @@ class Corpus:
             first = "; ".join(self.broken[:3])
             notes.append(f"{self.name}: {len(self.broken)} row(s) or file(s) are not understood, such as {first}.")
         if not self.speakers_known:
-            notes.append(f"{self.name}: no speakers are given, so each file counts as a speaker of its own.")
+            notes.append(
+                f"{self.name}: no speakers are given for some files, so each of these counts as a speaker of its own, "
+                "and figures on other speakers may be too good. Add a column 'speaker'."
+            )
         return tuple(notes)
 
 
@@ -139,20 +157,22 @@ def build_corpus(
     unknown: Counter[str] = Counter()
     missing: list[str] = []
     broken: list[str] = []
-    examples: list[Example] = []
-    speakers_known = True
+    said: dict[str, list[Row]] = {}
     for row in rows:
         if isinstance(row, Broken):
             broken.append(str(row))
-            continue
-        label = to_label(row.label, label_set)
-        speakers_known = speakers_known and bool(row.speaker)
-        if label is None:
-            unknown[row.label.strip() or "(empty)"] += 1
-        elif not (folder / row.file).is_file():
-            missing.append(row.file)
         else:
-            examples.append(_example(row, label, folder, name))
+            said.setdefault(row.file or str(row.sha256), []).append(row)
+    examples: list[Example] = []
+    for file, about in said.items():
+        label = _label(about, label_set, unknown)
+        if label is None:
+            continue
+        if (folder / file).is_file():
+            examples.append(_example(about, label, folder, name))
+        else:
+            missing.append(file)
+    speakers_known = all(any(row.speaker for row in about) for about in said.values())
     corpus = Corpus(
         name,
         tuple(examples),
@@ -170,18 +190,44 @@ def build_corpus(
     return corpus
 
 
-def _example(row: Row, label: str, folder: Path, corpus: str) -> Example:
+def _label(rows: Sequence[Row], label_set: Sequence[str], unknown: Counter[str]) -> str | dict[str, float] | None:
+    """The label that all rows on a recording give, or the mean of what they say; None if they say nothing known."""
+    votes = []
+    for row in rows:
+        if not (row.label or row.shares) and len(rows) > 1:
+            continue
+        vote: Counter[str] = Counter()
+        for given, share in (row.shares or {row.label: 1.0}).items():
+            label = to_label(given, label_set)
+            if label is None:
+                unknown[given.strip() or "(empty)"] += 1
+            else:
+                vote[label] += share  # type: ignore[assignment]
+        if vote:
+            votes.append({label: share / sum(vote.values()) for label, share in vote.items()})
+    if not votes:
+        return None
+    labels = sorted({label for vote in votes for label in vote})
+    mean = {label: sum(vote.get(label, 0.0) for vote in votes) / len(votes) for label in labels}
+    return labels[0] if len(labels) == 1 else mean
+
+
+def _example(rows: Sequence[Row], label: str | dict[str, float], folder: Path, corpus: str) -> Example:
+    def first(name: str) -> Any:
+        """The first that is known; several tables may each say a part."""
+        return next((value for row in rows if (value := getattr(row, name)) not in (None, "")), None)
+
     return Example(
-        path=folder / row.file,
+        path=folder / rows[0].file,
         label=label,
-        speaker=row.speaker or f"{corpus}/{row.file}",
+        speaker=first("speaker") or f"{corpus}/{rows[0].file}",
         corpus=corpus,
-        transcript=row.transcript or None,
-        language=row.language or None,
-        weight=row.weight,
-        intensity=row.intensity,
-        gender=row.gender or None,
-        split=row.split or None,
+        transcript=first("transcript"),
+        language=first("language"),
+        weight=rows[0].weight,
+        intensity=first("intensity"),
+        gender=first("gender"),
+        split=first("split"),
     )
 
 

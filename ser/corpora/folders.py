@@ -1,8 +1,8 @@
 """Layouts of the `datasets` library: folders named by emotion, and its sets, which `ser.corpora.audio_sets` opens."""
 
 import importlib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
 
 from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora.corpus import Broken, Layout, Row, recordings, relative
@@ -14,25 +14,43 @@ SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "
 
 def folder_rows(folder: Path) -> Iterator[Row | Broken]:
     """`happy/any.wav`, or `train/happy/any.wav`: the folder is the label; speakers are unknown."""
-    for path in recordings(folder):
-        parents = path.relative_to(folder).parts[:-1]
+    return rows_by_folder(relative(path, folder) for path in recordings(folder))
+
+
+def rows_by_folder(names: Iterable[str]) -> Iterator[Row | Broken]:
+    """Rows of recordings, by their names below the corpus's folder, whose folder is their label."""
+    for name in names:
+        parents = PurePosixPath(name).parts[:-1]
         if not parents:
-            yield Broken(path.name, "it lies in no folder named by an emotion")
+            yield Broken(name, "it lies in no folder named by an emotion")
             continue
         split = SPLITS.get(parents[0].lower()) if len(parents) > 1 else None
-        yield Row(relative(path, folder), parents[-1], split=split)
+        yield Row(name, parents[-1], split=split)
 
 
-def _recognises(folder: Path) -> bool:
-    """Two folders named by an emotion, at least, with recordings in them."""
-    places = {
-        path.name.lower() for deep in ("*", "*/*") for path in folder.glob(deep) if path.is_dir() and _holds(path)
-    }
-    return len({to_emotion(name) for name in places} - {None}) >= 2
+def is_sorted_by_label(names: Iterable[str], known: Callable[[str], object] = to_emotion) -> bool:
+    """True if recordings lie in two folders named by different labels, at least, one or two deep.
+
+    >>> is_sorted_by_label(["train/angry/1.wav", "train/sad/1.wav"]), is_sorted_by_label(["angry/1.wav", "2.wav"])
+    (True, False)
+    """
+    paths = [PurePosixPath(name) for name in names if PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES]
+    return len({known(path.parts[-2]) for path in paths if 2 <= len(path.parts) <= 3} - {None}) >= 2
 
 
-def _holds(folder: Path) -> bool:
-    return any(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.iterdir())
+def is_saved_set(folder: Path) -> bool:
+    """True if `save_to_disk` of the `datasets` library left this folder."""
+    return any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json", "state.json"))
+
+
+def set_name(source: str) -> str:
+    """The name of a set: the last part of its id, or the name of its folder or file.
+
+    >>> set_name("owner/speech:english:train")
+    'speech'
+    """
+    place = Path(source.partition(":")[0])
+    return place.resolve().name if place.is_dir() else place.stem if place.is_file() else place.name
 
 
 FOLDERS = Layout(
@@ -40,24 +58,9 @@ FOLDERS = Layout(
     "angry/any.wav or train/angry/any.wav",
     "",
     "https://huggingface.co/docs/datasets/audio_dataset",
-    _recognises,
+    lambda folder: is_sorted_by_label(path.relative_to(folder).as_posix() for path in folder.glob("*/**/*.*")),
     folder_rows,
 )
-
-
-def is_saved_set(folder: Path) -> bool:
-    """Whether `save_to_disk` of the `datasets` library left this folder."""
-    return any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json", "state.json"))
-
-
-def set_name(source: str) -> str:
-    """What a set is called: the last part of its id, or the folder's name.
-
-    >>> set_name("owner/speech:english:train")
-    'speech'
-    """
-    folder = Path(source)
-    return folder.resolve().name if folder.is_dir() else source.partition(":")[0].rpartition("/")[2]
 
 
 def _set_rows(source: Path) -> Iterator[Row | Broken]:

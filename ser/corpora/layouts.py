@@ -8,7 +8,8 @@ from ser.corpora.acted import CREMA_D, EMODB, RAVDESS, SAVEE, TESS, TUREV
 from ser.corpora.corpus import Corpus, Layout, build_corpus
 from ser.corpora.folders import AUDIO_SET, FOLDERS, set_name
 from ser.corpora.iemocap import IEMOCAP
-from ser.corpora.tables import MELD, METADATA, METADATA_FILE, MSP_PODCAST, NEMO, REQUIRED_COLUMNS
+from ser.corpora.table_files import TABLE_SUFFIXES
+from ser.corpora.tables import MELD, METADATA, MSP_PODCAST, NEMO, TABLE
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
 from ser.types import Example
@@ -18,7 +19,7 @@ LAYOUTS: dict[str, Layout] = {
     for layout in (
         *(METADATA, NEMO, MELD, MSP_PODCAST, IEMOCAP),
         *(RAVDESS, CREMA_D, TESS, SAVEE, EMODB, TUREV),
-        *(AUDIO_SET, FOLDERS),
+        *(AUDIO_SET, TABLE, FOLDERS),
     )
 }
 """By name, in the order in which they are looked for: a table says more than names, and bare folders say least."""
@@ -30,8 +31,8 @@ def read_corpus(source: Path | str, label_set: Sequence[str] = EMOTIONS, *, layo
     """Read a corpus.
 
     Args:
-        source: a folder; or `LAYOUT:FOLDER` to name its layout; or `datasets:ID[:CONFIG][:SPLIT]` for an audio data
-            set of the Hub, in its cache or on disk.
+        source: a folder, or a table in it; or `LAYOUT:FOLDER` to name its layout; or
+            `datasets:ID[:CONFIG][:SPLIT]` for an audio data set of the Hub, in its cache or on disk.
         label_set: the labels wanted; with `ser.labels.RAVDESS_EIGHT`, calm stays apart from neutral.
         layout: one of `LAYOUTS`; by default it is recognised.
 
@@ -49,12 +50,12 @@ def read_corpus(source: Path | str, label_set: Sequence[str] = EMOTIONS, *, layo
         raise TrainingDataError(f"There is no layout '{layout}'. Choose one of {', '.join(LAYOUTS)}.")
     chosen = _recognise(Path(source)) if layout is None else LAYOUTS[layout]
     folder = Path(source)
-    if chosen is not AUDIO_SET and not folder.is_dir():
+    if chosen is not AUDIO_SET and not folder.exists():
         raise TrainingDataError(f"There is no folder '{folder}'. Check the path.")
     return build_corpus(
         chosen.rows(folder),
         name=_name(str(source), chosen),
-        folder=folder,
+        folder=folder.parent if folder.is_file() else folder,
         label_set=label_set,
         layout=chosen.name,
         licence=chosen.licence,
@@ -74,13 +75,16 @@ def load_corpus(source: Path | str, label_set: Sequence[str] = EMOTIONS, *, layo
 
 
 def _name(source: str, layout: Layout) -> str:
-    """Weights and figures go by the corpus's own name; metadata.csv and plain folders by their folder's."""
+    """Weights and figures go by the corpus's own name; tables and plain folders by their folder's."""
     if layout is AUDIO_SET:
         return set_name(source)
-    return Path(source).resolve().name if layout in (METADATA, FOLDERS) else layout.name
+    folder = Path(source).resolve()
+    return (folder.parent if folder.is_file() else folder).name if layout in (METADATA, TABLE, FOLDERS) else layout.name
 
 
 def _recognise(folder: Path) -> Layout:
+    if folder.is_file() and folder.suffix.lower() in TABLE_SUFFIXES:
+        return METADATA
     if not folder.is_dir():
         raise TrainingDataError(f"There is no folder '{folder}'. Check the path.")
     for layout in LAYOUTS.values():
@@ -88,6 +92,6 @@ def _recognise(folder: Path) -> Layout:
             return layout
     known = "; ".join(f"{layout.name}: {layout.looks_like}" for layout in LAYOUTS.values() if layout is not METADATA)
     raise TrainingDataError(
-        f"There is no {METADATA_FILE} in {folder}; a table with the columns {','.join(REQUIRED_COLUMNS)},speaker is "
+        f"There is no metadata.csv in {folder}; a table with the columns file_name,label,speaker is "
         f"expected there, or one of these layouts ({known}). Name the layout with --layout where it is not seen."
     )

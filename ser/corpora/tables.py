@@ -1,43 +1,40 @@
-"""Corpora that come with a table: our own metadata.csv, nEMO, MELD, MSP-Podcast. Opens no audio."""
+"""Corpora that come with a table: ours and anybody's, nEMO, MELD, MSP-Podcast. Opens no audio."""
 
-import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ser.audio.formats import AUDIO_SUFFIXES
+from ser.corpora.columns import text_of
 from ser.corpora.corpus import Broken, Layout, Row
+from ser.corpora.table_files import TABLE_SUFFIXES, read_lines
+from ser.corpora.trees import FolderTree, describe, find_tables
 from ser.errors import TrainingDataError
 
-METADATA_FILE = "metadata.csv"
-REQUIRED_COLUMNS = ("file_name", "label")
 
-INTENSITIES: Mapping[str, float] = {"normal": 0.0, "strong": 1.0}
-"""RAVDESS's two levels. Source: Livingstone & Russo 2018, https://doi.org/10.1371/journal.pone.0196391"""
-
-
-def metadata_rows(folder: Path) -> Iterator[Row | Broken]:
-    """Rows of `metadata.csv` with `file_name,label` and, where known, the columns of `Row`.
+def table_rows(source: Path) -> Iterator[Row | Broken]:
+    """Rows of the tables of a folder, or of a table that is named itself.
 
     Raises:
-        TrainingDataError: if a weight or an intensity is no number in its range.
+        TrainingDataError: if a table cannot be read, or has no column of recordings.
     """
-    path = folder / METADATA_FILE
-    for line, row in read_table(path, REQUIRED_COLUMNS):
-        if not row["file_name"].strip():
-            yield Broken(f"{METADATA_FILE}, line {line}", "no file name")
-            continue
-        yield Row(
-            row["file_name"].strip(),
-            row["label"],
-            row.get("speaker", "").strip(),
-            row.get("transcript"),
-            row.get("language"),
-            row.get("gender"),
-            _intensity(row.get("intensity", ""), path),
-            _weight(row.get("weight", ""), path),
-            row.get("split"),
-        )
+    tree = FolderTree(source.parent if source.is_file() else source)
+    known = find_tables(tree.names)
+    tables = [source.name] if source.is_file() else known or find_tables(tree.names, any_name=True)
+    described = describe(tree, tables, strict=bool(known) or source.is_file())
+    for rows in described.rows.values():
+        yield from rows
+    yield from described.broken
+
+
+def _has_table(folder: Path) -> bool:
+    return bool(find_tables(path.name for path in folder.iterdir() if path.is_file()))
+
+
+def _has_any_table(folder: Path) -> bool:
+    """True if some table of the folder, whatever its name, names recordings that are there."""
+    names = [path.name for path in folder.iterdir() if path.is_file() and path.suffix.lower() in TABLE_SUFFIXES]
+    return bool(find_tables(names, any_name=True)) and any(isinstance(row, Row) for row in table_rows(folder))
 
 
 def nemo_rows(folder: Path) -> Iterator[Row | Broken]:
@@ -45,10 +42,10 @@ def nemo_rows(folder: Path) -> Iterator[Row | Broken]:
 
     Source: the corpus's README, https://github.com/amu-cai/nEMO; its six labels are English words.
     """
-    for line, row in read_table(folder / "data.tsv", ("file_id", "emotion", "speaker_id"), delimiter="\t"):
+    for where, row in owners_lines(folder / "data.tsv", ("file_id", "emotion", "speaker_id")):
         name = row["file_id"].strip()
         if not name:
-            yield Broken(f"data.tsv, line {line}", "no file_id")
+            yield Broken(where, "no file_id")
             continue
         file = name if name.lower().endswith(".wav") else f"{name}.wav"
         yield Row(
@@ -77,9 +74,9 @@ def meld_rows(folder: Path) -> Iterator[Row | Broken]:
     for split in MELD_SPLITS:
         for table in sorted(folder.rglob(f"{split}_sent_emo.csv"))[:1]:
             columns = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
-            for line, row in read_table(table, columns):
+            for where, row in owners_lines(table, columns):
                 if not (row["Dialogue_ID"].isdigit() and row["Utterance_ID"].isdigit()):
-                    yield Broken(f"{table.name}, line {line}", "Dialogue_ID and Utterance_ID must be numbers")
+                    yield Broken(where, "Dialogue_ID and Utterance_ID must be numbers")
                     continue
                 name = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}"
                 file = clips.get((split, name), f"{split}/{name}")
@@ -117,11 +114,11 @@ def msp_podcast_rows(folder: Path) -> Iterator[Row | Broken]:
     Where the speaker is unknown, the podcast stands for them: all of one podcast then stay in one part.
     """
     audio = next((name for name in ("Audios", "Audio") if (folder / name).is_dir()), "Audios")
-    for line, row in read_table(folder / "Labels" / "labels_consensus.csv", ("FileName", "EmoClass")):
+    for where, row in owners_lines(folder / "Labels" / "labels_consensus.csv", ("FileName", "EmoClass")):
         name = row["FileName"].strip()
         podcast = re.match(r"MSP-(?:PODCAST|Conversation)_([^_.]+)", name, re.IGNORECASE)
         if podcast is None:
-            yield Broken(f"labels_consensus.csv, line {line}", f"'{name}' is no MSP-PODCAST_... file name")
+            yield Broken(where, f"'{name}' is no MSP-PODCAST_... file name")
             continue
         speaker = row.get("SpkrID", "").strip()
         known = speaker and speaker.lower() not in ("unknown", "nan", "-1")
@@ -142,63 +139,42 @@ def _text_beside(path: Path) -> str | None:
     return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else None
 
 
-def read_table(path: Path, required: tuple[str, ...], delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a UTF-8 table with the number of the line that each ends on; absent cells are empty.
+def owners_lines(path: Path, required: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The lines of a corpus's own table with their places; absent cells are empty.
 
     Raises:
         TrainingDataError: if the table is absent or unreadable, or lacks a required column.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, delimiter=delimiter)
-            columns = [column.strip() for column in reader.fieldnames or []]
-            lacking = [column for column in required if column not in columns]
-            if lacking:
-                raise TrainingDataError(
-                    f"{path} has the columns {', '.join(columns) or '(none)'}; {' and '.join(lacking)} is missing. "
-                    f"Expected at least {', '.join(required)}."
-                )
-            reader.fieldnames = columns
-            for row in reader:
-                yield reader.line_num, {key: value or "" for key, value in row.items() if key}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingDataError(f"{path} could not be read: {error}. A UTF-8 table is expected.") from error
-
-
-def _weight(text: str, path: Path) -> float:
-    if not text:
-        return 1.0
-    try:
-        weight = float(text)
-    except ValueError as error:
-        raise TrainingDataError(f"{path}: the weight '{text}' is no number.") from error
-    if not 0.0 < weight < float("inf"):
-        raise TrainingDataError(f"{path}: the weight {weight} must be above 0.")
-    return weight
-
-
-def _intensity(text: str, path: Path) -> float | None:
-    if not text:
-        return None
-    try:
-        known = INTENSITIES.get(text.strip().lower())
-        intensity = float(text) if known is None else known
-    except ValueError:
-        intensity = -1.0
-    if not 0.0 <= intensity <= 1.0:
+        lines = list(read_lines(path.read_bytes(), path.name))
+    except OSError as error:
+        raise TrainingDataError(f"{path} could not be read: {error}. Check the folder.") from error
+    columns = {header.strip() for _, cells in lines for header in cells}
+    lacking = [column for column in required if column not in columns]
+    if lacking:
         raise TrainingDataError(
-            f"{path}: the intensity '{text}' is neither {', nor '.join(INTENSITIES)}, nor a number from 0 to 1."
+            f"{path} has the columns {', '.join(sorted(columns)) or '(none)'}; {' and '.join(lacking)} is missing."
         )
-    return intensity
+    for where, cells in lines:
+        yield where, {**dict.fromkeys(columns, ""), **{name.strip(): text_of(cell) for name, cell in cells.items()}}
 
 
 METADATA = Layout(
     "metadata",
-    "metadata.csv with file_name,label; and speaker, transcript, language, gender, intensity, weight, split",
+    "metadata.csv (or labels.csv, .tsv, .jsonl, .parquet, an audformat db.yaml) with a column of recordings and their "
+    "label; and speaker, rater, transcript, language, gender, intensity, weight, split",
     "",
     "docs/corpora.md",
-    lambda folder: (folder / METADATA_FILE).is_file(),
-    metadata_rows,
+    _has_table,
+    table_rows,
+)
+TABLE = Layout(
+    "table",
+    "any.csv or any.json (also of Label Studio or Argilla) that names recordings of the folder",
+    "",
+    "docs/corpora.md",
+    _has_any_table,
+    table_rows,
 )
 NEMO = Layout(
     "nemo",

@@ -154,7 +154,7 @@ class Head(Protocol):
 
     @property
     def prior(self) -> ProfilePrior | None:
-        """None where the head cannot be adapted."""
+        """None where the head can be adapted to an even mix of labels only."""
 
     def scores(self, embeddings: Array) -> Array:
         """Logits before the temperature, shape (clips, outputs)."""
@@ -171,15 +171,16 @@ def combine(head: Head, profiles: Profiles) -> Array | None:
         profiles: of the source, and of the speaker; the latter is shrunk towards the former by its number of clips.
 
     Returns:
-        Shape (size,); None where there is nothing to adapt by.
+        Shape (size,); None where there is nothing to adapt by, or the head has no prior and the label mix is unknown.
     """
-    prior, source, speaker = head.prior, profiles.known_source, profiles.known_speaker
-    if prior is None or (source is None and speaker is None):
+    if profiles.known_source is None and profiles.known_speaker is None:
         return None
     if profiles.even_labels is not None:
         offset = _even_offset(head, profiles)
+    elif head.prior is not None:
+        offset = _careful_offset(head, head.prior, profiles)
     else:
-        offset = _careful_offset(head, prior, profiles)
+        return None
     # Of all shifts of the embedding that move the logits by the offset, the shortest one.
     shift = np.linalg.pinv(head.weights.T.astype(np.float64), rcond=1e-6) @ offset
     return np.asarray(head.mean + head.scale * shift, dtype=np.float32)

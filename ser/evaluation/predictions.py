@@ -112,6 +112,22 @@ def adapt_predictions(
     return [model.classify_embeddings(row[None], center)[0] for row, center in zip(rows, centers, strict=True)]
 
 
+def adaptable_model(model: AcousticModel, even_labels: tuple[str, ...] | None) -> EmbeddingModel:
+    """The model as one that adapts to clips of this mix of labels, see `Profiles.even_labels`.
+
+    Raises:
+        SettingsError: where it cannot be adapted so.
+    """
+    found = embedding_model(model)
+    if even_labels is None and not found.adapts_to_any_mix:
+        raise SettingsError(
+            f"The model {model.name} cannot be adapted to clips of an unknown mix of labels: it was trained on one "
+            "corpus and knows nothing of how places and speakers differ. Name the labels with --labels if the clips "
+            "are an even mix of them, leave the adaptation out, or train on two corpora or more."
+        )
+    return found
+
+
 def embedding_model(model: AcousticModel) -> EmbeddingModel:
     """The model as one that adapts to a source or a speaker.
 

@@ -27,7 +27,7 @@ from ser.evaluation.metrics import (
     uar_of,
     war_of,
 )
-from ser.evaluation.predictions import Adaptation, Prediction, adapt_predictions, embedding_model, predict_batch
+from ser.evaluation.predictions import Adaptation, Prediction, adapt_predictions, adaptable_model, predict_batch
 from ser.labels import EMOTIONS
 from ser.protocols import AcousticModel, SpeechDetector
 from ser.types import EmotionScores, Example
@@ -169,7 +169,8 @@ def evaluate(
     chosen = tuple(EMOTIONS if labels is None else (e for e in EMOTIONS if e in set(labels)))
     wanted = _labelled(examples, chosen)
     how = adaptation or Adaptation()
-    adapted = embedding_model(model) if how else None
+    even_labels = None if labels is None else chosen
+    adapted = adaptable_model(model, even_labels) if how else None
     answered, unreadable = _predict_all(
         partial(predict_batch, model=model, detector=detector or SileroDetector(), embed=bool(how)),
         wanted,
@@ -178,9 +179,7 @@ def evaluate(
     )
     known, predictions = zip(*answered, strict=True)
     scores = [prediction.scores for prediction in predictions]
-    shown = (
-        adapt_predictions(adapted, known, predictions, how, None if labels is None else chosen) if adapted else scores
-    )
+    shown = adapt_predictions(adapted, known, predictions, how, even_labels) if adapted else scores
     probabilities, undecided = restrict(shown, chosen)
     return Evaluation(
         model=model.name,

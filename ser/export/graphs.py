@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ser.acoustic.head import LIMIT, ClassifierHead, emotion_of
+from ser.acoustic.places import BORDER, STEEPNESS, KnownPlaces
 from ser.encoder.embedded import GRAPHS, graph_tensors
 from ser.encoder.weights import DIMENSIONS, WEIGHTS_FILE, find_weights, read_weights
 from ser.labels import EMOTIONS
@@ -163,6 +164,8 @@ def pipeline_graph(head: ClassifierHead, *, int8: bool) -> bytes:
     logits = graph.node("Add", [logits, graph.constant("head/bias", head.bias[None])], "head/logits")
     temperature = graph.constant("head/temperature", np.array(head.temperature, dtype=np.float32))
     logits = graph.node("Div", [logits, temperature], "head/tempered")
+    if head.places is not None:
+        logits = graph.node("Mul", [logits, _sharpening(graph, clip, head.places)], "head/placed")
     shares = graph.node("Softmax", [logits], "head/shares", axis=1)
     table = np.zeros((len(head.labels), len(EMOTIONS)), dtype=np.float32)
     for row, label in enumerate(head.labels):
@@ -181,6 +184,23 @@ def pipeline_graph(head: ClassifierHead, *, int8: bool) -> bytes:
     model = graph.serialise("speech-emotion", {"mels": ["windows", DIMENSIONS.mels, "frames_in"]}, outputs, tensors)
     onnx.checker.check_model(model)
     return model
+
+
+def _sharpening(graph: Graph, clip: str, places: KnownPlaces) -> str:
+    """Add the inverse of `KnownPlaces.divisors`."""
+
+    def constant(name: str, value: npt.ArrayLike) -> str:
+        return graph.constant(f"places/{name}", np.array(value, dtype=np.float32))
+
+    there = graph.node("MatMul", [clip, constant("basis", places.basis)], "places/there")
+    apart = graph.node("Sub", [there, constant("centers", places.centers)], "places/apart")
+    sums = graph.node("ReduceSum", [graph.node("Mul", [apart, apart], "places/squares"), "one"], "places/sums")
+    relative = graph.node("Div", [sums, constant("spreads", places.spreads[:, None])], "places/relative")
+    nearest = graph.node("ReduceMin", [relative], "places/nearest")
+    ratio = graph.node("Div", [nearest, constant("border", BORDER)], "places/ratio")
+    power = graph.node("Pow", [ratio, constant("steepness", STEEPNESS)], "places/power")
+    known = graph.node("Reciprocal", [graph.node("Add", [power, constant("unit", 1.0)], "places/more")], "places/known")
+    return graph.node("Pow", [constant("sharpening", places.sharpening), known], "places/factor")
 
 
 def _encode(graph: Graph) -> list[str]:

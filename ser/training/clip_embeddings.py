@@ -7,6 +7,7 @@ import hashlib
 import os
 import threading
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -66,27 +67,29 @@ class CopyPlan:
     """What is embedded of each recording, and where it is kept.
 
     Attributes:
-        copies: augmented copies embedded with the untouched recording.
+        augmentations: one copy is embedded for each; those that stand here twice are drawn anew.
         seed: of the changes.
-        augmentation: how far a copy may be changed.
         encoder: as `ser.encoder.loading.load_encoder` takes it.
         device: of encoders that run on torch.
         cache_dir: where embeddings are kept by content; None keeps nothing.
     """
 
-    copies: int = 0
+    augmentations: tuple[SignalAugmentation, ...] = ()
     seed: int = 0
-    augmentation: SignalAugmentation = SignalAugmentation()
     encoder: str = EMBEDDED
     device: str = "cpu"
     cache_dir: Path | None = None
 
-    def key(self, content: str, noise_key: str) -> str:
-        """Name what comes of a file with this content."""
-        # Untouched recordings are the same whatever copies are asked for.
-        changes = f"{self.copies} {self.seed} {noise_key} {asdict(self.augmentation)}" if self.copies else "0"
+    def changes(self, noise_key: str) -> list[str]:
+        """Describe each copy, whatever other copies are asked for; the untouched recording, first, is `0`."""
+        before = [self.augmentations[:place].count(change) for place, change in enumerate(self.augmentations)]
+        copies = zip(before, self.augmentations, strict=True)
+        return ["0", *(f"{number} {self.seed} {noise_key} {asdict(change)}" for number, change in copies)]
+
+    def key(self, content: str, change: str) -> str:
+        """Name the embedding of a file with this content after one of `changes`."""
         encoder = load_encoder(self.encoder, self.device).sha256
-        return hashlib.sha256(f"{CACHE_VERSION} {encoder} {content} {changes}".encode()).hexdigest()
+        return hashlib.sha256(f"{CACHE_VERSION} {encoder} {content} {change}".encode()).hexdigest()
 
 
 def embed_file(path: Path, plan: CopyPlan, noises: NoisePool, detector: SpeechDetector | None = None) -> ClipEmbeddings:
@@ -106,32 +109,43 @@ def embed_file(path: Path, plan: CopyPlan, noises: NoisePool, detector: SpeechDe
         OSError: where it cannot be read.
     """
     content = hashlib.sha256(path.read_bytes()).hexdigest()
-    if plan.cache_dir is None:
-        return _embed(path, content, plan, noises, detector)
-    # Named after the recording, so that what was made of it can be found when it is to be erased.
-    file = plan.cache_dir / content[:2] / f"{content}-{plan.key(content, noises.key)[:32]}.npy"
-    if file.is_file():
-        return np.asarray(np.load(file))
-    embeddings = _embed(path, content, plan, noises, detector)
+    changes = plan.changes(noises.key)
+    files = []
+    if plan.cache_dir is not None:
+        # Named after the recording, so that what was made of it can be found when it is to be erased.
+        folder = plan.cache_dir / content[:2]
+        files = [folder / f"{content}-{plan.key(content, change)[:32]}.npy" for change in changes]
+    known = {place: np.load(file)[0] for place, file in enumerate(files) if file.is_file()}
+    missing = [place for place in range(len(changes)) if place not in known]
+    if missing:
+        audio = decode_file(path)
+        signal = trim_to_speech(audio, (detector or own_detector()).detect(audio)).signal
+        copies = [_copy(signal, content, place, changes[place], plan, noises) for place in missing]
+        found = embed_clips(load_encoder(plan.encoder, plan.device), copies).astype(np.float16)
+        for place, embedding in zip(missing, found, strict=True):
+            known[place] = embedding
+            if files:
+                _write(files[place], embedding[None])
+    return np.stack([known[place] for place in range(len(changes))])
+
+
+def _copy(signal: Signal, content: str, place: int, change: str, plan: CopyPlan, noises: NoisePool) -> Signal:
+    """The recording itself in place 0, or an augmented copy."""
+    if place == 0:
+        return signal
+    # Seeded by content and change, so that neither other copies, nor the order of the examples, nor the number of
+    # workers matter.
+    generator = np.random.default_rng([int(content[:15], 16), zlib.crc32(change.encode())])
+    return plan.augmentations[place - 1].apply(signal, noises.recordings(), generator)
+
+
+def _write(file: Path, embedding: ClipEmbeddings) -> None:
+    """Write aside and move, so that a killed run leaves no half a file behind."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and moved, so that a killed run leaves no half a file behind.
     building = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
     with building.open("wb") as out:
-        np.save(out, embeddings)
+        np.save(out, embedding)
     os.replace(building, file)
-    return embeddings
-
-
-def _embed(
-    path: Path, content: str, plan: CopyPlan, noises: NoisePool, detector: SpeechDetector | None
-) -> ClipEmbeddings:
-    audio = decode_file(path)
-    signal = trim_to_speech(audio, (detector or own_detector()).detect(audio)).signal
-    # Seeded by content, so that neither the order of the examples nor the number of workers matters.
-    generator = np.random.default_rng([plan.seed, int(content[:15], 16)])
-    recordings = noises.recordings()
-    copies = [plan.augmentation.apply(signal, recordings, generator) for _ in range(plan.copies)]
-    return embed_clips(load_encoder(plan.encoder, plan.device), [signal, *copies]).astype(np.float16)
 
 
 @lru_cache(maxsize=1)

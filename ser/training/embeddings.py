@@ -131,7 +131,7 @@ def embed_examples(examples: Sequence[Example], how: EmbeddingPlan) -> Embedding
     """
     if not examples:
         raise TrainingDataError("There are no examples. Give recordings with labels.")
-    noises = NoisePool.of(how.noises if how.plan.copies else ())
+    noises = NoisePool.of(how.noises if how.plan.augmentations else ())
     tick = _ticker(len(examples), how)
     found: list[ClipEmbeddings | str] = []
     for embedded in _embedded([example.path for example in examples], noises, how):

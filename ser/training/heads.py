@@ -1,6 +1,6 @@
 """Fits a classifier head on embeddings, and fine-tunes one from feedback; seeded, without torch. Reads no audio."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,6 +13,9 @@ from ser.training.embeddings import EmbeddingSet
 from ser.training.rehearsal import Rehearsal
 
 Array = npt.NDArray[np.float32]
+
+BLOCK = 2048
+"""Clips that are brought to single precision at once."""
 
 
 UNTOLD = -30.0
@@ -38,7 +41,7 @@ class HeadConfig:
     dimensions: int = 600
     penalty: float = 1e-4
     absent: float = -2.0
-    copies: float = 0.4
+    copies: float = 0.6
     corpora: Mapping[str, float] = field(default_factory=dict)
     iterations: int = 200
     seed: int = 0
@@ -70,15 +73,16 @@ def fit_head(data: EmbeddingSet, config: HeadConfig, *, encoder: str, encoder_sh
         encoder: that made the embeddings, as `ser.encoder.loading.load_encoder` takes it.
         encoder_sha256: of it.
     """
-    plain = data.plain
-    mean = plain.mean(axis=0)
-    spread = plain.std(axis=0)
-    scale = np.maximum(spread, 1e-3 * float(np.median(spread)) + 1e-9).astype(np.float32)
-    center, components = _components(np.clip((plain - mean) / scale, -LIMIT, LIMIT), config.dimensions)
+    mean, scale = _moments(data.embeddings[:, 0])
+
+    def standardise(rows: npt.NDArray[np.floating]) -> Array:
+        return np.clip((rows.astype(np.float32) - mean) / scale, -LIMIT, LIMIT)
+
+    center, components = _components(data.embeddings[:, 0], standardise, config.dimensions)
 
     def project(rows: npt.NDArray[np.floating]) -> Array:
-        standard = np.clip((rows.astype(np.float32) - mean) / scale, -LIMIT, LIMIT)
-        return np.asarray((standard - center) @ components, dtype=np.float32)
+        parts = [(standardise(block) - center) @ components for block in _blocks(rows)]
+        return np.concatenate(parts).astype(np.float32)
 
     copies = data.embeddings.shape[1] - 1
     shares = [1.0 - config.copies, *[config.copies / copies] * copies] if copies else [1.0]
@@ -87,7 +91,7 @@ def fit_head(data: EmbeddingSet, config: HeadConfig, *, encoder: str, encoder_sh
     total = np.concatenate([share * weights for share in shares])
     start = np.zeros((components.shape[1] + 1, data.targets.shape[1]))
     offsets = np.tile(np.where(allowed, 0.0, config.absent), (copies + 1, 1))
-    table = _minimise(values, np.tile(data.targets, (copies + 1, 1)), total, offsets, start, config)
+    table = minimise(values, np.tile(data.targets, (copies + 1, 1)), total, offsets, start, config)
     kernel = components @ table[:-1]
     strong, strong_bias = _intensity_head(data, project(data.embeddings[:, 0]), weights, config)
     return ClassifierHead(
@@ -131,7 +135,7 @@ def fine_tune_head(
         truth = np.concatenate([truth, rehearsal.targets])
         total = np.concatenate([total, np.full(len(rehearsal), config.rehearsal / len(rehearsal), np.float32)])
     # Outputs beyond the seven share an emotion's target by what the head before held them for.
-    places = head.places
+    places = head.class_places
     logits = values @ head.weights + head.bias
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     sums = np.stack([powers[:, places == place].sum(axis=1) for place in range(len(head.classes))], axis=1)
@@ -142,21 +146,50 @@ def fine_tune_head(
         offsets[len(embeddings) :, ~np.asarray(rehearsal.targets.any(axis=0))[places]] = UNTOLD
     start = np.vstack([head.weights, head.bias[None]]).astype(float)
     how = HeadConfig(penalty=config.penalty, iterations=config.iterations)
-    table = _minimise(values, spread, total, offsets, start, how)
+    table = minimise(values, spread, total, offsets, start, how)
     return replace(head, weights=table[:-1].astype(np.float32), bias=table[-1].astype(np.float32))
 
 
-def _components(standard: Array, count: int) -> tuple[Array, Array]:
+def principal_components(values: Array, count: int) -> tuple[Array, Array]:
+    """Mean of values, shape (size,), and their components, shape (size, count), the first one of unit variance."""
+    return _components(values, np.asarray, count)
+
+
+def _blocks(rows: npt.NDArray[np.floating]) -> Iterator[npt.NDArray[np.floating]]:
+    """Some clips at a time: of many clips' embeddings one copy in half precision is all that memory should hold."""
+    for first in range(0, len(rows), BLOCK):
+        yield rows[first : first + BLOCK]
+
+
+def _moments(rows: npt.NDArray[np.floating]) -> tuple[Array, Array]:
+    """Mean of embeddings and, bounded from below, their standard deviation."""
+    mean = sum(block.sum(axis=0, dtype=np.float64) for block in _blocks(rows)) / len(rows)
+    squares = sum(((block - mean) ** 2).sum(axis=0) for block in _blocks(rows))
+    spread = np.sqrt(squares / len(rows))
+    scale = np.maximum(spread, 1e-3 * float(np.median(spread)) + 1e-9)
+    return mean.astype(np.float32), np.asarray(scale, dtype=np.float32)
+
+
+def _components(
+    rows: npt.NDArray[np.floating], standardise: Callable[[npt.NDArray[np.floating]], Array], count: int
+) -> tuple[Array, Array]:
     """Mean of standardised embeddings, and principal components scaled so that the first has unit variance."""
-    center = standard.mean(axis=0)
-    values = standard - center
-    clips, size = values.shape
+    clips, size = rows.shape
     count = min(count, size, clips)
     if clips < size:
+        values = standardise(rows)
+        center = values.mean(axis=0)
+        values -= center
         sizes, left = eigh(values @ values.T / clips, subset_by_index=[clips - count, clips - 1])
         vectors = values.T @ left / np.sqrt(np.maximum(sizes, 1e-9) * clips)
     else:
-        sizes, vectors = eigh(values.T @ values / clips, subset_by_index=[size - count, size - 1])
+        center = np.asarray(sum(standardise(block).sum(axis=0, dtype=np.float64) for block in _blocks(rows)) / clips)
+        center = center.astype(np.float32)
+        covariance = np.zeros((size, size), dtype=np.float32)
+        for block in _blocks(rows):
+            values = standardise(block) - center
+            covariance += values.T @ values
+        sizes, vectors = eigh(covariance / clips, subset_by_index=[size - count, size - 1], overwrite_a=True)
     return center, np.asarray(vectors[:, ::-1] / np.sqrt(max(float(sizes[-1]), 1e-12)), dtype=np.float32)
 
 
@@ -184,11 +217,11 @@ def _intensity_head(
     strong = data.intensities[known]
     targets = np.stack([1.0 - strong, strong], axis=1)
     start = np.zeros((values.shape[1] + 1, 2))
-    table = _minimise(values[known], targets, weights[known], np.zeros_like(targets), start, config)
+    table = minimise(values[known], targets, weights[known], np.zeros_like(targets), start, config)
     return table[:-1, 1] - table[:-1, 0], float(table[-1, 1] - table[-1, 0])
 
 
-def _minimise(
+def minimise(
     values: Array,
     targets: npt.NDArray[np.floating],
     weights: npt.NDArray[np.floating],

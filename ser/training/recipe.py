@@ -29,6 +29,7 @@ from ser.training.heads import HeadConfig, fit_head
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
 from ser.training.recordings import describe
 from ser.training.rehearsal import draw_rehearsal
+from ser.training.speech_probe import fit_speech_probe
 from ser.types import Example
 
 RESERVED_SPEAKERS = (
@@ -82,7 +83,7 @@ class RecipeResult:
     test_uar: dict[str, float] = field(default_factory=dict)
 
 
-AUGMENTATION = SignalAugmentation(
+VOICE = SignalAugmentation(
     speed=(0.87, 1.15),
     gain=(-10.0, 5.0),
     reverb_probability=0.15,
@@ -94,8 +95,14 @@ AUGMENTATION = SignalAugmentation(
     codec_probability=0.12,
     band_probability=0.6,
 )
-"""Of the copies of training clips: half of them differ by voice and band alone. Copies degraded further cost more on
-clean speech than they gave in noise."""
+"""Another voice and microphone; half of the copies differ by voice and band alone."""
+
+ROOM = replace(VOICE, reverb_probability=1.0, reverb_time=(0.15, 1.2), direct=(-14.0, 6.0), snr=(8.0, 30.0))
+NOISE = replace(VOICE, noise_probability=1.0, snr=(-4.0, 20.0), reverb_probability=0.2)
+SHORT = replace(VOICE, crop_probability=1.0)
+
+AUGMENTATIONS = (VOICE, ROOM, NOISE, SHORT)
+"""Copies of training clips, one of each."""
 
 
 CORPUS_WEIGHTS = {"cremad": 2.0, "emodb-full": 0.5}
@@ -109,8 +116,7 @@ class HeadRecipe:
     Attributes:
         encoder: frozen under it: `embedded`, or folder or hub id.
         head: how the head is fitted.
-        copies: augmented copies of every training clip.
-        augmentation: how far a copy may be changed.
+        augmentations: of every training clip one copy for each.
         noise_dir: recordings of noise to mix in; synthetic noise without.
         test_speakers: kept out and measured at the end.
         dev_speakers: kept out and measured; drawn where the data has none of them. The temperature is fitted with
@@ -121,8 +127,7 @@ class HeadRecipe:
 
     encoder: str = EMBEDDED
     head: HeadConfig = HeadConfig(corpora=CORPUS_WEIGHTS)
-    copies: int = 1
-    augmentation: SignalAugmentation = AUGMENTATION
+    augmentations: tuple[SignalAugmentation, ...] = AUGMENTATIONS
     noise_dir: Path | None = None
     test_speakers: Collection[str] = RESERVED_SPEAKERS
     dev_speakers: Collection[str] | None = None
@@ -161,8 +166,14 @@ def run_recipe(
     refuse_folder(out)
     corpora = split_corpora(data_dirs, recipe.test_speakers, recipe.dev_speakers, recipe.seed, on_progress, should_stop)
     split = corpora.split
-    train, development, test = _embed(split, recipe, cache_dir or default_cache_dir(), on_progress, should_stop)
-    head = calibrate_head(_fit(train, recipe), train, development, replace(recipe.head, seed=recipe.seed))
+    noises = load_noises(recipe.noise_dir) if recipe.noise_dir else ()
+    plan = CopyPlan(recipe.augmentations, recipe.seed, recipe.encoder, recipe.device, cache_dir or default_cache_dir())
+    how = EmbeddingPlan(plan, noises=noises, tolerated=TOLERATED, on_progress=on_progress, should_stop=should_stop)
+    train, development, test = _embed(split, how)
+    encoder = load_encoder(recipe.encoder, recipe.device)
+    fitting = replace(recipe.head, seed=recipe.seed)
+    head = fit_head(train, fitting, encoder=recipe.encoder, encoder_sha256=encoder.sha256)
+    head = fit_speech_probe(calibrate_head(head, train, development, fitting), train, noises, encoder, recipe.seed)
     metrics: dict[str, object] = {}
     if development is not None:
         metrics["dev"] = figures_by_corpus(head, development)
@@ -258,31 +269,15 @@ def figures_by_corpus(head: ClassifierHead, data: EmbeddingSet) -> dict[str, dic
     return figures
 
 
-def _embed(
-    split: Split, recipe: HeadRecipe, cache_dir: Path, on_progress: OnProgress | None, should_stop: ShouldStop | None
-) -> tuple[EmbeddingSet, EmbeddingSet | None, EmbeddingSet | None]:
+def _embed(split: Split, how: EmbeddingPlan) -> tuple[EmbeddingSet, EmbeddingSet | None, EmbeddingSet | None]:
     """Training clips with augmented copies; the others as they are."""
     found = {example.hard_label for example in [*split.train, *split.dev]}
-    plan = CopyPlan(recipe.copies, recipe.seed, recipe.augmentation, recipe.encoder, recipe.device, cache_dir)
-    how = EmbeddingPlan(
-        plan,
-        noises=load_noises(recipe.noise_dir) if recipe.noise_dir else (),
-        tolerated=TOLERATED,
-        labels=tuple(label for label in HEAD_LABELS if label in found),
-        on_progress=on_progress,
-        should_stop=should_stop,
-    )
-    plain = replace(how, plan=replace(plan, copies=0))
+    how = replace(how, labels=tuple(label for label in HEAD_LABELS if label in found))
+    plain = replace(how, plan=replace(how.plan, augmentations=()))
     train = embed_examples(split.train, how)
     development = embed_examples(split.dev, plain) if split.dev else None
     known = [example for example in split.test if example.hard_label in found]
     return train, development, embed_examples(known, plain) if known else None
-
-
-def _fit(data: EmbeddingSet, recipe: HeadRecipe) -> ClassifierHead:
-    encoder = load_encoder(recipe.encoder, recipe.device)
-    config = replace(recipe.head, seed=recipe.seed)
-    return fit_head(data, config, encoder=recipe.encoder, encoder_sha256=encoder.sha256)
 
 
 def _plain(config: Mapping[str, object]) -> dict[str, object]:

@@ -3,20 +3,26 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
+from annotations.learning.runs.retrainer import Retrainer
 from ser.config import Settings
 from ser.testing import fake_recognizer, synthetic_speech
+from tests.unit.forked_workers import as_usual_work
 from ui.app import build_app, launch_options
 from ui.backend.services import Services
 from ui.backend.startup import load_parts
 
 PATIENCE = 60_000
 """Milliseconds that anything on the page may take; machines that run tests are often busy."""
+
+STARTS = 3
+"""Tries to serve the page, each on a free port."""
 
 expect.set_options(timeout=PATIENCE)
 
@@ -78,14 +84,23 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def services(tmp_path: Path, cache: Path) -> Services:
-    return load_parts(tmp_path / "data", Settings(), fake=True)
+    """Services of a page on stand-ins, whose training processes have the priority of the tests."""
+    parts = load_parts(tmp_path / "data", Settings(), fake=True)
+    return replace(parts, retrainer=Retrainer(parts.active_model, spawn=as_usual_work()))
 
 
 @pytest.fixture
 def url(services: Services) -> Iterator[str]:
-    """Where the page is served."""
+    """Serve the page and return its address."""
     demo = build_app(services)
-    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    for left in reversed(range(STARTS)):
+        try:
+            _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+            break
+        except ValueError as error:  # On a busy machine Gradio gives up on its own server after a few seconds.
+            demo.close()
+            if not left or "localhost is not accessible" not in str(error):
+                raise
     yield address
     demo.close()
 

@@ -49,7 +49,7 @@ def test_what_the_votes_show(votes: None, open_page: Callable[..., Page]) -> Non
     expect(page.locator("#insights-raters table.pairs tbody tr")).to_have_count(10)
     expect(page.locator("#insights-model table.heat").first).to_be_visible()
     expect(page.locator("#insights-time svg rect").first).to_be_visible()
-    # The most disputed clips can be heard, by the keyboard alone.
+    # The most disputed clips can be played, by the keyboard alone.
     play = page.locator("#insights-disputed .player .play")
     expect(play).to_have_count(6)
     play.first.focus()

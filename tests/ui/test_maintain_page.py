@@ -7,6 +7,7 @@ import soundfile
 from playwright.sync_api import Page, expect
 
 from annotations.raters.people import Access
+from annotations.raters.votes import effective_corrections
 from annotations.store import NewVote, queries
 from annotations.store.settings import read_settings
 from ser.testing import synthetic_speech
@@ -27,16 +28,26 @@ def test_files_are_dropped_in(page: Page, services: Services, cache: Path, tmp_p
     paths = [tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "metadata.csv"]
     for seed, path in enumerate(paths[:2]):
         soundfile.write(path, synthetic_speech(0.8, seed=seed).signal, 16_000)
-    paths[2].write_text("file_name,label\na.wav,fear\nb.wav,anger\n")
+    paths[2].write_text("path;emotion\na.wav;Fearful\nb.wav;satisfied\n")
     unfold(page, "import")
     page.set_input_files("#import-files input[type=file]", paths)
     expect(page.locator("#import-files")).to_contain_text("metadata")
+    expect(page.locator("#import-start")).to_be_disabled()
     page.locator("#import-consent").get_by_label("research").check()
-    page.locator("#import-labels").get_by_label("import as votes").check()
     page.locator("#import-answer input").uncheck()
+    page.click("#import-preview")
+    expect(page.locator("#import-status")).to_contain_text("2 clips of 0 known speakers would be read, with 1 votes.")
+    assert list_clips(services.store) == []
+    meaning = page.locator("#import-meaning-0")
+    expect(meaning).to_contain_text("satisfied (1)")
+    meaning.locator("input").click()
+    page.locator("[role=option]", has_text="happiness").click()
+    expect(page.locator("#import-start")).to_be_disabled()
+    page.click("#import-preview")
+    expect(page.locator("#import-status")).to_contain_text("would be read, with 2 votes.")
     page.click("#import-start")
     expect(page.locator("#import-status")).to_contain_text("2 clips added, 0 were there already, 2 votes added.")
-    assert len(list_clips(services.store)) == 2
+    assert [vote.label for vote in effective_corrections(services.store)] == ["fear", "happiness"]
     assert sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) == 0
     expect(page.locator("#review-card .review-clip")).to_be_visible()
 

@@ -130,7 +130,7 @@ def test_one_key_saves(page: Page, services: Services, fill: Callable[[int], Non
     assert sum(label_counts(services.store).values()) == 2
 
 
-def test_an_empty_queue_teaches(page: Page) -> None:
+def test_an_empty_queue_explains_itself(page: Page) -> None:
     open_review(page)
     expect(page.locator("#review-card")).to_contain_text("import")
 

@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 from annotations.learning.runs.retrainer import Retrainer, RetrainingConfig
 from annotations.store import NewVote, queries
 from ser.labels import EMOTIONS
+from tests.unit.forked_workers import as_usual_work
 from tests.unit.stored import add_version, list_clips
 from ui.backend.services import Services
 
@@ -18,7 +19,8 @@ TRAINING = 300_000
 def services(services: Services) -> Services:
     """The page on stand-ins, but with the real training process, for three epochs."""
     config = RetrainingConfig(epochs=3, device="cpu")
-    return Services(services.active_model, Retrainer(services.active_model, config), services.uploads)
+    retrainer = Retrainer(services.active_model, config, spawn=as_usual_work())
+    return Services(services.active_model, retrainer, services.uploads)
 
 
 @pytest.fixture
@@ -107,6 +109,7 @@ def test_back_and_forth_between_versions(page: Page, services: Services) -> None
     expect(page.locator("#version-use")).to_be_enabled()
     expect(page.locator("#version-choice input")).to_have_value("v2")
     page.click("#version-use")
+    expect(page.locator("#header")).to_contain_text("model: v2")
     expect(page.locator("#version-back")).to_contain_text("Roll back to embedded")
     page.click("#version-back")
     expect(page.locator("#header")).to_contain_text("model: embedded")

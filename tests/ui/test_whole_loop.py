@@ -3,17 +3,20 @@
 import csv
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import soundfile
 from playwright.sync_api import Page, Playwright, expect
 
+from annotations.learning.runs.retrainer import Retrainer
 from annotations.store import NewVote, queries
 from ser.audio.decoding import decode_file
 from ser.config import Settings
 from ser.labels import to_emotion
 from tests.ui.conftest import FLAGS, PATIENCE
+from tests.unit.forked_workers import as_usual_work
 from tests.unit.stored import newest_prediction
 from ui.backend.services import Services
 from ui.backend.startup import load_parts
@@ -37,7 +40,8 @@ def clips(shared_data: Path) -> list[tuple[Path, str]]:
 
 @pytest.fixture
 def services(tmp_path: Path, cache: Path) -> Services:
-    return load_parts(tmp_path / "data", Settings(transcriber="embedded", device="cpu"))
+    parts = load_parts(tmp_path / "data", Settings(transcriber="embedded", device="cpu"))
+    return replace(parts, retrainer=Retrainer(parts.active_model, spawn=as_usual_work()))
 
 
 @pytest.fixture
@@ -45,8 +49,8 @@ def page(
     playwright: Playwright, chromium: str, url: str, clips: list[tuple[Path, str]], tmp_path: Path
 ) -> Iterator[Page]:
     """The page in a browser whose microphone plays the first recording again and again."""
-    heard = decode_file(clips[0][0])
-    soundfile.write(tmp_path / "microphone.wav", heard.signal, heard.sampling_rate)
+    recorded = decode_file(clips[0][0])
+    soundfile.write(tmp_path / "microphone.wav", recorded.signal, recorded.sampling_rate)
     flags = [*FLAGS, f"--use-file-for-fake-audio-capture={tmp_path / 'microphone.wav'}"]
     browser = playwright.chromium.launch(executable_path=chromium, args=flags)
     page = browser.new_context(permissions=["microphone"]).new_page()
@@ -58,7 +62,7 @@ def page(
     browser.close()
 
 
-def test_hear_see_correct_retrain(page: Page, services: Services, clips: list[tuple[Path, str]]) -> None:
+def test_record_see_correct_retrain(page: Page, services: Services, clips: list[tuple[Path, str]]) -> None:
     store = services.store
     page.click("#recognize-audio button:has-text('Record')")
     page.wait_for_timeout(3_000)

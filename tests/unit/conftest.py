@@ -1,14 +1,22 @@
-"""What the tests of the page's handlers share: a real store, small stand-ins for the models, a cache folder."""
+"""Fixtures of many unit tests: a real store, small stand-ins for the models, a cache folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ser.config import Settings
 from ser.testing import fake_recognizer, synthetic_speech
+from tests.unit.forked_workers import end_leftovers
 from ui.backend.services import Services
 from ui.backend.startup import load_parts
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers() -> Iterator[None]:
+    """End the training processes that a failed test leaves behind."""
+    yield
+    end_leftovers()
 
 
 @pytest.fixture
@@ -22,7 +30,7 @@ def page_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def page_services(tmp_path: Path, page_cache: Path) -> Services:
-    """What the page works with; everybody is maintainer."""
+    """Services of the page; everybody is maintainer."""
     return load_parts(tmp_path / "data", Settings(), fake=True)
 
 

@@ -1,13 +1,15 @@
-"""Training processes forked from the warm test process, for tests that are not about a cold start."""
+"""Training processes for tests: forked from the warm test process, or new ones of normal priority."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from annotations.learning.config import log_path
-from annotations.learning.runs.process import keep_log
+from annotations.learning.runs.process import Spawn, keep_log, spawn_worker
 from annotations.learning.runs.worker import work_on
 from annotations.learning.trainer import Trainer
 
@@ -29,19 +31,40 @@ class ForkedWorker:
         return self._code
 
 
+def as_usual_work() -> Spawn:
+    """Return a spawner of new processes with the priority of the tests, which end with this process."""
+    return partial(spawn_worker, app=os.getpid(), niceness=0)
+
+
+STARTED: list[ForkedWorker] = []
+"""Workers of this process that may still run."""
+
+
+def end_leftovers() -> None:
+    """Kill what a test has left running: a child that outlives the tests would hold their output open."""
+    while STARTED:
+        worker = STARTED.pop()
+        if worker.poll() is None:
+            os.kill(worker.pid, signal.SIGKILL)
+            os.waitpid(worker.pid, 0)
+
+
 def forking(trainer: Trainer | None = None, *, app: bool = False) -> Callable[[Path, int], ForkedWorker]:
-    """A way to start runs.
+    """Return a spawner of runs.
 
     Args:
         trainer: of the test's own; by default the target's.
-        app: whether a run ends with the process that starts it.
+        app: if a run ends with the process that starts it.
     """
 
     def fork(data_dir: Path, run_id: int) -> ForkedWorker:
         parent = os.getpid()
+        # Before there is a process, as in `spawn_worker`: whoever looks next finds the file.
+        log_path(data_dir, run_id).touch()
         pid = os.fork()
         if pid:
-            return ForkedWorker(pid)
+            STARTED.append(worker := ForkedWorker(pid))
+            return worker
         code = 1
         try:
             log = log_path(data_dir, run_id).open("ab")

@@ -19,7 +19,7 @@ TOKEN = "hf_writer"
 
 @dataclass
 class HubStandIn:
-    """What the server was told.
+    """Requests that the server has received.
 
     Attributes:
         url: its address.
@@ -45,7 +45,7 @@ def hub_stand_in() -> Iterator[HubStandIn]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         hub.url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        # Where a test before this one has found no hub, the library has been told to stay offline.
+        # Where a test before this one has found no hub, the library stays offline.
         offline, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, False
         try:
             yield hub

@@ -31,13 +31,13 @@ def speech(label: str, seed: int) -> Audio:
 
 
 def write_base(folder: Path, clips: int = 24) -> Path:
-    """Fit a head on a few clips with labels that say nothing of them, so that feedback has much to teach."""
+    """Fit a head on a few clips with labels that say nothing of them, so that feedback has much to add."""
     labels = [sorted(PITCH)[seed % 2] for seed in range(clips)]
     encoder = load_encoder()
     vectors = embed_clips(encoder, [speech(label, 1000 + seed).signal for seed, label in enumerate(labels)])
     # As often right as wrong: a head that knew them the wrong way round would be taken for exchanged names.
-    told = [sorted(PITCH)[seed // 2 % 2] for seed in range(clips)]
-    targets = np.eye(len(EMOTIONS), dtype=np.float32)[[EMOTIONS.index(label) for label in told]]
+    given = [sorted(PITCH)[seed // 2 % 2] for seed in range(clips)]
+    targets = np.eye(len(EMOTIONS), dtype=np.float32)[[EMOTIONS.index(label) for label in given]]
     data = EmbeddingSet(
         vectors[:, None].astype(np.float16),
         targets,
@@ -67,5 +67,5 @@ def give_feedback(store: AnnotationStore, clips: int = 48, *, shuffled: bool = F
         clip = store.add_clip(
             speech(label, number), source="test", speaker=f"speaker {number % SPEAKERS}", consent=("training",)
         )
-        told = str(draw.choice(sorted(PITCH))) if shuffled else label
-        store.add_correction(clip.id, NewVote("ann", "correct", label=told))
+        given = str(draw.choice(sorted(PITCH))) if shuffled else label
+        store.add_correction(clip.id, NewVote("ann", "correct", label=given))

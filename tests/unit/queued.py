@@ -27,7 +27,7 @@ def scores(**shares):
     return EmotionScores.from_dict({"neutral": rest, **shares})
 
 
-def hear(store, clip_id, sound, words=None, text="so it is", language="en"):
+def predict(store, clip_id, sound, words=None, text="so it is", language="en"):
     said = Transcript(text, language, (), "test")
     models = {"acoustic": "test"}
     recognition = Recognition(0.5, (), sound, said, words, sound, 0.0, (), Timings(), models)

@@ -1,4 +1,4 @@
-"""What the tests of the store put into it."""
+"""Records that the tests of the store put into it."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

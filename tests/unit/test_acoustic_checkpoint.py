@@ -1,4 +1,4 @@
-"""Finished audio classification checkpoints of others, tiny and random, as acoustic models."""
+"""Finished audio classification checkpoints, tiny and random, as acoustic models."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the sound adds to votes: simulated listeners, useless ears, clips that are left as they are."""
+"""The gain of the voice over votes alone: simulated listeners, useless predictions, clips that stay as they are."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_clips_that_sound_alike_speak_for_one_another():
     assert np.mean(gains) > 0.05
 
 
-def test_an_ear_that_hears_nothing_costs_little():
+def test_uninformative_predictions_cost_little():
     losses = []
     for seed in range(3):
         truth, votes, sounds = crowd(seed=seed)
@@ -79,7 +79,7 @@ def test_fewer_clips_than_directions_are_enough():
     assert all(sum(shares.values()) == pytest.approx(1.0) for shares in heard.soft_labels.values())
 
 
-def test_a_single_vote_stays_the_label_whatever_is_heard():
+def test_a_single_vote_stays_the_label_whatever_the_voice_says():
     truth, votes, sounds = crowd(per_clip=3)
     lone = len(truth)
     votes.append(vote(lone, "r0", EMOTIONS[0]))
@@ -87,14 +87,14 @@ def test_a_single_vote_stays_the_label_whatever_is_heard():
     assert refine_soft_labels(weigh_votes(votes), heard).soft_labels[lone] == {EMOTIONS[0]: 1.0}
 
 
-def test_gold_keeps_its_label_and_clips_that_were_not_heard_keep_theirs():
+def test_gold_keeps_its_label_and_clips_without_a_prediction_keep_theirs():
     _, votes, sounds = crowd()
     alone = weigh_votes(votes, {3: EMOTIONS[5]})
-    told = refine_soft_labels(alone, {clip: sound for clip, sound in enumerate(sounds) if clip != 7})
-    assert told.soft_labels[3] == {EMOTIONS[5]: 1.0}
-    assert told.soft_labels[7] == alone.soft_labels[7]
-    assert told.soft_labels[8] != alone.soft_labels[8]
-    assert told.weights == alone.weights
+    partly = refine_soft_labels(alone, {clip: sound for clip, sound in enumerate(sounds) if clip != 7})
+    assert partly.soft_labels[3] == {EMOTIONS[5]: 1.0}
+    assert partly.soft_labels[7] == alone.soft_labels[7]
+    assert partly.soft_labels[8] != alone.soft_labels[8]
+    assert partly.weights == alone.weights
 
 
 def test_few_clips_and_no_votes_change_nothing():

@@ -1,4 +1,4 @@
-"""Which versions answer, while others are promoted."""
+"""Versions that answer while others are promoted."""
 
 import threading
 import time

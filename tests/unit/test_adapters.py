@@ -1,4 +1,4 @@
-"""Which weights of pretrained encoders learn, on tiny random checkpoints of published architectures."""
+"""Trained and frozen weights of pretrained encoders, on tiny random checkpoints of published architectures."""
 
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def test_a_batch_with_padding_gives_about_what_each_clip_gives_alone(
     assert float(found.max()) < difference
 
 
-def test_heads_of_ours_pool_over_the_clip_and_not_over_its_padding(checkpoints: dict[str, Path]) -> None:
+def test_new_heads_pool_over_the_clip_and_not_over_its_padding(checkpoints: dict[str, Path]) -> None:
     """A quarter of a second of 30: padding would be 99 % of the pooled frames."""
     model, extractor = load_pretrained(checkpoints["whisper"], "m")
     states, mask = hidden_states(model, extract(extractor, [synthetic_speech(0.25).signal]))

@@ -109,8 +109,8 @@ def test_the_program_prints_its_address_and_leaves_no_upload_behind(
     assert any(f"http://127.0.0.1:{port}" in line for line in lines)
     assert list((tmp_path / "tmp").glob(f"{UPLOADS}*"))
     second = program(port)
-    assert second.wait(timeout=60) == 2
+    assert second.wait(timeout=300) == 2
     assert second.stderr is not None and "Name another address or port" in second.stderr.read()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     assert not list((tmp_path / "tmp").glob(f"{UPLOADS}*"))

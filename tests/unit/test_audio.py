@@ -78,7 +78,7 @@ def test_opposite_phases_do_not_cancel() -> None:
     assert np.allclose(np.abs(audio.signal), np.abs(voice(1.0)), atol=1e-3)
 
 
-def test_one_voice_among_six_channels_is_heard_alone() -> None:
+def test_one_voice_among_six_channels_is_taken_alone() -> None:
     channels = np.zeros((16_000, 6), np.float32)
     channels[:, 2] = voice(1.0)
     assert np.allclose(decode_bytes(encode(channels, "wav")).signal, voice(1.0), atol=1e-3)
@@ -108,7 +108,7 @@ def test_a_header_of_unknown_length_announces_nothing() -> None:
         ("opus", "Parts of the file are damaged or missing; what could be read is used."),
     ],
 )
-def test_what_is_left_of_a_truncated_file_is_used_and_told(extension: str, note: str) -> None:
+def test_what_is_left_of_a_truncated_file_is_used_with_a_note(extension: str, note: str) -> None:
     whole = encode(voice(12.0), extension)
     audio = decode_bytes(whole[: len(whole) * 6 // 10])
     assert 3.0 <= audio.duration < 9.0

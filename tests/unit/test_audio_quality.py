@@ -14,19 +14,19 @@ def test_a_clean_recording_has_no_notes() -> None:
     assert describe_quality(voice(3.0), 48_000) == ()
 
 
-def test_clipping_is_told_at_full_scale_and_below() -> None:
+def test_clipping_is_noted_at_full_scale_and_below() -> None:
     flattened = np.clip(6 * voice(3.0), -1, 1)
     assert describe_quality(flattened, 48_000) == (CLIPPED,)
     assert describe_quality(0.5 * flattened, 48_000) == (CLIPPED,)
 
 
-def test_a_low_level_is_told() -> None:
+def test_a_low_level_is_noted() -> None:
     assert decode_bytes(encode(0.01 * voice(3.0), "wav")).notes == (
         "Very quiet: the loudest sound is at -46 dBFS. Move closer to the microphone.",
     )
 
 
-def test_noise_is_told_but_not_in_short_clips() -> None:
+def test_noise_is_noted_but_not_in_short_clips() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
     noisy = np.clip(voice(3.0) + noise, -1, 1)
     assert [note.split(":")[0] for note in describe_quality(noisy, 48_000)] == ["Noisy"]
@@ -41,18 +41,18 @@ def test_the_estimate_follows_the_noise() -> None:
 
 def test_real_studio_speech_is_rarely_complained_about(shared_data: Path) -> None:
     paths = sorted((shared_data / "ravdess" / "audio").iterdir())[::24]
-    told = [note for path in paths for note in decode_file(path).notes if not note.startswith("Very quiet")]
-    assert len(told) <= 0.02 * len(paths)
+    noted = [note for path in paths for note in decode_file(path).notes if not note.startswith("Very quiet")]
+    assert len(noted) <= 0.02 * len(paths)
 
 
-def test_real_background_noise_is_told(shared_data: Path) -> None:
+def test_real_background_noise_is_noted(shared_data: Path) -> None:
     with (shared_data / "noise" / "metadata.csv").open() as file:
         rain = [row["file_name"] for row in csv.DictReader(file) if row["label"] == "Rain"]
     speech = [decode_file(path).signal for path in sorted((shared_data / "read-speech" / "audio").iterdir())]
     speech = [signal for signal in speech if len(signal) >= 32_000][:10]
-    told = 0
+    noted = 0
     for signal, name in zip(speech, rain, strict=False):
         noise = np.resize(decode_file(shared_data / "noise" / name).signal, len(signal))
         noise *= np.std(signal) / max(float(np.std(noise)), 1e-9)
-        told += any(note.startswith("Noisy") for note in describe_quality(signal + noise, 48_000))
-    assert told >= 8
+        noted += any(note.startswith("Noisy") for note in describe_quality(signal + noise, 48_000))
+    assert noted >= 8

@@ -12,6 +12,7 @@ from ser.audio.augmentation import (
     change_gain,
     change_speed,
     coloured_noise,
+    crop,
     fit_length,
     load_noises,
     mp3,
@@ -50,11 +51,36 @@ def test_faster_speech_is_higher_and_shorter() -> None:
     assert centre(faster) == pytest.approx(1.25 * centre(SPEECH), rel=0.05)
 
 
-def test_a_room_keeps_length_and_direct_sound() -> None:
-    wet = add_reverb(SPEECH, 0.3, np.random.default_rng(0))
-    assert len(wet) == len(SPEECH)
-    assert np.corrcoef(wet, SPEECH)[0, 1] > 0.6
-    assert not np.allclose(wet, SPEECH, atol=1e-3)
+def test_a_room_keeps_length_and_level_and_more_of_it_hides_more_of_the_voice() -> None:
+    near, far = (add_reverb(SPEECH, 0.5, ratio, np.random.default_rng(0)) for ratio in (6.0, -12.0))
+    for wet in (near, far):
+        assert wet.shape == SPEECH.shape and wet.dtype == np.float32
+        assert np.mean(wet**2) == pytest.approx(np.mean(SPEECH**2), rel=1e-3)
+    likeness = [float(np.corrcoef(wet, SPEECH)[0, 1]) for wet in (near, far)]
+    assert 0.99 > likeness[0] > 0.6 > likeness[1]
+
+
+def test_a_longer_reverberation_time_rings_longer() -> None:
+    click = np.zeros(16_000, dtype=np.float32)
+    click[0] = 1.0
+
+    def ringing(seconds: float) -> float:
+        """Share of the reverberant energy that comes after 0.15 s."""
+        energy = add_reverb(click, seconds, 0.0, np.random.default_rng(0))[1:] ** 2
+        return float(energy[2400:].sum() / energy.sum())
+
+    assert ringing(0.2) < 0.001 < ringing(0.4) < 0.05 < ringing(0.9)
+
+
+def test_a_part_is_cut_from_within_a_recording() -> None:
+    ramp = np.arange(16_000, dtype=np.float32)
+    starts = set()
+    for seed in range(20):
+        part = crop(ramp, 0.25, np.random.default_rng(seed))
+        assert len(part) == 4000 and (np.diff(part) == 1.0).all()
+        starts.add(float(part[0]))
+    assert 1600.0 in starts and len(starts) > 5
+    assert crop(ramp, 2.0, np.random.default_rng(0)) is ramp
 
 
 def test_noise_colours_differ() -> None:
@@ -76,10 +102,10 @@ def test_noise_is_repeated_to_length() -> None:
 
 def test_a_telephone_keeps_its_band_only() -> None:
     time = np.arange(16_000) / 16_000
-    heard = telephone(np.sin(2 * np.pi * 1000 * time).astype(np.float32) * 0.3, 300.0, 3400.0)
+    narrow = telephone(np.sin(2 * np.pi * 1000 * time).astype(np.float32) * 0.3, 300.0, 3400.0)
     lost = telephone(np.sin(2 * np.pi * 6000 * time).astype(np.float32) * 0.3, 300.0, 3400.0)
-    assert len(heard) == len(time) and heard.dtype == np.float32
-    assert heard.std() > 10 * lost.std()
+    assert len(narrow) == len(time) and narrow.dtype == np.float32
+    assert narrow.std() > 10 * lost.std()
 
 
 @pytest.mark.parametrize("coded", [opus(SPEECH, 8.0), opus(SPEECH, 32.0), mp3(SPEECH, 0.5), mp3(SPEECH, 0.99)])
@@ -110,4 +136,4 @@ def test_noises_are_read_from_a_folder(tmp_path: Path) -> None:
         load_noises(tmp_path)
     soundfile.write(tmp_path / "rain.wav", coloured_noise(8000, 0.0, np.random.default_rng(0)) * 0.1, 8000)
     (noise,) = load_noises(tmp_path)
-    assert noise.shape == (16_000,) and noise.dtype == np.float32
+    assert 15_900 < len(noise) <= 16_000 and noise.ndim == 1 and noise.dtype == np.float32

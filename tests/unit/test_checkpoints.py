@@ -79,7 +79,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "model.bin"])
-def test_a_pointer_of_git_lfs_is_told_from_the_file(tmp_path: Path, name: str) -> None:
+def test_a_pointer_of_git_lfs_is_not_taken_for_the_file(tmp_path: Path, name: str) -> None:
     save(tmp_path / "v1")
     (tmp_path / "v1" / name).write_text(POINTER)
     with pytest.raises(ModelUnavailableError, match=f"{name} is only the pointer that Git LFS left. Run"):

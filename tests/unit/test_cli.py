@@ -98,7 +98,7 @@ def test_importing_ser_is_light() -> None:
     assert result.stdout == "[]\n"
 
 
-def test_what_went_to_other_labels_is_told(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_went_to_other_labels_is_reported(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = write_classifier(tmp_path / "m", "wav2vec2", ("angry", "bored", "happy"))
     arguments = ["recognize", str(clips / "speech0.wav"), "--transcriber", "none", "--model", str(model)]
     share = json.loads(run(capsys, *arguments, "--json")[1])["unmapped"]["acoustic"]["bored"]

@@ -22,15 +22,16 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import psutil
+from ser.audio.augmentation import SignalAugmentation
 from ser.training.clip_embeddings import CopyPlan
 from ser.training.embeddings import EmbeddingPlan, embed_examples
 from ser.types import Example
 
-def tell(progress):
+def report(progress):
     print(*[child.pid for child in psutil.Process().children(recursive=True)], flush=True)
 
 examples = [Example(Path(sys.argv[1]), "anger", "s")] * 4000
-embed_examples(examples, EmbeddingPlan(CopyPlan(copies=20), workers=2, on_progress=tell))
+embed_examples(examples, EmbeddingPlan(CopyPlan((SignalAugmentation(),) * 20), workers=2, on_progress=report))
 """
 
 
@@ -64,25 +65,30 @@ def test_embeddings_are_named_after_what_they_are_made_of(tmp_path: Path) -> Non
     path = recording(tmp_path)
     cache = tmp_path / "cache"
     silent, noisy = NoisePool.of(()), NoisePool.of([synthetic_speech(0.3, seed=1).signal])
-    other = SignalAugmentation(snr=(0.0, 1.0))
-    for plan, noises in (
-        (CopyPlan(cache_dir=cache), silent),
-        (CopyPlan(seed=5, augmentation=other, cache_dir=cache), noisy),
-    ):
+    plain, other = SignalAugmentation(), SignalAugmentation(snr=(0.0, 1.0))
+    for plan, noises in ((CopyPlan(cache_dir=cache), silent), (CopyPlan(seed=5, cache_dir=cache), noisy)):
         embed_file(path, plan, noises)
     # Untouched recordings are the same, whatever might have been changed in copies.
     assert len(list(cache.rglob("*.npy"))) == 1
     for plan, noises in (
-        (CopyPlan(1, cache_dir=cache), silent),
-        (CopyPlan(1, 1, cache_dir=cache), silent),
-        (CopyPlan(1, cache_dir=cache), noisy),
-        (CopyPlan(1, augmentation=other, cache_dir=cache), silent),
+        (CopyPlan((plain,), cache_dir=cache), silent),
+        (CopyPlan((plain,), 1, cache_dir=cache), silent),
+        (CopyPlan((plain,), cache_dir=cache), noisy),
+        (CopyPlan((other,), cache_dir=cache), silent),
     ):
         made = embed_file(path, plan, noises)
         again = embed_file(path, plan, noises)
         assert made.shape == (2, POOLED_SIZE)
         np.testing.assert_array_equal(made, again)
     assert len(list(cache.rglob("*.npy"))) == 5
+
+
+def test_a_copy_is_the_same_whatever_other_copies_are_asked_for(tmp_path: Path) -> None:
+    path, silent = recording(tmp_path), NoisePool.of(())
+    first, second = SignalAugmentation(), SignalAugmentation(crop_probability=1.0, crop=(0.2, 0.3))
+    both = embed_file(path, CopyPlan((first, second, first)), silent)
+    np.testing.assert_array_equal(embed_file(path, CopyPlan((second,)), silent), both[[0, 2]])
+    assert not np.array_equal(both[1], both[3]), "what stands there twice is drawn anew"
 
 
 def test_examples_keep_their_order_and_bad_files_are_named(tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def test_a_planted_leak_is_refused(corpus: Path) -> None:
 def test_check_data_fails_on_a_planted_leak(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["check-data", "--data", str(corpus), "--test-speakers", "KS0"]
     assert main(arguments) == 1
-    told = capsys.readouterr().out
-    assert "LEAKS: 1" in told and "planted.opus (test) are one recording" in told
+    printed = capsys.readouterr().out
+    assert "LEAKS: 1" in printed and "planted.opus (test) are one recording" in printed
     assert main([*arguments, "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert not report["clean"] and len(report["near_copies"]) == 1 and report["compared"] == 4
@@ -103,8 +103,8 @@ def test_check_data_compares_the_owners_splits(corpus: Path, capsys: pytest.Capt
     table = "file_name,label,speaker,split\nEB0.opus,anger,x,train\nIC0.opus,fear,y,test1\nKS0.opus,sadness,x,dev\n"
     (corpus / "metadata.csv").write_text(table)
     assert main(["check-data", "--data", str(corpus), "--owner-splits"]) == 1
-    told = capsys.readouterr().out
-    assert "speaker x is in dev and train" in told and "test 1 clips of 1 speakers" in told
+    printed = capsys.readouterr().out
+    assert "speaker x is in dev and train" in printed and "test 1 clips of 1 speakers" in printed
 
 
 def test_training_fails_on_a_planted_leak(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

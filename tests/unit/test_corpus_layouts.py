@@ -255,7 +255,7 @@ def test_audio_sets(audio_set: datasets.Dataset, tmp_path: Path, way: str) -> No
 
 def test_a_set_without_recordings_is_refused(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"text": ["a"], "label": ["happy"]}).save_to_disk(str(tmp_path / "texts"))
-    with pytest.raises(TrainingDataError, match="has the columns text, label; one of recordings"):
+    with pytest.raises(TrainingDataError, match="has the columns text, label; none holds recordings"):
         read_corpus(tmp_path / "texts")
 
 

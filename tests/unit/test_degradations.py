@@ -79,10 +79,10 @@ def test_a_codec_keeps_the_words_where_they_were(codec, speech):
 
 def test_a_telephone_takes_away_what_lies_outside_its_band():
     hiss = 0.1 * np.random.default_rng(0).standard_normal(SAMPLING_RATE).astype(np.float32)
-    heard = telephone(hiss)
+    narrow = telephone(hiss)
     for low, high in ((20, 120), (4_200, 8_000)):
-        assert power_between(heard, low, high) < 0.03 * power_between(hiss, low, high)
-    assert power_between(heard, 600, 3_000) == pytest.approx(power_between(hiss, 600, 3_000), rel=0.2)
+        assert power_between(narrow, low, high) < 0.03 * power_between(hiss, low, high)
+    assert power_between(narrow, 600, 3_000) == pytest.approx(power_between(hiss, 600, 3_000), rel=0.2)
 
 
 def test_a_clipped_recording_stands_at_full_scale(speech):
@@ -106,8 +106,8 @@ def test_only_the_held_out_noise_is_read_and_its_silent_end_is_cut(tmp_path):
     soundfile.write(tmp_path / "4-1-A.flac", sound, SAMPLING_RATE)
     (noise,) = read_held_out_noises(tmp_path)
     assert len(noise) == 8_000
-    (heard_in_training,) = load_noises(tmp_path)
-    assert np.allclose(heard_in_training, sound, atol=1e-3), "training and benchmark share a noise"
+    (trained_on,) = load_noises(tmp_path)
+    assert np.allclose(trained_on, sound, atol=1e-3), "training and benchmark share a noise"
 
 
 def test_a_folder_without_held_out_noise_is_said(tmp_path):

@@ -171,19 +171,19 @@ def test_votes_can_be_kept_without_the_name_and_the_words(store, tmp_path):
     assert all(vote.transcript is None and vote.comment is None for vote in votes)
 
 
-def test_models_that_learnt_from_it_are_marked_and_so_are_their_children(store, capsys):
+def test_models_that_were_trained_on_it_are_marked_and_so_are_their_children(store, capsys):
     fill(store)
-    taught = train(store, [1, 2, 3])
+    version = train(store, [1, 2, 3])
     child = train(store, [5])
     report = erase_clip(store, 1, by="maintainer")
-    assert report.versions == [taught.name, child.name]
-    assert versions_with_erased(store) == {taught.id: {"clips": 1, "votes": 2}, child.id: {"clips": 0, "votes": 0}}
+    assert report.versions == [version.name, child.name]
+    assert versions_with_erased(store) == {version.id: {"clips": 1, "votes": 2}, child.id: {"clips": 0, "votes": 0}}
     assert main(["--data-dir", str(store.data_dir), "versions"]) == 0
     said = capsys.readouterr().out
-    assert f"{taught.name}: trained on 2 votes on 1 clips that were erased since" in said
+    assert f"{version.name}: trained on 2 votes on 1 clips that were erased since" in said
     assert "retrain --without-erased" in said
     assert main(["--data-dir", str(store.data_dir), "stats", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["versions_with_erased"] == [child.name, taught.name]
+    assert json.loads(capsys.readouterr().out)["versions_with_erased"] == [child.name, version.name]
 
 
 def test_a_dry_run_counts_and_changes_nothing(store):
@@ -220,13 +220,13 @@ def test_an_erased_recording_does_not_come_back_by_an_import_unless_asked(store,
 
 def test_withdrawing_one_purpose_keeps_the_clip_and_takes_it_out_of_that_use(store, tmp_path):
     fill(store)
-    taught = train(store, [1, 2, 3])
+    version = train(store, [1, 2, 3])
     features = tmp_path / "cache" / "speech-emotion-studio" / "features" / "aa"
     export_store(store, "csv", tmp_path / "training.csv", "training")
     export_store(store, "csv", tmp_path / "research.csv", "research")
     features.mkdir(parents=True)
     report = withdraw_consent(store, 1, ["training"], RATER)
-    assert report.versions == [taught.name]
+    assert report.versions == [version.name]
     assert report.exports == [str(tmp_path / "training.csv")]
     assert store.get_clip(1).consent == ("research",)
     sha256 = store.get_clip(1).sha256

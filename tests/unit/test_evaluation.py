@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.errors import TrainingDataError
+from ser.errors import SettingsError, TrainingDataError
+from ser.evaluation.predictions import Adaptation
 from ser.evaluation.report import evaluate, restrict, summarize
 from ser.labels import EMOTIONS
 from ser.testing import BandEnergyModel, EnergyDetector, synthetic_speech
@@ -15,16 +16,16 @@ LABELS = ("anger", "fear", "sadness")
 
 
 class PitchModel:
-    """Answers by the number of zero crossings a second: enough to tell the synthetic voices below apart."""
+    """Answers by the number of zero crossings a second: enough for the synthetic voices below."""
 
     name = "zero crossings"
     labels = LABELS
 
     def __init__(self):
-        self.heard = []
+        self.durations = []
 
     def classify(self, audio):
-        self.heard.append(audio.duration)
+        self.durations.append(audio.duration)
         crossings = np.count_nonzero(np.diff(np.signbit(audio.signal))) / audio.duration
         logits = -np.abs(np.log(crossings + 1) - np.log([60.0, 240.0, 960.0]))
         powers = np.exp(3 * logits)
@@ -131,8 +132,8 @@ def test_recordings_are_cut_to_their_speech_and_those_without_any_counted(tmp_pa
     quiet = Example(tmp_path / "quiet.wav", "fear", "s")
     model = PitchModel()
     evaluation = run(model, [padded, quiet])
-    assert model.heard[0] == pytest.approx(1.4, abs=0.05)
-    assert model.heard[1] == pytest.approx(2.0)
+    assert model.durations[0] == pytest.approx(1.4, abs=0.05)
+    assert model.durations[1] == pytest.approx(2.0)
     assert evaluation.no_speech == 1
 
 
@@ -156,11 +157,24 @@ def test_nothing_to_evaluate_is_said():
     )
 
 
-def test_the_default_detector_hears_as_recognition_does(tmp_path):
+def test_the_default_detector_is_that_of_recognition(tmp_path):
     speech = synthetic_speech(2.0)
     soundfile.write(tmp_path / "speech.wav", speech.signal, SAMPLING_RATE)
     evaluation = evaluate(BandEnergyModel(), [Example(tmp_path / "speech.wav", "fear", "s")])
     assert evaluation.probabilities.shape == (1, 7)
+
+
+class OneCorpusModel(BandEnergyModel):
+    """As a head that was trained on one corpus: it knows nothing of how places differ."""
+
+    adapts_to_any_mix = False
+
+
+def test_adaptation_that_the_model_cannot_do_is_said(examples):
+    with pytest.raises(SettingsError, match=r"unknown mix of labels.*--labels"):
+        evaluate(OneCorpusModel(), examples, detector=EnergyDetector(), adaptation=Adaptation(2))
+    even = evaluate(OneCorpusModel(), examples, labels=LABELS, detector=EnergyDetector(), adaptation=Adaptation(2))
+    assert even.adaptation.clips == 2
 
 
 def test_restricting_to_all_labels_changes_nothing():
@@ -179,14 +193,14 @@ def test_figures_of_an_answer_sheet_worked_by_hand():
 
 
 def test_intensity_is_measured_where_corpus_and_model_tell_it(examples):
-    told = [replace(example, intensity=float(place % 2)) for place, example in enumerate(examples)]
-    strengths = iter(0.9 if example.intensity else 0.2 for example in told)
+    rated = [replace(example, intensity=float(place % 2)) for place, example in enumerate(examples)]
+    strengths = iter(0.9 if example.intensity else 0.2 for example in rated)
 
-    class Telling(PitchModel):
+    class Rating(PitchModel):
         def classify(self, audio):
             return replace(super().classify(audio), intensity=next(strengths))
 
-    figures = run(Telling(), told)
+    figures = run(Rating(), rated)
     assert figures.intensity_auc == figures.as_dict()["intensity_auc"] == 1.0
-    assert run(PitchModel(), told).intensity_auc is None
+    assert run(PitchModel(), rated).intensity_auc is None
     assert run(PitchModel(), examples).intensity_auc is None

@@ -1,4 +1,4 @@
-"""What votes are worth together: labels, weights, and simulated listeners against plain shares."""
+"""Soft labels from all votes together: labels, weights, and simulated listeners against plain shares."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_gold_clips_tell_who_is_right():
     assert evidence.soft_labels[0] == {"anger": 1.0}
 
 
-def test_votes_of_clips_that_judge_are_left_alone(tmp_path: Path):
+def test_votes_of_held_out_clips_are_left_alone(tmp_path: Path):
     with AnnotationStore(tmp_path) as store:
         clips = [
             store.add_clip(synthetic_speech(1.0, seed=n), source="test", speaker=f"s{n}", consent=("training",))
@@ -79,9 +79,9 @@ def listeners(table, per_clip, seed, *, neutral=None, clips=400):
     """Simulated votes of listeners as `benchmarks.raters` draws them; truth and corrections."""
     random = np.random.default_rng(seed)
     condition = Condition(per_clip, clips=clips, neutral=neutral)
-    heard = np.flatnonzero(table.sum(1))
-    rest = (1 - neutral) / (len(heard) - 1) if neutral else 1 / len(heard)
-    truth = random.choice(heard, clips, p=[neutral or rest if EMOTIONS[n] == "neutral" else rest for n in heard])
+    known = np.flatnonzero(table.sum(1))
+    rest = (1 - neutral) / (len(known) - 1) if neutral else 1 / len(known)
+    truth = random.choice(known, clips, p=[neutral or rest if EMOTIONS[n] == "neutral" else rest for n in known])
     crowd = draw_raters(table, condition, random)
     votes = [
         vote(clip, f"r{rater}", EMOTIONS[random.choice(len(EMOTIONS), p=crowd[rater, truth[clip]])])

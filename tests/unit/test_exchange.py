@@ -248,7 +248,7 @@ def test_the_table_for_datasets_has_the_votes_taken_together(store, tmp_path):
     assert row["transcript"] == 'a "b", c\nd'
 
 
-def test_csv_has_raw_votes_beside_the_clips(store, tmp_path):
+def test_csv_has_raw_votes_next_to_the_clips(store, tmp_path):
     fill(store)
     export_store(store, "csv", tmp_path / "out.csv")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out_votes.csv").read_text(encoding="utf-8"), newline="")))
@@ -296,10 +296,10 @@ def test_a_tree_of_corpora_is_read_by_the_table_of_each(tmp_path, corpus):
         *(("two", f"two/audio/{name}.wav") for name in "abc"),
         ("root", "loose.wav"),
     ]
-    assert found.unlisted == 2
+    assert found.unlisted == ("one/audio/unlisted.wav", "two/audio/unlisted.wav")
 
 
-def test_an_empty_or_missing_source_is_told(store, tmp_path):
+def test_an_empty_or_missing_source_is_refused(store, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ExchangeError, match="There is no recording in empty"):
         import_sources(store, [tmp_path / "empty"], RESEARCH)

@@ -55,6 +55,7 @@ def test_finished_checkpoints_answer_as_before(tmp_path: Path, kind: str, form: 
     assert files == {"config.json", "preprocessor_config.json", "meta.json", graph}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "whisper", "ast"])
 def test_encoders_fine_tuned_here_answer_as_before(tmp_path: Path, kind: str, form: str) -> None:

@@ -1,5 +1,6 @@
 """The embedded pipeline as one ONNX file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from ser.acoustic.classifier import load_acoustic_model
 from ser.acoustic.exported import ExportedPipeline
 from ser.acoustic.model import HeadModel
+from ser.acoustic.places import KnownPlaces
 from ser.checkpoints.folder import load_meta
 from ser.encoder.embedded import log_mel
 from ser.errors import ExportError, ModelUnavailableError
@@ -39,6 +41,21 @@ def test_the_exported_pipeline_answers_as_the_model(model: HeadModel, tmp_path: 
     (scores,) = session.run(["scores"], {"mels": log_mel(clip.signal)[None]})
     np.testing.assert_allclose(scores[0], theirs.probabilities, atol=1e-6)
     assert load_meta(tmp_path / "out").metrics["export"]["source_sha256"] == model.sha256  # type: ignore[index]
+
+
+def test_the_exported_pipeline_is_as_sure_in_known_places(model: HeadModel, tmp_path: Path) -> None:
+    clip = synthetic_speech(1.0, seed=4)
+    standard = model.head.standardise(model.embed_batch([clip]))
+    basis = np.random.default_rng(0).standard_normal((standard.shape[1], 3)).astype(np.float32) / 100.0
+    centers = np.concatenate([standard @ basis + 0.6, standard @ basis - 5.0])
+    head = replace(model.head, places=KnownPlaces(basis, centers, np.array([1.2, 0.8], np.float32), 3.0))
+    placed = HeadModel(head, model.encoder, model.meta)
+    assert 0.05 < head.places.familiarity(standard)[0] < 0.999, "no edge case"
+    head.save(tmp_path / "head", model.meta)
+    export_model(str(tmp_path / "head"), tmp_path / "out", int8=model.encoder.sha256.endswith("int8"), clips=[clip])
+    answers = [each.classify(clip).probabilities for each in (placed, load_acoustic_model(tmp_path / "out"))]
+    np.testing.assert_allclose(*answers, atol=1e-3)
+    assert not np.allclose(answers[0], model.classify(clip).probabilities, atol=1e-2)
 
 
 def test_what_differs_too_much_leaves_nothing_behind(model: HeadModel, tmp_path: Path) -> None:

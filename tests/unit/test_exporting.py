@@ -136,7 +136,7 @@ def test_voices_are_not_put_into_a_data_set_that_everybody_sees(store):
         assert publish(store, "lab/voices", private=False, api=api).clips == 2
 
 
-def test_what_the_hub_refuses_is_told(store):
+def test_a_refusal_of_the_hub_is_reported(store):
     with hub_stand_in() as hub, pytest.raises(ExchangeError, match="The Hub refuses to take lab/voices"):
         publish(store, "lab/voices", api=HfApi(endpoint=hub.url, token="hf_stranger"))
     assert list_exports(store) == []

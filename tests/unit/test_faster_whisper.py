@@ -173,7 +173,7 @@ def test_any_folder_in_this_form_is_loaded(folder: Path) -> None:
     assert chosen.transcriber.transcribe(synthetic_speech(1.0), ()).text == ""
 
 
-def test_a_model_of_several_languages_tells_which_is_spoken(tmp_path: Path) -> None:
+def test_a_model_of_several_languages_says_which_is_spoken(tmp_path: Path) -> None:
     torch.manual_seed(0)
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(find_weights() / "tokenizer.json"))
     sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
@@ -191,8 +191,8 @@ def test_a_model_of_several_languages_tells_which_is_spoken(tmp_path: Path) -> N
     transcript = transcriber.transcribe(audio, (SpeechRegion(0.0, 1.0),))
     check_form(transcript, transcriber, audio)
     assert transcript.language in ("en", "de")
-    told = FasterWhisperTranscriber(tmp_path / "model", language="de").transcribe(audio, (SpeechRegion(0.0, 1.0),))
-    assert told.language == "de"
+    german = FasterWhisperTranscriber(tmp_path / "model", language="de").transcribe(audio, (SpeechRegion(0.0, 1.0),))
+    assert german.language == "de"
 
 
 def damage(folder: Path, content: bytes) -> Path:

@@ -109,7 +109,7 @@ def test_informativeness_lies_in_0_to_1(seed):
     assert 0.0 <= informativeness(draw_scores(np.random.default_rng(seed), seed % 7)) <= 1.0
 
 
-def test_words_are_heard_where_they_are_sure_enough():
+def test_words_count_where_they_are_sure_enough():
     assert abstention(transcript(), ("en",)) is None
     assert abstention(transcript(language="en-US"), ("en",)) is None
     assert abstention(transcript(language=None), ("en",)) is None

@@ -151,7 +151,7 @@ def test_gold_clips_must_not_be_lost_but_one_of_them_is_no_proof() -> None:
     assert not refused.promoted and "it is worse on the gold clips (-33.3 points on 6)" in refused.reason
 
 
-def test_a_label_that_falls_is_told() -> None:
+def test_a_label_that_falls_is_reported() -> None:
     before = [label if label == "fear" else "neutral" for label in TRUTH]
     after = ["anger" if label == "fear" else label for label in TRUTH]
     decision = decide(TRUTH, before, after, GROUPS, **CONFIDENCE)
@@ -309,7 +309,7 @@ def test_knowing_which_labels_occur_is_no_gain() -> None:
     decision = decide(truth, said(before), said(after), groups, **CONFIDENCE, probabilities=(before, after))
     assert decision.gain > 0.05 and not decision.promoted
     assert decision.learnt == pytest.approx(0.0, abs=0.02)
-    # What the recording's channel tells is known to both as well.
+    # What the recording's channel gives away is known to both as well.
     hint = np.log(softmax(np.eye(7)[[EMOTIONS.index(label) for label in truth]] * 2.0 + 0.3 * logits[::-1]))
     channel = softmax(1.6 * (np.log(after) + hint))
     given = truth, said(before), said(channel), groups

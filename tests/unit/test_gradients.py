@@ -66,7 +66,7 @@ def one_step(checkpoint: Path, accumulation: int) -> dict[str, torch.Tensor]:
 
 
 def write_gradients(checkpoint: str, out: str, accumulation: int) -> None:
-    """What each process of a run writes."""
+    """Write the gradients of one process of a run."""
     gradients = one_step(Path(checkpoint), accumulation)
     np.savez(f"{out}{os.environ['RANK']}.npz", **{name: grad.numpy() for name, grad in gradients.items()})
 
@@ -87,6 +87,7 @@ def of_two(checkpoint: Path, folder: Path, accumulation: int) -> list[dict[str, 
     return [dict(np.load(folder / f"rank{rank}.npz")) for rank in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_two_processes_step_as_one_does(checkpoint: Path, tmp_path: Path, accumulation: int) -> None:
     alone = {name: grad.numpy() for name, grad in one_step(checkpoint, 1).items()}

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser.acoustic.head import ClassifierHead
+from ser.acoustic.head import ClassifierHead, load_head
+from ser.checkpoints.folder import Meta
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 from ser.training.embeddings import EmbeddingSet
@@ -93,6 +94,30 @@ def test_the_temperature_is_for_strangers() -> None:
     assert np.array_equal(calibrated.weights, head.weights)
     alone = clips("one", LABELS)
     assert calibrate_head(head, alone, None, HeadConfig()).temperature == 1.0, "nothing is known of strangers"
+
+
+def test_answers_are_surer_in_known_places_only() -> None:
+    data = joined(*(clips(name, LABELS, 120, noise=2.0) for name in ("one", "two", "three")))
+    development = joined(*(clips(name, LABELS, 60, seed=1, noise=2.0) for name in ("one", "two", "three")))
+    config = HeadConfig(penalty=1e-4)
+    head = calibrate_head(fitted(data, config), data, development, config)
+    assert head.places is not None and head.places.sharpening >= 1.0
+    far = replace(development, embeddings=development.embeddings + np.float16(3.0))
+    near, away = (head.places.familiarity(head.standardise(part.plain)) for part in (development, far))
+    assert np.median(near) > 0.8 and np.median(away) < 0.1
+    sharp = replace(head, places=replace(head.places, sharpening=2.0))
+    scores = sharp.scores(far.plain) / sharp.temperature
+    assert np.allclose(sharp.logits(far.plain)[away < 1e-3], scores[away < 1e-3], rtol=1e-3)
+    assert (np.abs(sharp.logits(development.plain)) >= np.abs(sharp.scores(development.plain)) / head.temperature).all()
+
+
+def test_known_places_survive_the_file_of_a_head(tmp_path: Path) -> None:
+    data = joined(clips("one", LABELS), clips("two", LABELS))
+    head = calibrate_head(fitted(data), data, clips("one", LABELS, seed=1), HeadConfig())
+    head.save(tmp_path / "head", Meta("made up", LABELS))
+    read, _ = load_head(tmp_path / "head")
+    assert read.places is not None
+    assert np.allclose(read.logits(data.plain), head.logits(data.plain), atol=1e-6)
 
 
 def test_fine_tuning_learns_a_new_corpus_and_rehearsal_keeps_the_base() -> None:

@@ -111,7 +111,7 @@ def test_too_few_clips_are_refused_with_the_numbers_needed() -> None:
     assert "3 more from other speakers or sessions to compare the models on (there are 5)" in message
 
 
-def test_one_label_teaches_nothing() -> None:
+def test_one_label_trains_nothing() -> None:
     examples = [feedback(n, speaker=f"speaker {n % 5}", label="anger") for n in range(60)]
     with pytest.raises(TrainingDataError, match="are labelled anger; at least 2 different labels are needed"):
         divide(examples)

@@ -106,14 +106,14 @@ def _incoming(folder):
         return find_recordings(folder, stack).incoming
 
 
-def test_progress_is_told_and_an_import_can_be_stopped_and_gone_on_with(store, tmp_path):
+def test_progress_is_reported_and_an_import_can_be_stopped_and_gone_on_with(store, tmp_path):
     write_wavs(tmp_path / "in", 40)
-    told = []
+    steps = []
     report = import_sources(
-        store, [tmp_path / "in"], RESEARCH, on_progress=told.append, should_stop=lambda: len(told) == 10
+        store, [tmp_path / "in"], RESEARCH, on_progress=steps.append, should_stop=lambda: len(steps) == 10
     )
     assert report.stopped and report.added == 10
-    assert (told[-1].done, told[-1].total) == (10, 40)
+    assert (steps[-1].done, steps[-1].total) == (10, 40)
     assert inspect(store).is_well  # No recording was left without its row.
     report = import_sources(store, [tmp_path / "in"], RESEARCH)
     assert (report.added, report.known, report.stopped) == (30, 10, False)
@@ -173,6 +173,11 @@ def test_a_set_saved_by_datasets_is_imported(store, tmp_path, audio_set):
     check_set(store, f"datasets:{tmp_path / 'saved'}")
 
 
+def test_a_folder_of_a_set_is_known_by_itself(store, tmp_path, audio_set):
+    audio_set.save_to_disk(tmp_path / "saved")
+    check_set(store, tmp_path / "saved")
+
+
 def test_a_split_of_a_set_is_imported(store, tmp_path, audio_set):
     datasets.DatasetDict({"train": audio_set.select([0]), "test": audio_set}).save_to_disk(tmp_path / "saved")
     check_set(store, f"datasets:{tmp_path / 'saved'}:test")
@@ -183,11 +188,11 @@ def test_a_parquet_file_of_a_set_is_imported(store, tmp_path, audio_set):
     check_set(store, tmp_path / "set.parquet")
 
 
-def test_a_set_without_recordings_and_one_that_is_nowhere_are_told(store, tmp_path, monkeypatch):
+def test_a_set_without_recordings_and_one_that_is_nowhere_are_refused(store, tmp_path, monkeypatch):
     datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(tmp_path / "words")
     with pytest.raises(ExchangeError, match="none holds recordings"):
         import_sources(store, [f"datasets:{tmp_path / 'words'}"], RESEARCH)
-    monkeypatch.setattr("annotations.exchange.imports.row_places.hub_reachable", lambda: False)
+    monkeypatch.setattr("ser.corpora.audio_sets.hub_reachable", lambda: False)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     with pytest.raises(ExchangeError, match="'nobody/nothing' cannot be had"):
         import_sources(store, ["datasets:nobody/nothing"], RESEARCH)

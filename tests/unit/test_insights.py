@@ -18,7 +18,7 @@ from ui.insights.charts import heat_table, stacked_periods
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AnnotationStore]:
-    """Three clips: agreed, disputed, judged once by somebody and unsure by another."""
+    """Three clips: agreed, disputed, labelled once by somebody and unsure by another."""
     with AnnotationStore(tmp_path) as opened:
         version = opened.ensure_base_version("embedded", "a" * 64)
         clips = [opened.add_clip(recording(seed), source="page").id for seed in range(4)]

@@ -25,7 +25,7 @@ from annotations.review.queue import queue_length
 from annotations.store import AnnotationStore, NewVote
 from ser.labels import EMOTIONS
 from tests.unit.stored import recording, write_wav
-from tests.unit.test_ui_recognize import hear, save
+from tests.unit.test_ui_recognize import analyse, save
 from tests.unit.test_ui_review import Browser
 from ui.api import ApiHandlers
 from ui.backend.services import Services
@@ -225,7 +225,7 @@ def test_page_and_programs_see_the_set(
     saved = browser.vote(item, "in distress")
     assert "Saved clip" in saved["said"]
     assert "expected one of satisfied" in browser.vote(item, "anger")["error"]
-    analysed = hear(page_services, page_cache)
+    analysed = analyse(page_services, page_cache)
     card = answer_card(analysed.recognition, service)
     assert "not learnt yet" in card and "surprise" not in card.split('class="transcript')[0]
     assert "annoyed" in str(save(page_services, analysed, vote="annoyed").status)
@@ -242,7 +242,7 @@ def test_page_and_programs_see_the_set(
 def test_a_set_that_the_model_knows_nothing_of_says_so(page_services: Services, page_cache: Path) -> None:
     nothing = labels_of({"name": "yes"}, {"name": "no"})
     change_label_set(page_services.store, nothing, by="mia")
-    analysed = hear(page_services, page_cache)
+    analysed = analyse(page_services, page_cache)
     card = answer_card(analysed.recognition, nothing)
     assert "Not learnt yet" in card and card.count(">not learnt yet<") == 2
     assert "yes" in str(save(page_services, analysed, vote="yes").status)

@@ -32,7 +32,7 @@ def test_another_sampling_rate_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_write_that_fails_leaves_the_target_as_it_was_and_nothing_beside_it(tmp_path):
+def test_a_write_that_fails_leaves_the_target_as_it_was_and_nothing_next_to_it(tmp_path):
     target = tmp_path / "file"
     write_atomically(target, b"old")
     with pytest.raises(TypeError):

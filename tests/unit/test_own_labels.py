@@ -16,12 +16,15 @@ from annotations.learning.runs.status import TrainingStatus
 from annotations.learning.targets.base_clips import distilled
 from annotations.learning.targets.own_labels import base_clips_for, head_for
 from annotations.learning.versions.active import ActiveModel
+from annotations.learning.versions.card import card_text
 from annotations.learning.versions.diff import diff_versions
+from annotations.learning.versions.registry import list_entries
 from annotations.raters.votes import effective_corrections
 from annotations.store import NewVote, queries
 from ser.acoustic.head import load_head
 from ser.checkpoints.folder import Meta
-from ser.errors import TrainingDataError
+from ser.errors import ExportError, TrainingDataError
+from ser.export.models import export_model
 from ser.fusion.rule import FusionRule, remark
 from ser.labels import EMOTIONS
 from ser.training.heads import FineTuneConfig, fine_tune_head
@@ -207,6 +210,10 @@ def test_from_an_empty_folder_to_a_promoted_model(
     answers = {kind: active.recognizer.recognize(speech(kind, 500)) for kind in PITCH}
     assert {kind: answer.label for kind, answer in answers.items()} == names
     assert answers["sadness"].fused.labels == labels.names
+    entry = next(entry for entry in list_entries(active.store) if entry.version.id == version.id)
+    assert f"- labels: {labels.names[0]} (" in card_text(entry, "embedded", None)
+    with pytest.raises(ExportError, match="has labels of its own"):
+        export_model(active.store.data_dir / version.path, tmp_path / "exported")
     clip = active.store.get_clip(1)
     stored = active.store.add_prediction(clip.id, answers["sadness"], version.id)
     assert labels.prediction(stored).label == names["sadness"]

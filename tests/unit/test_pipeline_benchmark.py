@@ -24,6 +24,6 @@ def test_steps_memory_and_imports_are_measured(
     assert result["imported"] == []
 
 
-def test_a_folder_without_recordings_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_recordings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data", str(tmp_path)]) == 2
     assert "has no recordings in audio/" in capsys.readouterr().err

@@ -23,7 +23,7 @@ def sure_of(label: str, p: float = 0.94) -> EmotionScores:
 
 
 @pytest.mark.parametrize("label", EMOTIONS)
-def test_colours_can_be_told_from_their_surface(label: str) -> None:
+def test_colours_stand_out_from_their_surface(label: str) -> None:
     light, dark = EMOTION_COLOURS[label]
     assert contrast_ratio(light, SURFACE_LIGHT) >= 3
     assert contrast_ratio(dark, SURFACE_DARK) >= 3
@@ -81,7 +81,7 @@ def test_sound_and_words_disagree(steps: list[Recognition]) -> None:
         assert "disagree" not in presentation.answer_card(replace(answer, text=text))
 
 
-def test_what_is_awaited_is_told_apart_from_what_is_absent(steps: list[Recognition]) -> None:
+def test_what_is_awaited_differs_from_what_is_absent(steps: list[Recognition]) -> None:
     first, last = steps[0], steps[-1]
     assert first.transcript is None and not first.complete
     assert "Listening to the words" in presentation.answer_card(first)

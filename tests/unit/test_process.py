@@ -27,7 +27,7 @@ print(os.nice(0))
 
 def test_it_yields_within_its_session_and_among_sessions_and_is_never_idle() -> None:
     # In a session of its own, as it is started: the group of this one must stay as it is.
-    told = subprocess.run(
+    found = subprocess.run(
         [sys.executable, "-c", STEP_BACK],
         cwd=Path(__file__).resolve().parents[2],
         start_new_session=True,
@@ -35,10 +35,10 @@ def test_it_yields_within_its_session_and_among_sessions_and_is_never_idle() -> 
         text=True,
         check=True,
     ).stdout.split()
-    assert int(told[0]) >= NICENESS == 10
-    assert told[1] == ("10" if Path("/proc/self/autogroup").exists() else "none")
-    assert told[2] == str(os.SCHED_OTHER), "an idle policy starves it beside any other work"
-    assert told[3] == told[0], "to say it twice changes nothing"
+    assert int(found[0]) >= NICENESS == 10
+    assert found[1] == ("10" if Path("/proc/self/autogroup").exists() else "none")
+    assert found[2] == str(os.SCHED_OTHER), "an idle policy starves it next to any other work"
+    assert found[3] == found[0], "to say it twice changes nothing"
 
 
 def test_a_spawned_worker_yields_before_it_has_loaded_anything(tmp_path: Path) -> None:
@@ -68,6 +68,6 @@ def test_a_starved_worker_says_so_and_its_time_left_follows() -> None:
         pid_created=here.create_time(),
     )
     use = processor_use(here)
-    told = with_processor_use(status)
-    assert use is not None and told.eta == pytest.approx(10.0 / use.share, rel=0.5)
+    found = with_processor_use(status)
+    assert use is not None and found.eta == pytest.approx(10.0 / use.share, rel=0.5)
     assert with_processor_use(status.changed(device="cuda")).eta == 9.0, "a GPU's work is not measured like that"

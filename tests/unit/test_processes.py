@@ -34,6 +34,7 @@ said = {"sha256": result.meta.sha256, "encoder": result.meta.config["encoder_sha
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus")
     checkpoint = write_classifier(tmp_path / "checkpoint", "hubert")
@@ -52,7 +53,7 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
     for name in ("sha256", "encoder", "test"):
         assert first[name] == second[name]
-    # As many steps as one process makes; only the main one tells of them.
+    # As many steps as one process makes; only the main one reports them.
     assert first["steps"] == 4 and second["steps"] == 0
     assert (tmp_path / "model" / "model.safetensors").is_file()
     assert not (tmp_path / "state").exists()

@@ -165,6 +165,18 @@ def test_draws_leave_out_the_clip_itself_and_a_seed_fixes_them() -> None:
     assert not np.array_equal(again[0].speaker.embeddings, other[0].speaker.embeddings)  # type: ignore[union-attr]
 
 
+def test_a_head_without_a_prior_adapts_to_an_even_mix_alone() -> None:
+    generator = np.random.default_rng(5)
+    head = replace(head_of(generator), prior=None)
+    labels = np.arange(70) % len(EMOTIONS)
+    rows = clips_of(labels, generator, generator.normal(0.0, 0.8, SIZE))
+    source = Profile.of(SOURCE, ENCODER, rows)
+    assert combine(head, Profiles(source)) is None
+    even = Profiles(source, even_labels=tuple(EMOTIONS))
+    assert combine(head, even) is not None
+    assert accuracy(head, rows, labels, even) >= accuracy(head, rows, labels)
+
+
 def test_recognition_says_what_it_was_adapted_by() -> None:
     recognizer = fake_recognizer()
     audio = synthetic_speech(1.0, seed=9)
@@ -183,7 +195,7 @@ def test_recognition_says_what_it_was_adapted_by() -> None:
     assert later.profile == adapted.profile
 
 
-def test_a_model_without_embeddings_is_told_apart() -> None:
+def test_a_model_without_embeddings_is_refused() -> None:
     class Plain:
         name, labels, sha256 = "plain", EMOTIONS, "0" * 64
         classify = BandEnergyModel.classify

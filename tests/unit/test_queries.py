@@ -39,7 +39,7 @@ def order(store, rater):
     return given
 
 
-def test_the_queue_gives_the_least_certain_first_and_the_unheard_last(store):
+def test_the_queue_gives_the_least_certain_first_and_those_without_an_answer_last(store):
     unheard = add(store, 0)
     sure, unsure, middling = add(store, 1, 0.9), add(store, 2, 0.2), add(store, 3, 0.5)
     assert order(store, "ann") == [unsure, middling, sure, unheard]

@@ -11,7 +11,7 @@ from annotations.review.filters import QueueFilter
 from annotations.review.queue import QueueOrder, next_clip, order_note, queue_length, release_lease
 from annotations.store import AnnotationStore, NewVote
 from annotations.store.settings import AnnotationSettings, change_settings
-from tests.unit.queued import add, hear, page, scores, vote
+from tests.unit.queued import add, page, predict, scores, vote
 from tests.unit.stored import answer
 
 
@@ -26,8 +26,8 @@ def test_filters_choose_among_the_clips_and_count_them(store):
     first = add(store, 0, source="nemo", language="pl")
     second = add(store, 1, source="nemo")
     third = add(store, 2)
-    hear(store, first, scores(fear=0.6), text="Zażółć gęślą jaźń", language="en")
-    hear(store, second, scores(anger=0.6), text="the dogs are sitting by the door")
+    predict(store, first, scores(fear=0.6), text="Zażółć gęślą jaźń", language="en")
+    predict(store, second, scores(anger=0.6), text="the dogs are sitting by the door")
     vote(store, third, "bob", transcript="kids are talking by the door")
     wanted = {
         QueueFilter(label="anger"): [second],
@@ -57,14 +57,14 @@ def test_filters_choose_among_the_clips_and_count_them(store):
 
 def test_the_words_that_are_searched_follow_corrections_and_their_undoing(store):
     clip_id = add(store, 0)
-    hear(store, clip_id, scores(fear=0.6), text="ice cream")
+    predict(store, clip_id, scores(fear=0.6), text="ice cream")
     search = [QueueFilter(text="ice"), QueueFilter(text="scream")]
     assert [page(store, filters=filters) for filters in search] == [[clip_id], []]
     vote(store, clip_id, "bob", transcript="I scream")
     assert [page(store, filters=filters) for filters in search] == [[], [clip_id]]
     store.undo_last_correction("bob")
     assert [page(store, filters=filters) for filters in search] == [[clip_id], []]
-    hear(store, clip_id, scores(fear=0.6), text="eyes")
+    predict(store, clip_id, scores(fear=0.6), text="eyes")
     assert [page(store, filters=filters) for filters in search] == [[], []]
 
 
@@ -143,7 +143,7 @@ def test_an_overlap_of_one_gives_each_clip_once_until_it_is_given_back(store):
     assert queue_length(store, "cid") == 0
     release_lease(store, " ann ", first)
     assert next_clip(store, "cid").clip.id == first
-    store.add_correction(first, NewVote("cid", "skip"))  # A skip frees the clip: nobody has judged it.
+    store.add_correction(first, NewVote("cid", "skip"))  # A skip frees the clip: nobody has labelled it.
     assert next_clip(store, "ann").clip.id == first
     store.add_correction(first, NewVote("ann", "unsure"))
     store.add_correction(second, NewVote("bob", "correct", label="fear"))

@@ -10,7 +10,7 @@ from annotations.review.suspects import Suspect, record_suspects
 from annotations.store import AnnotationStore
 from ser.labels import EMOTIONS
 from ser.types import Embedding
-from tests.unit.queued import add, hear, page, scores, vote
+from tests.unit.queued import add, page, predict, scores, vote
 from tests.unit.stored import add_embedding, begin_run
 
 
@@ -23,9 +23,9 @@ def store(tmp_path):
 
 def test_each_order_puts_first_what_it_promises(store):
     clips = [add(store, seed) for seed in range(4)]
-    hear(store, clips[0], scores(fear=0.5, anger=0.5), scores(fear=0.5, anger=0.5))
-    hear(store, clips[1], scores(fear=0.4, anger=0.2, sadness=0.2), scores(fear=1.0))
-    hear(store, clips[2], scores(fear=0.9), scores(happiness=1.0))
+    predict(store, clips[0], scores(fear=0.5, anger=0.5), scores(fear=0.5, anger=0.5))
+    predict(store, clips[1], scores(fear=0.4, anger=0.2, sadness=0.2), scores(fear=1.0))
+    predict(store, clips[2], scores(fear=0.9), scores(happiness=1.0))
     for rater, label in (("bob", "fear"), ("cid", "anger")):
         vote(store, clips[3], rater, label)
     for rater in ("bob", "cid"):
@@ -41,7 +41,7 @@ def test_each_order_puts_first_what_it_promises(store):
     assert next_clip(store, "ann", order=QueueOrder.MOST_DISPUTED).clip.id == unheard
 
 
-def test_the_most_informative_stand_for_the_others_and_not_for_what_was_judged(store):
+def test_the_most_informative_stand_for_the_others_and_not_for_what_has_votes(store):
     clips = [add(store, seed, 0.2 + seed / 100) for seed in range(5)]
     assert sorted(page(store, QueueOrder.MOST_INFORMATIVE)) == clips
     assert order_note(store, QueueOrder.MOST_INFORMATIVE).startswith("No clip has been embedded yet")

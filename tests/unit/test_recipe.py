@@ -10,7 +10,7 @@ import soundfile
 from ser.acoustic.classifier import load_acoustic_model
 from ser.audio.decoding import decode_file
 from ser.errors import TrainingDataError
-from ser.training.recipe import HeadRecipe, plainly_labelled, run_recipe
+from ser.training.recipe import ROOM, SHORT, HeadRecipe, plainly_labelled, run_recipe
 from ser.training.rehearsal import load_rehearsal
 from ser.types import Example
 from tests.unit.voices import four_voices
@@ -46,11 +46,11 @@ RECIPE = HeadRecipe(test_speakers=["s3"], dev_speakers=["s2"])
 
 def test_the_recipe_trains_measures_and_saves(clips: list[Example], cache: Path, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", clips)
-    told: list[str] = []
+    stages: list[str] = []
     result = run_recipe(
-        [corpus], tmp_path / "out", RECIPE, cache_dir=cache, on_progress=lambda progress: told.append(progress.stage)
+        [corpus], tmp_path / "out", RECIPE, cache_dir=cache, on_progress=lambda progress: stages.append(progress.stage)
     )
-    assert result.leaks.clean and set(result.test_uar) == {"corpus"} and set(told) == {"preparing"}
+    assert result.leaks.clean and set(result.test_uar) == {"corpus"} and set(stages) == {"preparing"}
     assert result.meta.data["speakers"] == ["s0", "s1"] and result.meta.data["test_speakers"] == ["s3"]
     assert result.meta.labels == ("anger", "neutral", "sadness")
     assert result.meta.metrics["dev"]["corpus"]["clips"] == 6
@@ -96,9 +96,11 @@ def test_clips_of_training_and_dev_speakers_come_with_the_head(
 
 def test_copies_are_embedded_for_training_alone(clips: list[Example], cache: Path, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", clips)
-    recipe = HeadRecipe(copies=2, test_speakers=["s3"], dev_speakers=["s2"])
+    recipe = HeadRecipe(augmentations=(ROOM, SHORT), test_speakers=["s3"], dev_speakers=["s2"])
     result = run_recipe([corpus], tmp_path / "out", recipe, cache_dir=cache)
-    assert result.meta.config["copies"] == 2 and result.meta.metrics["test"]["corpus"]["clips"] == 6
+    copies = result.meta.config["augmentations"]
+    assert isinstance(copies, list) and [copy["crop_probability"] for copy in copies] == [0.0, 1.0]
+    assert result.meta.metrics["test"]["corpus"]["clips"] == 6
 
 
 def test_finer_labels_stay_where_their_corpus_draws_the_distinction() -> None:

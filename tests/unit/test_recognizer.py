@@ -11,7 +11,7 @@ from ser.testing import (
     fake_recognizer,
     synthetic_speech,
 )
-from ser.types import SAMPLING_RATE, Audio
+from ser.types import SAMPLING_RATE, Audio, Recognition
 
 
 def test_the_sound_answers_first_then_the_words_then_both() -> None:
@@ -91,3 +91,31 @@ def test_warming_up_leaves_no_trace() -> None:
     before = recognizer.recognize(audio).fused
     recognizer.warm_up()
     assert recognizer.recognize(audio).fused == before
+
+
+class DeafToBarks(BandEnergyModel):
+    """Takes what is louder than 0.1 (root mean square) for a bark."""
+
+    def embed_batch(self, audios):
+        levels = np.array([[np.sqrt(np.mean(audio.signal**2))] for audio in audios], dtype=np.float32)
+        return np.concatenate([super().embed_batch(audios), levels], axis=1)
+
+    def classify_embeddings(self, embeddings, center=None, spread=None):
+        return super().classify_embeddings(embeddings[:, :-1])
+
+    def speech(self, embeddings):
+        return (embeddings[:, -1] < 0.1).tolist()
+
+
+def test_what_the_detector_lets_pass_and_the_model_takes_for_noise_is_refused() -> None:
+    speech = synthetic_speech(1.0)
+    level = float(np.sqrt(np.mean(speech.signal**2)))
+    quiet, loud = (Audio(speech.signal * np.float32(wanted / level)) for wanted in (0.05, 0.2))
+    recognizer = Recognizer(EnergyDetector(), DeafToBarks(), None, None)
+    assert recognizer.recognize(quiet).complete
+    with pytest.raises(AudioError, match="No speech was found"):
+        recognizer.recognize(loud)
+    refused, answered, again = recognizer.recognize_many([loud, quiet, loud])
+    assert isinstance(refused, AudioError) and isinstance(again, AudioError)
+    assert isinstance(answered, Recognition)
+    assert answered.fused.probabilities == pytest.approx(recognizer.recognize(quiet).fused.probabilities)

@@ -99,7 +99,7 @@ def simulated(raters: dict[str, float], clips: int, seed: int = 0) -> tuple[list
     return votes, truth
 
 
-def test_raters_are_told_apart() -> None:
+def test_raters_are_distinguished() -> None:
     votes, truth = simulated({"ann": 0.9, "bob": 0.6, "cid": 0.0, "dan": 0.0, "eve": 0.8}, 300)
     found = agree(ratings_of(votes), {})
     ann, bob, cid, dan, eve = found.raters
@@ -109,10 +109,10 @@ def test_raters_are_told_apart() -> None:
     for rater in found.raters:
         assert rater.interval[0] < rater.reliability < rater.interval[1]
         assert rater.votes == 300
-    heard = np.array(
+    recovered = np.array(
         [EMOTIONS.index(max(found.soft_labels[clip], key=found.soft_labels[clip].get)) for clip in range(300)]
     )
-    assert (heard == truth).mean() > 0.85
+    assert (recovered == truth).mean() > 0.85
 
 
 def test_few_votes_pull_towards_the_others_and_widen_the_interval() -> None:
@@ -141,7 +141,7 @@ def test_soft_votes_and_votes_without_a_label() -> None:
     assert soft_labels([]) == {}
 
 
-def test_gold_clips_teach_about_their_raters() -> None:
+def test_gold_clips_measure_their_raters() -> None:
     # Two who never agree: without gold nobody knows which of them to believe.
     votes = [Vote(clip, "ann", {EMOTIONS[clip % 7]: 1.0}) for clip in range(70)]
     votes += [Vote(clip, "bob", {EMOTIONS[(clip * 3 + 1) % 7]: 1.0}) for clip in range(70)]

@@ -62,6 +62,7 @@ def assert_equal(one: TunedEncoder, other: TunedEncoder) -> None:
         np.testing.assert_array_equal(tensor, other.head.tensors()[name])
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_weights(checkpoint: Path, tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     killed = subprocess.run(

@@ -12,7 +12,7 @@ import pytest
 
 from annotations.errors import StoreError
 from annotations.learning.config import RetrainingConfig, log_path, snapshot_path
-from annotations.learning.runs.process import find_worker, spawn_worker
+from annotations.learning.runs.process import find_worker
 from annotations.learning.runs.retrainer import Retrainer
 from annotations.learning.runs.status import TrainingStatus, read_status
 from annotations.learning.versions.active import ActiveModel
@@ -67,7 +67,7 @@ def follow(retrainer: Retrainer, run_id: int | None = None) -> TrainingStatus:
 
 def test_feedback_makes_a_better_model_and_the_way_back_is_one_step(active: ActiveModel) -> None:
     store = active.store
-    retrainer = Retrainer(active, spawn=spawn_worker)
+    retrainer = quick(active)
     seen: list[TrainingStatus] = []
     run = retrainer.start("ann")
     end = retrainer.wait(seen.append, interval=0.1)
@@ -139,7 +139,7 @@ def test_a_second_run_waits_for_its_turn_and_cancel_ends_either(active: ActiveMo
 
 
 def test_a_process_that_ignores_the_request_is_ended_by_force(active: ActiveModel) -> None:
-    retrainer = gradual(active, pause=3600.0)
+    retrainer = gradual(active, pause=120.0)
     run = retrainer.start("ann")
     log = log_path(active.store.data_dir, run.id)
     wait_for(lambda: log.is_file() and "clips to train on" in log.read_text())

@@ -1,4 +1,4 @@
-"""What a person asks for, to its end: each target through the real training process, its gate and its version."""
+"""Runs from the request to their end: each target through the real training process, its gate and its version."""
 
 import json
 import os
@@ -50,12 +50,12 @@ def fill_with_words(store: AnnotationStore) -> None:
     for number, (text, label) in enumerate(sentences() + sentences()[:8]):
         audio = synthetic_speech(0.3, seed=number)
         clip = store.add_clip(audio, source="test", speaker=f"s{number // 4}", consent=("training",))
-        told = f"{text} {'well' if number >= 28 else ''}"
-        store.add_correction(clip.id, NewVote("ann", "correct", label=label, transcript=told))
+        printed = f"{text} {'well' if number >= 28 else ''}"
+        store.add_correction(clip.id, NewVote("ann", "correct", label=label, transcript=printed))
 
 
 def active_model(folder: Path, base: str | Path | None = None) -> ActiveModel:
-    """A store, and a model that answers; an untaught one where the target is another part."""
+    """A store, and a model that answers; an untrained one where the target is another part."""
     acoustic = load_acoustic_model(base) if base else BandEnergyModel()
     recognizer = Recognizer(EnergyDetector(), acoustic, None, None)
     return ActiveModel(AnnotationStore(folder), recognizer, load_acoustic_model, base=str(base or "embedded"))
@@ -77,7 +77,7 @@ def play(active: ActiveModel, config: RetrainingConfig, origins: dict[str, str] 
 
 
 def folder_of(store: AnnotationStore, run: TrainingRun) -> Path:
-    """Where the version that a run made lies."""
+    """Return the folder of the version that a run made."""
     version = store.get_model_version(run.new_version_id or 0)
     assert version.training_run_id == run.id and version.target == run.target and version.path is not None
     assert version.id in [known.id for known in list_versions(store)]
@@ -158,11 +158,11 @@ def test_fusion_by_the_command_line(tmp_path: Path) -> None:
         text=True,
     )
     assert done.stdout.count("\n") == 1, "one object, and nothing else"
-    told = json.loads(done.stdout)
-    run = store.get_training_run(told["run"])
-    assert done.returncode == (0 if told["decision"] == "promoted" else 1), done.stderr
-    assert list(told)[:6] == ["run", "version", "decision", "reason", "before", "after"]
-    assert (told["decision"], told["reason"], told["target"]) == (run.status, run.reason, "fusion")
-    assert told["after"]["uar"] > told["before"]["uar"] and told["decision"] == "promoted"
+    printed = json.loads(done.stdout)
+    run = store.get_training_run(printed["run"])
+    assert done.returncode == (0 if printed["decision"] == "promoted" else 1), done.stderr
+    assert list(printed)[:6] == ["run", "version", "decision", "reason", "before", "after"]
+    assert (printed["decision"], printed["reason"], printed["target"]) == (run.status, run.reason, "fusion")
+    assert printed["after"]["uar"] > printed["before"]["uar"] and printed["decision"] == "promoted"
     assert load_fusion_rule(folder_of(store, run)).max_weight > FusionRule().max_weight + 0.1
     assert f"Run {run.id}" in done.stderr, "progress goes to stderr"

@@ -17,7 +17,7 @@ def clips_of(corpus, count):
     return [Clip(f"{index}.wav", corpus, labels[index % 2], audio) for index in range(count)]
 
 
-def test_a_loss_is_told_by_corpus_and_on_their_mean():
+def test_a_loss_is_given_by_corpus_and_on_their_mean():
     clips = clips_of("one", 40) + clips_of("two", 20)
     right = [clip.truth for clip in clips]
     half = [clip.truth if clip.corpus == "two" else "anger" for clip in clips]

@@ -110,6 +110,7 @@ def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[s
         return outcome(store)
 
 
+@pytest.mark.slow
 def test_killed_at_every_point_in_turn(
     base: Path, tmp_path: Path, undisturbed: tuple[str, str, object, object]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Which clips are drawn, and how often."""
+"""Clips that are drawn, and how often."""
 
 from collections.abc import Sequence
 

@@ -48,7 +48,7 @@ def test_answers_are_written_once_and_bad_files_stand_alone(recordings: Path, tm
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
 
 
-def test_it_goes_on_where_it_stopped_and_hears_changed_files_again(recordings: Path, tmp_path: Path) -> None:
+def test_it_goes_on_where_it_stopped_and_scores_changed_files_again(recordings: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     recognize(recordings, out)
     first = sorted(out.iterdir())[0]
@@ -123,7 +123,7 @@ def started(folder: Path, out: Path, *options: str) -> "subprocess.Popen[bytes]"
 
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
-def test_recordings_that_kill_whoever_hears_them_cost_no_other_one(tmp_path: Path, engine: str) -> None:
+def test_recordings_that_kill_their_scorer_cost_no_other_one(tmp_path: Path, engine: str) -> None:
     if engine == "ray":
         pytest.importorskip("ray")
     folder, out = write_voices(tmp_path / "recordings", ("a", "b", "kills", "kills-once", "y", "z")), tmp_path / "out"
@@ -180,5 +180,5 @@ def test_a_run_that_is_killed_goes_on_when_the_command_is_given_again(tmp_path: 
     assert 2 <= len(before) < 16
     started(folder, out, "--engine", engine, "--workers", "2").wait(600)
     assert sorted(rows(out)) == [f"slow{n:03}.wav" for n in range(64)]
-    # What had an answer was not heard again.
+    # What had an answer was not scored again.
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before

@@ -1,4 +1,4 @@
-"""What becomes of a run that was asked to stop and whose process was killed before it heard of it."""
+"""Runs that were asked to stop and whose process was killed before it noticed."""
 
 from pathlib import Path
 

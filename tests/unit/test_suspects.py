@@ -1,4 +1,4 @@
-"""Labels that are probably mistakes: found, kept apart, sent back to the queue, believed once judged again."""
+"""Labels that are probably mistakes: found, kept apart, sent back to the queue, kept once labelled again."""
 
 from pathlib import Path
 
@@ -23,18 +23,18 @@ def collection(clips=120, mistakes=6, seed=0):
     """Clips of three labels and four speakers; some have another label than they sound like."""
     draw = np.random.default_rng(seed)
     truth = np.arange(clips) % 3
-    heard = draw.normal(size=(clips, 10))
-    heard[np.arange(clips), truth] += 4.0
+    embeddings = draw.normal(size=(clips, 10))
+    embeddings[np.arange(clips), truth] += 4.0
     wrong = draw.choice(clips, mistakes, replace=False)
     said = truth.copy()
     said[wrong] = (truth[wrong] + 1) % 3
     groups = [f"s{number % 4}" for number in range(clips)]
-    return heard, np.eye(len(EMOTIONS))[said], groups, truth, set(wrong.tolist())
+    return embeddings, np.eye(len(EMOTIONS))[said], groups, truth, set(wrong.tolist())
 
 
 def test_mistakes_are_found_with_the_label_that_they_sound_like():
-    heard, shares, groups, truth, wrong = collection()
-    found = find_suspects(heard, shares, groups)
+    embeddings, shares, groups, truth, wrong = collection()
+    found = find_suspects(embeddings, shares, groups)
     assert {place for place, _, _ in found} == wrong
     assert all(label == truth[place] for place, label, _ in found)
     margins = [margin for _, _, margin in found]
@@ -42,20 +42,20 @@ def test_mistakes_are_found_with_the_label_that_they_sound_like():
 
 
 def test_nobody_is_doubted_without_need_or_means():
-    heard, shares, groups, _, _ = collection(mistakes=0)
-    assert find_suspects(heard, shares, groups) == []
-    heard, shares, groups, _, _ = collection(LEAST_CLIPS - 1)
-    assert find_suspects(heard, shares, groups) is None
+    embeddings, shares, groups, _, _ = collection(mistakes=0)
+    assert find_suspects(embeddings, shares, groups) == []
+    embeddings, shares, groups, _, _ = collection(LEAST_CLIPS - 1)
+    assert find_suspects(embeddings, shares, groups) is None
     noise = np.random.default_rng(1).normal(size=(120, 10))
     assert find_suspects(noise, collection()[1], collection()[2]) is None
 
 
 def test_no_more_than_a_share_is_suspected():
-    heard, shares, groups, _, _ = collection(mistakes=25)
-    assert len(find_suspects(heard, shares, groups)) <= MOST * len(heard)
+    embeddings, shares, groups, _, _ = collection(mistakes=25)
+    assert len(find_suspects(embeddings, shares, groups)) <= MOST * len(embeddings)
 
 
-def test_a_suspect_comes_back_to_who_judged_it_and_is_believed_afterwards(tmp_path: Path):
+def test_a_suspect_comes_back_to_its_raters_and_is_believed_afterwards(tmp_path: Path):
     with AnnotationStore(tmp_path) as store:
         version = store.ensure_base_version("embedded", "a" * 64)
         clips = [
@@ -83,7 +83,7 @@ def test_a_suspect_comes_back_to_who_judged_it_and_is_believed_afterwards(tmp_pa
 
 
 def test_a_later_run_that_knows_more_trains_on_it_again(tmp_path: Path):
-    heard, shares, groups, _, wrong = collection()
+    embeddings, shares, groups, _, wrong = collection()
     with AnnotationStore(tmp_path) as store:
         version = store.ensure_base_version("embedded", "a" * 64)
         feedback = []
@@ -102,8 +102,8 @@ def test_a_later_run_that_knows_more_trains_on_it_again(tmp_path: Path):
         given = Feedback(
             clips,
             groups,
-            heard[:, None].astype(np.float16),
-            heard,
+            embeddings[:, None].astype(np.float16),
+            embeddings,
             [
                 Correction(n, clip, None, "ann", "correct", label, None, None, "t")
                 for n, (clip, label) in enumerate(zip(clips, shares_of, strict=True))

@@ -40,16 +40,16 @@ def fill(store: AnnotationStore, *, sound: float, words: float, shuffled: bool =
     """Clips of twelve speakers with a stored answer each, and a vote for what was truly meant."""
     rng = np.random.default_rng(1)
     version = store.ensure_base_version("embedded", "a" * 64)
-    for number, heard in enumerate(clips(96, sound=sound, words=words)):
-        assert heard.text is not None
+    for number, drawn in enumerate(clips(96, sound=sound, words=words)):
+        assert drawn.text is not None
         audio = synthetic_speech(0.3, seed=number)
         clip = store.add_clip(audio, source="test", speaker=f"s{number % 12}", consent=("training",))
         if number < answers:
             answer = Recognition(
-                0.3, (SpeechRegion(0, 0.3),), heard.acoustic, WORDS, heard.text, heard.acoustic, 0.0, (), Timings(), {}
+                0.3, (SpeechRegion(0, 0.3),), drawn.acoustic, WORDS, drawn.text, drawn.acoustic, 0.0, (), Timings(), {}
             )
             store.add_prediction(clip.id, answer, version.id)
-        truth = str(rng.choice(HEARD)) if shuffled else next(iter(heard.truth))
+        truth = str(rng.choice(HEARD)) if shuffled else next(iter(drawn.truth))
         store.add_correction(clip.id, NewVote("ann", "correct", label=truth))
 
 
@@ -96,7 +96,7 @@ def test_without_words_their_part_of_the_rule_stays() -> None:
     assert log_losses(rule, silent).mean() < log_losses(FusionRule(), silent).mean()
 
 
-def test_too_little_is_told_with_the_numbers_needed() -> None:
+def test_too_little_is_refused_with_the_numbers_needed() -> None:
     with pytest.raises(TrainingDataError, match="12 clips of 4 different labels .* 20 clips of 2 labels are needed"):
         fit_fusion_rule(clips(12, sound=0.5, words=0.5), FusionRule())
 
@@ -142,7 +142,7 @@ def test_votes_that_have_nothing_to_do_with_the_clips_promote_nothing(store: Ann
     assert "no more of these votes than the labels' frequency" in decision.reason  # type: ignore[attr-defined]
 
 
-def test_clips_without_an_answer_are_counted_and_too_few_answers_are_told(
+def test_clips_without_an_answer_are_counted_and_too_few_answers_are_refused(
     store: AnnotationStore, tmp_path: Path
 ) -> None:
     fill(store, sound=0.5, words=0.5, answers=5)

@@ -34,28 +34,28 @@ print(psutil.Process().num_threads() - before)
 
 
 def test_a_thread_that_has_computed_nothing_yet_keeps_the_limit_and_gets_its_own_count_back() -> None:
-    told = []
+    counts = []
 
     def compute() -> None:
         with one_core():
             torch.ones(500, 500) @ torch.ones(500, 500)
-            told.append(torch.get_num_threads())
-        told.append(torch.get_num_threads())
+            counts.append(torch.get_num_threads())
+        counts.append(torch.get_num_threads())
 
     with torch_threads(3):
         thread = threading.Thread(target=compute)
         thread.start()
         thread.join()
-    assert told == [1, 3]
+    assert counts == [1, 3]
 
 
 def test_other_threads_are_left_alone_meanwhile() -> None:
-    told = []
+    counts = []
     with torch_threads(3), one_core():
-        thread = threading.Thread(target=lambda: told.append(torch.get_num_threads()))
+        thread = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
         thread.start()
         thread.join()
-    assert told == [3]
+    assert counts == [3]
 
 
 def test_what_was_raised_comes_through_and_the_count_is_back() -> None:
@@ -66,7 +66,7 @@ def test_what_was_raised_comes_through_and_the_count_is_back() -> None:
 
 
 def test_an_answer_of_the_sound_starts_no_threads() -> None:
-    told = subprocess.run(
+    counts = subprocess.run(
         [sys.executable, "-c", THREADS_STARTED],
         cwd=Path(__file__).resolve().parents[2],
         env={**os.environ, "OMP_NUM_THREADS": "3"},
@@ -74,5 +74,5 @@ def test_an_answer_of_the_sound_starts_no_threads() -> None:
         text=True,
         check=True,
     ).stdout.split()
-    assert int(told[0]) == 0
-    assert int(told[1]) >= 1, "the count of threads would have told"
+    assert int(counts[0]) == 0
+    assert int(counts[1]) >= 1, "the count of threads would have shown it"

@@ -11,7 +11,7 @@ from ser.types import Segment, Transcript
 from tests.unit.recordings import voice
 
 
-def test_confidences_are_told_apart_by_right_and_wrong() -> None:
+def test_confidences_are_split_into_right_and_wrong() -> None:
     segments = [Segment(0, 1, "kids", 0.9), Segment(1, 2, "or", 0.2), Segment(2, 3, "talking", 0.8)]
     transcript = Transcript("kids or talking", "en", tuple(segments), "test")
     assert word_confidences("Kids are talking.", transcript) == ([0.9, 0.8], [0.2])
@@ -32,10 +32,9 @@ def test_a_corpus_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert result["model"] == NAME and result["machine"]["cores"] >= 1
     assert (result["noise"]["sounds"], result["synthetic"]["sounds"]) == (0, 10)
     assert result["synthetic"]["transcribed"] == 0
-    assert 0.0 < result["clip"]["min_ms"] <= result["clip"]["median_ms"]
 
 
-def test_missing_data_and_models_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_data_and_models_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
         f"'{tmp_path}' holds none of read-speech, tess, ravdess. Name the folder of the corpora.\n"

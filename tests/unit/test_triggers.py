@@ -62,7 +62,7 @@ def test_a_run_begins_after_so_many_new_votes_and_not_again_on_the_same(retraine
     assert triggers.check().message == "Retraining begins only when it is asked for."
     change_settings(store, AnnotationSettings(retrain_after=40), by="mia")
     vote(store, 39)
-    vote(store, 20, first=1000, consent=("research",))  # What may not be learnt from does not count.
+    vote(store, 20, first=1000, consent=("research",))  # Clips without consent to training do not count.
     assert triggers.check().message == "Retraining begins by itself after 40 new votes; there are 39."
     vote(store, 1, first=39)
     report = triggers.check()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ser.labels import EMOTIONS, map_labels
+from ser.labels import EMOTIONS, map_labels, to_emotion
 from ser.testing import synthetic_speech
 from ser.types import Audio, EmotionScores, Example, Segment, Transcript
 
@@ -62,3 +62,21 @@ def test_labels_of_published_checkpoints_are_mapped_by_name() -> None:
     mapped, unmapped = map_labels(["ANG", "hap", "Pleasant Surprise", "other"])
     assert mapped == {0: "anger", 1: "happiness", 2: "surprise"}
     assert unmapped == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("names", "emotion"),
+    [
+        ("生气/angry ang Angry female_angry Wut! гнев öfke 怒り", "anger"),
+        ("厌恶/disgusted dis DISGUST ekel", "disgust"),
+        ("恐惧/fearful fea male-fear 공포", "fear"),
+        ("开心/happy hap exc excited 高兴 joy_2 happiness_strong", "happiness"),
+        ("中立/neutral neu calm", "neutral"),
+        ("难过/sad Sad tristeza", "sadness"),
+        ("吃惊/surprised sur pleasant_surprise überrascht", "surprise"),
+        ("其他/other <unk> fru xxx oth LABEL_0 un-happy angry_sad boredom annoyed 3 strong", None),
+    ],
+)
+def test_spellings_of_others_are_known_and_none_is_guessed(names: str, emotion: str | None) -> None:
+    assert {name: to_emotion(name) for name in names.split()} == dict.fromkeys(names.split(), emotion)
+    assert to_emotion("Anger (strong)") == "anger" and to_emotion("not angry") is None

@@ -74,11 +74,11 @@ def test_a_clip_is_erased_once_it_is_confirmed(
     page_services: Services, page_fill: Fill, handlers: HistoryHandlers
 ) -> None:
     page_fill(2)
-    confirm, told = handlers.on_ask(1, "mia", ANN)
-    assert confirm["value"] == "Yes, erase clip 1 for good" and "would be erased" in told  # type: ignore[index]
+    confirm, report = handlers.on_ask(1, "mia", ANN)
+    assert confirm["value"] == "Yes, erase clip 1 for good" and "would be erased" in report  # type: ignore[index]
     assert page_services.store.get_clip(1)
-    hidden, told, about = handlers.on_erase(1, "mia", ANN)
-    assert "1 clips, 1 recordings" in told and about == "" and hidden == gr.update(visible=False)
+    hidden, report, about = handlers.on_erase(1, "mia", ANN)
+    assert "1 clips, 1 recordings" in report and about == "" and hidden == gr.update(visible=False)
     with pytest.raises(ClipNotFoundError):
         page_services.store.get_clip(1)
     assert page_services.store.get_clip(2)

@@ -1,4 +1,4 @@
-"""What only maintainers do on the page: settings, roles, drag-in import, guidelines."""
+"""Acts of maintainers on the page: settings, roles, drag-in import, guidelines."""
 
 import zipfile
 from collections.abc import Iterator
@@ -10,12 +10,13 @@ import pytest
 import soundfile
 
 from annotations.raters.people import Access, Person, claim_name, identify, is_free
+from annotations.raters.votes import effective_corrections
 from annotations.store.settings import AnnotationSettings, read_settings
 from ser.testing import synthetic_speech
 from tests.unit.stored import list_clips
 from ui.backend.services import Services
 from ui.maintain.cards import MaintainHandlers
-from ui.maintain.importing import ImportHandlers
+from ui.maintain.importing import KEEP, ImportHandlers, Meanings
 from ui.maintain.upkeep import Upkeep
 from ui.parts.calls import run_act
 from ui.parts.errors import shows_errors
@@ -29,7 +30,7 @@ def annotators(page_services: Services) -> Services:
     return replace(page_services, access=Access(role_without_login="annotator"))
 
 
-def test_settings_hold_and_their_changes_are_told(page_services: Services, annotators: Services) -> None:
+def test_settings_hold_and_their_changes_are_listed(page_services: Services, annotators: Services) -> None:
     shown = MaintainHandlers(page_services).on_settings(3, 10, True, 5, 30, 50, "02:30", 4, 25, "mia", MIA)
     assert read_settings(page_services.store) == AnnotationSettings(3, 0.1, True, 5.0, 30, 50, "02:30", 4, 0.25)
     assert "overlap: None → 3" in str(shown[-1]) and "mia" in str(shown[-1])
@@ -75,7 +76,8 @@ def dropped(cache: Path) -> list[str]:
 
 
 def test_dropped_files_are_imported_and_gone(page_services: Services, page_cache: Path) -> None:
-    steps = list(ImportHandlers(page_services).on_import(dropped(page_cache), ["research"], "votes", False, "mia", MIA))
+    handlers = ImportHandlers(page_services)
+    steps = list(handlers.on_import(dropped(page_cache), ["research"], "votes", "", Meanings(), False, "mia", MIA))
     assert "3 clips added" in steps[-1][0] and "2 votes added" in steps[-1][0]
     clips = list_clips(page_services.store)
     assert [clip.speaker for clip in clips] == ["s1", "s2", None]
@@ -85,19 +87,59 @@ def test_dropped_files_are_imported_and_gone(page_services: Services, page_cache
 
 def test_an_import_that_cannot_be_says_why(page_services: Services, annotators: Services, page_cache: Path) -> None:
     files = dropped(page_cache)
+
+    def run(files: list[str], services: Services = page_services, consent: tuple[str, ...] = ("research",)) -> None:
+        handler = shows_errors(ImportHandlers(services).on_import)
+        list(handler(files, list(consent), "votes", "", Meanings(), False, "ann", MIA))
+
     with pytest.raises(gr.Error, match="ann may not import clips"):
-        list(shows_errors(ImportHandlers(annotators).on_import)(files, ["research"], "votes", False, "ann", MIA))
+        run(files, annotators)
     with pytest.raises(gr.Error, match="without consent"):
-        list(shows_errors(ImportHandlers(page_services).on_import)(files, [], "votes", False, "mia", MIA))
+        run(files, consent=())
     assert list_clips(page_services.store) == []
     # What was dropped is there still for the next try, and gone after it.
     assert all(Path(name).exists() for name in files)
-    list(ImportHandlers(page_services).on_import(files, ["research"], "nothing", False, "mia", MIA))
+    run(files)
     assert len(list_clips(page_services.store)) == 3 and not any(Path(name).exists() for name in files)
     with pytest.raises(gr.Error, match="a.wav' is not here any more"):
-        list(shows_errors(ImportHandlers(page_services).on_import)(files, ["research"], "votes", False, "mia", MIA))
+        run(files)
     with pytest.raises(gr.Error, match="Drop recordings"):
-        list(shows_errors(ImportHandlers(page_services).on_import)([], ["research"], "votes", False, "mia", MIA))
+        run([])
+
+
+def test_a_preview_asks_for_unknown_labels_and_writes_nothing(page_services: Services, page_cache: Path) -> None:
+    handlers = ImportHandlers(page_services)
+    files = dropped(page_cache)
+    Path(files[2]).write_text("path,label,who\na.wav,satisfied,s1\nb.wav,Angry,<b>\n")
+
+    def preview(consent: list[str], speaker: str = "", meanings: Meanings | None = None) -> tuple[object, ...]:
+        return handlers.on_preview(files, consent, "votes", speaker, meanings or Meanings(), "mia", MIA)
+
+    card, start, meanings, first, second, *others = preview(["research"])
+    assert "3 clips of 0 known speakers would be read, with 1 votes" in str(card)
+    assert "satisfied (1)" in str(card) and "columns that were not read: who" in str(card)
+    assert "--" not in str(card) and start == gr.update(interactive=True)
+    assert isinstance(meanings, Meanings) and meanings.names == ("satisfied", "Angry")
+    assert (first["value"], second["value"]) == (KEEP, "anger")  # type: ignore[index]
+    assert all(other == gr.update(visible=False) for other in others)
+    assert preview([])[1] == gr.update(interactive=False) and list_clips(page_services.store) == []
+    meanings, start = handlers.on_meaning(0, "happiness", meanings)
+    meanings, start = handlers.on_meaning(1, KEEP, meanings)
+    assert start == gr.update(interactive=False)
+    card, start, *_ = preview(["research"], "who", meanings)
+    assert "3 clips of 2 known speakers" in str(card) and "satisfied → happiness (1)" in str(card)
+    list(handlers.on_import(files, ["research"], "votes", "who", meanings, False, "mia", MIA))
+    (vote,) = effective_corrections(page_services.store)
+    assert (vote.label, vote.rater[:7]) == ("happiness", "import:")
+    assert [clip.speaker for clip in list_clips(page_services.store)] == ["s1", "<b>", None]
+    assert handlers.on_change()[:3] == ("", gr.update(interactive=False), Meanings())
+
+
+def test_speakers_come_from_the_names_of_files(page_services: Services, page_cache: Path) -> None:
+    handlers = ImportHandlers(page_services)
+    card, *_ = handlers.on_preview(dropped(page_cache), ["research"], "nothing", r"^(\w)\.wav", Meanings(), "mia", MIA)
+    assert "3 clips of 3 known speakers would be read, with 0 votes" in str(card)
+    assert "2 labels were not counted" in str(card)
 
 
 def test_a_mistake_of_the_program_is_said_in_a_sentence_and_logged(caplog: pytest.LogCaptureFixture) -> None:

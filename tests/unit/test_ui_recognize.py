@@ -37,7 +37,7 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def hear(services: Services, cache: Path, request: gr.Request = ANN, seed: int = 0) -> Analysed:
+def analyse(services: Services, cache: Path, request: gr.Request = ANN, seed: int = 0) -> Analysed:
     *_, last = RecognizeHandlers(services).on_audio(upload(cache, seed), True, request)
     assert isinstance(last.analysed, Analysed)
     return last.analysed
@@ -74,14 +74,14 @@ def test_no_clip_changes_nothing(page_services: Services) -> None:
 
 
 def test_answers_adapt_to_the_place_from_sixteen_clips_on(page_services: Services, page_cache: Path) -> None:
-    plain = [hear(page_services, page_cache, seed=seed).recognition for seed in range(MIN_CLIPS)]
+    plain = [analyse(page_services, page_cache, seed=seed).recognition for seed in range(MIN_CLIPS)]
     assert all(answer.profile is None for answer in plain)
-    adapted = hear(page_services, page_cache).recognition
+    adapted = analyse(page_services, page_cache).recognition
     assert adapted.profile == AppliedProfile("source", MIN_CLIPS) and adapted.profile.note in adapted.notes
     *_, last = RecognizeHandlers(page_services).on_audio(upload(page_cache), False, ANN)
     assert last.analysed.recognition.profile is None  # type: ignore[attr-defined]
     page_services.profiles.release(str(ANN.session_hash))
-    assert hear(page_services, page_cache).recognition.profile is None
+    assert analyse(page_services, page_cache).recognition.profile is None
 
 
 @pytest.mark.parametrize("kind", ["silent", "short", "text"])
@@ -101,7 +101,7 @@ def test_a_refused_clip_says_why_and_is_gone(page_services: Services, page_cache
 
 
 def test_saving_stores_clip_answer_and_vote(page_services: Services, page_cache: Path) -> None:
-    analysed = hear(page_services, page_cache)
+    analysed = analyse(page_services, page_cache)
     form = save(
         page_services,
         analysed,
@@ -129,16 +129,16 @@ def test_saving_stores_clip_answer_and_vote(page_services: Services, page_cache:
 
 
 def test_agreeing_is_an_accept_and_unsure_has_no_label(page_services: Services, page_cache: Path) -> None:
-    analysed = hear(page_services, page_cache)
+    analysed = analyse(page_services, page_cache)
     save(page_services, analysed, vote=analysed.recognition.fused.label)
-    save(page_services, hear(page_services, page_cache), vote="unsure")
+    save(page_services, analyse(page_services, page_cache), vote="unsure")
     newest, older = (entry.correction for entry in queries.history(page_services.store))
     assert older is not None and older.verdict == "accept" and older.transcript is None and older.intensity is None
     assert newest is not None and (newest.verdict, newest.label) == ("unsure", None)
 
 
 def test_without_consent_nothing_is_stored_and_the_page_says_so(page_services: Services, page_cache: Path) -> None:
-    form = save(page_services, hear(page_services, page_cache), consent=[])
+    form = save(page_services, analyse(page_services, page_cache), consent=[])
     assert "Nothing was stored" in str(form.status)
     assert form._replace(status=UNCHANGED) == Form(), "the clip stays, to be saved once a purpose is ticked"
     assert list_clips(page_services.store) == []
@@ -147,14 +147,14 @@ def test_without_consent_nothing_is_stored_and_the_page_says_so(page_services: S
 
 def test_saving_too_early_asks_for_what_is_missing(page_services: Services, page_cache: Path) -> None:
     assert "Record or choose a clip first" in str(save(page_services, None).status)
-    assert "Choose an emotion first" in str(save(page_services, hear(page_services, page_cache), vote=None).status)
+    assert "Choose an emotion first" in str(save(page_services, analyse(page_services, page_cache), vote=None).status)
     assert list_clips(page_services.store) == []
 
 
 @pytest.mark.parametrize("way", ["saved", "cleared", "taken away", "replaced", "closed"])
 def test_no_upload_outlives_its_use(page_services: Services, page_cache: Path, way: str) -> None:
     handlers = RecognizeHandlers(page_services)
-    analysed = hear(page_services, page_cache)
+    analysed = analyse(page_services, page_cache)
     assert len(files(page_cache)) == 1
     if way == "saved":
         save(page_services, analysed)
@@ -163,7 +163,7 @@ def test_no_upload_outlives_its_use(page_services: Services, page_cache: Path, w
     elif way == "taken away":
         assert handlers.on_change(None, analysed, ANN).analysed is None
     elif way == "replaced":
-        hear(page_services, page_cache, seed=1)
+        analyse(page_services, page_cache, seed=1)
         assert [path.parent.name for path in files(page_cache)] == ["hash1"]
         return
     else:
@@ -172,8 +172,8 @@ def test_no_upload_outlives_its_use(page_services: Services, page_cache: Path, w
 
 
 def test_two_people_with_the_same_file_do_not_lose_it(page_services: Services, page_cache: Path) -> None:
-    analysed = hear(page_services, page_cache)
-    hear(page_services, page_cache, BOB)
+    analysed = analyse(page_services, page_cache)
+    analyse(page_services, page_cache, BOB)
     RecognizeHandlers(page_services).on_clear(BOB)
     assert len(files(page_cache)) == 1
     save(page_services, analysed)
@@ -206,7 +206,7 @@ def test_an_upload_that_nobody_came_for_is_swept_away(page_services: Services, p
 
 def test_a_clip_just_saved_can_be_withdrawn_by_who_saved_it(page_services: Services, page_cache: Path) -> None:
     handlers = RecognizeHandlers(page_services)
-    form = save(page_services, hear(page_services, page_cache))
+    form = save(page_services, analyse(page_services, page_cache))
     assert form.saved == 1 and form.withdraw == gr.update(visible=True, value="Erase clip 1")
     with pytest.raises(gr.Error, match="only who consented"):
         shows_errors(handlers.on_withdraw)(1, "bob", True, BOB)

@@ -1,4 +1,4 @@
-"""What the review tab's script asks of the server, as plain functions on a real store."""
+"""Requests of the review tab's script to the server, as plain functions on a real store."""
 
 import base64
 import os

@@ -34,7 +34,7 @@ ANN = gr.Request(session_hash="ann")
 
 @dataclass
 class ScriptedRetrainer:
-    """Says what it is told to say."""
+    """Says what it is given."""
 
     now: TrainingStatus = field(default_factory=TrainingStatus)
     lacking: str | None = None
@@ -143,7 +143,7 @@ def refused(scripted: Services) -> int:
     return refused_version(scripted.store)
 
 
-def test_the_decision_is_told_with_all_its_checks(scripted: Services, refused: int) -> None:
+def test_the_decision_is_shown_with_all_its_checks(scripted: Services, refused: int) -> None:
     run = queries.list_training_runs(scripted.store)[0]
     card = run_card(TrainingStatus(state="refused", run_id=run.id, message="Refused: no better."), run)
     assert "UAR 58\xa0% → 60\xa0%, <strong>+2.0</strong> points [−1.0, +5.0], 4 speakers" in card
@@ -248,13 +248,13 @@ def test_the_chosen_version_stays_chosen_until_there_is_a_new_one(scripted: Serv
     seen = handlers.on_tick({})
     assert seen.choice["value"] == refused  # type: ignore[index]
     handlers.versions.on_use(refused, "our voices", "ann", ANN)
-    beside = handlers.on_tick(seen.seen, chosen=base)  # type: ignore[arg-type]
-    assert beside.choice["value"] == base and beside.use == gr.update(interactive=True)  # type: ignore[index]
+    seen_again = handlers.on_tick(seen.seen, chosen=base)  # type: ignore[arg-type]
+    assert seen_again.choice["value"] == base and seen_again.use == gr.update(interactive=True)  # type: ignore[index]
     newer = add_version(store, "v3", "2" * 64, {"after": {"uar": 0.63}})
-    assert handlers.on_tick(beside.seen, chosen=base).choice["value"] == newer.id  # type: ignore[arg-type, index]
+    assert handlers.on_tick(seen_again.seen, chosen=base).choice["value"] == newer.id  # type: ignore[arg-type, index]
 
 
-def test_what_is_told_of_a_run_stands_there_without_the_number_of_the_epoch() -> None:
+def test_the_message_of_a_run_stands_there_without_the_number_of_the_epoch() -> None:
     status = TrainingStatus(state="running", run_id=1, epoch=2, epochs=9, message="Epoch 2 of 9.")
     assert '<p class="reason">' not in run_card(status, None)
     status = replace(status, message="Epoch 2 of 9. A step is computed in 2 parts.")

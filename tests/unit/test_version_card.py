@@ -1,4 +1,4 @@
-"""What a version's card says of its temperature and its regularisation."""
+"""A version's card on its temperature and its regularisation."""
 
 import pytest
 

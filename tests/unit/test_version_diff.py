@@ -1,4 +1,4 @@
-"""What differs between two versions, on clips that neither learnt from."""
+"""Differences between two versions, on clips that neither was trained on."""
 
 from pathlib import Path
 
@@ -87,22 +87,22 @@ def test_a_run_that_waited_keeps_the_sides_that_one_before_it_gave(active: Activ
     assert holdout.looks == 1.0 and {e.clip.id for e in holdout.held_out} == set(held_out_clips(store))
 
 
-def test_gold_clips_are_never_learnt_from_and_judge_only_where_they_never_were(active: ActiveModel) -> None:
+def test_gold_clips_are_never_trained_on_and_compare_only_where_they_never_were(active: ActiveModel) -> None:
     store = active.store
     before = hold_out(store, training_examples(store))
     start_run(active, "refused")
-    learnt, held = before.training[0].clip.id, before.held_out[0].clip.id
+    trained, held = before.training[0].clip.id, before.held_out[0].clip.id
     fresh = store.add_clip(speech(200), source="test", consent=("training",)).id
-    for clip_id in (learnt, held, fresh):
+    for clip_id in (trained, held, fresh):
         mark_gold(store, clip_id, "anger", by="ann")
     after = hold_out(store, training_examples(store))
     assert {e.clip.id for e in after.gold} == {held, fresh}
     assert all(e.soft_label == {"anger": 1.0} for e in after.gold)
-    assert not {learnt, held, fresh} & {e.clip.id for e in (*after.training, *after.held_out)}
+    assert not {trained, held, fresh} & {e.clip.id for e in (*after.training, *after.held_out)}
     assert missing_feedback(store, training_examples(store)) is None
 
 
-def test_the_difference_is_told_by_label_by_speaker_and_by_clip(active: ActiveModel) -> None:
+def test_the_difference_is_given_by_label_by_speaker_and_by_clip(active: ActiveModel) -> None:
     store = active.store
     start_run(active, "refused")
     store.add_clip(speech(300), source="test", consent=("research",))
@@ -122,12 +122,12 @@ def test_the_difference_is_told_by_label_by_speaker_and_by_clip(active: ActiveMo
     assert set(found.before["recall"]) == {"fear", "sadness"}  # type: ignore[call-overload]
     assert sum(speaker["clips"] for speaker in found.speakers.values()) == found.judged
     assert active.serving().version.name == "v0", "nothing was put to use"
-    told = found.as_dict()
-    assert told["changed"][0].keys() >= {"clip_id", "before", "after", "truth", "path", "change"}  # type: ignore[index]
+    record = found.as_dict()
+    assert record["changed"][0].keys() >= {"clip_id", "before", "after", "truth", "path", "change"}  # type: ignore[index]
     assert found.lines()[0].startswith(f"v0 -> v1: {len(found.changed)} of {found.clips} answers differ")
 
 
-def test_no_more_clips_are_asked_than_wanted_and_none_that_was_learnt_from(active: ActiveModel) -> None:
+def test_no_more_clips_are_asked_than_wanted_and_none_that_was_trained_on(active: ActiveModel) -> None:
     start_run(active, "refused")
     for seed in range(400, 410):
         active.store.add_clip(speech(seed), source="test", consent=("research",))

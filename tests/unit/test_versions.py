@@ -1,4 +1,4 @@
-"""The registry of versions: what is told of them, the way to use, the way back, and what is kept."""
+"""The registry of versions: their facts, the way to use, the way back, and what is kept."""
 
 import json
 from pathlib import Path
@@ -55,7 +55,7 @@ def learn(store: AnnotationStore, status: str = "promoted", reason: str = "Promo
     return find_version(store, name)
 
 
-def test_the_list_tells_where_each_version_comes_from(store: AnnotationStore) -> None:
+def test_the_list_says_where_each_version_comes_from(store: AnnotationStore) -> None:
     version = learn(store)
     entry, base = list_entries(store)
     assert entry.version == version and entry.in_use and not base.in_use
@@ -65,9 +65,9 @@ def test_the_list_tells_where_each_version_comes_from(store: AnnotationStore) ->
         "Promoted: +5.0 points.",
         1,
     )
-    told = entry.as_dict()
-    assert told["lineage"]["git_commit"] == "c0ffee" and told["lineage"]["seed"] == 3  # type: ignore[index]
-    assert told["metrics"] == METRICS and votes_of(store, version) == [1]
+    listed = entry.as_dict()
+    assert listed["lineage"]["git_commit"] == "c0ffee" and listed["lineage"]["seed"] == 3  # type: ignore[index]
+    assert listed["metrics"] == METRICS and votes_of(store, version) == [1]
     assert active_versions(store) == {"acoustic": version}
 
 

@@ -1,9 +1,11 @@
 import pytest
 
 from annotations.errors import InvalidSettingError, InvalidVoteError
-from annotations.raters.votes import training_examples
+from annotations.learning.labels.soft_labels import weigh_votes
+from annotations.raters.votes import effective_corrections, training_examples
 from annotations.store import AnnotationStore, NewClip, NewVote, grant, queries
 from annotations.store.settings import AnnotationSettings, change_settings, list_settings_changes, read_settings
+from ser.testing import synthetic_speech
 from tests.unit.stored import answer, recording
 
 
@@ -35,8 +37,8 @@ def test_a_vote_holds_all_that_was_said_and_the_answer_that_was_kept_from_the_ra
     assert (vote.valence, vote.arousal, vote.comment, vote.seconds) == (12, 100, "a door slams", 4.25)
     assert vote.answer_shown is False
     store.add_correction(clip.id, NewVote("bob", "correct", label="fear"))
-    heard, said, _ = queries.clip_history(store, clip.id)
-    assert (heard.kind, heard.prediction, heard.version.name) == ("prediction", prediction, "embedded")
+    answered, said, _ = queries.clip_history(store, clip.id)
+    assert (answered.kind, answered.prediction, answered.version.name) == ("prediction", prediction, "embedded")
     assert (said.correction, said.prediction, said.version.name) == (vote, prediction, "embedded")
     (example,) = training_examples(store)
     assert example.soft_label == pytest.approx({"fear": 0.875, "sadness": 0.125})
@@ -102,3 +104,19 @@ def test_settings_that_cannot_be_are_refused(given, complaint):
     with pytest.raises(InvalidSettingError) as caught:
         AnnotationSettings(**given)
     assert str(caught.value) == complaint
+
+
+def test_votes_before_half_of_the_clip_are_marked_and_count_as_the_settings_say(store):
+    clip = store.add_clip(synthetic_speech(1.0), source="test", consent=("training",)).id
+    for rater, seconds in (("ann", 0.3), ("bob", 0.7), ("cid", None)):
+        store.add_correction(
+            clip, NewVote(rater, "correct", label="fear" if rater == "ann" else "anger", seconds=seconds)
+        )
+    marked = {vote.rater: (vote.hasty, vote.weight) for vote in effective_corrections(store)}
+    assert marked == {"ann": (True, 0.5), "bob": (False, 1.0), "cid": (False, 1.0)}
+    assert training_examples(store)[0].votes == 3
+    change_settings(store, AnnotationSettings(hasty_weight=0.0), by="ann")
+    (example,) = training_examples(store)
+    assert example.votes == 2 and example.soft_label == {"anger": 1.0}
+    evidence = weigh_votes(effective_corrections(store))
+    assert evidence.soft_labels[clip] == {"anger": 1.0} and "ann" not in evidence.raters

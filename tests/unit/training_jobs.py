@@ -1,4 +1,4 @@
-"""Lessons for the tests of what a run teaches."""
+"""Training jobs for the tests of targets."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A few synthetic speakers whose emotions can be told apart, for tests of training."""
+"""A few synthetic speakers whose emotions are distinct, for tests of training."""
 
 from pathlib import Path
 

@@ -37,7 +37,7 @@ ANIMALS = ("badger", "crane", "dolphin", "finch", "hare", "heron", "lynx", "otte
 
 
 def pseudonym() -> str:
-    """A name that tells nothing of the person, such as `quiet-heron-417`."""
+    """A name that says nothing of the person, such as `quiet-heron-417`."""
     return f"{secrets.choice(ADJECTIVES)}-{secrets.choice(ANIMALS)}-{secrets.randbelow(900) + 100}"
 
 

@@ -32,7 +32,7 @@ class ServerSettings:
         port: to listen on.
         data_dir: folder of the database, the stored clips and the trained models.
         auth_file: `name:password` lines; None lets everybody in.
-        fake: small untaught stand-ins in place of the models, to work on the page itself.
+        fake: small untrained stand-ins in place of the models, to work on the page itself.
     """
 
     host: str
@@ -78,7 +78,7 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         default=environ.get("SER_AUTH_FILE") or None,
         help="file of name:password lines; who is not in it is not let in (SER_AUTH_FILE; default: everybody is)",
     )
-    parser.add_argument("--fake", action="store_true", help="untaught stand-ins for the models: to work on the page")
+    parser.add_argument("--fake", action="store_true", help="untrained stand-ins for the models: to work on the page")
     options = parser.parse_args(argv)
     if not options.port.isdecimal() or not 0 < int(options.port) < 65536:
         raise SettingsError(f"The port is '{options.port}'; a number from 1 to 65535 is needed.")

@@ -23,7 +23,7 @@ def load_parts(data_dir: Path, settings: Settings, *, fake: bool = False, access
     Args:
         data_dir: the store's folder; made if it is missing.
         settings: which models.
-        fake: small untaught stand-ins in place of the models.
+        fake: small untrained stand-ins in place of the models.
         access: which roles people have; by default everybody is maintainer, as on a machine of one's own.
 
     Raises:

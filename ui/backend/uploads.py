@@ -61,7 +61,7 @@ class Uploads:
         swept = 0
         with self._lock:
             held = {path.resolve() for path in self._users}
-            # Gradio puts an upload in a folder of its own, and leaves empty files beside these.
+            # Gradio puts an upload in a folder of its own, and leaves empty files next to these.
             for path in [*folder.glob("*/*"), *folder.glob("*")]:
                 if path.is_file() and path.resolve() not in held and path.stat().st_mtime < before:
                     path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Cards of the insights tab as HTML: counts, agreement, raters, disputed clips. Knows no component.
 
-Every drawing stands beside its numbers in words or in a table, so that nothing is told by colour or shape alone.
+Every drawing stands beside its numbers in words or in a table, so that nothing depends on colour or shape alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from annotations.raters.agreement import Agreement, PairAgreement, in_words
 from annotations.raters.reliability import RaterReliability
 from ui.insights.charts import figure_on_scale, heat_table, stacked_periods
 from ui.parts.palette import css_class, icon
-from ui.parts.presentation import counted, escape, outside_line, percent
+from ui.parts.presentation import counted, escape, outside_line, percent, progress_bar
 
 LOWEST = -0.2
 """Left end of the scale that alpha is drawn on; agreement below it is drawn there."""
@@ -123,7 +123,7 @@ def raters_card(raters: Sequence[RaterReliability], *, everybody: bool, pairs: S
     )
     return (
         f'{title}<table class="plain raters"><caption class="quiet">How often a rater’s label is the right one, as far '
-        "as the others’ votes and the gold clips tell, were all emotions equally common; with its 95 % interval. "
+        "as the others’ votes and the gold clips show, were all emotions equally common; with its 95 % interval. "
         "Emotions are hard to recognise: compare raters with each other, not with 100 %.</caption>"
         '<thead><tr><th scope="col">rater</th><th scope="col">votes</th><th scope="col" aria-hidden="true"></th>'
         f'<th scope="col">reliability</th><th scope="col">gold clips right</th></tr></thead><tbody>{rows}</tbody>'
@@ -158,12 +158,7 @@ def hidden_card() -> str:
 
 def _progress(text: str, done: int, whole: int) -> str:
     share = done / whole if whole else 0.0
-    return (
-        f'<p class="quiet bar-name">{percent(share)} {text}</p>'
-        f'<div class="progress" role="progressbar" aria-label="{text}" '
-        f'aria-valuemin="0" aria-valuemax="100" aria-valuenow="{round(100 * share)}">'
-        f'<i style="width:{100 * share:.1f}%"></i></div>'
-    )
+    return f'<p class="quiet bar-name">{percent(share)} {text}</p>{progress_bar(text, share)}'
 
 
 def _agreement_row(name: str, kind: str, found: Agreement) -> str:

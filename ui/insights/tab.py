@@ -1,17 +1,15 @@
 """The insights tab: what the votes show, read when the tab is opened."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import gradio as gr
 
-from annotations.errors import ClipNotFoundError
-from annotations.insights import DisputedClip, InsightsDesk
+from annotations.insights import InsightsDesk
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.insights import cards as insights_cards
 from ui.parts.errors import shows_errors
-from ui.parts.player import player
+from ui.parts.player import clip_players
 
 LISTENED = 6
 """Clips to listen to; each brings its sound with it."""
@@ -48,7 +46,11 @@ class InsightsHandlers:
             )
         raters = found.raters if everybody else [rater for rater in found.raters if rater.rater == visitor.name]
         clips = found.disputed[:LISTENED]
-        shown = insights_cards.disputed_card(clips, self._players(clips)) if everybody else insights_cards.hidden_card()
+        shown = (
+            insights_cards.disputed_card(clips, clip_players(self.services.store, clips))
+            if everybody
+            else insights_cards.hidden_card()
+        )
         return Form(
             insights_cards.summary_card(found),
             *(  # The panels are hidden until there is something in them.
@@ -62,18 +64,6 @@ class InsightsHandlers:
                 )
             ),
         )
-
-    def _players(self, clips: Sequence[DisputedClip]) -> dict[int, str]:
-        drawn = {}
-        for clip in clips:
-            try:
-                stored = self.services.store.get_clip(clip.clip_id)
-                path = self.services.store.clip_path(stored)
-            except ClipNotFoundError:
-                # Erased since, or its file is gone: the card says so.
-                continue
-            drawn[clip.clip_id] = player(path, stored.duration, f"Clip {clip.clip_id}")
-        return drawn
 
 
 def build_insights_tab(services: Services, tab: gr.Tab, who: gr.BrowserState) -> None:

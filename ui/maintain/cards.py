@@ -11,7 +11,7 @@ from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.maintain.importing import build_import_card
 from ui.parts.errors import shows_errors
-from ui.parts.presentation import escape
+from ui.parts.presentation import escape, status_line
 from ui.train.run_cards import moment
 
 
@@ -84,14 +84,14 @@ class MaintainHandlers:
             settings.retrain_at or "",
             settings.keep_versions or 0,
             round(100 * settings.hasty_weight),
-            _status(said) + changes_table(self.services),
+            (status_line(said) if said else "") + changes_table(self.services),
         )
 
     def _people_shown(self, said: str = "") -> tuple[object, ...]:
         people = list_people(self.services.store, self.services.access)
         rows = "".join(f'<tr><th scope="row">{escape(one.name)}</th><td>{one.role}</td></tr>' for one in people)
         table = f'<table class="plain"><tbody>{rows}</tbody></table>' if people else '<p class="quiet">Nobody yet.</p>'
-        return gr.update(choices=[one.name for one in people]), _status(said) + table
+        return gr.update(choices=[one.name for one in people]), (status_line(said) if said else "") + table
 
 
 def whole(number: float | None) -> int | None:
@@ -119,10 +119,6 @@ def changes_table(services: Services, most: int = 5) -> str:
 def _difference(old: AnnotationSettings, new: AnnotationSettings) -> str:
     names: Sequence[str] = [field.name for field in fields(new) if getattr(old, field.name) != getattr(new, field.name)]
     return ", ".join(f"{name}: {getattr(old, name)} → {getattr(new, name)}" for name in names) or "nothing changed"
-
-
-def _status(message: str) -> str:
-    return f'<p class="status good" role="status">{escape(message)}</p>' if message else ""
 
 
 def build_maintain_cards(services: Services, demo: gr.Blocks, who: gr.BrowserState) -> None:

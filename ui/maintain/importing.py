@@ -1,10 +1,13 @@
-"""Drag-in import on the review tab: recordings, tables, archives; with progress and a stop button."""
+"""Drag-in import on the review tab: recordings, tables, archives; a preview first, then progress and a stop button."""
 
+import functools
+import os
 import queue
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,19 +15,40 @@ import gradio as gr
 
 from annotations.errors import ConsentRequiredError
 from annotations.exchange.imports.importing import ImportOptions, ImportProgress, ImportReport, import_sources
+from annotations.exchange.imports.preview import preview_sources
 from annotations.prelabelling import start_prelabelling
 from annotations.store.records import CONSENT_PURPOSES
 from ser.errors import SerError
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
+from ui.maintain.import_outcome import preview_card, progress, summary
 from ui.parts.errors import shows_errors
-from ui.parts.presentation import escape
 
 LOOK = 0.3
 """Seconds between two pictures of the progress."""
 
-MOST_NAMED = 8
-"""Failed files that are named on the page."""
+MOST_LABELS = 12
+"""Labels whose meaning can be chosen on the page."""
+
+KEEP, OUT = "no vote, keep as original label", "leave out"
+NO_FILES = "Drop recordings, a zip archive, or recordings with their table first."
+
+
+@dataclass(frozen=True)
+class Meanings:
+    """Labels of a preview in their order, and what a person chose that they mean; kept with the page.
+
+    Attributes:
+        names: labels as the table spells them.
+        chosen: {label as the table spells it: one of the store, `KEEP` or `OUT`}.
+    """
+
+    names: tuple[str, ...] = ()
+    chosen: Mapping[str, str] = field(default_factory=dict)
+
+    def label_map(self) -> dict[str, str | None]:
+        """As an import takes it."""
+        return {name: {KEEP: None, OUT: ""}.get(label, label) for name, label in self.chosen.items()}
 
 
 class ImportHandlers:
@@ -34,11 +58,68 @@ class ImportHandlers:
         self.services = services
         self._stopping: dict[str, threading.Event] = {}
 
+    def on_preview(
+        self,
+        files: Sequence[str] | None,
+        consent: list[str],
+        labels: str,
+        speaker: str,
+        meanings: Meanings,
+        who: Who,
+        request: gr.Request,
+    ) -> tuple[object, ...]:
+        """Show what an import would do, with a choice for each label whose meaning is not plain."""
+        importer = person(self.services, request, who).require("import clips")
+        if not files:
+            raise SerError(NO_FILES)
+        options = self._options(importer.name, consent, labels, speaker, meanings)
+        with tempfile.TemporaryDirectory(prefix="preview-") as folder:
+            preview = preview_sources(gather([Path(name) for name in files], Path(folder)), options)
+        asked = [(given, label, votes) for given, label, votes in preview.asked_labels if given != label]
+        meanings = Meanings(tuple(given for given, _, _ in asked[:MOST_LABELS]), meanings.chosen)
+        shown = [
+            gr.update(
+                visible=True,
+                label=f"{given} ({votes})",
+                value=meanings.chosen.get(given) or (KEEP if label is None else label or OUT),
+            )
+            for given, label, votes in asked[:MOST_LABELS]
+        ]
+        hidden = [gr.update(visible=False)] * (MOST_LABELS - len(shown))
+        ready = preview.clips > 0 and not preview.without_consent
+        return preview_card(preview), gr.update(interactive=ready), meanings, *shown, *hidden
+
+    def on_change(self) -> tuple[object, ...]:
+        """Something else is to be imported, or in another way: what was shown holds no more."""
+        return "", gr.update(interactive=False), Meanings(), *([gr.update(visible=False)] * MOST_LABELS)
+
+    def on_meaning(self, place: int, label: str, meanings: Meanings) -> tuple[Meanings, object]:
+        """Let a label of the table mean something else; what was shown must be looked at again."""
+        chosen = {**meanings.chosen, meanings.names[place]: label}
+        return Meanings(meanings.names, chosen), gr.update(interactive=False)
+
+    def _options(self, by: str, consent: Sequence[str], labels: str, speaker: str, meanings: Meanings) -> ImportOptions:
+        # A name of a column holds none of these.
+        pattern = speaker.strip() if any(mark in speaker for mark in "()[]^$\\+*") else None
+        return ImportOptions(
+            consent=tuple(consent),
+            consent_by=by,
+            labels=labels == "votes",
+            gold=labels == "gold",
+            max_duration=self.services.recognizer.max_duration,
+            label_map=meanings.label_map(),
+            columns={"speaker": speaker.strip()} if speaker.strip() and pattern is None else {},
+            speaker_from=pattern,
+            label_set=self.services.labels,
+        )
+
     def on_import(
         self,
         files: Sequence[str] | None,
         consent: list[str],
         labels: str,
+        speaker: str,
+        meanings: Meanings,
         answer: bool,
         who: Who,
         request: gr.Request,
@@ -46,14 +127,8 @@ class ImportHandlers:
         """Import what was dropped; yields the progress, at the end what was done."""
         importer = person(self.services, request, who).require("import clips")
         if not files:
-            raise SerError("Drop recordings, a zip archive, or recordings with their metadata.csv first.")
-        options = ImportOptions(
-            consent=tuple(consent),
-            consent_by=importer.name,
-            labels=labels == "votes",
-            gold=labels == "gold",
-            max_duration=self.services.recognizer.max_duration,
-        )
+            raise SerError(NO_FILES)
+        options = self._options(importer.name, consent, labels, speaker, meanings)
         stop = self._stopping[str(request.session_hash)] = threading.Event()
         with tempfile.TemporaryDirectory(prefix="import-") as folder:
             keeps = False
@@ -62,9 +137,9 @@ class ImportHandlers:
                 for step in self._run(sources, options, stop):
                     if isinstance(step, ImportReport):
                         background = answer and start_prelabelling(self.services.store)
-                        yield told(step, background), None
+                        yield summary(step, background), None
                     else:
-                        yield progress_bar(step), gr.skip()
+                        yield progress(step), gr.skip()
             except ConsentRequiredError:
                 # Nothing was stored, and the page shows the files still: they can be imported once consent is ticked.
                 keeps = True
@@ -116,7 +191,7 @@ class ImportHandlers:
 def newest(
     steps: "queue.Queue[ImportProgress | ImportReport | SerError]", thread: threading.Thread
 ) -> ImportProgress | ImportReport | SerError:
-    """The last thing that an import has told, waiting until there is one."""
+    """Return the last report of an import, waiting until there is one."""
     while True:
         try:
             step = steps.get(timeout=LOOK)
@@ -149,42 +224,28 @@ def gather(files: Sequence[Path], folder: Path) -> list[Path]:
             number += 1
             target = together / f"{path.stem}-{number}{path.suffix}"
         try:
-            shutil.copyfile(path, target)
+            link_or_copy(path, target)
         except FileNotFoundError as error:
             raise SerError(f"'{path.name}' is not here any more. Clear the list, and drop the files again.") from error
     return [together, *archives]
 
 
-def progress_bar(step: ImportProgress) -> str:
-    """Draw the progress of an import as HTML."""
-    share = 100 * step.done / max(step.total, 1)
-    failed = f" · {step.failed} failed" if step.failed else ""
-    return (
-        f'<p role="status"><strong>{step.done}</strong> of {step.total} · {step.added} new{failed} · '
-        f'{escape(step.name)}</p><div class="progress" role="progressbar" aria-label="Import" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{round(share)}"><i style="width:{share:.1f}%"></i></div>'
-    )
-
-
-def told(report: ImportReport, background: bool) -> str:
-    """Describe an import as HTML."""
-    # On the command line they stand above what is told at the end.
-    lines = [escape(line.replace("named above", "named below")) for line in report.lines()]
-    if background:
-        lines.append("The model pre-labels them in the background, so that the least sure can come first.")
-    failed = "".join(
-        f"<li><strong>{escape(name)}</strong>: {escape(reason)}</li>" for name, reason in report.failed[:MOST_NAMED]
-    )
-    more = f"<li>and {len(report.failed) - MOST_NAMED} more</li>" if len(report.failed) > MOST_NAMED else ""
-    kind = "gentle" if report.failed else "good"
-    return f'<p class="status {kind}" role="status">{" ".join(lines)}</p><ul class="notes">{failed}{more}</ul>'
+def link_or_copy(path: Path, target: Path) -> None:
+    """Give a file a second name, which costs nothing, or a copy where the disk knows no such thing."""
+    try:
+        os.link(path, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(path, target)
 
 
 def build_import_card(services: Services, who: gr.BrowserState) -> None:
     """Lay out the card and connect its events."""
     handlers = ImportHandlers(services)
+    meanings = gr.State(Meanings())
     files = gr.File(
-        label="Recordings, a zip archive, or recordings with their metadata.csv",
+        label="Recordings, a zip archive, or recordings with their table (CSV, JSON, Label Studio, ...)",
         file_count="multiple",
         height=150,
         elem_id="import-files",
@@ -197,17 +258,47 @@ def build_import_card(services: Services, who: gr.BrowserState) -> None:
             elem_id="import-consent",
         )
         labels = gr.Radio(
-            [("ignore", "nothing"), ("import as votes", "votes"), ("use as gold answers", "gold")],
-            value="nothing",
+            [("import as votes", "votes"), ("use as gold answers", "gold"), ("ignore", "nothing")],
+            value="votes",
             label="Labels in the table",
             elem_id="import-labels",
         )
+    speaker = gr.Textbox(
+        "",
+        label="Speakers (optional): a column of the table, or a pattern in the names of files such as ^([^_]+)_",
+        max_lines=1,
+        elem_id="import-speaker",
+    )
     answer = gr.Checkbox(True, label="Pre-label with the model", elem_id="import-answer")
     with gr.Row(elem_classes="save-row"):
-        start = gr.Button("Import", variant="primary", elem_id="import-start", scale=0, min_width=150)
+        look = gr.Button("Preview", variant="primary", elem_id="import-preview", scale=0, min_width=150)
+        start = gr.Button("Import", elem_id="import-start", interactive=False, scale=0, min_width=150)
         stop = gr.Button("Stop", elem_id="import-stop", scale=0, min_width=100)
     status = gr.HTML("", elem_id="import-status", apply_default_css=False)
+    with gr.Row(elem_id="import-meanings"):
+        choices = [
+            gr.Dropdown(
+                [*services.labels.names, KEEP, OUT],
+                visible=False,
+                label="label",
+                elem_id=f"import-meaning-{place}",
+                min_width=200,
+            )
+            for place in range(MOST_LABELS)
+        ]
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    given = [files, consent, labels, answer, who]
-    start.click(shows_errors(handlers.on_import), given, [status, files], trigger_mode="once", **quiet)
+    given = [files, consent, labels, speaker, meanings]
+    shown = [status, start, meanings, *choices]
+    look.click(shows_errors(handlers.on_preview), [*given, who], shown, trigger_mode="once", **quiet)
+    gr.on(
+        [files.upload, files.clear, files.delete, labels.input, speaker.input, consent.input],
+        shows_errors(handlers.on_change),
+        None,
+        shown,
+        **quiet,
+    )
+    for place, choice in enumerate(choices):
+        on_meaning = functools.partial(handlers.on_meaning, place)
+        choice.input(shows_errors(on_meaning), [choice, meanings], [meanings, start], **quiet)
+    start.click(shows_errors(handlers.on_import), [*given, answer, who], [status, files], trigger_mode="once", **quiet)
     stop.click(shows_errors(handlers.on_stop), who, None, **quiet)

@@ -31,7 +31,7 @@ def build_calls(acts: Mapping[str, Act]) -> None:
 
 
 def run_act(acts: Mapping[str, Act], name: str, given: Given, request: gr.Request) -> dict[str, object]:
-    """Do an act; what goes wrong is told as `{"error": sentence}`."""
+    """Do an act; an error is returned as `{"error": sentence}`."""
     act = acts.get(name)
     if act is None:
         return {"error": f"The page asked for '{name}', which is not known here. Load the page again."}

@@ -10,19 +10,17 @@ from ui.parts.presentation import escape, percent
 WIDTH, HEIGHT, MARGIN = 420, 140, 26
 
 
-def label_bars(counts: Mapping[str, int], wanted: int = 0) -> str:
-    """Draw the number of votes of each label, with a line at the number that suffices.
+def label_bars(counts: Mapping[str, int]) -> str:
+    """Draw the number of votes of each label.
 
     Args:
         counts: {label: votes}.
-        wanted: what each label should have; 0 draws no line.
     """
-    largest = max([wanted, 1, *counts.values()])
-    line = f'<i class="wanted" style="left:{100 * wanted / largest:.1f}%"></i>' if wanted else ""
+    largest = max([1, *counts.values()])
     rows = "".join(
         f'<li class="{css_class(label)}">{icon(label)}<span class="name">{label}</span>'
         '<span class="track" aria-hidden="true">'
-        f'<i class="fill" style="width:{100 * counts.get(label, 0) / largest:.1f}%"></i>{line}</span>'
+        f'<i class="fill" style="width:{100 * counts.get(label, 0) / largest:.1f}%"></i></span>'
         f'<span class="number">{counts.get(label, 0)}</span></li>'
         for label in counts or EMOTIONS
     )

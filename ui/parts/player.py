@@ -5,12 +5,17 @@ next clip needs no second request. Knows files; knows no component.
 """
 
 import base64
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from annotations.errors import ClipNotFoundError
+from annotations.store import AnnotationStore
 from ui.parts.presentation import clock, escape
 
 BINS = 160
@@ -33,6 +38,21 @@ def player(path: Path, duration: float, name: str) -> str:
     return silent_player(
         path, duration, name, f'<audio preload="auto" src="data:audio/flac;base64,{sound(path)}"></audio>'
     )
+
+
+class _ClipOfStore(Protocol):
+    @property
+    def clip_id(self) -> int: ...
+
+
+def clip_players(store: AnnotationStore, clips: Iterable[_ClipOfStore]) -> dict[int, str]:
+    """Draw {clip id: player}; a clip that was erased since, or whose file is gone, has none."""
+    drawn = {}
+    for clip in clips:
+        with suppress(ClipNotFoundError):
+            stored = store.get_clip(clip.clip_id)
+            drawn[stored.id] = player(store.clip_path(stored), stored.duration, f"Clip {stored.id}")
+    return drawn
 
 
 def silent_player(path: Path, duration: float, name: str, audio: str = "") -> str:

@@ -80,6 +80,19 @@ def clock(seconds: float, *, tenths: bool = True) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
+def status_line(message: str, kind: str = "good") -> str:
+    """Draw what an act has come to; `kind` is good or gentle."""
+    return f'<p class="status {kind}" role="status">{escape(message)}</p>'
+
+
+def progress_bar(name: str, share: float) -> str:
+    """Draw a bar that is filled to a share from 0 to 1."""
+    return (
+        f'<div class="progress" role="progressbar" aria-label="{escape(name)}" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{round(100 * share)}"><i style="width:{100 * share:.1f}%"></i></div>'
+    )
+
+
 def top(scores: Scores) -> str:
     """The most probable label; on a tie the first in `EMOTIONS` order, or as they come. Empty if none is learnt.
 

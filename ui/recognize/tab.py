@@ -21,6 +21,7 @@ from ui.history import withdraw_own
 from ui.parts import presentation
 from ui.parts.errors import shows_errors
 from ui.parts.palette import key_range, label_choices
+from ui.parts.presentation import status_line
 from ui.recognize.consent import build_consent, consent_words
 from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
 
@@ -219,11 +220,6 @@ def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[s
     if not consent:
         return "Nothing was stored: without consent your clip stays yours. Tick what it may be used for, then save."
     return ""
-
-
-def status_line(message: str, kind: str) -> str:
-    """Draw a sentence next to the save button; `kind` is good or gentle."""
-    return f'<p class="status {kind}" role="status">{presentation.escape(message)}</p>'
 
 
 def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:

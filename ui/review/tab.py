@@ -127,7 +127,7 @@ class ReviewHandlers:
         return {"released": len(given.get("clips", []))}
 
     def on_renew(self, given: Given, request: gr.Request) -> dict[str, object]:
-        """Keep clips for longer; tells which of them are kept."""
+        """Keep clips for longer; returns which of them are kept."""
         reviewer, settings = self._reviewer(given, request), read_settings(self.services.store)
         kept = [int(clip_id) for clip_id in given.get("clips", [])]
         if settings.overlap is not None:

@@ -8,7 +8,7 @@ from annotations.learning.runs.estimate import Estimate
 from annotations.learning.runs.status import TrainingStatus
 from annotations.store.records import FeedbackSummary, TrainingRun
 from ui.parts.charts import change_bars, comparison_table, curve, label_bars
-from ui.parts.presentation import clock, counted, escape, outside_line, percent
+from ui.parts.presentation import clock, counted, escape, outside_line, percent, progress_bar
 
 QUIET = 20.0
 """Seconds without news of a run, from which on the page says so."""
@@ -87,24 +87,21 @@ def run_card(status: TrainingStatus, run: TrainingRun | None, now: datetime | No
     )
     epochs = f" · epoch {status.epoch} of {status.epochs}" if status.epochs else ""
     running = status.state == "running"
-    bar = (
-        f'<div class="progress" role="progressbar" aria-label="{number}" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-valuenow="{round(100 * status.progress)}"><i style="width:{100 * status.progress:.1f}%"></i></div>'
-    )
+    bar = progress_bar(number, status.progress) if running else ""
     figures = percent(status.progress) + epochs + left if running else ""
     sentence = SENTENCES.get(status.state, status.state)
     # While epochs go by, their number is already in the line above.
     message = status.message.removeprefix(f"Epoch {status.epoch} of {status.epochs}.").strip()
     # These two say all there is to say.
-    told = message if status.run_id is not None and status.state not in ("paused", "cancelled") else ""
-    detail = f'<p class="reason">{escape(told)}</p>' if told else ""
+    said = message if status.run_id is not None and status.state not in ("paused", "cancelled") else ""
+    detail = f'<p class="reason">{escape(said)}</p>' if said else ""
     what = f" · {status.target}, {status.preset}" if status.run_id is not None else ""
     waits = [number for number in status.queued if number != status.run_id]
     then = f'<p class="reason wait">Waiting: {", ".join(f"run {number}" for number in waits)}.</p>' if waits else ""
     return (
         f'<div class="run {escape(status.state)}"><h3>{number} <span class="badge">{escape(status.state)}</span>'
         f'<span class="quiet what">{escape(what)}</span></h3>'
-        f"<p><strong>{sentence}</strong> {figures}</p>{bar if running else ''}{detail}"
+        f"<p><strong>{sentence}</strong> {figures}</p>{bar}{detail}"
         f"{_silence(status, now or datetime.now(UTC))}{_curves(status)}"
         f"{_decision(run)}{then}</div>"
     )
@@ -219,8 +216,8 @@ def _checks(metrics: Mapping[str, object]) -> str:
     if isinstance(gain, int | float) and isinstance(interval, Sequence):
         low, high = (points(end) for end in interval)
         speakers = metrics.get("speakers")
-        heard = "" if metrics.get("unit", "speaker") == "speaker" else " that it was trained on"
-        people = f", {counted(speakers, 'speaker')}{heard}" if isinstance(speakers, int) and speakers else ""
+        known = "" if metrics.get("unit", "speaker") == "speaker" else " that it was trained on"
+        people = f", {counted(speakers, 'speaker')}{known}" if isinstance(speakers, int) and speakers else ""
         before, after = (cast(Mapping[str, float], metrics[name]) for name in ("before", "after"))
         uar = f"UAR {percent(before['uar'])} → {percent(after['uar'])}, " if "uar" in before and "uar" in after else ""
         lines.append(f"held-out feedback: {uar}<strong>{points(gain)}</strong> points [{low}, {high}]{escape(people)}")

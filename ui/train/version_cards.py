@@ -34,11 +34,6 @@ def named(entry: VersionEntry) -> tuple[str, int]:
     return f"{version.name}{of}{' (in use)' if entry.in_use else ''}", version.id
 
 
-def done(text: str) -> str:
-    """Draw the confirmation of an act."""
-    return f'<p class="status good" role="status">{escape(text)}</p>'
-
-
 def trouble(text: str) -> str:
     """Draw the reason why an act failed; it stays until the next one."""
     return f'<p class="status gentle" role="alert">{escape(text)}</p>'

@@ -1,16 +1,16 @@
 """The versions' part of the training tab: promoted, go back, compare, read, exchange."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import gradio as gr
 
 import ser
-from annotations.errors import ClipNotFoundError, VersionNotFoundError
+from annotations.errors import VersionNotFoundError
 from annotations.learning.versions.card import write_card
-from annotations.learning.versions.diff import ChangedClip, diff_versions
+from annotations.learning.versions.diff import diff_versions
 from annotations.learning.versions.hub import pull_version, push_version
 from annotations.learning.versions.registry import comparison_of, list_entries, way_back
 from annotations.store.records import ModelVersion
@@ -19,7 +19,8 @@ from ser.errors import SerError
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.parts.errors import sentence
-from ui.parts.player import player
+from ui.parts.player import clip_players
+from ui.parts.presentation import status_line
 from ui.train import version_cards
 
 LISTENED = 8
@@ -115,14 +116,14 @@ class VersionHandlers:
         version = self._chosen(version_id)
         name = person(self.services, request, who).require(USE).name
         self.services.active_model.use(version.id, by=name, reason=reason.strip() or None)
-        return version_cards.done(f"{version.name} is in use.")
+        return status_line(f"{version.name} is in use.")
 
     def on_roll_back(self, version_id: int | None, reason: str, who: Who, request: gr.Request) -> str:
         """Return to the previous version of the model that the chosen version belongs to."""
         name = person(self.services, request, who).require(USE).name
         target = self._chosen(version_id).target
         version = self.services.active_model.roll_back(by=name, target=target, reason=reason.strip() or None)
-        return version_cards.done(f"{version.name} is in use again.")
+        return status_line(f"{version.name} is in use again.")
 
     def on_compare(self, version_id: int | None, against: int | None, who: Who, request: gr.Request) -> str:
         """Let two versions answer the same clips."""
@@ -131,7 +132,7 @@ class VersionHandlers:
         if first.id == second.id:
             raise SerError("Choose two different versions.")
         diff = diff_versions(self.services.active_model, first, second)
-        return version_cards.difference_card(diff, self._players(diff.changed))
+        return version_cards.difference_card(diff, clip_players(self.services.store, diff.changed[:LISTENED]))
 
     def on_card(self, version_id: int | None) -> tuple[str, str]:
         """Read a version's model card: its head with the file to keep, and its text."""
@@ -148,32 +149,19 @@ class VersionHandlers:
         write_card(self.services.store, version)
         found = push_version(self.services.store, version, name)
         seen = "private" if found.private else "seen by everybody"
-        return version_cards.done(f"{version.name} is at {found.url}, {seen}.")
+        return status_line(f"{version.name} is at {found.url}, {seen}.")
 
     def on_pull(self, repository: str, who: Who, request: gr.Request) -> str:
         """Take a model of the Hub as a version; it is not promoted."""
         person(self.services, request, who).require(USE)
         active = self.services.active_model
         version = pull_version(active.store, _repository(repository), load=active.load)
-        return version_cards.done(
-            f"{version.name} is a version now and not yet in use. {comparison_of(version)['reason']}"
-        )
+        return status_line(f"{version.name} is a version now and not yet in use. {comparison_of(version)['reason']}")
 
     def _chosen(self, version_id: int | None) -> ModelVersion:
         if version_id is None:
             raise SerError("Choose a version first.")
         return self.services.store.get_model_version(int(version_id))
-
-    def _players(self, clips: Sequence[ChangedClip]) -> dict[int, str]:
-        drawn = {}
-        for clip in clips[:LISTENED]:
-            try:
-                stored = self.services.store.get_clip(clip.clip_id)
-            except ClipNotFoundError:
-                # Erased meanwhile.
-                continue
-            drawn[clip.clip_id] = player(Path(clip.path), stored.duration, f"Clip {clip.clip_id}")
-        return drawn
 
 
 def build_versions() -> VersionControls:
@@ -223,8 +211,8 @@ def connect_versions(
         (c.pull, do.on_pull, [c.repository, who]),
     ]
     for button, act, inputs in acts:
-        told = in_place(act, gives_reason=c.reason in inputs)
-        event = button.click(told, inputs, [c.detail, c.text, c.reason], show_progress_on=c.detail, **quiet)
+        shown = in_place(act, gives_reason=c.reason in inputs)
+        event = button.click(shown, inputs, [c.detail, c.text, c.reason], show_progress_on=c.detail, **quiet)
         acted = event.then(do.on_choose, c.choice, _answers(c), show_progress="hidden", **quiet)
         then(acted)
     c.choice.input(do.on_choose, c.choice, _answers(c), show_progress="hidden", **quiet)

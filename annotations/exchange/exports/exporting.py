@@ -3,6 +3,7 @@
 Leaves out clips without consent to the purpose of the export. Decodes nothing: stored files are copied as they are.
 """
 
+import functools
 import os
 import re
 import shutil
@@ -28,6 +29,9 @@ from annotations.store.records import CONSENT_PURPOSES
 
 __all__ = ["FORMATS", "ExportReport", "export_store", "remake_export"]
 
+SPREADSHEET = "csv for spreadsheets"
+"""CSV whose text no spreadsheet takes for formulas; a form of its own, so that an erasure writes it so again."""
+
 _OWN_RECORDING = re.compile(r"[0-9a-f]{64}\.flac")
 
 Write = Callable[[Iterable[Exported], Path, Sequence[str]], None]
@@ -52,11 +56,14 @@ _FORMS: Mapping[str, Form] = {
     "audiofolder": Form(write_audiofolder, is_folder=True),
     "parquet": Form(write_parquet),
     "csv": Form(write_csv, partners=lambda out: [f"{out.stem}_votes{out.suffix}"]),
+    SPREADSHEET: Form(
+        functools.partial(write_csv, for_spreadsheets=True), partners=lambda out: [f"{out.stem}_votes{out.suffix}"]
+    ),
     "jsonl": Form(write_jsonl, partners=lambda out: [f"{out.stem}_{AUDIO}"]),
     "audformat": Form(write_audformat, is_folder=True),
     "labelstudio": Form(write_labelstudio, partners=lambda out: [f"{out.stem}_{AUDIO}", f"{out.stem}_{CONFIG}"]),
 }
-FORMATS = tuple(_FORMS)
+FORMATS = tuple(form for form in _FORMS if form != SPREADSHEET)
 
 
 def export_store(
@@ -80,7 +87,7 @@ def export_store(
 
     Args:
         store: to read, at one moment.
-        form: one of `FORMATS`.
+        form: one of `FORMATS`, or `SPREADSHEET`.
         out: the folder or file to make; must not be there yet.
         purpose: one of `CONSENT_PURPOSES`; clips without consent to it are left out.
         licence: under which the recordings may be passed on, for the card.
@@ -91,7 +98,7 @@ def export_store(
         ExchangeError: if `out` is there already, or form or purpose are unknown.
         StoreError: if the disk is full or refuses; nothing is left of the export then.
     """
-    if form not in FORMATS:
+    if form not in _FORMS:
         raise ExchangeError(f"The format is '{form}'; expected one of {', '.join(FORMATS)}.")
     if purpose not in CONSENT_PURPOSES:
         raise ExchangeError(f"The purpose is '{purpose}'; expected one of {', '.join(CONSENT_PURPOSES)}.")

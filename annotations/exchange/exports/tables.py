@@ -8,6 +8,7 @@ from pathlib import Path
 
 from annotations.exchange import OWN_TABLE, TABLE
 from annotations.exchange.exports.reading import AUDIO, Exported, Record
+from ser.corpora.table_files import escape_cell
 from ser.labels import EMOTIONS
 
 _PLAIN = (
@@ -22,6 +23,7 @@ _PLAIN = (
     "language",
     "created_at",
     "transcript",
+    "original_label",
 )
 
 
@@ -57,8 +59,21 @@ def write_jsonl(clips: Iterable[Exported], table: Path, labels: Sequence[str] = 
             own.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-def write_csv(clips: Iterable[Exported], table: Path, labels: Sequence[str] = EMOTIONS) -> None:
-    """Write one row per clip, and one row per vote in a second table; no recordings."""
+def write_csv(
+    clips: Iterable[Exported], table: Path, labels: Sequence[str] = EMOTIONS, *, for_spreadsheets: bool = False
+) -> None:
+    """Write one row per clip, and one row per vote in a second table; no recordings.
+
+    Args:
+        clips: to write.
+        table: of the clips, to make.
+        labels: of the store.
+        for_spreadsheets: whether text that a spreadsheet takes for a formula gets an apostrophe before it.
+    """
+
+    def escaped(cells: Iterable[object]) -> list[object]:
+        return [escape_cell(cell, for_spreadsheets) for cell in cells]
+
     votes_table = table.with_name(f"{table.stem}_votes{table.suffix}")
     names: list[str] = []
     with (
@@ -68,12 +83,12 @@ def write_csv(clips: Iterable[Exported], table: Path, labels: Sequence[str] = EM
         writer, votes = csv.writer(first), csv.writer(second)
         writer.writerow(flat_columns(labels)[1:])
         for clip in clips:
-            writer.writerow(flatten(clip.record, labels)[1:])
+            writer.writerow(escaped(flatten(clip.record, labels)[1:]))
             for vote in votes_of(clip.record):
                 if not names:
                     names = [name for name in vote if name != "prediction"]
                     votes.writerow(("sha256", *names))
-                votes.writerow((clip.record["sha256"], *(_cell(vote[name]) for name in names)))
+                votes.writerow(escaped((clip.record["sha256"], *(_cell(vote[name]) for name in names))))
         if not names:
             votes.writerow(("sha256", "rater", "verdict", "label"))
 

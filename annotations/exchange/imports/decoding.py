@@ -101,6 +101,8 @@ def store_recording(store: AnnotationStore, item: Incoming, max_duration: float 
         ExchangeError: if it cannot be read at all.
         OSError: if the disk is full or refuses.
     """
+    if item.sha256 is not None:
+        return _stored_before(store, item.sha256)
     fetched = item.place.fetch(item.name)
     with store.reading() as connection:
         row = connection.execute(
@@ -114,3 +116,14 @@ def store_recording(store: AnnotationStore, item: Incoming, max_duration: float 
     audio = fetched.decode(max_duration)
     written = save_media(store.data_dir, audio)
     return StoredRecording(audio.sha256, audio.duration, fetched.fingerprint, written, audio)
+
+
+def _stored_before(store: AnnotationStore, sha256: str) -> StoredRecording:
+    with store.reading() as connection:
+        row = connection.execute("SELECT duration FROM clips WHERE sha256 = ?", (sha256,)).fetchone()
+    if row is None:
+        raise ExchangeError(
+            f"The table names the recording {sha256[:12]}... by its hash; it is neither beside the table nor in the "
+            "store. Import the recordings first."
+        )
+    return StoredRecording(sha256, row["duration"], "")

@@ -63,7 +63,7 @@ def import_sources(
         check_rater(options.labels_as)
     report = ImportReport()
     with ExitStack() as stack:
-        found = [(str(source), find_recordings(source, stack)) for source in sources]
+        found = [(str(source), find_recordings(source, stack, options)) for source in sources]
         needing = [item for _, findings in found for item in findings.incoming if not item.brings_consent]
         if options.consent or needing:
             check_consent(options.consent)
@@ -102,7 +102,9 @@ class _Import:
             if before:
                 self._report.finished_before[name] = before
             self._report.failed += findings.refused
-            self._report.unlisted += findings.unlisted
+            self._report.unlisted += len(findings.unlisted)
+            self._report.unlisted_names += findings.unlisted
+            self._report.notes += findings.notes
             number = self._begin(name)
             try:
                 with plain_os_errors(self._store.data_dir):

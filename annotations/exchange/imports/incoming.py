@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from annotations.exchange.imports.places import Place
+from ser.corpora.corpus import Row
 
 
 @dataclass(frozen=True)
@@ -14,20 +15,26 @@ class Incoming:
         place: where it lies.
         name: of its file there.
         corpus: the name of what it is a part of.
-        fields: what a table says of it, as text: label, speaker, transcript, session.
+        rows: what tables, or the names of folders and files, say of it.
         record: the line of an own export; None for anything else.
+        sha256: of its signal, if only the store can have the recording.
     """
 
     place: Place
     name: str
     corpus: str
-    fields: Mapping[str, str] = field(default_factory=dict)
+    rows: tuple[Row, ...] = ()
     record: Mapping[str, object] | None = None
+    sha256: str | None = None
 
     @property
     def brings_consent(self) -> bool:
-        """True if its description lists purposes that were consented to."""
-        return self.record is not None or bool(listed_purposes(self.fields))
+        """True if its description lists purposes that were consented to, or it is stored with its consent already."""
+        return self.record is not None or self.sha256 is not None or bool(listed_purposes(self.fact("consent")))
+
+    def fact(self, name: str) -> str | None:
+        """The first that the rows say of the recording by that name; several tables may each say a part."""
+        return next((value for row in self.rows if (value := getattr(row, name))), None)
 
 
 @dataclass(frozen=True)
@@ -38,17 +45,19 @@ class Findings:
         incoming: recordings, in a fixed order.
         refused: (name, reason) of what will not be read.
         unlisted: recordings that lie beside a table which does not name them; they are left out.
+        notes: sentences on what of the tables was left aside.
     """
 
     incoming: tuple[Incoming, ...]
-    refused: tuple[tuple[str, str], ...]
-    unlisted: int
+    refused: tuple[tuple[str, str], ...] = ()
+    unlisted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
 
 
-def listed_purposes(fields: Mapping[str, str]) -> tuple[str, ...]:
-    """The purposes that a table's column `consent` lists, with spaces or commas between them.
+def listed_purposes(consent: str | None) -> tuple[str, ...]:
+    """The purposes that a column `consent` lists, with spaces or commas between them.
 
-    >>> listed_purposes({"consent": "research, training"}), listed_purposes({})
+    >>> listed_purposes("research, training"), listed_purposes(None)
     (('research', 'training'), ())
     """
-    return tuple(fields.get("consent", "").replace(",", " ").split())
+    return tuple((consent or "").replace(",", " ").replace(";", " ").split())

@@ -1,9 +1,11 @@
 """Options, progress and report of an import, as values. Knows neither files nor the store."""
 
-from collections import Counter
-from collections.abc import Callable
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from annotations.errors import ExchangeError
 from annotations.labels.label_set import DEFAULT, LabelSet
 
 IMPORTER = "importer"
@@ -25,6 +27,10 @@ class ImportOptions:
         max_duration: seconds; longer recordings are refused. None for no limit but the decoder's own.
         readmit: whether recordings that were erased here may come back.
         workers: threads that decode; 0 for one a core, four at most.
+        label_map: {label as the source spells it: label here}; an empty one leaves it out on purpose, None means that
+            it is none of the labels here.
+        columns: {one of `ser.corpora.columns.COLUMNS`: header} that a person named.
+        speaker_from: regular expression whose first group is the speaker in a file's name.
         label_set: of the store that is imported into; an import fills it in.
     """
 
@@ -37,7 +43,29 @@ class ImportOptions:
     consent_wording: str | None = None
     readmit: bool = False
     workers: int = 0
+    label_map: Mapping[str, str | None] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    speaker_from: str | None = None
     label_set: LabelSet = DEFAULT
+
+    def __post_init__(self) -> None:
+        unknown = sorted({label for label in self.label_map.values() if label and label not in self.label_set.names})
+        if unknown:
+            raise ExchangeError(
+                f"'{unknown[0]}' is no label here, so nothing can be mapped to it. Choose one of "
+                f"{', '.join(self.label_set.names)}, or leave it empty to leave the label out."
+            )
+
+    @property
+    def wants_labels(self) -> bool:
+        """True if labels of tables count as votes or known answers."""
+        return self.labels or self.labels_as is not None or self.gold
+
+    def label_of(self, name: str) -> str | None:
+        """The label here that a foreign one means; None for one that means none, empty for one left out on purpose."""
+        given = {foreign.strip().casefold(): label for foreign, label in self.label_map.items()}
+        key = name.strip().casefold()
+        return given[key] if key in given else self.label_set.spelling(name)
 
 
 @dataclass(frozen=True)
@@ -76,8 +104,13 @@ class ImportReport:
         predictions: model answers added, from own exports.
         erased: recordings left out because they were erased here.
         failed: (file, reason) of what was not imported.
-        unknown_labels: {label: clips} of unknown labels; those clips are stored without a vote.
+        labels: {(label as given, label here): votes} of those that count; an empty one was left out on purpose.
+        unknown_labels: {label: votes} of unknown labels, kept as the clips' original labels.
+        unasked_labels: votes that the tables hold, left out as labels were not asked for.
         unlisted: recordings left out because the table beside them does not name them.
+        unlisted_names: of these.
+        notes: sentences on what of the sources was left aside.
+        speakers: {speaker: clips}; those without one under an empty name.
         finished_before: {source: when} of sources that were imported whole before.
         stopped: whether it was asked to stop before its end.
         clip_ids: of every clip met, in order, each once.
@@ -91,25 +124,37 @@ class ImportReport:
     predictions: int = 0
     erased: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    labels: Counter[tuple[str, str]] = field(default_factory=Counter)
     unknown_labels: Counter[str] = field(default_factory=Counter)
+    unasked_labels: int = 0
     unlisted: int = 0
+    unlisted_names: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    speakers: Counter[str] = field(default_factory=Counter)
     finished_before: dict[str, str] = field(default_factory=dict)
     stopped: bool = False
     clip_ids: dict[int, None] = field(default_factory=dict)
 
+    @property
+    def exit_code(self) -> int:
+        """0 if all came in, 1 if something was left out, 2 if nothing could be done."""
+        left_out = self.failed or self.unlisted or self.unknown_labels or self.erased or self.stopped
+        nothing = self.failed and not self.added and not self.known
+        return 2 if nothing else 1 if left_out else 0
+
     def as_dict(self) -> dict[str, object]:
         """Convert to JSON values."""
+        numbers = ("added", "known", "votes", "gold", "predictions", "erased")
         return {
-            "added": self.added,
-            "known": self.known,
-            "duplicates": self.duplicates,
-            "votes": self.votes,
-            "gold": self.gold,
-            "predictions": self.predictions,
-            "erased": self.erased,
+            **{name: getattr(self, name) for name in numbers},
             "failed": [{"file": name, "error": reason} for name, reason in self.failed],
+            "labels": [{"given": given, "label": label, "votes": n} for (given, label), n in self.labels.items()],
             "unknown_labels": dict(self.unknown_labels),
+            "unasked_labels": self.unasked_labels,
             "unlisted": self.unlisted,
+            "speakers": len(self.speakers.keys() - {""}),
+            "without_speaker": self.speakers[""],
+            "notes": self.notes,
             "finished_before": self.finished_before,
             "stopped": self.stopped,
         }
@@ -127,10 +172,70 @@ class ImportReport:
             lines.append(f"{self.gold} clips have a known answer now.")
         if self.erased:
             lines.append(f"{self.erased} recordings were left out: they were erased here (--readmit takes them again).")
-        if self.unlisted:
-            lines.append(f"{self.unlisted} recordings were left out: the table beside them does not name them.")
-        lines += [f"The label '{name}' of {count} clips is unknown." for name, count in self.unknown_labels.items()]
+        lines += self.told()
         lines += [f"{name} was imported before, on {when[:10]}." for name, when in self.finished_before.items()]
         if self.failed:
-            lines.append(f"{len(self.failed)} files failed; they are named above.")
+            lines.append(f"{len(self.failed)} files or rows failed; they are named above.")
         return lines
+
+    def told(self) -> list[str]:
+        """Describe labels, speakers and what was left aside, the same before an import and after it."""
+        lines = []
+        renamed = [(pair, count) for pair, count in self.labels.most_common() if pair[0] != pair[1]]
+        if renamed:
+            shown = [f"{given} → {label or 'left out'} ({count})" for (given, label), count in renamed]
+            lines.append(f"Labels: {', '.join(shown)}.")
+        if self.unknown_labels:
+            names = [f"{name} ({count})" for name, count in self.unknown_labels.most_common()]
+            lines.append(
+                f"Unknown labels: {first_of(names)}. They give no vote and are kept as the clips' original labels. "
+                f"--map-label {next(iter(self.unknown_labels))!r}=LABEL maps one; nothing after the sign leaves it out."
+            )
+        if self.unasked_labels:
+            lines.append(
+                f"{self.unasked_labels} labels were not counted, only kept as the clips' original labels. --labels "
+                "counts them as votes, --gold as known answers."
+            )
+        if self.unlisted:
+            lines.append(
+                f"{self.unlisted} recordings were left out, as the table beside them does not name them: "
+                f"{first_of(self.unlisted_names)}."
+            )
+        if self.speakers[""]:
+            lines.append(
+                f"The speaker of {self.speakers['']} clips is unknown, so that nothing can be shown on new speakers "
+                "with them. --speaker-column NAME or --speaker-from PATTERN tells who speaks."
+            )
+        return [*lines, *self.notes]
+
+
+NAMED = 3
+"""Examples that are named of what may be thousands."""
+
+
+def first_of(names: Iterable[str], most: int = NAMED) -> str:
+    """The first of some names, and how many more there are.
+
+    >>> first_of("abcde")
+    'a, b, c and 2 more'
+    """
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def failure_lines(failed: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The first failures of each kind, and a count of the others, as (name, reason).
+
+    >>> failure_lines([(f"{n}.wav", f"{n}.wav is not in x.") for n in range(10)])[-2:]
+    [('2.wav', '2.wav is not in x.'), ('7 more', 'likewise.')]
+    """
+    kinds: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name, reason in failed:
+        kinds[re.sub(r"'[^']*'|\d+", "", reason.replace(name, ""))[:60]].append((name, reason))
+    lines: list[tuple[str, str]] = []
+    for alike in kinds.values():
+        lines += alike[:NAMED]
+        if len(alike) > NAMED:
+            lines.append((f"{len(alike) - NAMED:,} more", "likewise."))
+    return lines

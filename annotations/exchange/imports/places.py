@@ -62,6 +62,10 @@ class Place(Protocol):
     names: tuple[str, ...]
     refused: tuple[tuple[str, str], ...]
 
+    def has(self, name: str) -> bool:
+        """True if there is such a file in it."""
+        ...
+
     def read(self, name: str) -> bytes:
         """The content of a file."""
         ...
@@ -89,6 +93,13 @@ class FolderPlace:
         refused: list[tuple[str, str]] = []
         self.names = (only,) if only else tuple(sorted(self._walk(refused)))
         self.refused = tuple(refused)
+
+    def has(self, name: str) -> bool:
+        """True if there is such a file in it."""
+        try:
+            return self._inside(name).is_file()
+        except ExchangeError:
+            return False
 
     def read(self, name: str) -> bytes:
         """The content of a file.
@@ -162,6 +173,10 @@ class ZipPlace:
         self._members = frozenset(self.names)
         self._lock = threading.Lock()
         self.refused = tuple(refused)
+
+    def has(self, name: str) -> bool:
+        """True if there is such a member."""
+        return name in self._members
 
     def read(self, name: str) -> bytes:
         """The content of a member.

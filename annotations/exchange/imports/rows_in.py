@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from annotations.errors import ExchangeError
 from annotations.exchange.imports.decoding import StoredRecording
 from annotations.exchange.imports.incoming import Incoming, listed_purposes
-from annotations.exchange.imports.options import IMPORTER, RATER_PREFIX, ImportOptions, ImportReport
+from annotations.exchange.imports.labels_in import Labels, read_labels
+from annotations.exchange.imports.options import IMPORTER, ImportOptions, ImportReport
 from annotations.exchange.imports.restoring import OwnRecord, check_record, insert_row, restore_record
 from annotations.store import AnnotationStore
 from annotations.store.media import media_path, save_media
-from annotations.store.new_records import MAX_NAME, Grant, NewClip, NewVote, check_name, check_transcript, grant
-from annotations.store.rows import STANDING, insert_correction, timestamp
+from annotations.store.new_records import Grant, NewClip, NewVote, check_name, check_transcript, grant
+from annotations.store.rows import STANDING, insert_correction, timestamp, to_json
 
-FILLED_IN = ("speaker", "session", "language", "transcript")
+FILLED_IN = ("speaker", "session", "language", "transcript", "original_label")
 """Columns of a clip that a later import may fill if nothing was known; none is overwritten."""
 
 
@@ -29,8 +30,7 @@ class Prepared:
         item: what it was read from.
         clip: columns of the clip.
         grants: consent, for what is no own export.
-        vote: the table's label as a vote.
-        gold: the table's label as the known answer.
+        labels: of tables, as votes and as the known answer.
         own: the line of an own export.
     """
 
@@ -38,8 +38,7 @@ class Prepared:
     recording: StoredRecording
     clip: Mapping[str, object]
     grants: tuple[Grant, ...] = ()
-    vote: NewVote | None = None
-    gold: str | None = None
+    labels: Labels = Labels()
     own: OwnRecord | None = None
 
 
@@ -52,29 +51,26 @@ def prepare(item: Incoming, recording: StoredRecording, options: ImportOptions, 
     if item.record is not None:
         own = check_record(item.record, recording.sha256, options.label_set.accepted)
         return Prepared(item, recording, own.clip, own=own)
-    fields = item.fields
     checked = NewClip(
         source=item.corpus,
-        speaker=fields.get("speaker"),
-        session=fields.get("session"),
-        grants=grant(listed_purposes(fields) or options.consent, options.consent_by, options.consent_wording),
+        speaker=item.fact("speaker"),
+        session=item.fact("session"),
+        grants=grant(_purposes(item, options), options.consent_by, options.consent_wording),
     )
+    labels = read_labels(item, options, report)
     clip = {
         "source": checked.source,
         "speaker": checked.speaker,
         "session": checked.session,
-        "language": check_name("The language", fields.get("language")),
-        "transcript": check_transcript(fields.get("transcript")),
+        "language": check_name("The language", item.fact("language")),
+        "transcript": check_transcript(item.fact("transcript")),
+        "original_label": labels.original,
     }
-    emotion = _emotion(fields.get("label"), options, report)
-    rater = options.labels_as or (f"{RATER_PREFIX}{item.corpus}"[:MAX_NAME] if options.labels else None)
-    vote = None
-    if emotion is not None and rater is not None:
-        vote = NewVote(
-            rater, "correct", emotion, transcript=fields.get("transcript"), label_set=options.label_set.names
-        )
-    gold = emotion if options.gold else None
-    return Prepared(item, recording, clip, checked.grants, vote, gold)
+    return Prepared(item, recording, clip, checked.grants, labels)
+
+
+def _purposes(item: Incoming, options: ImportOptions) -> tuple[str, ...]:
+    return listed_purposes(item.fact("consent")) or options.consent
 
 
 def write_prepared(store: AnnotationStore, batch: Sequence[Prepared], report: ImportReport) -> None:
@@ -103,7 +99,8 @@ def write_prepared(store: AnnotationStore, batch: Sequence[Prepared], report: Im
         report.known += not new
         report.votes += votes
         report.predictions += answers
-        report.gold += prepared.gold is not None
+        report.gold += prepared.labels.gold is not None
+        report.speakers[str(prepared.clip.get("speaker") or "")] += 1
         report.clip_ids[clip_id] = None
 
 
@@ -113,15 +110,6 @@ def discard_unused(store: AnnotationStore, hashes: Collection[str]) -> None:
         with store.database.writing() as connection:
             if connection.execute("SELECT 1 FROM clips WHERE sha256 = ?", (sha256,)).fetchone() is None:
                 (store.data_dir / media_path(sha256)).unlink(missing_ok=True)
-
-
-def _emotion(label: str | None, options: ImportOptions, report: ImportReport) -> str | None:
-    if label is None or not (options.labels or options.labels_as or options.gold):
-        return None
-    emotion = options.label_set.spelling(label)
-    if emotion is None:
-        report.unknown_labels[label] += 1
-    return emotion
 
 
 def _keep_media(store: AnnotationStore, recording: StoredRecording) -> None:
@@ -145,18 +133,19 @@ def _write(connection: sqlite3.Connection, prepared: Prepared) -> tuple[int, boo
         for name in FILLED_IN:
             if row[name] is None and prepared.clip.get(name) is not None:
                 connection.execute(f"UPDATE clips SET {name} = ? WHERE id = ?", (prepared.clip[name], clip_id))
-    connection.execute(
-        "INSERT OR IGNORE INTO imported_files VALUES (?, ?, ?)", (recording.fingerprint, clip_id, timestamp())
-    )
+    if recording.fingerprint:
+        values = (recording.fingerprint, clip_id, timestamp())
+        connection.execute("INSERT OR IGNORE INTO imported_files VALUES (?, ?, ?)", values)
     connection.execute("DELETE FROM missing_media WHERE clip_id = ?", (clip_id,))
     if prepared.own is not None:
         restored = restore_record(connection, clip_id, prepared.own)
         return clip_id, row is None, restored.votes, restored.predictions
     _add_consent(connection, clip_id, prepared)
-    votes = prepared.vote is not None and _add_label(connection, clip_id, prepared.vote)
-    if prepared.gold is not None:
-        _mark_gold(connection, clip_id, prepared.gold, prepared.vote.rater if prepared.vote else IMPORTER)
-    return clip_id, row is None, int(votes), 0
+    votes = sum(_add_vote(connection, clip_id, vote) for vote in prepared.labels.votes)
+    if prepared.labels.gold is not None:
+        by = prepared.labels.votes[0].rater if prepared.labels.votes else IMPORTER
+        _mark_gold(connection, clip_id, prepared.labels.gold, by)
+    return clip_id, row is None, votes, 0
 
 
 def _add_consent(connection: sqlite3.Connection, clip_id: int, prepared: Prepared) -> None:
@@ -172,14 +161,19 @@ def _add_consent(connection: sqlite3.Connection, clip_id: int, prepared: Prepare
     )
 
 
-def _add_label(connection: sqlite3.Connection, clip_id: int, vote: NewVote) -> bool:
-    """Add a corpus's label unless it said the same last time."""
+def _add_vote(connection: sqlite3.Connection, clip_id: int, vote: NewVote) -> bool:
+    """Add a vote unless it is there: of that time, or if it has none, as the last that stands."""
+    where = f"clip_id = ? AND rater = ? AND {STANDING}"
+    values: tuple[object, ...] = (clip_id, vote.rater)
+    if vote.created_at:
+        where, values = "clip_id = ? AND rater = ? AND created_at = ?", (*values, vote.created_at)
     last = connection.execute(
-        f"SELECT label FROM corrections WHERE clip_id = ? AND rater = ? AND {STANDING} ORDER BY id DESC LIMIT 1",
-        (clip_id, vote.rater),
+        f"SELECT verdict, label, distribution FROM corrections WHERE {where} ORDER BY id DESC LIMIT 1", values
     ).fetchone()
-    if last is not None and last["label"] == vote.label:
-        return False
+    shares = to_json(vote.distribution) if vote.distribution else None
+    if last is not None and (last["label"], last["distribution"]) == (vote.label, shares):
+        if vote.label is not None or last["verdict"] == vote.verdict:
+            return False
     insert_correction(connection, clip_id, vote)
     return True
 

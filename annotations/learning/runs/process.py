@@ -58,20 +58,24 @@ Spawn = Callable[[Path, int], WorkerProcess]
 """Starts the process of a run: the store's folder and the run's id in."""
 
 
-def spawn_worker(data_dir: Path, run_id: int, app: int | None = None) -> subprocess.Popen[bytes]:
+def spawn_worker(
+    data_dir: Path, run_id: int, app: int | None = None, niceness: int = NICENESS
+) -> subprocess.Popen[bytes]:
     """Start the process of a run in a new interpreter.
 
     Args:
         data_dir: the store's folder.
         run_id: of the run.
         app: process that the run ends with; None lets it outlive the one that starts it.
+        niceness: of the process, and of those that it starts for the next runs.
     """
     data_dir = data_dir.resolve()
     command = ["annotations.learning.runs.worker", "--data-dir", str(data_dir), "--run", str(run_id)]
+    command += ["--niceness", str(niceness)]
     command += ["--app", str(app)] if app is not None else []
     worker = run_module(command, log_path(data_dir, run_id))
     # From its first moment: to load its libraries takes seconds of a core.
-    yield_the_processor(worker.pid)
+    yield_the_processor(worker.pid, niceness)
     return worker
 
 
@@ -177,7 +181,7 @@ def stop_worker(process: psutil.Process, *, gently: bool, patience: float) -> No
         process.wait()
 
 
-def yield_the_processor(pid: int = 0) -> None:
+def yield_the_processor(pid: int = 0, niceness: int = NICENESS) -> None:
     """Give a process a low priority, within its session and among sessions.
 
     Source: sched(7), "The autogroup feature": where Linux groups processes by session, niceness counts within the
@@ -185,16 +189,17 @@ def yield_the_processor(pid: int = 0) -> None:
 
     Args:
         pid: of a process that has just started, and whose threads will do as its first one; 0 for this one.
+        niceness: 0 leaves a new process as it is.
     """
     with suppress(psutil.Error):
         process = psutil.Process(pid or None)
         if psutil.WINDOWS:
             process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
         else:
-            process.nice(max(process.nice(), NICENESS))
+            process.nice(max(process.nice(), niceness))
     # Absent, or not allowed: then niceness is all there is.
     with suppress(OSError):
-        Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(NICENESS), encoding="ascii")
+        Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(niceness), encoding="ascii")
 
 
 def end_with(pid: int, stop: Callable[[], None], patience: float) -> None:

@@ -36,7 +36,7 @@ from annotations.learning.config import (
 from annotations.learning.promotion.gate import Decision
 from annotations.learning.promotion.holdout_store import hold_out, record_holdout
 from annotations.learning.runs import queue as run_queue
-from annotations.learning.runs.process import Spawn, end_with, keep_log, spawn_worker, yield_the_processor
+from annotations.learning.runs.process import NICENESS, Spawn, end_with, keep_log, spawn_worker, yield_the_processor
 from annotations.learning.runs.status import TRAINED_SHARE, RunReport, describe
 from annotations.learning.runs.zero_gpu import on_zero_gpu, run_in_slices, slice_length
 from annotations.learning.trainer import Trainer, TrainingJob, device_of, is_cross_fitted, trainer_of
@@ -256,10 +256,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--run", type=int, required=True)
     parser.add_argument("--app", type=int, help="process that this one ends with; without, it outlives all others")
+    parser.add_argument("--niceness", type=int, default=NICENESS, help="of this process (default %(default)s)")
     options = parser.parse_args(argv)
-    yield_the_processor()
+    yield_the_processor(niceness=options.niceness)
     keep_log()
-    spawn = partial(spawn_worker, app=options.app)
+    spawn = partial(spawn_worker, app=options.app, niceness=options.niceness)
     return work_on(options.data_dir, options.run, app=options.app, spawn=spawn)
 
 

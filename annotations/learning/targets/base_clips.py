@@ -42,7 +42,7 @@ def distilled(rehearsal: Rehearsal, head: ClassifierHead) -> Rehearsal:
         rehearsal: base clips.
         head: that training starts from.
     """
-    targets = replace(head, temperature=1.0).probabilities(rehearsal.embeddings)
+    targets = replace(head, temperature=1.0, places=None).probabilities(rehearsal.embeddings)
     if head.means is not None:
         # Of labels that no base clip has the head knows nothing yet.
         targets *= np.asarray(rehearsal.targets.any(axis=0))

@@ -13,6 +13,7 @@ from annotations.learning.trainer import TrainingJob
 from annotations.store.embeddings import insert_embedding, read_embeddings
 from annotations.store.records import FeedbackExample
 from ser.acoustic.head import ClassifierHead
+from ser.audio.augmentation import SignalAugmentation
 from ser.encoder.loading import load_encoder
 from ser.errors import ModelUnavailableError
 from ser.training.clip_embeddings import CopyPlan
@@ -68,7 +69,8 @@ def _compute(job: TrainingJob, head: ClassifierHead, clips: Sequence[FeedbackExa
             f"The current model was trained on embeddings of {head.encoder} ({head.encoder_sha256[:12]}...), and the "
             f"encoder at hand is {encoder[:12]}.... Choose a model that fits this encoder, then train."
         )
-    plan = CopyPlan(copies, job.config.seed, encoder=head.encoder, device=job.device)
+    changes = (SignalAugmentation(),) * copies
+    plan = CopyPlan(changes, job.config.seed, encoder=head.encoder, device=job.device)
     how = EmbeddingPlan(
         replace(plan, cache_dir=job.cache_dir), on_progress=job.on_progress, should_stop=job.should_stop
     )

@@ -54,7 +54,7 @@ from ser.training.rehearsal import load_rehearsal
 FOLDS = 5
 SENTENCE_FOLDS = 3
 
-KEPT = {"temperature": "temperature", "tried": "tried"}
+KEPT = {"temperature": "temperature", "tried": "tried", "labels": "labels"}
 """Figures of the saved model that the lineage takes over."""
 
 
@@ -92,6 +92,8 @@ class HeadRun:
                 "kept": found.temperature is None,
             },
         }
+        if head.means is not None:
+            metrics["labels"] = {name: list(means) for name, means in head.means.items()}
         config = {"preset": job.config.preset, "seed": job.config.seed, "tune": "head"}
         facts = {**job.facts(), "speakers": len(set(feedback.groups))}
         meta = head.save(
@@ -102,7 +104,9 @@ class HeadRun:
         record(job.store, job.run.id, feedback, chosen.suspects)
         if chosen.suspects:
             job.say(f"{len(chosen.suspects)} labels look like mistakes: not trained on, and back in the review queue.")
-        return job.new_version(meta.sha256, {name: meta.metrics.get(kept) for name, kept in KEPT.items()})
+        return job.new_version(
+            meta.sha256, {name: meta.metrics[kept] for name, kept in KEPT.items() if kept in meta.metrics}
+        )
 
     def compare(self, version: NewVersion) -> Decision:
         """Compare both heads on clips whose speakers they have not seen, on gold clips and on the base.

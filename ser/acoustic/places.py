@@ -1,0 +1,61 @@
+"""Known places: how near a clip is to the corpora that a head was trained on, and how sure its answers may be there.
+
+A head that was trained on a corpus is right more often on its microphone, room and language than anywhere else, so one
+temperature would leave it unsure where it is right or too sure where it is not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+BORDER = 1.5
+"""Squared distance from the nearest known place, relative to the mean one of the clips there, at which a clip counts as
+half known. New speakers of known corpora lie at 1 (median), corpora that training has not seen at 2.8 and more."""
+
+STEEPNESS = 10.0
+"""Of the change from known to unknown, in the logarithm of the squared distance."""
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class KnownPlaces:
+    """Corpora in a space in which clips of each scatter alike.
+
+    Attributes:
+        basis: takes standardised embeddings there, shape (size, directions).
+        centers: of the corpora there, shape (corpora, directions).
+        spreads: mean squared distance of the clips of each from its center, shape (corpora,).
+        sharpening: the head's temperature is divided by it where the place is known.
+    """
+
+    basis: Array
+    centers: Array
+    spreads: Array
+    sharpening: float = 1.0
+
+    def familiarity(self, standard: Array) -> npt.NDArray[np.float64]:
+        """How far clips are of a known place, 0..1, shape (clips,), from their standardised embeddings."""
+        apart = (standard @ self.basis)[:, None] - self.centers[None]
+        nearest = ((apart.astype(np.float64) ** 2).sum(axis=2) / self.spreads).min(axis=1)
+        return np.asarray(1.0 / (1.0 + (nearest / BORDER) ** STEEPNESS))
+
+    def divisors(self, standard: Array) -> Array:
+        """What the logits are divided by beside the temperature, shape (clips, 1)."""
+        return np.asarray(self.sharpening ** -self.familiarity(standard)[:, None], dtype=np.float32)
+
+    def arrays(self) -> dict[str, Array]:
+        """What the file of a head holds of it."""
+        sharpening = np.array([self.sharpening], dtype=np.float32)
+        places = {"basis": self.basis, "centers": self.centers, "spreads": self.spreads, "sharpening": sharpening}
+        return {f"places_{name}": values for name, values in places.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> "KnownPlaces | None":
+        """The places in a head's file; None where there are none."""
+        if "places_basis" not in arrays:
+            return None
+        basis, centers, spreads = (arrays[f"places_{name}"] for name in ("basis", "centers", "spreads"))
+        return cls(basis, centers, spreads, float(arrays["places_sharpening"][0]))
