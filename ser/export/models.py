@@ -123,8 +123,8 @@ def export_model(
     original = load_acoustic_model(name_or_dir)
     if isinstance(original, HeadModel) and original.head.means is not None:
         raise ExportError(
-            f"{original.name} has labels of its own ({', '.join(original.head.classes)}), and exported models answer with "
-            "the seven emotions. Export a version that was trained on them."
+            f"{original.name} has labels of its own ({', '.join(original.head.classes)}), and exported models answer "
+            "with the seven emotions. Export a version that was trained on them."
         )
     if isinstance(original, HeadModel) and isinstance(original.encoder, EmbeddedEncoder):
         if form != "onnx":

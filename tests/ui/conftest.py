@@ -95,7 +95,7 @@ def url(services: Services) -> Iterator[str]:
     demo = build_app(services)
     for left in reversed(range(STARTS)):
         try:
-            _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+            _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(services.labels))
             break
         except ValueError as error:  # On a busy machine Gradio gives up on its own server after a few seconds.
             demo.close()

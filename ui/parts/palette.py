@@ -99,13 +99,16 @@ def palette_css(labels: LabelSet = DEFAULT) -> str:
         for label in labels.names
     )
     # The row of votes was drawn for seven labels and unsure; other numbers wrap as they need.
-    rows = "" if len(labels) == len(DEFAULT) else ".votes .wrap{--vote-columns:" + str(_columns(len(labels) + 1)) + ";}"
+    longest = max(map(len, labels.names))
+    wide, narrow = (8, 4) if longest <= 11 else (5, 3) if longest <= 18 else (3, 2)
+    columns = f"--vote-columns:{_columns(len(labels) + 1, wide)};--narrow-columns:{_columns(len(labels) + 1, narrow)};"
+    rows = "" if labels.names == DEFAULT.names else f".votes .wrap{{{columns}}}"
     return f":root{{{light}}}.dark{{{dark}}}{classes}{buttons}{rows}"
 
 
-def _columns(votes: int) -> int:
-    """Columns of the vote buttons: rows as even as they can be."""
-    return -(-votes // -(-votes // 8))
+def _columns(votes: int, most: int) -> int:
+    """Columns of the vote buttons, at most so many: rows as even as they can be."""
+    return -(-votes // -(-votes // most))
 
 
 def _mask(label: str) -> str:
