@@ -13,8 +13,8 @@ from gradio.utils import get_upload_folder
 
 from annotations.labels.files import to_plain
 from annotations.labels.label_set import DEFAULT, LabelSet
-from annotations.labels.stored import votes_outside
 from annotations.learning.config import PRESETS
+from annotations.raters.people import Person
 from annotations.review.items import get_review_item
 from annotations.review.queue import next_clip
 from annotations.store import NewClip, NewVote, grant
@@ -22,9 +22,12 @@ from annotations.store.records import CONSENT_PURPOSES, TARGETS
 from annotations.store.settings import read_settings
 from ser.audio.decoding import decode_file
 from ser.errors import SerError
+from ser.recognizer import Recognizer
 from ser.serialization import recognition_to_dict
-from ui.backend.identity import person
+from ser.types import Audio, Recognition
+from ui.backend.identity import charge, person, signed_in, voter
 from ui.backend.services import Services
+from ui.backend.turns import MOST_WAITING, Waiting
 from ui.parts.errors import shows_errors
 from ui.parts.palette import UNSURE
 from ui.recognize.votes import verdict_of
@@ -36,7 +39,7 @@ class ApiHandlers:
     def __init__(self, services: Services) -> None:
         self.services = services
 
-    def recognize(self, audio: str | None = None) -> dict[str, object]:
+    def recognize(self, audio: str | None = None, request: gr.Request | None = None) -> dict[str, object]:
         """Recognise one recording; nothing of it is stored."""
         if audio is None:
             raise SerError("No audio was given. Send a file under `audio`.")
@@ -45,7 +48,7 @@ class ApiHandlers:
             start = time.perf_counter()
             recording = decode_file(path, max_duration=serving.recognizer.max_duration)
             decoding = time.perf_counter() - start
-            answer = serving.recognizer.recognize(recording)
+            answer = self._answer(serving.recognizer, recording, request)
             timings = dataclasses.replace(answer.timings, decode=decoding, total=answer.timings.total + decoding)
             answer = dataclasses.replace(answer, timings=timings)
             return self.services.labels.answer(recognition_to_dict(answer, file=path.name))
@@ -63,30 +66,37 @@ class ApiHandlers:
         request: gr.Request | None = None,
     ) -> dict[str, object]:
         """Store a vote: on a stored clip by its id, or on a new recording given with consent."""
+        labels = self.services.labels
         if audio is None:
-            check_label(label, self.services.labels)
-            name = person(self.services, request, rater).require("review stored clips").name
-            return self._correct_stored(clip_id, label, name, transcript or None, intensity)
+            check_label(label, labels)
+            person(self.services, request, rater).require("review stored clips")
+            reviewer = voter(self.services, request, rater)
+            return self._correct_stored(clip_id, label, reviewer, transcript or None, intensity)
         # Everything that can go wrong goes wrong in here, so that no upload is left behind.
         with self.services.uploads.borrow(audio) as path:
-            check_label(label, self.services.labels)
-            name = person(self.services, request, rater).name
+            check_label(label, labels)
+            reviewer = voter(self.services, request, rater)
             serving = self.services.active_model.serving()
             recording = decode_file(path, max_duration=serving.recognizer.max_duration)
-            recognition = serving.recognizer.recognize(recording) if consent else None
-        labels = self.services.labels
+            recognition = self._answer(serving.recognizer, recording, request) if consent else None
         verdict, vote = verdict_of(label, labels.most_probable(recognition.fused.as_dict()) if recognition else None)
         clip, correction = self.services.store.save_feedback(
             recording,
             recognition,
             NewVote(
-                name, verdict, label=vote, intensity=intensity, transcript=transcript or None, label_set=labels.names
+                reviewer.name,
+                verdict,
+                label=vote,
+                intensity=intensity,
+                transcript=transcript or None,
+                may_replace=reviewer.proved,
+                label_set=labels.names,
             ),
             NewClip(
                 "api",
                 speaker=speaker.strip() or None,
                 session=str(request.session_hash) if request else None,
-                grants=grant(consent, name),
+                grants=grant(consent, reviewer.name),
             ),
             model_version_id=serving.version.id,
         )
@@ -121,7 +131,7 @@ class ApiHandlers:
 
     def labels(self) -> dict[str, object]:
         """List the labels of the store: names, keys, colours, meaning in the seven, names in other languages."""
-        return {**to_plain(self.services.labels), "votes_outside": dict(votes_outside(self.services.store))}
+        return to_plain(self.services.labels)
 
     def retrain(
         self, rater: str = "", preset: str = "", target: str = "", tune: str = "", request: gr.Request | None = None
@@ -131,9 +141,22 @@ class ApiHandlers:
         run = self.services.retrainer.start(name, target=target or None, preset=preset or None, tune=tune or None)
         return self._status(run.id)
 
-    def training_status(self, run_id: float | None = None) -> dict[str, Any]:
+    def training_status(self, run_id: float | None = None, request: gr.Request | None = None) -> dict[str, Any]:
         """Return the status of a training run: by default the one under way, else the one that ended last."""
-        return self._status(None if run_id is None else int(run_id))
+        status = self._status(None if run_id is None else int(run_id))
+        if not person(self.services, request, None).may("retrain"):
+            status.pop("log")
+        return status
+
+    def register(self, rater: str = "", request: gr.Request | None = None) -> dict[str, object]:
+        """Return a new key for a name that nobody has; with it as the header X-Rater-Key, votes are the name's own."""
+        if not rater.strip():
+            raise SerError("No name was given. Send the name to vote under as `rater`.")
+        if signed_in(request):
+            raise SerError("You are logged in: the login is your name, and needs no key.")
+        key = secrets.token_urlsafe(24)
+        owner = voter(self.services, request, {"name": rater, "key": key})
+        return {"rater": owner.name, "key": key}
 
     def control_training(
         self, action: str = "", run_id: float | None = None, rater: str = "", request: gr.Request | None = None
@@ -148,12 +171,20 @@ class ApiHandlers:
         actions[action](number)
         return self._status(number)
 
+    def _answer(self, recognizer: Recognizer, recording: Audio, request: gr.Request | None) -> Recognition:
+        """Recognise a recording in its turn."""
+        charge(self.services, request, "recognitions")
+        connection = str(request.session_hash) if request else ""
+        steps = self.services.turns.run(connection, recording.duration, lambda: recognizer.recognize_steps(recording))
+        *_, answer = (step for step in steps if not isinstance(step, Waiting))
+        return answer
+
     def _status(self, run_id: int | None) -> dict[str, Any]:
         status = dataclasses.asdict(self.services.retrainer.status(run_id))
         return {name: value for name, value in status.items() if name not in ("pid", "pid_created")}
 
     def _correct_stored(
-        self, clip_id: float | None, label: str, rater: str, transcript: str | None, intensity: float | None
+        self, clip_id: float | None, label: str, rater: Person, transcript: str | None, intensity: float | None
     ) -> dict[str, object]:
         if clip_id is None:
             raise SerError("Neither audio nor clip_id was given. Send a recording, or the id of a stored clip.")
@@ -163,7 +194,15 @@ class ApiHandlers:
         verdict, vote = verdict_of(label, prediction.label if prediction else None)
         correction = self.services.store.add_correction(
             item.clip.id,
-            NewVote(rater, verdict, label=vote, intensity=intensity, transcript=transcript, label_set=labels.names),
+            NewVote(
+                rater.name,
+                verdict,
+                label=vote,
+                intensity=intensity,
+                transcript=transcript,
+                may_replace=rater.proved,
+                label_set=labels.names,
+            ),
             prediction_id=prediction.id if prediction else None,
         )
         return {"clip_id": item.clip.id, "correction_id": correction.id}
@@ -181,6 +220,8 @@ def build_api(services: Services) -> None:
     with gr.Row(visible=False):
         # Each endpoint has components of its own: a shared one would give a parameter the wrong words in the docs.
         trigger = gr.Button()
+        wanted = gr.Textbox(label="the name to vote under")
+        issued = gr.JSON(label="{rater, key}; keep the key, it is shown once")
         recording = gr.Audio(label="a recording of speech, at most a minute", type="filepath")
         answer = gr.JSON(label="the answer, as `python -m ser recognize --json` prints it")
         voted = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
@@ -197,7 +238,7 @@ def build_api(services: Services) -> None:
         reviewer = gr.Textbox(label="rater; each rater gets each clip once", value="")
         clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null where no clip waits")
         clip_audio = gr.Audio(label="the recording as FLAC", type="filepath")
-        label_list = gr.JSON(label="labels, mapping, votes_outside")
+        label_list = gr.JSON(label="labels and mapping")
         starter = gr.Textbox(label="who starts the run; the login wins where there is one", value="")
         preset = gr.Textbox(label=f"{' or '.join(PRESETS)}; {PRESETS[0]} where empty", value="")
         target = gr.Textbox(label=f"one of {', '.join(TARGETS)}; {TARGETS[0]} where empty", value="")
@@ -214,6 +255,7 @@ def build_api(services: Services) -> None:
         controlled = gr.JSON(label="the state of the run, as `training_status` returns it")
 
     for name, inputs, outputs in (
+        ("register", [wanted], [issued]),
         ("recognize", [recording], [answer]),
         ("correct", [voted, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
         ("next_clip", [reviewer], [clip, clip_audio]),
@@ -230,7 +272,7 @@ def build_api(services: Services) -> None:
             outputs,
             api_name=name,
             api_description=handler.__doc__,
-            concurrency_limit=2 if heavy else "default",
+            concurrency_limit=MOST_WAITING if heavy else "default",
             concurrency_id="recognition" if heavy else None,
         )
 

@@ -9,7 +9,9 @@ from starlette.middleware.gzip import GZipMiddleware
 from annotations.labels.label_set import DEFAULT, LabelSet
 from ui.api import build_api
 from ui.backend import identity
+from ui.backend.boundary import AT_HOME, Network, guard
 from ui.backend.services import Services
+from ui.backend.upload_guard import ARCHIVE, UploadGuard
 from ui.history import build_history_tab
 from ui.insights.tab import build_insights_tab
 from ui.maintain.cards import build_maintain_cards
@@ -26,8 +28,15 @@ TITLE = "Speech Emotion Studio"
 CACHE_SWEEP = (600, 3600)
 """Seconds between Gradio's own looks at its cache and greatest age of a file in it: the net under `Uploads.sweep`."""
 
-MAX_UPLOAD = "256mb"
-"""A minute of 32-bit stereo at 96 kHz takes 46 MB; the rest is for archives. Larger ones are for the command line."""
+MOST_SESSIONS = 200
+"""Sessions that Gradio keeps, 0.3 MB each: those used last. A page in front uses its own every few seconds, a program
+none that it has left."""
+
+MOST_QUEUED = 128
+"""Events that may wait; recordings, of which fewer may, have a queue of their own (`ui.backend.turns`)."""
+
+THREADS = 64
+"""Threads of events: recordings that wait take `MOST_WAITING` of them, and votes need theirs."""
 
 SMALLEST_COMPRESSED = 2000
 """Bytes under which compressing a response gains nothing."""
@@ -70,24 +79,38 @@ def build_app(services: Services) -> gr.Blocks:
 
         demo.unload(on_unload)
     # The queue's default of one run at a time per event would make people wait for each other's clicks.
-    demo.queue(default_concurrency_limit=16)
+    demo.queue(default_concurrency_limit=16, max_size=MOST_QUEUED)
     return demo
 
 
-def launch_options(labels: LabelSet = DEFAULT) -> dict[str, object]:
-    """Return the arguments of `Blocks.launch` except address and login; `labels` are those of the store."""
+def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, object]:
+    """Return the arguments of `Blocks.launch` except address and login.
+
+    Args:
+        services: of the page.
+        network: where the server is.
+    """
     return {
         "theme": style.theme(),
-        "css": style.css(labels),
-        "head": style.head(labels),
+        "css": style.css(services.labels),
+        "head": style.head(services.labels),
         "footer_links": ["api", "settings"],
-        "max_file_size": MAX_UPLOAD,
+        "max_file_size": ARCHIVE,
+        "max_threads": THREADS,
+        "state_session_capacity": MOST_SESSIONS,
         # Off: it would keep people's recordings and answers in their browser, and offer it for replay.
         "run_history": False,
         "ssr_mode": False,
         "show_error": False,
         # The page is 378 kB of HTML as it is, 106 kB compressed; event streams are left as they are.
-        "app_kwargs": {"middleware": [Middleware(GZipMiddleware, minimum_size=SMALLEST_COMPRESSED)]},
+        "app_kwargs": {
+            "middleware": [
+                Middleware(GZipMiddleware, minimum_size=SMALLEST_COMPRESSED),
+                Middleware(UploadGuard, services=services),
+            ],
+            "lifespan": guard(network),
+        },
+        "auth_message": "After three failures a login has to wait, each time longer.",
     }
 
 

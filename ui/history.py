@@ -6,6 +6,7 @@ import gradio as gr
 
 from annotations.maintenance.erasure.erase import ErasureReport, erase_clip, withdraw_consent
 from annotations.raters.disclosure import own_consents, visible_clip_history, visible_history
+from annotations.raters.people import Person
 from annotations.raters.votes import gold_labels, mark_gold, unmark_gold
 from annotations.store.records import HistoryEntry, TrainingRun
 from ser.errors import SerError
@@ -34,7 +35,8 @@ class HistoryHandlers:
 
     def on_undo(self, who: Who, request: gr.Request) -> tuple[str, str]:
         """Take the rater's own last vote back."""
-        undone = self.services.store.undo_last_correction(person(self.services, request, who).name)
+        undoing = person(self.services, request, who).require_proof("take a vote back")
+        undone = self.services.store.undo_last_correction(undoing.name)
         said = f"Taken back: {undone.label or undone.verdict} on clip {undone.clip_id}."
         return self.on_open(who, request)[0], status(said)
 
@@ -43,7 +45,7 @@ class HistoryHandlers:
         looking = person(self.services, request, who).require("review stored clips")
         clip = self.services.store.get_clip(self._number(clip_id))
         entries = visible_clip_history(self.services.store, looking, clip.id)
-        own = own_consents(self.services.store, looking.name, clip.id)
+        own = looking.proved and own_consents(self.services.store, looking.name, clip.id)
         sound = player(self.services.store.clip_path(clip), clip.duration, f"Clip {clip.id}")
         return (
             sound + clip_table(entries) + f'<p class="clip-line">allowed for: {", ".join(clip.consent)}</p>',
@@ -69,7 +71,7 @@ class HistoryHandlers:
     def on_withdraw(self, clip_id: float | None, who: Who, request: gr.Request) -> tuple[str, str]:
         """Withdraw the person's own consent."""
         withdrawing = person(self.services, request, who)
-        return report_text(withdraw_own(self.services, withdrawing.name, self._number(clip_id))), ""
+        return report_text(withdraw_own(self.services, withdrawing, self._number(clip_id))), ""
 
     def on_gold(self, clip_id: float | None, label: str | None, who: Who, request: gr.Request) -> str:
         """Mark a clip with its known answer, so that raters can be measured by it."""
@@ -97,12 +99,13 @@ class HistoryHandlers:
 ONLY_OWN = '<p class="quiet">Your own votes, and others’ on clips whose voting is over.</p>'
 
 
-def withdraw_own(services: Services, name: str, clip_id: int) -> ErasureReport:
+def withdraw_own(services: Services, person: Person, clip_id: int) -> ErasureReport:
     """Take back every consent that a person has given for a clip.
 
     Raises:
-        SerError: if they have given none.
+        SerError: if they have given none, or nothing proves who they are.
     """
+    name = person.require_proof("withdraw a consent").name
     own = own_consents(services.store, name, clip_id)
     if not own:
         raise SerError(f"{name} has allowed nothing for clip {clip_id}: only who consented can withdraw it here.")

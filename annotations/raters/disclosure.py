@@ -3,6 +3,7 @@
 Decides by role, settings and votes; draws nothing.
 """
 
+from dataclasses import replace
 from sqlite3 import Connection
 
 from annotations.raters.people import Person
@@ -16,14 +17,23 @@ MOST_LOOKED_AT = 20
 
 
 def visible_history(store: AnnotationStore, person: Person, limit: int = 50) -> list[HistoryEntry]:
-    """The last votes and runs, newest first: all for a maintainer, else one's own and those whose voting is over."""
+    """The last votes and runs, newest first, that a person may see.
+
+    All of them for a maintainer; else one's own votes, and for an annotator those whose voting is over and the runs,
+    without who started them.
+    """
     if person.may("see other people's votes"):
         return queries.history(store, limit)
     entries = queries.history(store, MOST_LOOKED_AT * limit)
     clips = {entry.correction.clip_id for entry in entries if entry.correction}
     with store.reading() as connection:
         over = {clip_id for clip_id in clips if _is_over(connection, clip_id)}
-    seen = [entry for entry in entries if _is_theirs(entry, person) or _clip_of(entry) in over | {None}]
+    others = person.may("review stored clips")
+    seen = [
+        entry if entry.run is None else replace(entry, run=replace(entry.run, started_by="a maintainer"))
+        for entry in entries
+        if _is_theirs(entry, person) or (others and _clip_of(entry) in over | {None})
+    ]
     return seen[:limit]
 
 
@@ -41,7 +51,7 @@ def visible_clip_history(store: AnnotationStore, person: Person, clip_id: int) -
         voted = connection.execute(
             f"SELECT 1 FROM corrections WHERE clip_id = ? AND rater = ? AND {STANDING}", (clip_id, person.name)
         ).fetchone()
-        blind = settings_in_force(connection).blind and not voted
+        blind = settings_in_force(connection).blind and not (voted and person.proved)
     return [
         entry
         for entry in entries
@@ -65,7 +75,7 @@ def _is_over(connection: Connection, clip_id: int) -> bool:
 
 
 def _is_theirs(entry: HistoryEntry, person: Person) -> bool:
-    return entry.correction is not None and entry.correction.rater == person.name
+    return person.proved and entry.correction is not None and entry.correction.rater == person.name
 
 
 def _clip_of(entry: HistoryEntry) -> int | None:

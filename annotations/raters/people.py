@@ -1,13 +1,29 @@
-"""Roles, their grants, and names that belong to one browser or one login.
+"""Roles, their grants, and names that belong to one key or one login.
 
 Decides and remembers; asks nobody for a password. How a name was proved is the page's affair.
 """
 
-import hashlib
+import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from sqlite3 import Connection
 
+from annotations.raters.names import (
+    FREE,
+    RESERVED,
+    NameTakenError,
+    check_new_name,
+    comparable_name,
+    holder,
+    key_owner,
+    login_owner,
+    move_aside,
+    numbered,
+    set_owner,
+    spelling,
+    used_spelling,
+)
 from annotations.store import AnnotationStore
 from annotations.store.new_records import check_rater
 from annotations.store.rows import insert_row, timestamp
@@ -31,19 +47,9 @@ ACTS: Mapping[str, str] = {
 }
 """{what is done: the least role that may}. What is not listed is open to everybody."""
 
-LOGIN = "login"
-"""Stands for a browser's key if a login has proved the name."""
-
-RESERVED = ("import:",)
-"""Beginnings of names that are the program's own: the raters that a corpus's labels count as."""
-
 
 class NotAllowedError(SerError):
     """The person's role does not allow the act."""
-
-
-class NameTakenError(SerError):
-    """A name that another browser, a login or the program itself goes by."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,12 @@ class Person:
     Attributes:
         name: what their votes are stored under.
         role: one of `ROLES`.
+        proved: whether a login or a key proves that the name's earlier votes and consents are theirs.
     """
 
     name: str
     role: str
+    proved: bool = field(default=False, compare=False)
 
     def may(self, act: str) -> bool:
         """True if the role allows it.
@@ -78,6 +86,19 @@ class Person:
             raise NotAllowedError(f"Visitors may not {act}: sign in first.")
         raise NotAllowedError(f"{self.name} may not {act}: only a maintainer may. Ask one, or log in as one.")
 
+    def require_proof(self, act: str) -> "Person":
+        """The person themselves, if something proves that the name is theirs.
+
+        Raises:
+            NotAllowedError: otherwise.
+        """
+        if self.proved:
+            return self
+        raise NotAllowedError(
+            f"Nothing proves that you are {self.name}, so you may not {act}. Log in, or send the key of that name: the "
+            "page keeps its own in the browser, programs get one from /register and send it as the header X-Rater-Key."
+        )
+
 
 @dataclass(frozen=True)
 class Access:
@@ -86,10 +107,12 @@ class Access:
     Attributes:
         maintainers: logins that are maintainers whatever the store says, so that nobody is locked out.
         role_without_login: of people whose name nothing proves.
+        declared: whether whoever runs the server has chosen that role, so that it holds for a network, too.
     """
 
     maintainers: frozenset[str] = field(default_factory=frozenset)
     role_without_login: str = "maintainer"
+    declared: bool = False
 
     def __post_init__(self) -> None:
         if self.role_without_login not in ROLES:
@@ -98,88 +121,67 @@ class Access:
                 f"{', '.join(ROLES)}. Correct SER_ROLE_WITHOUT_LOGIN."
             )
 
+    @property
+    def trusting(self) -> bool:
+        """True where whoever asks is maintainer: names need no proof there."""
+        return self.role_without_login == "maintainer"
 
-def identify(store: AnnotationStore, access: Access, name: str, *, login: bool, key: str = "") -> Person:
+    def from_network(self) -> "Access":
+        """The rules for a request that did not begin at the machine itself."""
+        return replace(self, role_without_login="annotator") if self.trusting and not self.declared else self
+
+
+def identify(
+    store: AnnotationStore, access: Access, name: str, *, login: bool, key: str = "", claim: bool = False
+) -> Person:
     """A person with their role.
 
+    A login takes its name even from a key: whoever had it goes on as `name-2` with all that is theirs, unless the key
+    comes with the login.
+
     Args:
-        store: knows which roles were given, and which browser a typed name belongs to.
+        store: knows which roles were given, and whose a name is.
         access: decides the rest.
         name: as proved by a login, or as typed.
         login: whether a login has proved it.
-        key: the secret of the browser that a typed name comes from; empty for a program.
+        key: the secret of the browser or program that a name comes from; empty if it has none.
+        claim: whether the name becomes theirs now: at the first vote under it.
 
     Returns:
         Their name in its one spelling, and their role.
 
     Raises:
         NameTakenError: if a typed name is another's.
+        InvalidVoteError: if a typed name is new and mixes alphabets that look alike.
     """
     name = check_rater(name)
-    if login and name in access.maintainers:
-        return Person(name, "maintainer")
+    owner = login_owner(name) if login else key_owner(key) if key else ""
     with store.reading() as connection:
-        if not login:
-            _require_free(connection, name, key, trusted=access.role_without_login == "maintainer")
-        given = _granted_role(connection, name) if login or key else None
-    return Person(name, given or ("annotator" if login else access.role_without_login))
+        held = holder(connection, name)
+        stranger = login and held is not None and held[1].startswith("key:")
+        claims = claim and owner and (held is None or held[1] != owner)
+        if not stranger and not claims:
+            return _person(connection, access, name, owner)
+    with store.database.writing() as connection:
+        if stranger:
+            move_aside(connection, name, key)
+        set_owner(connection, _person(connection, access, name, owner).name, owner)
+        return _person(connection, access, name, owner)
 
 
-def claim_name(store: AnnotationStore, name: str, key: str) -> str:
-    """Keep a name for one browser (`key`) or for a login (`LOGIN`), from their first vote on.
-
-    A login takes a name over from a browser; the votes given before stay under it.
-
-    Returns:
-        The name in its one spelling.
-
-    Raises:
-        NameTakenError: if a typed name is another's.
-    """
-    name = check_rater(name)
-    if not key:
-        return name
+def free_name(store: AnnotationStore, access: Access, name: str, key: str) -> str:
+    """The name itself if a key may use it, else the first of `name-2`, `name-3`... that it may."""
     with store.reading() as connection:
-        if _owner(connection, name) == _fingerprint(key):
-            return name
-    with store.database.writing() as connection:
-        if key != LOGIN:
-            _require_free(connection, name, key, trusted=False)
-        connection.execute(
-            "INSERT INTO rater_names (name, owner, created_at) VALUES (?, ?, ?) "
-            "ON CONFLICT (name) DO UPDATE SET owner = excluded.owner",
-            (name, _fingerprint(key), timestamp()),
-        )
-    return name
-
-
-def release_name(store: AnnotationStore, name: str) -> None:
-    """Let go of a name, so that another browser may take it: for somebody who has lost theirs."""
-    with store.database.writing() as connection:
-        connection.execute("DELETE FROM rater_names WHERE name = ?", (check_rater(name),))
-
-
-def is_free(store: AnnotationStore, name: str, key: str) -> bool:
-    """Tell if a browser may use a typed name."""
-    try:
-        with store.reading() as connection:
-            _require_free(connection, check_rater(name), key, trusted=False)
-    except NameTakenError:
-        return False
-    return True
-
-
-def free_name(store: AnnotationStore, name: str, key: str) -> str:
-    """The name itself if it is free, else the first of `name-2`, `name-3`... that is."""
-    number, candidate = 1, name
-    while not is_free(store, candidate, key):
-        number += 1
-        candidate = f"{name[:74]}-{number}"
-    return candidate
+        for number in itertools.count(1):
+            with suppress(NameTakenError):
+                return _person(connection, access, numbered(name, number), key_owner(key)).name
+    raise AssertionError("There is always a free number.")
 
 
 def set_role(store: AnnotationStore, name: str, role: str, by: Person) -> None:
     """Give somebody a role; earlier grants stay on record.
+
+    It counts for who has the name now: for the key or the login that claimed it, else for a login of that name alone.
 
     Raises:
         NotAllowedError: if `by` is no maintainer.
@@ -189,8 +191,10 @@ def set_role(store: AnnotationStore, name: str, role: str, by: Person) -> None:
     if role not in ROLES:
         raise SerError(f"The role is '{role}'; expected one of {', '.join(ROLES)}.")
     with store.database.writing() as connection:
-        name = check_rater(name)
-        insert_row(connection, "role_grants", name=name, role=role, granted_by=by.name, created_at=timestamp())
+        spelled, held = spelling(connection, name), holder(connection, name)
+        owner = held[1] if held and held[1] != FREE else None
+        row = {"name": spelled, "folded": comparable_name(spelled), "owner": owner, "role": role}
+        insert_row(connection, "role_grants", **row, granted_by=by.name, created_at=timestamp())
 
 
 def list_people(store: AnnotationStore, access: Access) -> list[Person]:
@@ -200,7 +204,10 @@ def list_people(store: AnnotationStore, access: Access) -> list[Person]:
             "SELECT name FROM role_grants UNION SELECT name FROM rater_names "
             "UNION SELECT DISTINCT rater FROM corrections"
         )
-        found = {row[0]: _granted_role(connection, row[0]) for row in names.fetchall()}
+        found = {}
+        for (name,) in names.fetchall():
+            held = holder(connection, name)
+            found[name] = _granted_role(connection, name, held[1] if held else login_owner(name))
     found |= dict.fromkeys(access.maintainers, "maintainer")
     people = [Person(name, role or "annotator") for name, role in found.items() if not name.startswith(RESERVED)]
     return sorted(people, key=lambda person: person.name.casefold())
@@ -225,38 +232,47 @@ def access_from(environ: Mapping[str, str], *, host: str, logins: Iterable[str])
     >>> access_from({}, host="127.0.0.1", logins=()).role_without_login
     'maintainer'
     >>> access_from({}, host="0.0.0.0", logins=["ann", "bob"])
-    Access(maintainers=frozenset({'ann'}), role_without_login='annotator')
+    Access(maintainers=frozenset({'ann'}), role_without_login='annotator', declared=False)
     """
     named = [name.strip() for name in environ.get("SER_MAINTAINERS", "").split(",") if name.strip()]
     first = list(logins)[:1] or [owner for owner in [environ.get("SPACE_AUTHOR_NAME")] if owner]
     at_machine = host in ("127.0.0.1", "localhost", "::1") and "SPACE_ID" not in environ
     default = "maintainer" if at_machine else "visitor" if environ.get("OAUTH_CLIENT_ID") else "annotator"
-    role = environ.get("SER_ROLE_WITHOUT_LOGIN") or default
-    return Access(frozenset(check_rater(name) for name in named or first), role)
+    declared = environ.get("SER_ROLE_WITHOUT_LOGIN")
+    return Access(frozenset(check_rater(name) for name in named or first), declared or default, bool(declared))
 
 
-def _require_free(connection: Connection, name: str, key: str, *, trusted: bool) -> None:
-    if name.startswith(RESERVED):
+def _person(connection: Connection, access: Access, name: str, owner: str) -> Person:
+    """The person of a name and of what proves it: an owner, or the empty text."""
+    login = owner.startswith("login:")
+    held, folded = holder(connection, name), comparable_name(name)
+    if held is None:
+        spelled = used_spelling(connection, name)
+        # Votes that came with no key are nobody's: a key that asks for them proves nothing.
+        free = spelled is None or login or not owner or access.trusting
+        name = (name if login else check_new_name(name)) if spelled is None else spelled
+    else:
+        name = held[0]
+        # A program at one's own machine may vote under the name that the browser there goes by.
+        free = held[1] in (owner, FREE) or login or (not owner and access.trusting)
+    if not login and folded.startswith(RESERVED):
         raise NameTakenError(f"Names that begin with '{RESERVED[0]}' are the program's own. Choose another name.")
-    owner = _owner(connection, name)
-    # A program at one's own machine may vote under the name that the browser there goes by.
-    if owner is None or owner == _fingerprint(key) or (not key and trusted):
-        return
-    raise NameTakenError(
-        f"The name '{name}' belongs to somebody else. Choose another one at the top of the page; "
-        "if it is yours and this is a new browser, ask a maintainer to release it."
-    )
+    if not free:
+        raise NameTakenError(
+            f"The name '{name}' belongs to somebody else. Choose another one at the top of the page; "
+            "if it is yours and this is a new browser, ask a maintainer to release it."
+        )
+    proved = login or access.trusting or (held is not None and held[1] == owner)
+    if login and folded in map(comparable_name, access.maintainers):
+        return Person(name, "maintainer", proved)
+    given = _granted_role(connection, name, owner) if proved and owner else None
+    return Person(name, given or ("annotator" if login else access.role_without_login), proved)
 
 
-def _owner(connection: Connection, name: str) -> str | None:
-    row = connection.execute("SELECT owner FROM rater_names WHERE name = ?", (name,)).fetchone()
-    return row["owner"] if row else None
-
-
-def _granted_role(connection: Connection, name: str) -> str | None:
-    row = connection.execute("SELECT role FROM role_grants WHERE name = ? ORDER BY id DESC LIMIT 1", (name,)).fetchone()
+def _granted_role(connection: Connection, name: str, owner: str) -> str | None:
+    row = connection.execute(
+        "SELECT role FROM role_grants WHERE folded = ? AND (owner = ? OR (owner IS NULL AND ?)) "
+        "ORDER BY id DESC LIMIT 1",
+        (comparable_name(name), owner, owner.startswith("login:")),
+    ).fetchone()
     return row["role"] if row else None
-
-
-def _fingerprint(key: str) -> str:
-    return LOGIN if key == LOGIN else hashlib.sha256(key.encode()).hexdigest()

@@ -14,7 +14,7 @@ from sqlite3 import Connection
 from annotations.labels.stored import label_set, read_label_set, votes_outside
 from annotations.store import AnnotationStore
 from annotations.store.new_records import check_rater, check_verdict
-from annotations.store.records import Correction, FeedbackExample, FeedbackSummary
+from annotations.store.records import UNKNOWN_SPEAKERS, Correction, FeedbackExample, FeedbackSummary
 from annotations.store.rows import CLIPS, insert_row, read_clip, timestamp, to_clip, to_correction
 from annotations.store.settings import settings_in_force
 from annotations.store.training_records import find_active_version
@@ -87,7 +87,7 @@ def training_examples(store: AnnotationStore) -> list[FeedbackExample]:
 
     Returns:
         In the order in which the clips were stored. `group` must not be divided between training and test:
-        it is the speaker if known, else the session, else the clip alone.
+        it is the speaker if known, else the session, else all clips of the source whose speakers are unknown.
     """
     with store.reading() as connection:
         voted = "clips.id IN (SELECT clip_id FROM corrections WHERE label IS NOT NULL)"
@@ -102,7 +102,7 @@ def training_examples(store: AnnotationStore) -> list[FeedbackExample]:
             clip=clip,
             soft_label=mix_shares([vote.shares for vote in votes[clip_id]]),
             votes=len(votes[clip_id]),
-            group=clip.speaker or clip.session or clip.sha256,
+            group=clip.speaker or clip.session or f"{UNKNOWN_SPEAKERS}{clip.source}",
             correction_ids=tuple(vote.id for vote in votes[clip_id]),
             transcript=next((vote.transcript for vote in reversed(votes[clip_id]) if vote.transcript), None),
         )
@@ -112,7 +112,7 @@ def training_examples(store: AnnotationStore) -> list[FeedbackExample]:
 
 
 def votes_hash(examples: Iterable[FeedbackExample]) -> str:
-    """SHA-256 of what a run trains on and is labelled by: which clips, what is said of them, and by which votes."""
+    """SHA-256 of what a run trains on and is compared on: which clips, with which labels, by which votes."""
     digest = hashlib.sha256()
     for example in examples:
         said = [example.clip.sha256, dict(example.soft_label), example.group, example.transcript]
@@ -137,7 +137,8 @@ def feedback_summary(store: AnnotationStore) -> FeedbackSummary:
         raters=len({vote.rater for vote in votes}),
         labels={label: labels[label] for label in labels_here.names},
         training_clips=len(examples),
-        groups=len({example.group for example in examples}),
+        groups=len({example.group for example in examples if not example.group.startswith(UNKNOWN_SPEAKERS)}),
+        unknown_speaker_clips=sum(example.group.startswith(UNKNOWN_SPEAKERS) for example in examples),
         single_vote_clips=sum(1 for count in per_clip.values() if count == 1),
         new_votes=sum(1 for vote in votes if vote.id not in learned),
         outside=votes_outside(store),

@@ -262,6 +262,7 @@ class NewVote:
         distribution: {label: weight} of any sum; stored as shares.
         created_at: for imports that carry their own time; None is now.
         retracted_at: when an imported vote was taken back, or None.
+        may_replace: whether it may take the place of a vote of the rater that stands: not if nothing proves the name.
         label_set: labels that can be chosen, in order.
     """
 
@@ -278,6 +279,7 @@ class NewVote:
     comment: str | None = None
     seconds: float | None = None
     answer_shown: bool | None = None
+    may_replace: bool = True
     label_set: InitVar[Sequence[str]] = EMOTIONS
 
     def __post_init__(self, label_set: Sequence[str]) -> None:

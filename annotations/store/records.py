@@ -216,6 +216,10 @@ class HistoryEntry:
     version: ModelVersion | None = None
 
 
+UNKNOWN_SPEAKERS = "unknown speakers of "
+"""Beginning of the group of clips that come without speaker and session; the source follows."""
+
+
 @dataclass(frozen=True)
 class FeedbackExample:
     """A clip with what its raters say together, as training reads it.
@@ -223,7 +227,7 @@ class FeedbackExample:
     Attributes:
         soft_label: {label: share} over the raters whose newest standing vote has a label; shares sum to 1.
         votes: how many raters that is.
-        group: speaker, else session, else the clip's own hash: what a split must never divide.
+        group: speaker, else session, else `UNKNOWN_SPEAKERS` and the clip's source: what a split should not divide.
         correction_ids: the votes that made the label.
         transcript: as the latest of them wrote it, or None.
     """
@@ -246,7 +250,8 @@ class FeedbackSummary:
         raters: who gave one.
         labels: {label: votes} for each label of the store, in order, zeros included.
         training_clips: clips with a vote whose consent includes training.
-        groups: speakers (or sessions, or single clips) among those.
+        groups: known speakers or sessions among those.
+        unknown_speaker_clips: clips among those with neither.
         single_vote_clips: clips that only one person has labelled.
         new_votes: votes that the current version did not train on.
         outside: {label: votes} of votes that have no place in the label set, and count nowhere else here.
@@ -258,6 +263,7 @@ class FeedbackSummary:
     labels: Mapping[str, int]
     training_clips: int
     groups: int
+    unknown_speaker_clips: int
     single_vote_clips: int
     new_votes: int
     outside: Mapping[str, int] = field(default_factory=dict)

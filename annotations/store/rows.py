@@ -200,12 +200,23 @@ def insert_prediction(
 def insert_correction(
     connection: sqlite3.Connection, clip_id: int, vote: NewVote, prediction_id: int | None = None
 ) -> Correction:
-    """Add a vote."""
+    """Add a vote.
+
+    Raises:
+        StoreError: if the prediction is another clip's, or the vote would replace one that it may not.
+    """
+    if not vote.may_replace:
+        standing = "SELECT 1 FROM judgements WHERE clip_id = ? AND rater = ? AND verdict IS NOT NULL"
+        if connection.execute(standing, (clip_id, vote.rater)).fetchone():
+            raise StoreError(
+                f"{vote.rater} has voted on clip {clip_id}, and nothing proves that it was you: the vote stays. Vote "
+                "under another name, or get a key from /register first and send it as the header X-Rater-Key."
+            )
     if prediction_id is not None:
         row = connection.execute("SELECT clip_id FROM predictions WHERE id = ?", (prediction_id,)).fetchone()
         if row is None or row["clip_id"] != clip_id:
             raise StoreError(f"Prediction {prediction_id} is none of clip {clip_id}. Load the clip again and vote.")
-    said = {name: value for name, value in asdict(vote).items() if name != "retracted_at"}
+    said = {name: value for name, value in asdict(vote).items() if name not in ("retracted_at", "may_replace")}
     said["created_at"] = vote.created_at or _after_last_vote(connection, vote.rater)
     correction_id = insert_row(connection, "corrections", clip_id=clip_id, prediction_id=prediction_id, **said)
     if vote.retracted_at:

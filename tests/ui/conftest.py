@@ -95,7 +95,7 @@ def url(services: Services) -> Iterator[str]:
     demo = build_app(services)
     for left in reversed(range(STARTS)):
         try:
-            _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(services.labels))
+            _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(services))
             break
         except ValueError as error:  # On a busy machine Gradio gives up on its own server after a few seconds.
             demo.close()
@@ -125,6 +125,7 @@ def open_page(browser: Browser, profile: BrowserContext, url: str) -> Iterator[C
         page = (own[-1] if options else profile).new_page()
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda said: problems.append(said.text) if "Content Security" in said.text else None)
         page.on("request", lambda request: problems.append(request.url) if _is_foreign(request.url, url) else None)
         page.goto(url)
         page.wait_for_selector("#answer-card .bars")

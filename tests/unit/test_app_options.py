@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ser.errors import SettingsError
 from ui.backend import server as app
-from ui.backend.server import DEFAULT_PORT, UPLOADS, main, parse_arguments, read_auth_file, remove_leftovers
+from ui.backend.server import DEFAULT_PORT, UPLOADS, main, parse_arguments, remove_leftovers
 
 
 def test_defaults_serve_this_machine_only() -> None:
@@ -37,27 +36,6 @@ def test_the_command_line_wins_over_variables() -> None:
 def test_a_wrong_port_ends_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", "http"]) == 2
     assert capsys.readouterr().err == "The port is 'http'; a number from 1 to 65535 is needed.\n"
-
-
-def test_login_file(tmp_path: Path) -> None:
-    path = tmp_path / "logins"
-    path.write_text("# people\nann: a:b\n\nbob:secret\n")
-    assert read_auth_file(path) == [("ann", " a:b"), ("bob", "secret")]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("ann\n", "Line 1 of {path} is no name:password. Correct it, or start it with #."),
-        ("# nobody\n", "The login file {path} names nobody. Add a line name:password."),
-    ],
-)
-def test_a_damaged_login_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "logins"
-    path.write_text(text)
-    with pytest.raises(SettingsError) as error:
-        read_auth_file(path)
-    assert str(error.value) == message.format(path=path)
 
 
 def test_uploads_of_killed_programs_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

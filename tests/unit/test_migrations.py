@@ -6,6 +6,8 @@ import sqlite3
 import pytest
 from sqlite_utils import Database
 
+from annotations.raters.names import key_owner
+from annotations.raters.people import Access, free_name, identify
 from annotations.raters.votes import effective_corrections
 from annotations.review.filters import QueueFilter
 from annotations.review.queue import QueueOrder, queue_page
@@ -142,6 +144,47 @@ def test_every_older_database_keeps_its_rows_and_fills_the_queue(tmp_path, last)
         ]
         store.add_correction(3, NewVote("bob", "correct", distribution={"fear": 1, "anger": 1}, valence=20))
         assert queries.clip_history(store, 3)[-1].correction.distribution == {"anger": 0.5, "fear": 0.5}
+
+
+def test_owners_get_a_kind_and_names_that_look_alike_a_number(tmp_path):
+    connection = sqlite3.connect(tmp_path / "annotations.db", isolation_level=None)
+    old = NAMES.index("m012_type_owners_of_names")
+    MIGRATIONS.apply(Database(connection), stop_before=NAMES[old:])
+    fill(connection, lambda table: [column.name for column in Database(connection)[table].columns])
+    key = key_owner("key of Ann").removeprefix("key:")
+    connection.executemany(
+        "INSERT INTO rater_names (name, owner, created_at) VALUES (?, ?, ?)",
+        [("Ann", key, "t1"), ("ann", "login", "t5"), ("b\u0435th", key[::-1], "t2"), ("zoe", key, "t8")],
+    )
+    connection.executemany(
+        "INSERT INTO role_grants (name, role, granted_by, created_at) VALUES (?, ?, ?, ?)",
+        [("Ann", "maintainer", "mia", "t2"), ("zoe", "maintainer", "mia", "t7"), ("Bob", "visitor", "mia", "t9")],
+    )
+    connection.execute(
+        "INSERT INTO corrections (id, clip_id, rater, verdict, label, created_at) "
+        "VALUES (6, 1, 'Ann', 'correct', 'anger', 't6')"
+    )
+    connection.close()
+    access = Access(role_without_login="annotator")
+    with AnnotationStore(tmp_path) as store:
+        with store.reading() as migrated:
+            owners = dict(migrated.execute("SELECT name, owner FROM rater_names").fetchall())
+        assert owners == {
+            "Ann-2": f"key:{key}", "ann": "login:ann", "b\u0435th": f"key:{key[::-1]}", "zoe": f"key:{key}",
+        }  # fmt: skip
+        assert [(vote.rater, vote.label) for vote in effective_corrections(store) if vote.clip_id == 1] == [
+            ("ann", "fear"),
+            ("bob", "anger"),
+            ("Ann-2", "anger"),
+        ]
+        assert store.database.problems() == []
+        assert identify(store, access, "ann", login=True).role == "annotator"
+        assert free_name(store, access, "Ann", "key of Ann") == "Ann-2"
+        assert identify(store, access, "Ann-2", login=False, key="key of Ann").role == "maintainer"
+        assert identify(store, access, "zoe", login=False, key="key of Ann").role == "annotator", "claimed after it"
+        assert identify(store, access, "zoe", login=True).role == "maintainer"
+        assert identify(store, access, "bob", login=True).role == "annotator", "the role was Bob-2's"
+        assert [vote.clip_id for vote in [store.undo_last_correction("Ann-2")]] == [1]
 
 
 def test_what_the_migration_fills_is_what_the_triggers_keep(tmp_path):

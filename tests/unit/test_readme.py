@@ -59,7 +59,7 @@ def test_the_api_example(
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
     services = load_parts(tmp_path / "data", Settings(), fake=True)
     demo = build_app(services)
-    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(services))
     monkeypatch.chdir(desk)
     (example,) = blocks("python", "Over the API")
     assert "http://127.0.0.1:7860" in example

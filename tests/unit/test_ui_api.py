@@ -11,6 +11,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from annotations.raters.people import Access, NotAllowedError
+from annotations.raters.votes import effective_corrections
 from annotations.store import queries
 from annotations.store.embeddings import read_embeddings
 from annotations.store.settings import AnnotationSettings, change_settings
@@ -20,6 +21,7 @@ from ser.testing import fake_recognizer, synthetic_speech
 from tests.unit.stored import list_clips
 from ui.api import ApiHandlers
 from ui.app import build_app, launch_options
+from ui.backend.logins import HASHER, Logins
 from ui.backend.services import Services
 from ui.backend.startup import load_parts
 
@@ -44,7 +46,7 @@ def services(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Services:
 @pytest.fixture(scope="module")
 def client(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     demo = build_app(services)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(services))
     yield Client(url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
     demo.close()
 
@@ -62,7 +64,16 @@ def in_cache(cache: Path) -> list[Path]:
 
 def test_only_the_named_endpoints_are_public_and_described(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    named = {"/recognize", "/correct", "/next_clip", "/labels", "/retrain", "/training_status", "/control_training"}
+    named = {
+        "/register",
+        "/recognize",
+        "/correct",
+        "/next_clip",
+        "/labels",
+        "/retrain",
+        "/training_status",
+        "/control_training",
+    }
     assert set(endpoints) == named
     assert all(endpoint["description"] for endpoint in endpoints.values())
     names = {name: [p["parameter_name"] for p in endpoint["parameters"]] for name, endpoint in endpoints.items()}
@@ -205,7 +216,12 @@ def test_training_endpoints(client: Client) -> None:
 
 def test_the_login_is_the_rater(services: Services, clip: Path) -> None:
     demo = build_app(services)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, auth=[("ann", "secret")], **launch_options())
+    _, url, _ = demo.launch(
+        prevent_thread_lock=True,
+        quiet=True,
+        auth=Logins({"ann": HASHER.hash("secret")}).check,
+        **launch_options(services),
+    )
     try:
         client = Client(url, auth=("ann", "secret"), verbose=False)
         client.predict(
@@ -220,7 +236,7 @@ def test_the_login_is_the_rater(services: Services, clip: Path) -> None:
 def test_a_served_clip_is_one_file_that_the_page_will_sweep_away(services: Services, cache: Path) -> None:
     services.store.add_clip(synthetic_speech(0.7, seed=11), source="import")
     demo = build_app(services)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(services))
     try:
         before = set(in_cache(cache))
         Client(url, verbose=False).predict(rater="fay", api_name="/next_clip")
@@ -229,3 +245,33 @@ def test_a_served_clip_is_one_file_that_the_page_will_sweep_away(services: Servi
         assert served in swept
     finally:
         demo.close()
+
+
+def test_a_key_makes_votes_ones_own(services: Services, clip: Path) -> None:
+    shared = replace(services, access=Access(role_without_login="annotator"))
+    demo = build_app(shared)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(shared))
+    try:
+        stranger = Client(url, verbose=False)
+        issued = stranger.predict(rater="Gil", api_name="/register")
+        gil = Client(url, headers={"X-Rater-Key": issued["key"]}, verbose=False)
+        saved = gil.predict(audio=handle_file(clip), label="fear", consent=["research"], api_name="/correct")
+        for name in ("gil", "GIL"):
+            with pytest.raises(AppError, match="belongs to somebody else"):
+                stranger.predict(audio=None, clip_id=saved["clip_id"], label="anger", rater=name, api_name="/correct")
+        for label, message in (("fear", None), ("anger", "lea has voted on clip")):
+            vote = {"audio": None, "clip_id": saved["clip_id"], "label": label, "rater": "lea", "api_name": "/correct"}
+            if message is None:
+                stranger.predict(**vote)
+                continue
+            with pytest.raises(AppError, match=message):
+                stranger.predict(**vote)
+        gil.predict(audio=None, clip_id=saved["clip_id"], label="sadness", api_name="/correct")
+        with pytest.raises(AppError, match="belongs to somebody else"):
+            stranger.predict(rater="gil", api_name="/register")
+    finally:
+        demo.close()
+    given = {
+        vote.rater: vote.label for vote in effective_corrections(services.store) if vote.clip_id == saved["clip_id"]
+    }
+    assert (given["Gil"], given["lea"]) == ("sadness", "fear")

@@ -17,6 +17,7 @@ from ui.history import HistoryHandlers
 from ui.parts.errors import shows_errors
 
 ANN = gr.Request(session_hash="ann")
+LOGGED_IN = gr.Request(username="ann", session_hash="ann")
 Fill = Callable[[int], None]
 
 
@@ -51,11 +52,13 @@ def test_others_votes_are_hidden_until_voting_is_over(
     store = page_services.store
     store.add_correction(1, NewVote("bob", "correct", label="fear"))
     assert "bob" in handlers.on_open("mia", ANN)[0] and "bob" in str(handlers.on_clip(1, "mia", ANN)[0])
-    assert "bob" not in annotators.on_open("ann", ANN)[0] and "bob" not in str(annotators.on_clip(1, "ann", ANN)[0])
+    assert "bob" not in annotators.on_open("ann", LOGGED_IN)[0] and "bob" not in str(
+        annotators.on_clip(1, "ann", LOGGED_IN)[0]
+    )
     store.add_correction(1, NewVote("ann", "correct", label="anger"))
-    assert "ann" in annotators.on_open("ann", ANN)[0] and "bob" not in annotators.on_open("ann", ANN)[0]
+    assert "ann" in annotators.on_open("ann", LOGGED_IN)[0] and "bob" not in annotators.on_open("ann", LOGGED_IN)[0]
     change_settings(store, replace(read_settings(store), overlap=2), by="mia")
-    assert "bob" in annotators.on_open("ann", ANN)[0] and "bob" in str(annotators.on_clip(1, "ann", ANN)[0])
+    assert "bob" in annotators.on_open("ann", LOGGED_IN)[0] and "bob" in str(annotators.on_clip(1, "ann", LOGGED_IN)[0])
 
 
 def test_blind_hides_the_models_answer_until_ones_own_vote(
@@ -64,9 +67,9 @@ def test_blind_hides_the_models_answer_until_ones_own_vote(
     page_fill(1)
     store = page_services.store
     change_settings(store, replace(read_settings(store), blind=True), by="mia")
-    assert "model embedded" not in str(annotators.on_clip(1, "ann", ANN)[0])
+    assert "model embedded" not in str(annotators.on_clip(1, "ann", LOGGED_IN)[0])
     store.add_correction(1, NewVote("ann", "unsure", answer_shown=False))
-    shown = str(annotators.on_clip(1, "ann", ANN)[0])
+    shown = str(annotators.on_clip(1, "ann", LOGGED_IN)[0])
     assert "model embedded" in shown and "did not see the model’s answer" in shown
 
 
@@ -94,7 +97,7 @@ def test_only_maintainers_erase_and_mark(page_services: Services, page_fill: Fil
     with pytest.raises(gr.Error, match="ann may not change settings"):
         shows_errors(annotators.on_unmark)(1, "ann", ANN)
     assert page_services.store.get_clip(1) and gold_labels(page_services.store) == {}
-    _, erase, withdraw, known, *_ = annotators.on_clip(1, "ann", ANN)
+    _, erase, withdraw, known, *_ = annotators.on_clip(1, "ann", LOGGED_IN)
     assert erase == withdraw == known == gr.update(visible=False)
 
 
@@ -117,10 +120,12 @@ def test_who_consented_withdraws(page_services: Services, annotators: HistoryHan
     store = page_services.store
     for seed, name in enumerate(("ann", "bob")):
         store.add_clip(synthetic_speech(0.5, seed=seed), source="page", consent=("research",), consent_by=name)
-    assert annotators.on_clip(1, "ann", ANN)[2] == gr.update(visible=True)
+    assert annotators.on_clip(1, "ann", LOGGED_IN)[2] == gr.update(visible=True)
     with pytest.raises(gr.Error, match="only who consented"):
-        shows_errors(annotators.on_withdraw)(2, "ann", ANN)
-    assert "erased" in annotators.on_withdraw(1, "ann", ANN)[0]
+        shows_errors(annotators.on_withdraw)(2, "ann", LOGGED_IN)
+    with pytest.raises(gr.Error, match="Nothing proves that you are bob, so you may not withdraw a consent"):
+        shows_errors(annotators.on_withdraw)(2, "bob", ANN)
+    assert "erased" in annotators.on_withdraw(1, "ann", LOGGED_IN)[0]
     with pytest.raises(ClipNotFoundError):
         store.get_clip(1)
     assert store.get_clip(2)

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from annotations.raters.people import Access, Person, claim_name
+from annotations.raters.people import Access, Person, identify
 from annotations.review.filters import QueueFilter
 from annotations.store import queries
 from annotations.store.settings import change_settings, read_settings
@@ -29,7 +29,7 @@ class Browser:
 
     def __init__(self, services: Services, name: str = "ann", key: str = "") -> None:
         self.acts = ReviewHandlers(services).acts()
-        self.who = {"name": name, "key": key or f"key of {name}"}
+        self.who = {"name": name, "key": key or f"key of the rater {name}"}
 
     def __call__(self, act: str, **given: Any) -> dict[str, Any]:
         return run_act(self.acts, act, {"who": self.who, **given}, ANN)
@@ -165,7 +165,7 @@ def test_what_annotators_and_visitors_may(page_services: Services, page_fill: Fi
 
 def test_a_name_is_one_browsers(page_services: Services, page_fill: Fill, ann: Browser) -> None:
     page_fill(2)
-    claim_name(page_services.store, "ann", "another browser")
+    identify(page_services.store, page_services.access, "ann", login=False, key="another browser", claim=True)
     assert "belongs to somebody else" in ann("next")["error"]
 
 

@@ -163,15 +163,15 @@ def test_a_run_rests_and_goes_on(scripted: Services) -> None:
 
 def test_the_log_is_shown_and_can_be_kept(scripted: Services) -> None:
     handlers = TrainHandlers(scripted)
-    assert "not logged anything yet" in handlers.on_log()
+    assert "not logged anything yet" in handlers.on_log("", "ann", ANN)
     scripted.retrainer.now = TrainingStatus(run_id=3)  # type: ignore[attr-defined]
     path = log_path(scripted.store.data_dir, 3)
     path.parent.mkdir(parents=True)
     path.touch()
-    assert "not logged anything yet" in handlers.on_log()
+    assert "not logged anything yet" in handlers.on_log("", "ann", ANN)
     path.write_text("one <b>\ntwo")
-    assert handlers.on_log("shown already") == ""
-    assert "run-3.log" in handlers.on_log() and "one &lt;b&gt;" in handlers.on_log()
+    assert handlers.on_log("shown already", "ann", ANN) == ""
+    assert "run-3.log" in handlers.on_log("", "ann", ANN) and "one &lt;b&gt;" in handlers.on_log("", "ann", ANN)
 
 
 def test_labels_that_are_probably_mistakes_are_sent_to_review(
@@ -196,7 +196,7 @@ def enough_for_sound(services: Services) -> None:
 @pytest.mark.parametrize(
     ("target", "why"),
     [
-        ("text", "0 clips of 0 different labels have a corrected transcript to learn from"),
+        ("text", "0 clips of 0 different labels have a corrected transcript to train on"),
         ("fusion", "clips of 0 different labels have an answer to fit the fusion to; 20 clips"),
         ("transcriber", "speech recogniser /nowhere/whisper cannot be trained, as it is not at hand"),
     ],

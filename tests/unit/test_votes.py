@@ -2,7 +2,7 @@ import pytest
 
 from annotations.errors import InvalidSettingError, InvalidVoteError
 from annotations.learning.labels.soft_labels import weigh_votes
-from annotations.raters.votes import effective_corrections, training_examples
+from annotations.raters.votes import effective_corrections, feedback_summary, training_examples
 from annotations.store import AnnotationStore, NewClip, NewVote, grant, queries
 from annotations.store.settings import AnnotationSettings, change_settings, list_settings_changes, read_settings
 from ser.testing import synthetic_speech
@@ -120,3 +120,13 @@ def test_votes_before_half_of_the_clip_are_marked_and_count_as_the_settings_say(
     assert example.votes == 2 and example.soft_label == {"anger": 1.0}
     evidence = weigh_votes(effective_corrections(store))
     assert evidence.soft_labels[clip] == {"anger": 1.0} and "ann" not in evidence.raters
+
+
+def test_clips_without_a_speaker_count_as_unknown_speakers_of_their_source(store):
+    for seed, speaker in enumerate([None, None, "speaker 1"]):
+        clip = store.add_clip(synthetic_speech(1.0, seed=seed), source="talks", speaker=speaker, consent=["training"])
+        store.add_correction(clip.id, NewVote("ann", "correct", label="fear"))
+    groups = [example.group for example in training_examples(store)]
+    summary = feedback_summary(store)
+    assert groups[0] == groups[1] != groups[2]
+    assert (summary.groups, summary.unknown_speaker_clips) == (1, 2)

@@ -1,11 +1,11 @@
 """The composition root: options -> recogniser and store -> page -> server. Commands: `app.py` and `ser-studio`."""
 
 import argparse
+import getpass
 import importlib
 import os
 import shutil
 import signal
-import stat
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -31,8 +31,9 @@ class ServerSettings:
         host: address to listen on; 0.0.0.0 for every network.
         port: to listen on.
         data_dir: folder of the database, the stored clips and the trained models.
-        auth_file: `name:password` lines; None lets everybody in.
+        auth_file: `name:hash` lines; None lets everybody in.
         fake: small untrained stand-ins in place of the models, to work on the page itself.
+        proxy: requests come through a reverse proxy, whose forwarding headers are believed.
     """
 
     host: str
@@ -40,6 +41,7 @@ class ServerSettings:
     data_dir: Path
     auth_file: Path | None
     fake: bool
+    proxy: bool = False
 
 
 def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> ServerSettings:
@@ -56,7 +58,8 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         epilog="Models are chosen by SER_ACOUSTIC_MODEL, SER_TEXT_MODEL (embedded, a folder or a Hub id), "
         "SER_TRANSCRIBER (auto, embedded, none, a folder or a Hub id), SER_TRANSCRIBER_THREADS, SER_DEVICE (auto, cpu, "
         "cuda) and SER_MAX_DURATION (seconds); who may do what by SER_MAINTAINERS (logins, with commas) and "
-        "SER_ROLE_WITHOUT_LOGIN (visitor, annotator, maintainer).",
+        "SER_ROLE_WITHOUT_LOGIN (visitor, annotator, maintainer). "
+        "`hash-password NAME` prints a line of the login file.",
     )
     parser.add_argument(
         "--host",
@@ -76,7 +79,14 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
     parser.add_argument(
         "--auth-file",
         default=environ.get("SER_AUTH_FILE") or None,
-        help="file of name:password lines; who is not in it is not let in (SER_AUTH_FILE; default: everybody is)",
+        help="file of name:hash lines, as `hash-password NAME` prints them; who is not in it is not let in "
+        "(SER_AUTH_FILE; default: everybody is)",
+    )
+    parser.add_argument(
+        "--proxy",
+        action="store_true",
+        default=bool(environ.get("SER_PROXY")),
+        help="a reverse proxy passes requests on: believe its forwarding headers (SER_PROXY; a Space needs it not)",
     )
     parser.add_argument("--fake", action="store_true", help="untrained stand-ins for the models: to work on the page")
     options = parser.parse_args(argv)
@@ -88,34 +98,8 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         data_dir=Path(options.data_dir).expanduser(),
         auth_file=Path(options.auth_file).expanduser() if options.auth_file else None,
         fake=options.fake,
+        proxy=options.proxy,
     )
-
-
-def read_auth_file(path: Path) -> list[tuple[str, str]]:
-    """Read `name:password` lines; empty ones and those that start with # do not count.
-
-    Raises:
-        SettingsError: if the file cannot be read, or a line is of another form.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"The login file {path} cannot be read ({error}). Name a text file of name:password lines."
-        ) from error
-    if path.stat().st_mode & stat.S_IROTH:
-        print(f"Everybody on this machine can read {path}: chmod 600 {path}", file=sys.stderr)
-    logins = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        name, colon, password = line.partition(":")
-        if not colon or not name.strip() or not password:
-            raise SettingsError(f"Line {number} of {path} is no name:password. Correct it, or start it with #.")
-        logins.append((name.strip(), password))
-    if not logins:
-        raise SettingsError(f"The login file {path} names nobody. Add a line name:password.")
-    return logins
 
 
 def serve(server: ServerSettings, settings: Settings) -> None:
@@ -124,7 +108,8 @@ def serve(server: ServerSettings, settings: Settings) -> None:
     Raises:
         SerError: if a model, the store or an option cannot be used.
     """
-    logins = read_auth_file(server.auth_file) if server.auth_file else None
+    listed = importlib.import_module("ui.backend.logins") if server.auth_file else None
+    logins = listed.read_auth_file(server.auth_file) if listed else {}
     # A stopped container gets SIGTERM: leave as at Ctrl-C, so that the uploads are deleted.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     remove_leftovers()
@@ -134,15 +119,19 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         # Imported by name, after the options are known: `--help` and a wrong option answer at once.
         page = importlib.import_module("ui.app")
         people = importlib.import_module("annotations.raters.people")
-        access = people.access_from(os.environ, host=server.host, logins=[name for name, _ in logins or ()])
+        access = people.access_from(os.environ, host=server.host, logins=logins)
         parts = importlib.import_module("ui.backend.startup")
         services = parts.load_parts(server.data_dir, settings, fake=server.fake, access=access)
         print(services.recognizer.transcriber_reason or "Stand-ins answer.", flush=True)
         demo = page.build_app(services)
+        network = importlib.import_module("ui.backend.boundary").Network.from_env(os.environ, proxy=server.proxy)
         upkeep = importlib.import_module("ui.maintain.upkeep").Upkeep(services).start()
         try:
             demo.launch(
-                server_name=server.host, server_port=server.port, auth=logins, **page.launch_options(services.labels)
+                server_name=server.host,
+                server_port=server.port,
+                auth=listed.Logins(logins).check if listed else None,
+                **page.launch_options(services, network),
             )
         except OSError as error:
             raise SettingsError(
@@ -151,6 +140,15 @@ def serve(server: ServerSettings, settings: Settings) -> None:
             ) from error
         finally:
             upkeep.stop()
+
+
+def hash_password(arguments: Sequence[str]) -> int:
+    """Print the line of the login file for a name; the password is asked for, or read from standard input."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        raise SettingsError("Say whose password it is: hash-password NAME. The password is asked for.")
+    asked = getpass.getpass if sys.stdin.isatty() else lambda prompt: sys.stdin.readline().rstrip("\n")
+    print(importlib.import_module("ui.backend.logins").hash_line(arguments[0], asked("Password: ")))
+    return 0
 
 
 def remove_leftovers() -> None:
@@ -163,8 +161,11 @@ def remove_leftovers() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        server = parse_arguments(sys.argv[1:] if argv is None else argv)
+        if arguments[:1] == ["hash-password"]:
+            return hash_password(arguments[1:])
+        server = parse_arguments(arguments)
         serve(server, Settings.from_env())
     except SerError as error:
         print(error, file=sys.stderr)

@@ -9,6 +9,8 @@ from annotations.learning.versions.active import ActiveModel
 from annotations.raters.people import Access
 from annotations.store import AnnotationStore
 from ser.recognizer import Recognizer
+from ui.backend.limits import Limits
+from ui.backend.turns import Turns
 from ui.backend.uploads import Uploads
 from ui.parts.presentation import escape
 from ui.recognize.session_profiles import SessionProfiles
@@ -24,6 +26,8 @@ class Services:
         uploads: the files of open sessions.
         access: which roles people have.
         profiles: what the recordings of each open session have in common.
+        turns: in which recordings are answered.
+        limits: on what strangers may use up.
     """
 
     active_model: ActiveModel
@@ -31,6 +35,8 @@ class Services:
     uploads: Uploads = field(default_factory=Uploads)
     access: Access = field(default_factory=Access)
     profiles: SessionProfiles = field(default_factory=SessionProfiles)
+    turns: Turns = field(default_factory=Turns)
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def recognizer(self) -> Recognizer:

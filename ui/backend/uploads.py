@@ -16,13 +16,16 @@ from gradio.utils import get_upload_folder
 ABANDONED = 300.0
 """Seconds after which an upload that nobody came for was left: its page was closed before it could say so."""
 
+HELD = 3600.0
+"""Seconds after which a session that has not said that it is over is taken to be."""
+
 
 class Uploads:
     """Uploads of the open sessions; safe to call from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[str, Path] = {}
+        self._held: dict[str, tuple[Path, float]] = {}
         self._users: Counter[Path] = Counter()
 
     def hold(self, session: str, path: str | Path) -> None:
@@ -30,13 +33,13 @@ class Uploads:
         new = Path(path)
         with self._lock:
             self._users[new] += 1
-            self._drop(self._held.get(session))
-            self._held[session] = new
+            self._let_go(session)
+            self._held[session] = new, time.time()
 
     def release(self, session: str) -> None:
         """Let go of a session's file, if it holds one."""
         with self._lock:
-            self._drop(self._held.pop(session, None))
+            self._let_go(session)
 
     @contextmanager
     def borrow(self, path: str | Path) -> Iterator[Path]:
@@ -51,7 +54,7 @@ class Uploads:
                 self._drop(borrowed)
 
     def sweep(self, age: float = ABANDONED) -> int:
-        """Delete files that lie in the cache without anybody holding them; returns how many.
+        """Delete files that lie in the cache without anybody holding them, or held too long; returns how many.
 
         Args:
             age: seconds since they came; younger ones may be on their way to somebody.
@@ -60,6 +63,9 @@ class Uploads:
         before = time.time() - age
         swept = 0
         with self._lock:
+            for session, (_, since) in list(self._held.items()):
+                if since < time.time() - HELD:
+                    self._let_go(session)
             held = {path.resolve() for path in self._users}
             # Gradio puts an upload in a folder of its own, and leaves empty files next to these.
             for path in [*folder.glob("*/*"), *folder.glob("*")]:
@@ -70,6 +76,9 @@ class Uploads:
                         with suppress(OSError):  # Another file lies there, or has just come.
                             path.parent.rmdir()
         return swept
+
+    def _let_go(self, session: str) -> None:
+        self._drop(self._held.pop(session, (None, 0.0))[0])
 
     def _drop(self, path: Path | None) -> None:
         if path is None:

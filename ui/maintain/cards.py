@@ -5,7 +5,8 @@ from dataclasses import fields, replace
 
 import gradio as gr
 
-from annotations.raters.people import ROLES, NameTakenError, list_people, release_name, set_role
+from annotations.raters.names import NameTakenError, release_name
+from annotations.raters.people import ROLES, list_people, set_role
 from annotations.store.settings import AnnotationSettings, change_settings, list_settings_changes, read_settings
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
@@ -27,7 +28,9 @@ class MaintainHandlers:
             visible = person(self.services, request, who).may("change settings")
         except NameTakenError:  # Said as soon as they do anything.
             visible = False
-        return gr.update(visible=visible), *self._settings_shown(), *self._people_shown()
+        if not visible:  # What is not shown is not sent, either.
+            return gr.update(visible=False), *[gr.skip()] * 11
+        return gr.update(visible=True), *self._settings_shown(), *self._people_shown()
 
     def on_settings(
         self,

@@ -296,15 +296,15 @@ def empty_card(labels: Sequence[str] = EMOTIONS) -> str:
     )
 
 
-def listening_card(labels: Sequence[str] = EMOTIONS) -> str:
-    """The answer's place while the sound is labelled."""
+def listening_card(labels: Sequence[str] = EMOTIONS, place: int = 0) -> str:
+    """The answer's place while the sound is labelled, or while it waits: with its place in the queue, from 1."""
     return (
         empty_card(labels)
         .replace("answer empty", "answer empty busy", 1)
-        .replace("Ready", "Listening …", 1)
+        .replace("Ready", "Waiting …" if place else "Listening …", 1)
         .replace(
             "Record or upload up to 60 seconds of speech.",
-            "The voice comes first, then the words.",
+            f"Place {place} in the queue." if place else "The voice comes first, then the words.",
             1,
         )
     )

@@ -1,6 +1,8 @@
 """The first tab: record or choose a clip, see the answer grow, confirm or correct it, store it with consent."""
 
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +17,9 @@ from ser.encoder.profiles import MIN_CLIPS, PLAIN
 from ser.errors import SerError
 from ser.serialization import recognition_to_dict
 from ser.types import SAMPLING_RATE, Audio, Recognition
-from ui.backend.identity import Who, person, voter
+from ui.backend.identity import Who, charge, person, voter
 from ui.backend.services import Services
+from ui.backend.turns import MOST_WAITING, Waiting
 from ui.history import withdraw_own
 from ui.parts import presentation
 from ui.parts.errors import shows_errors
@@ -27,15 +30,25 @@ from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_
 
 ASK = "Erase the clip that you have just saved, with everything made of it? This cannot be undone."
 NOT_STORED = "not stored"
+
+MOST_KEPT = 64_000_000
+"""Bytes of sound that wait in memory to be saved; a minute takes 4 MB."""
 EMPTY_LINE = '<p class="clip-line">Nothing is stored unless you say so below.</p>'
 UNCHANGED = gr.skip()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Analysed:
-    """A clip with its answer, kept in the server's memory until it is saved, replaced or cleared."""
+    """A clip with its answer, kept in the server's memory until it is saved, replaced or cleared.
 
-    audio: Audio
+    Attributes:
+        audio: None once newer clips have taken its place in memory.
+        recognition: the answer.
+        model_version_id: of who gave it.
+        file: name of the upload.
+    """
+
+    audio: Audio | None
     recognition: Recognition
     model_version_id: int
     file: str
@@ -87,6 +100,8 @@ class RecognizeHandlers:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self._kept: deque[Analysed] = deque()
+        self._lock = threading.Lock()
 
     def on_audio(self, path: str | None, adapt: bool, request: gr.Request) -> Iterator[Form]:
         """A clip was recorded or chosen: yield the answer as it grows, or why there is none.
@@ -104,6 +119,7 @@ class RecognizeHandlers:
         self.services.uploads.hold(session, path)
         yield blank(presentation.listening_card(self.services.labels.names))
         try:
+            charge(self.services, request, "recognitions")
             yield from self._answers(path, session, adapt)
         except SerError as error:
             self.services.uploads.release(session)
@@ -135,30 +151,33 @@ class RecognizeHandlers:
     ) -> Form:
         """Store clip, answer and vote, given consent; without consent say so and store nothing."""
         refusal = what_is_missing(analysed, vote, consent, self.services.labels)
-        if analysed is None or vote is None or refusal:
+        if analysed is None or analysed.audio is None or vote is None or refusal:
             return Form(status=status_line(refusal, "gentle"))
         recognised = analysed.recognition.transcript.text if analysed.recognition.transcript else ""
         labels = self.services.labels
         verdict, label = verdict_of(vote, labels.most_probable(analysed.recognition.fused.as_dict()))
+        rater = voter(self.services, request, who)
         clip, _ = self.services.store.save_feedback(
             analysed.audio,
             analysed.recognition,
             NewVote(
-                voter(self.services, request, who).name,
+                rater.name,
                 verdict,
                 label=label,
                 intensity=intensity_of(intensity, rated),
                 transcript=changed_transcript(transcript, recognised),
+                may_replace=rater.proved,
                 label_set=labels.names,
             ),
             NewClip(
                 "page",
                 speaker=speaker.strip() or None,
                 session=str(request.session_hash),
-                grants=grant(consent, voter(self.services, request, who).name, consent_words(consent)),
+                grants=grant(consent, rater.name, consent_words(consent)),
             ),
             model_version_id=analysed.model_version_id,
         )
+        analysed.audio = None
         self.services.uploads.release(str(request.session_hash))
         said = f"Saved as clip {clip.id}: {label or 'unsure'}. You can undo it under History."
         form = blank(presentation.empty_card(labels.names), live=said, status=status_line(said, "good"))
@@ -168,7 +187,7 @@ class RecognizeHandlers:
         """Erase the clip that was just saved, at once and wholly."""
         if saved is None or not sure:
             return Form()
-        report = withdraw_own(self.services, person(self.services, request, who).name, saved)
+        report = withdraw_own(self.services, person(self.services, request, who), saved)
         said = report.lines()[0]
         return Form(live=said, status=status_line(said, "good"), saved=None, withdraw=gr.update(visible=False))
 
@@ -179,7 +198,13 @@ class RecognizeHandlers:
         audio = decode_file(path, max_duration=recognizer.max_duration)
         decoding = time.perf_counter() - start
         shown: Recognition | None = None
-        for step in recognizer.recognize_steps(audio, self.services.profiles.of(session) if adapt else PLAIN):
+        profiles = self.services.profiles.of(session) if adapt else PLAIN
+        for step in self.services.turns.run(
+            session, audio.duration, lambda: recognizer.recognize_steps(audio, profiles)
+        ):
+            if isinstance(step, Waiting):
+                yield Form(card=presentation.listening_card(self.services.labels.names, step.place))
+                continue
             timings = replace(step.timings, decode=decoding, total=step.timings.total + decoding)
             recognition = replace(step, timings=timings)
             yield self._answer(Analysed(audio, recognition, version.id, Path(path).name), shown)
@@ -187,11 +212,20 @@ class RecognizeHandlers:
         if shown is not None:
             self.services.profiles.add(session, shown)
 
+    def _keep(self, analysed: Analysed) -> None:
+        """Hold a clip for its session; pages that are never seen again must not fill the memory with theirs."""
+        with self._lock:
+            self._kept.append(analysed)
+            while sum(one.audio.signal.nbytes for one in self._kept if one.audio) > MOST_KEPT and len(self._kept) > 1:
+                self._kept.popleft().audio = None
+
     def _answer(self, analysed: Analysed, shown: Recognition | None) -> Form:
         answer, labels = analysed.recognition, self.services.labels
         form = Form(
             card=presentation.answer_card(answer, labels),
-            clip_line=presentation.clip_line(answer.duration, analysed.audio.notes, NOT_STORED),
+            clip_line=presentation.clip_line(
+                answer.duration, analysed.audio.notes if analysed.audio else (), NOT_STORED
+            ),
         )
         # A field is filled when its value first comes, so that nothing a person has typed meanwhile is overwritten.
         if shown is None or shown.fused.label != answer.fused.label:
@@ -201,6 +235,7 @@ class RecognizeHandlers:
             form = form._replace(transcript=answer.transcript.text)
         if not answer.complete:
             return form
+        self._keep(analysed)
         return form._replace(
             analysed=analysed,
             live=presentation.announcement(answer, labels),
@@ -214,6 +249,8 @@ def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[s
     """Explain why a vote cannot be saved yet; empty if it can."""
     if analysed is None:
         return "Record or choose a clip first."
+    if analysed.audio is None:
+        return "This clip was let go to make room for others. Record or choose it again."
     if vote is None:
         noun = "an emotion" if labels.is_default else "a label"
         return f"Choose {noun} first: keys {key_range(labels)}, or U if you are unsure."
@@ -300,7 +337,7 @@ def _connect_clip(handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, c
         [audio, adapt],
         outputs,
         trigger_mode="always_last",
-        concurrency_limit=2,
+        concurrency_limit=MOST_WAITING,
         concurrency_id="recognition",
         **quiet,
     )

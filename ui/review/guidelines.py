@@ -6,7 +6,7 @@ from markdown_it import MarkdownIt
 from annotations.raters.guidelines import Guidelines, list_guidelines, read_guidelines, write_guidelines
 from ui.backend.identity import person
 from ui.backend.services import Services
-from ui.parts.calls import Act, Given
+from ui.parts.calls import Act, Given, whole_number
 from ui.parts.presentation import escape
 from ui.train.run_cards import moment
 
@@ -44,13 +44,15 @@ class GuidelinesHandlers:
         """The text that stands, or an earlier version."""
         version = given.get("version")
         return self._shown(
-            read_guidelines(self.services.store, None if version is None else int(version)), given, request
+            read_guidelines(self.services.store, None if version is None else whole_number(given, "version")),
+            given,
+            request,
         )
 
     def on_write(self, given: Given, request: gr.Request) -> dict[str, object]:
         """A maintainer has edited the text."""
         writer = person(self.services, request, given.get("who"))
-        replaces = int(given.get("replaces", 0))
+        replaces = whole_number(given, "replaces", 0)
         text = write_guidelines(self.services.store, str(given.get("text") or ""), writer, replaces=replaces)
         return self._shown(text, given, request)
 
@@ -58,19 +60,22 @@ class GuidelinesHandlers:
         reader = person(self.services, request, given.get("who"))
         editable = reader.may("edit the guidelines")
         versions = (
-            [(entry.version, _named(entry)) for entry in list_guidelines(self.services.store)] if editable else []
+            [(entry.version, _named(entry, with_editor=True)) for entry in list_guidelines(self.services.store)]
+            if editable
+            else []
         )
         return {
             "html": MARKDOWN.render(text.text),
             "text": text.text,
             "version": text.version,
-            "title": escape(_named(text)),
+            "title": escape(_named(text, with_editor=editable)),
             "editable": editable,
             "versions": versions,
         }
 
 
-def _named(text: Guidelines) -> str:
+def _named(text: Guidelines, *, with_editor: bool) -> str:
     if text.created_at is None:
         return "Guidelines · as they come with the program"
-    return f"Guidelines · version {text.version} by {text.edited_by}, {moment(text.created_at)}"
+    editor = f" by {text.edited_by}" if with_editor else ""
+    return f"Guidelines · version {text.version}{editor}, {moment(text.created_at)}"

@@ -23,7 +23,7 @@ from annotations.store.settings import AnnotationSettings, read_settings
 from ser.errors import SerError
 from ui.backend.identity import person, voter
 from ui.backend.services import Services
-from ui.parts.calls import Act, Given
+from ui.parts.calls import Act, Given, fields_of, whole_number, whole_numbers
 from ui.parts.palette import UNSURE
 from ui.parts.player import sound
 from ui.parts.presentation import percent
@@ -73,7 +73,7 @@ class ReviewHandlers:
         """A clip to label that is none of `exclude`, lent to this rater until they vote, let go or are long gone."""
         reviewer = self._reviewer(given, request)
         order, filters = self._choice(given, reviewer)
-        exclude = [int(number) for number in given.get("exclude", [])]
+        exclude = whole_numbers(given, "exclude")
         item = next_clip(self.services.store, reviewer.name, order=order, filters=filters, exclude=exclude)
         return {
             "item": self._item(item) if item else None,
@@ -84,11 +84,12 @@ class ReviewHandlers:
 
     def on_vote(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Store a vote; the same one sent again is answered as before."""
-        nonce = str(given.get("nonce") or "")
+        nonce = str(given.get("nonce") or "")[:64]
         with self._lock:
             if nonce and nonce in self._answered:
                 return self._answered[nonce]
-        reviewer = voter(self.services, request, given.get("who")).require("review stored clips")
+        self._reviewer(given, request)
+        reviewer = voter(self.services, request, given.get("who"))
         vote = self._store(given, reviewer)
         _, filters = self._choice(given, reviewer)
         left = queue_length(self.services.store, reviewer.name, filters)
@@ -101,10 +102,10 @@ class ReviewHandlers:
 
     def on_undo(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Take the last vote back; its clip comes along, unless the browser has it still."""
-        reviewer = self._reviewer(given, request)
+        reviewer = self._reviewer(given, request).require_proof("take a vote back")
         store = self.services.store
         undone = store.undo_last_correction(reviewer.name)
-        kept = undone.clip_id in given.get("clips", [])
+        kept = undone.clip_id in whole_numbers(given, "clips")
         return {
             "clip": undone.clip_id,
             "item": None if kept else self._item(get_review_item(store, undone.clip_id)),
@@ -122,14 +123,15 @@ class ReviewHandlers:
     def on_release(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Release clips that were requested and will not be labelled."""
         reviewer = self._reviewer(given, request)
-        for clip_id in given.get("clips", []):
-            release_lease(self.services.store, reviewer.name, int(clip_id))
-        return {"released": len(given.get("clips", []))}
+        clips = whole_numbers(given, "clips")
+        for clip_id in clips:
+            release_lease(self.services.store, reviewer.name, clip_id)
+        return {"released": len(clips)}
 
     def on_renew(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Keep clips for longer; returns which of them are kept."""
         reviewer, settings = self._reviewer(given, request), read_settings(self.services.store)
-        kept = [int(clip_id) for clip_id in given.get("clips", [])]
+        kept = whole_numbers(given, "clips")
         if settings.overlap is not None:
             # A gold clip needs no lease and gets none; it is everybody's.
             gold = gold_labels(self.services.store)
@@ -146,7 +148,7 @@ class ReviewHandlers:
     def _choice(self, given: Given, reviewer: Person) -> tuple[QueueOrder, QueueFilter]:
         return (
             review_options.to_order(given.get("order")),
-            review_options.to_filter(given.get("filters") or {}, reviewer),
+            review_options.to_filter(fields_of(given, "filters"), reviewer),
         )
 
     def _store(self, given: Given, reviewer: Person) -> Correction:
@@ -154,10 +156,10 @@ class ReviewHandlers:
         labels = self.services.labels
         if chosen not in (*labels.names, UNSURE, "skip"):
             raise SerError(f"The vote is '{chosen}'; expected one of {', '.join(labels.names)}, {UNSURE} or skip.")
-        clip_id = int(given.get("clip", 0))
+        clip_id = whole_number(given, "clip")
         prediction = None
         if given.get("prediction") is not None:
-            prediction = queries.get_prediction(self.services.store, int(given["prediction"]))
+            prediction = queries.get_prediction(self.services.store, whole_number(given, "prediction"))
         answered = labels.prediction(prediction).label if prediction else None
         verdict, label = ("skip", None) if chosen == "skip" else verdict_of(chosen, answered)
         if verdict == "skip":
@@ -187,6 +189,7 @@ class ReviewHandlers:
                 comment=str(given.get("comment") or "").strip() or None,
                 seconds=given.get("seconds"),
                 answer_shown=shown if prediction else None,
+                may_replace=reviewer.proved,
                 **vote,
             ),
             prediction_id=prediction.id if prediction else None,

@@ -36,8 +36,10 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
         by_itself: when a run begins without being asked for, as a sentence.
     """
     again = f" ({summary.single_vote_clips} with a single vote)" if summary.single_vote_clips else ""
-    enough = f"Enough to retrain: {summary.training_clips} clips of {counted(summary.groups, 'speaker or session')}."
-    enough = enough.replace("speaker or sessions", "speakers or sessions")
+    known = counted(summary.groups, "speaker or session").replace("speaker or sessions", "speakers or sessions")
+    unknown = f"{summary.unknown_speaker_clips} of unknown speakers" if summary.unknown_speaker_clips else ""
+    speakers = ", ".join(part for part in (known if summary.groups else "", unknown) if part)
+    enough = f"Enough to retrain: {summary.training_clips} clips ({speakers})."
     state = f'<p class="status {"gentle" if missing else "good"}">{escape(missing or enough)}</p>'
     return (
         f"<h3>Feedback</h3><p>{_count(summary.votes, 'vote')} on {_count(summary.clips, 'clip')} by "

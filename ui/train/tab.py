@@ -157,10 +157,11 @@ class TrainHandlers:
         self.services.retrainer.cancel(int(run_id) if run_id is not None else None)
         return self.on_tick(seen, preset, target, tune)
 
-    def on_log(self, shown: str = "") -> str:
+    def on_log(self, shown: str, who: Who, request: gr.Request) -> str:
         """Draw the end of a run's log, with all of it to download; nothing if that is on the page already."""
         if shown:
             return ""
+        person(self.services, request, who).require("retrain")
         status = self.services.retrainer.status()
         path = log_path(self.services.store.data_dir, status.run_id) if status.run_id is not None else None
         if path is None or not path.exists():
@@ -298,5 +299,5 @@ def build_train_tab(services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.Br
     pause.click(shows_errors(do.on_pause), [*now, who], outputs, **once)
     resume.click(shows_errors(do.on_resume), [*now, who], outputs, **once)
     cancel.click(shows_errors(do.on_cancel), [*now, which, who], outputs, **once)
-    log_button.click(shows_errors(do.on_log), log, log, **once)
+    log_button.click(shows_errors(do.on_log), [log, who], log, **once)
     connect_versions(services, versions, who, lambda event: event.then(**look))

@@ -113,8 +113,8 @@ class VersionHandlers:
 
     def on_use(self, version_id: int | None, reason: str, who: Who, request: gr.Request) -> str:
         """Promote another version; against the comparison only with a reason."""
-        version = self._chosen(version_id)
         name = person(self.services, request, who).require(USE).name
+        version = self._chosen(version_id)
         self.services.active_model.use(version.id, by=name, reason=reason.strip() or None)
         return status_line(f"{version.name} is in use.")
 

@@ -45,11 +45,11 @@ class Holdout:
 
     Attributes:
         training: what a model may train on.
-        held_out: what it is labelled on; shares no unit with `training`.
+        held_out: what it is compared on; shares no unit with `training`.
         unit: what was kept together: one of `UNITS`.
         units: how many units there are on both sides together.
-        reserved: held out as well, but of voices that training analyses, while there is enough of other voices to label
-            by: neither trained on nor compared on.
+        reserved: held out as well, but of speakers in `training`, while other speakers suffice for the comparison:
+            neither trained on nor compared on.
         gold: clips of a known label, with that label; never trained on.
         looks: mean number of earlier comparisons on the clips of `held_out`.
         cross_fitted: whether `training` and `held_out` are the same clips, compared out of fold.

@@ -1,0 +1,82 @@
+"""Odd payloads at the page's acts and the public endpoints: refused in a sentence, never a mistake of the program."""
+
+import json
+import logging
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+import httpx
+import pytest
+
+from annotations.raters.votes import effective_corrections
+from ui.app import build_app, launch_options
+from ui.backend.services import Services
+from ui.parts.calls import run_act
+from ui.review.guidelines import GuidelinesHandlers
+from ui.review.tab import ReviewHandlers
+
+ODD: tuple[Any, ...] = (
+    None, True, -1, 0, 2.5, 10**30, float("inf"), float("nan"), "", "x", "1", "\u0000", "\ud800", "😀" * 3000,
+    [], [None], [[]], ["x"], [1], [{}], {}, {"": None}, {"text": []}, {"name": {}}, {"name": "ann", "key": 7},
+    {"name": "ann", "key": "\ud800" * 20},
+    {"fear": "a", "anger": []}, {"min_duration": "nan"}, {"version_id": 10**30}, {"version_id": "99999999999999999999"},
+)  # fmt: skip
+NAMES = (
+    "who", "exclude", "order", "filters", "nonce", "vote", "clip", "prediction", "transcript", "distribution",
+    "intensity", "valence", "arousal", "comment", "seconds", "answer_shown", "clips", "version", "text", "replaces",
+)  # fmt: skip
+ACTS = ("open", "next", "vote", "undo", "release", "renew", "guidelines", "write_guidelines")
+WHO = {"name": "ann", "key": "0123456789abcdef"}
+
+
+def payloads(seed: int, count: int) -> list[tuple[object, object]]:
+    chance = random.Random(seed)
+    made: list[tuple[object, object]] = []
+    for _ in range(count):
+        given: Any = {"who": WHO, "vote": "fear", "clip": 1}
+        given |= {name: chance.choice(ODD) for name in chance.sample(NAMES, chance.randint(1, 3))}
+        act: Any = chance.choice(ACTS)
+        if chance.random() < 0.1:
+            act, given = chance.choice([(chance.choice(ODD), given), (act, chance.choice(ODD))])
+        made.append((act, given))
+    return made
+
+
+def test_page_acts_of_odd_types_are_refused_with_a_sentence(
+    page_services: Services, page_fill: Callable[[int], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    page_fill(3)
+    acts = {**ReviewHandlers(page_services).acts(), **GuidelinesHandlers(page_services).acts()}
+    refused = 0
+    with caplog.at_level(logging.ERROR, logger="page"):
+        for act, given in payloads(seed=11, count=300):
+            answer = run_act(acts, act, given, gr.Request(session_hash="s"))
+            json.dumps(answer)
+            refused += "error" in answer
+            assert "made a mistake" not in str(answer.get("error")), (act, given)
+            assert not caplog.records, (act, given, caplog.text[-800:])
+    assert refused > 100
+    for vote in effective_corrections(page_services.store):
+        assert vote.label in (None, "fear")
+
+
+@pytest.fixture
+def page(page_services: Services, page_fill: Callable[[int], None]) -> Iterator[httpx.Client]:
+    page_fill(2)
+    demo = build_app(page_services)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(page_services))
+    with httpx.Client(base_url=url, timeout=60) as client:
+        yield client
+    demo.close()
+
+
+def test_over_the_network_no_act_is_a_server_error(page: httpx.Client) -> None:
+    for act, given in payloads(seed=23, count=120):
+        try:
+            body = json.dumps({"data": [act, given]}, allow_nan=False)
+        except ValueError:
+            continue
+        answer = page.post("/gradio_api/run/page", content=body.encode("utf-8", "surrogatepass"))
+        assert answer.status_code < 500, (act, given, answer.text)

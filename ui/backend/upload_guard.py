@@ -1,0 +1,75 @@
+"""What an upload and any other request may weigh, decided before the first byte is read; within the page's logins."""
+
+import gradio as gr
+from fastapi import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ser.errors import SerError
+from ui.backend.identity import charge, person
+from ui.backend.services import Services
+
+RECORDING = 48_000_000
+"""A minute of 32-bit stereo at 96 kHz takes 46 MB."""
+
+ARCHIVE = 256_000_000
+"""For who may import; larger archives are for the command line."""
+
+VALUES = 4_000_000
+"""For requests that are no upload: values of fields, the longest of them a text."""
+
+
+class UploadGuard:
+    """The middleware.
+
+    Args:
+        app: all that is within.
+        services: know who may upload how much.
+    """
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self.app = app
+        self.services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it with a sentence."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            try:
+                self._check(scope)
+            except SerError as error:
+                await _drain(receive)
+                return await PlainTextResponse(str(error), 413)(scope, receive, send)
+        await self.app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        web = Request(scope)
+        size = web.headers.get("content-length", "" if "transfer-encoding" in web.headers else "0")
+        if not size.isdecimal():
+            raise SerError("The request does not say how large it is. Send the header Content-Length.")
+        if not scope["path"].rstrip("/").endswith("/upload"):
+            if int(size) > VALUES:
+                raise SerError(f"The request has {int(size) / 1e6:.0f} MB; at most {VALUES / 1e6:.0f} MB are taken.")
+            return
+        app = scope["app"]
+        cookies = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+        token = next((web.cookies[name] for name in cookies if name in web.cookies), "")
+        request = gr.Request(web, username=app.tokens.get(token))
+        who = person(self.services, request, None)
+        most = ARCHIVE if who.may("import clips") else RECORDING
+        if int(size) > most:
+            raise SerError(
+                f"The upload has {int(size) / 1e6:.0f} MB; at most {most / 1e6:.0f} MB are taken, which a minute of "
+                "uncompressed speech does not reach. Send a shorter or a compressed recording."
+            )
+        charge(self.services, request, "uploads", who)
+        charge(self.services, request, "bytes", who, int(size))
+
+
+async def _drain(receive: Receive) -> None:
+    """Let go of what is under way: a browser reads no answer to an upload that it is still sending."""
+    taken = 0
+    while taken <= ARCHIVE:
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return
