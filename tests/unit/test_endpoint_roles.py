@@ -32,6 +32,7 @@ DECLARED = {
     "ApiHandlers.control_training": MAINTAINERS,
     # Of a stored clip; everybody may give a recording of their own.
     "ApiHandlers.correct": REVIEWERS,
+    "ApiHandlers.labels": EVERYBODY,
     "ApiHandlers.next_clip": REVIEWERS,
     "ApiHandlers.recognize": EVERYBODY,
     "ApiHandlers.register": EVERYBODY,

@@ -25,6 +25,7 @@ from ui.parts import presentation
 from ui.parts.errors import shows_errors
 from ui.parts.palette import key_range, label_choices
 from ui.parts.presentation import status_line
+from ui.recognize import cards
 from ui.recognize.consent import build_consent, consent_words
 from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
 
@@ -117,25 +118,25 @@ class RecognizeHandlers:
             return
         session = str(request.session_hash)
         self.services.uploads.hold(session, path)
-        yield blank(presentation.listening_card(self.services.labels.names))
+        yield blank(cards.listening_card(self.services.labels.names))
         try:
             charge(self.services, request, "recognitions")
             yield from self._answers(path, session, adapt)
         except SerError as error:
             self.services.uploads.release(session)
-            yield blank(presentation.refusal_card(str(error), self.services.labels.names), live=str(error))
+            yield blank(cards.refusal_card(str(error), self.services.labels.names), live=str(error))
 
     def on_change(self, path: str | None, analysed: Analysed | None, request: gr.Request) -> Form:
         """The clip was taken away by a person: forget it, on the disk and in memory."""
         if path is not None:
             return Form()
         self.services.uploads.release(str(request.session_hash))
-        return Form() if analysed is None else blank(presentation.empty_card(self.services.labels.names))
+        return Form() if analysed is None else blank(cards.empty_card(self.services.labels.names))
 
     def on_clear(self, request: gr.Request) -> Form:
         """The clear button: the clip goes, and the answer with it."""
         self.services.uploads.release(str(request.session_hash))
-        return blank(presentation.empty_card(self.services.labels.names))._replace(audio=None)
+        return blank(cards.empty_card(self.services.labels.names))._replace(audio=None)
 
     def on_save(
         self,
@@ -180,7 +181,7 @@ class RecognizeHandlers:
         analysed.audio = None
         self.services.uploads.release(str(request.session_hash))
         said = f"Saved as clip {clip.id}: {label or 'unsure'}. You can undo it under History."
-        form = blank(presentation.empty_card(labels.names), live=said, status=status_line(said, "good"))
+        form = blank(cards.empty_card(labels.names), live=said, status=status_line(said, "good"))
         return form._replace(audio=None, saved=clip.id, withdraw=gr.update(visible=True, value=f"Erase clip {clip.id}"))
 
     def on_withdraw(self, saved: int | None, who: Who, sure: bool, request: gr.Request) -> Form:
@@ -203,7 +204,7 @@ class RecognizeHandlers:
             session, audio.duration, lambda: recognizer.recognize_steps(audio, profiles)
         ):
             if isinstance(step, Waiting):
-                yield Form(card=presentation.listening_card(self.services.labels.names, step.place))
+                yield Form(card=cards.listening_card(self.services.labels.names, step.place))
                 continue
             timings = replace(step.timings, decode=decoding, total=step.timings.total + decoding)
             recognition = replace(step, timings=timings)
@@ -223,9 +224,7 @@ class RecognizeHandlers:
         answer, labels = analysed.recognition, self.services.labels
         form = Form(
             card=presentation.answer_card(answer, labels),
-            clip_line=presentation.clip_line(
-                answer.duration, analysed.audio.notes if analysed.audio else (), NOT_STORED
-            ),
+            clip_line=cards.clip_line(answer.duration, analysed.audio.notes if analysed.audio else (), NOT_STORED),
         )
         # A field is filled when its value first comes, so that nothing a person has typed meanwhile is overwritten.
         if shown is None or shown.fused.label != answer.fused.label:
@@ -239,7 +238,7 @@ class RecognizeHandlers:
         return form._replace(
             analysed=analysed,
             live=presentation.announcement(answer, labels),
-            details=presentation.details_table(answer),
+            details=cards.details_table(answer),
             answer_json=labels.answer(recognition_to_dict(answer, analysed.file)),
             save=gr.update(interactive=True),
         )
@@ -278,7 +277,7 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
                 details = gr.HTML("", apply_default_css=False)
                 answer_json = gr.JSON(label="Answer as JSON", show_label=False, elem_id="answer-json")
         with gr.Column(scale=7, min_width=320):
-            card = gr.HTML(presentation.empty_card(labels.names), elem_id="answer-card", apply_default_css=False)
+            card = gr.HTML(cards.empty_card(labels.names), elem_id="answer-card", apply_default_css=False)
             live = gr.HTML("", elem_id="recognize-live", elem_classes="announcer", apply_default_css=False)
     with gr.Group(elem_id="recognize-form", elem_classes="panel"):
         fields = build_vote_fields("recognize", "Is that right?", label_choices(labels))
