@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from annotations.commands.common import add_by, add_json, print_result
+from annotations.commands.common import add_by, add_json, open_existing, print_result
 from annotations.errors import InvalidSettingError
 from annotations.labels.files import read_label_file, to_plain, to_toml
 from annotations.labels.label_set import DEFAULT, LabelSet, check_name
@@ -46,7 +46,8 @@ def mapped(text: str) -> tuple[str, str]:
 
 def run_labels(options: argparse.Namespace) -> int:
     """Show or change the set; 1 if votes have no place in it."""
-    with AnnotationStore(options.data_dir) as store:
+    changing = bool(options.file or options.default or options.map)
+    with AnnotationStore(options.data_dir) if changing else open_existing(options.data_dir) as store:
         labels = _wanted(options, store)
         if labels is not None:
             labels = change_label_set(store, labels, by=options.by)
@@ -54,7 +55,7 @@ def run_labels(options: argparse.Namespace) -> int:
             labels = label_set(store)
         outside = votes_outside(store)
     lines = [to_toml(labels).rstrip()]
-    if options.file or options.default or options.map:
+    if changing:
         lines = [f"{len(labels)} labels: {', '.join(labels.names)}.", "Start the page again, so that it shows them."]
         lines += [f"Votes for '{old}' count as '{new}'." for old, new in labels.mapping.items()]
         lines += [
@@ -63,7 +64,7 @@ def run_labels(options: argparse.Namespace) -> int:
             if not own.means
         ]
     # In a file that can be read back, what is no part of the set is a comment.
-    mark = "" if options.file or options.default or options.map else "# "
+    mark = "" if changing else "# "
     lines += [
         f"{mark}{count} votes for '{name}' have no place in the set: they are kept, and do not count. "
         f"Map them with --map '{name}=...'."

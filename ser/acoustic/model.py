@@ -88,6 +88,19 @@ class HeadModel:
         return self.classify_embeddings(self.embed_batch(audios))
 
 
+def require_seven(model: object) -> None:
+    """Refuse a model with labels of its own where the seven emotions are counted.
+
+    Raises:
+        ModelUnavailableError: if the model has such labels.
+    """
+    if isinstance(model, HeadModel) and model.head.means is not None:
+        raise ModelUnavailableError(
+            f"{model.name} answers with labels of its own ({', '.join(model.labels)}), and here the seven emotions are "
+            "counted. Name a model of these."
+        )
+
+
 def load_head_model(folder: Path, device: str = "cpu") -> HeadModel:
     """Load a head and the encoder it was trained on.
 

@@ -22,8 +22,10 @@ from annotations.learning.versions.registry import list_entries
 from annotations.raters.votes import effective_corrections
 from annotations.store import NewVote, queries
 from ser.acoustic.head import load_head
+from ser.acoustic.model import require_seven
 from ser.checkpoints.folder import Meta
-from ser.errors import ExportError, TrainingDataError
+from ser.commands.recognize import describe
+from ser.errors import ExportError, ModelUnavailableError, TrainingDataError
 from ser.export.models import export_model
 from ser.fusion.rule import FusionRule, remark
 from ser.labels import EMOTIONS
@@ -212,6 +214,9 @@ def test_from_an_empty_folder_to_a_promoted_model(
     assert answers["sadness"].fused.labels == labels.names
     entry = next(entry for entry in list_entries(active.store) if entry.version.id == version.id)
     assert f"- labels: {labels.names[0]} (" in card_text(entry, "embedded", None)
+    with pytest.raises(ModelUnavailableError, match="here the seven emotions are counted"):
+        require_seven(active.recognizer.acoustic)
+    assert names["sadness"].upper() in describe(answers["sadness"], "a.wav")
     with pytest.raises(ExportError, match="has labels of its own"):
         export_model(active.store.data_dir / version.path, tmp_path / "exported")
     clip = active.store.get_clip(1)
