@@ -37,6 +37,7 @@ DECLARED = {
     "ApiHandlers.recognize": EVERYBODY,
     "ApiHandlers.register": EVERYBODY,
     "ApiHandlers.retrain": MAINTAINERS,
+    "ApiHandlers.timeline": EVERYBODY,
     "ApiHandlers.training_status": EVERYBODY,
     "HistoryHandlers.on_ask": MAINTAINERS,
     "HistoryHandlers.on_clip": REVIEWERS,
