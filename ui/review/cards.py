@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.store.records import Prediction, ReviewItem
 from ser.types import Segment
 from ui.parts.player import silent_player
@@ -53,17 +54,19 @@ def card(item: ReviewItem) -> str:
     )
 
 
-def answer(prediction: Prediction | None) -> str:
-    """Draw the model's prediction for a clip."""
+def answer(prediction: Prediction | None, labels: LabelSet = DEFAULT) -> str:
+    """Draw the model's prediction for a clip, mapped to the labels of the store."""
     if prediction is None:
         return '<p class="quiet">No model has analysed this clip yet.</p>'
-    scores = prediction.scores
+    scores = labels.prediction(prediction).scores
     fused = cast(Scores, scores["fused"])
     acoustic = scores.get("acoustic") or fused
     # Words that had no share in the answer are not drawn as if they had.
     text = scores.get("text") if prediction.details.get("text_weight", 1.0) else None
     unsure = cast(str | None, prediction.details.get("unsure"))
-    return headline(fused, acoustic, text, unsure=unsure) + bars(fused, acoustic, text)
+    return headline(fused, acoustic, text, unsure=unsure, neutral=labels.meaning("neutral")) + bars(
+        fused, acoustic, text, labels.names
+    )
 
 
 def _words(prediction: Prediction | None) -> str:
