@@ -6,13 +6,15 @@ Computed on a sample if there are very many votes, and kept until the votes chan
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from sqlite3 import Connection
 
 import numpy as np
 import numpy.typing as npt
 
+from annotations.labels.label_set import LabelSet
+from annotations.labels.stored import label_set, votes_outside
 from annotations.raters.agreement import (
     Agreement,
     PairAgreement,
@@ -78,6 +80,8 @@ class Insights:
         raters: reliability, by name.
         pairs: kappa of every two raters who share enough clips.
         sampled: whether agreement and reliability rest on a sample of the clips.
+        labels: of the store, the order of every matrix.
+        outside: {label: votes} of votes whose label has no place in the set.
     """
 
     clips: int
@@ -95,6 +99,8 @@ class Insights:
     raters: Sequence[RaterReliability]
     pairs: Sequence[PairAgreement]
     sampled: bool
+    labels: Sequence[str] = EMOTIONS
+    outside: Mapping[str, int] = field(default_factory=dict)
 
 
 class InsightsDesk:
@@ -130,12 +136,12 @@ def compute_insights(store: AnnotationStore, *, sample: int = SAMPLE, seed: int 
     ratings = read_ratings(store)
     labelled = ratings.labelled()
     drawn = draw_clips(ratings, sample, seed)
-    gold = gold_labels(store)
+    gold, labels = gold_labels(store), label_set(store)
     with store.reading() as connection:
         clips = connection.execute("SELECT count(*) FROM clips").fetchone()[0]
         days = connection.execute(_DAYS).fetchall()
         answers = connection.execute(_ANSWERS).fetchall()
-        disputed = _disputed(connection)
+        disputed = _disputed(connection, labels)
     per_clip = np.unique(labelled.clips, return_counts=True)[1]
     return Insights(
         clips=clips,
@@ -143,12 +149,16 @@ def compute_insights(store: AnnotationStore, *, sample: int = SAMPLE, seed: int 
         several=int((per_clip > 1).sum()),
         votes=len(labelled),
         unsure=int(ratings.unsure.sum()),
-        periods=gather_periods([(row["day"], row["label"], row["votes"]) for row in days]),
+        periods=gather_periods(
+            [(row["day"], place, row["votes"]) for row in days if (place := labels.place_of(row["label"]))]
+        ),
         agreement=label_agreement(drawn, seed=seed),
         by_label=agreement_by_label(drawn, seed=seed),
         scales={scale: scale_agreement(drawn, scale, seed=seed) for scale in SCALES},
         mistaken=confusion_between_raters(drawn),
-        model=_matrix([(row["voted"], row["answered"], row["votes"]) for row in answers]),
+        model=_matrix([(row["voted"], row["answered"], row["votes"]) for row in answers], labels),
+        labels=labels.names,
+        outside=votes_outside(store),
         disputed=disputed,
         raters=_raters(ratings, drawn, gold),
         pairs=pairwise_kappa(ratings),
@@ -207,24 +217,31 @@ ORDER BY dispute DESC, votes DESC, clip_id LIMIT ?
 """
 
 
-def _disputed(connection: Connection) -> list[DisputedClip]:
+def _disputed(connection: Connection, labels: LabelSet) -> list[DisputedClip]:
     found = []
     for row in connection.execute(_DISPUTED, (DISPUTED,)).fetchall():
         votes = connection.execute(
             "SELECT label, count(*) FROM judgements WHERE clip_id = ? AND label IS NOT NULL GROUP BY label",
             (row["clip_id"],),
         )
-        counted = dict(tuple(vote) for vote in votes)
-        ordered = {label: counted[label] for label in EMOTIONS if label in counted}
-        found.append(DisputedClip(row["clip_id"], ordered, row["label"]))
+        counted = Counter[str]()
+        for label, count in votes:
+            counted[labels.place_of(label) or ""] += count
+        ordered = {label: counted[label] for label in labels.names if label in counted}
+        # Votes that mean the same in this set are no dispute.
+        if len(ordered) > 1:
+            answer = row["label"] and (labels.place_of(row["label"]) or row["label"])
+            found.append(DisputedClip(row["clip_id"], ordered, answer))
     return found
 
 
-def _matrix(cells: Sequence[tuple[str, str, int]]) -> Numbers:
-    matrix = np.zeros((len(EMOTIONS), len(EMOTIONS)))
+def _matrix(cells: Sequence[tuple[str, str, int]], labels: LabelSet) -> Numbers:
+    matrix = np.zeros((len(labels), len(labels)))
+    place = {label: index for index, label in enumerate(labels.names)}
     for row, column, count in cells:
-        if row in EMOTIONS and column in EMOTIONS:
-            matrix[EMOTIONS.index(row), EMOTIONS.index(column)] += count
+        voted, answered = labels.place_of(row), labels.place_of(column)
+        if voted is not None and answered is not None:
+            matrix[place[voted], place[answered]] += count
     return matrix
 
 
@@ -233,7 +250,7 @@ def _raters(ratings: Ratings, drawn: Ratings, gold: Mapping[int, str]) -> list[R
     labelled = ratings.labelled()
     votes = np.bincount(labelled.raters, minlength=len(ratings.names))
     known = np.array(
-        [EMOTIONS.index(gold[clip]) if clip in gold else -1 for clip in labelled.clips.tolist()], dtype=int
+        [ratings.labels.index(gold[clip]) if clip in gold else -1 for clip in labelled.clips.tolist()], dtype=int
     )
     right = (known >= 0) & (labelled.shares.argmax(1) == known)
     place = {name: index for index, name in enumerate(ratings.names)}
@@ -254,5 +271,7 @@ def _raters(ratings: Ratings, drawn: Ratings, gold: Mapping[int, str]) -> list[R
 def _state(store: AnnotationStore) -> tuple[object, ...]:
     with store.reading() as connection:
         clock = connection.execute("SELECT now, forgotten FROM queue_clock").fetchone()
-        counts = connection.execute("SELECT (SELECT count(*) FROM clips), (SELECT max(id) FROM gold_marks)").fetchone()
+        counts = connection.execute(
+            "SELECT (SELECT count(*) FROM clips), (SELECT max(id) FROM gold_marks), (SELECT max(id) FROM label_sets)"
+        ).fetchone()
     return (*clock, *counts)

@@ -103,14 +103,16 @@ class Transcript:
 
 @dataclass(frozen=True)
 class EmotionScores:
-    """A probability for each of `EMOTIONS`.
+    """A probability for each of `EMOTIONS`, or for labels of a model's own.
 
     Attributes:
-        probabilities: in `EMOTIONS` order, each in 0..1, sum 1.
+        probabilities: in the order of `labels`, each in 0..1, sum 1.
         unmapped: what the model gave to labels that are none of the seven, before the rest was
             renormalised to sum 1; empty for the embedded models.
         intensity: how strongly it is felt, as the probability of a strong rather than a normal feeling, 0..1; None
             if the model does not predict it.
+        labels: `EMOTIONS`, unless the model has other ones.
+        means: {label: emotions of the seven that it means}, for labels of a model's own.
 
     >>> EmotionScores((0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.0)).label
     'anger'
@@ -119,10 +121,12 @@ class EmotionScores:
     probabilities: tuple[float, ...]
     unmapped: Mapping[str, float] = field(default_factory=dict)
     intensity: float | None = None
+    labels: tuple[str, ...] = EMOTIONS
+    means: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.probabilities) != len(EMOTIONS):
-            raise ValueError(f"{len(self.probabilities)} probabilities, expected one for each of {EMOTIONS}")
+        if len(self.probabilities) != len(self.labels):
+            raise ValueError(f"{len(self.probabilities)} probabilities, expected one for each of {self.labels}")
         if any(not 0.0 <= p <= 1.0 + 1e-6 for p in self.probabilities):
             raise ValueError(f"probabilities must lie in 0..1: {self.probabilities}")
         if not math.isclose(sum(self.probabilities), 1.0, abs_tol=1e-4):
@@ -137,13 +141,36 @@ class EmotionScores:
         return cls(tuple(float(scores.get(label, 0.0)) for label in EMOTIONS))
 
     def as_dict(self) -> dict[str, float]:
-        """{label: probability} in `EMOTIONS` order."""
-        return dict(zip(EMOTIONS, self.probabilities, strict=True))
+        """{label: probability} in the order of `labels`."""
+        return dict(zip(self.labels, self.probabilities, strict=True))
+
+    def over_labels_of(self, other: "EmotionScores") -> tuple["EmotionScores | None", float]:
+        """Scores over the seven as scores over another model's own labels, and the share of them that has a place.
+
+        An emotion that several labels mean is shared evenly; None if no label means anything of it.
+
+        >>> own = EmotionScores((0.5, 0.5), labels=("tense", "calm"), means={"tense": ("anger", "fear"), "calm": ()})
+        >>> words, share = EmotionScores.from_dict({"anger": 0.5, "fear": 0.25, "neutral": 0.25}).over_labels_of(own)
+        >>> words.as_dict(), share
+        ({'tense': 1.0, 'calm': 0.0}, 0.75)
+        """
+        if self.labels == other.labels:
+            return self, 1.0
+        sums = dict.fromkeys(other.labels, 0.0)
+        for emotion, probability in self.as_dict().items():
+            meant = [label for label in other.labels if emotion in other.means.get(label, ())]
+            for label in meant:
+                sums[label] += probability / len(meant)
+        total = sum(sums.values())
+        if total <= 0:
+            return None, 0.0
+        shares = tuple(share / total for share in sums.values())
+        return EmotionScores(shares, labels=other.labels, means=other.means), total
 
     @property
     def label(self) -> str:
-        """The most probable emotion; the first in `EMOTIONS` order on a tie."""
-        return EMOTIONS[max(range(len(EMOTIONS)), key=self.probabilities.__getitem__)]
+        """The most probable label; the first in the order of `labels` on a tie."""
+        return self.labels[max(range(len(self.labels)), key=self.probabilities.__getitem__)]
 
     @property
     def confidence(self) -> float:
@@ -154,7 +181,7 @@ class EmotionScores:
     def entropy(self) -> float:
         """Shannon entropy divided by its maximum: 0 is certain, 1 knows nothing."""
         nats = -sum(p * math.log(p) for p in self.probabilities if p > 0)
-        return nats / math.log(len(EMOTIONS))
+        return nats / math.log(len(self.labels))
 
 
 @dataclass(frozen=True)

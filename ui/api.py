@@ -11,6 +11,8 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from annotations.labels.files import to_plain
+from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.learning.config import PRESETS
 from annotations.raters.people import Person
 from annotations.review.items import get_review_item
@@ -21,7 +23,6 @@ from annotations.store.settings import read_settings
 from ser.audio.decoding import decode_file
 from ser.audio.long_recordings import read_long
 from ser.errors import SerError
-from ser.labels import EMOTIONS
 from ser.recognizer import Recognizer
 from ser.serialization import recognition_to_dict
 from ser.timeline.timeline import AUTO, CHANNEL_MODES, Timeline
@@ -58,7 +59,7 @@ class ApiHandlers:
             answer = self._answer(serving.recognizer, recording, request)
             timings = dataclasses.replace(answer.timings, decode=decoding, total=answer.timings.total + decoding)
             answer = dataclasses.replace(answer, timings=timings)
-            return recognition_to_dict(answer, file=path.name)
+            return self.services.labels.answer(recognition_to_dict(answer, file=path.name))
 
     def timeline(
         self, audio: str | None = None, channels: str = AUTO, request: gr.Request | None = None
@@ -92,19 +93,20 @@ class ApiHandlers:
         request: gr.Request | None = None,
     ) -> dict[str, object]:
         """Store a vote: on a stored clip by its id, or on a new recording given with consent."""
+        labels = self.services.labels
         if audio is None:
-            check_label(label)
+            check_label(label, labels)
             person(self.services, request, rater).require("review stored clips")
             reviewer = voter(self.services, request, rater)
             return self._correct_stored(clip_id, label, reviewer, transcript or None, intensity)
         # Everything that can go wrong goes wrong in here, so that no upload is left behind.
         with self.services.uploads.borrow(audio) as path:
-            check_label(label)
+            check_label(label, labels)
             reviewer = voter(self.services, request, rater)
             serving = self.services.active_model.serving()
             recording = decode_file(path, max_duration=serving.recognizer.max_duration)
             recognition = self._answer(serving.recognizer, recording, request) if consent else None
-        verdict, vote = verdict_of(label, recognition.fused.label if recognition else None)
+        verdict, vote = verdict_of(label, labels.most_probable(recognition.fused.as_dict()) if recognition else None)
         clip, correction = self.services.store.save_feedback(
             recording,
             recognition,
@@ -115,6 +117,7 @@ class ApiHandlers:
                 intensity=intensity,
                 transcript=transcript or None,
                 may_replace=reviewer.proved,
+                label_set=labels.names,
             ),
             NewClip(
                 "api",
@@ -136,6 +139,7 @@ class ApiHandlers:
             return None, None
         # In blind mode nobody sees the model's answer before they vote, programs included.
         prediction = None if read_settings(self.services.store).blind else item.prediction
+        prediction = prediction and self.services.labels.prediction(prediction)
         clip: dict[str, object] = {
             "clip_id": item.clip.id,
             "duration": item.clip.duration,
@@ -144,9 +148,17 @@ class ApiHandlers:
             "raters": item.raters,
             "prediction": None
             if prediction is None
-            else {"label": prediction.label, "scores": dict(prediction.scores), "transcript": prediction.transcript},
+            else {
+                "label": prediction.label or None,
+                "scores": dict(prediction.scores),
+                "transcript": prediction.transcript,
+            },
         }
         return clip, str(served_copy(self.services.store.clip_path(item.clip), item.clip.id))
+
+    def labels(self) -> dict[str, object]:
+        """List the labels of the store: names, keys, colours, meaning in the seven, names in other languages."""
+        return to_plain(self.services.labels)
 
     def retrain(
         self, rater: str = "", preset: str = "", target: str = "", tune: str = "", request: gr.Request | None = None
@@ -204,7 +216,8 @@ class ApiHandlers:
         if clip_id is None:
             raise SerError("Neither audio nor clip_id was given. Send a recording, or the id of a stored clip.")
         item = get_review_item(self.services.store, int(clip_id))
-        prediction = item.prediction
+        labels = self.services.labels
+        prediction = item.prediction and labels.prediction(item.prediction)
         verdict, vote = verdict_of(label, prediction.label if prediction else None)
         correction = self.services.store.add_correction(
             item.clip.id,
@@ -215,16 +228,17 @@ class ApiHandlers:
                 intensity=intensity,
                 transcript=transcript,
                 may_replace=rater.proved,
+                label_set=labels.names,
             ),
             prediction_id=prediction.id if prediction else None,
         )
         return {"clip_id": item.clip.id, "correction_id": correction.id}
 
 
-def check_label(label: str) -> None:
-    """Refuse what is neither an emotion nor unsure."""
-    if label not in (*EMOTIONS, UNSURE):
-        raise SerError(f"The label is '{label}'; expected one of {', '.join(EMOTIONS)} or {UNSURE}.")
+def check_label(label: str, labels: LabelSet = DEFAULT) -> None:
+    """Refuse what is neither a label of the store nor unsure."""
+    if label not in (*labels.names, UNSURE):
+        raise SerError(f"The label is '{label}'; expected one of {', '.join(labels.names)} or {UNSURE}.")
 
 
 def build_api(services: Services) -> None:
@@ -242,7 +256,7 @@ def build_api(services: Services) -> None:
         regions = gr.JSON(label="the timeline, as `python -m ser timeline --json` prints it")
         voted = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
         clip_id = gr.Number(label="id of a stored clip, or null for a new recording", value=None, precision=0)
-        label = gr.Textbox(label=f"one of {', '.join(EMOTIONS)}, or {UNSURE}")
+        label = gr.Textbox(label=f"one of {', '.join(services.labels.names)}, or {UNSURE}")
         rater = gr.Textbox(label="rater; a login takes precedence", value="")
         transcript = gr.Textbox(label="what was said, if the transcript needs correcting", value="")
         intensity = gr.Number(label="0 to 100, or null", value=None)
@@ -254,6 +268,7 @@ def build_api(services: Services) -> None:
         reviewer = gr.Textbox(label="rater; each rater gets each clip once", value="")
         clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null if no clip waits")
         clip_audio = gr.Audio(label="the recording as FLAC", type="filepath")
+        label_list = gr.JSON(label="labels and mapping")
         starter = gr.Textbox(label="who starts the run; a login wins over it", value="")
         preset = gr.Textbox(label=f"{' or '.join(PRESETS)}; {PRESETS[0]} where empty", value="")
         target = gr.Textbox(label=f"one of {', '.join(TARGETS)}; {TARGETS[0]} where empty", value="")
@@ -275,6 +290,7 @@ def build_api(services: Services) -> None:
         ("timeline", [talk, channels], [regions]),
         ("correct", [voted, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
         ("next_clip", [reviewer], [clip, clip_audio]),
+        ("labels", [], [label_list]),
         ("retrain", [starter, preset, target, tune], [started]),
         ("training_status", [asked], [status]),
         ("control_training", [action, which, controller], [controlled]),

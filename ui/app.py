@@ -6,6 +6,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from annotations.labels.label_set import DEFAULT, LabelSet
 from ser.errors import SerError
 from ui.api import build_api
 from ui.backend import identity
@@ -18,6 +19,7 @@ from ui.maintain.cards import build_maintain_cards
 from ui.parts import style
 from ui.parts.calls import build_calls
 from ui.parts.errors import shows_errors
+from ui.parts.palette import key_range
 from ui.recognize.tab import build_recognize_tab
 from ui.review.guidelines import GuidelinesHandlers, guidelines_dialog
 from ui.review.tab import build_review_tab
@@ -55,7 +57,7 @@ def build_app(services: Services) -> gr.Blocks:
         with gr.Row(elem_classes="top", equal_height=True):
             header = gr.HTML(services.header(), elem_id="header", apply_default_css=False)
             who = identity.build_name_field(services, demo)
-        gr.HTML(keys_dialog() + guidelines_dialog(), apply_default_css=False, elem_id="keys")
+        gr.HTML(keys_dialog(services.labels) + guidelines_dialog(), apply_default_css=False, elem_id="keys")
         with gr.Tabs():
             with gr.Tab("Recognize", id="recognize", elem_id="tab-recognize"):
                 build_recognize_tab(services, who)
@@ -70,7 +72,7 @@ def build_app(services: Services) -> gr.Blocks:
             with gr.Tab("History", id="history", elem_id="tab-history") as history_tab:
                 build_history_tab(services, history_tab, who)
             with gr.Tab("About", id="about", elem_id="tab-about"):
-                build_about_tab()
+                build_about_tab(services.labels)
         # Where somebody may do nothing, they are not led.
         demo.load(
             shows_errors(RoleHandlers(services).on_load),
@@ -125,8 +127,8 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
     """
     return {
         "theme": style.theme(),
-        "css": style.css(),
-        "head": style.head(),
+        "css": style.css(services.labels),
+        "head": style.head(services.labels),
         "footer_links": ["api", "settings"],
         "max_file_size": ARCHIVE,
         "max_threads": THREADS,
@@ -150,18 +152,17 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
 ASSETS = Path(__file__).parent / "assets"
 
 
-def about_html() -> str:
+def about_html(labels: LabelSet = DEFAULT) -> str:
     """The text of the tab."""
-    return (ASSETS / "about.html").read_text(encoding="utf-8").replace("{keys}", keys_table())
+    return (ASSETS / "about.html").read_text(encoding="utf-8").replace("{keys}", keys_table(labels))
 
 
-def build_about_tab() -> None:
+def build_about_tab(labels: LabelSet) -> None:
     """Lay out the tab; it has no events."""
-    gr.HTML(about_html(), elem_id="about", elem_classes="panel", apply_default_css=False)
+    gr.HTML(about_html(labels), elem_id="about", elem_classes="panel", apply_default_css=False)
 
 
 KEYS = (
-    ("1 – 7", "choose anger, disgust, fear, happiness, neutral, sadness, surprise"),
     ("U", "unsure: no emotion can be named"),
     ("Enter", "save; on Review the next clip comes and plays"),
     ("S", "Review: skip this clip"),
@@ -176,15 +177,24 @@ KEYS = (
 )
 
 
-def keys_table() -> str:
+def keys_table(labels: LabelSet = DEFAULT) -> str:
     """The keys as an HTML table."""
-    rows = "".join(f"<tr><th scope='row'><kbd>{key}</kbd></th><td>{meaning}</td></tr>" for key, meaning in KEYS)
+    rows = "".join(
+        f"<tr><th scope='row'><kbd>{key}</kbd></th><td>{meaning}</td></tr>"
+        for key, meaning in [_label_keys(labels), *KEYS]
+    )
     return f'<table class="keys">{rows}</table>'
 
 
-def keys_dialog() -> str:
+def _label_keys(labels: LabelSet) -> tuple[str, str]:
+    return key_range(labels).replace(" to ", " – "), f"choose {', '.join(labels.names)}"
+
+
+def keys_dialog(labels: LabelSet = DEFAULT) -> str:
     """The help window; the page's script opens it."""
     return (
-        '<dialog id="keys-dialog" aria-label="Keys"><h2>Keys</h2>' + keys_table() + "<p>Shortcuts are off while you "
+        '<dialog id="keys-dialog" aria-label="Keys"><h2>Keys</h2>'
+        + keys_table(labels)
+        + "<p>Shortcuts are off while you "
         'type.</p><form method="dialog"><button>Close</button></form></dialog>'
     )

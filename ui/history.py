@@ -10,7 +10,6 @@ from annotations.raters.people import Person
 from annotations.raters.votes import gold_labels, mark_gold, unmark_gold
 from annotations.store.records import HistoryEntry, TrainingRun
 from ser.errors import SerError
-from ser.labels import EMOTIONS
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
@@ -223,7 +222,9 @@ def build_history_tab(services: Services, tab: gr.Tab, who: gr.BrowserState) -> 
             erase = gr.Button("Erase …", elem_id="clip-erase", scale=0, min_width=110, visible=False)
             withdraw = gr.Button("Withdraw my consent", elem_id="clip-withdraw", scale=0, min_width=220, visible=False)
         with gr.Row(elem_classes="save-row", visible=False) as known:
-            label = gr.Dropdown(list(EMOTIONS), value=None, label="Known answer", elem_id="clip-gold-label")
+            label = gr.Dropdown(
+                list(services.labels.names), value=None, label="Known answer", elem_id="clip-gold-label"
+            )
             gold = gr.Button("Use as gold answer", elem_id="clip-gold", scale=0, min_width=180)
             unmark = gr.Button("Remove gold answer", elem_id="clip-gold-remove", scale=0, min_width=180)
         confirm = gr.Button("", variant="stop", visible=False, elem_id="clip-erase-confirm")

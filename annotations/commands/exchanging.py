@@ -22,8 +22,10 @@ from annotations.exchange.imports.options import (
     failure_lines,
 )
 from annotations.exchange.imports.preview import preview_sources
+from annotations.labels.label_set import DEFAULT, LabelSet
+from annotations.labels.stored import label_set
 from annotations.prelabelling import NICENESS, prelabelling_lock, recognize_clips, unanalysed_clips
-from annotations.store import AnnotationStore
+from annotations.store import DATABASE, AnnotationStore
 from annotations.store.records import CONSENT_PURPOSES
 
 
@@ -92,6 +94,7 @@ def run_import(options: argparse.Namespace) -> int:
         label_map=dict(options.map_label),
         columns={name: header for name, header in columns.items() if header},
         speaker_from=options.speaker_from,
+        label_set=_label_set(options.data_dir),
     )
     if options.dry_run:
         preview = preview_sources([_source(source) for source in options.sources], how)
@@ -105,6 +108,14 @@ def run_import(options: argparse.Namespace) -> int:
     _print_failures(report.failed)
     print_result(report.as_dict(), report.lines(), options.json)
     return report.exit_code
+
+
+def _label_set(data_dir: Path) -> LabelSet:
+    """The label set of a store; the seven emotions if the store is not there yet."""
+    if not (data_dir / DATABASE).is_file():
+        return DEFAULT
+    with AnnotationStore(data_dir) as store:
+        return label_set(store)
 
 
 def label_pair(text: str) -> tuple[str, str]:

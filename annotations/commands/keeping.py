@@ -26,8 +26,9 @@ def stats(store: AnnotationStore) -> dict[str, object]:
 
     Returns:
         `clips`; their total `duration` in seconds; `predictions`; `votes` (standing, one a rater and clip, with
-        a label); `raters`; `labels` {label: votes}; `verdicts` {verdict: standing votes}; `sources` and
-        `consent` {name: clips}; `versions` and `runs` as lists; `version_in_use`; `alpha` (None if it cannot be said
+        a label); `raters`; `labels` {label: votes}, and `votes_outside` the
+        label set; `verdicts` {verdict: standing votes}; `sources` and `consent` {name: clips};
+        `versions` and `runs` as lists; `version_in_use`; `alpha` (None if it cannot be said
         yet) with its `agreement`; `speakers`; `gold` clips; `lost` clips, whose recording is gone; `exports`
         remembered; `erasures` done; and `versions_with_erased`, names of those that trained on what was erased since.
     """
@@ -54,6 +55,7 @@ def stats(store: AnnotationStore) -> dict[str, object]:
         "votes": summary.votes,
         "raters": summary.raters,
         "labels": dict(summary.labels),
+        "votes_outside": dict(summary.outside),
         "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS},
         "sources": by_source,
         "consent": {purpose: consent.get(purpose, 0) for purpose in CONSENT_PURPOSES},

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.raters.ratings import Ratings
-from ser.labels import EMOTIONS
 
 Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -91,7 +90,7 @@ def agreement_by_label(ratings: Ratings, *, resamples: int = RESAMPLES, seed: in
     votes = ratings.labelled()
     return {
         label: agreement(votes.clips, votes.shares[:, [index]], resamples=resamples, seed=seed, specific=True)
-        for index, label in enumerate(EMOTIONS)
+        for index, label in enumerate(votes.labels)
     }
 
 
@@ -150,7 +149,7 @@ def confusion_between_raters(ratings: Ratings) -> Numbers:
     """
     votes = ratings.labelled()
     _, unit = np.unique(votes.clips, return_inverse=True)
-    sums = np.zeros((unit.max() + 1 if len(unit) else 0, len(EMOTIONS)))
+    sums = np.zeros((unit.max() + 1 if len(unit) else 0, len(votes.labels)))
     np.add.at(sums, unit, votes.shares)
     size = np.bincount(unit, minlength=len(sums)).astype(float)
     several = size >= 2
@@ -279,7 +278,7 @@ def cohens_kappa(one: Codes | npt.NDArray[np.int8], other: Codes | npt.NDArray[n
     """Compute the share of equal labels, and Cohen's kappa.
 
     Args:
-        one: places in `EMOTIONS`, shape (clips,), at least one clip.
+        one: places in the label set, shape (clips,), at least one clip.
         other: of the other rater, same shape.
 
     >>> cohens_kappa(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]))

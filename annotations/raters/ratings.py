@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from annotations.labels.label_set import LabelSet
+from annotations.labels.stored import label_set
 from annotations.store import AnnotationStore
 from ser.labels import EMOTIONS
 
@@ -38,10 +40,11 @@ class Ratings:
         clips: ids, shape (votes,).
         raters: positions in `names`, shape (votes,).
         names: of the raters, sorted.
-        shares: what each vote says of each label of `EMOTIONS`, shape (votes, labels): a row of one 1, a
+        shares: what each vote says of each of `labels`, shape (votes, labels): a row of one 1, a
             distribution if the rater gave one, or zeros if the vote names no label.
         unsure: whether the rater said that they were unsure, shape (votes,).
         scales: `intensity`, `valence`, `arousal`: numbers of shape (votes,), NaN where not given.
+        labels: of the store, in order.
     """
 
     clips: Codes
@@ -50,6 +53,7 @@ class Ratings:
     shares: Numbers
     unsure: npt.NDArray[np.bool_]
     scales: Mapping[str, Numbers]
+    labels: tuple[str, ...] = EMOTIONS
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -67,31 +71,33 @@ class Ratings:
             self.shares[chosen],
             self.unsure[chosen],
             {name: values[chosen] for name, values in self.scales.items()},
+            self.labels,
         )
 
 
 def read_ratings(store: AnnotationStore) -> Ratings:
     """Read everyone's newest standing vote on each clip, without skips."""
-    rows = store.fetch(STANDING_VOTES)
+    rows, labels = store.fetch(STANDING_VOTES), label_set(store)
     names = sorted({row["rater"] for row in rows})
     code = {name: index for index, name in enumerate(names)}
     return Ratings(
         clips=np.array([row["clip_id"] for row in rows], dtype=np.int64),
         raters=np.array([code[row["rater"]] for row in rows], dtype=np.int64),
         names=tuple(names),
-        shares=_shares(rows),
+        shares=_shares(rows, labels),
         unsure=np.array([row["verdict"] == "unsure" for row in rows], dtype=np.bool_),
         # A missing number becomes NaN.
         scales={scale: np.array([row[scale] for row in rows], dtype=np.float64) for scale in SCALES},
+        labels=labels.names,
     )
 
 
-def _shares(rows: Sequence[sqlite3.Row]) -> Numbers:
-    place = {label: index for index, label in enumerate(EMOTIONS)}
-    shares = np.zeros((len(rows), len(EMOTIONS)))
+def _shares(rows: Sequence[sqlite3.Row], labels: LabelSet) -> Numbers:
+    place = {label: index for index, label in enumerate(labels.names)}
+    shares = np.zeros((len(rows), len(labels)))
     for index, row in enumerate(rows):
         spread = json.loads(row["distribution"]) if row["distribution"] else {row["label"]: 1.0}
-        for label, share in spread.items():
+        for label, share in (spread if labels.is_default else labels.shares(spread)).items():
             if label in place:
                 shares[index, place[label]] = share
     return shares

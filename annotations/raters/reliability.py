@@ -80,21 +80,22 @@ def agree(ratings: Ratings, gold: Mapping[int, str], priors: Priors = consensus.
     """
     given = ratings.labelled()
     if not len(given):
-        return Consensus({}, [], np.full((len(EMOTIONS), len(EMOTIONS)), 1 / len(EMOTIONS)))
+        return Consensus({}, [], np.full((len(given.labels), len(given.labels)), 1 / len(given.labels)))
     clips, places = np.unique(given.clips, return_inverse=True)
-    known = np.array([EMOTIONS.index(gold[clip]) if clip in gold else -1 for clip in clips.tolist()], dtype=np.int64)
+    place = {label: index for index, label in enumerate(given.labels)}
+    known = np.array([place[gold[clip]] if clip in gold else -1 for clip in clips.tolist()], dtype=np.int64)
     weights = np.where(given.unsure, UNSURE_WEIGHT, 1.0)
     votes = Votes(places, given.raters, given.shares, weights)
     fitted = consensus.fit(votes, known, len(given.names), priors=priors)
-    labels = {clip: to_soft_label(row) for clip, row in zip(clips.tolist(), fitted.truth, strict=True)}
+    labels = {clip: to_soft_label(row, given.labels) for clip, row in zip(clips.tolist(), fitted.truth, strict=True)}
     return Consensus(labels, _raters(given, votes, known, fitted, seed), fitted.pooled)
 
 
-def to_soft_label(row: Numbers) -> dict[str, float]:
+def to_soft_label(row: Numbers, labels: Sequence[str] = EMOTIONS) -> dict[str, float]:
     """Convert probabilities of shape (labels,) to {label: share}, without shares under `LEAST_SHARE`."""
     kept = np.where(row >= LEAST_SHARE, row, 0.0)
     kept /= kept.sum()
-    return {label: float(share) for label, share in zip(EMOTIONS, kept, strict=True) if share > 0}
+    return {label: float(share) for label, share in zip(labels, kept, strict=True) if share > 0}
 
 
 def _raters(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from sqlite3 import Connection
 
+from annotations.labels.stored import label_set, read_label_set, votes_outside
 from annotations.store import AnnotationStore
 from annotations.store.new_records import check_rater, check_verdict
 from annotations.store.records import UNKNOWN_SPEAKERS, Correction, FeedbackExample, FeedbackSummary
@@ -34,32 +35,42 @@ def mix_shares(votes: Sequence[Mapping[str, float]]) -> dict[str, float]:
     >>> mix_shares([{"fear": 1.0}, {"fear": 0.5, "sadness": 0.5}])
     {'fear': 0.75, 'sadness': 0.25}
     """
-    mixed = {label: sum(shares.get(label, 0.0) for shares in votes) / len(votes) for label in EMOTIONS}
+    mixed = {label: sum(shares.get(label, 0.0) for shares in votes) / len(votes) for label in in_order(*votes)}
     return {label: share for label, share in mixed.items() if share}
 
 
+def in_order(*shares: Mapping[str, float]) -> list[str]:
+    """Labels of some shares: the seven in `EMOTIONS` order, others as they come."""
+    named = dict.fromkeys(label for given in shares for label in given)
+    return [*(label for label in EMOTIONS if label in named), *(label for label in named if label not in EMOTIONS)]
+
+
 def hard_label(shares: Mapping[str, float]) -> str:
-    """The emotion with the largest share; on a tie the first in `EMOTIONS` order.
+    """The label with the largest share; on a tie the first in `EMOTIONS` order, or as they come.
 
     >>> hard_label({"sadness": 0.5, "fear": 0.5})
     'fear'
     """
-    return max(EMOTIONS, key=lambda label: shares.get(label, 0.0))
+    return max(in_order(shares), key=lambda label: shares[label])
 
 
 def effective_corrections(store: AnnotationStore) -> list[Correction]:
-    """The newest standing vote of each rater on each clip, oldest first; skips and unsures among them."""
+    """The newest standing vote of each rater on each clip, oldest first; skips and unsures among them.
+
+    Labels are those of the store's set: a vote whose label has no place in it comes without one.
+    """
     with store.reading() as connection:
         return _effective(connection)
 
 
 def votes_of_run(store: AnnotationStore, run_id: int) -> list[Correction]:
-    """The votes that a training run read, as they were given, oldest first."""
+    """The votes that a training run read, with labels of the store's set, oldest first."""
     query = (
         "SELECT corrections.*, NULL AS retracted_at FROM training_run_corrections "
         "JOIN corrections ON corrections.id = correction_id WHERE training_run_id = ? ORDER BY created_at, id"
     )
-    return [to_correction(row) for row in store.fetch(query, (run_id,))]
+    labels = label_set(store)
+    return [labels.vote(to_correction(row)) for row in store.fetch(query, (run_id,))]
 
 
 def training_examples(store: AnnotationStore) -> list[FeedbackExample]:
@@ -113,7 +124,10 @@ def feedback_summary(store: AnnotationStore) -> FeedbackSummary:
     """Count the feedback for a retraining, and how much of it is new."""
     examples = training_examples(store)
     with store.reading() as connection:
-        votes = [vote for vote in _effective(connection) if vote.label is not None]
+        votes, labels_here = (
+            [vote for vote in _effective(connection) if vote.label is not None],
+            read_label_set(connection),
+        )
         learned = _learned_by_active_version(connection)
     per_clip = Counter(vote.clip_id for vote in votes)
     labels = Counter(vote.label for vote in votes)
@@ -121,21 +135,23 @@ def feedback_summary(store: AnnotationStore) -> FeedbackSummary:
         votes=len(votes),
         clips=len(per_clip),
         raters=len({vote.rater for vote in votes}),
-        labels={label: labels[label] for label in EMOTIONS},
+        labels={label: labels[label] for label in labels_here.names},
         training_clips=len(examples),
         groups=len({example.group for example in examples if not example.group.startswith(UNKNOWN_SPEAKERS)}),
         unknown_speaker_clips=sum(example.group.startswith(UNKNOWN_SPEAKERS) for example in examples),
         single_vote_clips=sum(1 for count in per_clip.values() if count == 1),
         new_votes=sum(1 for vote in votes if vote.id not in learned),
+        outside=votes_outside(store),
     )
 
 
 def _effective(connection: Connection) -> list[Correction]:
-    weight = settings_in_force(connection).hasty_weight
+    labels, weight = read_label_set(connection), settings_in_force(connection).hasty_weight
     rows = connection.execute(f"{EFFECTIVE} ORDER BY created_at, id")
-    return [
+    votes = [
         replace(to_correction(row), hasty=bool(row["hasty"]), weight=weight if row["hasty"] else 1.0) for row in rows
     ]
+    return [labels.vote(vote) for vote in votes]
 
 
 def _learned_by_active_version(connection: Connection) -> set[int]:
@@ -155,14 +171,14 @@ def mark_gold(store: AnnotationStore, clip_id: int, label: str, *, by: str) -> N
     Args:
         store: to write to.
         clip_id: of the clip.
-        label: one of `EMOTIONS`.
+        label: one of the store's set.
         by: who says so.
 
     Raises:
         ClipNotFoundError: if there is no such clip.
         InvalidVoteError: if the label is none, or nobody is named.
     """
-    _mark(store, clip_id, check_verdict("correct", label)[1], by)
+    _mark(store, clip_id, check_verdict("correct", label, label_set(store).names)[1], by)
 
 
 def unmark_gold(store: AnnotationStore, clip_id: int, *, by: str) -> None:
@@ -175,12 +191,14 @@ def unmark_gold(store: AnnotationStore, clip_id: int, *, by: str) -> None:
 
 
 def gold_labels(store: AnnotationStore) -> dict[int, str]:
-    """{clip: known label} of all gold clips."""
+    """{clip: known label} of all gold clips whose label has a place in the store's set."""
     rows = store.fetch(
         "SELECT clip_id, label FROM gold_marks WHERE id IN (SELECT max(id) FROM gold_marks GROUP BY clip_id) "
         "AND label IS NOT NULL ORDER BY clip_id"
     )
-    return {row["clip_id"]: row["label"] for row in rows}
+    labels = label_set(store)
+    known = {row["clip_id"]: labels.place_of(row["label"]) for row in rows}
+    return {clip: label for clip, label in known.items() if label is not None}
 
 
 def gold_is_due(rater: str, given: int, rate: float) -> bool:

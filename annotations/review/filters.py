@@ -5,6 +5,7 @@ from sqlite3 import Connection
 
 import numpy as np
 
+from annotations.labels.stored import read_label_set
 from annotations.review.index import Mask, QueueIndex
 from annotations.review.suspects import open_suspects
 from annotations.store.new_records import check_rater
@@ -45,7 +46,9 @@ def _apply(index: QueueIndex, connection: Connection, filters: QueueFilter, mask
     for name in ("label", "source", "language"):
         wanted = getattr(filters, name)
         if wanted is not None:
-            mask &= columns[name][:size] == index.code(name, wanted)
+            # An answer may have been given over the seven, or over an earlier set.
+            names = read_label_set(connection).sources(wanted) if name == "label" else (wanted,)
+            mask &= np.isin(columns[name][:size], [index.code(name, other) for other in names])
     if filters.version_id is not None:
         mask &= columns["version"][:size] == filters.version_id
     if filters.min_duration is not None:

@@ -28,7 +28,7 @@ from annotations.store.settings import AnnotationSettings, settings_in_force
 __all__ = ["QueueFilter", "QueueOrder", "next_clip", "order_note", "queue_length", "queue_page", "release_lease"]
 
 _INDEXES: WeakKeyDictionary[AnnotationStore, QueueIndex] = WeakKeyDictionary()
-"""What is kept in memory of each open store, filled when it is first asked for a clip."""
+"""Index and masks in memory of each open store, filled when it is first asked for a clip."""
 
 CANDIDATES = 32
 """Clips of which a rater gets the first that nobody else has taken meanwhile; more than people ask at once."""

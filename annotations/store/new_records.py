@@ -3,8 +3,8 @@
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
 
 from annotations.errors import ConsentRequiredError, InvalidVoteError, StoreError
 from annotations.store.records import CONSENT_PURPOSES, VERDICTS
@@ -47,8 +47,13 @@ def check_name(what: str, name: object, limit: int = MAX_NAME) -> str | None:
     return _clean(what, name, limit)
 
 
-def check_verdict(verdict: object, label: object) -> tuple[str, str | None]:
+def check_verdict(verdict: object, label: object, labels: Sequence[str] = EMOTIONS) -> tuple[str, str | None]:
     """A verdict and its label, which an accept and a correct need and a skip and an unsure may not have.
+
+    Args:
+        verdict: one of `VERDICTS`.
+        label: one of `labels`, or nothing.
+        labels: those of the store.
 
     >>> check_verdict("skip", None)
     ('skip', None)
@@ -58,12 +63,12 @@ def check_verdict(verdict: object, label: object) -> tuple[str, str | None]:
     assert isinstance(verdict, str)
     if label in (None, ""):
         if verdict in LABELLING_VERDICTS:
-            raise InvalidVoteError(f"The verdict '{verdict}' needs a label. Choose one of {', '.join(EMOTIONS)}.")
+            raise InvalidVoteError(f"The verdict '{verdict}' needs a label. Choose one of {', '.join(labels)}.")
         return verdict, None
     if verdict not in LABELLING_VERDICTS:
         raise InvalidVoteError(f"The verdict '{verdict}' takes no label, but '{label}' was given. Leave one out.")
-    if not isinstance(label, str) or label not in EMOTIONS:
-        raise InvalidVoteError(f"The label is {label!r}; expected one of {', '.join(EMOTIONS)}.")
+    if not isinstance(label, str) or label not in labels:
+        raise InvalidVoteError(f"The label is {label!r}; expected one of {', '.join(labels)}.")
     return verdict, label
 
 
@@ -107,13 +112,16 @@ def check_text(what: str, value: object) -> str | None:
     return text or None
 
 
-def check_distribution(verdict: object, label: object, distribution: object) -> dict[str, float] | None:
-    """Shares of the emotions that sum to 1, from weights of any sum, as sliders give them; those of nothing left out.
+def check_distribution(
+    verdict: object, label: object, distribution: object, labels: Sequence[str] = EMOTIONS
+) -> dict[str, float] | None:
+    """Shares of the labels that sum to 1, from weights of any sum, as sliders give them; those of nothing left out.
 
     Args:
         verdict: of the same vote; only an accept and a correct may have shares.
         label: of the same vote; must be a largest share, or empty.
         distribution: {label: weight}, or None.
+        labels: those of the store, in order.
 
     >>> check_distribution("correct", "fear", {"fear": 60, "sadness": 20, "anger": 0})
     {'fear': 0.75, 'sadness': 0.25}
@@ -125,14 +133,14 @@ def check_distribution(verdict: object, label: object, distribution: object) -> 
     if not isinstance(distribution, Mapping):
         raise InvalidVoteError(f"The shares are of type {type(distribution).__name__}; expected {{label: share}}.")
     for name, weight in distribution.items():
-        if name not in EMOTIONS:
-            raise InvalidVoteError(f"The label is {name!r}; expected one of {', '.join(EMOTIONS)}.")
+        if name not in labels:
+            raise InvalidVoteError(f"The label is {name!r}; expected one of {', '.join(labels)}.")
         if not _is_number(weight) or weight < 0:
             raise InvalidVoteError(f"The share of '{name}' is {weight!r}; expected a number of 0 or more.")
     total = sum(distribution.values())
     if not 0 < total < math.inf:
         raise InvalidVoteError("All shares are 0. Give at least one label a share.")
-    shares = {name: round(distribution[name] / total, 6) for name in EMOTIONS if distribution.get(name)}
+    shares = {name: round(distribution[name] / total, 6) for name in labels if distribution.get(name)}
     top = max(shares.values())
     if label not in (None, "") and shares.get(str(label), 0.0) < top:
         raise InvalidVoteError(f"The label is '{label}', but another one has a larger share. Choose that one.")
@@ -255,6 +263,7 @@ class NewVote:
         created_at: for imports that carry their own time; None is now.
         retracted_at: when an imported vote was taken back, or None.
         may_replace: whether it may take the place of a vote of the rater that stands: not if nothing proves the name.
+        label_set: labels that can be chosen, in order.
     """
 
     rater: str
@@ -271,11 +280,12 @@ class NewVote:
     seconds: float | None = None
     answer_shown: bool | None = None
     may_replace: bool = True
+    label_set: InitVar[Sequence[str]] = EMOTIONS
 
-    def __post_init__(self) -> None:
-        shares = check_distribution(self.verdict, self.label, self.distribution)
+    def __post_init__(self, label_set: Sequence[str]) -> None:
+        shares = check_distribution(self.verdict, self.label, self.distribution, label_set)
         largest = max(shares, key=lambda label: shares[label]) if shares else None
-        verdict, label = check_verdict(self.verdict, self.label or largest)
+        verdict, label = check_verdict(self.verdict, self.label or largest, label_set)
         vars(self).update(
             rater=check_rater(self.rater),
             verdict=verdict,

@@ -248,12 +248,13 @@ class FeedbackSummary:
         votes: one per rater and clip.
         clips: with at least one vote.
         raters: who gave one.
-        labels: {label: votes} for each emotion, in order, zeros included.
+        labels: {label: votes} for each label of the store, in order, zeros included.
         training_clips: clips with a vote whose consent includes training.
         groups: known speakers or sessions among those.
         unknown_speaker_clips: clips among those with neither.
         single_vote_clips: clips that only one person has labelled.
         new_votes: votes that the current version did not train on.
+        outside: {label: votes} of votes that have no place in the label set, and count nowhere else here.
     """
 
     votes: int
@@ -265,3 +266,4 @@ class FeedbackSummary:
     unknown_speaker_clips: int
     single_vote_clips: int
     new_votes: int
+    outside: Mapping[str, int] = field(default_factory=dict)

@@ -177,6 +177,7 @@ def insert_prediction(
         "text": text.as_dict() if text else None,
     }
     details = {key: value for key, value in recognition_to_dict(recognition).items() if key != "file"}
+    words = text.over_labels_of(recognition.acoustic)[0] if text else None
     prediction_id = insert_row(
         connection,
         "predictions",
@@ -186,7 +187,7 @@ def insert_prediction(
         scores=scores,
         entropy=min(max(recognition.fused.entropy, 0.0), 1.0),
         margin=margin(recognition.fused.as_dict()),
-        disagreement=disagreement(recognition.acoustic.as_dict(), text.as_dict()) if text else None,
+        disagreement=disagreement(recognition.acoustic.as_dict(), words.as_dict()) if words else None,
         transcript=recognition.transcript.text if recognition.transcript else None,
         details=details,
         created_at=timestamp(),

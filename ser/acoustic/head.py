@@ -3,8 +3,8 @@
 The folder of a saved head holds `head.safetensors` and `meta.json`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -39,7 +39,8 @@ class ClassifierHead:
     """Standardise, multiply, add, divide by a temperature.
 
     Attributes:
-        labels: of the outputs; labels beyond the seven emotions (calm, boredom) count as `neutral` in answers.
+        labels: of the outputs; labels beyond the seven emotions (calm, boredom) count as `neutral` in answers, unless
+            the head has labels of its own; of these several outputs may have the same one.
         mean: of each number of an embedding over the training clips, shape (size,).
         scale: standard deviation of the same, above 0.
         weights: shape (size, outputs).
@@ -56,6 +57,8 @@ class ClassifierHead:
             labels only.
         encoder: name of the encoder as `ser.encoder.loading.load_encoder` takes it.
         encoder_sha256: of that encoder; embeddings of another one are refused by the model around the head.
+        means: {label of an answer: emotions of the seven that it means} of a head with labels of its own, in order;
+            None for a head that answers with the seven.
     """
 
     labels: tuple[str, ...]
@@ -73,6 +76,7 @@ class ClassifierHead:
     speech_weights: Array | None = None
     speech_bias: float = 0.0
     places: KnownPlaces | None = None
+    means: Mapping[str, tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
         size, outputs = self.weights.shape
@@ -82,15 +86,25 @@ class ClassifierHead:
             raise ValueError(f"{len(self.labels)} labels for {outputs} outputs")
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels of the answers: `EMOTIONS`, or the head's own."""
+        return EMOTIONS if self.means is None else tuple(self.means)
+
+    @property
     def output_emotions(self) -> tuple[str, ...]:
-        """The emotions that the outputs count as."""
-        return tuple(emotion_of(label) for label in self.labels)
+        """The classes that the outputs count as."""
+        return tuple(emotion_of(label) for label in self.labels) if self.means is None else self.labels
+
+    @property
+    def class_places(self) -> npt.NDArray[np.int64]:
+        """Place of each output among `classes`, shape (outputs,)."""
+        return np.array([self.classes.index(name) for name in self.output_emotions], dtype=np.int64)
 
     @property
     def emotions(self) -> tuple[str, ...]:
-        """Those of `EMOTIONS` that the head knows."""
+        """Those of `classes` that the head knows."""
         known = set(self.output_emotions)
-        return tuple(emotion for emotion in EMOTIONS if emotion in known)
+        return tuple(name for name in self.classes if name in known)
 
     def standardise(self, embeddings: Array, center: Array | None = None) -> Array:
         """Bring embeddings to the scale that the weights expect.
@@ -105,6 +119,10 @@ class ClassifierHead:
         """Logits before the temperature, shape (clips, outputs); arguments as `standardise`'s."""
         return self.standardise(embeddings, center) @ self.weights + self.bias
 
+    def unfamiliarity(self, embeddings: Array) -> float:
+        """Share of clips whose place is not known, 0..1; 0 if the head knows nothing of places."""
+        return 0.0 if self.places is None else 1.0 - float(self.places.familiarity(self.standardise(embeddings)).mean())
+
     def logits(self, embeddings: Array, center: Array | None = None) -> Array:
         """Logits divided by the temperature of their place, shape (clips, outputs); arguments as `standardise`'s."""
         scores = self.scores(embeddings, center) / self.temperature
@@ -112,12 +130,12 @@ class ClassifierHead:
         return scores if self.places is None else scores / self.places.divisors(self.standardise(embeddings))
 
     def probabilities(self, embeddings: Array, center: Array | None = None) -> npt.NDArray[np.float64]:
-        """Probabilities of `EMOTIONS`, shape (clips, 7), rows of sum 1; arguments as `standardise`'s."""
+        """Probabilities of `classes`, shape (clips, classes), rows of sum 1; arguments as `standardise`'s."""
         values = self.logits(embeddings, center).astype(np.float64)
         powers = np.exp(values - values.max(axis=1, keepdims=True))
-        answers = np.zeros((len(values), len(EMOTIONS)))
-        for output, label in enumerate(self.labels):
-            answers[:, EMOTIONS.index(emotion_of(label))] += powers[:, output]
+        answers = np.zeros((len(values), len(self.classes)))
+        for output, place in enumerate(self.class_places):
+            answers[:, place] += powers[:, output]
         return np.asarray(answers / answers.sum(axis=1, keepdims=True))
 
     def intensities(self, embeddings: Array) -> npt.NDArray[np.float64] | None:
@@ -168,11 +186,13 @@ class ClassifierHead:
             ModelUnavailableError: if the folder holds something already.
         """
         tensors = self.tensors()
+        # A list keeps the order, which the keys of a table may lose.
+        own = {} if self.means is None else {OWN_LABELS: [[name, *means] for name, means in self.means.items()]}
         whole = Meta(
             name=meta.name,
             labels=self.labels,
             temperature=self.temperature,
-            config={**meta.config, "encoder": self.encoder, "encoder_sha256": self.encoder_sha256},
+            config={**meta.config, "encoder": self.encoder, "encoder_sha256": self.encoder_sha256} | own,
             data=meta.data,
             metrics=meta.metrics,
             git_commit=meta.git_commit,
@@ -198,8 +218,9 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
         tensors: Mapping[str, Array] = load_file(folder / HEAD_FILE)
         if any(not np.isfinite(values).all() for values in tensors.values()):
             raise ValueError("it holds numbers that are not finite")
-        unknown = [label for label in meta.labels if not _is_known(label)]
-        if unknown or len({emotion_of(label) for label in meta.labels}) < 2:
+        means = _own_labels(meta.config.get(OWN_LABELS))
+        known = list(means or ()) if means else [label for label in meta.labels if _is_known(label)]
+        if not set(meta.labels) <= set(known) or len(set(known if means else map(emotion_of, known))) < 2:
             raise ValueError(f"its labels are {', '.join(meta.labels)}")
         strong, speech = tensors.get("intensity_weights"), tensors.get("speech_weights")
         head = ClassifierHead(
@@ -218,6 +239,7 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
             places=KnownPlaces.from_arrays(tensors),
             speech_weights=speech,
             speech_bias=float(tensors["speech_bias"][0]) if speech is not None else 0.0,
+            means=means,
         )
     except (SafetensorError, KeyError, ValueError, IndexError) as error:
         raise ModelUnavailableError(
@@ -238,6 +260,51 @@ def emotion_of(label: str) -> str:
     ('neutral', 'neutral', 'fear')
     """
     return to_emotion(label) or EXTRA_LABELS[label]
+
+
+OWN_LABELS = "own_labels"
+"""Key of the meta file's `config`: labels of the head's own, each with the emotions that it means."""
+
+
+def _own_labels(given: object) -> dict[str, tuple[str, ...]] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(isinstance(row, list) and row for row in given):
+        raise ValueError(f"its {OWN_LABELS} are {given!r}")
+    return {str(name): tuple(map(str, means)) for name, *means in given}
+
+
+def relabel_head(
+    head: ClassifierHead, targets: Sequence[Sequence[str]], means: Mapping[str, tuple[str, ...]]
+) -> ClassifierHead:
+    """Make a head that answers with labels of its own, as far as the old one knows them.
+
+    Each label's probability is the sum of the outputs that count as it; an output of several labels is shared evenly,
+    one of none is left out. A label without an output gets one of zero weights, as likely on a typical recording as
+    the others are on average. Adaptation to a place or a speaker is lost: it was measured on the old outputs.
+
+    Args:
+        head: to begin with; it is not changed.
+        targets: labels of `means` that each output counts as.
+        means: {label: emotions of the seven that it means}, in order.
+    """
+    outputs = [(name, place, len(names)) for place, names in enumerate(targets) for name in names]
+    labels = [name for name, _, _ in outputs]
+    places = [place for _, place, _ in outputs]
+    bias = head.bias[places] - head.temperature * np.log([count for _, _, count in outputs])
+    missing = [name for name in means if name not in labels]
+    level = 0.0
+    if labels:
+        tempered = bias / head.temperature
+        level = float(tempered.max() + np.log(np.exp(tempered - tempered.max()).sum()) - np.log(len(set(labels))))
+    return replace(
+        head,
+        labels=(*labels, *missing),
+        weights=np.hstack([head.weights[:, places], np.zeros((len(head.weights), len(missing)))]).astype(np.float32),
+        bias=np.concatenate([bias, np.full(len(missing), level * head.temperature)]).astype(np.float32),
+        prior=None,
+        means=means,
+    )
 
 
 def _is_known(label: str) -> bool:

@@ -24,7 +24,7 @@ class HeadModel:
 
     Attributes:
         name: for people.
-        labels: those of `EMOTIONS` that the head knows.
+        labels: those of `EMOTIONS`, or of the head's own, that it knows.
         sha256: of the head's weights.
         meta: of the head.
         head: the head itself.
@@ -55,7 +55,11 @@ class HeadModel:
         rows = self.head.probabilities(embeddings, center).tolist()
         strong = self.head.intensities(embeddings)
         levels = [None] * len(rows) if strong is None else strong.tolist()
-        return [EmotionScores(tuple(row), intensity=level) for row, level in zip(rows, levels, strict=True)]
+        own = self.head.means or {}
+        return [
+            EmotionScores(tuple(row), intensity=level, labels=self.head.classes, means=own)
+            for row, level in zip(rows, levels, strict=True)
+        ]
 
     def center_for(self, profiles: Profiles) -> Array | None:
         """The `center` that adapts to a source and a speaker; None if there are too few clips of either."""
@@ -82,6 +86,19 @@ class HeadModel:
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
         """Calibrated scores for many recordings; equal to one-by-one within float tolerance."""
         return self.classify_embeddings(self.embed_batch(audios))
+
+
+def require_seven(model: object) -> None:
+    """Refuse a model with labels of its own where the seven emotions are counted.
+
+    Raises:
+        ModelUnavailableError: if the model has such labels.
+    """
+    if isinstance(model, HeadModel) and model.head.means is not None:
+        raise ModelUnavailableError(
+            f"{model.name} answers with labels of its own ({', '.join(model.labels)}), and here the seven emotions are "
+            "counted. Name a model of these."
+        )
 
 
 def load_head_model(folder: Path, device: str = "cpu") -> HeadModel:

@@ -66,7 +66,7 @@ class LongRecording:
 
     @property
     def differs(self) -> bool:
-        """Channels hold different speech."""
+        """True if the channels hold different speech."""
         return self.similarity < MAX_SIMILARITY
 
     def blocks(self, channel: int | None = None) -> Iterator[Signal]:
@@ -121,7 +121,7 @@ class _Scanner(Collector):
         self._products += levels.T @ levels
 
     def similarity(self, used: Sequence[int]) -> float:
-        """Least correlation of two of the used channels' levels; 1 where nothing can be told."""
+        """Least correlation of two of the used channels' levels; 1 if it is unknown."""
         if len(used) < 2 or self._count < 2:
             return 1.0
         means = self._sum / self._count

@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ser.acoustic.classifier import load_acoustic_model
+from ser.acoustic.model import require_seven
 from ser.checkpoints.hub import pick_device
 from ser.config import EMBEDDED, Settings
 from ser.corpora import read_corpus
@@ -68,6 +69,7 @@ def _acoustic_figures(options: argparse.Namespace, settings: Settings) -> dict[s
     for corpus in corpora:
         unknown.update(corpus.unknown_labels)
     model = load_acoustic_model(settings.acoustic_model, pick_device(settings.device))
+    require_seven(model)
     with tqdm(total=len(examples), unit="clip", disable=None) as progress:
         evaluation = evaluate(
             model,

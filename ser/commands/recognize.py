@@ -14,7 +14,6 @@ from ser.config import Settings
 from ser.encoder.profiles import draw_profiles
 from ser.errors import AudioError, SettingsError
 from ser.evaluation.predictions import adaptable_model
-from ser.labels import EMOTIONS
 from ser.loading import load_recognizer
 from ser.recognizer import Recognizer
 from ser.scoring.engines import score
@@ -110,7 +109,7 @@ def describe(answer: Recognition, file: str) -> str:
         head += f"   words: {answer.text.label} {answer.text.confidence:.0%}"
     lines.append(head)
     scores = answer.fused.as_dict()
-    for label in sorted(EMOTIONS, key=scores.__getitem__, reverse=True):
+    for label in sorted(scores, key=scores.__getitem__, reverse=True):
         bar = "█" * round(BAR_WIDTH * scores[label])
         lines.append(f"  {label:<10} {scores[label]:>4.0%} {bar}")
     lines.extend(_describe_unmapped(answer))

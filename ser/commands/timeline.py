@@ -65,7 +65,7 @@ def _make_folder(name: str) -> Path:
 
 
 def _write(timeline: Timeline, path: Path, out: Path, form: str) -> Path:
-    """Write one timeline beside those of other recordings with the same name, which stay."""
+    """Write one timeline; files of other recordings with the same name stay."""
     ending, write = FORMATS[form]
     target, number = out / f"{path.name}{ending}", 1
     while target.exists():
@@ -81,7 +81,7 @@ def _write(timeline: Timeline, path: Path, out: Path, form: str) -> Path:
 
 
 def describe(timeline: Timeline, file: str) -> str:
-    """A timeline in lines that a person likes to read."""
+    """A timeline as lines for a person."""
     lines = [f"{file}  ({timeline.duration:.1f} s)"]
     for region in timeline.regions:
         who = f"  {region.speaker}" if region.speaker else ""

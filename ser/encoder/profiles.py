@@ -39,6 +39,10 @@ EVEN_SHRINKAGE = 2.0
 Source: shrinkage of a group's mean towards the whole, as in Efron & Morris 1975, "Data analysis using Stein's estimator
 and its generalizations", https://doi.org/10.1080/01621459.1975.10479864; chosen on RAVDESS's folds 2 to 6."""
 
+CENTER_SHRINKAGE = 20.0
+"""Clips that count as much as the training clips' mean, where the label mix is known to be even and the place is
+unfamiliar: there the mean of clips says more of the place than of their labels."""
+
 Array = npt.NDArray[np.float32]
 
 
@@ -156,8 +160,11 @@ class Head(Protocol):
     def prior(self) -> ProfilePrior | None:
         """The prior of logits; None if the head can be adapted to an even mix of labels only."""
 
-    def scores(self, embeddings: Array) -> Array:
-        """Logits before the temperature, shape (clips, outputs)."""
+    def scores(self, embeddings: Array, center: Array | None = None) -> Array:
+        """Logits before the temperature, shape (clips, outputs), with this mean in place of the head's."""
+
+    def unfamiliarity(self, embeddings: Array) -> float:
+        """Share of clips whose place is not known, 0..1."""
 
     def __hash__(self) -> int:
         """By identity."""
@@ -175,31 +182,37 @@ def combine(head: Head, profiles: Profiles) -> Array | None:
     """
     if profiles.known_source is None and profiles.known_speaker is None:
         return None
+    center = head.mean
     if profiles.even_labels is not None:
-        offset = _even_offset(head, profiles)
+        center, offset = _even_offset(head, profiles)
     elif head.prior is not None:
         offset = _careful_offset(head, head.prior, profiles)
     else:
         return None
     # Of all shifts of the embedding that move the logits by the offset, the shortest one.
     shift = np.linalg.pinv(head.weights.T.astype(np.float64), rcond=1e-6) @ offset
-    return np.asarray(head.mean + head.scale * shift, dtype=np.float32)
+    return np.asarray(center + head.scale * shift, dtype=np.float32)
 
 
-def _even_offset(head: Head, profiles: Profiles) -> Matrix:
-    """The offset without which all labels have the same share of the clips, shrunk towards none and to the source."""
+def _even_offset(head: Head, profiles: Profiles) -> tuple[Array, Matrix]:
+    """The clips' mean as far as their place is unfamiliar, and the offset from there that makes labels' shares even.
+
+    Both are shrunk towards none, and those of the speaker towards the source's.
+    """
     known = profiles.even_labels or ()
     counted = [
         label if label in known else emotion for label, emotion in zip(head.labels, head.output_emotions, strict=True)
     ]
     groups = [[place for place, name in enumerate(counted) if name == label] for label in known]
-    offset = np.zeros(len(head.labels))
+    center, offset = head.mean, np.zeros(len(head.labels))
     for profile in (profiles.known_source, profiles.known_speaker):
         if profile is not None:
             clips = len(profile.embeddings)
-            apart = even_shares(head.scores(profile.embeddings) - offset, [group for group in groups if group])
+            trust = head.unfamiliarity(profile.embeddings) * clips / (clips + CENTER_SHRINKAGE)
+            center = center + np.float32(trust) * (profile.embeddings.mean(axis=0) - center)
+            apart = even_shares(head.scores(profile.embeddings, center) - offset, [group for group in groups if group])
             offset = offset + apart * clips / (clips + EVEN_SHRINKAGE)
-    return offset
+    return center, offset
 
 
 def _careful_offset(head: Head, prior: ProfilePrior, profiles: Profiles) -> Matrix:

@@ -121,6 +121,11 @@ def export_model(
     if is_pipeline(source) or is_exported(source):
         raise ExportError(f"{source} is exported already. Name the model that it was exported from.")
     original = load_acoustic_model(name_or_dir)
+    if isinstance(original, HeadModel) and original.head.means is not None:
+        raise ExportError(
+            f"{original.name} has labels of its own ({', '.join(original.head.classes)}), and exported models answer "
+            "with the seven emotions. Export a version that was trained on them."
+        )
     if isinstance(original, HeadModel) and isinstance(original.encoder, EmbeddedEncoder):
         if form != "onnx":
             raise ExportError(f"The embedded encoder runs on onnxruntime, not on torch. Take onnx in place of {form}.")

@@ -7,7 +7,7 @@ ravdess_04, 10, 12 and 14, transcribed by pocketsphinx and paired with sentences
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,12 +106,18 @@ def remark(acoustic: EmotionScores, text: EmotionScores, weight: float) -> str |
     >>> remark(angry, angry, 0.5) is None
     True
     """
+    if text.over_labels_of(acoustic)[0] is None:
+        return "No label of this model means what words tell: only the voice was used."
     if weight == 0.0:
         return "The words say nothing certain of a feeling: only the voice was used."
-    shared = sum(a * t for label, a, t in zip(EMOTIONS, acoustic.probabilities, text.probabilities, strict=True)
-                 if label != "neutral")  # fmt: skip
-    if shared + text.as_dict()["neutral"] >= MIN_AGREEMENT:
+    words, _ = text.over_labels_of(acoustic)
+    assert words is not None
+    neutral = {"neutral", *(label for label in words.labels if set(words.means.get(label, ())) == {"neutral"})}
+    told = list(zip(words.labels, acoustic.probabilities, words.probabilities, strict=True))
+    shared = sum(a * t for label, a, t in told if label not in neutral)
+    if shared + sum(t for label, _, t in told if label in neutral) >= MIN_AGREEMENT:
         return None
+    text = words
     return f"Voice and words disagree: the voice says {acoustic.label}, the words say {text.label}."
 
 
@@ -185,10 +191,10 @@ def fuse(acoustic: EmotionScores, text: EmotionScores, weight: float) -> Emotion
     sound, words = np.array(acoustic.probabilities), np.array(text.probabilities)
     sound, words = _filled(sound, words, weight), _filled(words, sound, 1.0 - weight)
     known = (sound > 0) & (words > 0)
-    pooled = np.zeros(len(EMOTIONS))
+    pooled = np.zeros(len(sound))
     logs = (1.0 - weight) * np.log(sound[known]) + weight * np.log(words[known])
     pooled[known] = np.exp(logs - logs.max())
-    return EmotionScores(tuple((pooled / pooled.sum()).tolist()), intensity=acoustic.intensity)
+    return replace(acoustic, probabilities=tuple((pooled / pooled.sum()).tolist()), unmapped={})
 
 
 def _filled(own: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
@@ -246,7 +252,10 @@ class FusionRule:
         """
         words = temper(text, self.text_temperature)
         weight = text_weight(transcript, words, self.max_weight)
-        return fuse(self.temper_acoustic(acoustic), words, weight), weight
+        over, share = words.over_labels_of(acoustic)
+        if over is None:
+            return self.temper_acoustic(acoustic), 0.0
+        return fuse(self.temper_acoustic(acoustic), over, weight * share), weight * share
 
 
 def temper(scores: EmotionScores, temperature: float) -> EmotionScores:
@@ -263,7 +272,7 @@ def temper(scores: EmotionScores, temperature: float) -> EmotionScores:
     known = np.array(scores.probabilities)
     powers = np.where(known > 0, known, 0.0) ** (1.0 / temperature)
     shares = np.clip(powers / powers.sum(), 0.0, 1.0)
-    return EmotionScores(tuple(shares.tolist()), scores.unmapped, scores.intensity)
+    return replace(scores, probabilities=tuple(shares.tolist()))
 
 
 def save_fusion_rule(

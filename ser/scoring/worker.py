@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 
+from ser.acoustic.model import require_seven
 from ser.config import Settings
 from ser.errors import AudioError, ScoringError, SerError
 from ser.loading import load_recognizer
@@ -122,6 +123,7 @@ def _serve(pipe: Connection, settings: Settings, threads: int | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         recognizer = load_recognizer(settings)
+        require_seven(recognizer.acoustic)
         pipe.send([])
         while True:
             pipe.send(list(recognizer.recognize_many(pipe.recv(), workers=threads)))

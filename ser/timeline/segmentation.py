@@ -50,7 +50,7 @@ class SegmentationConfig:
 
 
 class Answer(NamedTuple):
-    """Of the acoustic model to a run: scores, novelty (1 at the limit of what is known), and if it is speech at all."""
+    """The acoustic model's answer to a run: scores, novelty (1 at the limit of what is known), and if it is speech."""
 
     scores: EmotionScores
     novelty: float | None = None

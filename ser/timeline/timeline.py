@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from ser.acoustic.model import require_seven
 from ser.audio.long_recordings import LongRecording
 from ser.audio.vad import no_speech
 from ser.errors import SettingsError
@@ -74,7 +75,7 @@ class Timeline:
 
     @property
     def speakers(self) -> list[str]:
-        """Those told apart, in order of their first words."""
+        """The speakers that are told apart, in order of their first words."""
         return list(dict.fromkeys(region.speaker for region in self.regions if region.speaker is not None))
 
     @property
@@ -156,7 +157,9 @@ def build_timeline(
     Raises:
         AudioError: if it holds no speech, or cannot be read to its end.
         SettingsError: if there is no such way with channels.
+        ModelUnavailableError: if the acoustic model has labels of its own.
     """
+    require_seven(parts.acoustic)
     if channels not in CHANNEL_MODES:
         raise SettingsError(f"channels is '{channels}'; expected one of {', '.join(CHANNEL_MODES)}.")
     split = channels == SPLIT or (channels == AUTO and recording.differs)

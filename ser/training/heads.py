@@ -8,8 +8,7 @@ import numpy.typing as npt
 from scipy.linalg import eigh
 from scipy.optimize import minimize
 
-from ser.acoustic.head import LIMIT, ClassifierHead, emotion_of
-from ser.labels import EMOTIONS
+from ser.acoustic.head import LIMIT, ClassifierHead
 from ser.training.embeddings import EmbeddingSet
 from ser.training.rehearsal import Rehearsal
 
@@ -17,6 +16,10 @@ Array = npt.NDArray[np.float32]
 
 BLOCK = 2048
 """Clips that are brought to single precision at once."""
+
+
+UNTOLD = -30.0
+"""Added to the logit of an output that a clip says nothing of."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def fine_tune_head(
     Args:
         head: to begin with; it is not changed.
         embeddings: of the clips, shape (clips, size).
-        targets: soft labels of the clips, shape (clips, 7), in `EMOTIONS` order.
+        targets: soft labels of the clips, shape (clips, classes), in the order of the head's classes.
         weights: of each clip, shape (clips,).
         groups: who speaks in each clip.
         rehearsal: clips of the base; None where there are none.
@@ -132,14 +135,18 @@ def fine_tune_head(
         truth = np.concatenate([truth, rehearsal.targets])
         total = np.concatenate([total, np.full(len(rehearsal), config.rehearsal / len(rehearsal), np.float32)])
     # Outputs beyond the seven share an emotion's target by what the head before held them for.
-    emotions = np.array([EMOTIONS.index(emotion_of(label)) for label in head.labels])
+    places = head.class_places
     logits = values @ head.weights + head.bias
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    sums = np.stack([powers[:, emotions == emotion].sum(axis=1) for emotion in range(len(EMOTIONS))], axis=1)
-    spread = truth[:, emotions] * powers / np.maximum(sums[:, emotions], 1e-12)
+    sums = np.stack([powers[:, places == place].sum(axis=1) for place in range(len(head.classes))], axis=1)
+    spread = truth[:, places] * powers / np.maximum(sums[:, places], 1e-12)
+    offsets = np.zeros_like(spread)
+    if head.means is not None and rehearsal is not None:
+        # What a label means that no base clip has, the base cannot tell: there it must not learn that it never occurs.
+        offsets[len(embeddings) :, ~np.asarray(rehearsal.targets.any(axis=0))[places]] = UNTOLD
     start = np.vstack([head.weights, head.bias[None]]).astype(float)
     how = HeadConfig(penalty=config.penalty, iterations=config.iterations)
-    table = minimise(values, spread, total, np.zeros_like(spread), start, how)
+    table = minimise(values, spread, total, offsets, start, how)
     return replace(head, weights=table[:-1].astype(np.float32), bias=table[-1].astype(np.float32))
 
 

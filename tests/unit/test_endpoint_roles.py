@@ -32,10 +32,12 @@ DECLARED = {
     "ApiHandlers.control_training": MAINTAINERS,
     # Of a stored clip; everybody may give a recording of their own.
     "ApiHandlers.correct": REVIEWERS,
+    "ApiHandlers.labels": EVERYBODY,
     "ApiHandlers.next_clip": REVIEWERS,
     "ApiHandlers.recognize": EVERYBODY,
     "ApiHandlers.register": EVERYBODY,
     "ApiHandlers.retrain": MAINTAINERS,
+    "ApiHandlers.timeline": EVERYBODY,
     "ApiHandlers.training_status": EVERYBODY,
     "HistoryHandlers.on_ask": MAINTAINERS,
     "HistoryHandlers.on_clip": REVIEWERS,

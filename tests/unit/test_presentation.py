@@ -2,12 +2,15 @@ from dataclasses import replace
 
 import pytest
 
+from annotations.labels.colours import EMOTION_COLOURS, SURFACE_DARK, SURFACE_LIGHT, contrast_ratio
+from annotations.labels.label_set import DEFAULT
 from ser.labels import EMOTIONS
 from ser.testing import fake_recognizer, synthetic_speech
 from ser.types import EmotionScores, Recognition, Segment, Transcript
 from ui.parts import presentation
-from ui.parts.palette import LOOKS, SURFACE_DARK, SURFACE_LIGHT, contrast_ratio, label_choices, palette_css
+from ui.parts.palette import FACES, label_choices, palette_css
 from ui.parts.style import COLOURS
+from ui.recognize import cards
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +25,16 @@ def sure_of(label: str, p: float = 0.94) -> EmotionScores:
 
 @pytest.mark.parametrize("label", EMOTIONS)
 def test_colours_stand_out_from_their_surface(label: str) -> None:
-    assert contrast_ratio(LOOKS[label].light, SURFACE_LIGHT) >= 3
-    assert contrast_ratio(LOOKS[label].dark, SURFACE_DARK) >= 3
+    light, dark = EMOTION_COLOURS[label]
+    assert contrast_ratio(light, SURFACE_LIGHT) >= 3
+    assert contrast_ratio(dark, SURFACE_DARK) >= 3
 
 
 def test_each_emotion_has_one_colour_one_key_one_face() -> None:
-    assert tuple(LOOKS) == EMOTIONS
-    for part in ("light", "dark", "key", "face"):
-        assert len({getattr(look, part) for look in LOOKS.values()}) == len(EMOTIONS)
+    assert DEFAULT.names == tuple(FACES) == EMOTIONS
+    for part in ("light", "dark", "key"):
+        assert len({getattr(label, part) for label in DEFAULT}) == len(EMOTIONS)
+    assert len(set(FACES.values())) == len(EMOTIONS)
     assert [value for _, value in label_choices()] == [*EMOTIONS, "unsure"]
     assert all(f"--emotion-{label}:" in palette_css() for label in EMOTIONS)
 
@@ -44,17 +49,17 @@ def test_what_people_wrote_cannot_act_on_the_page(steps: list[Recognition]) -> N
     )
     for part in (
         presentation.answer_card(answer),
-        presentation.details_table(answer),
-        presentation.refusal_card(words),
+        cards.details_table(answer),
+        cards.refusal_card(words),
     ):
         assert "<img" not in part and "${" not in part and "{{" not in part
         assert "&lt;img" in part
 
 
 def test_the_card_keeps_its_frame_while_the_answer_grows(steps: list[Recognition]) -> None:
-    cards = [presentation.empty_card(), presentation.listening_card(), presentation.refusal_card("No.")]
-    cards += [presentation.answer_card(step) for step in steps]
-    for card in cards:
+    drawn = [cards.empty_card(), cards.listening_card(), cards.refusal_card("No.")]
+    drawn += [presentation.answer_card(step) for step in steps]
+    for card in drawn:
         assert card.count('class="track"') == len(EMOTIONS)
         assert [card.count(f'class="{part}') for part in ("headline", "bars", "legend", "transcript", "notes")] == [
             1
@@ -97,9 +102,9 @@ def test_unsure_words_are_greyed_with_their_confidence() -> None:
 
 
 def test_clip_line() -> None:
-    assert "0:03.2 · clean · not stored" in presentation.clip_line(3.24, (), "not stored")
-    assert "· clipped ·" in presentation.clip_line(3, ("Clipped.",), "not stored")
-    assert "· 2 notes ·" in presentation.clip_line(3, ("a.", "b."), "not stored")
+    assert "0:03.2 · clean · not stored" in cards.clip_line(3.24, (), "not stored")
+    assert "· clipped ·" in cards.clip_line(3, ("Clipped.",), "not stored")
+    assert "· 2 notes ·" in cards.clip_line(3, ("a.", "b."), "not stored")
 
 
 def test_announcement_is_a_sentence(steps: list[Recognition]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ser.acoustic.head import ClassifierHead, load_head
+from ser.acoustic.places import KnownPlaces
 from ser.checkpoints.folder import Meta
 from ser.encoder.offsets import fit_prior
 from ser.encoder.profiles import (
@@ -94,6 +95,23 @@ def test_a_moved_place_is_brought_back_by_unlabelled_clips(head: ClassifierHead)
     assert plain < unmoved - 0.15
     assert plain + 0.04 < careful < even
     assert even > unmoved - 0.1
+
+
+def test_an_unfamiliar_place_of_an_even_mix_is_centred_and_a_known_one_is_not(head: ClassifierHead) -> None:
+    """So far away that standardised embeddings are cut, no offset of the logits brings a place back."""
+    generator = np.random.default_rng(6)
+    labels = np.arange(210) % len(EMOTIONS)
+    near, basis = clips_of(labels, generator), np.eye(SIZE, 4, -10, dtype=np.float32)
+    standard = head.standardise(near) @ basis
+    center = standard.mean(axis=0, keepdims=True)
+    spread = ((standard - center) ** 2).sum(axis=1).mean(keepdims=True)
+    placed = replace(head, places=KnownPlaces(basis, center, spread))
+    far = near + np.float32(20.0)
+    assert placed.unfamiliarity(near) < 0.5 < 0.99 < placed.unfamiliarity(far) and head.unfamiliarity(far) == 0.0
+    away, known = (Profiles(Profile.of(SOURCE, ENCODER, rows), even_labels=EMOTIONS) for rows in (far, near))
+    assert accuracy(head, far, labels, away) < 0.5 < 0.9 * accuracy(head, near, labels)
+    assert accuracy(placed, far, labels, away) > accuracy(head, near, labels) - 0.05
+    assert accuracy(placed, near, labels, known) > accuracy(head, near, labels, known) - 0.05
 
 
 @pytest.mark.parametrize("shares", [{4: 0.8, 5: 0.1, 0: 0.1}, {0: 0.5, 5: 0.5}, {1: 0.5, 2: 0.5}])

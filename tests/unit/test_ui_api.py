@@ -64,7 +64,7 @@ def in_cache(cache: Path) -> list[Path]:
 
 def test_only_the_named_endpoints_are_public_and_described(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    named = {"/register", "/recognize", "/timeline", "/correct", "/next_clip", "/retrain"}
+    named = {"/register", "/recognize", "/timeline", "/correct", "/next_clip", "/labels", "/retrain"}
     named |= {"/training_status", "/control_training"}
     assert set(endpoints) == named
     assert all(endpoint["description"] for endpoint in endpoints.values())

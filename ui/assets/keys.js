@@ -24,13 +24,11 @@
   const withAudio = (act) => () => review().audio() && act(review().audio());
   const acts = {
     recognize: {
-      u: () => vote("recognize", 7),
       e: () => transcript("recognize"),
       enter: () => click("#save"),
       " ": () => click("#recognize-audio button[aria-label=Play], #recognize-audio button[aria-label=Pause]"),
     },
     review: {
-      u: () => review().vote(7),
       e: () => transcript("review"),
       d: () => window.studioForm.more(),
       enter: () => {
@@ -88,8 +86,8 @@
     if ((key === "enter" || key === " ") && target.matches("button, a, summary") && !isTab) return;
     if (key === " " && target.matches("input[type=checkbox], input[type=radio]:not(:checked)")) return;
     if (key.startsWith("arrow") && (isTab || target.matches("input[type=range], input[type=radio]:not(#review-vote input)"))) return;
-    const digit = /^[1-7]$/.test(key);
-    const act = digit ? () => (tab === "review" ? review().vote(key - 1) : vote(tab, key - 1)) : acts[tab][key];
+    const place = window.studioKeys.indexOf(key);
+    const act = place >= 0 ? () => (tab === "review" ? review().vote(place) : vote(tab, place)) : acts[tab][key];
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();

@@ -208,7 +208,7 @@
     inTurn(() => (sitting.current ? act(...values) : say("There is no clip to label.", "gentle")));
   const saveNow = () => {
     const given = window.studioForm.read();
-    if (given.vote === null) return say("Choose first: 1 to 7, U unsure, or S to skip.", "gentle");
+    if (given.vote === null) return say(`Choose first: ${window.studioKeyRange}, U unsure, or S to skip.`, "gentle");
     leave(given);
   };
   const save = soon(saveNow);

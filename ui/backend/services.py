@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from annotations.labels.label_set import LabelSet
+from annotations.labels.stored import label_set
 from annotations.learning.runs.retrainer import Retrainer
 from annotations.learning.versions.active import ActiveModel
 from annotations.raters.people import Access
@@ -45,6 +47,11 @@ class Services:
     def store(self) -> AnnotationStore:
         """The store of clips and votes."""
         return self.active_model.store
+
+    @property
+    def labels(self) -> LabelSet:
+        """Labels that people can choose, as they stand now."""
+        return label_set(self.store)
 
     def header(self) -> str:
         """The page's first line: its name, and the current models, as HTML."""

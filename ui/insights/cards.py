@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from annotations.insights import DisputedClip, Insights
 from annotations.raters.agreement import Agreement, PairAgreement, in_words
 from annotations.raters.reliability import RaterReliability
-from ser.labels import EMOTIONS
 from ui.insights.charts import figure_on_scale, heat_table, stacked_periods
-from ui.parts.palette import icon
-from ui.parts.presentation import counted, escape, percent, progress_bar
+from ui.parts.palette import css_class, icon
+from ui.parts.presentation import counted, escape, outside_line, percent, progress_bar
 
 LOWEST = -0.2
 """Left end of the scale that alpha is drawn on; agreement below it is drawn there."""
@@ -40,6 +39,7 @@ def summary_card(found: Insights) -> str:
         f'<h3>Progress</h3><ul class="tiles" role="list">{tiles}</ul>'
         + _progress("one vote or more", found.labelled, found.clips)
         + _progress("two votes or more", found.several, found.clips)
+        + outside_line(found.outside)
     )
 
 
@@ -50,7 +50,7 @@ def agreement_card(found: Insights) -> str:
     range_ = "" if whole.low is None else f" <span class='quiet'>(95 % interval {_interval(whole)})</span>"
     share = "" if whole.share is None else f" Two raters of a clip agree {percent(whole.share)} of the time."
     by_label = "".join(
-        _agreement_row(f"{icon(label)} {label}", f"emotion-{label}", found.by_label[label]) for label in EMOTIONS
+        _agreement_row(f"{icon(label)} {label}", css_class(label), found.by_label[label]) for label in found.labels
     )
     scales = "".join(
         _agreement_row(SCALE_NAMES.get(name, name), "", result) for name, result in found.scales.items() if result.clips
@@ -69,7 +69,7 @@ def agreement_card(found: Insights) -> str:
 
 def time_card(found: Insights) -> str:
     """Votes over time, by label."""
-    return "<h3>Labels over time</h3>" + stacked_periods(found.periods)
+    return "<h3>Labels over time</h3>" + stacked_periods(found.periods, found.labels)
 
 
 def model_card(found: Insights) -> str:
@@ -85,12 +85,16 @@ def model_card(found: Insights) -> str:
             found.model,
             corner="people ↓ model →",
             caption="Of people’s votes for the row, the model said the column, in %",
+            labels=found.labels,
         )
         if total
         else "<p class='quiet'>No model has analysed the clips that have votes.</p>"
     )
     between = heat_table(
-        found.mistaken, corner="one ↓ another →", caption="Where one person says the row, another says the column, in %"
+        found.mistaken,
+        corner="one ↓ another →",
+        caption="Where one person says the row, another says the column, in %",
+        labels=found.labels,
     )
     return (
         f"<h3>Model against people</h3><p>{agreed}</p>{table}"

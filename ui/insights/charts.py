@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from annotations.insights import Period
 from ser.labels import EMOTIONS
-from ui.parts.palette import icon
+from ui.parts.palette import css_class, icon
 from ui.parts.presentation import counted, escape
 
 WIDTH, HEIGHT, BOTTOM, TOP = 640, 200, 22, 16
@@ -31,22 +31,23 @@ def figure_on_scale(value: float, low: float, high: float, left: float) -> str:
     )
 
 
-def heat_table(counts: npt.NDArray[np.float64], *, corner: str, caption: str) -> str:
+def heat_table(counts: npt.NDArray[np.float64], *, corner: str, caption: str, labels: Sequence[str] = EMOTIONS) -> str:
     """Shares of each row in percent, the fuller the darker; rows of nothing show dashes.
 
     Args:
-        counts: shape (labels, labels), in `EMOTIONS` order; NaN counts as nothing.
+        counts: shape (labels, labels); NaN counts as nothing.
         corner: what rows and columns are.
         caption: what the numbers mean.
+        labels: of the rows and columns.
     """
     filled = np.nan_to_num(counts)
     total = filled.sum(1, keepdims=True)
     shares = np.divide(filled, total, out=np.zeros_like(filled), where=total > 0)
-    head = "".join(f'<th scope="col">{icon(label)}<span>{label}</span></th>' for label in EMOTIONS)
+    head = "".join(f'<th scope="col">{icon(label)}<span>{label}</span></th>' for label in labels)
     rows = "".join(
         f'<tr><th scope="row">{icon(label)} <span>{label}</span></th>'
         f"{_cells(shares[index], bool(total[index, 0]), index)}</tr>"
-        for index, label in enumerate(EMOTIONS)
+        for index, label in enumerate(labels)
     )
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="heat">'
@@ -55,24 +56,24 @@ def heat_table(counts: npt.NDArray[np.float64], *, corner: str, caption: str) ->
     )
 
 
-def stacked_periods(periods: Sequence[Period]) -> str:
+def stacked_periods(periods: Sequence[Period], labels: Sequence[str] = EMOTIONS) -> str:
     """Votes of each stretch of days as a column of labels, with the same numbers as a table below."""
     if not periods:
         return "<p class='quiet'>No votes yet.</p>"
     largest = max(sum(period.labels.values()) for period in periods) or 1
     step = WIDTH / len(periods)
-    columns = "".join(_column(period, step * index, step, largest) for index, period in enumerate(periods))
+    columns = "".join(_column(period, step * index, step, largest, labels) for index, period in enumerate(periods))
     spoken = f"Votes by label from {periods[0].first} to {periods[-1].last}; the table below has the numbers"
     dates = (
         f'<text x="2" y="{HEIGHT - 5}">{periods[0].first}</text>'
         f'<text x="{WIDTH - 2}" y="{HEIGHT - 5}" text-anchor="end">{periods[-1].last}</text>'
     )
-    legend = " ".join(f'<span class="emotion-{label}"><i></i>{label}</span>' for label in EMOTIONS)
+    legend = " ".join(f'<span class="{css_class(label)}"><i></i>{label}</span>' for label in labels)
     return (
         f'<figure class="periods"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">'
         f'<path class="axis" d="M0 {HEIGHT - BOTTOM}H{WIDTH}"/><text x="2" y="12">{counted(largest, "vote")}</text>'
         f'{columns}{dates}</svg><figcaption class="key">{legend}</figcaption></figure>'
-        f"<details><summary>The numbers as a table</summary>{_period_table(periods)}</details>"
+        f"<details><summary>The numbers as a table</summary>{_period_table(periods, labels)}</details>"
     )
 
 
@@ -85,27 +86,27 @@ def _cells(shares: npt.NDArray[np.float64], known: bool, own: int) -> str:
     )
 
 
-def _column(period: Period, left: float, step: float, largest: int) -> str:
+def _column(period: Period, left: float, step: float, largest: int, labels: Sequence[str]) -> str:
     room = HEIGHT - BOTTOM - TOP
     gap = min(8.0, step * 0.15)
     floor = float(HEIGHT - BOTTOM)
     parts = []
-    for label in EMOTIONS:
+    for label in labels:
         height = room * period.labels.get(label, 0) / largest
         if height:
             floor -= height
             parts.append(
-                f'<rect class="emotion-{label}" x="{left + gap / 2:.1f}" y="{floor:.1f}" width="{step - gap:.1f}" '
+                f'<rect class="{css_class(label)}" x="{left + gap / 2:.1f}" y="{floor:.1f}" width="{step - gap:.1f}" '
                 f'height="{height:.1f}"><title>{_span(period)}: {label} {period.labels[label]}</title></rect>'
             )
     return "".join(parts)
 
 
-def _period_table(periods: Sequence[Period]) -> str:
-    head = "".join(f'<th scope="col">{label}</th>' for label in EMOTIONS)
+def _period_table(periods: Sequence[Period], labels: Sequence[str]) -> str:
+    head = "".join(f'<th scope="col">{label}</th>' for label in labels)
     rows = "".join(
         f'<tr><th scope="row">{_span(period)}</th>'
-        + "".join(f"<td>{period.labels.get(label, 0)}</td>" for label in EMOTIONS)
+        + "".join(f"<td>{period.labels.get(label, 0)}</td>" for label in labels)
         + "</tr>"
         for period in periods
     )

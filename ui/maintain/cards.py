@@ -29,7 +29,7 @@ class MaintainHandlers:
         except NameTakenError:  # Said as soon as they do anything.
             visible = False
         if not visible:  # What is not shown is not sent, either.
-            return gr.update(visible=False), *[gr.skip()] * 11
+            return gr.update(visible=False), *[gr.skip()] * 12
         return gr.update(visible=True), *self._settings_shown(), *self._people_shown()
 
     def on_settings(

@@ -19,7 +19,6 @@ from annotations.exchange.imports.preview import preview_sources
 from annotations.prelabelling import start_prelabelling
 from annotations.store.records import CONSENT_PURPOSES
 from ser.errors import SerError
-from ser.labels import EMOTIONS
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.maintain.import_outcome import preview_card, progress, summary
@@ -32,7 +31,6 @@ MOST_LABELS = 12
 """Labels whose meaning can be chosen on the page."""
 
 KEEP, OUT = "no vote, keep as original label", "leave out"
-MEANINGS = (*EMOTIONS, KEEP, OUT)
 NO_FILES = "Drop recordings, a zip archive, or recordings with their table first."
 
 
@@ -42,7 +40,7 @@ class Meanings:
 
     Attributes:
         names: labels as the table spells them.
-        chosen: {label as the table spells it: one of `MEANINGS`}.
+        chosen: {label as the table spells it: one of the store, `KEEP` or `OUT`}.
     """
 
     names: tuple[str, ...] = ()
@@ -112,6 +110,7 @@ class ImportHandlers:
             label_map=meanings.label_map(),
             columns={"speaker": speaker.strip()} if speaker.strip() and pattern is None else {},
             speaker_from=pattern,
+            label_set=self.services.labels,
         )
 
     def on_import(
@@ -278,7 +277,13 @@ def build_import_card(services: Services, who: gr.BrowserState) -> None:
     status = gr.HTML("", elem_id="import-status", apply_default_css=False)
     with gr.Row(elem_id="import-meanings"):
         choices = [
-            gr.Dropdown(list(MEANINGS), visible=False, label="label", elem_id=f"import-meaning-{place}", min_width=200)
+            gr.Dropdown(
+                [*services.labels.names, KEEP, OUT],
+                visible=False,
+                label="label",
+                elem_id=f"import-meaning-{place}",
+                min_width=200,
+            )
             for place in range(MOST_LABELS)
         ]
     quiet = {"show_progress": "hidden", "api_visibility": "private"}

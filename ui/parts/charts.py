@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from annotations.raters.votes import in_order
 from ser.labels import EMOTIONS
-from ui.parts.palette import icon
+from ui.parts.palette import css_class, icon
 from ui.parts.presentation import escape, percent
 
 WIDTH, HEIGHT, MARGIN = 420, 140, 26
@@ -17,11 +18,11 @@ def label_bars(counts: Mapping[str, int]) -> str:
     """
     largest = max([1, *counts.values()])
     rows = "".join(
-        f'<li class="emotion-{label}">{icon(label)}<span class="name">{label}</span>'
+        f'<li class="{css_class(label)}">{icon(label)}<span class="name">{label}</span>'
         '<span class="track" aria-hidden="true">'
         f'<i class="fill" style="width:{100 * counts.get(label, 0) / largest:.1f}%"></i></span>'
         f'<span class="number">{counts.get(label, 0)}</span></li>'
-        for label in EMOTIONS
+        for label in counts or EMOTIONS
     )
     return f'<ul class="bars counts" role="list" aria-label="Votes for each emotion">{rows}</ul>'
 
@@ -71,11 +72,7 @@ def comparison_table(before: Mapping[str, object], after: Mapping[str, object]) 
     ]
     old, new = before.get("recall"), after.get("recall")
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        rows += [
-            (f"recall of {label}", _number(old.get(label)), _number(new.get(label)))
-            for label in EMOTIONS
-            if label in new
-        ]
+        rows += [(f"recall of {label}", _number(old.get(label)), _number(new.get(label))) for label in in_order(new)]
     if not rows:
         return ""
     body = "".join(
@@ -102,7 +99,7 @@ def change_bars(before: Mapping[str, object], after: Mapping[str, object]) -> st
     old, new = before.get("recall"), after.get("recall")
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return ""
-    changes = {label: 100 * (new[label] - old[label]) for label in EMOTIONS if label in new and label in old}
+    changes = {label: 100 * (new[label] - old[label]) for label in in_order(new) if label in old}
     if not changes:
         return ""
     largest = max(10.0, *(abs(change) for change in changes.values()))

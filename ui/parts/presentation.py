@@ -4,11 +4,13 @@ Everything that comes from a person or a model is escaped here, once.
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from annotations.labels.label_set import DEFAULT, LabelSet, most_probable
+from annotations.raters.votes import in_order
 from ser.labels import EMOTIONS
 from ser.types import Recognition, Segment
-from ui.parts.palette import icon
+from ui.parts.palette import css_class, icon
 
 UNSURE_WORD = 0.6
 """Words below this confidence are greyed. Source: measured on read speech with the embedded transcriber: words that
@@ -17,7 +19,10 @@ were right had a mean confidence of 0.75, wrong ones 0.49."""
 SURE_WORDS = 0.4
 """Least top probability of the words before they are said to disagree with the voice."""
 
-Scores = Mapping[str, float]
+Scores = Mapping[str, float | None]
+"""{label: probability}, None for a label that the model has not learnt yet."""
+
+UNLEARNT = "not learnt yet"
 
 NO_BREAK_SPACE = "\u00a0"
 
@@ -50,6 +55,19 @@ def counted(count: int, noun: str, *, more: bool = False) -> str:
     return f"{count:,} {'more ' if more else ''}{noun if count == 1 else noun + 's'}"
 
 
+def outside_line(outside: Mapping[str, int]) -> str:
+    """Name the votes whose label has no place in the label set; empty if there are none.
+
+    >>> outside_line({"boredom": 2, "calm": 1})
+    '<p class="reason">3 votes name labels that have no place in the label set: boredom 2, calm 1.</p>'
+    """
+    if not outside:
+        return ""
+    named = ", ".join(f"{escape(label)} {count}" for label, count in outside.items())
+    verb = "names a label that has" if sum(outside.values()) == 1 else "name labels that have"
+    return f'<p class="reason">{counted(sum(outside.values()), "vote")} {verb} no place in the label set: {named}.</p>'
+
+
 def clock(seconds: float, *, tenths: bool = True) -> str:
     """A duration as minutes and seconds, with tenths below a minute if wanted.
 
@@ -76,12 +94,12 @@ def progress_bar(name: str, share: float) -> str:
 
 
 def top(scores: Scores) -> str:
-    """The most probable label; the first in `EMOTIONS` order on a tie.
+    """The most probable label; on a tie the first in `EMOTIONS` order, or as they come. Empty if none is learnt.
 
     >>> top({"fear": 0.4, "anger": 0.4, "sadness": 0.2})
     'anger'
     """
-    return max(EMOTIONS, key=lambda label: scores.get(label, 0.0))
+    return most_probable({label: scores[label] for label in in_order(known(scores))}) or ""
 
 
 def second(scores: Scores) -> str:
@@ -90,10 +108,19 @@ def second(scores: Scores) -> str:
     >>> second({"fear": 0.4, "anger": 0.5, "sadness": 0.1})
     'fear'
     """
-    return max((label for label in EMOTIONS if label != top(scores)), key=lambda label: scores.get(label, 0.0))
+    return top({label: share for label, share in known(scores).items() if label != top(scores)})
 
 
-def disagree(acoustic: Scores, text: Scores | None) -> bool:
+def known(scores: Scores) -> dict[str, float]:
+    """The scores that there are: without labels that the model has not learnt.
+
+    >>> known({"calm": None, "anger": 1.0})
+    {'anger': 1.0}
+    """
+    return {label: share for label, share in scores.items() if share is not None}
+
+
+def disagree(acoustic: Scores, text: Scores | None, neutral: Collection[str] = ("neutral",)) -> bool:
     """Tell if the words clearly indicate another emotion than the voice.
 
     Neutral words are no contradiction: most sentences are neutral, whatever their tone.
@@ -101,21 +128,27 @@ def disagree(acoustic: Scores, text: Scores | None) -> bool:
     >>> disagree({"anger": 1.0}, {"happiness": 0.8, "neutral": 0.2}), disagree({"anger": 1.0}, {"neutral": 1.0})
     (True, False)
     """
-    if text is None:
+    if text is None or not known(text):
         return False
     words = top(text)
-    return words not in (top(acoustic), "neutral") and text[words] >= SURE_WORDS
+    return words not in (top(acoustic), *neutral) and known(text)[words] >= SURE_WORDS
 
 
-def answer_card(recognition: Recognition) -> str:
-    """The answer in one glance: label, percentage, what voice and words say, bars, transcript, notes."""
-    fused, acoustic = recognition.fused.as_dict(), recognition.acoustic.as_dict()
-    text = counted_words(recognition)
+def answer_card(recognition: Recognition, labels: LabelSet = DEFAULT) -> str:
+    """The answer in one glance: label, percentage, what voice and words say, bars, transcript, notes.
+
+    Args:
+        recognition: complete or early.
+        labels: of the store; what the model says is mapped to them.
+    """
+    fused, acoustic = labels.scores(recognition.fused.as_dict()), labels.scores(recognition.acoustic.as_dict())
+    words = counted_words(recognition)
+    text = None if words is None else labels.scores(words)
     waiting = "" if recognition.complete else _waiting(recognition)
     return (
         '<div class="answer">'
-        + headline(fused, acoustic, text, waiting=waiting, unsure=recognition.unsure)
-        + bars(fused, acoustic, text)
+        + headline(fused, acoustic, text, waiting=waiting, unsure=recognition.unsure, neutral=labels.meaning("neutral"))
+        + bars(fused, acoustic, text, labels.names)
         + legend(text is not None, recognition.text_weight)
         + transcript_line(recognition)
         + notes_list([*([recognition.unsure] if recognition.unsure else []), *recognition.notes])
@@ -123,13 +156,19 @@ def answer_card(recognition: Recognition) -> str:
     )
 
 
-def counted_words(recognition: Recognition) -> Scores | None:
+def counted_words(recognition: Recognition) -> Mapping[str, float] | None:
     """Return the scores of the words if they counted in the answer, else None."""
     return recognition.text.as_dict() if recognition.text and recognition.text_weight > 0 else None
 
 
 def headline(
-    fused: Scores, acoustic: Scores, text: Scores | None, *, waiting: str = "", unsure: str | None = None
+    fused: Scores,
+    acoustic: Scores,
+    text: Scores | None,
+    *,
+    waiting: str = "",
+    unsure: str | None = None,
+    neutral: Collection[str] = ("neutral",),
 ) -> str:
     """The label in large type with its percentage, and what voice and words say each.
 
@@ -139,47 +178,72 @@ def headline(
         text: of the words; None if they were left out or are awaited.
         waiting: what is still going on, shown in place of the words.
         unsure: why the answer should not be relied on; the two most probable labels then stand as a question.
+        neutral: labels that contradict none.
     """
     label = top(fused)
-    parts = [f"voice: {top(acoustic)} {percent(acoustic[top(acoustic)])}"]
-    if text is not None:
-        parts.append(f"words: {top(text)} {percent(text[top(text)])}")
+    if not label:
+        return (
+            '<div class="headline unsure"><div><p class="label"><strong>Not learnt yet</strong></p><p class="parts">'
+            "The model knows none of these labels. Label some clips, then retrain.</p></div></div>"
+        )
+    parts = [f"voice: {said(acoustic)}"] if known(acoustic) else []
+    if text is not None and known(text):
+        parts.append(f"words: {said(text)}")
     elif waiting:
         parts.append(f'<span class="waiting">{escape(waiting)}</span>')
-    hint = '<span class="hint">Voice and words disagree</span>' if disagree(acoustic, text) else ""
-    said = (
+    hint = '<span class="hint">Voice and words disagree</span>' if disagree(acoustic, text, neutral) else ""
+    told = (
         f"<strong>Not sure: {label} or {second(fused)}</strong>"
-        if unsure
-        else f'<strong>{label}</strong> <span class="number">{percent(fused[label])}</span>'
+        if unsure and second(fused)
+        else f'<strong>{label}</strong> <span class="number">{percent(known(fused)[label])}</span>'
     )
     return (
-        f'<div class="headline{" unsure" if unsure else ""}">{icon(label)}<div><p class="label">{said}</p>'
+        f'<div class="headline{" unsure" if unsure else ""}">{icon(label)}<div><p class="label">{told}</p>'
         f'<p class="parts">{" · ".join(parts)} {hint}</p></div></div>'
     )
 
 
-def bars(fused: Scores | None, acoustic: Scores | None = None, text: Scores | None = None) -> str:
-    """A bar for each emotion, always in the same order: filled for the answer, marks for sound and words.
+def said(scores: Scores) -> str:
+    """The most probable label with its percentage; at least one is known."""
+    return f"{top(scores)} {percent(known(scores)[top(scores)])}"
+
+
+def bars(
+    fused: Scores | None,
+    acoustic: Scores | None = None,
+    text: Scores | None = None,
+    labels: Sequence[str] = EMOTIONS,
+) -> str:
+    """A bar for each label, always in the same order: filled for the answer, marks for sound and words.
 
     Args:
         fused: None draws the empty frame.
         acoustic: marked by a dot.
         text: marked by a diamond.
+        labels: of the store, in order.
     """
     first = top(fused) if fused else None
     rows = []
-    for label in EMOTIONS:
+    for label in labels:
         p = (fused or {}).get(label, 0.0)
+        if p is None:
+            rows.append(
+                f'<li class="{css_class(label)}">{icon(label)}<span class="name">{label}</span>'
+                f'<span class="track unlearnt">{UNLEARNT}</span><span class="number">–</span></li>'
+            )
+            continue
         parts = [
-            f"{name} {percent(scores[label])}" for name, scores in (("voice", acoustic), ("words", text)) if scores
+            f"{name} {percent(share)}"
+            for name, scores in (("voice", acoustic), ("words", text))
+            if scores and (share := scores.get(label)) is not None
         ]
         marks = "".join(
-            f'<i class="mark {name}" style="left:{100 * scores[label]:.1f}%"></i>'
+            f'<i class="mark {name}" style="left:{100 * share:.1f}%"></i>'
             for name, scores in (("sound", acoustic), ("words", text))
-            if scores
+            if scores and (share := scores.get(label)) is not None
         )
         rows.append(
-            f'<li class="emotion-{label}{" first" if label == first else ""}" '
+            f'<li class="{css_class(label)}{" first" if label == first else ""}" '
             f'title="{label}: {", ".join(parts) or "no answer yet"}">'
             f'{icon(label)}<span class="name">{label}</span>'
             f'<span class="track" aria-hidden="true"><i class="fill" style="width:{100 * p:.1f}%"></i>{marks}</span>'
@@ -226,71 +290,15 @@ def notes_list(notes: Sequence[str]) -> str:
     return f'<ul class="notes" role="list">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>'
 
 
-def empty_card() -> str:
-    """The answer's place before there is one."""
-    return (
-        '<div class="answer empty"><div class="headline"><div><p class="label">Ready</p>'
-        '<p class="parts">Record or upload up to 60 seconds of speech.</p></div></div>'
-        + bars(None)
-        + legend(False)
-        + '<p class="transcript quiet">The transcript appears here.</p><ul class="notes" role="list"></ul></div>'
-    )
-
-
-def listening_card(place: int = 0) -> str:
-    """The answer's place while the voice is analysed, or while it waits: with its place in the queue, from 1."""
-    return (
-        empty_card()
-        .replace("answer empty", "answer empty busy", 1)
-        .replace("Ready", "Waiting …" if place else "Listening …", 1)
-        .replace(
-            "Record or upload up to 60 seconds of speech.",
-            f"Place {place} in the queue." if place else "The voice comes first, then the words.",
-            1,
-        )
-    )
-
-
-def refusal_card(message: str) -> str:
-    """Draw the answer's place for a refused clip: the reason, and what to do."""
-    return (
-        '<div class="answer empty refused"><div class="headline"><div><p class="label">Could not analyse this clip</p>'
-        f'<p class="parts" role="alert">{escape(message)}</p></div></div>'
-        + bars(None)
-        + legend(False)
-        + '<p class="transcript quiet"></p><ul class="notes" role="list"></ul></div>'
-    )
-
-
-def announcement(recognition: Recognition) -> str:
+def announcement(recognition: Recognition, labels: LabelSet = DEFAULT) -> str:
     """The answer as a sentence for screen readers."""
+    fused = labels.scores(recognition.fused.as_dict())
+    if not top(fused):
+        return "The model has learnt none of these labels yet."
     basis = "from voice and words" if counted_words(recognition) else "from the voice"
-    if recognition.unsure:
-        fused = recognition.fused.as_dict()
+    if recognition.unsure and second(fused):
         return f"Not sure: {top(fused)} or {second(fused)}, {basis}. {recognition.unsure}"
-    return f"{recognition.fused.label}, {round(100 * recognition.fused.confidence)} percent, {basis}."
-
-
-def clip_line(duration: float, notes: Sequence[str], stored: str) -> str:
-    """Duration, quality and whether anything is stored, in one line."""
-    quality = (
-        "clean" if not notes else escape(notes[0]).rstrip(".").lower() if len(notes) == 1 else f"{len(notes)} notes"
-    )
-    return f'<p class="clip-line">{clock(duration)} · {quality} · {escape(stored)}</p>'
-
-
-def details_table(recognition: Recognition) -> str:
-    """Seconds spent in each step, and the models."""
-    timings = recognition.timings
-    steps = ("decode", "vad", "acoustic", "transcription", "text", "total")
-    times = "".join(f"<tr><th>{step}</th><td>{getattr(timings, step):.3f} s</td></tr>" for step in steps)
-    models = "".join(
-        f"<tr><th>{escape(part)}</th><td>{escape(name)}</td></tr>" for part, name in recognition.models.items()
-    )
-    return (
-        '<div class="details"><table><caption>Time</caption>' + times + "</table>"
-        "<table><caption>Models</caption>" + models + "</table></div>"
-    )
+    return f"{top(fused)}, {round(100 * known(fused)[top(fused)])} percent, {basis}."
 
 
 def _waiting(recognition: Recognition) -> str:

@@ -1,10 +1,13 @@
 """Theme, style sheet and scripts of the page. The accent is ink: colour is kept for emotions."""
 
+import json
 from pathlib import Path
 
 import gradio as gr
 
-from ui.parts.palette import SURFACE_DARK, palette_css
+from annotations.labels.colours import SURFACE_DARK
+from annotations.labels.label_set import DEFAULT, LabelSet
+from ui.parts.palette import UNSURE_KEY, key_range, palette_css
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SHEETS = ("page.css", "review.css", "insights.css", "training.css")
@@ -91,13 +94,18 @@ def theme() -> gr.themes.Base:
     ).set(**COLOURS)
 
 
-def css() -> str:
+def css(labels: LabelSet = DEFAULT) -> str:
     """The style sheet, the palette included."""
-    return palette_css() + "".join((ASSETS / name).read_text(encoding="utf-8") for name in SHEETS)
+    return palette_css(labels) + "".join((ASSETS / name).read_text(encoding="utf-8") for name in SHEETS)
 
 
-def head() -> str:
+def head(labels: LabelSet = DEFAULT) -> str:
     """The page's scripts and what surrounds it on a phone, as they stand in the document's head."""
     frame = (ASSETS / "frame.css").read_text(encoding="utf-8")
     scripts = "".join(f"<script>{(ASSETS / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS)
-    return f'<meta name="color-scheme" content="light dark"><style>{frame}</style>{scripts}'
+    keys = json.dumps([*(label.key for label in labels), UNSURE_KEY.lower()])
+    return (
+        f'<meta name="color-scheme" content="light dark"><style>{frame}</style>'
+        f"<script>window.studioKeys = {keys}; window.studioKeyRange = {json.dumps(key_range(labels))};</script>"
+        + scripts
+    )

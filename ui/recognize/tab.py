@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.store import NewClip, NewVote, grant
 from ser.audio.cutting import decode_beginning
 from ser.audio.decoding import decode_file
@@ -22,8 +23,9 @@ from ui.backend.turns import MOST_WAITING, Waiting
 from ui.history import withdraw_own
 from ui.parts import presentation
 from ui.parts.errors import shows_errors
-from ui.parts.palette import label_choices
+from ui.parts.palette import key_range, label_choices
 from ui.parts.presentation import status_line
+from ui.recognize import cards
 from ui.recognize.capture import Capture, build_capture, trained_line
 from ui.recognize.consent import build_consent, consent_words
 from ui.recognize.examples import ExampleAnswers, find_example
@@ -86,18 +88,20 @@ class RecognizeHandlers:
             return
         session = str(request.session_hash)
         self.services.uploads.hold(session, path)
-        yield blank(presentation.listening_card())
+        yield blank(cards.listening_card(self.services.labels.names))
         try:
             charge(self.services, request, "recognitions")
             yield from self._answers(path, session, adapt, cut)
         except RecordingTooLongError as error:
-            yield blank(presentation.refusal_card(str(error)), live=str(error))._replace(
+            yield blank(cards.refusal_card(str(error), self.services.labels.names), live=str(error))._replace(
                 beginning=gr.update(visible=True)
             )
         except SerError as error:
             self.services.uploads.release(session)
             # The player goes as well: it could only show a recording that no browser can play, or that holds nothing.
-            yield blank(presentation.refusal_card(str(error)), live=str(error))._replace(audio=None)
+            yield blank(cards.refusal_card(str(error), self.services.labels.names), live=str(error))._replace(
+                audio=None
+            )
 
     def on_beginning(self, path: str | None, adapt: bool, request: gr.Request) -> Iterator[Form]:
         """The beginning of a recording that is too long is to be analysed."""
@@ -107,9 +111,9 @@ class RecognizeHandlers:
         """An example was chosen: its sound, and its answer, which is computed once for all visitors."""
         example = find_example(label)
         self.services.uploads.release(str(request.session_hash))
-        yield blank(presentation.listening_card(), status=status_line(EXAMPLE_NOT_SAVED, "quiet"))._replace(
-            audio=str(example.path)
-        )
+        yield blank(
+            cards.listening_card(self.services.labels.names), status=status_line(EXAMPLE_NOT_SAVED, "quiet")
+        )._replace(audio=str(example.path))
         serving = self.services.active_model.serving()
         recognizer = serving.recognizer
         audio = decode_file(example.path, max_duration=recognizer.max_duration)
@@ -123,7 +127,7 @@ class RecognizeHandlers:
 
         for step in self._examples.steps(example, models, answer):
             if isinstance(step, Waiting):
-                yield Form(card=presentation.listening_card(step.place))
+                yield Form(card=cards.listening_card(self.services.labels.names, step.place))
                 continue
             yield self._answer(Analysed(audio, step, serving.version.id, example.file, example.caption), shown)
             shown = step
@@ -133,12 +137,12 @@ class RecognizeHandlers:
         if path is not None:
             return Form()
         self.services.uploads.release(str(request.session_hash))
-        return Form() if analysed is None else blank(presentation.empty_card())
+        return Form() if analysed is None else blank(cards.empty_card(self.services.labels.names))
 
     def on_clear(self, request: gr.Request) -> Form:
         """The clear button: the clip goes, and the answer with it."""
         self.services.uploads.release(str(request.session_hash))
-        return blank(presentation.empty_card())._replace(audio=None)
+        return blank(cards.empty_card(self.services.labels.names))._replace(audio=None)
 
     def on_save(
         self,
@@ -153,11 +157,12 @@ class RecognizeHandlers:
         request: gr.Request,
     ) -> Form:
         """Store clip, answer and vote, given consent; without consent say so and store nothing."""
-        refusal = what_is_missing(analysed, vote, consent)
+        refusal = what_is_missing(analysed, vote, consent, self.services.labels)
         if analysed is None or analysed.audio is None or vote is None or refusal:
             return Form(status=status_line(refusal, "gentle"))
         recognised = analysed.recognition.transcript.text if analysed.recognition.transcript else ""
-        verdict, label = verdict_of(vote, analysed.recognition.fused.label)
+        labels = self.services.labels
+        verdict, label = verdict_of(vote, labels.most_probable(analysed.recognition.fused.as_dict()))
         rater = voter(self.services, request, who)
         clip, _ = self.services.store.save_feedback(
             analysed.audio,
@@ -169,6 +174,7 @@ class RecognizeHandlers:
                 intensity=intensity_of(intensity, rated),
                 transcript=changed_transcript(transcript, recognised),
                 may_replace=rater.proved,
+                label_set=labels.names,
             ),
             NewClip(
                 "page",
@@ -181,7 +187,7 @@ class RecognizeHandlers:
         analysed.audio = None
         self.services.uploads.release(str(request.session_hash))
         said = f"Saved as clip {clip.id}: {label or 'unsure'}. You can undo it under History."
-        form = blank(presentation.empty_card(), live=said, status=status_line(said, "good"))
+        form = blank(cards.empty_card(labels.names), live=said, status=status_line(said, "good"))
         return form._replace(audio=None, saved=clip.id, withdraw=gr.update(visible=True, value=f"Erase clip {clip.id}"))
 
     def on_withdraw(self, saved: int | None, who: Who, sure: bool, request: gr.Request) -> Form:
@@ -205,7 +211,7 @@ class RecognizeHandlers:
             session, audio.duration, lambda: recognizer.recognize_steps(audio, profiles)
         ):
             if isinstance(step, Waiting):
-                yield Form(card=presentation.listening_card(step.place))
+                yield Form(card=cards.listening_card(self.services.labels.names, step.place))
                 continue
             timings = replace(step.timings, decode=decoding, total=step.timings.total + decoding)
             recognition = replace(step, timings=timings)
@@ -222,16 +228,17 @@ class RecognizeHandlers:
                 self._kept.popleft().audio = None
 
     def _answer(self, analysed: Analysed, shown: Recognition | None) -> Form:
-        answer = analysed.recognition
+        answer, labels = analysed.recognition, self.services.labels
         form = Form(
-            card=presentation.answer_card(answer),
-            clip_line=presentation.clip_line(
+            card=presentation.answer_card(answer, labels),
+            clip_line=cards.clip_line(
                 answer.duration, analysed.audio.notes if analysed.audio else (), analysed.example or NOT_STORED
             ),
         )
         # A field is filled when its value first comes, so that nothing a person has typed meanwhile is overwritten.
         if shown is None or shown.fused.label != answer.fused.label:
-            form = form._replace(vote=answer.fused.label, live=presentation.announcement(answer))
+            best = labels.most_probable(answer.fused.as_dict())
+            form = form._replace(vote=best, live=presentation.announcement(answer, labels))
         if answer.transcript and not (shown and shown.transcript):
             form = form._replace(transcript=answer.transcript.text)
         if not answer.complete:
@@ -240,14 +247,14 @@ class RecognizeHandlers:
             self._keep(analysed)
         return form._replace(
             analysed=analysed,
-            live=presentation.announcement(answer),
-            details=presentation.details_table(answer),
-            answer_json=recognition_to_dict(answer, analysed.file),
+            live=presentation.announcement(answer, labels),
+            details=cards.details_table(answer),
+            answer_json=labels.answer(recognition_to_dict(answer, analysed.file)),
             save=gr.update(interactive=not analysed.example),
         )
 
 
-def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[str]) -> str:
+def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[str], labels: LabelSet = DEFAULT) -> str:
     """Explain why a vote cannot be saved yet; empty if it can."""
     if analysed is None:
         return "Record or choose a clip first."
@@ -256,7 +263,8 @@ def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[s
     if analysed.audio is None:
         return "This clip was let go to make room for others. Record or choose it again."
     if vote is None:
-        return "Choose an emotion first: keys 1 to 7, or U if you are unsure."
+        noun = "an emotion" if labels.is_default else "a label"
+        return f"Choose {noun} first: keys {key_range(labels)}, or U if you are unsure."
     if not consent:
         return "Nothing was stored: without consent your clip stays yours. Tick what it may be used for, then save."
     return ""
@@ -264,19 +272,19 @@ def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[s
 
 def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
     """Lay out the tab and connect its events; `who` is what the browser says of itself."""
-    analysed = gr.State(None)
+    analysed, labels = gr.State(None), services.labels
     gr.HTML(LEAD, elem_id="lead", apply_default_css=False)
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=5, min_width=320):
             capture = build_capture(services.recognizer.max_duration, EMPTY_LINE)
         with gr.Column(scale=7, min_width=320):
-            card = gr.HTML(presentation.empty_card(), elem_id="answer-card", apply_default_css=False)
+            card = gr.HTML(cards.empty_card(labels.names), elem_id="answer-card", apply_default_css=False)
             gr.HTML(
                 trained_line(services.active_model.base_version.name), elem_id="trained-on", apply_default_css=False
             )
             live = gr.HTML("", elem_id="recognize-live", elem_classes="announcer", apply_default_css=False)
     with gr.Group(elem_id="recognize-form", elem_classes="panel"):
-        fields = build_vote_fields("recognize", "Is that right?", label_choices())
+        fields = build_vote_fields("recognize", "Is that right?", label_choices(labels))
         with gr.Row(elem_classes="consent-row"):
             consent, speaker = build_consent()
             save = gr.Button("Save  ⏎", variant="primary", interactive=False, scale=0, min_width=150, elem_id="save")

@@ -5,6 +5,7 @@ from typing import cast
 
 import soundfile
 
+from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.store.records import Prediction, ReviewItem
 from ser.types import Segment
 from ui.parts.player import silent_player
@@ -62,11 +63,11 @@ def _broken(clip_id: int, state: str, why: str) -> str:
     )
 
 
-def answer(prediction: Prediction | None) -> str:
-    """Draw the model's prediction for a clip."""
+def answer(prediction: Prediction | None, labels: LabelSet = DEFAULT) -> str:
+    """Draw the model's prediction for a clip, mapped to the labels of the store."""
     if prediction is None:
         return '<p class="quiet">No model has analysed this clip yet.</p>'
-    scores = prediction.scores
+    scores = labels.prediction(prediction).scores
     fused = cast(Scores, scores["fused"])
     acoustic = scores.get("acoustic") or fused
     # Words that had no share in the answer are not drawn as if they had.
@@ -74,8 +75,8 @@ def answer(prediction: Prediction | None) -> str:
     unsure = cast(str | None, prediction.details.get("unsure"))
     weight = cast(float, prediction.details.get("text_weight", 0.0))
     return (
-        headline(fused, acoustic, text, unsure=unsure)
-        + bars(fused, acoustic, text)
+        headline(fused, acoustic, text, unsure=unsure, neutral=labels.meaning("neutral"))
+        + bars(fused, acoustic, text, labels.names)
         + legend(text is not None, weight)
         + notes_list(_why_words_do_not_count(prediction) if text is None else [])
     )

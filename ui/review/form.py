@@ -3,20 +3,22 @@
 What happens in it is in `assets/review*.js`, and on the server in `ui.review.tab`.
 """
 
-from ser.labels import EMOTIONS
-from ui.parts.palette import icon, label_choices
+from collections.abc import Sequence
+
+from annotations.labels.label_set import DEFAULT, LabelSet
+from ui.parts.palette import css_class, icon, label_choices
 from ui.parts.presentation import escape
 from ui.review.manikins import scale
 
 
-def shell() -> str:
-    """The whole tab."""
+def shell(labels: LabelSet = DEFAULT) -> str:
+    """The whole tab, with a button for each label of the store."""
     return (
         '<div id="review-shell">'
         + _bar()
         + '<div class="review-columns"><section id="review-card" class="panel waiting-clip" aria-label="Clip">'
         '<div class="empty-queue"><h3>Looking for a clip …</h3></div></section>'
-        + _form()
+        + _form(labels)
         + '</div><div id="review-live" class="announcer" aria-live="polite" aria-atomic="true"></div></div>'
     )
 
@@ -34,10 +36,10 @@ def _bar() -> str:
     )
 
 
-def _form() -> str:
+def _form(labels: LabelSet) -> str:
     votes = "".join(
         f'<label><input type="radio" name="review-vote" value="{value}"><span>{escape(text)}</span></label>'
-        for text, value in label_choices()
+        for text, value in label_choices(labels)
     )
     return (
         '<form id="review-form" class="panel resting" aria-label="Vote" autocomplete="off"><div class="review-thumb">'
@@ -49,17 +51,17 @@ def _form() -> str:
         '<p id="review-status" class="status" role="status"></p></div>'
         '<label id="review-transcript">Transcript <kbd>E</kbd>'
         '<textarea name="transcript" rows="1" placeholder="what was said" maxlength="2000"></textarea></label>'
-        + _more()
+        + _more(labels.names)
         + "</form>"
     )
 
 
-def _more() -> str:
+def _more(labels: Sequence[str]) -> str:
     shares = "".join(
-        f'<label class="share emotion-{label}">{icon(label)}<span>{label}</span>'
+        f'<label class="share {css_class(label)}">{icon(label)}<span>{label}</span>'
         f'<input type="range" name="{label}" min="0" max="100" value="0" aria-label="share of {label}">'
         "<output>–</output></label>"
-        for label in EMOTIONS
+        for label in labels
     )
     return (
         '<details id="review-more"><summary>More: intensity, mixed emotions, valence, arousal, comment <kbd>D</kbd>'

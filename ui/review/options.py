@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from annotations.labels.stored import label_set
 from annotations.raters.people import Person
 from annotations.review.filters import QueueFilter
 from annotations.review.queue import QueueOrder
 from annotations.store import AnnotationStore, queries
 from ser.errors import SerError
-from ser.labels import EMOTIONS
 
 ORDER_NAMES = {
     QueueOrder.LEAST_CERTAIN: "Least sure first",
@@ -31,7 +31,7 @@ def fields(store: AnnotationStore, reviewer: Person) -> list[dict[str, object]]:
     versions = [(str(version.id), version.name) for version in queries.list_versions(store)]
     offered: list[dict[str, object]] = [
         {"name": "text", "text": "Words in the transcript", "kind": "search"},
-        {"name": "label", "text": "Model label", "choices": [(label, label) for label in EMOTIONS]},
+        {"name": "label", "text": "Model label", "choices": [(label, label) for label in label_set(store).names]},
         {"name": "version_id", "text": "Model version", "choices": versions},
         {"name": "source", "text": "Source"},
         {"name": "language", "text": "Language, such as en"},

@@ -21,7 +21,6 @@ from annotations.store import NewVote, queries
 from annotations.store.records import Correction, Prediction, ReviewItem
 from annotations.store.settings import AnnotationSettings, read_settings
 from ser.errors import SerError
-from ser.labels import EMOTIONS
 from ui.backend.identity import person, voter
 from ui.backend.services import Services
 from ui.parts.calls import Act, Given, fields_of, whole_number, whole_numbers
@@ -154,15 +153,15 @@ class ReviewHandlers:
 
     def _store(self, given: Given, reviewer: Person) -> Correction:
         chosen = str(given.get("vote") or "")
-        if chosen not in (*EMOTIONS, UNSURE, "skip"):
-            raise SerError(f"The vote is '{chosen}'; expected one of {', '.join(EMOTIONS)}, {UNSURE} or skip.")
+        labels = self.services.labels
+        if chosen not in (*labels.names, UNSURE, "skip"):
+            raise SerError(f"The vote is '{chosen}'; expected one of {', '.join(labels.names)}, {UNSURE} or skip.")
         clip_id = whole_number(given, "clip")
         prediction = None
         if given.get("prediction") is not None:
             prediction = queries.get_prediction(self.services.store, whole_number(given, "prediction"))
-        verdict, label = (
-            ("skip", None) if chosen == "skip" else verdict_of(chosen, prediction.label if prediction else None)
-        )
+        answered = labels.prediction(prediction).label if prediction else None
+        verdict, label = ("skip", None) if chosen == "skip" else verdict_of(chosen, answered)
         if verdict == "skip":
             return self._add(clip_id, given, reviewer, prediction, verdict=verdict)
         recognised = (prediction.transcript or "") if prediction else ""
@@ -175,6 +174,7 @@ class ReviewHandlers:
             label=label,
             transcript=changed_transcript(str(given.get("transcript") or ""), recognised),
             distribution=given.get("distribution") if label else None,
+            label_set=labels.names,
             **{name: given.get(name) for name in SCALES},
         )
 
@@ -201,8 +201,9 @@ class ReviewHandlers:
         if vote.prediction_id is None or vote.label is None:
             return said
         prediction = queries.get_prediction(self.services.store, vote.prediction_id)
+        prediction = prediction and self.services.labels.prediction(prediction)
         fused = prediction.scores["fused"] if prediction else None
-        if prediction is None or fused is None:
+        if prediction is None or fused is None or not prediction.label:
             return said
         return f"{said} The model: {prediction.label} {percent(fused[prediction.label])}."
 
@@ -217,7 +218,7 @@ class ReviewHandlers:
             "prediction": prediction.id if prediction else None,
             "transcript": (prediction.transcript or "") if prediction else "",
             "card": review_cards.card(item),
-            "answer": "" if hidden else review_cards.answer(prediction),
+            "answer": "" if hidden else review_cards.answer(prediction, self.services.labels),
             "hidden": review_cards.HIDDEN,
             "audio": sound(item.audio_path) if item.audio_path.is_file() else None,
         }
@@ -232,5 +233,5 @@ def build_review_tab(services: Services) -> Mapping[str, Act]:
     Returns:
         What its script asks of the server, for `ui.parts.calls.build_calls`.
     """
-    gr.HTML(shell(), elem_id="review", apply_default_css=False)
+    gr.HTML(shell(services.labels), elem_id="review", apply_default_css=False)
     return ReviewHandlers(services).acts()

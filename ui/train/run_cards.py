@@ -8,7 +8,7 @@ from annotations.learning.runs.estimate import Estimate
 from annotations.learning.runs.status import TrainingStatus
 from annotations.store.records import FeedbackSummary, TrainingRun
 from ui.parts.charts import change_bars, comparison_table, curve, label_bars
-from ui.parts.presentation import clock, counted, escape, percent, progress_bar
+from ui.parts.presentation import clock, counted, escape, outside_line, percent, progress_bar
 
 QUIET = 20.0
 """Seconds without news of a run, from which on the page says so."""
@@ -52,6 +52,7 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
         f"{_count(summary.raters, 'rater')}{again} · "
         f"{counted(summary.new_votes, 'new vote')} since this model was trained</p>"
         + label_bars(summary.labels)
+        + outside_line(summary.outside)
         + state
         + suspects_line(suspects)
         + (f'<p class="reason">{escape(by_itself)}</p>' if by_itself else "")

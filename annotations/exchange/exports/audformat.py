@@ -5,7 +5,7 @@ Source: https://audeering.github.io/audformat/ (data header, data tables). Knows
 
 import csv
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -28,9 +28,8 @@ FILES: Mapping[str, str] = {
     "language": "text",
     "transcript": "text",
     "sha256": "text",
-    **{f"share_{label}": "share" for label in EMOTIONS},
 }
-"""Columns of the table of files, each with its scheme."""
+"""Columns of the table of files without the shares, each with its scheme."""
 
 VOTES: Mapping[str, str] = {
     "file": "text",
@@ -48,7 +47,6 @@ VOTES: Mapping[str, str] = {
 }
 
 SCHEMES: Mapping[str, Mapping[str, object]] = {
-    "emotion": {"dtype": "str", "labels": list(EMOTIONS)},
     "verdict": {"dtype": "str", "labels": ["accept", "correct", "skip", "unsure"]},
     "text": {"dtype": "str"},
     "count": {"dtype": "int", "minimum": 0},
@@ -58,41 +56,46 @@ SCHEMES: Mapping[str, Mapping[str, object]] = {
 }
 
 
-def write_audformat(clips: Iterable[Exported], folder: Path) -> None:
+def write_audformat(clips: Iterable[Exported], folder: Path, labels: Sequence[str] = EMOTIONS) -> None:
     """A table of files with the votes taken together, and one of the raw votes."""
     (folder / AUDIO).mkdir()
-    (folder / HEADER).write_text(yaml.safe_dump(_header(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    (folder / HEADER).write_text(yaml.safe_dump(_header(labels), sort_keys=False, allow_unicode=True), encoding="utf-8")
     number = 0
     with (
         open(folder / "db.files.csv", "w", encoding="utf-8", newline="") as first,
         open(folder / "db.votes.csv", "w", encoding="utf-8", newline="") as second,
     ):
         files, votes = csv.writer(first), csv.writer(second)
-        files.writerow(("file", *FILES))
+        columns = _columns(labels)
+        files.writerow(("file", *columns))
         votes.writerow(("vote", *VOTES))
         for clip in clips:
             name = str(clip.record["file_name"])
             shutil.copyfile(clip.path, folder / name)
-            files.writerow((name, *_file_cells(clip.record)))
+            files.writerow((name, *_file_cells(clip.record, columns)))
             for vote in votes_of(clip.record):
                 said = {**vote, "file": name, "emotion": vote["label"]}
                 votes.writerow((number, *(said.get(column) for column in VOTES)))
                 number += 1
 
 
-def _file_cells(record: Mapping[str, object]) -> list[object]:
+def _columns(labels: Sequence[str]) -> dict[str, str]:
+    return {**FILES, **{f"share_{label}": "share" for label in labels}}
+
+
+def _file_cells(record: Mapping[str, object], columns: Iterable[str]) -> list[object]:
     shares = record["soft_label"]
     said: dict[str, object] = {**record, "emotion": record["label"], "gold": gold_label(dict(record))}
     if isinstance(shares, dict):
         said |= {f"share_{label}": share for label, share in shares.items()}
-    return [said.get(column) for column in FILES]
+    return [said.get(column) for column in columns]
 
 
-def _header() -> dict[str, object]:
-    taken_together = {"emotion", *(f"share_{label}" for label in EMOTIONS)}
+def _header(labels: Sequence[str]) -> dict[str, object]:
+    taken_together = {"emotion", *(f"share_{label}" for label in labels)}
     files = {
         name: {"scheme_id": scheme, **({"rater_id": "raters"} if name in taken_together else {})}
-        for name, scheme in FILES.items()
+        for name, scheme in _columns(labels).items()
     }
     files["gold"]["rater_id"] = "gold"
     return {
@@ -106,7 +109,10 @@ def _header() -> dict[str, object]:
             "raters": {"type": "vote", "description": "the newest standing vote of each rater, counting the same"},
             "gold": {"type": "ground truth", "description": "a known answer"},
         },
-        "schemes": {name: dict(scheme) for name, scheme in SCHEMES.items()},
+        "schemes": {
+            "emotion": {"dtype": "str", "labels": list(labels)},
+            **{name: dict(scheme) for name, scheme in SCHEMES.items()},
+        },
         "tables": {"files": {"type": "filewise", "media_id": "clips", "columns": files}},
         "misc_tables": {
             "votes": {

@@ -11,11 +11,12 @@ import yaml
 
 from annotations.exchange.exports.reading import Exported
 from annotations.exchange.exports.tables import gold_label, purposes_in_force, votes_of
+from annotations.labels.files import to_toml
+from annotations.labels.stored import label_set
 from annotations.raters.agreement import in_words, label_agreement
 from annotations.raters.ratings import read_ratings
 from annotations.store import AnnotationStore
 from annotations.store.records import CONSENT_PURPOSES
-from ser.labels import EMOTIONS
 
 CARD = "README.md"
 
@@ -39,7 +40,7 @@ class Card:
     """
 
     def __init__(self, store: AnnotationStore, purpose: str, licence: str | None) -> None:
-        self._store = store
+        self._store, self._label_set = store, label_set(store)
         self._purpose = purpose
         self._licence = licence
         self._clips = self._votes = self._gold = 0
@@ -65,7 +66,7 @@ class Card:
                 self._votes += 1
                 self._raters.add(vote["rater"])
                 if vote["retracted_at"] is None and vote["label"] is not None:
-                    self._raw[str(vote["label"])] += 1
+                    self._raw[self._label_set.place_of(str(vote["label"])) or ""] += 1
             yield clip
 
     def write(self, path: Path, form: str, name: str) -> None:
@@ -91,7 +92,7 @@ class Card:
     def _text(self, name: str) -> str:
         speakers = len(self._speakers) - ("" in self._speakers)
         nameless = self._speakers[""]
-        rows = [f"| {label} | {self._labels[label]} | {self._raw[label]} |" for label in EMOTIONS]
+        rows = [f"| {label} | {self._labels[label]} | {self._raw[label]} |" for label in self._label_set.names]
         consents = [f"| {purpose} | {self._consent[purpose]} |" for purpose in CONSENT_PURPOSES]
         return "\n".join(
             [
@@ -110,6 +111,7 @@ class Card:
                 "|---|---|---|",
                 *rows,
                 f"| none yet | {self._labels['']} | |",
+                *self._own_labels(),
                 "",
                 "## Agreement",
                 "",
@@ -131,6 +133,20 @@ class Card:
                 "",
             ]
         )
+
+    def _own_labels(self) -> list[str]:
+        """Votes without a place in the label set, and the set as a file, so that an import can have it too."""
+        told = [f"| votes without a place in the label set | | {self._raw['']} |"] if self._raw[""] else []
+        if self._label_set.is_default:
+            return told
+        return [
+            *told,
+            "",
+            "The label set, for `python -m annotations labels`:",
+            "",
+            "```toml",
+            to_toml(self._label_set) + "```",
+        ]
 
     def _agreement(self) -> str:
         found = label_agreement(read_ratings(self._store))

@@ -21,6 +21,7 @@ from annotations.exchange.exports.parquet import write_parquet
 from annotations.exchange.exports.reading import AUDIO, Exported, ExportReport, read_clips
 from annotations.exchange.exports.tables import write_audiofolder, write_csv, write_jsonl
 from annotations.exchange.registry import RememberedExport, forget_export, is_whole, remember_export
+from annotations.labels.stored import label_set
 from annotations.store import AnnotationStore
 from annotations.store.database import plain_os_errors
 from annotations.store.media import TEMPORARY
@@ -33,7 +34,7 @@ SPREADSHEET = "csv for spreadsheets"
 
 _OWN_RECORDING = re.compile(r"[0-9a-f]{64}\.flac")
 
-Write = Callable[[Iterable[Exported], Path], None]
+Write = Callable[[Iterable[Exported], Path, Sequence[str]], None]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Form:
     """Format and contents of an export.
 
     Attributes:
-        write: makes it, given a scratch folder, or in that the main file.
+        write: makes it, given a scratch folder, or in that the main file, and the labels of the store.
         is_folder: whether it is a folder; otherwise it is a file, and perhaps `partners` beside it.
         partners: from the file's name to those of the files and folders beside it.
     """
@@ -131,7 +132,7 @@ def _export(
     card = Card(store, purpose, licence)
     clips = card.counting(read_clips(store, purpose, report, only))
     with plain_os_errors(out.parent), _scratch(out) as scratch:
-        _FORMS[form].write(clips, scratch if _FORMS[form].is_folder else scratch / out.name)
+        _FORMS[form].write(clips, scratch if _FORMS[form].is_folder else scratch / out.name, label_set(store).names)
         card.write(scratch / _card_name(out, form), form, out.name)
         number = remember_export(store, str(out), form, purpose, report.clip_ids) if remembered else None
         try:

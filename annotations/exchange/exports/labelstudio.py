@@ -7,7 +7,7 @@ Knows records and files; knows no store.
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from annotations.exchange.exports.reading import AUDIO, Exported
@@ -18,7 +18,7 @@ CONFIG = "labels.xml"
 CHOICE, TEXT, INTENSITY = "emotion", "transcript", "intensity"
 
 
-def write_labelstudio(clips: Iterable[Exported], table: Path) -> None:
+def write_labelstudio(clips: Iterable[Exported], table: Path, labels: Sequence[str] = EMOTIONS) -> None:
     """Write a JSON list of tasks, a folder of recordings, and `*_labels.xml` with the labelling interface.
 
     Recordings are named as Label Studio serves local files: set LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT to the folder
@@ -26,7 +26,7 @@ def write_labelstudio(clips: Iterable[Exported], table: Path) -> None:
     """
     audio = table.with_name(f"{table.stem}_{AUDIO}")
     audio.mkdir()
-    table.with_name(f"{table.stem}_{CONFIG}").write_text(_config(), encoding="utf-8")
+    table.with_name(f"{table.stem}_{CONFIG}").write_text(_config(labels), encoding="utf-8")
     with open(table, "w", encoding="utf-8", newline="\n") as out:
         out.write("[")
         for number, clip in enumerate(clips, start=1):
@@ -97,12 +97,12 @@ def _identifier(record: Mapping[str, object], kind: str, place: int) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{record['sha256']} {kind} {place}"))
 
 
-def _config() -> str:
+def _config(labels: Sequence[str]) -> str:
     """The labelling set-up.
 
     Source: https://labelstud.io/tags (Audio, Choices, TextArea, Number).
     """
-    choices = "\n".join(f'    <Choice value="{label}"/>' for label in (*EMOTIONS, "unsure"))
+    choices = "\n".join(f'    <Choice value="{label}"/>' for label in (*labels, "unsure"))
     return (
         '<View>\n  <Audio name="audio" value="$audio"/>\n'
         f'  <Choices name="{CHOICE}" toName="audio" choice="single" showInLine="true">\n{choices}\n  </Choices>\n'

@@ -4,7 +4,7 @@ Knows the columns; knows neither the store nor other formats.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,14 +38,15 @@ _VOTE = {
 }
 
 
-def write_parquet(clips: Iterable[Exported], target: Path) -> None:
+def write_parquet(clips: Iterable[Exported], target: Path, labels: Sequence[str] = EMOTIONS) -> None:
     """Write clips, some at a time.
 
     Args:
         clips: what is said of each, and its FLAC file.
         target: the file to make.
+        labels: of the store.
     """
-    schema = _schema()
+    schema = _schema(labels)
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         group: list[dict[str, object]] = []
         for clip in clips:
@@ -70,7 +71,7 @@ def _row(clip: Exported) -> dict[str, object]:
     }
 
 
-def _schema() -> pa.Schema:
+def _schema(labels: Sequence[str]) -> pa.Schema:
     """The columns, with the description that `datasets` keeps under the key `huggingface`."""
     text, number = pa.string(), pa.float64()
     columns = [pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", text)]))]
@@ -78,7 +79,7 @@ def _schema() -> pa.Schema:
     columns += [
         pa.field("duration", number),
         pa.field("raters", pa.int64()),
-        pa.field("soft_label", pa.struct([(label, number) for label in EMOTIONS])),
+        pa.field("soft_label", pa.struct([(label, number) for label in labels])),
         pa.field("gold", text),
         pa.field("consent", pa.list_(text)),
         pa.field("votes", pa.list_(pa.struct(list(_VOTE.items())))),

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from annotations.errors import ClipNotFoundError
+from annotations.labels.label_set import DEFAULT, LabelSet
+from annotations.labels.stored import read_label_set
 from annotations.raters.votes import hard_label, mix_shares
 from annotations.store import AnnotationStore
 from annotations.store.rows import CLIPS, to_clip
-from ser.labels import EMOTIONS
 
 AUDIO = "audio"
 CHUNK = 500
@@ -73,15 +74,21 @@ def read_clips(
         only: ids of the clips wanted; None for all.
     """
     with store.reading() as connection:
+        labels = read_label_set(connection)
         numbers = [row["id"] for row in connection.execute("SELECT id FROM clips ORDER BY id")]
         chosen = set(numbers if only is None else only)
         wanted = [number for number in numbers if number in chosen]
         for start in range(0, len(wanted), CHUNK):
-            yield from _read_chunk(store, connection, wanted[start : start + CHUNK], purpose, report)
+            yield from _read_chunk(store, connection, wanted[start : start + CHUNK], purpose, report, labels)
 
 
 def _read_chunk(
-    store: AnnotationStore, connection: sqlite3.Connection, ids: Sequence[int], purpose: str, report: ExportReport
+    store: AnnotationStore,
+    connection: sqlite3.Connection,
+    ids: Sequence[int],
+    purpose: str,
+    report: ExportReport,
+    labels: LabelSet,
 ) -> Iterator[Exported]:
     listed = f"({', '.join(map(str, ids))})"
     related = {
@@ -97,7 +104,7 @@ def _read_chunk(
         except ClipNotFoundError as error:
             report.missing.append((clip.sha256, str(error)))
             continue
-        record = _describe(row, related)
+        record = _describe(row, related, labels)
         report.clips += 1
         report.clip_ids.append(clip.id)
         votes = record["votes"]
@@ -117,13 +124,15 @@ _RELATED = {
 """The rows that belong to some clips."""
 
 
-def _describe(clip: sqlite3.Row, related: Mapping[str, Mapping[int, Sequence[sqlite3.Row]]]) -> Record:
+def _describe(
+    clip: sqlite3.Row, related: Mapping[str, Mapping[int, Sequence[sqlite3.Row]]], labels: LabelSet
+) -> Record:
     """One clip with all that belongs to it."""
     own = _columns(clip, {"id", "consent"})
     answers = related["answers"].get(clip["id"], [])
     votes = related["votes"].get(clip["id"], [])
     places = {answer["id"]: place for place, answer in enumerate(answers)}
-    taken = take_together([dict(vote) for vote in votes])
+    taken = take_together([dict(vote) for vote in votes], labels)
     return {
         "file_name": f"{AUDIO}/{clip['sha256']}.flac",
         **{name: value for name, value in own.items() if name != "transcript"},
@@ -140,11 +149,12 @@ def _describe(clip: sqlite3.Row, related: Mapping[str, Mapping[int, Sequence[sql
     }
 
 
-def take_together(votes: Sequence[Mapping[str, object]]) -> Record:
+def take_together(votes: Sequence[Mapping[str, object]], labels: LabelSet = DEFAULT) -> Record:
     """Aggregate the votes on a clip: of each rater the newest that stands counts.
 
     Args:
         votes: rows, in the order in which they were given.
+        labels: of the store; votes that have no place in it do not count.
 
     Returns:
         `label`, `soft_label`, how many `raters` that is, and the last `transcript` that one of them wrote.
@@ -158,21 +168,20 @@ def take_together(votes: Sequence[Mapping[str, object]]) -> Record:
     for vote in sorted(votes, key=lambda vote: str(vote["created_at"])):
         if vote["retracted_at"] is None:
             newest[vote["rater"]] = vote
-    said = [vote for vote in newest.values() if vote["label"] is not None]
+    said = [vote for vote in newest.values() if vote["label"] is not None and labels.shares(_given(vote))]
     said.sort(key=lambda vote: str(vote["created_at"]))
-    shares = _shares(said)
+    shares = mix_shares([labels.shares(_given(vote)) for vote in said]) if said else {}
     return {
         "label": hard_label(shares) if shares else None,
-        "soft_label": {label: shares.get(label, 0.0) for label in EMOTIONS} if shares else None,
+        "soft_label": {label: shares.get(label, 0.0) for label in labels.names} if shares else None,
         "raters": len(said),
         "transcript": next((vote["transcript"] for vote in reversed(said) if vote["transcript"]), None),
     }
 
 
-def _shares(said: Sequence[Mapping[str, object]]) -> dict[str, float]:
-    """Average the raters' labels or distributions, each rater with the same weight."""
-    given = [json.loads(str(v["distribution"])) if v.get("distribution") else {str(v["label"]): 1.0} for v in said]
-    return mix_shares(given) if given else {}
+def _given(vote: Mapping[str, object]) -> dict[str, float]:
+    """The vote's distribution, or 1 for its label."""
+    return json.loads(str(vote["distribution"])) if vote.get("distribution") else {str(vote["label"]): 1.0}
 
 
 def _describe_answer(answer: sqlite3.Row) -> Record:

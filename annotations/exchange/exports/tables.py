@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from annotations.exchange import OWN_TABLE, TABLE
@@ -25,11 +25,14 @@ _PLAIN = (
     "transcript",
     "original_label",
 )
-FLAT = (*_PLAIN, "consent", "gold", *(f"share_{label}" for label in EMOTIONS))
-"""The columns of a table with a row a clip."""
 
 
-def write_audiofolder(clips: Iterable[Exported], folder: Path) -> None:
+def flat_columns(labels: Sequence[str] = EMOTIONS) -> tuple[str, ...]:
+    """The columns of a table with a row a clip."""
+    return (*_PLAIN, "consent", "gold", *(f"share_{label}" for label in labels))
+
+
+def write_audiofolder(clips: Iterable[Exported], folder: Path, labels: Sequence[str] = EMOTIONS) -> None:
     """Write a folder of recordings with a table for `datasets` and one for an import by this program."""
     (folder / AUDIO).mkdir()
     with (
@@ -37,14 +40,14 @@ def write_audiofolder(clips: Iterable[Exported], folder: Path) -> None:
         open(folder / OWN_TABLE, "w", encoding="utf-8", newline="\n") as own,
     ):
         writer = csv.writer(table)
-        writer.writerow(FLAT)
+        writer.writerow(flat_columns(labels))
         for clip in clips:
             shutil.copyfile(clip.path, folder / str(clip.record["file_name"]))
-            writer.writerow(flatten(clip.record))
+            writer.writerow(flatten(clip.record, labels))
             own.write(json.dumps(clip.record, ensure_ascii=False) + "\n")
 
 
-def write_jsonl(clips: Iterable[Exported], table: Path) -> None:
+def write_jsonl(clips: Iterable[Exported], table: Path, labels: Sequence[str] = EMOTIONS) -> None:
     """Write one line per clip, and the recordings in a folder next to it."""
     audio = table.with_name(f"{table.stem}_{AUDIO}")
     audio.mkdir()
@@ -56,12 +59,15 @@ def write_jsonl(clips: Iterable[Exported], table: Path) -> None:
             own.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-def write_csv(clips: Iterable[Exported], table: Path, *, for_spreadsheets: bool = False) -> None:
+def write_csv(
+    clips: Iterable[Exported], table: Path, labels: Sequence[str] = EMOTIONS, *, for_spreadsheets: bool = False
+) -> None:
     """Write one row per clip, and one row per vote in a second table; no recordings.
 
     Args:
         clips: to write.
         table: of the clips, to make.
+        labels: of the store.
         for_spreadsheets: whether text that a spreadsheet takes for a formula gets an apostrophe before it.
     """
 
@@ -75,9 +81,9 @@ def write_csv(clips: Iterable[Exported], table: Path, *, for_spreadsheets: bool 
         open(votes_table, "w", encoding="utf-8", newline="") as second,
     ):
         writer, votes = csv.writer(first), csv.writer(second)
-        writer.writerow(FLAT[1:])
+        writer.writerow(flat_columns(labels)[1:])
         for clip in clips:
-            writer.writerow(escaped(flatten(clip.record)[1:]))
+            writer.writerow(escaped(flatten(clip.record, labels)[1:]))
             for vote in votes_of(clip.record):
                 if not names:
                     names = [name for name in vote if name != "prediction"]
@@ -87,15 +93,15 @@ def write_csv(clips: Iterable[Exported], table: Path, *, for_spreadsheets: bool 
             votes.writerow(("sha256", "rater", "verdict", "label"))
 
 
-def flatten(record: Record) -> list[object]:
-    """A clip as the cells of `FLAT`."""
+def flatten(record: Record, labels: Sequence[str] = EMOTIONS) -> list[object]:
+    """A clip as the cells of `flat_columns`."""
     shares = record["soft_label"]
     flat = [_cell(record[name]) for name in _PLAIN]
     return [
         *flat,
         " ".join(purposes_in_force(record)),
         gold_label(record),
-        *(shares.values() if isinstance(shares, dict) else [None] * len(EMOTIONS)),
+        *(shares.values() if isinstance(shares, dict) else [None] * len(labels)),
     ]
 
 

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 from annotations.exchange.imports.decoding import Outcome, StoredRecording, store_recordings
@@ -14,6 +15,7 @@ from annotations.exchange.imports.incoming import Findings, Incoming
 from annotations.exchange.imports.options import ImportOptions, ImportProgress, ImportReport, OnProgress, ShouldStop
 from annotations.exchange.imports.rows_in import Prepared, discard_unused, prepare, write_prepared
 from annotations.exchange.imports.sources import find_recordings
+from annotations.labels.stored import label_set
 from annotations.store import AnnotationStore
 from annotations.store.database import plain_os_errors
 from annotations.store.erasure_log import was_erased
@@ -56,7 +58,7 @@ def import_sources(
         ConsentRequiredError: if consent is missing for anything that carries none; nothing is stored then.
         StoreError: if the store cannot be written; what was imported before stays.
     """
-    options = options or ImportOptions()
+    options = replace(options or ImportOptions(), label_set=label_set(store))
     if options.labels_as:
         check_rater(options.labels_as)
     report = ImportReport()

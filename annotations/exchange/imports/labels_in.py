@@ -94,6 +94,7 @@ def _vote(
         verdict=str(verdict),
         label=next(iter(shares)) if len(shares) == 1 else None,
         distribution=dict(shares) if len(shares) > 1 else None,
+        label_set=options.label_set.names,
         **said,  # type: ignore[arg-type]
     )
 

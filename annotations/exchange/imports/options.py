@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from annotations.errors import ExchangeError
-from ser.labels import EMOTIONS, to_label
+from annotations.labels.label_set import DEFAULT, LabelSet
 
 IMPORTER = "importer"
 RATER_PREFIX = "import:"
@@ -31,6 +31,7 @@ class ImportOptions:
             it is none of the labels here.
         columns: {one of `ser.corpora.columns.COLUMNS`: header} that a person named.
         speaker_from: regular expression whose first group is the speaker in a file's name.
+        label_set: of the store that is imported into; an import fills it in.
     """
 
     consent: tuple[str, ...] = ()
@@ -45,13 +46,14 @@ class ImportOptions:
     label_map: Mapping[str, str | None] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     speaker_from: str | None = None
+    label_set: LabelSet = DEFAULT
 
     def __post_init__(self) -> None:
-        unknown = sorted({label for label in self.label_map.values() if label and label not in EMOTIONS})
+        unknown = sorted({label for label in self.label_map.values() if label and label not in self.label_set.names})
         if unknown:
             raise ExchangeError(
                 f"'{unknown[0]}' is no label here, so nothing can be mapped to it. Choose one of "
-                f"{', '.join(EMOTIONS)}, or leave it empty to leave the label out."
+                f"{', '.join(self.label_set.names)}, or leave it empty to leave the label out."
             )
 
     @property
@@ -63,7 +65,7 @@ class ImportOptions:
         """The label here that a foreign one means; None for one that means none, empty for one left out on purpose."""
         given = {foreign.strip().casefold(): label for foreign, label in self.label_map.items()}
         key = name.strip().casefold()
-        return given[key] if key in given else to_label(name, EMOTIONS)
+        return given[key] if key in given else self.label_set.spelling(name)
 
 
 @dataclass(frozen=True)

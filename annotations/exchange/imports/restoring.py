@@ -5,7 +5,7 @@ Columns are carried by their names, so that what a later schema keeps of a vote 
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from annotations.errors import ExchangeError
@@ -20,6 +20,7 @@ from annotations.store.new_records import (
     grant,
 )
 from annotations.store.rows import insert_retraction, insert_version, normalise_timestamp
+from ser.labels import EMOTIONS
 
 Values = dict[str, object]
 
@@ -57,12 +58,13 @@ class Restored:
     predictions: int
 
 
-def check_record(record: Mapping[str, object], sha256: str) -> OwnRecord:
+def check_record(record: Mapping[str, object], sha256: str, labels: Sequence[str] = EMOTIONS) -> OwnRecord:
     """Check a line of an own export before anything of it is stored.
 
     Args:
         record: the line.
         sha256: of the recording beside it.
+        labels: that votes and known answers may have.
 
     Raises:
         SerError: if a value cannot be, or the recording is another one; the message names the value.
@@ -87,8 +89,8 @@ def check_record(record: Mapping[str, object], sha256: str) -> OwnRecord:
     )
     clip |= {"source": checked.source, "speaker": checked.speaker, "session": checked.session}
     predictions = tuple(_check_prediction(answer) for answer in _objects(record, "predictions"))
-    votes = tuple(_check_vote(vote, len(predictions)) for vote in _objects(record, "votes"))
-    marks = tuple(_check_mark(mark) for mark in _objects(record, "gold_marks"))
+    votes = tuple(_check_vote(vote, len(predictions), labels) for vote in _objects(record, "votes"))
+    marks = tuple(_check_mark(mark, labels) for mark in _objects(record, "gold_marks"))
     return OwnRecord(clip, consents, marks, predictions, votes)
 
 
@@ -180,10 +182,10 @@ def _check_consent(given: Mapping[str, object]) -> Values:
     }
 
 
-def _check_mark(mark: Mapping[str, object]) -> Values:
+def _check_mark(mark: Mapping[str, object], labels: Sequence[str]) -> Values:
     label = _text(mark, "label")
     return {
-        "label": check_verdict("correct", label)[1] if label else None,
+        "label": check_verdict("correct", label, labels)[1] if label else None,
         "marked_by": check_rater(_text(mark, "marked_by")),
         "created_at": _time(mark, "created_at", needed=True),
     }
@@ -201,13 +203,14 @@ def _check_prediction(answer: Mapping[str, object]) -> Values:
     return {**answer, "created_at": _time(answer, "created_at", needed=True)}
 
 
-def _check_vote(vote: Mapping[str, object], answers: int) -> Values:
+def _check_vote(vote: Mapping[str, object], answers: int, labels: Sequence[str]) -> Values:
     known = {field.name for field in fields(NewVote)}
     checked = NewVote(
         **{
             **{name: value for name, value in vote.items() if name in known},
             "rater": _text(vote, "rater") or "",
             "verdict": _text(vote, "verdict") or "",
+            "label_set": labels,
         }  # type: ignore[arg-type]
     )
     place = vote.get("prediction")

@@ -11,6 +11,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from annotations.labels.stored import label_set
 from annotations.learning.labels.acoustic_consensus import estimate_truth
 from annotations.raters import consensus
 from annotations.raters.consensus import Priors, Votes
@@ -58,6 +59,7 @@ class Ballots:
         known: the known label of each clip, -1 where it is not known.
         raters: how many there are.
         labels: soft labels as `Evidence` has them, shape (clips, labels).
+        names: of the labels.
     """
 
     clips: tuple[int, ...]
@@ -65,6 +67,7 @@ class Ballots:
     known: consensus.Codes
     raters: int
     labels: Numbers
+    names: Sequence[str] = EMOTIONS
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,13 @@ def read_evidence(store: AnnotationStore, clips: Iterable[int]) -> Evidence:
     """
     gold = gold_labels(store)
     wanted = {*clips, *gold}
-    return weigh_votes([vote for vote in effective_corrections(store) if vote.clip_id in wanted], gold)
+    votes = [vote for vote in effective_corrections(store) if vote.clip_id in wanted]
+    return weigh_votes(votes, gold, label_set(store).names)
 
 
-def weigh_votes(votes: Sequence[Correction], gold: Mapping[int, str] | None = None) -> Evidence:
+def weigh_votes(
+    votes: Sequence[Correction], gold: Mapping[int, str] | None = None, labels: Sequence[str] = EMOTIONS
+) -> Evidence:
     """Put votes together, raters who are right more often counting more.
 
     The label is a mixture of the votes' shares, each weighted by its rater's reliability, and of the answer of a fitted
@@ -106,6 +112,7 @@ def weigh_votes(votes: Sequence[Correction], gold: Mapping[int, str] | None = No
     Args:
         votes: standing ones, one of a rater on a clip; skips are ignored, unsure ones lower the clip's weight.
         gold: {clip: known label}; informs the reliability of the raters who labelled it.
+        labels: of the store, in order.
 
     Returns:
         Labels and weights; gold clips have their known label.
@@ -118,20 +125,20 @@ def weigh_votes(votes: Sequence[Correction], gold: Mapping[int, str] | None = No
     clip_ids = sorted({vote.clip_id for vote in given})
     rater = np.array([names.index(vote.rater) for vote in given])
     place = np.searchsorted(clip_ids, [vote.clip_id for vote in given])
-    shares = np.array([[vote.shares.get(label, 0.0) for label in EMOTIONS] for vote in given])
+    shares = np.array([[vote.shares.get(label, 0.0) for label in labels] for vote in given])
     columns = Votes(place, rater, shares / shares.sum(1, keepdims=True), np.array([vote_weight(v) for v in given]))
-    known = np.array([EMOTIONS.index(gold[clip]) if clip in gold else -1 for clip in clip_ids])
+    known = np.array([labels.index(gold[clip]) if clip in gold else -1 for clip in clip_ids])
     fits = [consensus.fit(columns, known, len(names), priors=priors) for priors in PRIORS]
     truth = np.mean([fitted.truth for fitted in fits], axis=0)
     reliability, trust = _reliability(truth, fits[-1].confusion)
-    labels = _mixed(columns, trust, truth)
-    labels[known >= 0] = np.eye(len(EMOTIONS))[known[known >= 0]]
+    mixed = _mixed(columns, trust, truth)
+    mixed[known >= 0] = np.eye(len(labels))[known[known >= 0]]
     weights = _clip_weights(votes, dict(zip(names, trust.tolist(), strict=True)))
     return Evidence(
-        {clip: to_soft_label(row) for clip, row in zip(clip_ids, labels, strict=True)},
+        {clip: to_soft_label(row, labels) for clip, row in zip(clip_ids, mixed, strict=True)},
         {clip: weights[clip] for clip in clip_ids},
         dict(zip(names, reliability.tolist(), strict=True)),
-        Ballots(tuple(clip_ids), columns, known, len(names), labels),
+        Ballots(tuple(clip_ids), columns, known, len(names), mixed, labels),
     )
 
 
@@ -164,7 +171,7 @@ def refine_soft_labels(evidence: Evidence, points: Mapping[int, npt.NDArray[np.f
     labels = (1.0 - share) * ballots.labels + share * truth
     sharp = labels**EXPONENT
     labels = np.where(share > 0, sharp / sharp.sum(1, keepdims=True), labels)
-    soft = {clip: to_soft_label(row) for clip, row in zip(ballots.clips, labels, strict=True)}
+    soft = {clip: to_soft_label(row, ballots.names) for clip, row in zip(ballots.clips, labels, strict=True)}
     return replace(evidence, soft_labels=soft)
 
 

@@ -38,6 +38,7 @@ class Answers:
         clip_ids: ids in the store, if they have some.
         probabilities: of the current model and of the candidate, shape (clips, labels) each; None if they give labels
             alone.
+        labels: that there are, in the order of the probabilities.
     """
 
     truth: Sequence[Truth]
@@ -47,6 +48,7 @@ class Answers:
     unit: str = "speaker"
     clip_ids: Sequence[int] = ()
     probabilities: tuple[Array, Array] | None = None
+    labels: Sequence[str] = EMOTIONS
 
     def __post_init__(self) -> None:
         lengths = {len(part) for part in (self.truth, self.before, self.after)}
@@ -90,26 +92,28 @@ class Comparison:
         return self.probability or self
 
 
-def shares_of(truth: Sequence[Truth]) -> Array:
-    """Put shares into an array of shape (clips, labels), rows sum to 1, columns in `EMOTIONS` order.
+def shares_of(truth: Sequence[Truth], labels: Sequence[str] = EMOTIONS) -> Array:
+    """Put shares into an array of shape (clips, labels), rows sum to 1, columns in the order of `labels`.
 
     >>> shares_of(["fear", {"anger": 0.25, "fear": 0.75}])[:, :3].tolist()
     [[0.0, 0.0, 1.0], [0.25, 0.0, 0.75]]
     """
-    rows = np.zeros((len(truth), len(EMOTIONS)))
+    rows = np.zeros((len(truth), len(labels)))
     for row, known in zip(rows, truth, strict=True):
         for label, share in {known: 1.0}.items() if isinstance(known, str) else known.items():
-            row[EMOTIONS.index(label)] = share
+            row[labels.index(label)] = share
     return rows
 
 
-def hits_of(truth: Array, answers: Sequence[str]) -> Array:
+def hits_of(truth: Array, answers: Sequence[str], labels: Sequence[str] = EMOTIONS) -> Array:
     """Mask the correct part of each clip's shares, shape (clips, labels)."""
-    said = shares_of(answers)
+    said = shares_of(answers, labels)
     return truth * said
 
 
-def recall_of(truth: Sequence[Truth], answers: Sequence[str]) -> tuple[float, dict[str, float], dict[str, float]]:
+def recall_of(
+    truth: Sequence[Truth], answers: Sequence[str], labels: Sequence[str] = EMOTIONS
+) -> tuple[float, dict[str, float], dict[str, float]]:
     """Compute unweighted average recall, and recall and support of each label that occurs.
 
     With one label a clip these are the usual figures; a clip of several counts for each with its share.
@@ -117,10 +121,10 @@ def recall_of(truth: Sequence[Truth], answers: Sequence[str]) -> tuple[float, di
     >>> recall_of(["fear", "fear", "anger"], ["fear", "anger", "anger"])
     (0.75, {'anger': 1.0, 'fear': 0.5}, {'anger': 1.0, 'fear': 2.0})
     """
-    shares = shares_of(truth)
-    right, support = hits_of(shares, answers).sum(0), shares.sum(0)
-    recall = {label: float(right[i] / support[i]) for i, label in enumerate(EMOTIONS) if support[i] > 0}
-    counts = {label: float(support[i]) for i, label in enumerate(EMOTIONS) if support[i] > 0}
+    shares = shares_of(truth, labels)
+    right, support = hits_of(shares, answers, labels).sum(0), shares.sum(0)
+    recall = {label: float(right[i] / support[i]) for i, label in enumerate(labels) if support[i] > 0}
+    counts = {label: float(support[i]) for i, label in enumerate(labels) if support[i] > 0}
     return (float(np.mean([*recall.values()])) if recall else float("nan")), recall, counts
 
 
@@ -146,13 +150,13 @@ def compare(answers: Answers, alpha: float, *, seed: int = 0, resamples: int = R
     >>> round(found.gain, 2), found.low > 0.3, found.p_value < 0.001
     (0.5, True, True)
     """
-    shares = shares_of(answers.truth)
+    shares = shares_of(answers.truth, answers.labels)
     units, drawn = _units(answers.groups, len(answers))
 
     def found(before: Array, after: Array) -> tuple[float, float, float, float]:
         return _paired(before, after, shares, units, alpha, seed=seed, resamples=resamples)
 
-    right = (hits_of(shares, answers.before), hits_of(shares, answers.after))
+    right = tuple(hits_of(shares, said, answers.labels) for said in (answers.before, answers.after))
     probability = None
     if answers.probabilities is not None:
         old, new = answers.probabilities

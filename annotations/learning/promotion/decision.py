@@ -77,10 +77,10 @@ class Standing:
     @classmethod
     def of(cls, what: str, answers: Answers) -> "Standing":
         """Count it from predictions."""
-        before, after = (recall_of(answers.truth, said)[0] for said in (answers.before, answers.after))
+        before, after = (recall_of(answers.truth, said, answers.labels)[0] for said in (answers.before, answers.after))
         if answers.probabilities is None:
             return cls(what, before, after, len(answers))
-        shares, hard = shares_of(answers.truth), hard_labels(answers.truth)
+        shares, hard = shares_of(answers.truth, answers.labels), hard_labels(answers.truth)
         old, new = answers.probabilities
         return cls(
             what,
@@ -88,7 +88,7 @@ class Standing:
             after,
             len(answers),
             (mean_log_probability(old, shares), mean_log_probability(new, shares)),
-            (ece(old, hard, EMOTIONS), ece(new, hard, EMOTIONS)),
+            (ece(old, hard, answers.labels), ece(new, hard, answers.labels)),
             ece_by_chance(new),
         )
 
@@ -197,12 +197,17 @@ class Decision:
         }
 
 
-def figures_of(truth: Sequence[Truth], answers: Sequence[str], probabilities: Array | None = None) -> dict[str, object]:
+def figures_of(
+    truth: Sequence[Truth],
+    answers: Sequence[str],
+    probabilities: Array | None = None,
+    labels: Sequence[str] = EMOTIONS,
+) -> dict[str, object]:
     """Compute `clips`, `uar`, `war`, `recall` and `support` of each label that occurs, and `ece` from probabilities.
 
     `ece` is the expected calibration error; see `ser.evaluation.metrics.ece`.
     """
-    uar, recall, support = recall_of(truth, answers)
+    uar, recall, support = recall_of(truth, answers, labels)
     total = sum(support.values())
     right = sum(recall[label] * support[label] for label in recall)
     figures: dict[str, object] = {
@@ -213,8 +218,8 @@ def figures_of(truth: Sequence[Truth], answers: Sequence[str], probabilities: Ar
         "support": {label: int(count) if count.is_integer() else round(count, 2) for label, count in support.items()},
     }
     if probabilities is not None:
-        figures["ece"] = round(ece(probabilities, hard_labels(truth), EMOTIONS), 4)
-        figures["log_probability"] = round(mean_log_probability(probabilities, shares_of(truth)), 4)
+        figures["ece"] = round(ece(probabilities, hard_labels(truth), labels), 4)
+        figures["log_probability"] = round(mean_log_probability(probabilities, shares_of(truth, labels)), 4)
     return figures
 
 

@@ -115,7 +115,12 @@ def decide(
     needed = what_is_needed(found, len(answers), answers.speakers, alpha, rule.min_gain) if objection else None
     drops = _recall_drops(answers, rule.margins)
     before, after = (
-        figures_of(answers.truth, said, None if answers.probabilities is None else answers.probabilities[place])
+        figures_of(
+            answers.truth,
+            said,
+            None if answers.probabilities is None else answers.probabilities[place],
+            answers.labels,
+        )
         for place, said in enumerate((answers.before, answers.after))
     )
     findings = _findings((plain, found), answers, other, (tested, marked), rule.margins, needed, drops)
@@ -146,16 +151,16 @@ def _equally_informed(answers: Answers, hints: Mapping[str, Array]) -> Answers |
     """Give both models the same knowledge of which labels occur; None if only labels are known."""
     if answers.probabilities is None:
         return None
-    shares = shares_of(answers.truth)
+    shares = shares_of(answers.truth, answers.labels)
     before, after = (adjust(rows, shares, [*hints.values()]) for rows in answers.probabilities)
-    old, new = ([EMOTIONS[place] for place in rows.argmax(1)] for rows in (before, after))
+    old, new = ([answers.labels[place] for place in rows.argmax(1)] for rows in (before, after))
     return replace(answers, before=old, after=new, probabilities=(before, after))
 
 
 def _objection_to_channel(answers: Answers, hints: Mapping[str, Array]) -> str | None:
     if answers.probabilities is None or CHANNEL not in hints:
         return None
-    shares = shares_of(answers.truth)
+    shares = shares_of(answers.truth, answers.labels)
     channel, after = (
         mean_log_probability(adjust(rows, shares), shares)
         for rows in (np.exp(hints[CHANNEL]), answers.probabilities[1])
@@ -165,7 +170,7 @@ def _objection_to_channel(answers: Answers, hints: Mapping[str, Array]) -> str |
 
 def _exchange(answers: Answers) -> Exchange | None:
     assert answers.probabilities is not None
-    return find_exchange(answers.probabilities[0], shares_of(answers.truth), EMOTIONS)
+    return find_exchange(answers.probabilities[0], shares_of(answers.truth, answers.labels), answers.labels)
 
 
 def judge(
@@ -177,6 +182,7 @@ def judge(
     base: Standing | Answers | None = None,
     hints: Mapping[str, Array] = MappingProxyType({}),
     other: OtherMeasure | None = None,
+    labels: Sequence[str] = EMOTIONS,
 ) -> Decision:
     """Decide by two models' predictions for the clips that a run held out, and for gold clips.
 
@@ -188,9 +194,10 @@ def judge(
         base: as in `decide`.
         hints: see there.
         other: see there.
+        labels: of the columns.
     """
     count = len(holdout.held_out)
-    old, new = ([EMOTIONS[place] for place in rows.argmax(axis=1)] for rows in (before, after))
+    old, new = ([labels[place] for place in rows.argmax(axis=1)] for rows in (before, after))
     held_out, gold = (
         Answers(
             [e.soft_label for e in examples],
@@ -199,6 +206,7 @@ def judge(
             [e.group for e in examples],
             holdout.unit,
             probabilities=(before[part], after[part]),
+            labels=labels,
         )
         for examples, part in ((holdout.held_out, slice(count)), (holdout.gold, slice(count, None)))
     )
@@ -278,8 +286,8 @@ def _objection(
 
 
 def _recall_drops(answers: Answers, margins: Margins) -> dict[str, dict[str, float]]:
-    _, before, support = recall_of(answers.truth, answers.before)
-    _, after, _ = recall_of(answers.truth, answers.after)
+    _, before, support = recall_of(answers.truth, answers.before, answers.labels)
+    _, after, _ = recall_of(answers.truth, answers.after, answers.labels)
     return {
         label: {
             "before": round(before[label], 4),

@@ -96,5 +96,5 @@ def _objection_to_probability(standing: Standing, margins: Margins) -> str | Non
 
 
 def _counts(answers: Answers, said: str) -> list[tuple[float, float]]:
-    _, recall, support = recall_of(answers.truth, getattr(answers, said))
+    _, recall, support = recall_of(answers.truth, getattr(answers, said), answers.labels)
     return [(recall[label], support[label]) for label in recall]

@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 import psutil
 from filelock import FileLock
 
+from annotations.labels.stored import label_set
 from annotations.learning.config import (
     RetrainingConfig,
     candidate_path,
@@ -31,7 +32,7 @@ from annotations.store import AnnotationStore
 from annotations.store.queries import list_training_runs
 from annotations.store.records import ModelVersion, TrainingRun
 from annotations.store.rows import timestamp
-from ser.errors import SerError
+from ser.errors import SerError, TrainingDataError
 
 INTERRUPTED = "The training process ended before it was done. The current model is unchanged; the run can be resumed."
 
@@ -307,5 +308,12 @@ def check_feedback(store: AnnotationStore, config: RetrainingConfig) -> None:
             cannot be trained, or not like that.
         SettingsError: if a package is missing.
     """
+    labels = label_set(store)
+    if not labels.is_default and not (config.target == "transcriber" or is_cross_fitted(config)):
+        raise TrainingDataError(
+            f"The labels of this store are its own ({', '.join(labels.names)}): only the classifier head of the "
+            "acoustic model is trained on them, and words count as far as a label means one of the seven emotions. "
+            "Retrain the target acoustic, with the classifier head as what is trained."
+        )
     holdout = hold_out(store, training_examples(store), config.target, cross_fitted=is_cross_fitted(config))
     trainer_of(config.target).check(store, holdout, config)

@@ -8,7 +8,6 @@ import numpy.typing as npt
 from annotations.learning.promotion.comparison import Answers
 from annotations.learning.promotion.decision import Standing
 from ser.acoustic.head import ClassifierHead
-from ser.labels import EMOTIONS
 from ser.training.recipe import DEV_SPEAKERS
 from ser.training.rehearsal import Rehearsal
 
@@ -43,8 +42,20 @@ def distilled(rehearsal: Rehearsal, head: ClassifierHead) -> Rehearsal:
         rehearsal: base clips.
         head: that training starts from.
     """
-    targets = replace(head, temperature=1.0, places=None).probabilities(rehearsal.embeddings)
+    targets = predict(replace(head, temperature=1.0, places=None), rehearsal)
     return replace(rehearsal, targets=targets.astype(np.float32))
+
+
+def predict(head: ClassifierHead, clips: Rehearsal) -> npt.NDArray[np.float64]:
+    """Probabilities of base clips, shape (clips, classes).
+
+    Of a head with labels of its own those that some base clip has, brought to sum 1: the base knows no others.
+    """
+    rows = head.probabilities(clips.embeddings)
+    if head.means is None:
+        return rows
+    rows = np.maximum(rows, 1e-30) * np.asarray(clips.targets.any(axis=0))
+    return np.asarray(rows / rows.sum(axis=1, keepdims=True))
 
 
 def hold_back(head: ClassifierHead, start: ClassifierHead, guard: Rehearsal) -> ClassifierHead:
@@ -71,7 +82,7 @@ def hold_back(head: ClassifierHead, start: ClassifierHead, guard: Rehearsal) -> 
 def recall_by_corpus(head: ClassifierHead, clips: Rehearsal) -> float:
     """Unweighted average recall on base clips, mean over the corpora."""
     truth, corpora = clips.targets.argmax(axis=1), np.array(clips.corpora)
-    right = head.probabilities(clips.embeddings).argmax(axis=1) == truth
+    right = predict(head, clips).argmax(axis=1) == truth
     means = []
     for corpus in np.unique(corpora):
         own = corpora == corpus
@@ -84,9 +95,10 @@ def base_standing(before: ClassifierHead, after: ClassifierHead, test: Rehearsal
     if test is None:
         return None
     heads = (before, after)
-    old, new = (head.probabilities(test.embeddings) for head in heads)
-    labels = [[EMOTIONS[place] for place in rows.argmax(1)] for rows in (old, new)]
-    truth = [EMOTIONS[place] for place in test.targets.argmax(1)]
-    measured = Standing.of("base test", Answers(truth, labels[0], labels[1], probabilities=(old, new)))
+    old, new = (predict(head, test) for head in heads)
+    labels = [[before.classes[place] for place in rows.argmax(1)] for rows in (old, new)]
+    truth = [before.classes[place] for place in test.targets.argmax(1)]
+    answers = Answers(truth, labels[0], labels[1], probabilities=(old, new), labels=before.classes)
+    measured = Standing.of("base test", answers)
     recalls = [recall_by_corpus(head, test) for head in heads]
     return replace(measured, before=recalls[0], after=recalls[1])

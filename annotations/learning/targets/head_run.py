@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from annotations.labels.label_set import LabelSet
+from annotations.labels.stored import label_set
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.promotion.confounds import Confounds, channel_of_clips, find_confounds
 from annotations.learning.promotion.folds import assign_folds, join_groups
@@ -29,6 +31,7 @@ from annotations.learning.targets.head_tuning import (
     calibrated,
     soft_targets,
 )
+from annotations.learning.targets.own_labels import base_clips_for, head_for
 from annotations.learning.targets.presets import preset_of
 from annotations.learning.trainer import TrainingJob
 from annotations.raters.votes import effective_corrections, gold_labels, votes_of_run
@@ -46,13 +49,12 @@ from ser.acoustic.folders import is_head, model_folder
 from ser.acoustic.head import ClassifierHead, load_head
 from ser.checkpoints.folder import Meta
 from ser.errors import TrainingDataError
-from ser.labels import EMOTIONS
 from ser.training.rehearsal import load_rehearsal
 
 FOLDS = 5
 SENTENCE_FOLDS = 3
 
-KEPT = {"temperature": "temperature", "tried": "tried"}
+KEPT = {"temperature": "temperature", "tried": "tried", "labels": "labels"}
 """Figures of the saved model that the lineage takes over."""
 
 
@@ -90,6 +92,8 @@ class HeadRun:
                 "kept": found.temperature is None,
             },
         }
+        if head.means is not None:
+            metrics["labels"] = {name: list(means) for name, means in head.means.items()}
         config = {"preset": job.config.preset, "seed": job.config.seed, "tune": "head"}
         facts = {**job.facts(), "speakers": len(set(feedback.groups))}
         meta = head.save(
@@ -100,7 +104,9 @@ class HeadRun:
         record(job.store, job.run.id, feedback, chosen.suspects)
         if chosen.suspects:
             job.say(f"{len(chosen.suspects)} labels look like mistakes: not trained on, and back in the review queue.")
-        return job.new_version(meta.sha256, {name: meta.metrics.get(kept) for name, kept in KEPT.items()})
+        return job.new_version(
+            meta.sha256, {name: meta.metrics[kept] for name, kept in KEPT.items() if kept in meta.metrics}
+        )
 
     def compare(self, version: NewVersion) -> Decision:
         """Compare both heads on clips whose speakers they have not seen, on gold clips and on the base.
@@ -110,11 +116,12 @@ class HeadRun:
         """
         job, rows = self.job, self.unseen
         champion, made = model_folder(job.base), job.store.data_dir / version.path
-        before = self._champion_out_of_fold(load_head(champion)[0])
+        current = self._current(champion)
+        before = self._champion_out_of_fold(current)
         after = calibrated(*self._out_of_fold, self.folds, self.start, self.tuner.preset)
 
-        heads = load_head(champion)[0], load_head(made)[0]
-        gold = [head.probabilities(self.gold) if len(self.gold) else np.zeros((0, len(EMOTIONS))) for head in heads]
+        heads = current, load_head(made)[0]
+        gold = [head.probabilities(self.gold) if len(self.gold) else np.zeros((0, len(self.labels))) for head in heads]
         return judge(
             replace(job.holdout, held_out=tuple(job.holdout.held_out[row] for row in rows)),
             np.concatenate([before[rows], gold[0]]),
@@ -123,6 +130,7 @@ class HeadRun:
             base=base_standing(*heads, self.tuner.guard),
             hints={name: hint[rows] for name, hint in self.confounds.hints.items()},
             other=OtherMeasure(self.confounds.warning),
+            labels=self.labels.names,
         )
 
     @cached_property
@@ -157,8 +165,22 @@ class HeadRun:
 
     @cached_property
     def start(self) -> ClassifierHead:
-        """The head that training starts from."""
-        return load_head(self.start_folder)[0]
+        """The head that training starts from, with the labels of the store."""
+        return head_for(load_head(self.start_folder)[0], self.labels)
+
+    @cached_property
+    def labels(self) -> LabelSet:
+        """The label set of the store, as it was when the run began."""
+        with self.job.votes() as store:
+            return label_set(store)
+
+    def _current(self, folder: Path) -> ClassifierHead:
+        """The current head; in place of one with other labels, the start: the base as far as it knows the labels.
+
+        Such a head has been trained here on clips that the comparison is on, and cannot be trained again without them.
+        """
+        head = load_head(folder)[0]
+        return head if head.classes == self.start.classes else self.start
 
     @cached_property
     def tuner(self) -> HeadTuner:
@@ -167,7 +189,9 @@ class HeadRun:
         replayed = guard = None
         if stored is not None:
             rows = base_test_rows(stored)
-            replayed, guard = distilled(stored.take(~rows), self.start), stored.take(rows)
+            guard = base_clips_for(stored.take(rows), self.labels)
+            replayed = base_clips_for(stored.take(~rows), self.labels)
+            replayed = replayed and distilled(replayed, self.start)
         preset = preset_of(job.config)
         return HeadTuner(self.start, preset, replayed, guard, job.config.seed, job.on_progress, job.should_stop)
 
@@ -207,7 +231,7 @@ class HeadRun:
     @cached_property
     def targets(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Soft labels and weights of the clips, by their votes and embeddings."""
-        return soft_targets(self.feedback)
+        return soft_targets(self.feedback, self.labels.names)
 
     @cached_property
     def gold(self) -> npt.NDArray[np.float32]:
@@ -242,7 +266,12 @@ class HeadRun:
         rows = np.flatnonzero([clip in trained for clip in feedback.clips])
         votes = votes_of_run(job.store, version.training_run_id) if version.training_run_id is not None else []
         own = _with_votes(feedback.take(rows), votes)
-        if version.training_run_id is None or not len(own) or version.id == self.start_version[0].id:
+        if (
+            version.training_run_id is None
+            or not len(own)
+            or version.id == self.start_version[0].id
+            or champion is self.start
+        ):
             return champion.probabilities(feedback.plain)
         preset = preset_of(RetrainingConfig.of(job.store.get_training_run(version.training_run_id).config))
         tuner = replace(self.tuner, preset=preset, on_progress=None)

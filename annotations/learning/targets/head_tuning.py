@@ -151,8 +151,8 @@ class HeadTuner:
 
     def select(self, feedback: Feedback) -> TrainingSet:
         """Choose what to fit on: labels from votes and embeddings together, without suspected label errors."""
-        targets, weights = soft_targets(feedback)
-        suspects = _suspects(feedback, targets, self.seed)
+        targets, weights = soft_targets(feedback, self.start.classes)
+        suspects = _suspects(feedback, targets, self.start.classes, self.seed)
         targets = self._doubting(feedback, targets)
         doubted = set(feedback.suspected) if suspects is None else {suspect.clip_id for suspect in suspects}
         rows = np.flatnonzero([clip not in doubted for clip in feedback.clips])
@@ -166,7 +166,8 @@ class HeadTuner:
         rater = {vote.clip_id: vote.rater for vote in feedback.votes if vote.shares}
         alone = [given[clip] == 1 and clip not in feedback.gold for clip in feedback.clips]
         rows = np.flatnonzero(alone)
-        if not len(rows):
+        if not len(rows) or self.start.means is not None:
+            # What the starting head makes of labels that it has not learnt says nothing of a vote for one.
             return targets
         logs = np.log(np.maximum(self.start.probabilities(feedback.plain[rows]), 1e-9)).astype(np.float64)
         raters = np.unique(
@@ -211,7 +212,7 @@ class HeadTuner:
             places: the folds of each clip of the feedback.
 
         Returns:
-            Log probabilities at the starting head's temperature, shape (strengths, clips, 7).
+            Log probabilities at the starting head's temperature, shape (strengths, clips, labels).
 
         Raises:
             TrainingCancelledError: if asked to stop.
@@ -219,8 +220,8 @@ class HeadTuner:
         folds, places = (part.reshape(len(part), -1) for part in (folds, places))
         cells = np.unique(folds, axis=0)
         count = len(cells)
-        answers = np.zeros((len(self.preset.strengths), len(asked), len(EMOTIONS)))
-        levels = np.zeros((count, len(answers), len(EMOTIONS)))
+        answers = np.zeros((len(self.preset.strengths), len(asked), len(self.start.classes)))
+        levels = np.zeros((count, len(answers), len(self.start.classes)))
         started, total = time.monotonic(), count * len(answers)
         for fold, cell in enumerate(cells):
             part, own = feedback.take(np.flatnonzero((places != cell).all(axis=1))), (folds == cell).all(axis=1)
@@ -239,13 +240,13 @@ class HeadTuner:
             self.on_progress(progress)
 
 
-def soft_targets(feedback: Feedback) -> tuple[Array, Array]:
-    """Soft labels by votes and embeddings together, shape (clips, 7), and the weight of each clip, shape (clips,)."""
-    evidence = weigh_votes(feedback.votes, feedback.gold)
+def soft_targets(feedback: Feedback, labels: Sequence[str] = EMOTIONS) -> tuple[Array, Array]:
+    """Soft labels by votes and embeddings, shape (clips, labels), and the weight of each clip, shape (clips,)."""
+    evidence = weigh_votes(feedback.votes, feedback.gold, labels)
     refined = refine_soft_labels(evidence, dict(zip(feedback.clips, feedback.points, strict=True)))
-    rows = [[refined.soft_labels[clip].get(label, 0.0) for label in EMOTIONS] for clip in feedback.clips]
+    rows = [[refined.soft_labels[clip].get(label, 0.0) for label in labels] for clip in feedback.clips]
     weights = np.array([refined.weights[clip] for clip in feedback.clips], dtype=np.float32)
-    return np.array(rows, dtype=np.float32).reshape(-1, len(EMOTIONS)), weights
+    return np.array(rows, dtype=np.float32).reshape(-1, len(labels)), weights
 
 
 def calibrate(logs: Numbers, targets: Array, weights: Array, start: ClassifierHead, preset: HeadPreset) -> Calibration:
@@ -291,12 +292,12 @@ def log_softmax(logits: Numbers) -> Numbers:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
-def _suspects(feedback: Feedback, targets: Array, seed: int) -> list[Suspect] | None:
+def _suspects(feedback: Feedback, targets: Array, labels: Sequence[str], seed: int) -> list[Suspect] | None:
     found = find_suspects(feedback.points, targets, feedback.groups, seed)
     if found is None:
         return None
     return [
-        Suspect(feedback.clips[place], EMOTIONS[targets[place].argmax()], EMOTIONS[label], certainty)
+        Suspect(feedback.clips[place], labels[targets[place].argmax()], labels[label], certainty)
         for place, label, certainty in found
         if feedback.clips[place] not in feedback.confirmed
     ]

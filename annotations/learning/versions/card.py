@@ -142,10 +142,19 @@ def _origin(entry: VersionEntry) -> str:
             f"- commit of the code: `{lineage.get('git_commit')}`; seed: {lineage.get('seed')}; "
             f"preset: {lineage.get('preset')}",
             f"- settings: `{config}`",
+            *_labels(lineage.get("labels")),
             *_temperature(lineage.get("temperature")),
             *_strengths(lineage.get("tried")),
         )
     )
+
+
+def _labels(found: object) -> list[str]:
+    """Name the labels of a head of its own, each with what it means in the seven emotions; empty for the seven."""
+    if not isinstance(found, Mapping):
+        return []
+    named = (f"{name} ({', '.join(means) or 'none of the seven emotions'})" for name, means in found.items())
+    return [f"- labels: {', '.join(named)}"]
 
 
 def _temperature(found: object) -> list[str]:

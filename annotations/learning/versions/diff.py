@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from annotations.errors import StoreError
+from annotations.labels.label_set import LabelSet
+from annotations.labels.stored import label_set
 from annotations.learning.promotion.comparison import recall_of
 from annotations.learning.promotion.decision import figures_of
 from annotations.learning.promotion.holdout_store import held_out_clips, read_splits, read_trained
@@ -136,7 +138,10 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
     if not clips:
         raise StoreError("There is no readable clip to compare them on. Store a few first.")
     decoded = [audios[clip.id] for clip in clips]
-    before, after = (_answers(active, version, decoded) for version in (first, second))
+    labels = label_set(store)
+    before, after = (_answers(active, version, decoded, labels) for version in (first, second))
+    # A version may have learnt none of the labels of an own set.
+    names = labels.names if labels.is_default else (*labels.names, "")
     truths = {e.clip.id: hard_label(e.soft_label) for e in training_examples(store)} | gold_labels(store)
     rows = [
         ChangedClip(clip.id, old, new, truths.get(clip.id), clip.speaker, str(store.clip_path(clip)))
@@ -154,9 +159,9 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
         judged=len(judged),
         held_out=sum(row.clip_id in held_out for row in rows),
         trained=sum(row.clip_id in trained for row in rows),
-        before=figures_of(truth, [row.before for row in judged]) if judged else {},
-        after=figures_of(truth, [row.after for row in judged]) if judged else {},
-        speakers=_by_speaker(judged),
+        before=figures_of(truth, [row.before for row in judged], labels=names) if judged else {},
+        after=figures_of(truth, [row.after for row in judged], labels=names) if judged else {},
+        speakers=_by_speaker(judged, names),
         changed=tuple(changed),
         failed=tuple(failed),
     )
@@ -197,15 +202,17 @@ def _decode(active: ActiveModel, clips: Sequence[Clip]) -> tuple[dict[int, Audio
     return audios, failed
 
 
-def _answers(active: ActiveModel, version: ModelVersion, audios: Sequence[Audio]) -> list[str]:
+def _answers(active: ActiveModel, version: ModelVersion, audios: Sequence[Audio], labels: LabelSet) -> list[str]:
     recognizer = active.recognizer_of(version)
     if version.target == "acoustic":
         spoken = [trim_to_speech(audio, recognizer.detector.detect(audio)) for audio in audios]
-        return [scores.label for scores in recognizer.acoustic.classify_batch(spoken)]
-    return [recognizer.recognize(audio).fused.label for audio in audios]
+        answers = recognizer.acoustic.classify_batch(spoken)
+    else:
+        answers = [recognizer.recognize(audio).fused for audio in audios]
+    return [labels.most_probable(scores.as_dict()) or "" for scores in answers]
 
 
-def _by_speaker(judged: Sequence[ChangedClip]) -> dict[str, dict[str, float]]:
+def _by_speaker(judged: Sequence[ChangedClip], names: Sequence[str]) -> dict[str, dict[str, float]]:
     groups: dict[str, list[ChangedClip]] = defaultdict(list)
     for row in judged:
         groups[row.speaker or "unknown"].append(row)
@@ -214,8 +221,10 @@ def _by_speaker(judged: Sequence[ChangedClip]) -> dict[str, dict[str, float]]:
             "clips": len(rows),
             "before": round(sum(row.before == row.truth for row in rows) / len(rows), 4),
             "after": round(sum(row.after == row.truth for row in rows) / len(rows), 4),
-            "uar_before": round(recall_of([row.truth or "" for row in rows], [row.before for row in rows])[0], 4),
-            "uar_after": round(recall_of([row.truth or "" for row in rows], [row.after for row in rows])[0], 4),
+            "uar_before": round(
+                recall_of([row.truth or "" for row in rows], [row.before for row in rows], names)[0], 4
+            ),
+            "uar_after": round(recall_of([row.truth or "" for row in rows], [row.after for row in rows], names)[0], 4),
         }
         for speaker, rows in sorted(groups.items())
     }
