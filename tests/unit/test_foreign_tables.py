@@ -380,6 +380,7 @@ def test_a_preview_tells_what_the_import_then_does(store, folder):
 def test_lists_that_go_too_deep_are_refused_with_a_sentence(store, folder, name):
     deep = "[" * 100_000 + "]" * 100_000
     text = f"file_name,distribution\naudio/0.wav,{deep}\n" if name.endswith("csv") else deep
+    text += '\n{"file_name": "audio/0.wav", "label": "fear"}\n' if name.endswith("jsonl") else ""
     (folder / name).write_text(text)
     try:
         report = import_sources(store, [folder], LABELS)

@@ -56,10 +56,10 @@ def _check(functions: Mapping[int, Any], way: str | None, name: str | None, body
         given = json.loads(body)
     except RecursionError as error:
         raise SerError("The values of the request are nested too deeply. Send flat ones.") from error
-    except ValueError:
-        return  # Gradio says where it is no JSON.
+    except ValueError as error:
+        raise SerError('The body of the request is no JSON. Send an object with the values as "data".') from error
     if not isinstance(given, dict):
-        return
+        raise SerError('The body of the request is no object. Send an object with the values as "data".')
     number = given.get("fn_index") if way in ("run", "api", None) else None
     if number is None and name is not None:
         function = next((one for one in functions.values() if one.api_name == name), None)
