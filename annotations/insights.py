@@ -64,7 +64,7 @@ class Insights:
 
     Attributes:
         clips: stored.
-        judged: clips with a vote that names a label.
+        labelled: clips with a vote that names a label.
         several: clips with such votes of two people or more.
         votes: that name a label.
         unsure: votes of people who were unsure.
@@ -81,7 +81,7 @@ class Insights:
     """
 
     clips: int
-    judged: int
+    labelled: int
     several: int
     votes: int
     unsure: int
@@ -98,7 +98,7 @@ class Insights:
 
 
 class InsightsDesk:
-    """Answers again from memory as long as no vote, clip, answer or gold mark has come since.
+    """Cache of the insights, valid as long as no vote, clip, answer or gold mark has come since.
 
     Args:
         store: to read.
@@ -139,7 +139,7 @@ def compute_insights(store: AnnotationStore, *, sample: int = SAMPLE, seed: int 
     per_clip = np.unique(labelled.clips, return_counts=True)[1]
     return Insights(
         clips=clips,
-        judged=len(per_clip),
+        labelled=len(per_clip),
         several=int((per_clip > 1).sum()),
         votes=len(labelled),
         unsure=int(ratings.unsure.sum()),

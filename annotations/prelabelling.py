@@ -89,5 +89,5 @@ def is_prelabelling(store: AnnotationStore) -> bool:
 
 
 def prelabelling_lock(store: AnnotationStore) -> FileLock:
-    """Held by the one process that answers for stored clips."""
+    """Lock of the one process that pre-labels stored clips."""
     return FileLock(store.data_dir / LOCK)

@@ -20,6 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ser", description="Speech emotion recognition.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_recognize(commands.add_parser("recognize", help="say which emotion is in recordings"))
+    _add_timeline(commands.add_parser("timeline", help="say which emotion is when in long recordings"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on a labelled corpus"))
     _add_train(commands.add_parser("train", help="train a model on labelled corpora"))
     _add_export(commands.add_parser("export", help="bring an acoustic model into ONNX or TorchScript form"))
@@ -57,12 +58,7 @@ def _add_recognize(parser: argparse.ArgumentParser) -> None:
         "--same-source", action="store_true", help="one microphone and room: adapt the answers to it (from 16 files)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--model", metavar="MODEL", help="acoustic model: embedded, a folder or a Hub id")
-    parser.add_argument("--text-model", metavar="MODEL", help="text model: embedded, none, a folder or a Hub id")
-    parser.add_argument("--transcriber", metavar="MODEL", help="embedded (default), none, a folder or a Hub id")
-    parser.add_argument("--whisper-model", metavar="MODEL", help="older name of --transcriber")
-    parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="refuse longer recordings")
-    parser.add_argument("--device", choices=DEVICES, help="where the models run")
+    _add_models(parser)
     parser.add_argument(
         "--output", metavar="DIR.parquet", help="write a parquet folder; given again, it goes on where it stopped"
     )
@@ -75,6 +71,34 @@ def _add_recognize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=_count, metavar="N", help="with --engine ray: processes (default: one for each core)"
     )
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="MODEL", help="acoustic model: embedded, a folder or a Hub id")
+    parser.add_argument("--text-model", metavar="MODEL", help="text model: embedded, none, a folder or a Hub id")
+    parser.add_argument("--transcriber", metavar="MODEL", help="embedded (default), none, a folder or a Hub id")
+    parser.add_argument("--whisper-model", metavar="MODEL", help="older name of --transcriber")
+    parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="refuse longer recordings")
+    parser.add_argument("--device", choices=DEVICES, help="where the models run")
+
+
+def _add_timeline(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="recordings of up to four hours, or folders of them")
+    parser.add_argument(
+        "--channels",
+        choices=("split", "mix", "auto"),
+        default="auto",
+        help="answer each channel by itself, all mixed, or split those that hold different speech (default)",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object a line")
+    form.add_argument("--out", metavar="DIR", help="write a file for each recording there")
+    parser.add_argument(
+        "--format",
+        choices=("json", "csv", "rttm", "textgrid", "vtt", "srt", "audacity"),
+        help="of the files in DIR (default json)",
+    )
+    _add_models(parser)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

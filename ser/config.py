@@ -38,7 +38,7 @@ class Settings:
             `embedded`, `none`, `whisper` for `whisper_model`, or the folder or Hub id of a speech recognition
             checkpoint of transformers or in CTranslate2's form.
         whisper_model: folder or Hub id of such a checkpoint, for `whisper` and `auto`; empty for none.
-        device: `auto` takes CUDA where there is one.
+        device: `auto` takes CUDA if there is any.
         transcriber_threads: of the CPU, for the embedded transcriber and others in CTranslate2's form.
         max_duration: longest accepted recording in seconds; None for no limit.
     """
@@ -107,7 +107,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How any network is trained by gradients (`ser.training.gradients.engine`).
+    """Settings of the loop that trains any network by gradients (`ser.training.gradients.engine`).
 
     Attributes:
         tune: weights that are trained; see the configs that inherit from this one.
@@ -166,7 +166,7 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class TrainConfig(LoopConfig):
-    """How a pretrained audio encoder is fine-tuned: small steps, as its weights know more than the examples do.
+    """Settings of fine-tuning a pretrained audio encoder: small steps, as its weights were trained on far more data.
 
     Attributes:
         tune: `frozen` (a head on all layers, fitted once), `head` (the same by gradients, with augmentation),

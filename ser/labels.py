@@ -61,7 +61,7 @@ https://arxiv.org/abs/2312.15185; Burkhardt et al. 2005, "A Database of German E
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
         **{name: label for label, names in _SPELLINGS.items() for name in names.split(", ")},
-        # RAVDESS and TurEV: their owners offer calm as a second, softer baseline beside neutral.
+        # RAVDESS and TurEV: their owners offer calm as a second, softer baseline besides neutral.
         # Source: Livingstone & Russo 2018, https://doi.org/10.1371/journal.pone.0196391
         "calm": "neutral",
         "平静": "neutral",
@@ -73,7 +73,7 @@ QUALIFIERS = frozenset(
     "female male woman man women men girl boy adult child young old f m strong weak mild medium normal low high "
     "intense slight slightly very emotion emo label feeling speech voice 女 男".split()
 )
-"""Words beside a label that do not change it: who speaks, and how strongly."""
+"""Words next to a label that do not change it: who speaks, and how strongly."""
 
 GOEMOTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -135,7 +135,7 @@ def to_label(name: str, label_set: Collection[str]) -> str | None:
     A label that the set names itself stays, so that `calm` is neutral for `EMOTIONS` and calm for `RAVDESS_EIGHT`.
 
     Args:
-        name: a label as a corpus or a checkpoint spells it; case and spaces do not matter, nor do words beside it that
+        name: a label as a corpus or a checkpoint spells it; case and spaces do not matter, nor do words next to it that
             say who speaks or how strongly.
         label_set: the labels wanted, in lower case.
 

@@ -62,7 +62,7 @@ class EmbeddingModel(AcousticModel, Protocol):
 
     @property
     def adapts_to_any_mix(self) -> bool:
-        """Whether it can be adapted to clips of an unknown label mix, too."""
+        """True if it can also be adapted to clips of an unknown label mix."""
         ...
 
     def embed_batch(self, audios: Sequence[Audio]) -> npt.NDArray[np.float32]:

@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from ser.audio.batching import BATCH_SIZE, map_batches
 from ser.audio.decoding import decode_bytes, decode_file
-from ser.audio.vad import trim_to_speech
+from ser.audio.long_recordings import LongRecording, read_long
+from ser.audio.vad import no_speech, trim_to_speech
 from ser.encoder.profiles import PLAIN, Profiles
 from ser.errors import AudioError
 from ser.evaluation.predictions import embedding_model
 from ser.fusion.rule import FusionRule, abstention, find_doubt, remark
 from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector, TextModel, Transcriber
+from ser.timeline.timeline import AUTO, Parts, Timeline, build_timeline
 from ser.types import SAMPLING_RATE, AppliedProfile, Audio, Embedding, EmotionScores, Recognition, SpeechRegion, Timings
 
 Source = str | Path | bytes | Audio
@@ -117,6 +119,20 @@ class Recognizer:
             raise analysis
         yield from self._answers(analysis)
 
+    def timeline(
+        self, source: Source | LongRecording, channels: str = AUTO, *, max_duration: float | None = None
+    ) -> Timeline:
+        """Find the regions of one feeling in a recording of any length.
+
+        Args:
+            source: a path, the bytes of an audio file, decoded `Audio`, or what `read_long` has read already.
+            channels: see `build_timeline`.
+            max_duration: longest accepted recording in seconds, in place of the recogniser's; None for no limit.
+        """
+        parts = Parts(self.detector, self.acoustic, self.text, self.transcriber, self.fusion)
+        recording = source if isinstance(source, LongRecording) else read_long(source, max_duration)
+        return build_timeline(recording, parts, channels)
+
     def adapt(self, answers: Sequence[Recognition], profiles: Sequence[Profiles]) -> list[Recognition]:
         """Adapt complete answers by profiles, without embedding their recordings again.
 
@@ -194,7 +210,7 @@ class Recognizer:
         together.lap("acoustic")
         for which, (audio, clock) in decoded.items():
             if which not in sounds or not sounds[which].is_speech:
-                analyses[which] = _no_speech(audio)
+                analyses[which] = no_speech(audio.duration)
                 continue
             clock.share(together, len(decoded))
             analyses[which] = _Analysis(audio, regions[which], sounds[which], self._models(model), clock)
@@ -310,13 +326,6 @@ def _classify_embeddings(model: EmbeddingModel, rows: npt.NDArray[np.float32], p
         _Sound(answer, Embedding(row, model.encoder_sha256), novelty, applied, is_speech)
         for answer, row, novelty, is_speech in zip(scores, rows, novelties, model.speech(rows), strict=True)
     ]
-
-
-def _no_speech(audio: Audio) -> AudioError:
-    return AudioError(
-        f"No speech was found in this recording of {audio.duration:.1f} s. "
-        "Speak closer to the microphone, or choose another file."
-    )
 
 
 class _Clock:

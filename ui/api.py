@@ -4,7 +4,7 @@ import dataclasses
 import secrets
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from annotations.store import NewClip, NewVote, grant
 from annotations.store.records import CONSENT_PURPOSES, TARGETS
 from annotations.store.settings import read_settings
 from ser.audio.decoding import decode_file
+from ser.audio.long_recordings import read_long
 from ser.errors import SerError
 from ser.labels import EMOTIONS
 from ser.recognizer import Recognizer
 from ser.serialization import recognition_to_dict
+from ser.timeline.timeline import AUTO, CHANNEL_MODES, Timeline
 from ser.types import Audio, Recognition
 from ui.backend.identity import charge, person, signed_in, voter
 from ui.backend.services import Services
@@ -30,6 +32,12 @@ from ui.backend.turns import MOST_WAITING, Waiting
 from ui.parts.errors import shows_errors
 from ui.parts.palette import UNSURE
 from ui.recognize.votes import verdict_of
+
+MAX_TIMELINE_DURATION = 15 * 60.0
+"""Seconds of a recording that a request may have answered over time; longer ones are for the command line."""
+
+TIMELINE_BUDGET = 5 * 60.0
+"""Seconds that its answer may take: three times what a quarter of an hour takes on one busy core."""
 
 
 class ApiHandlers:
@@ -51,6 +59,25 @@ class ApiHandlers:
             timings = dataclasses.replace(answer.timings, decode=decoding, total=answer.timings.total + decoding)
             answer = dataclasses.replace(answer, timings=timings)
             return recognition_to_dict(answer, file=path.name)
+
+    def timeline(
+        self, audio: str | None = None, channels: str = AUTO, request: gr.Request | None = None
+    ) -> dict[str, object]:
+        """Find which feeling is when in a long recording; nothing of it is stored."""
+        if audio is None:
+            raise SerError("No audio was given. Send a file under `audio`.")
+        with self.services.uploads.borrow(audio) as path:
+            recognizer = self.services.active_model.serving().recognizer
+            recording = read_long(path, MAX_TIMELINE_DURATION)
+            charge(self.services, request, "recognitions", amount=max(1.0, recording.duration / 60.0))
+
+            def steps() -> Iterator[Timeline]:
+                yield recognizer.timeline(recording, channels or AUTO)
+
+            connection = str(request.session_hash) if request else ""
+            turns = self.services.turns.run(connection, recording.duration, steps, budget=TIMELINE_BUDGET)
+            (found,) = (step for step in turns if not isinstance(step, Waiting))
+            return found.as_dict(file=path.name)
 
     def correct(
         self,
@@ -210,11 +237,14 @@ def build_api(services: Services) -> None:
         issued = gr.JSON(label="{rater, key}; keep the key, it is shown once")
         recording = gr.Audio(label="a recording of speech, at most a minute", type="filepath")
         answer = gr.JSON(label="the answer, as `python -m ser recognize --json` prints it")
+        talk = gr.Audio(label="a recording of at most 15 minutes", type="filepath")
+        channels = gr.Textbox(label=f"one of {', '.join(CHANNEL_MODES)}; {AUTO} where empty", value=AUTO)
+        regions = gr.JSON(label="the timeline, as `python -m ser timeline --json` prints it")
         voted = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
         clip_id = gr.Number(label="id of a stored clip, or null for a new recording", value=None, precision=0)
         label = gr.Textbox(label=f"one of {', '.join(EMOTIONS)}, or {UNSURE}")
         rater = gr.Textbox(label="rater; a login takes precedence", value="")
-        transcript = gr.Textbox(label="what was said, where it should be corrected", value="")
+        transcript = gr.Textbox(label="what was said, if the transcript needs correcting", value="")
         intensity = gr.Number(label="0 to 100, or null", value=None)
         consent = gr.CheckboxGroup(
             list(CONSENT_PURPOSES), value=[], label="what a new recording may be stored for; nothing is stored without"
@@ -222,12 +252,12 @@ def build_api(services: Services) -> None:
         speaker = gr.Textbox(label="a pseudonym of who speaks; training keeps speakers apart", value="")
         stored = gr.JSON(label="{clip_id, correction_id}")
         reviewer = gr.Textbox(label="rater; each rater gets each clip once", value="")
-        clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null where no clip waits")
+        clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null if no clip waits")
         clip_audio = gr.Audio(label="the recording as FLAC", type="filepath")
-        starter = gr.Textbox(label="who starts the run; the login wins where there is one", value="")
+        starter = gr.Textbox(label="who starts the run; a login wins over it", value="")
         preset = gr.Textbox(label=f"{' or '.join(PRESETS)}; {PRESETS[0]} where empty", value="")
         target = gr.Textbox(label=f"one of {', '.join(TARGETS)}; {TARGETS[0]} where empty", value="")
-        tune = gr.Textbox(label="what of the acoustic model learns; what the preset thinks best where empty", value="")
+        tune = gr.Textbox(label="layers of the acoustic model to train; empty for the preset's default", value="")
         started = gr.JSON(label="the state of the run, as `training_status` returns it")
         asked = gr.Number(label="number of a run, or null for the one under way", value=None, precision=0)
         status = gr.JSON(
@@ -236,12 +266,13 @@ def build_api(services: Services) -> None:
         )
         action = gr.Textbox(label="pause, resume or cancel")
         which = gr.Number(label="number of the run, or null for the one under way", value=None, precision=0)
-        controller = gr.Textbox(label="who asks; the login wins where there is one", value="")
+        controller = gr.Textbox(label="who asks; a login wins over it", value="")
         controlled = gr.JSON(label="the state of the run, as `training_status` returns it")
 
     for name, inputs, outputs in (
         ("register", [wanted], [issued]),
         ("recognize", [recording], [answer]),
+        ("timeline", [talk, channels], [regions]),
         ("correct", [voted, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
         ("next_clip", [reviewer], [clip, clip_audio]),
         ("retrain", [starter, preset, target, tune], [started]),
@@ -249,7 +280,7 @@ def build_api(services: Services) -> None:
         ("control_training", [action, which, controller], [controlled]),
     ):
         handler = getattr(handlers, name)
-        heavy = name in ("recognize", "correct")
+        heavy = name in ("recognize", "timeline", "correct")
         trigger.click(
             shows_errors(handler),
             inputs,

@@ -1,4 +1,4 @@
-"""`erase`, `withdraw` and `retention`: what leaves the store for good, and what was said of it."""
+"""`erase`, `withdraw` and `retention`: remove clips, raters and consents for good, and report it."""
 
 import argparse
 
@@ -30,7 +30,7 @@ def add_erase(parser: argparse.ArgumentParser) -> None:
 
 
 def run_erase(options: argparse.Namespace) -> int:
-    """Erase; 1 where something remains."""
+    """Erase; returns 1 if something remains."""
     with open_existing(options.data_dir) as store:
         if options.clip is not None:
             report = erase_clip(store, options.clip, by=options.by, dry_run=options.dry_run)
@@ -60,7 +60,7 @@ def add_withdraw(parser: argparse.ArgumentParser) -> None:
 
 
 def run_withdraw(options: argparse.Namespace) -> int:
-    """Withdraw; 1 where something remains."""
+    """Withdraw; returns 1 if something remains."""
     with open_existing(options.data_dir) as store:
         report = withdraw_consent(store, options.clip, options.purposes, options.by, dry_run=options.dry_run)
         forget_erased(store)
@@ -74,7 +74,7 @@ def add_retention(parser: argparse.ArgumentParser) -> None:
 
 
 def run_retention(options: argparse.Namespace) -> int:
-    """Erase what was kept long enough; 1 where something remains."""
+    """Erase what was kept long enough; returns 1 if something remains."""
     with open_existing(options.data_dir) as store:
         report = sweep(store, dry_run=options.dry_run)
         forget_erased(store)

@@ -41,17 +41,17 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         type=names,
         default=(),
         metavar="A,B",
-        help=f"what the speakers allow: some of {','.join(CONSENT_PURPOSES)}; needed for all that brings none along",
+        help=f"what the speakers consented to: some of {','.join(CONSENT_PURPOSES)}; needed for what brings no consent",
     )
     parser.add_argument("--consent-by", default=IMPORTER, metavar="NAME", help="who says so (default: %(default)s)")
     parser.add_argument("--consent-wording", metavar="TEXT", help="what they agreed to: its words or their version")
     parser.add_argument(
         "--labels",
         action=argparse.BooleanOptionalAction,
-        help="count labels as votes: of the table's raters, or of import:CORPUS (default, unless there is --gold)",
+        help="count labels as votes: of the table's raters, or of import:CORPUS (default without --gold)",
     )
     parser.add_argument("--labels-as", metavar="RATER", help="count labels without a rater as votes of this one")
-    parser.add_argument("--gold", action="store_true", help="take a table's label for the right answer, known")
+    parser.add_argument("--gold", action="store_true", help="take the labels of a table as known answers")
     parser.add_argument(
         "--map-label",
         type=label_pair,
@@ -68,7 +68,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         help="regular expression whose first group is the speaker in a file's name, such as '^([^_]+)_'",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be imported, and store nothing")
-    parser.add_argument("--prelabel", "--recognize", action="store_true", help="let the current model answer for them")
+    parser.add_argument("--prelabel", "--recognize", action="store_true", help="pre-label them with the current model")
     parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="refuse longer recordings")
     parser.add_argument("--readmit", action="store_true", help="take recordings that were erased here again")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="threads that decode (default: the cores)")
@@ -76,7 +76,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def run_import(options: argparse.Namespace) -> int:
-    """Import, or tell what would be; 1 where something was left out, 2 where nothing could be done."""
+    """Import, or preview it; returns 1 if something was left out, 2 if nothing could be done."""
     columns = {"speaker": options.speaker_column, "label": options.label_column}
     labels = options.labels if options.labels is not None else not options.gold
     how = ImportOptions(
@@ -126,9 +126,7 @@ def _print_failures(failed: Iterable[tuple[str, str]]) -> None:
 
 def add_prelabel(parser: argparse.ArgumentParser) -> None:
     """The options of `prelabel`."""
-    parser.add_argument(
-        "--background", action="store_true", help="leave the processor to others, and go if one is at it"
-    )
+    parser.add_argument("--background", action="store_true", help="run at low priority")
     add_json(parser)
 
 
@@ -142,10 +140,10 @@ def run_prelabel(options: argparse.Namespace) -> int:
                 waiting = unanalysed_clips(store)
                 failed = _prelabel(store, waiting) if waiting else []
         except Timeout as error:
-            raise StoreError("Another process answers for the stored clips already. Wait for its end.") from error
+            raise StoreError("Another process is pre-labelling the stored clips. Wait for its end.") from error
     _print_failures(failed)
     result = {"clips": len(waiting), "failed": [{"file": name, "error": reason} for name, reason in failed]}
-    lines = [f"{len(waiting) - len(failed)} of {len(waiting)} clips were answered by the current model and measured."]
+    lines = [f"{len(waiting) - len(failed)} of {len(waiting)} clips were pre-labelled by the current model."]
     print_result(result, lines, options.json)
     return 1 if failed else 0
 
@@ -191,7 +189,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def run_export(options: argparse.Namespace) -> int:
-    """Export; 1 where recordings are missing."""
+    """Export; returns 1 if recordings are missing."""
     if options.push_to_hub is None and (options.format is None or options.out is None):
         raise ExchangeError("Name a --format and a place with --out, or a data set with --push-to-hub ORG/NAME.")
     if options.push_to_hub is not None and (options.format not in (None, "parquet") or options.out is not None):

@@ -33,11 +33,13 @@ def add_versions(parser: argparse.ArgumentParser) -> None:
     diff = actions.add_parser("diff", help="differences between two versions, on clips that neither was trained on")
     diff.add_argument("first", metavar="A")
     diff.add_argument("second", metavar="B")
-    diff.add_argument("--clips", type=int, default=200, metavar="N", help="at most so many (default: %(default)s)")
+    diff.add_argument(
+        "--clips", type=int, default=200, metavar="N", help="greatest number of clips (default: %(default)s)"
+    )
     push = actions.add_parser("push", help="publish a version as a model on the Hub, private unless asked otherwise")
     push.add_argument("version", metavar="VERSION")
     push.add_argument("repository", metavar="ORG/NAME")
-    push.add_argument("--public", action="store_true", help="let everybody see it, where it is made now")
+    push.add_argument("--public", action="store_true", help="let everybody see it, if it is made now")
     push.add_argument("--licence", metavar="ID", help="as the Hub names licences")
     pull = actions.add_parser("pull", help="take a model of the Hub as a version that can be promoted")
     pull.add_argument("repository", metavar="ORG/NAME")
@@ -59,7 +61,7 @@ def run_versions(options: argparse.Namespace) -> int:
 def add_promote(parser: argparse.ArgumentParser) -> None:
     """The options of `promote`."""
     parser.add_argument("version", metavar="VERSION", help="a name or an id")
-    parser.add_argument("--reason", metavar="TEXT", help="for the record; needed where the comparison refused it")
+    parser.add_argument("--reason", metavar="TEXT", help="for the record; needed if the comparison refused it")
     add_by(parser)
     add_json(parser)
 
@@ -104,7 +106,7 @@ def _list(store: AnnotationStore, options: argparse.Namespace) -> int:
     lines = [_line(entry) for entry in entries]
     if any(entry.erased is not None for entry in entries):
         lines.append(
-            "`retrain --without-erased` trains a version without what was erased, from one that never knew it."
+            "`retrain --without-erased` trains one without it, starting from a version that was never trained on it."
         )
     print_result({"versions": [entry.as_dict() for entry in entries]}, lines or ["No model version yet."], options.json)
     return 0
@@ -123,7 +125,7 @@ def _line(entry: VersionEntry) -> str:
     if entry.reason:
         words.append(entry.reason)
     if entry.override:
-        words.append(f"put to use all the same: {entry.override}")
+        words.append(f"promoted all the same: {entry.override}")
     if entry.retired:
         words.append("retired: a network of an earlier version of this program, which no longer runs")
     if version.weights_removed_at:
@@ -165,7 +167,7 @@ def _pull(store: AnnotationStore, options: argparse.Namespace) -> int:
     active = load_active(store)
     version = pull_version(store, options.repository, load=active.load, name=options.name, revision=options.revision)
     said = comparison_of(version)
-    line = f"{version.name} is a version now. {said['reason']} `promote {version.name} --reason TEXT` puts it to use."
+    line = f"{version.name} is a version now. {said['reason']} `promote {version.name} --reason TEXT` promotes it."
     result: Mapping[str, object] = {
         "version": version.name,
         "sha256": version.sha256,

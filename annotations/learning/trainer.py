@@ -42,7 +42,7 @@ class TrainingJob:
         store: to read recordings from; the votes are in `holdout`, as they stood when the run was asked for.
         run: recorded as running.
         config: how to train.
-        holdout: the training side and the held-out side; nothing of the latter may reach the training.
+        holdout: the training and the held-out clips; nothing of the latter may reach the training.
         base: the version that training starts from, as the target's loader takes it.
         run_dir: the run's own folder, where a trainer may keep what it needs to go on after a kill.
         device: torch device.
@@ -122,7 +122,7 @@ class Trainer(Protocol):
 
         Args:
             store: where the answers and recordings are.
-            holdout: both sides, each large enough for an acoustic model.
+            holdout: both splits, each large enough for an acoustic model.
             config: how to train, with the base to start from filled in.
 
         Raises:
@@ -141,7 +141,7 @@ class Trainer(Protocol):
         ...
 
     def compare(self, job: TrainingJob, version: NewVersion) -> Decision:
-        """Predict the held-out side with the current version and the new one, and decide.
+        """Predict the held-out clips with the current version and the new one, and decide.
 
         Raises:
             TrainingCancelledError: when asked to stop.

@@ -173,7 +173,7 @@ def in_words(found: Agreement) -> str:
     if not found.clips:
         return "Nobody can say yet: no clip has votes of two people."
     if found.alpha is None:
-        return "All votes say the same, so that chance cannot be told from agreement."
+        return "All votes say the same, so agreement cannot be distinguished from chance."
     if found.alpha >= RELIABLE:
         return "Strong: votes can be relied upon."
     if found.alpha >= TENTATIVE:

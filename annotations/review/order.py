@@ -34,7 +34,7 @@ class QueueOrder(StrEnum):
 POOL = 512
 """Clips that are drawn for `MOST_INFORMATIVE`; they stand for all that nobody has labelled."""
 
-SHARPNESS = 2.0
+SIMILARITY_POWER = 2.0
 """Power of the cosine between two embeddings: the higher, the more alike clips must be to stand for one another."""
 
 FAR = 3.0
@@ -187,7 +187,7 @@ def covering(embeddings: npt.NDArray[np.floating], known: npt.NDArray[np.floatin
 
 
 def _alike(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    return np.maximum(one @ other.T, 0.0) ** SHARPNESS
+    return np.maximum(one @ other.T, 0.0) ** SIMILARITY_POWER
 
 
 def _unit(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

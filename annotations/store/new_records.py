@@ -250,7 +250,7 @@ class NewVote:
     """A vote about to be stored, as in `annotations.store.records.Correction`; checked and cleaned when it is made.
 
     Attributes:
-        label: may be left out beside a distribution, whose largest share it then is.
+        label: may be left out if there is a distribution, whose largest share it then is.
         distribution: {label: weight} of any sum; stored as shares.
         created_at: for imports that carry their own time; None is now.
         retracted_at: when an imported vote was taken back, or None.
@@ -298,7 +298,7 @@ class NewVersion:
         name: new among the versions, such as `v2`.
         sha256: of the weights file.
         path: the version's folder relative to the store's folder; empty for weights that are not in the store.
-        lineage: facts of its origin beside those of its run.
+        lineage: facts of its origin besides those of its run.
         metrics: figures as JSON values.
         parent_id: id of the version that training started from.
         run_id: id of the run that made it.

@@ -168,7 +168,7 @@ class AnnotationStore(TrainingRecords):
                 if connection.execute("SELECT 1 FROM clips WHERE sha256 = ?", (sha256,)).fetchone() is None:
                     (self.data_dir / media_path(sha256)).unlink(missing_ok=True)
         except StoreError:
-            return  # The first error is the one to tell; `annotations check` finds the file.
+            return  # The first error is the one to report; `annotations check` finds the file.
 
     # Answers and votes
 

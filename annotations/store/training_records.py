@@ -43,7 +43,7 @@ class TrainingRecords:
 
         Args:
             name: `embedded` for the weights that ship with the program, else the folder or Hub id of the model.
-            sha256: of its weights file; `UNKNOWN` where it can only be told by its name.
+            sha256: of its weights file; `UNKNOWN` if only its name identifies it.
             target: which of the models it is.
 
         Returns:
@@ -211,7 +211,7 @@ class TrainingRecords:
 
         Args:
             run_id: of a run that is going on.
-            status: one of `RUN_STATUSES` that are not `UNFINISHED`; `promoted` needs a version and puts it to use.
+            status: one of `RUN_STATUSES` that are not `UNFINISHED`; `promoted` needs a version, which becomes current.
             metrics: figures before and after as JSON values; empty if it did not come so far.
             reason: the decision in a sentence, or what went wrong.
             version: what it made.

@@ -1,4 +1,4 @@
-"""What happens to recordings in the wild, as pure functions of the waveform: the conditions of `benchmarks.robustness`.
+"""Degradations of recordings in the wild, as pure functions of the waveform: conditions of `benchmarks.robustness`.
 
 Signals are float32 of shape (samples,) at 16 kHz. Nothing here is shared with `ser.audio.augmentation` on purpose: what
 a model was trained against must not be what it is tested with. Knows no model and no corpus.
@@ -26,7 +26,7 @@ from ser.types import SAMPLING_RATE, Signal
 Degrade = Callable[[Signal, np.random.Generator], Signal]
 
 HELD_OUT_NOISE = "5-"
-"""How the names of the noise begin that only the benchmark hears: fold 5 of ESC-10, which ESC names first in a file.
+"""Beginning of the names of the noise that only the benchmark uses: fold 5 of ESC-10, which ESC names first in a file.
 
 Training leaves these files out (`ser.audio.augmentation.HELD_OUT_NOISE`). Source: Piczak 2015, "ESC: Dataset for
 Environmental Sound Classification", https://doi.org/10.1145/2733373.2806390
@@ -51,7 +51,7 @@ class Room:
         size: length, width and height, m.
         reverb_time: RT60, s.
         speaker: where the mouth is, m.
-        microphone: where it is heard, m.
+        microphone: where it is recorded, m.
     """
 
     size: tuple[float, float, float]
@@ -66,7 +66,7 @@ ROOMS = (
     Room((7.4, 5.3, 3.0), 0.60, (2.0, 3.6, 1.6), (4.1, 2.2, 1.1)),
     Room((11.5, 8.2, 4.0), 0.90, (3.1, 4.4, 1.6), (6.4, 3.0, 1.2)),
 )
-"""An office, a living room, a meeting room, a classroom; heard from 1.0 to 3.6 m."""
+"""An office, a living room, a meeting room, a classroom; recorded from 1.0 to 3.6 m."""
 
 
 def mix_noise(signal: Signal, noise: Signal, snr: float, generator: np.random.Generator) -> Signal:
@@ -130,17 +130,17 @@ def room_response(room: Room) -> npt.NDArray[np.float64]:
 
 
 def opus(signal: Signal) -> Signal:
-    """As a call at `OPUS_BIT_RATE` brings it."""
+    """Encode and decode as in a call at `OPUS_BIT_RATE`."""
     return _recode(signal, "ogg", "libopus", OPUS_BIT_RATE, {"application": "voip"})
 
 
 def mp3(signal: Signal) -> Signal:
-    """As a file at `MP3_BIT_RATE` keeps it."""
+    """Encode and decode as in a file at `MP3_BIT_RATE`."""
     return _recode(signal, "mp3", "libmp3lame", MP3_BIT_RATE, {})
 
 
 def telephone(signal: Signal) -> Signal:
-    """As a fixed line brings it: `TELEPHONE_BAND`, 8 kHz, mu-law.
+    """Pass through a fixed line: `TELEPHONE_BAND`, 8 kHz, mu-law.
 
     >>> tone = np.sin(2 * np.pi * 6000 / 16_000 * np.arange(16_000)).astype(np.float32)
     >>> bool(telephone(tone).std() < 0.01)  # nothing at 6 kHz comes through
@@ -152,12 +152,12 @@ def telephone(signal: Signal) -> Signal:
     file = io.BytesIO()
     soundfile.write(file, line, TELEPHONE_RATE, format="WAV", subtype="ULAW")
     file.seek(0)
-    heard, rate = soundfile.read(file, dtype="float32")
-    return _fit(soxr.resample(heard, rate, SAMPLING_RATE), len(signal))
+    decoded, rate = soundfile.read(file, dtype="float32")
+    return _fit(soxr.resample(decoded, rate, SAMPLING_RATE), len(signal))
 
 
 def clip(signal: Signal) -> Signal:
-    """As a microphone set too loud takes it: filled to full scale, `CLIPPING_GAIN` more, cut off.
+    """Clip as a microphone set too loud does: scale to full scale, add `CLIPPING_GAIN`, cut off.
 
     >>> print(clip(np.array([0.1, -0.2, 0.02], np.float32)).round(2))
     [ 1.  -1.   0.4]
@@ -167,7 +167,7 @@ def clip(signal: Signal) -> Signal:
 
 
 def gain(signal: Signal, decibels: float) -> Signal:
-    """Louder or quieter; what passes full scale is cut off.
+    """Make a signal louder or quieter; what passes full scale is cut off.
 
     >>> print(gain(np.array([0.25, -0.8], np.float32), 6.0).round(3))
     [ 0.499 -1.   ]
@@ -259,7 +259,7 @@ def _recode(signal: Signal, container: str, codec: str, bit_rate: int, options: 
 
 
 def _fit(signal: npt.NDArray[np.floating], samples: int) -> Signal:
-    """Cut or filled up with silence to the length that coding and resampling began with."""
+    """Cut or pad with silence to the length that coding and resampling began with."""
     return np.pad(signal[:samples], (0, max(0, samples - len(signal)))).astype(np.float32)
 
 

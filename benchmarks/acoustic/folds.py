@@ -1,9 +1,9 @@
 """RAVDESS by EmoBox's six folds, eight classes: `python -m benchmarks.folds --data DATA [--quick] [--json]`.
 
 Each fold's four actors are answered by a head that was fitted on the other twenty; nothing is chosen on the fold. Plain
-figures are comparable with the published ones; beside them stand those adapted by k unlabelled clips of the same actor,
-knowing that the mix of the eight labels is about even (`ser.encoder.profiles`). Embeddings are kept in the user's
-cache folder.
+figures are comparable with the published ones; next to them stand those adapted by k unlabelled clips of the same
+actor, knowing that the mix of the eight labels is about even (`ser.encoder.profiles`). Embeddings are kept in the
+user's cache folder.
 
 Source of the folds and of the published figures: EmoBox, https://arxiv.org/abs/2406.07162
 """

@@ -1,4 +1,4 @@
-"""What noise, rooms, codecs and levels cost: `python -m benchmarks.robustness --data DATA [--model NAME] [--json]`.
+"""Cost of noise, rooms, codecs and levels: `python -m benchmarks.robustness --data DATA [--model NAME] [--json]`.
 
 Every clip of the reserved speakers is answered clean and in each condition of `benchmarks.degradations`, through the
 whole path of recognition: speech is detected in the degraded recording, too. Noise comes from DATA/noise, of ESC-10's
@@ -180,7 +180,7 @@ def compare(clips: Sequence[Clip], answers: dict[str, list[str]], seed: int) -> 
 def change_of_mean(
     truth: Sequence[str], clean: Sequence[str], degraded: Sequence[str], corpora: Sequence[str], seed: int
 ) -> Interval:
-    """What the mean over corpora of UAR changed by; each corpus's clips are drawn again by themselves, in pairs.
+    """Change of the mean UAR over corpora; each corpus's clips are drawn again by themselves, in pairs.
 
     Args:
         truth: label of each clip.

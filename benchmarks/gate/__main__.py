@@ -3,7 +3,7 @@
     python -m benchmarks.gate [--data ../shared/data] [--rounds 200] [--quick] [--json]
 
 Each round draws a store of a corpus that the base head has not seen: two to seven labels, balanced or skewed, one to
-twelve speakers, 40 to 400 votes. Of the shams nothing of the voice can be learnt: votes shuffled over all clips or
+twelve speakers, 40 to 400 votes. Shams hold nothing about the voice: votes shuffled over all clips or
 within speakers, a rater who nearly always says neutral, labels that are consistently permuted, a candidate that only
 knows the label shares, and recordings through four channels (clean, telephone, noise, a room; three corpora) that go
 with the label. True votes give the power, by the true gain on
@@ -91,7 +91,7 @@ def play(world: World, kind: str, count: int, rng: Rng, channels: Sequence[Clips
 
 
 def looked_again(world: World, rng: Rng) -> bool:
-    """If any of ten comparisons on one store of shuffled votes, each with votes shuffled anew, ends in a promotion."""
+    """True if any of ten comparisons on one store, each with votes shuffled anew, ends in a promotion."""
     store = draw_store(world, "shuffled", rng)
     if len(set(store.votes.tolist())) < 2 or len(store.votes) < 28:
         return looked_again(world, rng)

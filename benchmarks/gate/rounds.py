@@ -21,7 +21,7 @@ from ser.evaluation.metrics import uar
 from ser.labels import EMOTIONS
 
 SHAMS = ("shuffled", "shuffled within speakers", "always neutral", "permuted", "label shares only", "channel")
-"""Kinds of votes, or of candidates, that nothing of the voice can be learnt from."""
+"""Kinds of votes, or of candidates, that hold nothing about the voice."""
 
 TRUE = "true votes"
 
@@ -70,37 +70,37 @@ def draw_store(world: World, kind: str, rng: Rng, channels: Sequence[Clips] = ()
     size = min(count, len(rows))
     drawn = rng.choice(rows, size, replace=False, p=weights / weights.sum())
     clips = new.take(drawn)
-    told = clips.truth.copy()
+    given = clips.truth.copy()
     if kind in ("shuffled", "channel"):
-        told = rng.permutation(told)
+        given = rng.permutation(given)
     elif kind == "shuffled within speakers":
         for speaker in np.unique(clips.speakers):
             own = clips.speakers == speaker
-            told[own] = rng.permutation(told[own])
+            given[own] = rng.permutation(given[own])
     elif kind == "always neutral":
-        told = np.where(rng.random(size) < 0.2, rng.permutation(told), EMOTIONS.index("neutral"))
+        given = np.where(rng.random(size) < 0.2, rng.permutation(given), EMOTIONS.index("neutral"))
     elif kind == "permuted":
-        told = np.roll(np.sort(labels), 1)[np.searchsorted(np.sort(labels), told)]
+        given = np.roll(np.sort(labels), 1)[np.searchsorted(np.sort(labels), given)]
     if kind == "channel":
-        channel = rng.permutation(len(channels))[np.unique(told, return_inverse=True)[1] % len(channels)]
+        channel = rng.permutation(len(channels))[np.unique(given, return_inverse=True)[1] % len(channels)]
         parts = [part.take(drawn) for part in channels]
         clips = replace(
             clips,
             embeddings=np.stack([part.embeddings for part in parts])[channel, np.arange(size)],
             channel=np.stack([part.channel for part in parts])[channel, np.arange(size)],
         )
-    return Store(clips, told)
+    return Store(clips, given)
 
 
 def run_round(world: World, store: Store, kind: str, seed: int, looks: float = 0.0) -> dict[str, object]:
     """Train on a store and let the gate decide; its true effect is measured on speakers who are not in the store."""
-    clips, told = store.clips, store.votes
+    clips, given = store.clips, store.votes
     few = len(set(clips.speakers.tolist())) < FEWEST_SPEAKERS
     groups = [str(place // PART) for place in range(len(clips))] if few else clips.speakers.tolist()
-    feedback = replace(feedback_of(clips, [(n, "ann", label) for n, label in enumerate(told.tolist())]), groups=groups)
+    feedback = replace(feedback_of(clips, [(n, "ann", label) for n, label in enumerate(given.tolist())]), groups=groups)
     folds = assign_folds(groups, FOLDS, seed)
     before = world.head.probabilities(clips.embeddings)
-    shares = np.eye(len(EMOTIONS))[told]
+    shares = np.eye(len(EMOTIONS))[given]
     if kind == "label shares only":
         prior = shares.mean(0) + 0.01
         head, after = world.head, before * prior / (before * prior).sum(1, keepdims=True)
@@ -111,7 +111,7 @@ def run_round(world: World, store: Store, kind: str, seed: int, looks: float = 0
         after = calibrated(logs, targets, weights, folds, world.head, PRESET)
         found = calibrate(logs, targets, weights, world.head, PRESET)
         head = replace(tuner.fit(feedback, tuner.select(feedback)), temperature=found.temperature or 1.0)
-    names = [EMOTIONS[label] for label in told]
+    names = [EMOTIONS[label] for label in given]
     old, new = ([EMOTIONS[place] for place in rows.argmax(1)] for rows in (before, after))
     answers = Answers(names, old, new, groups, "speaker", probabilities=(before, after))
     hints = {CHANNEL: predict_labels(clips.channel, shares, folds)}
@@ -131,7 +131,7 @@ def run_round(world: World, store: Store, kind: str, seed: int, looks: float = 0
         else None,
         "votes": len(clips),
         "speakers": len(set(clips.speakers.tolist())),
-        "labels": len(set(told.tolist())),
+        "labels": len(set(given.tolist())),
     }
 
 

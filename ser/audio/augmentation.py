@@ -192,12 +192,12 @@ def add_reverb(signal: Signal, reverb_time: float, ratio: float, generator: np.r
 
 
 def change_gain(signal: Signal, decibels: float) -> Signal:
-    """Louder or quieter, clipped at full scale as a microphone would."""
+    """Make a signal louder or quieter, clipped at full scale as by a microphone."""
     return np.clip(signal * 10.0 ** (decibels / 20.0), -1.0, 1.0).astype(np.float32)
 
 
 def overdrive(signal: Signal, decibels: float) -> Signal:
-    """Overdrive as a microphone set too loud does: filled to full scale, then so much more, cut off.
+    """Overdrive as a microphone set too loud does: scale to full scale, add `decibels`, and clip.
 
     >>> print(overdrive(np.array([0.1, -0.2, 0.02], dtype=np.float32), 6.0206).round(2))
     [ 1.  -1.   0.2]
@@ -244,7 +244,7 @@ def _recode(signal: Signal, rate: int, **options: Any) -> Signal:
 
 
 def _of_length(signal: Signal, samples: int) -> Signal:
-    """Cut, or filled with silence, to so many samples: codecs work in frames."""
+    """Cut a signal, or pad it with silence, to so many samples: codecs work in frames."""
     kept = signal[:samples]
     return np.pad(kept, (0, samples - len(kept))).astype(np.float32)
 
@@ -266,7 +266,7 @@ def sounding_part(signal: Signal) -> Signal:
 
 
 def load_noises(folder: Path) -> list[Signal]:
-    """Read every recording under `folder` as noise, but those of `HELD_OUT_NOISE`.
+    """Read every recording under `folder` as noise, except those of `HELD_OUT_NOISE`.
 
     Raises:
         TrainingDataError: if there is none that can be used.

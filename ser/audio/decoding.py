@@ -6,10 +6,11 @@ opened by `ser.audio.streams`, quality is described by `ser.audio.quality`.
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,12 @@ from ser.audio.quality import describe_quality, peak_level
 from ser.audio.streams import AudioStream, Block, UnreadableError, describe_content, open_with_av, open_with_soundfile
 from ser.errors import AudioError
 from ser.types import SAMPLING_RATE, Audio, Signal
+
+Source = Callable[[], BinaryIO]
+"""Opens a recording's bytes from their beginning; called again for each attempt to read them."""
+
+Opener = Callable[[BinaryIO], AbstractContextManager[AudioStream]]
+"""A reader of containers."""
 
 MIN_DURATION = 0.4
 """Seconds; shorter clips hold hardly a syllable, too little to predict an emotion from."""
@@ -39,6 +46,10 @@ MAX_LEVEL = 2.0**32
 SILENCE_LEVEL = -70.0
 """dBFS of the loudest sample. Dithered 16-bit silence peaks near -84 and a muted microphone's hiss near -75, while
 even whispering recorded at a low gain peaks above -60."""
+
+MAX_PEAK = 1.05
+"""Times full scale from which the level is brought down: floating-point files may exceed it without being clipped, so
+that scaling loses nothing and clipping would."""
 
 MIX_LOSS = 0.1
 """Share of the loudest channel's power below which the mean of the channels has cancelled or diluted it."""
@@ -60,6 +71,17 @@ def decode_file(path: str | Path, max_duration: float | None = None) -> Audio:
     Raises:
         AudioError: if there is no such file, or where it is no usable recording; the message says why.
     """
+    with readable(path) as source:
+        return _decode(source, os.path.basename(path), max_duration)
+
+
+@contextmanager
+def readable(path: str | Path) -> Iterator[Source]:
+    """Give what opens a file, and turn what goes wrong with the file itself into sentences.
+
+    Raises:
+        AudioError: if there is no such file, or it may not be read.
+    """
     try:
         if not os.path.exists(path):
             raise AudioError(f"There is no file '{path}'. Check the path.")
@@ -67,7 +89,7 @@ def decode_file(path: str | Path, max_duration: float | None = None) -> Audio:
             raise AudioError(f"'{path}' is a folder; a file is expected. Name one of the files in it.")
         if not os.path.isfile(path):
             raise AudioError(f"'{path}' is not a regular file; a recording is expected. Save it to a file first.")
-        return _decode(lambda: open(path, "rb"), os.path.basename(path), max_duration)
+        yield lambda: open(path, "rb")
     except PermissionError as error:
         raise AudioError(f"'{path}' may not be read by this user. Change its permissions, or copy it.") from error
     except (OSError, ValueError) as error:
@@ -89,11 +111,12 @@ def decode_bytes(data: bytes, name: str = "", max_duration: float | None = None)
 
 
 @dataclass(frozen=True)
-class _Decoded:
+class Decoded:
     """Samples of a container, before any check of its content.
 
     Attributes:
-        signal: mono at 16 kHz.
+        signal: mono at 16 kHz; what was not taken out before.
+        duration: of the file, seconds.
         rate: of the file, Hz.
         announced: seconds by the header, or None.
         damaged: parts could not be decoded.
@@ -103,6 +126,7 @@ class _Decoded:
     """
 
     signal: Signal
+    duration: float
     rate: int
     announced: float | None
     damaged: bool
@@ -111,44 +135,54 @@ class _Decoded:
     channel_powers: npt.NDArray[np.float64]
 
     @property
-    def duration(self) -> float:
-        return len(self.signal) / SAMPLING_RATE
-
-    @property
     def ends_early(self) -> bool:
+        """A good part of what the header announces is missing."""
         missing = (self.announced or 0.0) - self.duration
         return missing > MISSING_DURATION and missing > MISSING_SHARE * (self.announced or 0.0)
 
 
-def _decode(source: Callable[[], BinaryIO], name: str, max_duration: float | None) -> Audio:
+CollectorType = TypeVar("CollectorType", bound="Collector")
+
+
+def _decode(source: Source, name: str, max_duration: float | None) -> Audio:
     limit = HARD_MAX_DURATION if max_duration is None else min(max_duration, HARD_MAX_DURATION)
-    with source() as file:
-        head = file.read(4096)
-    if not head:
-        raise AudioError("The file is empty (0 bytes). Record or export it again.")
-    decoded = _read(source, name, head, limit, channel=None)
+    decoded = read_whole(source, name, lambda stream: Collector(stream, limit)).finish()
     if decoded.mix_power < MIX_LOSS * decoded.channel_powers.max():
         # Opposite phases cancel in the mean, and one voice among many silent channels drowns: take the loudest alone.
-        decoded = _read(source, name, head, limit, channel=int(decoded.channel_powers.argmax()))
+        loudest = int(decoded.channel_powers.argmax())
+        decoded = read_whole(source, name, lambda stream: Collector(stream, limit, loudest)).finish()
     return _check(decoded)
 
 
-def _read(source: Callable[[], BinaryIO], name: str, head: bytes, limit: float, channel: int | None) -> _Decoded:
+def read_whole(source: Source, name: str, make: Callable[[AudioStream], CollectorType]) -> CollectorType:
     """Try each reader in turn; the first that reads something to the end wins.
+
+    Args:
+        source: of the recording.
+        name: of the file, for messages.
+        make: a collector for an opened stream; it gets all blocks.
+
+    Raises:
+        AudioError: if no reader can read it, or the collector refuses what it gets.
 
     This is where the libraries' failures end, whatever they raise: files are other people's, and what a decoder makes
     of damage is without limit (a stream without a decoder is an AttributeError, false tags a UnicodeDecodeError). One
     file must never end a batch.
     """
+    with source() as file:
+        head = file.read(4096)
+    if not head:
+        raise AudioError("The file is empty (0 bytes). Record or export it again.")
     reason = ""
     for open_stream in (open_with_soundfile, open_with_av):
         try:
             with source() as file, open_stream(file) as stream:
-                collector = _Collector(stream, limit, channel)
+                collector = make(stream)
+                collector.opened_by = open_stream
                 for rate, block in stream.blocks:
                     collector.add(rate, block)
                 if collector.frames:
-                    return collector.finish()
+                    return collector
         except AudioError:
             raise
         except UnreadableError as error:
@@ -162,10 +196,22 @@ def _read(source: Callable[[], BinaryIO], name: str, head: bytes, limit: float, 
     )
 
 
-class _Collector:
-    """Mixes and resamples blocks as they come, so that memory holds little more than the result."""
+class Collector:
+    """Mixes and resamples blocks as they come, so that memory holds little more than the result.
 
-    def __init__(self, stream: AudioStream, limit: float, channel: int | None) -> None:
+    Args:
+        stream: that the blocks come from.
+        limit: longest accepted recording in seconds.
+        channel: taken alone; None for the mean of all.
+
+    Attributes:
+        frames: taken so far.
+        opened_by: the reader of the stream.
+    """
+
+    opened_by: Opener = open_with_soundfile
+
+    def __init__(self, stream: AudioStream, limit: float, channel: int | None = None) -> None:
         self.frames = 0
         self._stream, self._limit, self._channel = stream, limit, channel
         self._samples = bytearray()
@@ -219,11 +265,20 @@ class _Collector:
             self._samples += self._resampler.resample_chunk(np.zeros(0, np.float32), last=True).tobytes()
             self._resampler = None
 
-    def finish(self) -> _Decoded:
+    def take(self, last: bool = False) -> Signal:
+        """Hand out the samples at 16 kHz so far, which are kept no longer; `last` empties the resampler, too."""
+        if last:
+            self._flush()
+        signal = np.frombuffer(bytes(self._samples), dtype=np.float32)
+        self._samples.clear()
+        return signal
+
+    def finish(self) -> Decoded:
         """Return everything taken so far; needs at least one frame."""
         self._flush()
-        return _Decoded(
+        return Decoded(
             signal=np.frombuffer(self._samples, dtype=np.float32),
+            duration=self._duration,
             rate=self._rate,
             announced=self._stream.announced,
             damaged=self._stream.damaged,
@@ -233,9 +288,17 @@ class _Collector:
         )
 
 
-def _check(decoded: _Decoded) -> Audio:
-    """Refuse what is too short or silent; bring the level within full scale; note what a person should know."""
-    signal, duration = decoded.signal, decoded.duration
+def refuse_unusable(decoded: Decoded, level: float) -> None:
+    """Refuse what is too short or silent.
+
+    Args:
+        decoded: the recording.
+        level: of its loudest sound, dBFS.
+
+    Raises:
+        AudioError: if it is.
+    """
+    duration = decoded.duration
     if duration < MIN_DURATION:
         if decoded.ends_early:
             raise AudioError(
@@ -243,21 +306,34 @@ def _check(decoded: _Decoded) -> Audio:
                 f"at least {MIN_DURATION} s is needed. Record or export it again."
             )
         raise AudioError(f"The recording is {duration:.2f} s long; at least {MIN_DURATION} s is needed. Record again.")
-    level = peak_level(signal)
     if level < SILENCE_LEVEL:
         found = "all its samples are equal" if level == -np.inf else f"its loudest sound is at {level:.0f} dBFS"
         raise AudioError(
             f"The recording is silent: {found}; speech above {SILENCE_LEVEL:.0f} dBFS is needed. "
             "Check the microphone and record again."
         )
+
+
+def describe_damage(decoded: Decoded) -> list[str]:
+    """Say what of a file is missing, damaged or beyond full scale, as sentences."""
     notes = []
     if decoded.ends_early:
-        notes.append(f"The file ends early: it announces {decoded.announced:.1f} s, and {duration:.1f} s are there.")
+        notes.append(
+            f"The file ends early: it announces {decoded.announced:.1f} s, and {decoded.duration:.1f} s are there."
+        )
     elif decoded.damaged:
         notes.append("Parts of the file are damaged or missing; what could be read is used.")
-    if decoded.peak > 1.05:
-        # Floating-point files may exceed full scale without being clipped: scaling loses nothing, clipping would.
-        signal = (signal / max(decoded.peak, float(np.abs(signal).max()))).astype(np.float32)
+    if decoded.peak > MAX_PEAK:
         notes.append(f"The samples exceeded full scale {decoded.peak:.3g} times; the level was brought down.")
+    return notes
+
+
+def _check(decoded: Decoded) -> Audio:
+    """Refuse what is too short or silent; bring the level within full scale; note what a person should know."""
+    signal = decoded.signal
+    # The level is not defined for less than the edges that it leaves out, and so short a recording is refused anyway.
+    refuse_unusable(decoded, peak_level(signal) if decoded.duration >= MIN_DURATION else 0.0)
+    if decoded.peak > MAX_PEAK:
+        signal = (signal / max(decoded.peak, float(np.abs(signal).max()))).astype(np.float32)
     signal = np.clip(signal, -1.0, 1.0)
-    return Audio(signal, SAMPLING_RATE, (*notes, *describe_quality(signal, decoded.rate)))
+    return Audio(signal, SAMPLING_RATE, (*describe_damage(decoded), *describe_quality(signal, decoded.rate)))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnxruntime
 import soxr
 
-from ser.errors import ModelUnavailableError
+from ser.errors import AudioError, ModelUnavailableError
 from ser.types import SAMPLING_RATE, Audio, Signal, SpeechRegion
 
 NETWORK = Path("data") / "silero_vad_16k_sequence.onnx"
@@ -195,6 +195,14 @@ def trim_to_speech(audio: Audio, regions: Sequence[SpeechRegion], padding: float
     if not regions:
         return audio
     return audio.crop(regions[0].start - padding, regions[-1].end + padding)
+
+
+def no_speech(duration: float) -> AudioError:
+    """Make the error for a recording of so many seconds without speech."""
+    return AudioError(
+        f"No speech was found in this recording of {duration:.1f} s. "
+        "Speak closer to the microphone, or choose another file."
+    )
 
 
 def _find_network() -> Path:

@@ -116,7 +116,7 @@ def pick_device(setting: str) -> str:
     """Choose the device that networks run on.
 
     Args:
-        setting: `auto` takes CUDA where there is one; `cpu`; `cuda`.
+        setting: `auto` (CUDA if there is any), `cpu` or `cuda`.
 
     Returns:
         `cpu` or `cuda`.

@@ -86,7 +86,7 @@ def _move(progress: Any, done: int, total: int) -> None:
 
 
 def describe(figures: Mapping[str, Any]) -> str:
-    """The figures as lines that a person likes to read."""
+    """The figures as lines for a person."""
     low, high = figures["uar_ci"]
     adapted = ", adapted to the corpus" if figures.get("adapted_to_domain") else ""
     adapted += f", adapted to the speaker by {figures['adapted_by']} clips" if figures.get("adapted_by") else ""

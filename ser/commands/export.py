@@ -111,7 +111,7 @@ def _median_ms(call: Callable[[], object], rounds: int = 10) -> float:
 
 
 def describe(report: Mapping[str, Any]) -> str:
-    """The report as lines that a person likes to read."""
+    """The report as lines for a person."""
     parity, latency = report["parity"], report["latency_3s_ms"]
     lines = [
         f"{report['folder']}: {report['model']} in {report['format']} form, {report['quantized'] or 'float32'}, "

@@ -92,7 +92,7 @@ def _answers(
 
 
 def expand(names: Sequence[str]) -> Iterator[Path]:
-    """Files as they are named; of folders every audio file in them, at any depth, in order of their names."""
+    """List files as they are named, and of folders every audio file in them, at any depth, in order of their names."""
     for name in names:
         path = Path(name)
         if path.is_dir():
@@ -102,7 +102,7 @@ def expand(names: Sequence[str]) -> Iterator[Path]:
 
 
 def describe(answer: Recognition, file: str) -> str:
-    """An answer in lines that a person likes to read."""
+    """An answer as lines for a person."""
     lines = [f"{file}  ({answer.duration:.1f} s)"]
     head = f"  {answer.fused.label.upper()}  {answer.fused.confidence:.0%}"
     if answer.text is not None:

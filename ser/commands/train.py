@@ -23,7 +23,7 @@ from ser.training.run_logs import RunLog, flat, open_log, record
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    """Train, save, and say what it gave.
+    """Train, save, and print the figures.
 
     Args:
         options: `data` or `text` and `dev`; `out, init, noise, test_speakers, dev_speakers, epochs, seed,
@@ -200,6 +200,6 @@ class ProgressBar:
 
 
 def _dev_uar(metrics: Any) -> dict[str, float]:
-    """By corpus, of a head's figures or of an encoder's."""
+    """The dev UAR of each corpus, from a head's figures or an encoder's."""
     dev = metrics.get("dev", {})
     return dict(dev["uar"]) if "uar" in dev else {corpus: figures["uar"] for corpus, figures in dev.items()}

@@ -59,12 +59,12 @@ def read_audformat(
         if not lines or "file" not in lines[0][1]:
             notes += [f"{file} was not read: it says nothing of files."] if lines else []
             continue
-        told = [(where, _plain_cells(cells, table, header)) for where, cells in lines]
-        raters = {} if "rater" in lines[0][1] else _label_columns(told, table, header, known)
-        others = [{key: value for key, value in cells.items() if key not in raters} for _, cells in told]
+        plain = [(where, _plain_cells(cells, table, header)) for where, cells in lines]
+        raters = {} if "rater" in lines[0][1] else _label_columns(plain, table, header, known)
+        others = [{key: value for key, value in cells.items() if key not in raters} for _, cells in plain]
         columns = Columns.of(others, known)
         notes += [f"{file}: columns that were not read: {', '.join(columns.unread)}."] if columns.unread else []
-        for (where, cells), rest in zip(told, others, strict=True):
+        for (where, cells), rest in zip(plain, others, strict=True):
             for row in columns.rows(where, {**rest, **({} if "rater" in cells else {"emotion": None})}):
                 votes = [] if single or isinstance(row, Broken) else _votes(row, cells, raters)
                 rows += votes or [row if isinstance(row, Broken) or "rater" in cells else replace(row, shares=None)]

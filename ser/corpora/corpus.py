@@ -70,7 +70,7 @@ class Layout:
 
     Attributes:
         name: to ask for it by, and of its examples' corpus.
-        looks_like: what of it is recognised, for people.
+        looks_like: the files that it is recognised by, for people.
         licence: of the recordings.
         source: where it comes from.
         recognises: whether a folder is laid out so.
@@ -214,7 +214,7 @@ def _label(rows: Sequence[Row], label_set: Sequence[str], unknown: Counter[str])
 
 def _example(rows: Sequence[Row], label: str | dict[str, float], folder: Path, corpus: str) -> Example:
     def first(name: str) -> Any:
-        """The first that is known; several tables may each say a part."""
+        """The first known value; several tables may each say a part."""
         return next((value for row in rows if (value := getattr(row, name)) not in (None, "")), None)
 
     return Example(

@@ -1,4 +1,4 @@
-"""Corpora that come with a table: ours and anybody's, nEMO, MELD, MSP-Podcast. Opens no audio."""
+"""Corpora that come with a table: any table of recordings, nEMO, MELD, MSP-Podcast. Opens no audio."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Tells apart what clips of unknown labels have in common: their place or speaker, and their mix of labels.
+"""Separates two things that clips of unknown labels have in common: their place or speaker, and their mix of labels.
 
 A microphone, a room, a language or a voice moves the logits of all clips alike; so does a mix of labels that training
 has not seen. Expectation-maximisation separates the two: clips are a mixture of the emotions' Gaussians, moved as a
@@ -31,7 +31,7 @@ Matrix = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class ProfilePrior:
-    """What is known of logits before any clip of a source or a speaker, from corpora that a head was not trained on.
+    """Prior of the logits of a new source or speaker, estimated on corpora that a head was not trained on.
 
     Attributes:
         center: logits of an even mix of labels, shape (outputs,).
@@ -49,12 +49,12 @@ class ProfilePrior:
     speaker: Matrix
 
     def arrays(self) -> dict[str, Array]:
-        """What the file of a head holds of it."""
+        """Return its tensors for the file of a head."""
         return {f"profile_{name}": value.astype(np.float32) for name, value in vars(self).items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "ProfilePrior | None":
-        """The prior in a head's file; None where there is none."""
+        """The prior in a head's file; None if it has none."""
         names = ("center", "means", "within", "source", "speaker")
         if "profile_means" not in arrays:
             return None
@@ -108,7 +108,7 @@ def fit_prior(
 
 @dataclass(frozen=True, eq=False)
 class Offset:
-    """What clips of unknown labels have in common beyond their labels.
+    """The offset that clips of unknown labels share beyond their labels.
 
     Attributes:
         offset: of their logits, shape (outputs,).
@@ -210,7 +210,7 @@ def _perplexity(shares: Matrix) -> float:
 
 
 def centred(logits: npt.ArrayLike) -> Matrix:
-    """Less the mean of each row: a constant in all logits changes no probability."""
+    """Subtract the mean of each row: a constant in all logits changes no probability."""
     values = np.asarray(logits, dtype=np.float64)
     return np.asarray(values - values.mean(axis=1, keepdims=True))
 

@@ -92,7 +92,7 @@ class ExportedEncoder:
         self.rows, self.width = 1, self.pooled([np.zeros(SAMPLING_RATE, dtype=np.float32)]).shape[1] // 2
 
     def frames(self, signal: Signal) -> Array:
-        """Not there: the exported form ends at the pooled embedding.
+        """Raise an error: the exported form ends at the pooled embedding.
 
         Raises:
             ModelUnavailableError: always.

@@ -48,7 +48,7 @@ class Profile:
 
     Attributes:
         kind: `source` (a place: a store, a session of the page, a corpus) or `speaker`.
-        encoder: names the encoder, as `ser.types.Embedding.encoder`; embeddings of others are not comparable.
+        encoder: names the encoder, as `ser.types.Embedding.encoder`; embeddings of other encoders are not comparable.
         embeddings: of the newest clips, shape (at most `MAX_CLIPS`, size).
         clips: added in all.
     """
@@ -84,7 +84,7 @@ class Profile:
         return replace(self, embeddings=rows, clips=self.clips + newer.clips)
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """What a store keeps of it beside kind and encoder: embeddings in half precision, and the count."""
+        """Return what a store keeps besides kind and encoder: embeddings in half precision, and the count."""
         return {"embeddings": self.embeddings.astype(np.float16), "clips": np.array(self.clips)}
 
     @classmethod
@@ -110,12 +110,12 @@ class Profiles:
 
     @property
     def known_source(self) -> Profile | None:
-        """The source, where it has enough clips."""
+        """The source, if it has enough clips."""
         return self.source if self.source is not None and self.source.clips >= MIN_CLIPS else None
 
     @property
     def known_speaker(self) -> Profile | None:
-        """The speaker, where there is any clip of theirs."""
+        """The speaker, if there is any clip of theirs."""
         return self.speaker if self.speaker is not None and self.speaker.clips else None
 
     @property
@@ -134,19 +134,19 @@ class Head(Protocol):
 
     @property
     def mean(self) -> Array:
-        """Subtracted from embeddings, shape (size,)."""
+        """The mean that is subtracted from embeddings, shape (size,)."""
 
     @property
     def scale(self) -> Array:
-        """Divides them, shape (size,)."""
+        """The scale that they are divided by, shape (size,)."""
 
     @property
     def weights(self) -> Array:
-        """Shape (size, outputs)."""
+        """The linear map, shape (size, outputs)."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Of the outputs."""
+        """The labels of the outputs."""
 
     @property
     def output_emotions(self) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ class Head(Protocol):
 
     @property
     def prior(self) -> ProfilePrior | None:
-        """None where the head can be adapted to an even mix of labels only."""
+        """The prior of logits; None if the head can be adapted to an even mix of labels only."""
 
     def scores(self, embeddings: Array) -> Array:
         """Logits before the temperature, shape (clips, outputs)."""
@@ -224,7 +224,7 @@ def _ramp(value: float, limits: tuple[float, float]) -> float:
 
 @lru_cache(maxsize=4)
 def _source_offset(head: Head, source: Profile) -> Offset:
-    """Kept, as many recordings of a source and of its speakers are answered in a row."""
+    """Compute a source's offset; cached, as many recordings of a source and its speakers are answered in a row."""
     prior = head.prior
     assert prior is not None
     # Clips of a source are of several speakers.

@@ -317,7 +317,7 @@ def ece(probabilities: npt.ArrayLike, truth: Sequence[str], labels: Sequence[str
 def ece_by_chance(probabilities: npt.ArrayLike, bins: int = ECE_BINS, *, draws: int = 200, seed: int = 0) -> float:
     """The calibration error that answers of such confidence show by chance alone, were each exactly as sure as right.
 
-    With few examples in a bin its accuracy scatters, so that `ece` is above 0 for the most honest of models; what a
+    With few examples in a bin its accuracy scatters, so that `ece` is above 0 for the best calibrated of models; what a
     model shows beyond this is its own.
     Source: Bröcker & Smith 2007, "Increasing the reliability of reliability diagrams",
     https://doi.org/10.1175/WAF993.1 (consistency resampling)

@@ -251,7 +251,7 @@ def summarize(
 
     Returns:
         `n, uar, uar_ci [low, high], war, macro_f1, per_class, confusion {labels, matrix}, ece, ece_by_chance` (what
-        a perfectly honest model of such confidence would show on so few examples).
+        a perfectly calibrated model of such confidence would show on so few examples).
 
     >>> summarize(["a", "b"], [[0.9, 0.1], [0.2, 0.8]], ["a", "b"])["uar"]
     1.0

@@ -22,8 +22,8 @@ from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Transcript
 
 MIN_CONFIDENCE = 0.5
-"""Transcript confidence below which the words abstain. Beside a weak acoustic model (35 % UAR) wrong words cost up
-to 0.4 points at a threshold of 0.4 and none at 0.5; beside the embedded one they cost nothing at either."""
+"""Transcript confidence below which the words abstain. With a weak acoustic model (35 % UAR) wrong words cost up
+to 0.4 points at a threshold of 0.4 and none at 0.5; with the embedded one they cost nothing at either."""
 
 MIN_WORD_CONFIDENCE = 0.5
 """Confidence from which a word counts as understood."""
@@ -145,7 +145,7 @@ def text_weight(transcript: Transcript, text: EmotionScores, max_weight: float =
 def informativeness(text: EmotionScores) -> float:
     """Informativeness of words: 0 for neutral words and for scores that know nothing, 1 for one emotion and no doubt.
 
-    The square holds back words that are neutral for the most part, which wrongly recognised words mostly are: beside a
+    The square holds back words that are neutral for the most part, which wrongly recognised words mostly are: with a
     weak acoustic model RAVDESS lost nothing with it, and up to a point and a half of UAR without.
 
     >>> informativeness(EmotionScores((1 / 7,) * 7)) < 1e-6
@@ -310,7 +310,7 @@ MIN_MARGIN = 0.15
 """Distance of the two largest probabilities below which an answer is unsure."""
 
 NOVELTY_LIMIT = 1.0
-"""Novelty above which a recording is unlike anything known; see `ser.acoustic.novelty`."""
+"""Novelty above which a recording is unlike anything known; see `ser.acoustic.head.ClassifierHead`."""
 
 
 def find_doubt(scores: EmotionScores, novelty: float | None = None) -> str | None:

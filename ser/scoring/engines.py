@@ -121,7 +121,7 @@ def score_with_ray(parts: Sequence[Part], folder: Path, settings: Settings, work
     """
     ray = _import_ray()
     temporary = tempfile.mkdtemp(prefix="ser-")
-    # The reading of the list takes a part of a core beside the actors; the cores are counted, not tied to.
+    # The reading of the list takes a part of a core, as the actors do; the cores are counted, not tied to.
     own = {"address": "local", "num_cpus": workers + 1, "object_store_memory": OBJECT_STORE, "_temp_dir": temporary}
     try:
         ray.init(

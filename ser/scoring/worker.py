@@ -1,6 +1,6 @@
 """A process that recognises recordings for this one, started again where a recording has killed it.
 
-A decoder that crashes takes its process with it; here that is not the one that counts.
+A decoder that crashes takes its process with it; here that is a worker, not the process of the run.
 """
 
 import multiprocessing

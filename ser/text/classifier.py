@@ -52,10 +52,10 @@ def evaluate_text(model: TextModel, csv: Path) -> dict[str, Any]:
         csv: columns `text` and `label`, or `labels` (several separated by spaces).
 
     Returns:
-        `n, uar, uar_ci, war, macro_f1, per_class, confusion, ece` (see `ser.evaluation.summarize`) on the sentences as
-        written; `weighted_f1`, and `shares`, for each label its share in the truth and in the answers; `transcript`
-        with `uar, war, macro_f1, ece` on the same in lower case without punctuation; and what was left out:
-        `multi_label` rows, `unknown_labels` {name: rows}, rows `without_text`; `model`.
+        `n, uar, uar_ci, war, macro_f1, per_class, confusion, ece` (see `ser.evaluation.report.summarize`) on
+        the sentences as written; `weighted_f1`, and `shares`, for each label its share in the truth and in the
+        answers; `transcript` with `uar, war, macro_f1, ece` on the same in lower case without punctuation; and
+        what was left out: `multi_label` rows, `unknown_labels` {name: rows}, rows `without_text`; `model`.
 
     Raises:
         TrainingDataError: if the file is malformed or has no row with a single emotion.

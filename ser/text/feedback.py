@@ -37,7 +37,7 @@ class TextAdaptConfig(LoopConfig):
 
     Attributes:
         anchors: sentences on which the model is held to its old answers.
-        distillation: weight of their loss beside that of the labelled sentences.
+        distillation: weight of their loss relative to that of the labelled sentences.
         max_tokens: longer texts are cut.
     """
 
@@ -112,7 +112,7 @@ def anchor_sentences(tokenizer: Any, count: int, rng: np.random.Generator) -> li
 
 
 class _FeedbackTask(Task):
-    """Labelled sentences, and beside those of each step as many anchor sentences."""
+    """Labelled sentences, and with those of each step as many anchor sentences."""
 
     # The model's own answers are the anchor, and few sentences need no noise.
     dropout = False

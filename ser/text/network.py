@@ -80,7 +80,7 @@ class EmbeddedNetwork(nn.Module):
         return {name: tensor.cpu().numpy().copy() for name, tensor in tensors.items()}
 
     def set_tensors(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Put back what `tensors` gave.
+        """Restore the weights that `tensors` returned.
 
         Raises:
             ValueError: if tensors are missing or superfluous.

@@ -37,7 +37,7 @@ MIN_UNIQUE_WORDS = 4
 """Words from which a turn that a test file has as well counts as the same turn, rather than as a common phrase."""
 
 DEV_DIALOGUES = {"dailydialog/validation.csv": 2, "dialog-causes/train.csv": 8}
-"""Every so manyth dialogue is held out for calibration."""
+"""One dialogue in so many is held out for calibration."""
 
 CONFIG = TextTrainConfig(epochs=1, learning_rate=1e-3)
 
@@ -187,7 +187,7 @@ def _column(path: Path, name: str) -> list[str]:
 
 
 def _every(dialogues: Sequence[str], every: int) -> list[bool]:
-    """Tell for each turn whether its dialogue is one of every so many."""
+    """Mark the turns whose dialogue is one of every so many."""
     number = {dialogue: index for index, dialogue in enumerate(dict.fromkeys(dialogues))}
     return [number[dialogue] % every == every - 1 for dialogue in dialogues]
 
@@ -201,7 +201,7 @@ def _letters(text: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train and print what it gave; 0 if done, 2 if the data or the encoder cannot be used."""
+    """Train and print the figures; 0 if done, 2 if the data or the encoder cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m ser.text.recipe", description=__doc__)
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="goemotions-28 and the dialogues in it")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the weights go")

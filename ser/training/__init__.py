@@ -1,1 +1,1 @@
-"""Training: heads on embeddings without torch, checkpoints of others by one loop of gradients."""
+"""Training: heads on embeddings without torch, and pretrained networks by one gradient loop."""

@@ -64,7 +64,7 @@ class NoisePool:
 
 @dataclass(frozen=True)
 class CopyPlan:
-    """What is embedded of each recording, and where it is kept.
+    """Plan of the copies to embed of each recording, and the cache of their embeddings.
 
     Attributes:
         augmentations: one copy is embedded for each; those that stand here twice are drawn anew.
@@ -150,14 +150,14 @@ def _write(file: Path, embedding: ClipEmbeddings) -> None:
 
 @lru_cache(maxsize=1)
 def own_detector() -> SpeechDetector:
-    """This process's own."""
+    """The speech detector of this process."""
     return SileroDetector()
 
 
 def embeddings_or_sentence(
     path: Path, plan: CopyPlan, noises: NoisePool, detector: SpeechDetector | None = None
 ) -> ClipEmbeddings | str:
-    """As `embed_file`, with a sentence on what is wrong with a recording that cannot be used."""
+    """Embed as `embed_file`; of a recording that cannot be used, return a sentence on what is wrong with it."""
     try:
         return embed_file(path, plan, noises, detector)
     except (AudioError, OSError) as error:
@@ -165,7 +165,7 @@ def embeddings_or_sentence(
 
 
 def embed_in_worker(path: Path, plan: CopyPlan, noises: NoisePool, parent: int | None = None) -> ClipEmbeddings | str:
-    """As `embeddings_or_sentence`, in a worker process of `parent`."""
+    """Embed as `embeddings_or_sentence`, in a worker process of `parent`."""
     if parent is not None:
         _end_with(parent)
     return embeddings_or_sentence(path, plan, noises)

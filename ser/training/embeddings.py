@@ -85,7 +85,7 @@ class EmbeddingSet:
 
 @dataclass(frozen=True)
 class EmbeddingPlan:
-    """How examples are embedded.
+    """Plan of embedding examples: the encoder, the copies, and the calls that report and stop it.
 
     Attributes:
         plan: of each recording.
@@ -95,7 +95,7 @@ class EmbeddingPlan:
         labels: of the targets, in order.
         workers: processes that share the work; None takes as many as there are cores where there is enough to do.
             A detector of the caller's own stays in this process, whatever stands here.
-        on_progress: told every few examples, as stage `preparing`.
+        on_progress: called every few examples, as stage `preparing`.
         should_stop: asked at every example.
     """
 
@@ -110,7 +110,7 @@ class EmbeddingPlan:
 
 
 def default_cache_dir() -> Path:
-    """Where embeddings are kept for this user; safe to delete at any time."""
+    """Folder where this user's embeddings are kept; safe to delete at any time."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "speech-emotion-studio" / "embeddings"
 
@@ -171,7 +171,7 @@ def _embedded(paths: Sequence[Path], noises: NoisePool, how: EmbeddingPlan) -> I
 
 
 def _ticker(total: int, how: EmbeddingPlan) -> Callable[[], None]:
-    """Counts examples, tells of them, and stops the work when asked to."""
+    """Return a function to call after each example: it counts, reports progress, and stops the work on request."""
     started = time.monotonic()
     done = 0
 

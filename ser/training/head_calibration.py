@@ -1,4 +1,4 @@
-"""Temperatures, adaptation prior and novelty of a head, from clips of corpora and speakers beside those trained on."""
+"""Temperatures, adaptation prior and novelty of a head, from clips of corpora and speakers not trained on."""
 
 import importlib
 from collections.abc import Sequence

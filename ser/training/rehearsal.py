@@ -1,4 +1,4 @@
-"""Clips of the base corpora, kept with a head as 8-bit embeddings, that it replays while it learns new ones."""
+"""Clips of the base corpora, kept with a head as 8-bit embeddings, to be replayed when it is trained on new clips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ REHEARSAL_FILE = "rehearsal.safetensors"
 LEVELS = 127.0
 
 TRAIN_CLIPS, TEST_CLIPS = 800, 280
-"""Clips that are kept to be replayed, and of development speakers, to tell what was forgotten: 5 MB in 8 bits."""
+"""Clips kept to be replayed, and clips of development speakers to measure forgetting on: 5 MB in 8 bits."""
 
 Array = npt.NDArray[np.float32]
 

@@ -1,4 +1,4 @@
-"""Which examples share a step. Knows their labels, speakers, corpora and lengths; nothing of what they hold."""
+"""Choice of the examples that share a step, by labels, speakers, corpora and lengths. Reads no recording."""
 
 import math
 from collections import Counter
@@ -18,7 +18,7 @@ Places = npt.NDArray[np.int64]
 def draw_probabilities(
     targets: npt.NDArray[np.float32], corpora: Sequence[str], corpus_weights: Mapping[str, float]
 ) -> npt.NDArray[np.float64]:
-    """How likely each example is drawn: corpora by weight, and within a corpus every label alike.
+    """Probability of drawing each example: corpora by weight, and within a corpus every label alike.
 
     Returns:
         Shape (examples,), sum 1.
@@ -40,7 +40,7 @@ def draw_probabilities(
 
 
 def class_weights(targets: npt.NDArray[np.float32], power: float) -> npt.NDArray[np.float32]:
-    """How much each label counts: the rarer, the more; mean 1 over the examples.
+    """Weight of each label: the rarer, the larger; mean 1 over the examples.
 
     >>> print(class_weights(np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=np.float32), 1.0).round(2))
     [0.67 2.  ]

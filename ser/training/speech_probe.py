@@ -14,7 +14,7 @@ from ser.training.heads import HeadConfig, minimise, principal_components
 from ser.types import Signal
 
 PARTS = 3
-"""Parts drawn from each noise, as long as what the detector takes for speech, beside the whole of it."""
+"""Parts drawn from each noise, as long as what the detector takes for speech, in addition to the whole of it."""
 
 PART_DURATION = (0.4, 1.5)
 """Seconds."""

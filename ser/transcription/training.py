@@ -133,7 +133,7 @@ def check_count(clips: int) -> None:
 def _fine_tune(
     folder: Path, spells: bool, clips: Sequence[SpokenText], config: TranscriberTrainConfig, around: Surroundings
 ) -> Any:
-    """Train matrices beside a checkpoint's weights, and return its network with them merged."""
+    """Train LoRA on a checkpoint, and return its network with the updates merged."""
     set_seed(config.seed)
     task = (_Speller if spells else _Writer)(folder, clips, config, around.processes.device)
     if not any(module.rpartition(".")[2] in ADAPTED_LAYERS for module, _ in task.model.named_modules()):

@@ -79,7 +79,7 @@ def test_a_model_that_is_not_there(clips: Path, tmp_path: Path, capsys: pytest.C
     assert str(tmp_path / "nothing") in err and err.count("\n") == 1
 
 
-def test_labels_must_be_ours(capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_must_be_of_the_label_set(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
         build_parser().parse_args(["evaluate", "--data", "x", "--labels", "anger,boredom"])
     assert error.value.code == 2

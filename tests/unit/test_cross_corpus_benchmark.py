@@ -31,7 +31,7 @@ def test_the_examples_in_the_docstrings_hold():
     assert doctest.testmod(cross_corpus).failed == 0
 
 
-def test_each_corpus_is_answered_by_a_head_of_the_others(data, capsys):
+def test_each_corpus_is_predicted_by_a_head_trained_on_the_others(data, capsys):
     assert main(["--data", str(data), "--corpora", "one", "two", "tess", "--quick", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     ways = {"plain", "source", "speaker", "source, mix unknown", "speaker, mix unknown"}

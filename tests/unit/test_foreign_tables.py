@@ -211,7 +211,7 @@ def test_columns_of_shares(store, folder):
     assert effective_corrections(store)[-1].distribution == {"anger": 0.75, "sadness": 0.25}
 
 
-def test_label_studio_of_others(store, folder):
+def test_label_studio_exports_of_other_projects(store, folder):
     def task(name, *annotations):
         return {
             "data": {"audio_url": f"/data/local-files/?d=in/audio/{name}", "speaker": "s1"},

@@ -334,7 +334,7 @@ def test_a_candidate_that_is_sure_without_reason_is_refused() -> None:
     after = softmax(8.0 * np.log(drawn(4, 1.8, 84)))
     decision = decide(TRUTH, said(before), said(after), GROUPS, **CONFIDENCE, probabilities=(before, after))
     assert decision.gain > 0.05 and not decision.promoted
-    assert "its confidence is less honest" in decision.reason
+    assert "its confidence is worse calibrated" in decision.reason
 
 
 def test_what_the_channel_explains_as_well_is_refused() -> None:

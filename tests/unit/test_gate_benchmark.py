@@ -60,7 +60,7 @@ def test_a_round_measures_its_effect_on_speakers_outside_the_store(world: World)
     assert power_by_gain([row | {"true_gain": 0.05, "speakers": 6, "votes": 100}])[1]["rounds"] == 1
 
 
-def test_the_base_head_knows_its_base(world: World) -> None:
+def test_the_base_head_recognises_its_base(world: World) -> None:
     assert recall(world.head, world.base_test) > 0.8 > recall(world.head, world.new)
     assert scaled_preset((FineTuneConfig(penalty=1.0),)).strengths[0].penalty == pytest.approx(1e-4)
 

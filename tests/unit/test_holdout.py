@@ -38,7 +38,7 @@ def many(speakers: Sequence[str | None], each: int, session: str | None = None) 
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 12, 40])
-def test_no_speaker_is_on_both_sides(count: int) -> None:
+def test_no_speaker_is_in_both_splits(count: int) -> None:
     holdout = divide(many([f"speaker {n}" for n in range(count)], 20))
     assert holdout.unit == "speaker" and holdout.units == count
     assert not {e.group for e in holdout.training} & {e.group for e in holdout.held_out}
@@ -53,9 +53,9 @@ def test_one_speaker_is_divided_by_session() -> None:
     assert not {e.clip.session for e in holdout.training} & {e.clip.session for e in holdout.held_out}
 
 
-def test_one_sitting_of_one_speaker_is_divided_in_parts_that_stay_whole() -> None:
+def test_one_session_of_one_speaker_is_divided_in_parts_that_stay_whole() -> None:
     holdout = divide(many(["ann"], 60, session="today"))
-    assert holdout.unit == "part of the sitting" and holdout.units == 12
+    assert holdout.unit == "part of the session" and holdout.units == 12
     parts = [{e.clip.id // 5 for e in side} for side in (holdout.training, holdout.held_out)]
     assert not parts[0] & parts[1]
 
@@ -63,7 +63,7 @@ def test_one_sitting_of_one_speaker_is_divided_in_parts_that_stay_whole() -> Non
 def test_a_second_speaker_of_few_clips_does_not_stand_in_the_way() -> None:
     examples = [feedback(n, speaker="bob" if n < 3 else "ann") for n in range(60)]
     holdout = divide(examples)
-    assert holdout.unit == "part of the sitting"
+    assert holdout.unit == "part of the session"
     parts = [
         {(e.group, (e.clip.id - 3) // 5 if e.group == "ann" else 0) for e in side}
         for side in (holdout.training, holdout.held_out)
@@ -73,7 +73,7 @@ def test_a_second_speaker_of_few_clips_does_not_stand_in_the_way() -> None:
 
 def test_a_session_of_one_clip_does_not_stand_in_the_way() -> None:
     examples = [feedback(n, speaker="ann", session="page" if n == 0 else None) for n in range(60)]
-    assert divide(examples).unit == "part of the sitting"
+    assert divide(examples).unit == "part of the session"
 
 
 @pytest.mark.parametrize("count", [3, 7, 12, 60])
@@ -82,7 +82,7 @@ def test_a_fair_share_is_held_out(count: int) -> None:
     assert abs(len(holdout.held_out) / (20 * count) - held_out_share(20 * count)) <= 0.1
 
 
-def test_speakers_keep_their_side_as_feedback_grows() -> None:
+def test_speakers_keep_their_split_as_feedback_grows() -> None:
     before = divide(many([f"speaker {n}" for n in range(100)], 5))
     after = divide(many([f"speaker {n}" for n in range(200)], 5))
     assert {e.group for e in before.held_out} <= {e.group for e in after.held_out}
@@ -98,7 +98,7 @@ def test_nothing_at_all() -> None:
     with pytest.raises(TrainingDataError) as error:
         divide([])
     assert str(error.value) == (
-        "No labelled clip may be used for training yet; 28 are needed. Label clips whose speakers allow training."
+        "No labelled clip may be used for training yet; 28 are needed. Label clips with consent to training."
     )
 
 
@@ -118,7 +118,7 @@ def test_one_label_trains_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("speakers", "unit"), [(["ann", "bob", "cem"], "speaker"), (["ann", "bob"], "part of the sitting")]
+    ("speakers", "unit"), [(["ann", "bob", "cem"], "speaker"), (["ann", "bob"], "part of the session")]
 )
 def test_nothing_is_held_out_of_a_cross_fitted_run(speakers: list[str], unit: str) -> None:
     examples = many(speakers, 20)
@@ -142,8 +142,8 @@ def sides_of(holdout) -> dict[int, str]:
     return {e.clip.id: TRAINING for e in holdout.training} | held
 
 
-def test_no_clip_ever_changes_its_side_however_feedback_grows() -> None:
-    """Speakers come and go, sittings grow, the coarse division gives way to the strict one."""
+def test_no_clip_ever_changes_its_split_however_feedback_grows() -> None:
+    """Speakers come and go, sessions grow, the coarse division gives way to the strict one."""
     examples = [feedback(n, speaker="ann", session="day 1") for n in range(60)]
     sides: dict[int, str] = {}
     stages = [
@@ -162,7 +162,7 @@ def test_no_clip_ever_changes_its_side_however_feedback_grows() -> None:
         sides = now
         units.append(holdout.unit)
         assert sides_of(divide(examples, sides)) == sides
-    assert units[0] == "part of the sitting" and units[-1] == "speaker"
+    assert units[0] == "part of the session" and units[-1] == "speaker"
     assert not {e.group for e in holdout.training} & {e.group for e in holdout.held_out}
     assert {e.group for e in holdout.reserved} == {"ann"}
 

@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[AnnotationStore]:
 
 def test_everything_is_counted(store: AnnotationStore) -> None:
     found = compute_insights(store)
-    assert (found.clips, found.judged, found.several, found.votes, found.unsure) == (4, 3, 2, 5, 1)
+    assert (found.clips, found.labelled, found.several, found.votes, found.unsure) == (4, 3, 2, 5, 1)
     assert sum(sum(period.labels.values()) for period in found.periods) == 5
     assert found.agreement.clips == 2
     assert found.scales["intensity"].alpha is None

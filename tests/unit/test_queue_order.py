@@ -125,7 +125,7 @@ def test_behind_the_pool_of_the_most_informative_come_the_others(store):
     assert page(store, QueueOrder.MOST_INFORMATIVE, limit=POOL + 2) == pool + rest[:2]
 
 
-def test_labels_that_training_does_not_believe_come_first_by_default_until_somebody_answers(store):
+def test_suspected_label_errors_come_first_by_default_until_somebody_labels_them(store):
     sure, unsure, doubted, other = (
         add(store, seed, confidence) for seed, confidence in enumerate((0.9, 0.4, 0.8, 0.95))
     )

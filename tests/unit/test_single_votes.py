@@ -28,7 +28,7 @@ def test_votes_of_a_careful_rater_stand() -> None:
     assert (labels.argmax(axis=1) == truth).mean() > 0.98 and labels.max(axis=1).mean() > 0.9
 
 
-def test_votes_of_listeners_who_say_neutral_in_doubt_are_doubted() -> None:
+def test_votes_of_listeners_who_say_neutral_in_doubt_are_softened() -> None:
     truth, logs, rng = drawn()
     votes = listened(truth, rng)
     labels = weigh_single_votes(logs, EYE[votes], np.zeros(300, np.int64))

@@ -15,14 +15,14 @@ def examples(speakers: int, clips: int = 10, corpus: str = "c") -> list[Example]
     ]
 
 
-def test_no_speaker_is_on_two_sides_and_nothing_is_lost() -> None:
+def test_no_speaker_is_in_two_splits_and_nothing_is_lost() -> None:
     given = examples(5)
     split = split_by_speaker(given, test_speakers=["c_0"], dev_speakers=["c_1", "c_2"])
     assert [len(part) for part in split.parts.values()] == [20, 20, 10]
     assert report_leaks(split).clean
 
 
-def test_a_speaker_named_for_two_sides_is_refused() -> None:
+def test_a_speaker_named_for_two_splits_is_refused() -> None:
     with pytest.raises(TrainingDataError, match="c_1: named for dev and for test"):
         split_by_speaker(examples(3), test_speakers=["c_1"], dev_speakers=["c_1", "c_2"])
 
@@ -38,7 +38,7 @@ def test_a_planted_speaker_and_a_planted_copy_are_found() -> None:
     assert "speaker c_1 is in test and train" in str(report)
 
 
-def test_copies_on_one_side_are_no_leak() -> None:
+def test_copies_in_one_split_are_no_leak() -> None:
     given = examples(2, 2)
     split = split_by_speaker(given, dev_speakers=["c_1"])
     hashes = {"c/0_0.wav": "same", "c/0_1.wav": "same"}

@@ -29,7 +29,7 @@ def killed_run(store: AnnotationStore) -> int:
     ("requests", "end"),
     [([], "interrupted"), (["pause"], "paused"), (["cancel"], "cancelled"), (["pause", "cancel"], "cancelled")],
 )
-def test_whoever_finds_the_process_gone_keeps_to_what_was_wished(
+def test_whoever_finds_the_process_gone_follows_the_stop_request(
     store: AnnotationStore, requests: list[str], end: str
 ) -> None:
     run_id = killed_run(store)

@@ -41,7 +41,7 @@ def test_mistakes_are_found_with_the_label_that_they_sound_like():
     assert margins == sorted(margins, reverse=True)
 
 
-def test_nobody_is_doubted_without_need_or_means():
+def test_votes_stay_as_they_are_without_need_or_means():
     embeddings, shares, groups, _, _ = collection(mistakes=0)
     assert find_suspects(embeddings, shares, groups) == []
     embeddings, shares, groups, _, _ = collection(LEAST_CLIPS - 1)
@@ -55,7 +55,7 @@ def test_no_more_than_a_share_is_suspected():
     assert len(find_suspects(embeddings, shares, groups)) <= MOST * len(embeddings)
 
 
-def test_a_suspect_comes_back_to_its_raters_and_is_believed_afterwards(tmp_path: Path):
+def test_a_suspect_comes_back_to_its_raters_and_is_trained_on_afterwards(tmp_path: Path):
     with AnnotationStore(tmp_path) as store:
         version = store.ensure_base_version("embedded", "a" * 64)
         clips = [

@@ -101,7 +101,7 @@ def test_a_run_learns_from_written_words_and_counts_the_clips_without(job: Train
     assert decision.after["uar"] > decision.before["uar"]  # type: ignore[operator]
 
 
-def test_sentences_that_were_learnt_from_do_not_judge(job: TrainingJob) -> None:
+def test_sentences_that_were_trained_on_are_not_compared_on(job: TrainingJob) -> None:
     holdout = job.holdout
     same = tuple(dataclasses.replace(e, transcript=holdout.training[0].transcript) for e in holdout.held_out)
     with pytest.raises(TrainingDataError, match="0 held-out clips .* more say what a training clip says"):

@@ -129,7 +129,7 @@ def test_the_estimate_goes_by_earlier_runs_of_this_machine(
     assert "no run has ended" in thorough.basis
 
 
-def test_the_command_says_what_others_build_on(retrainer: NotingRetrainer) -> None:
+def test_the_command_prints_what_programs_read(retrainer: NotingRetrainer) -> None:
     vote(retrainer.store, 40)
     retrainer.start("ann", preset="thorough")
     end(retrainer)

@@ -73,7 +73,7 @@ def test_connections_take_turns_however_much_one_asks_for() -> None:
     assert work.began.index("modest 0") <= 2 and work.began.index("modest 1") <= 4
 
 
-def test_a_full_queue_says_so_and_the_place_is_told() -> None:
+def test_a_full_queue_says_so_and_the_place_is_shown() -> None:
     turns, work, found = Turns(places=1, most_waiting=2), Work(), []  # type: ignore[var-annotated]
     places: list[object] = []
     threads = [ask(turns, work, "a", "a", 5.0, found)]

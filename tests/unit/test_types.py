@@ -77,6 +77,6 @@ def test_labels_of_published_checkpoints_are_mapped_by_name() -> None:
         ("其他/other <unk> fru xxx oth LABEL_0 un-happy angry_sad boredom annoyed 3 strong", None),
     ],
 )
-def test_spellings_of_others_are_known_and_none_is_guessed(names: str, emotion: str | None) -> None:
+def test_foreign_spellings_are_known_and_none_is_guessed(names: str, emotion: str | None) -> None:
     assert {name: to_emotion(name) for name in names.split()} == dict.fromkeys(names.split(), emotion)
     assert to_emotion("Anger (strong)") == "anger" and to_emotion("not angry") is None

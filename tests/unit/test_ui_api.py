@@ -64,13 +64,25 @@ def in_cache(cache: Path) -> list[Path]:
 
 def test_only_the_named_endpoints_are_public_and_described(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    named = {"/register", "/recognize", "/correct", "/next_clip", "/retrain", "/training_status", "/control_training"}
+    named = {"/register", "/recognize", "/timeline", "/correct", "/next_clip", "/retrain"}
+    named |= {"/training_status", "/control_training"}
     assert set(endpoints) == named
     assert all(endpoint["description"] for endpoint in endpoints.values())
     names = {name: [p["parameter_name"] for p in endpoint["parameters"]] for name, endpoint in endpoints.items()}
-    assert names["/recognize"] == ["audio"]
+    assert names["/recognize"] == ["audio"] and names["/timeline"] == ["audio", "channels"]
     assert names["/correct"] == ["audio", "clip_id", "label", "rater", "transcript", "intensity", "consent", "speaker"]
     assert names["/next_clip"] == ["rater"] and names["/retrain"] == ["rater", "preset", "target", "tune"]
+
+
+def test_a_timeline_is_answered_and_keeps_nothing(client: Client, cache: Path, tmp_path: Path) -> None:
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, synthetic_speech(70.0, seed=1).signal, 16_000)
+    before = in_cache(cache)
+    answer = client.predict(audio=handle_file(path), api_name="/timeline")
+    assert answer["duration"] == pytest.approx(70.0) and answer["regions"] and answer["channels"] == 1
+    assert in_cache(cache) == before
+    with pytest.raises(AppError, match="expected one of split, mix, auto"):
+        client.predict(audio=handle_file(path), channels="left", api_name="/timeline")
 
 
 def test_recognize_answers_and_keeps_nothing(client: Client, services: Services, cache: Path, clip: Path) -> None:

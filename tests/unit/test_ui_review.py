@@ -186,7 +186,7 @@ def test_a_missing_recording_does_not_stop_the_queue(page_services: Services, pa
     assert "Saved clip 1: skip." in ann.vote(item, "skip")["said"]
 
 
-def test_labels_that_training_doubts_can_be_asked_for() -> None:
+def test_suspected_label_errors_can_be_filtered() -> None:
     maintainer = Person("ann", "maintainer")
     assert to_filter({"suspected": "yes"}, maintainer) == QueueFilter(suspected=True)
     assert to_filter({"suspected": ""}, maintainer) == QueueFilter()

@@ -11,7 +11,7 @@ from annotations.learning.promotion.holdout_store import (
     hold_out,
     missing_feedback,
     read_looks,
-    read_sides,
+    read_splits,
     record_holdout,
 )
 from annotations.learning.versions.active import ActiveModel
@@ -58,7 +58,7 @@ def start_run(active: ActiveModel, status: str | None = None) -> int:
     return run.id
 
 
-def test_sides_are_kept_and_looks_are_counted(active: ActiveModel) -> None:
+def test_splits_are_kept_and_looks_are_counted(active: ActiveModel) -> None:
     store = active.store
     first = hold_out(store, training_examples(store))
     start_run(active, "refused")
@@ -77,12 +77,12 @@ def test_sides_are_kept_and_looks_are_counted(active: ActiveModel) -> None:
     assert len(diluted.held_out) == len(first.held_out) + 12 and 0.0 < diluted.looks < 1.0
 
 
-def test_a_run_that_waited_keeps_the_sides_that_one_before_it_gave(active: ActiveModel) -> None:
+def test_a_run_that_waited_keeps_the_splits_of_the_run_before_it(active: ActiveModel) -> None:
     store = active.store
     store.snapshot(store.data_dir / "waiting.db")
     start_run(active, "refused")
     with AnnotationStore(store.data_dir, database=store.data_dir / "waiting.db") as snapshot:
-        assert read_sides(snapshot) == {}
+        assert read_splits(snapshot) == {}
         holdout = hold_out(snapshot, training_examples(snapshot), history=store)
     assert holdout.looks == 1.0 and {e.clip.id for e in holdout.held_out} == set(held_out_clips(store))
 
@@ -135,7 +135,7 @@ def test_no_more_clips_are_asked_than_wanted_and_none_that_was_trained_on(active
     assert [clip.id for clip in clips_to_ask(active.store, 5)] == held[:5]
     asked = [clip.id for clip in clips_to_ask(active.store, 1000)]
     assert asked == [*held, *range(CLIPS + 10, CLIPS, -1)]
-    assert not {c for c, side in read_sides(active.store).items() if side == "training"} & set(asked)
+    assert not {c for c, side in read_splits(active.store).items() if side == "training"} & set(asked)
 
 
 def test_versions_of_different_models_are_not_compared(active: ActiveModel) -> None:
@@ -144,11 +144,11 @@ def test_versions_of_different_models_are_not_compared(active: ActiveModel) -> N
         diff_versions(active, active.base_version, words)
 
 
-def test_an_erased_clip_has_no_side_any_more(active: ActiveModel) -> None:
+def test_an_erased_clip_is_in_no_split_any_more(active: ActiveModel) -> None:
     start_run(active, "refused")
     clip_id = held_out_clips(active.store)[0]
     assert main(["--data-dir", str(active.store.data_dir), "erase", "--clip", str(clip_id)]) == 0
-    assert clip_id not in read_sides(active.store)
+    assert clip_id not in read_splits(active.store)
 
 
 def test_trained_clips_are_compared_on_where_there_are_no_others(active: ActiveModel) -> None:

@@ -76,7 +76,7 @@ def test_a_refused_version_needs_a_reason_which_is_kept(store: AnnotationStore) 
     with pytest.raises(StoreError) as error:
         promote_version(store, version, by="ann", reason="  ")
     assert str(error.value) == (
-        f"The comparison did not promote v2 ({REFUSAL[:-1]}). To put it to use all the same, give a reason "
+        f"The comparison did not promote v2 ({REFUSAL[:-1]}). To promote it all the same, give a reason "
         "(--reason TEXT on the command line); it is kept."
     )
     assert store.active_version().name == "embedded"
@@ -197,7 +197,7 @@ def test_the_commands(store: AnnotationStore, capsys: pytest.CaptureFixture[str]
     assert run("promote", "v9")[1]["error"].startswith("There is no model version 'v9'. There are v2, embedded.")
     assert run("versions", "prune", "--keep", "3")[1] == {"removed": []}
     main(["--data-dir", str(store.data_dir), "versions"])
-    assert "put to use all the same: because" in capsys.readouterr().out
+    assert "promoted all the same: because" in capsys.readouterr().out
 
 
 def _back(store: AnnotationStore) -> str:

@@ -23,14 +23,14 @@ class Limit:
         person: for one login or one key.
         address: for one address, behind which a whole class may sit.
         seconds: in which they may be used up; they come back little by little.
-        told: what it is of, with the amount in it.
-        scale: that the amount is told in.
+        words: the limit in words, with a place for the amount.
+        scale: unit of the amount in these words.
     """
 
     person: float
     address: float
     seconds: float
-    told: str
+    words: str
     scale: float = 1.0
 
 
@@ -48,7 +48,7 @@ REMEMBERED = 20_000
 
 
 class Limits:
-    """What is left to each person and address; safe to call from several threads.
+    """Budgets left to each person and address; safe to call from several threads.
 
     Args:
         limits: {what: amounts}.
@@ -84,8 +84,8 @@ class Limits:
                 if has < amount:
                     wait = (min(amount, most) - has) * limit.seconds / most
                     raise TooMuchError(
-                        f"That is more than {limit.told.format(most / limit.scale)}, which is all that {kind} may use "
-                        f"here. Try again in {_told(wait)}."
+                        f"That is more than {limit.words.format(most / limit.scale)}, which is all that {kind} may use "
+                        f"here. Try again in {_duration(wait)}."
                     )
                 left[what, f"{kind} {who}"] = (has - amount, now)
             for key, state in left.items():
@@ -95,7 +95,7 @@ class Limits:
                 self._left.popitem(last=False)
 
 
-def _told(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / MINUTE:.0f} min" if seconds < 90 * MINUTE else f"{seconds / HOUR:.0f} h"

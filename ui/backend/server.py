@@ -86,7 +86,7 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         "--proxy",
         action="store_true",
         default=bool(environ.get("SER_PROXY")),
-        help="a reverse proxy passes requests on: believe its forwarding headers (SER_PROXY; a Space needs it not)",
+        help="a reverse proxy passes requests on: believe its forwarding headers (SER_PROXY; not needed on a Space)",
     )
     parser.add_argument("--fake", action="store_true", help="untrained stand-ins for the models: to work on the page")
     options = parser.parse_args(argv)

@@ -38,12 +38,12 @@ class Services:
 
     @property
     def recognizer(self) -> Recognizer:
-        """Answers."""
+        """The recogniser that answers now."""
         return self.active_model.recognizer
 
     @property
     def store(self) -> AnnotationStore:
-        """Keeps clips and votes."""
+        """The store of clips and votes."""
         return self.active_model.store
 
     def header(self) -> str:

@@ -1,6 +1,6 @@
 """Builds the services of the page from settings: models loaded, store opened.
 
-Brings torch in when real models are loaded; a page on stand-ins needs it not.
+Brings torch in when real models are loaded; a page on stand-ins does not need it.
 """
 
 import importlib

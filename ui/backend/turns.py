@@ -69,20 +69,23 @@ class Turns:
         self._now = 0.0
         self._threads = 0
 
-    def run(self, connection: str, seconds: float, steps: Callable[[], Iterator[T]]) -> Iterator[T | Waiting]:
+    def run(
+        self, connection: str, seconds: float, steps: Callable[[], Iterator[T]], budget: float | None = None
+    ) -> Iterator[T | Waiting]:
         """Answer a recording in its turn: yields its places while it waits, then what `steps` yields.
 
         Args:
             connection: that asks.
             seconds: length of the recording.
             steps: makes the answer, on another thread.
+            budget: seconds that this answer may take, in place of the usual.
 
         Raises:
             BusyError: if too many wait, or the answer takes longer than it may.
         """
         job = self._join(connection, seconds, steps)
         try:
-            yield from self._follow(job)
+            yield from self._follow(job, budget or self._budget)
         finally:
             with self._changed:
                 job.given_up = True
@@ -104,15 +107,15 @@ class Turns:
             self._changed.notify()
         return job
 
-    def _follow(self, job: _Job[T]) -> Iterator[T | Waiting]:
+    def _follow(self, job: _Job[T], budget: float) -> Iterator[T | Waiting]:
         place = 0
         while True:
             try:
                 result = job.results.get(timeout=LOOK)
             except queue.Empty:
-                if job.began is not None and time.monotonic() - job.began > self._budget:
+                if job.began is not None and time.monotonic() - job.began > budget:
                     raise BusyError(
-                        f"The answer took longer than {self._budget:.0f} s and was given up. Try a shorter recording."
+                        f"The answer took longer than {budget:.0f} s and was given up. Try a shorter recording."
                     ) from None
                 now = self._place(job)
                 if now and now != place:

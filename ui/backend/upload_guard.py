@@ -1,4 +1,4 @@
-"""What an upload and any other request may weigh, decided before the first byte is read; within the page's logins."""
+"""Limits on the size of uploads and other requests, checked before the first byte is read; within the page's logins."""
 
 import gradio as gr
 from fastapi import Request

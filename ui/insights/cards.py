@@ -31,14 +31,14 @@ def summary_card(found: Insights) -> str:
         return EMPTY
     numbers = (
         (found.votes, "vote" if found.votes == 1 else "votes"),
-        (found.judged, f"of {found.clips} clips labelled"),
+        (found.labelled, f"of {found.clips} clips labelled"),
         (found.several, "clips with two votes or more"),
         (found.unsure, "times somebody was unsure"),
     )
     tiles = "".join(f"<li><strong>{count:,}</strong> {text}</li>" for count, text in numbers)
     return (
         f'<h3>Progress</h3><ul class="tiles" role="list">{tiles}</ul>'
-        + _progress("one vote or more", found.judged, found.clips)
+        + _progress("one vote or more", found.labelled, found.clips)
         + _progress("two votes or more", found.several, found.clips)
     )
 

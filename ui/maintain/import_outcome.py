@@ -25,7 +25,7 @@ def progress(step: ImportProgress) -> str:
 
 def summary(report: ImportReport, background: bool) -> str:
     """Describe an import as HTML."""
-    # On the command line they stand above what is told at the end.
+    # On the command line they stand above what is printed at the end.
     lines = [line.replace("named above", "named below") for line in report.lines()]
     if background:
         lines.append("The model pre-labels them in the background, so that the least sure can come first.")
@@ -35,7 +35,9 @@ def summary(report: ImportReport, background: bool) -> str:
 def preview_card(preview: Preview) -> str:
     """Describe what an import would do as HTML."""
     lines = [
-        line.replace("named above", "named below").replace("name it with --consent", "tick what the speakers allow")
+        line.replace("named above", "named below").replace(
+            "name it with --consent", "tick what the speakers consented to"
+        )
         for line in preview.lines()
     ]
     return _card(lines, preview.report.failed, good=preview.exit_code == 0)

@@ -233,7 +233,7 @@ def empty_card() -> str:
 
 
 def listening_card(place: int = 0) -> str:
-    """The answer's place while the sound is labelled, or while it waits: with its place in the queue, from 1."""
+    """The answer's place while the voice is analysed, or while it waits: with its place in the queue, from 1."""
     return (
         empty_card()
         .replace("answer empty", "answer empty busy", 1)

@@ -1,6 +1,6 @@
 """The second tab: stored clips one after the other; listen, label by one key, next.
 
-The sitting itself lives in the browser (`assets/review.js`), which asks ahead for clips and sends votes behind: here
+The session itself lives in the browser (`assets/review.js`), which asks ahead for clips and sends votes behind: here
 is what it asks of the server. Each act takes what the browser says and returns plain values.
 """
 
@@ -94,7 +94,7 @@ class ReviewHandlers:
         vote = self._store(given, reviewer)
         _, filters = self._choice(given, reviewer)
         left = queue_length(self.services.store, reviewer.name, filters)
-        answer: dict[str, object] = {"said": self._told(vote), "left": left, "clip": vote.clip_id}
+        answer: dict[str, object] = {"said": self._describe_saved(vote), "left": left, "clip": vote.clip_id}
         with self._lock:
             self._answered[nonce] = answer
             while len(self._answered) > REMEMBERED:
@@ -195,7 +195,7 @@ class ReviewHandlers:
             prediction_id=prediction.id if prediction else None,
         )
 
-    def _told(self, vote: Correction) -> str:
+    def _describe_saved(self, vote: Correction) -> str:
         """Describe a saved vote; now that it stands, the model's prediction may be shown."""
         said = f"Saved clip {vote.clip_id}: {vote.label or vote.verdict}."
         if vote.prediction_id is None or vote.label is None:

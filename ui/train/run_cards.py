@@ -115,8 +115,8 @@ def estimate_line(found: Estimate, meaning: str) -> str:
         found: the estimate.
         meaning: of the preset, as a sentence.
 
-    >>> estimate_line(Estimate(130.0, 230, "cpu", "2 earlier runs on this machine"), "Learns.")
-    'Learns. Takes about 2 min on this CPU, 230 clips <span class="basis">(by 2 earlier runs on this machine)</span>'
+    >>> estimate_line(Estimate(130.0, 230, "cpu", "2 earlier runs on this machine"), "Trains.")
+    'Trains. Takes about 2 min on this CPU, 230 clips <span class="basis">(by 2 earlier runs on this machine)</span>'
     """
     minutes = found.seconds / 60
     time = f"{max(1, round(minutes))} min" if minutes < 90 else f"{minutes / 60:.1f} h"

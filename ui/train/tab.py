@@ -78,9 +78,9 @@ class TrainHandlers:
 
         Args:
             seen: what the page shows now; the part that is alike is not sent again.
-            preset: how thoroughly a run would learn.
+            preset: `quick` or `thorough`.
             target: what it would train.
-            tune: what of an acoustic model would learn.
+            tune: the layers of an acoustic model that it would train.
             chosen: the version chosen on the page, which stays so until there is a new one.
         """
         asked = replace(self.services.retrainer.config, preset=preset, target=target, tune=tune)

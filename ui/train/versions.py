@@ -1,4 +1,4 @@
-"""The versions' part of the training tab: promoted, go back, compare, read, exchange."""
+"""The versions' part of the training tab: promote, go back, compare, read, exchange."""
 
 import functools
 from collections.abc import Callable

@@ -86,7 +86,7 @@ def store_recordings(
                 yield first, future.result()
         finally:
             for _, future in flying:
-                # One that failed has told nobody yet; the error that ended this is the one to tell.
+                # Nobody knows yet of one that failed, nor needs to: the error that ended this is the one to report.
                 if not future.cancel() and abandoned is not None and future.exception() is None:
                     outcome = future.result()
                     if isinstance(outcome, StoredRecording) and outcome.written:

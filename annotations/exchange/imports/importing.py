@@ -45,7 +45,7 @@ def import_sources(
         store: to write to; others may write meanwhile.
         sources: as in `find_recordings`.
         options: see there.
-        on_progress: told after every recording, from this thread.
+        on_progress: called after every recording, from this thread.
         should_stop: asked after every recording; what was imported so far stays.
 
     Returns:

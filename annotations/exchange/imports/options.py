@@ -170,13 +170,13 @@ class ImportReport:
             lines.append(f"{self.gold} clips have a known answer now.")
         if self.erased:
             lines.append(f"{self.erased} recordings were left out: they were erased here (--readmit takes them again).")
-        lines += self.told()
+        lines += self.content_lines()
         lines += [f"{name} was imported before, on {when[:10]}." for name, when in self.finished_before.items()]
         if self.failed:
             lines.append(f"{len(self.failed)} files or rows failed; they are named above.")
         return lines
 
-    def told(self) -> list[str]:
+    def content_lines(self) -> list[str]:
         """Describe labels, speakers and what was left aside, the same before an import and after it."""
         lines = []
         renamed = [(pair, count) for pair, count in self.labels.most_common() if pair[0] != pair[1]]

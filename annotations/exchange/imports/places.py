@@ -187,7 +187,7 @@ class ZipPlace:
         """
         if name not in self._members:
             raise ExchangeError(f"{name} is not in {self._path.name}. Put it there, or take it off the table.")
-        # One at a time, so that the allowance is kept; unpacking is quick beside decoding.
+        # One at a time, so that the allowance is kept; unpacking is quick compared with decoding.
         with self._lock:
             return self._unpack(name)
 
@@ -203,7 +203,7 @@ class ZipPlace:
             ) from error
         if len(content) > limit:
             raise ExchangeError(
-                f"{name} unpacks to far more than its archive could honestly hold; it was not read. "
+                f"{name} unpacks to far more than its archive could plausibly hold; it was not read. "
                 "Unpack it yourself and import the folder, if you trust it."
             )
         self._allowance -= len(content)

@@ -37,7 +37,7 @@ class Preview:
 
     @property
     def exit_code(self) -> int:
-        """That of the import, as far as it can be told before."""
+        """Exit code of the import, as far as it can be predicted."""
         return 2 if self.without_consent else self.report.exit_code
 
     @property
@@ -58,7 +58,7 @@ class Preview:
             "without_speaker",
             "notes",
         )
-        told = self.report.as_dict()
+        found = self.report.as_dict()
         return {
             "clips": self.clips,
             "votes": sum(self.votes.values()),
@@ -66,7 +66,7 @@ class Preview:
             "by_label": dict(self.by_label),
             "gold": self.gold,
             "without_consent": self.without_consent,
-            **{name: told[name] for name in kept},
+            **{name: found[name] for name in kept},
         }
 
     def lines(self) -> list[str]:
@@ -84,7 +84,7 @@ class Preview:
             lines.append(
                 f"{self.without_consent} clips carry no consent: name it with --consent, or nothing is stored."
             )
-        lines += self.report.told()
+        lines += self.report.content_lines()
         if self.report.failed:
             lines.append(f"{len(self.report.failed)} files or rows would fail; they are named above.")
         return [*lines, "Nothing was stored. Whether every recording can be decoded shows in the import itself."]

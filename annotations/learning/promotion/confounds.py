@@ -1,6 +1,6 @@
-"""Predicts labels from what is no voice: the channel of the recording, and the words.
+"""Predicts labels from confounds: the channel of the recording, and the words.
 
-A candidate that has learnt which microphone, room or sentence goes with which label gains on clips of the same kind,
+A candidate that picked up which microphone, room or sentence goes with which label gains on clips of the same kind,
 and on no other. Both models are given these predictions before they are compared: see `label_knowledge.adjust`.
 """
 
@@ -48,12 +48,12 @@ WORD_FEATURES = 64
 FEWEST_CLIPS = 28
 DEVIATIONS, KNOWN_SHARE = 3.0, 0.25
 """Standard deviations over chance, and share of the way from chance to certainty, from which labels count as given
-away. On CREMA-D, whose recordings seem to be of one level, silence and decay tell a fifth of the way."""
+away. On CREMA-D, whose recordings seem to be of one level, silence and decay explain a fifth of the way."""
 
 
 @dataclass(frozen=True, eq=False)
 class Confounds:
-    """Predictions of the labels from what is no voice.
+    """Predictions of the labels from confounds.
 
     Attributes:
         hints: {name: log probabilities} by the channel and by the words, if there are some, shape (clips, labels) each.

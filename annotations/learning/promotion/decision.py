@@ -63,7 +63,7 @@ class Standing:
         count: number of items.
         log_probabilities: mean log probability of the correct label, before and after; None if only labels are known.
         calibration: calibration error, before and after; None likewise.
-        scatter: calibration error that an honest model shows on so few items.
+        scatter: calibration error that a calibrated model shows on so few items.
     """
 
     what: str

@@ -25,9 +25,9 @@ from annotations.learning.promotion.holdout import HELD_OUT_SHARE, Holdout
 from annotations.learning.promotion.label_knowledge import Exchange, adjust, find_exchange
 from annotations.learning.promotion.objections import (
     objection_to_base,
+    objection_to_calibration,
     objection_to_gain,
     objection_to_gold,
-    objection_to_honesty,
     points,
 )
 from annotations.learning.promotion.probability_gain import mean_log_probability
@@ -71,7 +71,7 @@ def decide(
     calibration is worse on the base test and on gold clips beyond the margins. If probabilities are known, both models
     first get the same knowledge of which labels occur and how often (`label_knowledge.adjust`): the candidate must
     still gain in recall, and its gain in the probability of the correct label must be no chance; its confidence must
-    be no less honest; and the votes must not look as if labels had changed names.
+    be no worse calibrated; and the votes must not look as if labels had changed names.
 
     The first comparison on some clips has `alpha = 1 - confidence`; each later one on the same clips has less (see
     `spend`), so that trying again and again does not promote by luck in the end.
@@ -83,9 +83,9 @@ def decide(
         gold: clips of a known label that nothing was trained on; None or empty if there are none.
         looks: mean number of earlier comparisons on the held-out clips.
         other: a further measure that has a say.
-        hints: {name: log probabilities} of the labels by what is no voice, as `confounds.find_confounds` gives them:
-            both models are told. If the `CHANNEL` alone explains the votes as well as the candidate does, that is what
-            it has learnt, and it is refused.
+        hints: {name: log probabilities} of the labels by confounds, as `confounds.find_confounds` gives them:
+            both models are given. If the `CHANNEL` alone explains the votes as well as the candidate does, that is what
+            it was trained to recognise, and it is refused.
 
     Returns:
         The decision with its figures.
@@ -108,7 +108,7 @@ def decide(
         _objection(plain, found, rule, alpha, looks, other)
         or (exchange.words() if exchange is not None else None)
         or _objection_to_channel(answers, hints)
-        or objection_to_honesty(held_out, rule.margins)
+        or objection_to_calibration(held_out, rule.margins)
         or objection_to_base(tested, rule.margins)
         or objection_to_gold(marked, gold, rule.margins)
     )

@@ -14,7 +14,7 @@ from annotations.store.records import FeedbackExample
 from ser.errors import TrainingDataError
 
 HELD_OUT_SHARE = 0.3
-"""Share of the units that their hash sends to the held-out side, if there are `MANY_CLIPS`."""
+"""Share of the units that their hash holds out, if there are `MANY_CLIPS`."""
 
 HELD_OUT_SHARE_OF_FEW = 0.4
 """The same with fewer clips: then the comparison lacks clips more than the training. Measured: benchmarks/README.md"""
@@ -28,14 +28,14 @@ MIN_TRAINING_CLIPS = 20
 MIN_HELD_OUT_CLIPS = 8
 MIN_LABELS = 2
 
-SITTING_PART = 5
+SESSION_PART = 5
 """Consecutive clips that stay together if one speaker's one session is nearly all the feedback."""
 
 
 TRAINING, HELD_OUT, OUT_OF_FOLD = "training", "held out", "out of fold"
 """The splits; out of fold is trained on in the end and predicted by models that have not seen its unit."""
 
-UNITS = ("speaker", "session", "part of the sitting")
+UNITS = ("speaker", "session", "part of the session")
 """Units that may be kept together, strictest first."""
 
 
@@ -47,7 +47,7 @@ class Holdout:
         training: what a model may train on.
         held_out: what it is compared on; shares no unit with `training`.
         unit: what was kept together: one of `UNITS`.
-        units: how many units there are on both sides together.
+        units: number of units in both splits together.
         reserved: held out as well, but of speakers in `training`, while other speakers suffice for the comparison:
             neither trained on nor compared on.
         gold: clips of a known label, with that label; never trained on.
@@ -83,7 +83,7 @@ def cross_fit(examples: Sequence[FeedbackExample]) -> Holdout:
     if len(examples) < least:
         raise TrainingDataError(
             f"{len(examples)} labelled clips may be used for training; {least} are needed. "
-            "Label more clips whose speakers allow training."
+            "Label more clips with consent to training."
         )
     _require_labels("labelled", examples)
     for level, unit in enumerate(UNITS):
@@ -98,51 +98,53 @@ def unit_names(examples: Sequence[FeedbackExample], unit: str) -> list[str]:
     return [names[UNITS.index(unit)] for names in _keys(examples)]
 
 
-def divide(examples: Sequence[FeedbackExample], sides: Mapping[int, str] = MappingProxyType({})) -> Holdout:
-    """Split feedback by speaker; if that leaves a side with too little, by session, then by parts of the session.
+def divide(examples: Sequence[FeedbackExample], splits: Mapping[int, str] = MappingProxyType({})) -> Holdout:
+    """Split feedback by speaker; if that leaves a split with too little, by session, then by parts of the session.
 
     Only the first way shows how a model does on new speakers; `Holdout.unit` tells which way was taken.
 
-    A clip that has a side keeps it, and so do the further clips of its speaker; where a speaker is on both sides,
-    those of its session. The side of a unit that is new follows from the hash of its name alone. Only where that
-    gives one side too much or too little is another division taken, which the hashes fix as well.
+    A clip keeps its split, and the further clips of its speaker join it there; if a speaker is in both splits, those
+    of its session do. The split of a new unit follows from the hash of its name alone. Only if that gives one split
+    too much or too little, another division is taken, which the hashes fix as well.
 
     Args:
         examples: clips with the raters' votes, in order of their ids; no gold clips.
-        sides: {clip: side} as earlier runs had them; see `annotations.learning.promotion.holdout_store`.
+        splits: {clip: split} as earlier runs had them; see `annotations.learning.promotion.holdout_store`.
 
     Returns:
-        Both sides.
+        Both splits.
 
     Raises:
         TrainingDataError: if there is too little, with the numbers that are needed.
     """
     refusal: TrainingDataError | None = None
     for level in range(len(UNITS)):
-        names = _names(examples, sides, level)
-        settled = {name: sides[e.clip.id] for e, name in zip(examples, names, strict=True) if e.clip.id in sides}
+        names = _names(examples, splits, level)
+        settled = {name: splits[e.clip.id] for e, name in zip(examples, names, strict=True) if e.clip.id in splits}
         sizes = Counter(names)
         new = sorted(sizes.keys() - settled.keys(), key=_hash_share)
-        before = {name for name, side in settled.items() if side == HELD_OUT}
-        for chosen in _candidates(new, sizes) if not sides else _further(new, sizes, before):
+        before = {name for name, split in settled.items() if split == HELD_OUT}
+        for chosen in _candidates(new, sizes) if not splits else _further(new, sizes, before):
             held = before | chosen
-            on_side = [
-                sides.get(e.clip.id) == HELD_OUT if e.clip.id in sides else name in held
+            are_held = [
+                splits.get(e.clip.id) == HELD_OUT if e.clip.id in splits else name in held
                 for e, name in zip(examples, names, strict=True)
             ]
-            training = tuple(e for e, out in zip(examples, on_side, strict=True) if not out)
-            unit, judging, reserved = _strictest(training, [e for e, out in zip(examples, on_side, strict=True) if out])
+            training = tuple(e for e, out in zip(examples, are_held, strict=True) if not out)
+            unit, compared, reserved = _strictest(
+                training, [e for e, out in zip(examples, are_held, strict=True) if out]
+            )
             try:
-                _require_enough(examples, training, judging)
+                _require_enough(examples, training, compared)
             except TrainingDataError as error:
                 refusal = refusal or error
                 continue
-            return Holdout(training, judging, unit, len(sizes), reserved)
+            return Holdout(training, compared, unit, len(sizes), reserved)
     raise refusal or _nothing_yet()
 
 
 def held_out_share(clips: int) -> float:
-    """The share to hold out of so many clips; a unit that has a side keeps it whatever the share is later.
+    """The share to hold out of so many clips; a unit keeps its split whatever the share is later.
 
     >>> held_out_share(60), held_out_share(200)
     (0.4, 0.3)
@@ -155,20 +157,20 @@ def _keys(examples: Sequence[FeedbackExample]) -> list[tuple[str, str, str]]:
     seen: Counter[str] = Counter()
     keys = []
     for example in examples:
-        part = seen[example.group] // SITTING_PART
+        part = seen[example.group] // SESSION_PART
         keys.append((example.group, f"{example.group}/{example.clip.session}", f"{example.group}/{part}"))
         seen[example.group] += 1
     return keys
 
 
-def _names(examples: Sequence[FeedbackExample], sides: Mapping[int, str], level: int) -> list[str]:
-    """The unit of each example; a finer one where earlier runs had a unit on both sides."""
+def _names(examples: Sequence[FeedbackExample], splits: Mapping[int, str], level: int) -> list[str]:
+    """The unit of each example; a finer one where earlier runs had a unit in both splits."""
     keys = _keys(examples)
     found: dict[str, set[str]] = defaultdict(set)
     for example, names in zip(examples, keys, strict=True):
-        if example.clip.id in sides:
+        if example.clip.id in splits:
             for name in names:
-                found[name].add(sides[example.clip.id])
+                found[name].add(splits[example.clip.id])
 
     def whole(names: tuple[str, str, str]) -> str:
         finer = [name for name in names[level:] if len(found[name]) < 2]
@@ -181,10 +183,13 @@ def _strictest(
     training: Sequence[FeedbackExample], held_out: Sequence[FeedbackExample]
 ) -> tuple[str, tuple[FeedbackExample, ...], tuple[FeedbackExample, ...]]:
     """Choose the clips to compare on: those of the strictest unit that suffices, and those left over."""
-    learnt: tuple[set[str], set[str]] = ({e.group for e in training}, {f"{e.group}/{e.clip.session}" for e in training})
+    trained: tuple[set[str], set[str]] = (
+        {e.group for e in training},
+        {f"{e.group}/{e.clip.session}" for e in training},
+    )
     others = (
-        [e for e in held_out if e.group not in learnt[0]],
-        [e for e in held_out if f"{e.group}/{e.clip.session}" not in learnt[1]],
+        [e for e in held_out if e.group not in trained[0]],
+        [e for e in held_out if f"{e.group}/{e.clip.session}" not in trained[1]],
     )
     for unit, strangers in zip(UNITS, others, strict=False):
         if len(strangers) == len(held_out) or _suffices(strangers):
@@ -242,7 +247,7 @@ def _require_enough(
     if lacking:
         raise TrainingDataError(
             f"{len(examples)} labelled clips may be used for training. Needed: {' and '.join(lacking)}. "
-            "Label more clips whose speakers allow training."
+            "Label more clips with consent to training."
         )
     _require_labels("training", training)
     _require_labels("held-out", held_out)
@@ -260,5 +265,5 @@ def _require_labels(what: str, part: Sequence[FeedbackExample]) -> None:
 def _nothing_yet() -> TrainingDataError:
     return TrainingDataError(
         f"No labelled clip may be used for training yet; {MIN_TRAINING_CLIPS + MIN_HELD_OUT_CLIPS} are needed. "
-        "Label clips whose speakers allow training."
+        "Label clips with consent to training."
     )

@@ -43,8 +43,8 @@ def hold_out(
     """
     history = history or store
     gold = gold_labels(store)
-    judged = [e for e in examples if e.clip.id not in gold]
-    holdout = cross_fit(judged) if cross_fitted else divide(judged, read_sides(history))
+    labelled = [e for e in examples if e.clip.id not in gold]
+    holdout = cross_fit(labelled) if cross_fitted else divide(labelled, read_splits(history))
     looks = read_looks(history, target)
     before = [looks.get(e.clip.id, 0) for e in holdout.held_out]
     trained = read_trained(history)
@@ -62,7 +62,7 @@ def missing_feedback(store: AnnotationStore, examples: Sequence[FeedbackExample]
 
 
 def record_holdout(store: AnnotationStore, run_id: int, holdout: Holdout) -> None:
-    """Keep the sides that a run gives its clips; the same again changes nothing.
+    """Keep the split that a run gives each of its clips; the same again changes nothing.
 
     Args:
         store: to write to.
@@ -73,24 +73,24 @@ def record_holdout(store: AnnotationStore, run_id: int, holdout: Holdout) -> Non
     if holdout.cross_fitted:
         parts = {OUT_OF_FOLD: holdout.training}
     with store.database.writing() as connection:
-        # A clip may have been erased since; it has no side any more.
+        # A clip may have been erased since; it is in no split any more.
         connection.executemany(
             "INSERT OR IGNORE INTO run_clips (training_run_id, clip_id, side) SELECT ?, id, ? FROM clips WHERE id = ?",
             [(run_id, side, e.clip.id) for side, part in parts.items() for e in part],
         )
 
 
-def read_sides(store: AnnotationStore) -> dict[int, str]:
+def read_splits(store: AnnotationStore) -> dict[int, str]:
     """{clip: split} of all clips that runs divided; one that any of them trained on is in that split.
 
     Cross-fitted runs divide nothing: see `read_trained`.
     """
     with store.reading() as connection:
         rows = connection.execute(
-            "SELECT clip_id, max(side = 'training') AS learnt FROM run_clips WHERE side != ? GROUP BY clip_id",
+            "SELECT clip_id, max(side = 'training') AS trained FROM run_clips WHERE side != ? GROUP BY clip_id",
             (OUT_OF_FOLD,),
         )
-        return {row["clip_id"]: TRAINING if row["learnt"] else HELD_OUT for row in rows}
+        return {row["clip_id"]: TRAINING if row["trained"] else HELD_OUT for row in rows}
 
 
 def read_trained(store: AnnotationStore, run_id: int | None = None) -> set[int]:
@@ -105,7 +105,7 @@ def read_trained(store: AnnotationStore, run_id: int | None = None) -> set[int]:
 
 
 def read_looks(store: AnnotationStore, target: str = "acoustic") -> dict[int, int]:
-    """{clip: comparisons of that target which it has labelled}, those of decided runs."""
+    """{clip: comparisons of that target that it took part in}, those of decided runs."""
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT clip_id, count(*) AS looks FROM run_clips JOIN training_runs ON training_runs.id = training_run_id "
@@ -118,7 +118,7 @@ def read_looks(store: AnnotationStore, target: str = "acoustic") -> dict[int, in
 
 def held_out_clips(store: AnnotationStore) -> list[int]:
     """Clips that no run ever trained on and some run held out, newest first."""
-    held_out = {clip for clip, side in read_sides(store).items() if side == HELD_OUT}
+    held_out = {clip for clip, side in read_splits(store).items() if side == HELD_OUT}
     return sorted(held_out - read_trained(store), reverse=True)
 
 

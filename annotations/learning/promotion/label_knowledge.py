@@ -30,7 +30,7 @@ EXCHANGED_GAIN = 0.1
 def adjust(probabilities: Array, shares: Array, hints: Sequence[Array] = ()) -> Array:
     """Fit a temperature and a bias for each label that occurs, and apply them.
 
-    A model that has learnt nothing but the shares of the labels gains nothing over another by that: both are given
+    A model that knows nothing but the shares of the labels gains nothing over another by that: both are given
     what the votes say of it. Labels count alike, as they do in unweighted average recall.
     Source: vector scaling, Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2,
     https://arxiv.org/abs/1706.04599; the bias as in Saerens et al. 2002, "Adjusting the Outputs of a Classifier to New

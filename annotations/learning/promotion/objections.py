@@ -45,14 +45,14 @@ def objection_to_gain(
     return None
 
 
-def objection_to_honesty(standing: Standing, margins: Margins) -> str | None:
+def objection_to_calibration(standing: Standing, margins: Margins) -> str | None:
     """Calibration that is worse than the margin allows."""
     if standing.calibration is None:
         return None
     before, after = standing.calibration
     if after - max(before, standing.scatter) <= margins.calibration + 1e-9:
         return None
-    return f"its confidence is less honest (calibration error {before:.2f} -> {after:.2f} on the {standing.what})"
+    return f"its confidence is worse calibrated (calibration error {before:.2f} -> {after:.2f} on the {standing.what})"
 
 
 def objection_to_base(base: Standing | None, margins: Margins) -> str | None:
@@ -62,7 +62,7 @@ def objection_to_base(base: Standing | None, margins: Margins) -> str | None:
         return None
     if base.change < -margins.base - 1e-9:
         return f"it loses old skills ({points(base.change)} points on the {base.what})"
-    return _objection_to_probability(base, margins) or objection_to_honesty(base, margins)
+    return _objection_to_probability(base, margins) or objection_to_calibration(base, margins)
 
 
 def objection_to_gold(gold: Standing | None, answers: Answers | None, margins: Margins) -> str | None:
@@ -74,7 +74,7 @@ def objection_to_gold(gold: Standing | None, answers: Answers | None, margins: M
         return f"it is worse on the gold clips ({points(gold.change)} points on {gold.count})"
     if gold.count < MANY_GOLD:
         return None
-    return _objection_to_probability(gold, margins) or objection_to_honesty(gold, margins)
+    return _objection_to_probability(gold, margins) or objection_to_calibration(gold, margins)
 
 
 def points(share: float) -> str:

@@ -1,4 +1,4 @@
-"""Gain in the probability of the correct label: it tells of a gain earlier than labels alone do.
+"""Gain in the probability of the correct label: it shows a gain earlier than labels alone do.
 
 Pure: probabilities in, figures out. Knows no model and no database, and decides nothing.
 """

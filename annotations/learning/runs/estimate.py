@@ -28,7 +28,7 @@ PACE: Mapping[tuple[str, str], float] = {
     ("transcriber", "quick"): 4.0,
     ("transcriber", "thorough"): 12.0,
 }
-"""Seconds for each clip of the feedback, both sides together, by target and preset, guessed on the high side for one
+"""Seconds for each clip of the feedback, both splits together, by target and preset, guessed on the high side for one
 core of two. They are for the first run only: what that one takes counts from then on."""
 
 RECENT = 5
@@ -40,8 +40,8 @@ class Estimate:
     """Estimate of a run.
 
     Attributes:
-        seconds: from the request to the decision, where no other run is before it.
-        clips: of the feedback, both sides together.
+        seconds: from the request to the decision, if no other run is before it.
+        clips: of the feedback, both splits together.
         device: `cpu` or `cuda`.
         basis: where the figure comes from, for people.
     """

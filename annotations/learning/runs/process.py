@@ -26,7 +26,7 @@ PAUSE_PATIENCE = 20.0
 """Seconds that a process has to save its state before it is killed."""
 
 CANCEL_PATIENCE = 1.0
-"""Argument that says nothing of the process is kept."""
+"""Likewise for a process whose state is not kept."""
 
 NICENESS = 10
 """Niceness of training: the page goes first, and training still gets a tenth of a busy core.
@@ -74,7 +74,7 @@ def spawn_worker(
     command += ["--niceness", str(niceness)]
     command += ["--app", str(app)] if app is not None else []
     worker = run_module(command, log_path(data_dir, run_id))
-    # From its first moment: to load its libraries takes seconds of a core.
+    # From its first moment: loading its libraries takes seconds of a core.
     yield_the_processor(worker.pid, niceness)
     return worker
 
@@ -136,7 +136,7 @@ class ProcessorUse:
 
     @property
     def starved(self) -> bool:
-        """If it waits for the processor more than it trains."""
+        """True if it waits for the processor more than it trains."""
         return self.wall >= STARVED_AFTER and self.share < STARVED_SHARE
 
     def words(self) -> str:

@@ -45,7 +45,7 @@ MAX_RESUMPTIONS = 3
 
 @contextmanager
 def queue_lock(store: AnnotationStore) -> Iterator[None]:
-    """Nobody else starts, ends or marks runs of this store meanwhile; released if its holder dies."""
+    """Lock that keeps others from starting, ending or marking runs of this store; released if its holder dies."""
     with FileLock(store.data_dir / "runs.lock"):
         yield
 

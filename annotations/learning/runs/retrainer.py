@@ -76,7 +76,7 @@ class Retrainer:
             by: who asks for it.
             cause: why: `asked`, or the setting that begins it.
             target: what to train, in place of the configuration's.
-            preset: how thoroughly, in place of the configuration's.
+            preset: `quick` or `thorough`, in place of the configuration's.
             tune: layers of an acoustic model to train, in place of the configuration's.
 
         Returns:

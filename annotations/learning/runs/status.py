@@ -41,15 +41,15 @@ class TrainingStatus:
         device: `cpu` or `cuda`.
         epoch: the current one, from 1; 0 before the first.
         epochs: how many are planned.
-        loss: of the last epoch, on the training side.
+        loss: of the last epoch, on training clips.
         uar: unweighted average recall of the last epoch on feedback that is held out, 0..1.
         curve: {"epoch", "loss", "uar"} of each epoch so far.
         seconds: that training took so far, pauses not counted.
         resumed: how often the run went on after it had been interrupted.
         target: what is trained.
-        preset: how thoroughly.
+        preset: `quick` or `thorough`.
         cause: why it began.
-        log: the file with all that it said, relative to the store's folder.
+        log: the file with all its messages, relative to the store's folder.
         queued: numbers of the runs that wait.
         trigger: what the settings' own requests for runs found last, for people.
         pid: of the process that trains.
@@ -113,7 +113,7 @@ class RunReport:
 
     Args:
         data_dir: the store's folder.
-        run_id: of the run; what an earlier process of it has told goes on.
+        run_id: of the run; the report of an earlier process of it is continued.
     """
 
     def __init__(self, data_dir: Path, run_id: int) -> None:
@@ -131,7 +131,7 @@ class RunReport:
         return self._earlier + time.monotonic() - self._started
 
     def read_again(self) -> None:
-        """Take up what another process of the same run has told since."""
+        """Take up what another process of the same run has reported since."""
         self.status = read_status(self._data_dir, self._run_id)
 
     def say(self, message: str, *, logged: bool = True, **changes: object) -> None:
@@ -158,8 +158,8 @@ class RunReport:
             known = [entry for entry in curve if (entry["epoch"] or 0) < progress.epoch]
             curve = (*known, {"epoch": progress.epoch, "loss": progress.loss, "uar": progress.uar})
             figures = {"loss": progress.loss, "UAR": progress.uar}
-            told = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None)
-            log.info("epoch %d of %d: %s", progress.epoch, progress.epochs, told or "no figures")
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None)
+            log.info("epoch %d of %d: %s", progress.epoch, progress.epochs, shown or "no figures")
         elif time.monotonic() - self._last_write < 0.3:
             return
         if progress.stage == "preparing":

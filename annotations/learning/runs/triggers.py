@@ -107,7 +107,7 @@ def _waiting(settings: AnnotationSettings, new: int) -> str:
     if settings.retrain_after is not None:
         conditions.append(f"after {settings.retrain_after} new votes")
     if settings.retrain_at is not None:
-        conditions.append(f"at {settings.retrain_at} UTC where there is any")
+        conditions.append(f"at {settings.retrain_at} UTC if there is any")
     return f"Retraining begins by itself {' and '.join(conditions)}; there are {new}."
 
 
@@ -117,7 +117,7 @@ def _last_begun(store: AnnotationStore) -> TrainingRun | None:
 
 
 def _votes_mark(store: AnnotationStore) -> tuple[int | None, ...]:
-    """Changes whenever a vote or a consent comes or goes; costs no look at the votes themselves."""
+    """A value that changes whenever a vote or a consent comes or goes; costs no look at the votes themselves."""
     query = (
         "SELECT (SELECT max(id) FROM corrections), (SELECT count(*) FROM correction_retractions), "
         "(SELECT max(id) FROM training_runs)"

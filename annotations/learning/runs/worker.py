@@ -51,7 +51,7 @@ from ser.errors import SerError, TrainingCancelledError
 if TYPE_CHECKING:
     from ser.training.progress import TrainProgress
 
-STOPPED = "The training process was told to end before it was done. The current model is unchanged; it can be resumed."
+STOPPED = "The training process was asked to end before it was done. The current model is unchanged; it can be resumed."
 
 APP_PATIENCE = 10.0
 """Seconds that a run has to end after its app has; then it is interrupted by force."""
@@ -165,7 +165,7 @@ class Worker:
                 raise
 
     def _train_until(self, end: float, trainer: Trainer, job: TrainingJob) -> bool:
-        """A slice: whether there is nothing more to do."""
+        """Train for one slice; True if nothing is left to do."""
         if self._candidate() is not None:
             return True
         self.report.read_again()

@@ -21,7 +21,7 @@ LENGTH_VARIABLE, LENGTH = "SER_GPU_SLICE", 60
 """Default seconds of a GPU per request; longer requests wait longer."""
 
 MARGIN = 15
-"""Seconds before a slice's end at which training stops and keeps itself; a step under way is done in less."""
+"""Seconds before a slice's end at which training stops and saves its state; a step under way is done in less."""
 
 MAX_IDLE = 3
 """Slices in a row that brought nothing before it is given up."""

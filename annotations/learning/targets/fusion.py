@@ -1,6 +1,6 @@
-"""Teaches how much sound and words weigh, and how sure they are taken to be, from the answers that the store holds.
+"""Trains the weight of the words and the temperatures of voice and words on the answers that the store holds.
 
-Hears no recording again; see `annotations.learning.trainer`.
+Decodes no recording; see `annotations.learning.trainer`.
 """
 
 import math
@@ -27,7 +27,7 @@ from ser.types import EmotionScores, Segment, Transcript
 
 MIN_HELD_OUT = 8
 LEAST_GAIN = 0.005
-"""Nats of cross entropy under which honest confidence is not worth a new version."""
+"""Least drop of cross entropy, nats, for which better calibration is worth a new version."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class FusionTrainer:
     """Trainer of the fusion rule. A run takes seconds: after a kill it starts again, with the same result."""
 
     def check(self, store: AnnotationStore, holdout: Holdout, config: RetrainingConfig) -> None:
-        """Enough stored answers on both sides."""
+        """Refuse a run without enough stored answers in both splits."""
         acoustic = _version_in_use(store)
         check_clips(answered(store, holdout.training, acoustic).clips)
-        check_judges(answered(store, holdout.held_out, acoustic))
+        check_held_out(answered(store, holdout.held_out, acoustic))
 
     def train(self, job: TrainingJob) -> NewVersion:
-        """Fit the rule to the answers of the training side."""
+        """Fit the rule to the answers of the training split."""
         known = answered(job.store, job.holdout.training, _version_in_use(job.store))
         job.say(
             f"Weighing sound and words on {len(known.clips)} answered clips, {known.with_words} with words; "
@@ -84,14 +84,14 @@ class FusionTrainer:
         return job.new_version(sha256, {"fusion": parameters, "clips_without_answer": known.without})
 
     def compare(self, job: TrainingJob, version: NewVersion) -> Decision:
-        """Predict the held-out side with both rules and decide."""
+        """Predict the held-out clips with both rules and decide."""
         acoustic = _version_in_use(job.store)
         known = answered(job.store, job.holdout.held_out, acoustic)
-        check_judges(known)
+        check_held_out(known)
         old, new = load_fusion_rule(job.base), load_fusion_rule(job.store.data_dir / version.path)
         gold = answered(job.store, job.holdout.gold, acoustic)
         labels = answered(job.store, job.holdout.training, acoustic)
-        return judge_rules(
+        return compare_rules(
             known,
             old,
             new,
@@ -103,7 +103,7 @@ class FusionTrainer:
         )
 
 
-def check_judges(known: Answered) -> None:
+def check_held_out(known: Answered) -> None:
     """Refuse too few held-out clips.
 
     Raises:
@@ -116,7 +116,7 @@ def check_judges(known: Answered) -> None:
         )
 
 
-def judge_rules(
+def compare_rules(
     known: Answered,
     old: FusionRule,
     new: FusionRule,
@@ -140,7 +140,7 @@ def judge_rules(
         new: the candidate.
         rule: the conditions of the promotion.
         gold: clips of a known label.
-        shares: {label: frequency} on the training side.
+        shares: {label: frequency} in the training split.
         unit: as in `Answers`.
         looks: as in `gate.decide`.
     """
@@ -211,7 +211,7 @@ def answered(store: AnnotationStore, examples: Sequence[FeedbackExample], acoust
                 "SELECT * FROM predictions WHERE clip_id = ? ORDER BY model_version_id = ? DESC, id DESC LIMIT 1",
                 (example.clip.id, acoustic),
             ).fetchone()
-            clip = heard(to_prediction(row), example) if row else None
+            clip = answered_clip(to_prediction(row), example) if row else None
             if clip is not None:
                 found.append((example, clip))
     return Answered(
@@ -219,7 +219,7 @@ def answered(store: AnnotationStore, examples: Sequence[FeedbackExample], acoust
     )
 
 
-def heard(prediction: Prediction, example: FeedbackExample) -> AnsweredClip | None:
+def answered_clip(prediction: Prediction, example: FeedbackExample) -> AnsweredClip | None:
     """Convert a stored prediction for the fitting; None if it has no acoustic scores."""
     sound, words = prediction.scores.get("acoustic"), prediction.scores.get("text")
     if not sound:
@@ -236,18 +236,18 @@ def _scores(stored: Mapping[str, float]) -> EmotionScores:
 
 
 def _transcript(prediction: Prediction) -> Transcript | None:
-    told = prediction.details.get("transcript")
-    if not isinstance(told, Mapping) or not told.get("text"):
+    stored = prediction.details.get("transcript")
+    if not isinstance(stored, Mapping) or not stored.get("text"):
         return None
     segments = tuple(
         Segment(float(part["start"]), float(part["end"]), str(part["text"]), part.get("confidence"))
-        for part in told.get("segments") or ()
+        for part in stored.get("segments") or ()
     )
-    return Transcript(str(told["text"]), told.get("language"), segments, str(told.get("source") or "stored"))
+    return Transcript(str(stored["text"]), stored.get("language"), segments, str(stored.get("source") or "stored"))
 
 
 def _version_in_use(store: AnnotationStore) -> int | None:
-    """Whose answers count first."""
+    """Id of the current acoustic version: its answers count first."""
     with store.reading() as connection:
         row = connection.execute(
             "SELECT model_version_id AS id FROM promotions JOIN model_versions ON model_versions.id = model_version_id "

@@ -1,4 +1,4 @@
-"""The card of a model version, written by the tool: what it is made of, how it was labelled, and what it is not.
+"""The card of a model version, written by the tool: what it is made of, how it was measured, and what it is not for.
 
 Names no rater and no speaker. Source: the form of cards, https://huggingface.co/docs/hub/model-cards
 """
@@ -82,7 +82,7 @@ def card_text(entry: VersionEntry, root: str, licence: str | None) -> str:
 
     Args:
         entry: the version.
-        root: name of the version that the learning began with.
+        root: name of the version that training began with.
         licence: as the Hub names licences; None if it is not known.
     """
     version = entry.version
@@ -95,12 +95,12 @@ def card_text(entry: VersionEntry, root: str, licence: str | None) -> str:
         f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---",
         f"# {version.name}",
         f"The {version.target} model of Speech Emotion Studio, made on {version.created_at[:10]}"
-        f"{f' from {entry.parent}' if entry.parent else ''}. The learning began with `{root}`.",
+        f"{f' from {entry.parent}' if entry.parent else ''}. Training began with `{root}`.",
         "## Evaluation",
         entry.reason or "It was never compared with another version here.",
     ]
     if entry.override:
-        parts.append(f"It was put to use against that decision. The reason given: {entry.override}")
+        parts.append(f"It was promoted against that decision. The reason given: {entry.override}")
     parts += [_figures(version.metrics), "## Training data", _origin(entry), "## Limits", LIMITS, "## Licence"]
     parts.append(
         f"`{licence}`."

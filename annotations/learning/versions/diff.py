@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from annotations.errors import StoreError
 from annotations.learning.promotion.comparison import recall_of
 from annotations.learning.promotion.decision import figures_of
-from annotations.learning.promotion.holdout_store import held_out_clips, read_sides, read_trained
+from annotations.learning.promotion.holdout_store import held_out_clips, read_splits, read_trained
 from annotations.learning.versions.active import ActiveModel
 from annotations.raters.votes import gold_labels, hard_label, training_examples
 from annotations.store import AnnotationStore
@@ -60,13 +60,13 @@ class VersionDiff:
     Attributes:
         first: name of the one.
         second: name of the other.
-        clips: how many both answered.
+        clips: number that both answered.
         judged: number of them with a label of raters.
-        held_out: how many of them a run held out.
-        trained: how many of them a run trained on, which flatters it.
-        before: figures of the first on the judged ones: `clips`, `uar`, `war`, `recall`, `support`.
+        held_out: number of them that a run held out.
+        trained: number of them that a run trained on, which flatters it.
+        before: figures of the first on clips with such a label: `clips`, `uar`, `war`, `recall`, `support`.
         after: the same of the second.
-        speakers: {speaker: {clips, before, after}}, the share of right answers on judged clips.
+        speakers: {speaker: {clips, before, after}}, the share of right answers on clips with such a label.
         changed: clips with another answer, those that got worse first.
         failed: (clip, reason) of clips that could not be analysed.
     """
@@ -112,7 +112,7 @@ class VersionDiff:
 
 
 def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion, *, limit: int = LIMIT) -> VersionDiff:
-    """Let two versions of one target answer clips, if possible such that no run trained on.
+    """Let two versions of one target answer clips, if possible clips that no run trained on.
 
     Args:
         active: loads the versions; what is in use stays in use.
@@ -167,7 +167,7 @@ def clips_to_ask(store: AnnotationStore, limit: int) -> list[Clip]:
 
     Where every clip was trained on, as heads do, those are given, newest first: `VersionDiff.trained` counts them.
     """
-    trained, known = read_trained(store), {*read_sides(store), *read_trained(store)}
+    trained, known = read_trained(store), {*read_splits(store), *read_trained(store)}
     held_out = held_out_clips(store)[:limit]
     with store.reading() as connection:
         rows = connection.execute(

@@ -160,7 +160,7 @@ def _download(api: HfApi, repository: str, revision: str | None, folder: Path) -
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
-    """Read what `version_card.write_card` wrote; empty for a model that this program did not publish."""
+    """Read what `card.write_card` wrote; empty for a model that this program did not publish."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -36,7 +36,7 @@ class VersionEntry:
             came with the program.
         reason: of that decision, in a sentence.
         votes: how many its run read.
-        override: the reason of whoever put it to use against the comparison, if somebody did.
+        override: the reason of whoever promoted it against the comparison, if somebody did.
         erased: clips and votes that it trained on and that were erased since; None if there are none.
         retired: whether it is a network of an earlier version of the program, which nothing can run any more.
     """
@@ -229,7 +229,7 @@ def promote_version(
     given = (reason or "").strip()
     if refusal is not None and not given:
         raise StoreError(
-            f"The comparison did not promote {version.name} ({refusal.rstrip('.')}). To put it to use all the same, "
+            f"The comparison did not promote {version.name} ({refusal.rstrip('.')}). To promote it all the same, "
             "give a reason (--reason TEXT on the command line); it is kept."
         )
     with store.database.writing() as connection:

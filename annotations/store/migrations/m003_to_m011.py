@@ -95,7 +95,7 @@ migration(
         erasure_id INTEGER NOT NULL REFERENCES erasures (id)
     ) STRICT, WITHOUT ROWID
     """,
-    # Versions that learnt from something erased, themselves or through the version that they started from.
+    # Versions trained on something erased, themselves or through the version that they started from.
     """
     CREATE VIEW versions_with_erased AS
     WITH RECURSIVE marked (version_id) AS (
@@ -185,7 +185,7 @@ migration(
     "CREATE UNIQUE INDEX training_runs_one_running ON training_runs (status) WHERE status = 'running'",
     "CREATE INDEX training_runs_status ON training_runs (status, id)",
     "ALTER TABLE model_versions ADD COLUMN target TEXT NOT NULL DEFAULT 'acoustic' CHECK (length(target) > 0)",
-    # A version that was learnt, pulled from elsewhere or put together: from which other one, and how.
+    # A version that was trained, pulled from elsewhere or put together: from which other one, and how.
     "ALTER TABLE model_versions ADD COLUMN parent_id INTEGER REFERENCES model_versions (id)",
     "ALTER TABLE model_versions ADD COLUMN lineage TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(lineage))",
     "ALTER TABLE model_versions ADD COLUMN weights_removed_at TEXT",
@@ -211,7 +211,7 @@ migration(
 
 migration(
     "m007_create_shadow_answers",
-    # A clip keeps the side that it was given first: what was learnt from never judges.
+    # A clip keeps the split that it was given first: training clips are never used for a comparison.
     """
     CREATE TABLE run_clips (
         training_run_id INTEGER NOT NULL REFERENCES training_runs (id),
@@ -221,7 +221,7 @@ migration(
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX run_clips_run ON run_clips (training_run_id)",
-    # Earlier runs kept only which votes they read, of both sides: such clips must not be held out any more.
+    # Earlier runs kept only which votes they read, of both splits: such clips must not be held out any more.
     """
     INSERT OR IGNORE INTO run_clips (training_run_id, clip_id, side)
     SELECT training_run_id, clip_id, 'training'

@@ -5,8 +5,8 @@ _NOW = "(SELECT now FROM queue_clock)"
 _STANDS = "NOT EXISTS (SELECT 1 FROM correction_retractions WHERE correction_id = corrections.id)"
 
 
-def _judge(rater: str, clip: str) -> str:
-    """Statements that take anew what stands of a rater's votes on a clip."""
+def _set_vote(rater: str, clip: str) -> str:
+    """Statements that update a rater's standing vote on a clip."""
     return f"""
         INSERT INTO judgements (rater, clip_id, correction_id, verdict, label, changed)
         SELECT {rater}, {clip}, newest.id, newest.verdict, newest.label, {_NOW}
@@ -21,8 +21,8 @@ def _judge(rater: str, clip: str) -> str:
     """
 
 
-def _forget(rater: str, clip: str) -> str:
-    """A statement that drops the judgement of a rater who has no vote left on a clip, not even one taken back."""
+def _drop(rater: str, clip: str) -> str:
+    """Statement that drops the row of a rater who has no vote left on a clip, not even one taken back."""
     return f"""
         DELETE FROM judgements WHERE rater = {rater} AND clip_id = {clip}
             AND NOT EXISTS (SELECT 1 FROM corrections WHERE clip_id = {clip} AND rater = {rater});
@@ -30,7 +30,7 @@ def _forget(rater: str, clip: str) -> str:
 
 
 def _count(clip: str) -> str:
-    """A statement that counts the judgements of a clip anew."""
+    """Statement that counts the standing votes on a clip anew."""
     return f"""
         UPDATE queue_clips SET
             votes = (SELECT count(label) FROM judgements WHERE clip_id = {clip}),
@@ -48,8 +48,8 @@ def _count(clip: str) -> str:
     """
 
 
-def _hear(clip: str) -> str:
-    """Statements that take anew the words of a clip."""
+def _set_words(clip: str) -> str:
+    """Statement that updates the words of a clip."""
     return f"""
         INSERT INTO clip_texts (clip_id, text, changed)
         SELECT clips.id, coalesce(
@@ -67,8 +67,8 @@ def _hear(clip: str) -> str:
     """
 
 
-def _answer(clip: str) -> str:
-    """A statement that takes anew the newest answer for a clip."""
+def _set_answer(clip: str) -> str:
+    """Statement that updates the newest answer for a clip."""
     return f"""
         UPDATE queue_clips SET
             (prediction_id, version_id, label, entropy, margin, disagreement) = (
@@ -95,7 +95,7 @@ def _retraction(event: str, row: str) -> str:
     return f"""
     CREATE TRIGGER retractions_{event.lower()}_judge AFTER {event} ON correction_retractions
     WHEN EXISTS (SELECT 1 {_SAID.format(row=row)}) BEGIN
-        {_TICK} {_judge(rater, clip)} {_hear(clip)}
+        {_TICK} {_set_vote(rater, clip)} {_set_words(clip)}
     END
     """
 
@@ -114,7 +114,7 @@ TRIGGERS = (
     CREATE TRIGGER clips_update_queue AFTER UPDATE OF source, language, duration, transcript ON clips BEGIN
         {_TICK}
         UPDATE queue_clips SET source = NEW.source, duration = NEW.duration WHERE clip_id = NEW.id;
-        {_answer("NEW.id")} {_hear("NEW.id")}
+        {_set_answer("NEW.id")} {_set_words("NEW.id")}
     END
     """,
     f"""
@@ -135,34 +135,34 @@ TRIGGERS = (
                 (SELECT language FROM clips WHERE id = NEW.clip_id), json_extract(NEW.details, '$.transcript.language')
             )
         WHERE clip_id = NEW.clip_id;
-        {_hear("NEW.clip_id")}
+        {_set_words("NEW.clip_id")}
     END
     """,
     f"""
     CREATE TRIGGER predictions_delete_queue AFTER DELETE ON predictions BEGIN
-        {_TICK} {_answer("OLD.clip_id")} {_hear("OLD.clip_id")}
+        {_TICK} {_set_answer("OLD.clip_id")} {_set_words("OLD.clip_id")}
     END
     """,
     f"""
     CREATE TRIGGER corrections_insert_judge AFTER INSERT ON corrections BEGIN
-        {_TICK} {_judge("NEW.rater", "NEW.clip_id")}
+        {_TICK} {_set_vote("NEW.rater", "NEW.clip_id")}
         DELETE FROM leases WHERE clip_id = NEW.clip_id AND rater = NEW.rater;
     END
     """,
     f"""
     CREATE TRIGGER corrections_insert_hear AFTER INSERT ON corrections WHEN NEW.transcript IS NOT NULL BEGIN
-        {_TICK} {_hear("NEW.clip_id")}
+        {_TICK} {_set_words("NEW.clip_id")}
     END
     """,
     f"""
     CREATE TRIGGER corrections_update_judge AFTER UPDATE ON corrections BEGIN
-        {_TICK} {_judge("OLD.rater", "OLD.clip_id")} {_judge("NEW.rater", "NEW.clip_id")}
-        {_forget("OLD.rater", "OLD.clip_id")} {_hear("OLD.clip_id")} {_hear("NEW.clip_id")}
+        {_TICK} {_set_vote("OLD.rater", "OLD.clip_id")} {_set_vote("NEW.rater", "NEW.clip_id")}
+        {_drop("OLD.rater", "OLD.clip_id")} {_set_words("OLD.clip_id")} {_set_words("NEW.clip_id")}
     END
     """,
     f"""
     CREATE TRIGGER corrections_delete_judge AFTER DELETE ON corrections BEGIN
-        {_TICK} {_judge("OLD.rater", "OLD.clip_id")} {_forget("OLD.rater", "OLD.clip_id")} {_hear("OLD.clip_id")}
+        {_TICK} {_set_vote("OLD.rater", "OLD.clip_id")} {_drop("OLD.rater", "OLD.clip_id")} {_set_words("OLD.clip_id")}
     END
     """,
     _retraction("INSERT", "NEW"),

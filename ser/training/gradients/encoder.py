@@ -1,7 +1,7 @@
 """Training from a pretrained audio encoder: wav2vec2, HuBERT, WavLM, Whisper, AST and their like.
 
 A classifier head on all layers is fitted first; unless the encoder stays frozen, both are then fine-tuned together, as
-gradients from a head that knows nothing yet distort what the encoder knows. Source: Kumar et al. 2022, "Fine-Tuning
+gradients from an untrained head distort what the encoder knows. Source: Kumar et al. 2022, "Fine-Tuning
 can Distort Pretrained Features and Underperform Out-of-Distribution", https://arxiv.org/abs/2202.10054
 
 Heads on the embedded encoder are trained by `ser.training.recipe`, which needs no torch.

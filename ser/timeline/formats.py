@@ -1,0 +1,144 @@
+"""A timeline in the forms that other tools read: JSON, CSV, RTTM, TextGrid, WebVTT, SubRip and Audacity's labels."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from html import escape
+
+from ser.timeline.timeline import FeelingRegion, Timeline
+
+COLUMNS = ("start", "end", "speaker", "channel", "label", "confidence", "unsure", "transcript")
+
+
+def to_json(timeline: Timeline, file: str) -> str:
+    """The object that `python -m ser timeline --json` prints."""
+    return json.dumps(timeline.as_dict(file), ensure_ascii=False) + "\n"
+
+
+def to_csv(timeline: Timeline, file: str) -> str:
+    """A table of the regions; an unknown speaker and a sure answer are empty cells."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, ("file", *COLUMNS, *timeline.regions[0].scores.as_dict()), lineterminator="\n")
+    writer.writeheader()
+    for region in timeline.as_regions():
+        scores = region.pop("scores")
+        assert isinstance(scores, dict)
+        writer.writerow({"file": file, **region, **scores})
+    return table.getvalue()
+
+
+def to_rttm(timeline: Timeline, file: str) -> str:
+    """Lines of ten fields; the emotion stands where the speaker's name does, as in emotion diarisation.
+
+    Source: NIST, "The 2009 (RT-09) Rich Transcription Meeting Recognition Evaluation Plan", appendix A.
+    """
+    name = "_".join(file.split()) or "recording"
+    return "".join(
+        f"SPEAKER {name} {region.channel or 1} {region.start:.3f} {region.end - region.start:.3f} <NA> <NA> "
+        f"{region.label} {region.scores.confidence:.4f} <NA>\n"
+        for region in timeline.regions
+    )
+
+
+def to_textgrid(timeline: Timeline, file: str) -> str:
+    """Praat's long text form: for each speaker a tier of emotions, and one of words if there are any.
+
+    Source: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
+    """
+    tiers = list[tuple[str, list[tuple[float, float, str]]]]()
+    for speaker in dict.fromkeys(region.speaker for region in timeline.regions):
+        own = [region for region in timeline.regions if region.speaker == speaker]
+        suffix = f", {speaker}" if speaker else ""
+        tiers.append((f"emotion{suffix}", _filled(own, timeline.duration, lambda region: region.label)))
+        if any(region.transcript is not None for region in own):
+            words = _filled(own, timeline.duration, lambda region: region.transcript or "")
+            tiers.append((f"transcript{suffix}", words))
+    head = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
+    span = f"xmin = 0\nxmax = {timeline.duration:.3f}\n"
+    lines = [f"{head}{span}tiers? <exists>\nsize = {len(tiers)}\nitem []:\n"]
+    for number, (name, intervals) in enumerate(tiers, 1):
+        lines.append(f'item [{number}]:\nclass = "IntervalTier"\nname = {_quoted(name)}\n{span}')
+        lines.append(f"intervals: size = {len(intervals)}\n")
+        for place, (start, end, text) in enumerate(intervals, 1):
+            lines.append(f"intervals [{place}]:\nxmin = {start:.3f}\nxmax = {end:.3f}\ntext = {_quoted(text)}\n")
+    return "".join(lines)
+
+
+def _filled(
+    regions: Sequence[FeelingRegion], duration: float, text: Callable[[FeelingRegion], str]
+) -> list[tuple[float, float, str]]:
+    """Intervals that follow each other from 0 to the end, empty between the regions, as tiers have to be."""
+    intervals, time = list[tuple[float, float, str]](), 0.0
+    for region in regions:
+        start, end = round(region.start, 3), round(min(region.end, duration), 3)
+        if start > time:
+            intervals.append((time, start, ""))
+        intervals.append((max(start, time), end, text(region)))
+        time = end
+    if round(duration, 3) > time:
+        intervals.append((time, round(duration, 3), ""))
+    return intervals
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def to_vtt(timeline: Timeline, file: str) -> str:
+    """WebVTT with a cue for each region; the speaker is the cue's voice.
+
+    Source: https://www.w3.org/TR/webvtt1/
+    """
+    cues = ["WEBVTT\n"]
+    for number, region in enumerate(timeline.regions, 1):
+        voice = f"<v {escape(region.speaker)}>" if region.speaker else ""
+        times = f"{_clock_time(region.start, '.')} --> {_clock_time(region.end, '.')}"
+        cues.append(f"\n{number}\n{times}\n{voice}{escape(_caption(region), quote=False)}\n")
+    return "".join(cues)
+
+
+def to_srt(timeline: Timeline, file: str) -> str:
+    """SubRip subtitles, one for each region."""
+    return "\n".join(
+        f"{number}\n{_clock_time(region.start, ',')} --> {_clock_time(region.end, ',')}\n"
+        f"{region.speaker + ': ' if region.speaker else ''}{_caption(region)}\n"
+        for number, region in enumerate(timeline.regions, 1)
+    )
+
+
+def to_audacity(timeline: Timeline, file: str) -> str:
+    """Labels as Audacity imports them: start, end and text with tabs between.
+
+    Source: https://manual.audacityteam.org/man/importing_and_exporting_labels.html
+    """
+    return "".join(f"{r.start:.6f}\t{r.end:.6f}\t{' '.join(_caption(r).split())}\n" for r in timeline.regions)
+
+
+def _caption(region: FeelingRegion) -> str:
+    doubt = "?" if region.unsure else ""
+    words = f": {region.transcript}" if region.transcript else ""
+    return f"[{region.label}{doubt}]{words}"
+
+
+def _clock_time(seconds: float, point: str) -> str:
+    """Hours, minutes, seconds and thousandths.
+
+    >>> _clock_time(3725.5, ".")
+    '01:02:05.500'
+    """
+    thousandths = round(seconds * 1000)
+    minutes, rest = divmod(thousandths, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
+
+
+FORMATS: dict[str, tuple[str, Callable[[Timeline, str], str]]] = {
+    "json": (".json", to_json),
+    "csv": (".csv", to_csv),
+    "rttm": (".rttm", to_rttm),
+    "textgrid": (".TextGrid", to_textgrid),
+    "vtt": (".vtt", to_vtt),
+    "srt": (".srt", to_srt),
+    "audacity": (".txt", to_audacity),
+}
+"""Ending of the file's name, and the writer of each form."""
