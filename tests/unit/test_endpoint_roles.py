@@ -36,6 +36,7 @@ DECLARED = {
     "ApiHandlers.recognize": EVERYBODY,
     "ApiHandlers.register": EVERYBODY,
     "ApiHandlers.retrain": MAINTAINERS,
+    "ApiHandlers.timeline": EVERYBODY,
     "ApiHandlers.training_status": EVERYBODY,
     "HistoryHandlers.on_ask": MAINTAINERS,
     "HistoryHandlers.on_clip": REVIEWERS,
