@@ -11,6 +11,7 @@ from ser.errors import SerError
 from ui.api import build_api
 from ui.backend import identity
 from ui.backend.boundary import AT_HOME, Network, guard
+from ui.backend.endpoint_guard import EndpointGuard
 from ui.backend.services import Services
 from ui.backend.upload_guard import ARCHIVE, UploadGuard
 from ui.history import build_history_tab
@@ -142,6 +143,7 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
             "middleware": [
                 Middleware(GZipMiddleware, minimum_size=SMALLEST_COMPRESSED),
                 Middleware(UploadGuard, services=services),
+                Middleware(EndpointGuard),
             ],
             "lifespan": guard(network),
         },

@@ -21,10 +21,16 @@ text of a client can take the place of: what follows is the login's name, or the
 RESERVED = ("import:",)
 """Beginnings of names that are the program's own: the raters that a corpus's labels count as."""
 
-ALIKE = {"LATIN", "CYRILLIC", "GREEK", "COPTIC", "ARMENIAN", "CHEROKEE"}
+ALIKE = {
+    *("LATIN", "CYRILLIC", "GREEK", "COPTIC", "ARMENIAN", "CHEROKEE"),
+    *("BAMUM", "CANADIAN", "CARIAN", "DESERET", "GOTHIC", "LISU", "LYCIAN", "LYDIAN", "MIAO", "OLD", "OSAGE"),
+    *("TIFINAGH", "VAI", "WARANG"),
+}
 """Scripts, as the names of their characters begin, that share letters of one look."""
 
-INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\u2800\U0001d159\U00016fe4\U000e0100-\U000e01ef]"
+)
 """Characters without a look of their own that Unicode does not count as format characters."""
 
 
@@ -39,8 +45,8 @@ def comparable_name(name: str) -> str:
     True
     """
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    shown = "".join(one for one in INVISIBLE.sub("", text) if unicodedata.category(one) != "Cf")
-    return " ".join(shown.split())
+    # What stood apart from its accent for a character that nobody sees is one letter with it now.
+    return " ".join(unicodedata.normalize("NFKC", _visible(text)).split())
 
 
 def check_new_name(name: object) -> str:
@@ -52,7 +58,11 @@ def check_new_name(name: object) -> str:
     >>> check_new_name("李 Lee"), check_new_name("Zoë")
     ('李 Lee', 'Zoë')
     """
-    text = "".join(one for one in INVISIBLE.sub("", check_rater(name)) if unicodedata.category(one) != "Cf")
+    text = unicodedata.normalize("NFC", _visible(check_rater(name)))
+    if not comparable_name(text):
+        raise InvalidVoteError("The name has no character that can be seen. Say who you are; any name will do.")
+    if any(unicodedata.category(one) in ("Cn", "Co") for one in text):
+        raise InvalidVoteError(f"The name '{text}' has characters that fonts do not show. Write it without them.")
     letters = unicodedata.normalize("NFKC", text)
     found = {unicodedata.name(one, "").partition(" ")[0] for one in letters if one.isalpha()}
     alike = sorted(script.capitalize() for script in found & ALIKE)
@@ -61,6 +71,10 @@ def check_new_name(name: object) -> str:
             f"The name '{text}' mixes {' and '.join(alike)} letters, which look alike. Write it in one alphabet."
         )
     return check_rater(text)
+
+
+def _visible(text: str) -> str:
+    return "".join(one for one in INVISIBLE.sub("", text) if unicodedata.category(one) != "Cf")
 
 
 def login_owner(name: str) -> str:

@@ -215,7 +215,7 @@ def list_people(store: AnnotationStore, access: Access) -> list[Person]:
     return sorted(people, key=lambda person: person.name.casefold())
 
 
-def access_from(environ: Mapping[str, str], *, host: str, logins: Iterable[str]) -> Access:
+def access_from(environ: Mapping[str, str], *, host: str, logins: Iterable[str], proxy: bool = False) -> Access:
     """Read the rules for roles from the environment of this server.
 
     `SER_MAINTAINERS` names logins, with commas. Without it the first maintainer is the first of the login list, or
@@ -227,6 +227,7 @@ def access_from(environ: Mapping[str, str], *, host: str, logins: Iterable[str])
         environ: the environment.
         host: that the page listens on.
         logins: names of the login list, in order.
+        proxy: whether a reverse proxy passes requests on: nobody is known to be at the machine itself then.
 
     Raises:
         SerError: if a role is none.
@@ -238,7 +239,7 @@ def access_from(environ: Mapping[str, str], *, host: str, logins: Iterable[str])
     """
     named = [name.strip() for name in environ.get("SER_MAINTAINERS", "").split(",") if name.strip()]
     first = list(logins)[:1] or [owner for owner in [environ.get("SPACE_AUTHOR_NAME")] if owner]
-    at_machine = host in ("127.0.0.1", "localhost", "::1") and "SPACE_ID" not in environ
+    at_machine = host in ("127.0.0.1", "localhost", "::1") and not proxy and "SPACE_ID" not in environ
     default = "maintainer" if at_machine else "visitor" if environ.get("OAUTH_CLIENT_ID") else "annotator"
     declared = environ.get("SER_ROLE_WITHOUT_LOGIN")
     return Access(frozenset(check_rater(name) for name in named or first), declared or default, bool(declared))

@@ -189,7 +189,7 @@ class Columns:
         given = cells.get(self.named.get("distribution", "")) or None
         if isinstance(given, str):
             try:
-                given = json.loads(given)
+                given = read_json(given)
             except json.JSONDecodeError as error:
                 raise ValueError(f"the distribution {given[:40]!r} is no JSON") from error
         if given is None:
@@ -231,6 +231,18 @@ def text_of(value: object) -> str:
     return "" if text.casefold() in ("nan", "none", "null", "<na>", "nat", "n/a") else text
 
 
+def read_json(text: str) -> Any:
+    """The value of a text in JSON.
+
+    Raises:
+        json.JSONDecodeError: if it is none, or lists within lists go deeper than Python follows.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise json.JSONDecodeError("nested too deeply", text[:40], 0) from error
+
+
 def label_parts(value: Any) -> list[str]:
     """The labels of a cell, which may list several as annotation tools write them.
 
@@ -239,7 +251,7 @@ def label_parts(value: Any) -> list[str]:
     """
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
         try:
-            value = json.loads(value)
+            value = read_json(value)
         except json.JSONDecodeError:
             pass
     return [part.strip() for part in re.split(r"[;|,]", text_of(value)) if part.strip()]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from ser.audio.formats import AUDIO_SUFFIXES
-from ser.corpora.columns import Cells, Columns, find_columns
+from ser.corpora.columns import Cells, Columns, find_columns, read_json
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.tasks import is_task, task_rows
 from ser.errors import TrainingDataError
@@ -62,6 +62,9 @@ def read_table(content: bytes, name: str, known: Callable[[str], object] = to_em
     columns = Columns.of([cells for _, cells in lines], known, **chosen)
     headers = ", ".join(dict.fromkeys(header.strip() for _, cells in lines for header in cells))
     if "file" not in columns.named and "sha256" not in columns.named:
+        if answers:  # Of tasks some are damaged.
+            odd = [Broken(where, "it is no task and names no recording; export it again") for where, _ in lines]
+            return Table((*answers, *odd), tuple(aside))
         raise TrainingDataError(f"{name} has the columns {headers}. Expected {EXPECTED}.")
     rows, repeated = _tell_raters([row for where, cells in lines for row in columns.rows(where, cells)])
     notes = [f"{name}: columns that were not read: {', '.join(columns.unread)}."] if columns.unread else []
@@ -208,7 +211,7 @@ def _json_lines(text: str, name: str) -> Iterator[tuple[str, Cells]]:
     if not text.strip():
         return
     try:
-        whole = json.loads(text)
+        whole = read_json(text)
     except json.JSONDecodeError as error:
         if not name.lower().endswith(("jsonl", "ndjson")):
             raise TrainingDataError(f"{name} is no JSON ({error}). Export it again.") from error
@@ -216,14 +219,15 @@ def _json_lines(text: str, name: str) -> Iterator[tuple[str, Cells]]:
     if isinstance(whole, dict):
         whole = next((part for part in whole.values() if _is_listing(part)), [whole])
     if whole is not None:
-        if not _is_listing(whole):
+        if not isinstance(whole, list) or not any(isinstance(one, dict) for one in whole):
             raise TrainingDataError(f"{name} is no list of objects. Expected one object for each clip.")
-        yield from ((f"{name}, item {number}", cells) for number, cells in enumerate(whole, start=1))
+        for number, cells in enumerate(whole, start=1):
+            yield f"{name}, item {number}", cells if isinstance(cells, dict) else {"": "no JSON object"}
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                cells = json.loads(line)
+                cells = read_json(line)
             except json.JSONDecodeError as error:
                 yield f"{name}, line {number}", {"": f"no JSON ({error.msg})"}
                 continue

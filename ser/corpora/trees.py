@@ -111,6 +111,7 @@ def describe(
     rows: defaultdict[str, list[Row]] = defaultdict(list)
     folders, broken, notes = set(), list[Broken](), list[str]()
     refusals: list[TrainingDataError] = []
+    seen: set[str] = set()
     for name in tables:
         folder = PurePosixPath(name).parent
         try:
@@ -136,7 +137,8 @@ def describe(
         for row in found:
             if isinstance(row, Broken):
                 broken.append(row)
-            elif row not in rows[row.file or str(row.sha256)]:
+            elif (same := _identity(row)) not in seen:
+                seen.add(same)
                 rows[row.file or str(row.sha256)].append(row)
     if refusals and len(refusals) == len(tables):
         raise refusals[0]
@@ -169,6 +171,11 @@ def _place(table: Table, folder: PurePosixPath, files: "Files") -> list[Row | Br
         else row
         for row in placed
     ]
+
+
+def _identity(row: Row) -> str:
+    """A text that rows share which say the same: shares cannot be hashed, and a recording may have many rows."""
+    return repr((replace(row, shares=None), sorted((row.shares or {}).items())))
 
 
 class Files:

@@ -67,6 +67,19 @@ def test_the_page_of_this_machine(page_services: Services) -> None:
         assert "mine" in settings_of(client, Origin=here).json()["data"][0]["text"]
 
 
+def test_hosts_and_origins_that_are_none_are_refused(page_services: Services) -> None:
+    with served(page_services) as client:
+        for name in ("Host", "Origin"):
+            for value in ("[evil", "http://[evil", "a]b", ""):
+                assert client.get("/config", headers={name: value}).status_code == 403, (name, value)
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via", "CF-Connecting-IP"])
+def test_who_comes_through_any_proxy_is_not_at_the_machine(page_services: Services, header: str) -> None:
+    with served(page_services) as client:
+        assert "may not" in settings_of(client, **{header: "93.184.216.34"}).text
+
+
 def test_behind_a_declared_proxy(page_services: Services) -> None:
     with served(page_services, Network(proxy=True)) as client:
         outside = {

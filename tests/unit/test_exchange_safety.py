@@ -92,8 +92,11 @@ def test_tables_and_links_cannot_reach_outside_of_their_folder(store, tmp_path):
     write_wav(tmp_path / "in" / "fine.wav", 1)
     (tmp_path / "in" / "link.wav").symlink_to(tmp_path / "secret.wav")
     (tmp_path / "in" / "inner.wav").symlink_to(tmp_path / "in" / "fine.wav")
+    (tmp_path / "in" / "circle.wav").symlink_to(tmp_path / "in" / "circle.wav")
+    (tmp_path / "in" / "around").symlink_to(tmp_path / "in")
     report = import_sources(store, [tmp_path / "in"], RESEARCH)
-    assert (report.added, report.known, [name for name, _ in report.failed]) == (1, 1, ["link.wav"])
+    failed = sorted(name for name, _ in report.failed)
+    assert (report.added, report.known, failed) == (1, 1, ["circle.wav", "link.wav"])
     names = ["../secret.wav", str(tmp_path / "secret.wav"), "link.wav", "gone.wav", "x" * 5000, "nul\0.wav", "fine.wav"]
     (tmp_path / "in" / "metadata.csv").write_text("file_name\n" + "\n".join(names), encoding="utf-8")
     report = import_sources(store, [tmp_path / "in" / "metadata.csv"], RESEARCH)

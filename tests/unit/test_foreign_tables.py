@@ -17,6 +17,7 @@ from annotations.exchange.imports.preview import preview_sources
 from annotations.raters.votes import effective_corrections, gold_labels
 from annotations.store import AnnotationStore, NewVote
 from ser.corpora import read_corpus
+from ser.errors import SerError
 from tests.unit.stored import list_clips, recording, write_wav
 from tests.unit.test_exchange import everything, fill
 
@@ -373,6 +374,43 @@ def test_a_preview_tells_what_the_import_then_does(store, folder):
     assert sorted(where for where, _ in report.failed) == ["audio/9.wav", "metadata.csv, line 5"]
     assert sorted(where for where, _ in preview.report.failed) == ["audio/9.wav", "metadata.csv, line 5"]
     assert "audio/2.wav" in " ".join(report.lines()) and preview_sources([folder], ImportOptions()).without_consent == 2
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "metadata.jsonl", "metadata.csv"])
+def test_lists_that_go_too_deep_are_refused_with_a_sentence(store, folder, name):
+    deep = "[" * 100_000 + "]" * 100_000
+    text = f"file_name,distribution\naudio/0.wav,{deep}\n" if name.endswith("csv") else deep
+    text += '\n{"file_name": "audio/0.wav", "label": "fear"}\n' if name.endswith("jsonl") else ""
+    (folder / name).write_text(text)
+    try:
+        report = import_sources(store, [folder], LABELS)
+    except SerError as error:
+        assert "nested too deeply" in str(error) or "is no table of text" in str(error)
+    else:
+        assert report.exit_code != 0 and "nested too deeply" in report.failed[0][1] + report.failed[-1][1]
+
+
+def test_an_odd_item_does_not_end_a_list(store, folder):
+    plain = [
+        {"file": "audio/0.wav", "label": "sad"},
+        7,
+        None,
+        ["audio/1.wav"],
+        {"file": "audio/2.wav", "label": "fear"},
+    ]
+    (folder / "metadata.json").write_text(json.dumps(plain))
+    report = import_sources(store, [folder], LABELS)
+    assert (report.added, report.votes) == (2, 2) and report.exit_code == 1
+    assert [where for where, _ in report.failed] == [f"metadata.json, item {number}" for number in (2, 3, 4)]
+
+
+def test_an_odd_task_does_not_end_a_project(store, folder):
+    said = [{"completed_by": 1, "result": [{"type": "choices", "value": {"choices": ["fear"]}}]}]
+    tasks = [{"data": {"audio": "audio/0.wav"}, "annotations": said}, {"data": None, "annotations": [None]}]
+    (folder / "metadata.json").write_text(json.dumps(tasks))
+    report = import_sources(store, [folder], LABELS)
+    assert (report.added, report.votes) == (1, 1) and report.exit_code == 1
+    assert report.failed == [("metadata.json, item 2", "it is no task and names no recording; export it again")]
 
 
 def test_parts_of_recordings_are_not_taken_for_whole_ones(store, folder):

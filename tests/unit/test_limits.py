@@ -68,6 +68,15 @@ def test_an_address_is_limited_whoever_asks_from_it(clock: list[float]) -> None:
     limits.spend("recognitions", person="newcomer", address="5.6.7.8")
 
 
+def test_the_addresses_of_one_subscriber_are_one(shared: Services) -> None:
+    handlers = ApiHandlers(shared)
+    for number in range(int(LIMITS["names"].address)):
+        handlers.register(f"rater {number}", sent(f"2001:db8:1:2::{number + 1:x}"))
+    with pytest.raises(TooMuchError, match="all that your network"):
+        handlers.register("one more", sent("2001:db8:1:2:ffff::1"))
+    assert handlers.register("one more", sent("2001:db8:1:3::1"))["rater"] == "one more"
+
+
 def test_bytes_are_counted_together(clock: list[float]) -> None:
     limits = Limits(clock=lambda: clock[0])
     limits.spend("bytes", person="ann", amount=400e6)

@@ -139,7 +139,9 @@ def test_a_name_belongs_to_the_key_that_voted_under_it(store: AnnotationStore) -
     assert free_name(store, OPEN, "ann", "three") == "ann-3"
 
 
-@pytest.mark.parametrize("other", ["Beth", "BETH", "be\u200bth", "\uff42eth", "beth\ufe0f", "be\u00adth"])
+@pytest.mark.parametrize(
+    "other", ["Beth", "BETH", "be\u200bth", "\uff42eth", "beth\ufe0f", "be\u00adth", "beth\u2800", "beth\U0001d159"]
+)
 def test_another_spelling_is_no_other_person(store: AnnotationStore, other: str) -> None:
     claim(store, "beth", "one")
     assert identify(store, OPEN, other, login=False, key="one").name == "beth"
@@ -147,7 +149,20 @@ def test_another_spelling_is_no_other_person(store: AnnotationStore, other: str)
         claim(store, other, "two")
 
 
-@pytest.mark.parametrize("name", ["b\u0435th", "\u0410nn", "\u03bfmar"])
+@pytest.mark.parametrize("between", ["\u034f", "\u200b", "\u2060"])
+def test_an_accent_that_is_set_apart_is_still_the_letters(store: AnnotationStore, between: str) -> None:
+    claim(store, "zo\u00e9", "one")
+    with pytest.raises(NameTakenError):
+        claim(store, f"zoe{between}\u0301", "two")
+
+
+@pytest.mark.parametrize("name", ["\u3164", "\u2800", "ann\ue000", "ann\ufff0", "ann\u2065"])
+def test_a_name_is_of_characters_that_can_be_seen(store: AnnotationStore, name: str) -> None:
+    with pytest.raises(InvalidVoteError, match="that can be seen|that fonts do not show"):
+        claim(store, name, "one")
+
+
+@pytest.mark.parametrize("name", ["b\u0435th", "\u0410nn", "\u03bfmar", "\ua4d0eth", "\U00010420nn"])
 def test_alphabets_that_look_alike_are_not_mixed(store: AnnotationStore, name: str) -> None:
     with pytest.raises(InvalidVoteError, match="letters, which look alike. Write it in one alphabet."):
         claim(store, name, "one")
@@ -211,6 +226,8 @@ def test_the_list_names_the_role_that_people_have_without_a_grant(store: Annotat
 def test_how_roles_are_given_on_each_kind_of_server() -> None:
     assert access_from({}, host="127.0.0.1", logins=()).role_without_login == "maintainer"
     assert access_from({}, host="0.0.0.0", logins=()) == Access(frozenset(), "annotator")
+    # A proxy may pass requests on as if they were of the machine itself.
+    assert access_from({}, host="127.0.0.1", logins=(), proxy=True).role_without_login == "annotator"
     assert access_from({"SER_MAINTAINERS": "bob, zoe"}, host="0.0.0.0", logins=["ann"]).maintainers == {"bob", "zoe"}
     space = {"SPACE_ID": "ann/studio", "SPACE_AUTHOR_NAME": "ann", "OAUTH_CLIENT_ID": "x"}
     assert access_from(space, host="127.0.0.1", logins=()) == Access(frozenset({"ann"}), "visitor")

@@ -12,6 +12,7 @@ import soundfile
 from annotations.raters.people import Access, Person, identify
 from annotations.raters.votes import effective_corrections
 from annotations.store.settings import AnnotationSettings, read_settings
+from ser.errors import SerError
 from ser.testing import synthetic_speech
 from tests.unit.stored import list_clips
 from ui.backend.services import Services
@@ -135,6 +136,11 @@ def test_a_preview_asks_for_unknown_labels_and_writes_nothing(page_services: Ser
     assert (vote.label, vote.rater[:7]) == ("happiness", "import:")
     assert [clip.speaker for clip in list_clips(page_services.store)] == ["s1", "<b>", None]
     assert handlers.on_change()[:3] == ("", gr.update(interactive=False), Meanings())
+
+
+def test_a_meaning_needs_a_preview(page_services: Services) -> None:
+    with pytest.raises(SerError, match="Press Preview first"):
+        ImportHandlers(page_services).on_meaning(0, "happiness", Meanings())
 
 
 def test_speakers_come_from_the_names_of_files(page_services: Services, page_cache: Path) -> None:

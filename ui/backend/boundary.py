@@ -27,7 +27,18 @@ TOKEN = "studio-token"
 """Cookie, and header `x-studio-token`: a page in the Space's frame repeats the first in the second, a foreign one
 cannot read it."""
 
-FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+FORWARDING = (
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+)
 """Headers that a proxy adds: a request with one of them began somewhere else."""
 
 SESSIONS = ("session", "access-token-")
@@ -127,7 +138,7 @@ class Boundary:
         refusal = self._refusal(scope, headers, host, behind)
         if behind and (address := sender(headers.get("x-forwarded-for", ""))):
             scope["client"] = (address, 0)
-        ADDRESS.set(_peer(scope))
+        ADDRESS.set(shared_address(_peer(scope)))
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -154,7 +165,7 @@ class Boundary:
         origin = headers.get("origin")
         if origin is not None:
             known = {_place(name) for name in (host, headers.get("host", ""), *self.network.hosts)}
-            if _place(urlsplit(origin).netloc or origin) not in known:
+            if _place(_site(origin)) not in known:
                 return (
                     f"A page of {origin} asked for this, and this is {host}: requests of other sites are refused. "
                     "If a proxy passes requests on under another name, start the page with --proxy."
@@ -225,6 +236,22 @@ def sender(forwarded: str) -> str:
     return (public or addresses or [""])[-1]
 
 
+def shared_address(address: str) -> str:
+    """What limits count an address as: each subscriber of IPv6 has a /64 network to choose addresses from.
+
+    >>> shared_address("2001:db8:1:2:3::4"), shared_address("::ffff:9.9.9.9"), shared_address("9.9.9.9")
+    ('2001:db8:1:2::/64', '9.9.9.9', '9.9.9.9')
+    """
+    if not _address(address):
+        return address
+    found = ipaddress.ip_address(_address(address))
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))
+
+
 def _address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text.strip().strip("[]")))
@@ -253,7 +280,18 @@ def _first(headers: Headers, name: str) -> str:
 
 
 def _name(host: str) -> str:
-    return urlsplit(f"//{host}").hostname or ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # A bracket that is not closed.
+        return ""
+
+
+def _site(origin: str) -> str:
+    """Host and port of an origin; the origin itself if it has none, which is nobody's host."""
+    try:
+        return urlsplit(origin).netloc or origin
+    except ValueError:
+        return origin
 
 
 def _place(host: str) -> str:

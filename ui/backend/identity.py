@@ -14,7 +14,7 @@ from annotations.raters.names import NameTakenError, comparable_name, key_owner,
 from annotations.raters.people import Access, Person, free_name, identify
 from annotations.store.new_records import MAX_NAME
 from ser.errors import SerError
-from ui.backend.boundary import FORWARDING
+from ui.backend.boundary import FORWARDING, shared_address
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
 
@@ -124,7 +124,7 @@ def charge(
     if found.role == "maintainer":
         return
     web = request.request if request is not None else None
-    address = web.client.host if web is not None and getattr(web, "client", None) else ""
+    address = shared_address(web.client.host) if web is not None and getattr(web, "client", None) else ""
     services.limits.spend(what, person=found.name if found.proved else "", address=address, amount=amount)
 
 

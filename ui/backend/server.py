@@ -119,7 +119,7 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         # Imported by name, after the options are known: `--help` and a wrong option answer at once.
         page = importlib.import_module("ui.app")
         people = importlib.import_module("annotations.raters.people")
-        access = people.access_from(os.environ, host=server.host, logins=logins)
+        access = people.access_from(os.environ, host=server.host, logins=logins, proxy=server.proxy)
         parts = importlib.import_module("ui.backend.startup")
         services = parts.load_parts(server.data_dir, settings, fake=server.fake, access=access)
         print(services.recognizer.transcriber_reason or "Stand-ins answer.", flush=True)

@@ -19,6 +19,10 @@ VALUES = 4_000_000
 """For requests that are no upload: values of fields, the longest of them a text."""
 
 
+UPLOADS = ("/upload", "/process_recording")
+"""Ends of the paths that take files; the second is of Gradio's own panel of settings, which records the screen."""
+
+
 class UploadGuard:
     """The middleware.
 
@@ -46,7 +50,7 @@ class UploadGuard:
         size = web.headers.get("content-length", "" if "transfer-encoding" in web.headers else "0")
         if not size.isdecimal():
             raise SerError("The request does not say how large it is. Send the header Content-Length.")
-        if not scope["path"].rstrip("/").endswith("/upload"):
+        if not scope["path"].rstrip("/").endswith(UPLOADS):
             if int(size) > VALUES:
                 raise SerError(f"The request has {int(size) / 1e6:.0f} MB; at most {VALUES / 1e6:.0f} MB are taken.")
             return

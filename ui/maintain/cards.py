@@ -15,6 +15,9 @@ from ui.parts.errors import shows_errors
 from ui.parts.presentation import escape, status_line
 from ui.train.run_cards import moment
 
+SHOWN = len(fields(AnnotationSettings)) + 3
+"""Values of the cards: the settings, their changes, the choice of names, and the people."""
+
 
 class MaintainHandlers:
     """Events of these cards, one method each."""
@@ -29,7 +32,7 @@ class MaintainHandlers:
         except NameTakenError:  # Said as soon as they do anything.
             visible = False
         if not visible:  # What is not shown is not sent, either.
-            return gr.update(visible=False), *[gr.skip()] * 12
+            return gr.update(visible=False), *[gr.skip()] * SHOWN
         return gr.update(visible=True), *self._settings_shown(), *self._people_shown()
 
     def on_settings(

@@ -95,6 +95,8 @@ class ImportHandlers:
 
     def on_meaning(self, place: int, label: str, meanings: Meanings) -> tuple[Meanings, object]:
         """Let a label of the table mean something else; what was shown must be looked at again."""
+        if place >= len(meanings.names):
+            raise SerError("Nothing is shown that this label stands in. Press Preview first.")
         chosen = {**meanings.chosen, meanings.names[place]: label}
         return Meanings(meanings.names, chosen), gr.update(interactive=False)
 

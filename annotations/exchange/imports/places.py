@@ -127,7 +127,8 @@ class FolderPlace:
 
     def _inside(self, name: str) -> Path:
         try:
-            path = (self.root / name).resolve()
+            # Unlike Path.resolve it lets a link that leads to itself be.
+            path = Path(os.path.realpath(self.root / name))
             outside, found = not path.is_relative_to(self.root), path.is_file()
         except (OSError, ValueError) as error:  # Too long a name, or a null character in it.
             raise ExchangeError(f"{name[:80]!r} cannot be a file name ({error}). Correct it.") from error
@@ -145,7 +146,7 @@ class FolderPlace:
                 name = path.relative_to(self.root).as_posix()
                 if file.startswith("."):
                     continue
-                if path.is_symlink() and not path.resolve().is_relative_to(self.root):
+                if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(self.root):
                     refused.append((name, "it is a link to somewhere outside of the folder"))
                     continue
                 yield name

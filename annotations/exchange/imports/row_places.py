@@ -4,7 +4,6 @@ Imported only when such a source is named: the libraries are slow to load. Recor
 `ser.audio.decoding`, whatever the set says of its own decoding.
 """
 
-import json
 import threading
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from annotations.exchange.imports.incoming import Findings, Incoming
 from annotations.exchange.imports.options import ImportOptions
 from annotations.exchange.imports.places import Fetched, FolderPlace, fetched_bytes
 from ser.corpora.audio_sets import Part, open_set
+from ser.corpora.columns import read_json
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.folders import set_name
 
@@ -85,7 +85,7 @@ def find_in_set(source: str, options: ImportOptions) -> Findings:
         place = SetPlace(corpus, part)
         if part.cells and RECORD in part.cells[0]:
             for name, cells in zip(place.names, part.cells, strict=True):
-                record = json.loads(str(cells[RECORD]))
+                record = read_json(str(cells[RECORD]))
                 incoming.append(Incoming(place, name, str(record.get("source") or corpus), record=record))
             continue
         for name, rows in zip(place.names, part.rows(options.label_of, **options.columns), strict=True):

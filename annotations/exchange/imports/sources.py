@@ -18,6 +18,7 @@ from annotations.exchange.imports.options import ImportOptions
 from annotations.exchange.imports.places import FolderPlace, Place, ZipPlace
 from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora import LAYOUTS
+from ser.corpora.columns import read_json
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.folders import is_sorted_by_label, rows_by_folder
 from ser.corpora.table_files import TABLE_SUFFIXES, decode_text
@@ -172,7 +173,7 @@ def _is_own(place: Place, table: str) -> bool:
     if not table.lower().endswith(".jsonl"):
         return False
     try:
-        record = json.loads(decode_text(place.read(table)).split("\n", 1)[0])
+        record = read_json(decode_text(place.read(table)).split("\n", 1)[0])
     except json.JSONDecodeError:
         return False
     return isinstance(record, dict) and record.keys() >= OWN_KEYS
@@ -184,7 +185,7 @@ def _read_own(place: Place, table: str) -> Findings:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = read_json(line)
         except json.JSONDecodeError as error:
             raise ExchangeError(f"Line {number} of {table} is no JSON ({error}). Export it again.") from error
         if not isinstance(record, dict) or not isinstance(record.get(FILE_COLUMN), str):
