@@ -105,7 +105,7 @@ class RoleHandlers:
         """Tell visitors what they may do; with it the style sheet hides the tabs in which they could do nothing."""
         try:
             visitor = not identity.person(self.services, request, who).may("review stored clips")
-        except SerError:  # A name that is another's: told as soon as they do anything.
+        except SerError:  # A name that is another's: the refusal comes with the first act.
             visitor = False
         return visitor_line() if visitor else ""
 

@@ -183,7 +183,7 @@ class LabelSet:
     # Answers
 
     def scores(self, given: Known) -> dict[str, float | None]:
-        """Probability of each label from a model's answer; None for labels that the model has not learnt.
+        """Probability of each label from a model's answer; None for labels that the model was not trained on.
 
         An answer over the seven gives each label the sum of the emotions that it means; an emotion that several
         labels mean is shared evenly. An answer over own labels is taken by name and mapping. What has no place
@@ -204,11 +204,11 @@ class LabelSet:
         return {name: sums[name] / total if name in sums else None for name in self.names}
 
     def most_probable(self, given: Known) -> str | None:
-        """The label that an answer makes most probable; None if the model has learnt none of the set."""
+        """The label that an answer makes most probable; None if the model was trained on none of the set."""
         return most_probable(self.scores(given))
 
     def prediction(self, prediction: Prediction) -> Prediction:
-        """A stored answer as the set sees it; its label is empty if the model has learnt none of the set."""
+        """A stored answer as the set sees it; its label is empty if the model was trained on none of the set."""
         if self.is_default and prediction.label in EMOTIONS:
             return prediction
         scores: dict[str, Known | None] = {

@@ -50,7 +50,7 @@ def comparable_name(name: str) -> str:
 
 
 def check_new_name(name: object) -> str:
-    """A name that nobody has here yet, as `check_rater`, of characters that can be told apart.
+    """A name that nobody has here yet, as `check_rater`, of characters that look different.
 
     Raises:
         InvalidVoteError: if it mixes alphabets whose letters look alike, or shows nothing.

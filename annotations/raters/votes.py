@@ -26,7 +26,7 @@ SELECT corrections.*, NULL AS retracted_at,
 FROM judgements JOIN corrections ON corrections.id = judgements.correction_id
 """
 """The newest vote of each rater on each clip, among those not taken back, and whether it came before half of the clip
-could be heard."""
+had been played."""
 
 
 def mix_shares(votes: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -115,7 +115,7 @@ class Correction:
         comment: what the rater wanted to say besides, or None.
         seconds: the time from the clip's appearance to the vote, or None if not measured.
         answer_shown: whether the rater saw the answer before they voted, False in blind mode; None if not known.
-        hasty: whether it came before half of the clip could be heard, as far as `votes.effective_corrections` read it.
+        hasty: whether it came before half of the clip had been played, as far as `votes.effective_corrections` read it.
         weight: what it counts in training for that, 0..1.
     """
 

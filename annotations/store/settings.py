@@ -26,7 +26,7 @@ class AnnotationSettings:
         retrain_after: new votes after which a retraining begins by itself; None for never.
         retrain_at: time of day, "HH:MM" in UTC, at which one begins if there are new votes; None for never.
         keep_versions: the newest of each model keep their weights; None for all of them.
-        hasty_weight: weight in training of a vote that came before half of its clip could be heard, 0..1.
+        hasty_weight: weight in training of a vote that came before half of its clip had been played, 0..1.
     """
 
     overlap: int | None = None

@@ -1,6 +1,6 @@
 """The store of clips, answers, votes, model versions and training runs: its write side.
 
-Recordings lie as files beside one SQLite database. Knows no model and no page; reading is in `store.queries`.
+Recordings are files in the folder of one SQLite database. Knows no model and no page; reading is in `store.queries`.
 """
 
 import os

@@ -43,7 +43,7 @@ class KnownPlaces:
         return np.asarray(1.0 / (1.0 + (nearest / BORDER) ** STEEPNESS))
 
     def divisors(self, standard: Array) -> Array:
-        """What the logits are divided by beside the temperature, shape (clips, 1)."""
+        """Divisor of the logits in addition to the temperature, shape (clips, 1)."""
         return np.asarray(self.sharpening ** -self.familiarity(standard)[:, None], dtype=np.float32)
 
     def arrays(self) -> dict[str, Array]:

@@ -43,7 +43,7 @@ class OnnxNetwork:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Threads that sleep when idle: beside other work, spinning ones were slower.
+        # Threads that sleep when idle: next to other work, spinning ones were slower.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:

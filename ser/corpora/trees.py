@@ -18,7 +18,7 @@ from ser.errors import TrainingDataError
 from ser.labels import to_emotion
 
 WELL_KNOWN = ("metadata", "labels", "annotations")
-"""Names of tables before the ending: where one of these lies, other tables beside it are left alone."""
+"""Names of tables before the ending: where one of these is, other tables of the folder are not read."""
 
 
 class Tree(Protocol):
@@ -79,10 +79,10 @@ def find_tables(names: Iterable[str], *, any_name: bool = False) -> list[str]:
         if PurePosixPath(name).suffix.lower() in TABLE_SUFFIXES or PurePosixPath(name).name == HEADER:
             tables[PurePosixPath(name).parent].append(name)
     found = []
-    for beside in tables.values():
-        headers = [name for name in beside if PurePosixPath(name).name == HEADER]
-        known = [name for name in beside if PurePosixPath(name).stem.lower() in WELL_KNOWN]
-        others = [name for name in beside if not name.endswith(".parquet")] if any_name else []
+    for in_folder in tables.values():
+        headers = [name for name in in_folder if PurePosixPath(name).name == HEADER]
+        known = [name for name in in_folder if PurePosixPath(name).stem.lower() in WELL_KNOWN]
+        others = [name for name in in_folder if not name.endswith(".parquet")] if any_name else []
         found += headers or known or others
     return found
 

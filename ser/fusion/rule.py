@@ -113,9 +113,9 @@ def remark(acoustic: EmotionScores, text: EmotionScores, weight: float) -> str |
     words, _ = text.over_labels_of(acoustic)
     assert words is not None
     neutral = {"neutral", *(label for label in words.labels if set(words.means.get(label, ())) == {"neutral"})}
-    told = list(zip(words.labels, acoustic.probabilities, words.probabilities, strict=True))
-    shared = sum(a * t for label, a, t in told if label not in neutral)
-    if shared + sum(t for label, _, t in told if label in neutral) >= MIN_AGREEMENT:
+    pairs = list(zip(words.labels, acoustic.probabilities, words.probabilities, strict=True))
+    shared = sum(a * t for label, a, t in pairs if label not in neutral)
+    if shared + sum(t for label, _, t in pairs if label in neutral) >= MIN_AGREEMENT:
         return None
     text = words
     return f"Voice and words disagree: the voice says {acoustic.label}, the words say {text.label}."

@@ -34,7 +34,7 @@ class FeelingRegion:
     Attributes:
         start: seconds from the beginning of the recording.
         end: the same.
-        speaker: who speaks; None if speakers are not told apart.
+        speaker: who speaks; None if speakers are not distinguished.
         channel: counted from 1; None if several are mixed.
         scores: of voice and words.
         unsure: why the label should not be relied on, as a sentence; None if nothing speaks against it.
@@ -75,7 +75,7 @@ class Timeline:
 
     @property
     def speakers(self) -> list[str]:
-        """The speakers that are told apart, in order of their first words."""
+        """The distinguished speakers, in order of their first words."""
         return list(dict.fromkeys(region.speaker for region in self.regions if region.speaker is not None))
 
     @property

@@ -53,7 +53,7 @@ class FineTuneConfig:
 
     Attributes:
         penalty: on the squared distance from the weights before.
-        rehearsal: weight of the base's clips beside that of the feedback.
+        rehearsal: weight of the base's clips relative to that of the feedback.
         iterations: of L-BFGS at most.
     """
 

@@ -153,7 +153,7 @@ def run_recipe(
         recipe: how.
         name: of the model, for people; the folder's by default.
         cache_dir: keeps embeddings between runs; by default in the user's cache folder.
-        on_progress: told while recordings are embedded.
+        on_progress: called while recordings are embedded.
         should_stop: asked just as often.
 
     Raises:
@@ -240,7 +240,7 @@ def refuse_folder(out: Path) -> None:
 
 
 def check_labels(examples: Sequence[Example]) -> None:
-    """Refuse examples that no two labels can be told apart on.
+    """Refuse examples of fewer than two labels.
 
     Raises:
         TrainingDataError: where they have fewer than two labels.
@@ -302,7 +302,7 @@ def plainly_labelled(examples: Sequence[Example]) -> list[Example]:
 def _compare(
     examples: Sequence[Example], cache_dir: Path, on_progress: OnProgress | None, should_stop: ShouldStop | None
 ) -> Copies:
-    """Look for copies among the recordings; told of and stopped as the preparation of features is."""
+    """Look for copies among the recordings; reports progress and stops as the preparation of features does."""
 
     def tick(done: int, total: int) -> None:
         if should_stop is not None and should_stop():

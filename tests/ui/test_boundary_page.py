@@ -24,23 +24,23 @@ from ui.backend.startup import load_parts
 ATTACK = """async ([studio]) => {
     const body = JSON.stringify({ data: ["write_guidelines", { who: {}, text: "taken over", replaces: 0 }] });
     const address = `${studio}/gradio_api/run/page`;
-    const told = [];
+    const replies = [];
     for (const [mode, type] of [["cors", "application/json"], ["cors", "text/plain"], ["no-cors", "text/plain"]]) {
         try {
             const answer = await fetch(address, {
                 method: "POST", mode, credentials: "include", headers: { "Content-Type": type }, body,
             });
-            told.push(answer.type === "opaque" ? "opaque" : await answer.text());
+            replies.push(answer.type === "opaque" ? "opaque" : await answer.text());
         } catch (error) {
-            told.push("blocked");
+            replies.push("blocked");
         }
     }
     try {
-        told.push(await (await fetch(`${studio}/config`, { credentials: "include" })).text());
+        replies.push(await (await fetch(`${studio}/config`, { credentials: "include" })).text());
     } catch (error) {
-        told.push("blocked");
+        replies.push("blocked");
     }
-    return told;
+    return replies;
 }"""
 
 
@@ -139,8 +139,8 @@ def test_a_foreign_page_cannot_act_as_who_is_logged_in(
 
     foreign = context.new_page()
     foreign.goto(evil)
-    told = foreign.evaluate(ATTACK, [studio])
-    assert set(told) <= {"blocked", "opaque"}, told
+    replies = foreign.evaluate(ATTACK, [studio])
+    assert set(replies) <= {"blocked", "opaque"}, replies
     foreign.evaluate(
         """(studio) => {
             document.body.innerHTML = `<form id="f" method="post" enctype="text/plain"
@@ -181,14 +181,14 @@ def test_a_login_that_has_to_wait_says_so(context: BrowserContext, studio: str) 
     page.goto(studio)
     page.wait_for_selector("input[type=password]")
     assert "After three failures a login has to wait" in page.inner_text("body")
-    told = page.evaluate(
+    replies = page.evaluate(
         """async () => {
             const body = () => new URLSearchParams({ username: "mia", password: "a guess" });
             const tries = Array.from({ length: 6 }, () => fetch("/login", { method: "POST", body: body() }));
             return Promise.all((await Promise.all(tries)).map(async (answer) => (await answer.json()).detail));
         }"""
     )
-    assert sum("ry again in" in sentence for sentence in told) == 3
+    assert sum("ry again in" in sentence for sentence in replies) == 3
     page.locator("input[type=text], textarea").first.fill("mia")
     page.locator("input[type=password]").fill("a guess")
     page.get_by_role("button", name="Login").click()

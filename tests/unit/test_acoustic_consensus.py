@@ -55,10 +55,10 @@ def test_uninformative_predictions_cost_little():
 
 def test_the_likeliest_label_counts_more_and_stays_what_it_is(monkeypatch):
     _, votes, sounds = crowd()
-    alone, heard = weigh_votes(votes), dict(enumerate(sounds))
-    sharp = refine_soft_labels(alone, heard).soft_labels
+    alone, embeddings = weigh_votes(votes), dict(enumerate(sounds))
+    sharp = refine_soft_labels(alone, embeddings).soft_labels
     monkeypatch.setattr(evidence, "EXPONENT", 1.0)
-    plain = refine_soft_labels(alone, heard).soft_labels
+    plain = refine_soft_labels(alone, embeddings).soft_labels
     assert {clip: max(shares, key=shares.get) for clip, shares in sharp.items()} == {
         clip: max(shares, key=shares.get) for clip, shares in plain.items()
     }
@@ -74,17 +74,17 @@ def test_fewer_clips_than_directions_are_enough():
     truth, votes, sounds = crowd(clips=LEAST_CLIPS + 2)
     wide = np.hstack([sounds, np.random.default_rng(1).normal(size=(len(truth), 100))])
     alone = weigh_votes(votes)
-    heard = refine_soft_labels(alone, dict(enumerate(wide)))
-    assert heard.soft_labels != alone.soft_labels
-    assert all(sum(shares.values()) == pytest.approx(1.0) for shares in heard.soft_labels.values())
+    refined = refine_soft_labels(alone, dict(enumerate(wide)))
+    assert refined.soft_labels != alone.soft_labels
+    assert all(sum(shares.values()) == pytest.approx(1.0) for shares in refined.soft_labels.values())
 
 
 def test_a_single_vote_stays_the_label_whatever_the_voice_says():
     truth, votes, sounds = crowd(per_clip=3)
     lone = len(truth)
     votes.append(vote(lone, "r0", EMOTIONS[0]))
-    heard = dict(enumerate([*sounds, sounds[truth == KINDS[1]].mean(0)]))
-    assert refine_soft_labels(weigh_votes(votes), heard).soft_labels[lone] == {EMOTIONS[0]: 1.0}
+    embeddings = dict(enumerate([*sounds, sounds[truth == KINDS[1]].mean(0)]))
+    assert refine_soft_labels(weigh_votes(votes), embeddings).soft_labels[lone] == {EMOTIONS[0]: 1.0}
 
 
 def test_gold_keeps_its_label_and_clips_without_a_prediction_keep_theirs():

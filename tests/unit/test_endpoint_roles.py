@@ -261,16 +261,16 @@ def test_what_each_role_may(servers: dict[bool, Server], caller: Caller) -> None
     if caller.login:
         answer = server.client.post(f"{server.url}login", data={"username": caller.name, "password": PASSWORD})
         assert answer.status_code == 200
-    found, told = {}, {}
+    found, leaks = {}, {}
     for name, (function, act) in endpoints(server.demo).items():
         answer = server.call(function, arguments(name, function, act, caller), caller.key)
         found[name] = not REFUSED.search(answer.text)
-        told[name] = [secret for secret in SECRETS if secret in answer.text]
+        leaks[name] = [secret for secret in SECRETS if secret in answer.text]
     assert found == {name: expected(least, caller) for name, least in DECLARED.items()}
     if caller.role == "maintainer":
-        assert {secret for secrets in told.values() for secret in secrets} == set(SECRETS)
+        assert {secret for secrets in leaks.values() for secret in secrets} == set(SECRETS)
     else:
-        assert {name: secrets for name, secrets in told.items() if secrets} == {}
+        assert {name: secrets for name, secrets in leaks.items() if secrets} == {}
     page = server.client.get(server.url).text + server.client.get(f"{server.url}config").text
     assert not [secret for secret in SECRETS if secret in page]
 

@@ -443,8 +443,12 @@ def test_labels_come_in_unless_they_are_refused(tmp_path, folder, capsys):
     assert main(["--data-dir", str(tmp_path / "a"), *command]) == 0
     assert json.loads(capsys.readouterr().out)["votes"] == 3
     assert main(["--data-dir", str(tmp_path / "b"), *command, "--no-labels"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["votes"], told["unasked_labels"], told["without_speaker"]) == (0, 3, 3)
+    imported = json.loads(capsys.readouterr().out)
+    assert (imported["votes"], imported["unasked_labels"], imported["without_speaker"]) == (
+        0,
+        3,
+        3,
+    )
     assert main(["--data-dir", str(tmp_path / "c"), *command, "--dry-run"]) == 0
     assert not (tmp_path / "c").exists()
 

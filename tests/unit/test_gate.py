@@ -4,7 +4,7 @@ import pytest
 from annotations.learning.promotion import gate
 from annotations.learning.promotion.comparison import Answers, Comparison, compare, recall_of
 from annotations.learning.promotion.decision import Decision, Margins, Needed, Standing
-from annotations.learning.promotion.gate import PromotionRule, judge, spend, what_is_needed
+from annotations.learning.promotion.gate import PromotionRule, decide_by_answers, spend, what_is_needed
 from annotations.learning.promotion.holdout import Holdout
 from annotations.learning.promotion.probability_gain import stacked
 from annotations.store.records import Clip, FeedbackExample
@@ -202,7 +202,7 @@ def test_gold_clips_are_compared_apart() -> None:
     gold = (example(100, "fear"), example(101, "anger"))
     old = stacked([scores("anger", 0.4)] * 86)
     new = stacked([scores(label, 0.95) for label in (*TRUTH[:84], "fear", "anger")])
-    decision = judge(Holdout((), held, "speaker", 6, gold=gold), old, new, PromotionRule(0.9))
+    decision = decide_by_answers(Holdout((), held, "speaker", 6, gold=gold), old, new, PromotionRule(0.9))
     assert decision.promoted
     gold = decision.gold
     assert gold is not None and (gold.before, gold.after, gold.count) == (0.5, 1.0, 2)
@@ -308,7 +308,7 @@ def test_knowing_which_labels_occur_is_no_gain() -> None:
     groups = [f"speaker {n % 6}" for n in range(len(truth))]
     decision = decide(truth, said(before), said(after), groups, **CONFIDENCE, probabilities=(before, after))
     assert decision.gain > 0.05 and not decision.promoted
-    assert decision.learnt == pytest.approx(0.0, abs=0.02)
+    assert decision.voice_gain == pytest.approx(0.0, abs=0.02)
     # What the recording's channel gives away is known to both as well.
     hint = np.log(softmax(np.eye(7)[[EMOTIONS.index(label) for label in truth]] * 2.0 + 0.3 * logits[::-1]))
     channel = softmax(1.6 * (np.log(after) + hint))

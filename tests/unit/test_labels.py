@@ -232,11 +232,11 @@ def test_page_and_programs_see_the_set(
     handlers = ApiHandlers(page_services)
     listed = handlers.labels()
     assert [row["name"] for row in listed["labels"]] == list(service.names)  # type: ignore[attr-defined]
-    told, _ = handlers.next_clip("bob")
-    assert told is not None
-    prediction = told["prediction"]
+    next_item, _ = handlers.next_clip("bob")
+    assert next_item is not None
+    prediction = next_item["prediction"]
     assert prediction["label"] in service.names and prediction["scores"]["fused"]["confused"] is None  # type: ignore[index]
-    json.dumps(told)
+    json.dumps(next_item)
 
 
 def test_a_set_that_the_model_knows_nothing_of_says_so(page_services: Services, page_cache: Path) -> None:
@@ -251,10 +251,10 @@ def test_a_set_that_the_model_knows_nothing_of_says_so(page_services: Services, 
 def test_the_queue_filters_by_labels_of_the_set(page_services: Services, page_fill: Fill, service: LabelSet) -> None:
     page_fill(6)
     store = page_services.store
-    heard = [row["label"] for row in store.fetch("SELECT label FROM predictions")]
+    stored_labels = [row["label"] for row in store.fetch("SELECT label FROM predictions")]
     change_label_set(store, service, by="mia")
     for label, means in (("annoyed", {"anger", "disgust"}), ("in distress", {"fear", "sadness"}), ("confused", set())):
-        assert queue_length(store, "ann", QueueFilter(label=label)) == sum(name in means for name in heard)
+        assert queue_length(store, "ann", QueueFilter(label=label)) == sum(name in means for name in stored_labels)
 
 
 def test_buttons_keys_and_colours(service: LabelSet) -> None:

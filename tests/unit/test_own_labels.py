@@ -57,14 +57,14 @@ def test_a_head_starts_from_what_the_set_means(labels: LabelSet) -> None:
     data = clips("one", LABELS, 80)
     head = replace(fitted(data), temperature=1.7)
     own = head_for(head, labels)
-    learnt = [name for name in own.classes if name in _learnt(labels)]
-    rows = own.probabilities(data.plain)[:, [own.classes.index(name) for name in learnt]]
+    trained = [name for name in own.classes if name in _trained(labels)]
+    rows = own.probabilities(data.plain)[:, [own.classes.index(name) for name in trained]]
     for before, after in zip(head.probabilities(data.plain), rows / rows.sum(axis=1, keepdims=True), strict=True):
         mapped = labels.scores(dict(zip(EMOTIONS, before.tolist(), strict=True)))
-        assert after.tolist() == pytest.approx([mapped[name] for name in learnt], abs=1e-5)
+        assert after.tolist() == pytest.approx([mapped[name] for name in trained], abs=1e-5)
 
 
-def _learnt(labels: LabelSet) -> set[str]:
+def _trained(labels: LabelSet) -> set[str]:
     known = {"anger", "neutral", "surprise"}
     return {own.name for own in labels if known & set(own.means)}
 
@@ -222,7 +222,7 @@ def test_from_an_empty_folder_to_a_promoted_model(
     clip = active.store.get_clip(1)
     stored = active.store.add_prediction(clip.id, answers["sadness"], version.id)
     assert labels.prediction(stored).label == names["sadness"]
-    assert None not in labels.scores(stored.scores["fused"] or {}).values(), "all labels are learnt now"
+    assert None not in labels.scores(stored.scores["fused"] or {}).values(), "all labels are trained now"
     diff = diff_versions(active, active.base_version, version)
     assert diff.after["uar"] > 0.9  # type: ignore[operator]
 
@@ -249,6 +249,6 @@ def test_shuffled_votes_on_own_labels_are_refused(base: Path, tmp_path: Path) ->
     for number in range(48):
         audio = speech(sorted(PITCH)[number % 2], number)
         clip = active.store.add_clip(audio, source="test", speaker=f"s {number % SPEAKERS}", consent=("training",))
-        told = str(draw.choice(NOTHING.names))
-        active.store.add_correction(clip.id, NewVote("ann", "correct", told, label_set=NOTHING.names))
+        voted = str(draw.choice(NOTHING.names))
+        active.store.add_correction(clip.id, NewVote("ann", "correct", voted, label_set=NOTHING.names))
     assert retrained(active).state == "refused"

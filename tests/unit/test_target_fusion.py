@@ -17,7 +17,7 @@ from ser.types import EmotionScores, Recognition, Segment, SpeechRegion, Timings
 from tests.unit.training_jobs import job_of
 
 WORDS = Transcript("so it is then", "en", (Segment(0.1, 0.4, "so it is then", 0.95),), "test")
-HEARD = ("anger", "sadness", "fear", "happiness")
+CANDIDATES = ("anger", "sadness", "fear", "happiness")
 
 
 def leaning(label: str, share: float) -> EmotionScores:
@@ -30,7 +30,7 @@ def clips(count: int, *, sound: float, words: float, seed: int = 0) -> list[Answ
     rng = np.random.default_rng(seed)
     made = []
     for number in range(count):
-        truth = HEARD[number % len(HEARD)]
+        truth = CANDIDATES[number % len(CANDIDATES)]
         said = [truth if rng.random() < share else str(rng.choice(EMOTIONS)) for share in (sound, words)]
         made.append(AnsweredClip(leaning(said[0], 0.8), leaning(said[1], 0.8), WORDS, {truth: 1.0}))
     return made
@@ -49,7 +49,7 @@ def fill(store: AnnotationStore, *, sound: float, words: float, shuffled: bool =
                 0.3, (SpeechRegion(0, 0.3),), drawn.acoustic, WORDS, drawn.text, drawn.acoustic, 0.0, (), Timings(), {}
             )
             store.add_prediction(clip.id, answer, version.id)
-        truth = str(rng.choice(HEARD)) if shuffled else next(iter(drawn.truth))
+        truth = str(rng.choice(CANDIDATES)) if shuffled else next(iter(drawn.truth))
         store.add_correction(clip.id, NewVote("ann", "correct", label=truth))
 
 
@@ -77,10 +77,10 @@ def test_a_temperature_keeps_the_order_and_the_zeros() -> None:
 
 def test_words_that_are_right_get_more_weight_and_words_that_are_wrong_less() -> None:
     trusted = fit_fusion_rule(clips(200, sound=0.2, words=0.95), FusionRule())
-    doubted = fit_fusion_rule(clips(200, sound=0.95, words=0.0), FusionRule())
-    assert doubted.max_weight < FusionRule().max_weight < trusted.max_weight
-    assert trusted.text_temperature < FusionRule().text_temperature < doubted.text_temperature
-    assert doubted.acoustic_temperature < 1.0 < trusted.acoustic_temperature
+    distrusted = fit_fusion_rule(clips(200, sound=0.95, words=0.0), FusionRule())
+    assert distrusted.max_weight < FusionRule().max_weight < trusted.max_weight
+    assert trusted.text_temperature < FusionRule().text_temperature < distrusted.text_temperature
+    assert distrusted.acoustic_temperature < 1.0 < trusted.acoustic_temperature
 
 
 def test_few_clips_move_the_rule_little() -> None:

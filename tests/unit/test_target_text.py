@@ -33,8 +33,8 @@ def shares(labels: list[str]) -> np.ndarray:
 
 
 def test_it_learns_the_words_of_a_domain_and_keeps_what_it_knew(tmp_path: Path) -> None:
-    told = sentences()[:20]
-    adapt_text_model("embedded", [t for t, _ in told], shares([lb for _, lb in told]), tmp_path / "v2",
+    labelled = sentences()[:20]
+    adapt_text_model("embedded", [t for t, _ in labelled], shares([lb for _, lb in labelled]), tmp_path / "v2",
                      around=Surroundings(Processes()), config=TextAdaptConfig(epochs=4))  # fmt: skip
     before, after = load_text_model("embedded"), load_text_model(tmp_path / "v2")
     assert before is not None and after is not None
@@ -47,10 +47,10 @@ def test_it_learns_the_words_of_a_domain_and_keeps_what_it_knew(tmp_path: Path) 
 
 
 def test_the_same_seed_makes_the_same_weights(tmp_path: Path) -> None:
-    told = sentences()[:20]
+    labelled = sentences()[:20]
     made = []
     for name in ("a", "b"):
-        adapt_text_model("embedded", [t for t, _ in told], shares([lb for _, lb in told]), tmp_path / name,
+        adapt_text_model("embedded", [t for t, _ in labelled], shares([lb for _, lb in labelled]), tmp_path / name,
                          around=Surroundings(Processes()),
                          config=TextAdaptConfig(epochs=1, anchors=16, seed=3))  # fmt: skip
         made.append(load_trained(tmp_path / name).meta.sha256)
@@ -69,9 +69,9 @@ def test_a_checkpoint_of_transformers_and_too_few_sentences_are_refused(tmp_path
         adapt_text_model(
             "embedded", ["a", "b", "c"], shares(["fear"] * 3), tmp_path / "v2", around=Surroundings(Processes())
         )
-    told = sentences()[:20]
+    labelled = sentences()[:20]
     with pytest.raises(TrainingDataError, match="a checkpoint of transformers; only the embedded text model"):
-        adapt_text_model("some/model", [t for t, _ in told], shares([lb for _, lb in told]), tmp_path / "v2",
+        adapt_text_model("some/model", [t for t, _ in labelled], shares([lb for _, lb in labelled]), tmp_path / "v2",
                          around=Surroundings(Processes()))  # fmt: skip
 
 
@@ -90,13 +90,13 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> TrainingJob:
 
 
 def test_a_run_learns_from_written_words_and_counts_the_clips_without(job: TrainingJob) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     trainer = TextTrainer()
-    version = trainer.train(dataclasses.replace(job, say=told.append))
+    version = trainer.train(dataclasses.replace(job, say=messages.append))
     assert version.lineage["clips_without_transcript"] + version.lineage["training_clips"] == len(  # type: ignore[operator]
         job.holdout.training
     )
-    assert "with a written transcript" in told[0]
+    assert "with a written transcript" in messages[0]
     decision = trainer.compare(job, version)
     assert decision.after["uar"] > decision.before["uar"]  # type: ignore[operator]
 

@@ -281,8 +281,8 @@ def test_the_command_goes_on_after_a_bad_file_and_names_each_file_it_writes(
         arguments = ["timeline", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(folder), "--format", form]
         assert main(arguments) == 1
         assert (folder / f"talk.wav{ending}").stat().st_size and (folder / f"talk.wav.2{ending}").stat().st_size
-        told = capsys.readouterr()
-        assert "it is text" in told.out and "1 of 3 recordings" in told.err
+        printed = capsys.readouterr()
+        assert "it is text" in printed.out and "1 of 3 recordings" in printed.err
     assert main(["timeline", str(tmp_path / "b"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["regions"]
     assert main(["timeline", str(tmp_path / "b"), "--format", "srt"]) == 2

@@ -1,4 +1,4 @@
-// Recording on the first tab: one click starts it, a clock runs, the limit ends it, and trouble is told in a sentence.
+// Recording on the first tab: one click starts it, a clock runs, the limit ends it, and trouble is explained in a sentence.
 (() => {
   const { find, visible } = window.studio;
   const EARLY = 0.3; // Seconds before the limit: a recorder takes a moment to stop, and a longer clip would be refused.
@@ -15,10 +15,10 @@
     NotReadableError: "Another program is using the microphone. Close it and press Record again, or upload a file.",
     insecure: "Browsers record only on pages whose address begins with https, or on this machine itself. Upload a file instead.",
   };
-  const told = (name) => trouble(REASONS[name] || `The microphone cannot be used (${name}). Upload a file instead.`);
-  document.addEventListener("studio-microphone", ({ detail }) => visible(part(".record-button, .controls")) && told(detail));
+  const explain = (name) => trouble(REASONS[name] || `The microphone cannot be used (${name}). Upload a file instead.`);
+  document.addEventListener("studio-microphone", ({ detail }) => visible(part(".record-button, .controls")) && explain(detail));
 
-  // The recorder throws what the sentence above has told already.
+  // The recorder throws an error that the sentence above has explained.
   addEventListener("unhandledrejection", (event) => {
     if (/accessing the microphone/.test(String(event.reason))) event.preventDefault();
   });
@@ -27,7 +27,7 @@
     if (element) act(element);
     else if (tries) setTimeout(() => until(found, act, tries - 1), 50);
   };
-  // An example is to be heard, not only seen: it plays as soon as its answer has begun to stand there.
+  // An example plays as soon as its answer begins to appear.
   const play = (label) => {
     const arrived = () => find("#clip-line").textContent.includes(`Example: ${label}`) && part("button[aria-label=Play]");
     until(() => (/[1-9]/.test((part("time#duration, time.duration, .timestamps time:last-child") || {}).textContent || "") ? arrived() : null), (button) => button.click(), 200);
@@ -78,7 +78,7 @@
     if (target.closest(".record-button")) begin();
     else if (target.closest("[aria-label='Upload file'], #examples")) trouble("");
     if (!target.closest("[aria-label='Record audio']")) return;
-    if (!navigator.mediaDevices) return told("insecure");
+    if (!navigator.mediaDevices) return explain("insecure");
     // The first click only shows the recorder: it is to record.
     until(() => part(".record-button"), (button) => visible(button) && button.click());
   });

@@ -74,7 +74,7 @@ class Network:
     """Place of the server in the network.
 
     Attributes:
-        proxy: whether requests come through a proxy, whose forwarding headers are believed.
+        proxy: whether requests come through a proxy, whose forwarding headers are trusted.
         hosts: further names that the page is reached by.
         framed: whether the page lives in the frame of a Hugging Face Space.
     """
@@ -100,7 +100,7 @@ ADDRESS: ContextVar[str] = ContextVar("address", default="")
 
 def guard(network: Network) -> Callable[[Any], AbstractAsyncContextManager[None]]:
     """The `lifespan` of an application of Gradio that puts the boundary around it, and lets logins end."""
-    # The server itself would believe every sender at this machine: who is believed is decided at the boundary.
+    # The server itself would trust every sender at this machine: whom to trust is decided at the boundary.
     os.environ["FORWARDED_ALLOW_IPS"] = ""
 
     @asynccontextmanager

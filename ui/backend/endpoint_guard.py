@@ -16,7 +16,7 @@ from ser.errors import SerError
 UNUSED = re.compile(
     r"^(/gradio_api)?/(component_server|deep_link|dev/|file=https?:|monitoring|profiling/|proxy=|undo-vibe|vibe-)"
 )
-"""Routes of Gradio for its own tools, for components that the page has not, and for fetching addresses of others."""
+"""Routes of Gradio for its own tools, for components that the page has not, and for fetching foreign addresses."""
 
 CALL = re.compile(r"^/gradio_api/(?P<way>run|api|call/v2|call)/(?P<name>[^/]+)/?$|^/gradio_api/queue/join/?$")
 """Ways to call an endpoint: by its name, or by the number in the body."""

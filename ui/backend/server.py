@@ -33,7 +33,7 @@ class ServerSettings:
         data_dir: folder of the database, the stored clips and the trained models.
         auth_file: `name:hash` lines; None lets everybody in.
         fake: small untrained stand-ins in place of the models, to work on the page itself.
-        proxy: requests come through a reverse proxy, whose forwarding headers are believed.
+        proxy: requests come through a reverse proxy, whose forwarding headers are trusted.
     """
 
     host: str

@@ -1,6 +1,6 @@
 """Cards of the insights tab as HTML: counts, agreement, raters, disputed clips. Knows no component.
 
-Every drawing stands beside its numbers in words or in a table, so that nothing depends on colour or shape alone.
+Every drawing has its numbers in words or in a table, so that nothing depends on colour or shape alone.
 """
 
 from collections.abc import Mapping, Sequence

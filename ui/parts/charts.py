@@ -87,7 +87,7 @@ def comparison_table(before: Mapping[str, object], after: Mapping[str, object]) 
 
 
 def change_bars(before: Mapping[str, object], after: Mapping[str, object]) -> str:
-    """Draw the change in recall of each label, in points, as bars to both sides of a middle line.
+    """Draw the change in recall of each label, in points, as bars to the left and right of a middle line.
 
     Args:
         before: as in `comparison_table`.

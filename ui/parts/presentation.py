@@ -20,7 +20,7 @@ SURE_WORDS = 0.4
 """Least top probability of the words before they are said to disagree with the voice."""
 
 Scores = Mapping[str, float | None]
-"""{label: probability}, None for a label that the model has not learnt yet."""
+"""{label: probability}, None for a label that the model was not trained on yet."""
 
 UNLEARNT = "not learnt yet"
 
@@ -94,7 +94,7 @@ def progress_bar(name: str, share: float) -> str:
 
 
 def top(scores: Scores) -> str:
-    """The most probable label; on a tie the first in `EMOTIONS` order, or as they come. Empty if none is learnt.
+    """The most probable label; on a tie the first in `EMOTIONS` order, or as they come. Empty if there are no scores.
 
     >>> top({"fear": 0.4, "anger": 0.4, "sadness": 0.2})
     'anger'
@@ -112,7 +112,7 @@ def second(scores: Scores) -> str:
 
 
 def known(scores: Scores) -> dict[str, float]:
-    """The scores that there are: without labels that the model has not learnt.
+    """The scores that there are: without labels that the model was not trained on.
 
     >>> known({"calm": None, "anger": 1.0})
     {'anger': 1.0}
@@ -192,13 +192,13 @@ def headline(
     elif waiting:
         parts.append(f'<span class="waiting">{escape(waiting)}</span>')
     hint = '<span class="hint">Voice and words disagree</span>' if disagree(acoustic, text, neutral) else ""
-    told = (
+    headline_text = (
         f"<strong>Not sure: {label} or {second(fused)}</strong>"
         if unsure and second(fused)
         else f'<strong>{label}</strong> <span class="number">{percent(known(fused)[label])}</span>'
     )
     return (
-        f'<div class="headline{" unsure" if unsure else ""}">{icon(label)}<div><p class="label">{told}</p>'
+        f'<div class="headline{" unsure" if unsure else ""}">{icon(label)}<div><p class="label">{headline_text}</p>'
         f'<p class="parts">{" · ".join(parts)} {hint}</p></div></div>'
     )
 
@@ -294,7 +294,7 @@ def announcement(recognition: Recognition, labels: LabelSet = DEFAULT) -> str:
     """The answer as a sentence for screen readers."""
     fused = labels.scores(recognition.fused.as_dict())
     if not top(fused):
-        return "The model has learnt none of these labels yet."
+        return "The model was not trained on any of these labels yet."
     basis = "from voice and words" if counted_words(recognition) else "from the voice"
     if recognition.unsure and second(fused):
         return f"Not sure: {top(fused)} or {second(fused)}, {basis}. {recognition.unsure}"

@@ -1,4 +1,4 @@
-"""The answer's place before there is one, and what stands beside an answer, as HTML. Pure; knows no component."""
+"""Cards before there is an answer, and the lines around an answer, as HTML. Pure; knows no component."""
 
 from collections.abc import Sequence
 

@@ -43,7 +43,7 @@ class Example:
 
     @property
     def caption(self) -> str:
-        """A sentence on what is heard."""
+        """A sentence on the recording."""
         return f"Example: {self.label}, acted, in German: “{self.transcript}” ({self.meaning})"
 
 

@@ -122,7 +122,7 @@ class TrainHandlers:
         """Tell people who may not train why there is no button for it; the style sheet hides the controls with it."""
         try:
             allowed = person(self.services, request, who).may("retrain")
-        except SerError:  # A name that is another's: told as soon as they do anything.
+        except SerError:  # A name that is another's: the refusal comes with the first act.
             allowed = False
         return "" if allowed else training_cards.WATCHING
 

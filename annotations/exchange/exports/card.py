@@ -136,11 +136,11 @@ class Card:
 
     def _own_labels(self) -> list[str]:
         """Votes without a place in the label set, and the set as a file, so that an import can have it too."""
-        told = [f"| votes without a place in the label set | | {self._raw['']} |"] if self._raw[""] else []
+        unplaced = [f"| votes without a place in the label set | | {self._raw['']} |"] if self._raw[""] else []
         if self._label_set.is_default:
-            return told
+            return unplaced
         return [
-            *told,
+            *unplaced,
             "",
             "The label set, for `python -m annotations labels`:",
             "",

@@ -123,7 +123,7 @@ def _stored_before(store: AnnotationStore, sha256: str) -> StoredRecording:
         row = connection.execute("SELECT duration FROM clips WHERE sha256 = ?", (sha256,)).fetchone()
     if row is None:
         raise ExchangeError(
-            f"The table names the recording {sha256[:12]}... by its hash; it is neither beside the table nor in the "
-            "store. Import the recordings first."
+            f"The table names the recording {sha256[:12]}... by its hash; it is neither in the table's folder nor in "
+            "the store. Import the recordings first."
         )
     return StoredRecording(sha256, row["duration"], "")

@@ -44,7 +44,7 @@ class Findings:
     Attributes:
         incoming: recordings, in a fixed order.
         refused: (name, reason) of what will not be read.
-        unlisted: recordings that lie beside a table which does not name them; they are left out.
+        unlisted: recordings in the folder of a table which does not name them; they are left out.
         notes: sentences on what of the tables was left aside.
     """
 

@@ -107,7 +107,7 @@ class ImportReport:
         labels: {(label as given, label here): votes} of those that count; an empty one was left out on purpose.
         unknown_labels: {label: votes} of unknown labels, kept as the clips' original labels.
         unasked_labels: votes that the tables hold, left out as labels were not asked for.
-        unlisted: recordings left out because the table beside them does not name them.
+        unlisted: recordings left out because the table in their folder does not name them.
         unlisted_names: of these.
         notes: sentences on what of the sources was left aside.
         speakers: {speaker: clips}; those without one under an empty name.
@@ -198,7 +198,7 @@ class ImportReport:
             )
         if self.unlisted:
             lines.append(
-                f"{self.unlisted} recordings were left out, as the table beside them does not name them: "
+                f"{self.unlisted} recordings were left out, as the table in their folder does not name them: "
                 f"{first_of(self.unlisted_names)}."
             )
         if self.speakers[""]:

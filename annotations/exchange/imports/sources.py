@@ -147,7 +147,7 @@ def _read_tables(place: Place, tables: list[str], options: ImportOptions) -> Fin
 
 
 def _partners(place: Place, name: str) -> list[str]:
-    """The table of votes that an own export in CSV writes beside that of the clips."""
+    """The table of votes that an own export in CSV writes next to that of the clips."""
     path = PurePosixPath(name)
     votes = f"{path.stem}_votes{path.suffix}"
     return [votes] if votes in place.names else []

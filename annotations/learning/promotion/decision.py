@@ -150,7 +150,7 @@ class Decision:
         needed: further feedback that would settle it, if that can be estimated.
         probability: gain in the probability of the correct label if both models know equally well which labels occur;
             None if only labels are known.
-        learnt: gain in unweighted average recall, likewise.
+        voice_gain: gain in unweighted average recall, likewise.
         exchange: labels that look as if they had changed names; None if none do.
     """
 
@@ -171,7 +171,7 @@ class Decision:
     regressions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     needed: Needed | None = None
     probability: ProbabilityGain | None = None
-    learnt: float | None = None
+    voice_gain: float | None = None
     exchange: Exchange | None = None
 
     def metrics(self) -> dict[str, object]:
@@ -190,7 +190,7 @@ class Decision:
             "base": self.base.as_dict() if self.base else None,
             "gold": self.gold.as_dict() if self.gold else None,
             "regressions": {label: dict(fall) for label, fall in self.regressions.items()},
-            "learnt": None if self.learnt is None else round(self.learnt, 4),
+            "learnt": None if self.voice_gain is None else round(self.voice_gain, 4),
             "exchange": dict(self.exchange.names) if self.exchange else None,
             "probability": self.probability.as_dict() if self.probability else None,
             "needed": None if needed is None else dict(vars(needed)),

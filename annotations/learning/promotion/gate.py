@@ -33,7 +33,7 @@ from annotations.learning.promotion.objections import (
 from annotations.learning.promotion.probability_gain import mean_log_probability
 from ser.labels import EMOTIONS
 
-__all__ = ["Decision", "PromotionRule", "Standing", "decide", "judge", "spend", "what_is_needed"]
+__all__ = ["Decision", "PromotionRule", "Standing", "decide", "decide_by_answers", "spend", "what_is_needed"]
 
 NO_BASE_TEST = "old skills were not tested"
 
@@ -142,7 +142,7 @@ def decide(
         regressions=drops,
         needed=needed,
         probability=found.probability,
-        learnt=None if equal is None else found.gain,
+        voice_gain=None if equal is None else found.gain,
         exchange=exchange,
     )
 
@@ -173,7 +173,7 @@ def _exchange(answers: Answers) -> Exchange | None:
     return find_exchange(answers.probabilities[0], shares_of(answers.truth, answers.labels), answers.labels)
 
 
-def judge(
+def decide_by_answers(
     holdout: Holdout,
     before: Array,
     after: Array,

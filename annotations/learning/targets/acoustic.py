@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.labels.soft_labels import Evidence, read_evidence
-from annotations.learning.promotion.gate import Decision, judge
+from annotations.learning.promotion.gate import Decision, decide_by_answers
 from annotations.learning.promotion.holdout import Holdout
 from annotations.learning.promotion.probability_gain import stacked
 from annotations.learning.targets.head_run import HeadRun
@@ -92,7 +92,7 @@ def compare_models(job: TrainingJob, version: NewVersion) -> Decision:
         return stacked(load_acoustic_model(location, job.device).classify_batch(audios))
 
     made = str(job.store.data_dir / version.path)
-    return judge(job.holdout, answer(job.base), answer(made), job.config.rule)
+    return decide_by_answers(job.holdout, answer(job.base), answer(made), job.config.rule)
 
 
 def as_example(job: TrainingJob, feedback: FeedbackExample, evidence: Evidence | None = None) -> Example:

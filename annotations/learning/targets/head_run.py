@@ -16,7 +16,7 @@ from annotations.labels.stored import label_set
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.promotion.confounds import Confounds, channel_of_clips, find_confounds
 from annotations.learning.promotion.folds import assign_folds, join_groups
-from annotations.learning.promotion.gate import Decision, OtherMeasure, judge
+from annotations.learning.promotion.gate import Decision, OtherMeasure, decide_by_answers
 from annotations.learning.promotion.holdout import MIN_HELD_OUT_CLIPS, unit_names
 from annotations.learning.promotion.holdout_store import read_trained
 from annotations.learning.targets.base_clips import base_standing, base_test_rows, distilled
@@ -122,7 +122,7 @@ class HeadRun:
 
         heads = current, load_head(made)[0]
         gold = [head.probabilities(self.gold) if len(self.gold) else np.zeros((0, len(self.labels))) for head in heads]
-        return judge(
+        return decide_by_answers(
             replace(job.holdout, held_out=tuple(job.holdout.held_out[row] for row in rows)),
             np.concatenate([before[rows], gold[0]]),
             np.concatenate([after[rows], gold[1]]),
@@ -298,8 +298,8 @@ def record(store: AnnotationStore, run_id: int, feedback: Feedback, suspects: Se
     """Send suspected label errors to the review queue; those that no longer look like errors leave it."""
     if suspects is None:
         return
-    doubted = {suspect.clip_id for suspect in suspects}
-    withdraw_suspects(store, set(feedback.suspected) & set(feedback.clips) - doubted)
+    suspected = {suspect.clip_id for suspect in suspects}
+    withdraw_suspects(store, set(feedback.suspected) & set(feedback.clips) - suspected)
     record_suspects(store, run_id, suspects)
 
 

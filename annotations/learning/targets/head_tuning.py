@@ -154,8 +154,8 @@ class HeadTuner:
         targets, weights = soft_targets(feedback, self.start.classes)
         suspects = _suspects(feedback, targets, self.start.classes, self.seed)
         targets = self._doubting(feedback, targets)
-        doubted = set(feedback.suspected) if suspects is None else {suspect.clip_id for suspect in suspects}
-        rows = np.flatnonzero([clip not in doubted for clip in feedback.clips])
+        left_out = set(feedback.suspected) if suspects is None else {suspect.clip_id for suspect in suspects}
+        rows = np.flatnonzero([clip not in left_out for clip in feedback.clips])
         if len(np.unique(targets[rows].argmax(1))) < 2:
             rows, suspects = np.arange(len(feedback)), None
         return TrainingSet(rows, targets[rows], weights[rows], suspects)
@@ -167,15 +167,15 @@ class HeadTuner:
         alone = [given[clip] == 1 and clip not in feedback.gold for clip in feedback.clips]
         rows = np.flatnonzero(alone)
         if not len(rows) or self.start.means is not None:
-            # What the starting head makes of labels that it has not learnt says nothing of a vote for one.
+            # The starting head's scores say nothing of a vote for a label that it was not trained on.
             return targets
         logs = np.log(np.maximum(self.start.probabilities(feedback.plain[rows]), 1e-9)).astype(np.float64)
         raters = np.unique(
             [rater[clip] for clip, one in zip(feedback.clips, alone, strict=True) if one], return_inverse=True
         )[1]
-        doubted = targets.copy()
-        doubted[rows] = weigh_single_votes(logs, targets[rows].astype(np.float64), raters)
-        return doubted
+        weighed = targets.copy()
+        weighed[rows] = weigh_single_votes(logs, targets[rows].astype(np.float64), raters)
+        return weighed
 
     def fit(self, feedback: Feedback, chosen: TrainingSet, strength: int = 0) -> ClassifierHead:
         """Fine-tune on every copy of the chosen clips; the copies of a clip share its weight.

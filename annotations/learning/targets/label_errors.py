@@ -40,7 +40,7 @@ def find_suspects(
     Args:
         points: of each clip, as `acoustic_consensus.main_directions` gives them, shape (clips, size).
         shares: of each label, shape (clips, labels), rows of sum 1.
-        groups: who speaks; nobody is on both sides of a fold if there are three or more.
+        groups: who speaks; no group is divided by a fold if there are three or more.
         seed: of the folds.
 
     Returns:
@@ -56,12 +56,12 @@ def find_suspects(
     usual = np.full(shares.shape[1], np.inf)
     for label in kinds:
         usual[label] = likely[given == label, label].mean()
-    doubted = []
+    found_errors = []
     for place in range(len(points)):
         row = np.where(likely[place] >= usual, likely[place], 0.0)
         best = int(row.argmax())
         margin = float(row[best] - likely[place, given[place]])
         if best != given[place] and margin >= MARGIN:
-            doubted.append((place, best, round(margin, 4)))
-    doubted.sort(key=lambda found: -found[2])
-    return doubted[: int(MOST * len(points))]
+            found_errors.append((place, best, round(margin, 4)))
+    found_errors.sort(key=lambda found: -found[2])
+    return found_errors[: int(MOST * len(points))]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.learning.config import RetrainingConfig
-from annotations.learning.promotion.gate import Decision, judge
+from annotations.learning.promotion.gate import Decision, decide_by_answers
 from annotations.learning.promotion.holdout import Holdout
 from annotations.learning.promotion.probability_gain import stacked
 from annotations.learning.trainer import TrainingJob
@@ -35,7 +35,7 @@ class TextTrainer:
     """Trainer of the text model. A run takes about a minute: after a kill it starts again."""
 
     def check(self, store: AnnotationStore, holdout: Holdout, config: RetrainingConfig) -> None:
-        """Require enough written transcripts on both sides, and a text model that can be trained."""
+        """Require enough written transcripts in both splits, and a text model that can be trained."""
         written = with_words(holdout.training)
         check_texts([example.transcript or "" for example in written], shares_of(written))
         adapter_folder(config.base)
@@ -70,7 +70,9 @@ class TextTrainer:
             assert model is not None
             return stacked(model.classify_batch([clip.transcript or "" for clip in holdout.held_out]))
 
-        return judge(holdout, answer(job.base), answer(str(job.store.data_dir / version.path)), job.config.rule)
+        return decide_by_answers(
+            holdout, answer(job.base), answer(str(job.store.data_dir / version.path)), job.config.rule
+        )
 
 
 def with_words(examples: Sequence[FeedbackExample]) -> list[FeedbackExample]:

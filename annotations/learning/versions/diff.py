@@ -140,7 +140,7 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
     decoded = [audios[clip.id] for clip in clips]
     labels = label_set(store)
     before, after = (_answers(active, version, decoded, labels) for version in (first, second))
-    # A version may have learnt none of the labels of an own set.
+    # A version may have been trained on none of the labels of an own set.
     names = labels.names if labels.is_default else (*labels.names, "")
     truths = {e.clip.id: hard_label(e.soft_label) for e in training_examples(store)} | gold_labels(store)
     rows = [
