@@ -1,5 +1,6 @@
 """Fixtures of many unit tests: a real store, small stand-ins for the models, a cache folder."""
 
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,16 @@ def no_leftovers() -> Iterator[None]:
     """End the training processes that a failed test leaves behind."""
     yield
     end_leftovers()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """One thread for torch: batches as small as those of tests are slower on several, much so on a busy machine."""
+    torch = importlib.import_module("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

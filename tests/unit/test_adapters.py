@@ -18,12 +18,7 @@ from tests.unit.encoder_runs import config, kept_in, recordings
 KINDS = ("wav2vec2", "hubert", "wavlm", "whisper", "ast")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -23,13 +23,7 @@ from ser.types import SAMPLING_RATE, Example
 from tests.unit.emotion_checkpoints import write_classifier
 from tests.unit.encoder_runs import config, write_corpus
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

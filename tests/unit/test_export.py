@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("onnx")
 
 import onnx
-import torch
 
 from ser.acoustic.classifier import load_acoustic_model
 from ser.checkpoints.folder import MODEL_FILE
@@ -26,12 +25,7 @@ CLIPS = [synthetic_speech(d, pitch=p, seed=i) for i, (d, p) in enumerate([(0.9, 
 FORMS = ("onnx", "torchscript")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def assert_alike(folder: Path, other: Path, tolerance: float) -> None:

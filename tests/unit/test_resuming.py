@@ -42,12 +42,7 @@ tune_encoder(Path(sys.argv[1]), recordings(), CONFIG, dev=recordings(4), around=
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

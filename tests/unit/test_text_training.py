@@ -1,7 +1,6 @@
 import json
 
 import pytest
-import torch
 
 from ser.errors import SettingsError, TrainingCancelledError, TrainingDataError
 from ser.labels import EMOTIONS
@@ -30,13 +29,7 @@ def write(path, things):
     return path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    # Batches this small are slower on several threads, much so on a busy machine.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
