@@ -167,7 +167,7 @@ def test_a_worker_of_two_that_is_killed_from_outside_costs_nothing(tmp_path: Pat
 def test_a_run_that_is_killed_goes_on_when_the_command_is_given_again(tmp_path: Path, engine: str) -> None:
     if engine == "ray":
         pytest.importorskip("ray")
-    folder, out = write_voices(tmp_path / "recordings", [f"slow{n:03}" for n in range(64)]), tmp_path / "out"
+    folder, out = write_voices(tmp_path / "recordings", [f"slow{n:03}" for n in range(32)]), tmp_path / "out"
     run = started(folder, out, "--engine", engine, "--workers", "2")
     wait_for_parts(out, 2, run)
     everybody = psutil.Process(run.pid).children(recursive=True)
@@ -179,6 +179,6 @@ def test_a_run_that_is_killed_goes_on_when_the_command_is_given_again(tmp_path: 
     before = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
     assert 2 <= len(before) < 16
     started(folder, out, "--engine", engine, "--workers", "2").wait(600)
-    assert sorted(rows(out)) == [f"slow{n:03}.wav" for n in range(64)]
+    assert sorted(rows(out)) == [f"slow{n:03}.wav" for n in range(32)]
     # What had an answer was not scored again.
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before
