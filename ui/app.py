@@ -61,7 +61,7 @@ def build_app(services: Services) -> gr.Blocks:
         gr.HTML(keys_dialog(services.labels) + guidelines_dialog(), apply_default_css=False, elem_id="keys")
         with gr.Tabs():
             with gr.Tab("Recognize", id="recognize", elem_id="tab-recognize"):
-                build_recognize_tab(services, who)
+                regions = build_recognize_tab(services, who)
                 visitor_note = gr.HTML("", elem_id="visitor-note", apply_default_css=False)
             with gr.Tab("Review", id="review-tab", elem_id="tab-review"):
                 acts = build_review_tab(services)
@@ -83,7 +83,7 @@ def build_app(services: Services) -> gr.Blocks:
             api_visibility="private",
         )
         build_api(services)
-        build_calls({**acts, **GuidelinesHandlers(services).acts()})
+        build_calls({**acts, **regions, **GuidelinesHandlers(services).acts()})
 
         def on_unload(request: gr.Request) -> None:
             services.uploads.release(str(request.session_hash))

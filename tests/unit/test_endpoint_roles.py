@@ -32,6 +32,7 @@ DECLARED = {
     "ApiHandlers.control_training": MAINTAINERS,
     # Of a stored clip; everybody may give a recording of their own.
     "ApiHandlers.correct": REVIEWERS,
+    "ApiHandlers.explain": EVERYBODY,
     "ApiHandlers.labels": EVERYBODY,
     "ApiHandlers.next_clip": REVIEWERS,
     "ApiHandlers.recognize": EVERYBODY,
@@ -83,15 +84,20 @@ DECLARED = {
     "VersionHandlers.on_push": MAINTAINERS,
     "VersionHandlers.on_roll_back": MAINTAINERS,
     "VersionHandlers.on_use": MAINTAINERS,
+    "TimelineHandlers.on_timeline": EVERYBODY,
+    "WhyHandlers.on_why": EVERYBODY,
     "build_app.<locals>.on_unload": EVERYBODY,
     # Lights the stop button of the browser that asks, and nothing else.
     "build_import_card.<locals>.<lambda>": EVERYBODY,
     "build_train_tab.<locals>.<lambda>": EVERYBODY,
+    "page:export_timeline": EVERYBODY,
     "page:guidelines": EVERYBODY,
     "page:next": REVIEWERS,
     "page:open": REVIEWERS,
     "page:release": REVIEWERS,
     "page:renew": REVIEWERS,
+    # Of a recording of one's own, as the first tab's save button.
+    "page:save_regions": EVERYBODY,
     "page:undo": PROVED_REVIEWERS,
     "page:vote": REVIEWERS,
     "page:write_guidelines": MAINTAINERS,

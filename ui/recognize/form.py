@@ -1,13 +1,39 @@
 """Values of all components of the recognise tab at once: the result of each of its events."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import gradio as gr
 
+from ser.encoder.profiles import PLAIN, Profiles
+from ser.types import Audio, Recognition
 from ui.parts.presentation import status_line
 
 EMPTY_LINE = '<p class="clip-line">Nothing is stored unless you say so below.</p>'
+ASK_WHY = '<p class="quiet">Record or choose a clip: then press the button to see what its answer hangs on.</p>'
+ASK_TIMELINE = '<p class="quiet">Choose a recording of up to 15 minutes: see what is felt when, region by region.</p>'
 UNCHANGED = gr.skip()
+
+
+@dataclass
+class Analysed:
+    """A clip with its answer, kept in the server's memory until it is saved, replaced or cleared.
+
+    Attributes:
+        audio: None once newer clips have taken its place in memory.
+        recognition: the answer.
+        model_version_id: of who gave it.
+        file: name of the upload.
+        example: sentence on a clip that came with the page; empty for a person's own.
+        profiles: that the answer is adapted by.
+    """
+
+    audio: Audio | None
+    recognition: Recognition
+    model_version_id: int
+    file: str
+    example: str = ""
+    profiles: Profiles = PLAIN
 
 
 class Form(NamedTuple):
@@ -33,6 +59,8 @@ class Form(NamedTuple):
     withdraw: object = UNCHANGED
     consent: object = UNCHANGED
     beginning: object = UNCHANGED
+    why: object = UNCHANGED
+    timeline: object = UNCHANGED
 
 
 def blank(card: str, *, live: str = "", status: str = "") -> Form:
@@ -53,4 +81,6 @@ def blank(card: str, *, live: str = "", status: str = "") -> Form:
         # What one recording may be kept for says nothing of the next one.
         consent=[],
         beginning=gr.update(visible=False),
+        why=ASK_WHY,
+        timeline=ASK_TIMELINE,
     )

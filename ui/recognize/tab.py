@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -16,12 +16,13 @@ from ser.audio.decoding import decode_file
 from ser.encoder.profiles import MIN_CLIPS, PLAIN
 from ser.errors import RecordingTooLongError, SerError
 from ser.serialization import recognition_to_dict
-from ser.types import Audio, Recognition
+from ser.types import Recognition
 from ui.backend.identity import Who, charge, person, voter
 from ui.backend.services import Services
 from ui.backend.turns import MOST_WAITING, Waiting
 from ui.history import withdraw_own
 from ui.parts import presentation
+from ui.parts.calls import Act
 from ui.parts.errors import shows_errors
 from ui.parts.palette import key_range, label_choices
 from ui.parts.presentation import status_line
@@ -29,8 +30,10 @@ from ui.recognize import cards
 from ui.recognize.capture import Capture, build_capture, trained_line
 from ui.recognize.consent import build_consent, consent_words
 from ui.recognize.examples import ExampleAnswers, find_example
-from ui.recognize.form import EMPTY_LINE, Form, blank
+from ui.recognize.form import EMPTY_LINE, Analysed, Form, blank
 from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
+from ui.recognize.why import build_why
+from ui.timeline.panel import TimelineHandlers, build_timeline
 
 ASK = "Erase the clip that you have just saved, with everything made of it? This cannot be undone."
 NOT_STORED = "not stored"
@@ -43,25 +46,6 @@ LEAD = (
 )
 MOST_KEPT = 64_000_000
 """Bytes of sound that wait in memory to be saved; a minute takes 4 MB."""
-
-
-@dataclass
-class Analysed:
-    """A clip with its answer, kept in the server's memory until it is saved, replaced or cleared.
-
-    Attributes:
-        audio: None once newer clips have taken its place in memory.
-        recognition: the answer.
-        model_version_id: of who gave it.
-        file: name of the upload.
-        example: sentence on a clip that came with the page; empty for a person's own.
-    """
-
-    audio: Audio | None
-    recognition: Recognition
-    model_version_id: int
-    file: str
-    example: str = ""
 
 
 class RecognizeHandlers:
@@ -215,10 +199,10 @@ class RecognizeHandlers:
                 continue
             timings = replace(step.timings, decode=decoding, total=step.timings.total + decoding)
             recognition = replace(step, timings=timings)
-            yield self._answer(Analysed(audio, recognition, version.id, Path(path).name), shown)
+            yield self._answer(Analysed(audio, recognition, version.id, Path(path).name, profiles=profiles), shown)
             shown = recognition
         if shown is not None:
-            self.services.profiles.add(session, shown)
+            self.services.profiles.add(session, shown, audio)
 
     def _keep(self, analysed: Analysed) -> None:
         """Hold a clip for its session; pages that are never seen again must not fill the memory with theirs."""
@@ -270,8 +254,12 @@ def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[s
     return ""
 
 
-def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
-    """Lay out the tab and connect its events; `who` is what the browser says of itself."""
+def build_recognize_tab(services: Services, who: gr.BrowserState) -> dict[str, Act]:
+    """Lay out the tab and connect its events; `who` is what the browser says of itself.
+
+    Returns:
+        {name: function} of what the tab's script asks for.
+    """
     analysed, labels = gr.State(None), services.labels
     gr.HTML(LEAD, elem_id="lead", apply_default_css=False)
     with gr.Row(equal_height=False, elem_classes="columns"):
@@ -291,6 +279,11 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
         with gr.Row(elem_classes="save-row"):
             status = gr.HTML(status_line("", "good"), elem_id="save-status", apply_default_css=False)
             withdraw = gr.Button("", size="sm", visible=False, scale=0, min_width=150, elem_id="withdraw-saved")
+    with gr.Accordion("Why?", open=False, elem_id="recognize-why"):
+        why = build_why(services, analysed)
+    timelines = TimelineHandlers(services)
+    with gr.Accordion("Over time", open=False, elem_id="recognize-timeline"):
+        over_time = build_timeline(timelines, capture.audio)
     with gr.Accordion("Details: times, models, JSON", open=False, elem_id="recognize-details"):
         adapt = gr.Checkbox(
             True,
@@ -306,7 +299,7 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
     voting = (fields.vote, fields.transcript, fields.intensity, fields.rated)
     form = Form(
         capture.audio, analysed, card, live, capture.clip_line, *voting, details, answer_json, save, status, saved,
-        withdraw, consent, capture.beginning,
+        withdraw, consent, capture.beginning, why, over_time,
     )  # fmt: skip
     handlers = RecognizeHandlers(services)
     _connect_clip(handlers, form, adapt, capture)
@@ -329,6 +322,7 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
         trigger_mode="once",
         api_visibility="private",
     )
+    return timelines.acts()
 
 
 def _connect_clip(handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, capture: Capture) -> None:

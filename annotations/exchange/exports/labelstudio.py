@@ -39,6 +39,7 @@ def write_labelstudio(clips: Iterable[Exported], table: Path, labels: Sequence[s
 
 def _task(record: Mapping[str, object], number: int, url: str) -> dict[str, object]:
     kept = ("sha256", "duration", "speaker", "source", "language", "transcript", "label", "soft_label")
+    kept += ("parent_sha256", "parent_start", "parent_end")
     answers = record["predictions"]
     assert isinstance(answers, list)
     standing = [vote for vote in votes_of(dict(record)) if vote["retracted_at"] is None]
