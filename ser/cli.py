@@ -96,7 +96,7 @@ def _add_timeline(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--out", metavar="DIR", help="write a file for each recording there")
     parser.add_argument(
         "--format",
-        choices=("json", "csv", "rttm", "textgrid", "vtt", "srt", "audacity"),
+        choices=("json", "csv", "rttm", "textgrid", "vtt", "srt", "audacity", "labelstudio"),
         help="of the files in DIR (default json)",
     )
     _add_models(parser)

@@ -59,6 +59,7 @@ class Form(NamedTuple):
     withdraw: object = UNCHANGED
     consent: object = UNCHANGED
     beginning: object = UNCHANGED
+    whole: object = UNCHANGED
     why: object = UNCHANGED
     timeline: object = UNCHANGED
 
@@ -81,6 +82,7 @@ def blank(card: str, *, live: str = "", status: str = "") -> Form:
         # What one recording may be kept for says nothing of the next one.
         consent=[],
         beginning=gr.update(visible=False),
+        whole=gr.update(visible=False),
         why=ASK_WHY,
         timeline=ASK_TIMELINE,
     )

@@ -78,7 +78,7 @@ class RecognizeHandlers:
             yield from self._answers(path, session, adapt, cut)
         except RecordingTooLongError as error:
             yield blank(cards.refusal_card(str(error), self.services.labels.names), live=str(error))._replace(
-                beginning=gr.update(visible=True)
+                beginning=gr.update(visible=True), whole=gr.update(visible=True)
             )
         except SerError as error:
             self.services.uploads.release(session)
@@ -283,7 +283,7 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> dict[str, A
         why = build_why(services, analysed)
     timelines = TimelineHandlers(services)
     with gr.Accordion("Over time", open=False, elem_id="recognize-timeline"):
-        over_time = build_timeline(timelines, capture.audio)
+        over_time = build_timeline(timelines, capture)
     with gr.Accordion("Details: times, models, JSON", open=False, elem_id="recognize-details"):
         adapt = gr.Checkbox(
             True,
@@ -299,7 +299,7 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> dict[str, A
     voting = (fields.vote, fields.transcript, fields.intensity, fields.rated)
     form = Form(
         capture.audio, analysed, card, live, capture.clip_line, *voting, details, answer_json, save, status, saved,
-        withdraw, consent, capture.beginning, why, over_time,
+        withdraw, consent, capture.beginning, capture.whole, why, over_time,
     )  # fmt: skip
     handlers = RecognizeHandlers(services)
     _connect_clip(handlers, form, adapt, capture)

@@ -21,6 +21,7 @@ from ui.backend.turns import MOST_WAITING, Waiting
 from ui.parts.calls import Act, Given
 from ui.parts.errors import shows_errors
 from ui.parts.presentation import clock, status_line
+from ui.recognize.capture import Capture
 from ui.recognize.consent import consent_words
 from ui.recognize.form import ASK_TIMELINE
 from ui.recognize.votes import changed_transcript, verdict_of
@@ -152,15 +153,25 @@ def _speaker_of(region: EditedRegion, speaker: str) -> str | None:
     return " ".join(filter(None, (speaker, region.speaker))) or None if speaker else None
 
 
-def build_timeline(handlers: TimelineHandlers, audio: gr.Audio) -> gr.HTML:
+OPEN = """() => {
+  const heading = document.querySelector("#recognize-timeline > button");
+  if (heading && !heading.classList.contains("open")) heading.click();
+  document.querySelector("#recognize-timeline").scrollIntoView({ behavior: "smooth" });
+}"""
+"""Opens the place of the timeline."""
+
+
+def build_timeline(handlers: TimelineHandlers, capture: Capture) -> gr.HTML:
     """Lay out the panel and connect its event; returns the timeline's place."""
     with gr.Row(elem_classes="timeline-start"):
         button = gr.Button("Show the feeling over time", size="sm", scale=0, min_width=220, elem_id="show-timeline")
         channels = gr.Dropdown(CHANNELS, value=AUTO, label="Channels", scale=0, min_width=200, elem_id="channels")
     place = gr.HTML(ASK_TIMELINE, elem_id="timeline", apply_default_css=False)
-    button.click(
+    capture.whole.click(fn=None, js=OPEN, api_visibility="private")
+    gr.on(
+        [button.click, capture.whole.click],
         shows_errors(handlers.on_timeline),
-        [audio, channels],
+        [capture.audio, channels],
         place,
         show_progress="hidden",
         trigger_mode="once",
