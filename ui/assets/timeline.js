@@ -148,6 +148,9 @@
       if (!regions.length) return;
       chosen = Math.max(0, Math.min(regions.length - 1, at));
       draw();
+      const row = list.children[chosen];
+      const top = row.offsetTop - list.offsetTop;
+      if (top < list.scrollTop || top + row.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
       if (sound) play(regions[chosen]);
       else seek(regions[chosen].start);
     };

@@ -181,4 +181,4 @@ def _value(cue: Cue, value: float | None) -> str:
         return "–"
     if cue.name == "pauses":
         return f"{round(100 * value)}{NO_BREAK_SPACE}%"
-    return f"{value:.3g}{NO_BREAK_SPACE}{CUES[cue.name]}"
+    return f"{value:.3g}{NO_BREAK_SPACE}{CUES[cue.name]}".replace("-", "−")
