@@ -9,7 +9,7 @@ from ser.types import Signal
 from ui.parts.palette import UNSURE, UNSURE_KEY, css_class, icon
 from ui.parts.player import HEIGHT, WIDTH, waveform
 from ui.parts.presentation import counted, escape, percent
-from ui.recognize.consent import CONSENT_CHOICES, CONSENT_QUESTION
+from ui.recognize.form import CONSENT_CHOICES, CONSENT_QUESTION
 from ui.timeline.regions import page_regions
 
 BINS_A_SECOND, MOST_BINS = 8, 4000

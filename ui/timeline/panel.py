@@ -22,8 +22,7 @@ from ui.parts.calls import Act, Given
 from ui.parts.errors import shows_errors
 from ui.parts.presentation import clock, status_line
 from ui.recognize.capture import Capture
-from ui.recognize.consent import consent_words
-from ui.recognize.form import ASK_TIMELINE
+from ui.recognize.form import ASK_TIMELINE, consent_words
 from ui.recognize.votes import changed_transcript, verdict_of
 from ui.timeline.drawing import timeline_html
 from ui.timeline.kept import KeptTimeline, KeptTimelines, read_channel
