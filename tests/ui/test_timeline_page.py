@@ -27,6 +27,8 @@ def test_a_long_recording_is_shown_corrected_and_saved_region_by_region(
     page.locator(".tl-row").first.click()
     expect(page.locator(".tl-editor")).to_be_visible()
     page.wait_for_function("parseFloat(document.querySelector('.tl-clock').textContent.split(':')[1]) > 0.3")
+    page.get_by_label("to, s").fill("10")
+    page.get_by_label("to, s").press("Tab")
     page.keyboard.press("3")
     page.keyboard.press("s")
     expect(page.locator(".tl-region")).to_have_count(before + 1)
