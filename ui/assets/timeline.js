@@ -114,6 +114,7 @@
     };
     const touched = (region) => Object.assign(region, { touched: true, saved: false });
     const setLabel = (name) => chosen !== null && change(() => (touched(regions[chosen]).label = name));
+    // Called once the focus has moved on: what is redrawn meanwhile would lose it.
     const setBorder = (side, value) => {
       const region = regions[chosen];
       const low = side === "start" ? 0 : region.start + SHORTEST;
@@ -195,7 +196,7 @@
       if (chosen === null || !regions[chosen]) return editor.append(make("p", { class: "quiet" }, "Choose a region to hear and correct it."));
       const region = regions[chosen];
       const number = (side, text) =>
-        make("label", {}, text, make("input", { type: "number", step: "0.05", min: "0", max: String(data.duration), value: region[side].toFixed(2), on: { change: (event) => setBorder(side, parseFloat(event.target.value)) } }));
+        make("label", {}, text, make("input", { type: "number", step: "0.05", min: "0", max: String(data.duration), value: region[side].toFixed(2), on: { change: (event) => setTimeout(setBorder, 0, side, parseFloat(event.target.value)) } }));
       const names = make("div", { class: "tl-labels", role: "group", "aria-label": "Label" });
       for (const one of data.labels) {
         const choice = button("", () => setLabel(one.name), { class: one.css, "aria-pressed": region.label === one.name ? "true" : "false" });

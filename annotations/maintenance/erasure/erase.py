@@ -88,7 +88,7 @@ def erase_recording(store: AnnotationStore, sha256: str, *, by: str, dry_run: bo
     ids = [*([whole.id] if whole else []), *_parts_of(store, sha256)]
     if not ids:
         raise ClipNotFoundError(f"No clip is of the recording {sha256[:12]}.... Exports name it as parent_sha256.")
-    return erase_clips(store, "clip", f"recording {sha256}", ids, by=by, dry_run=dry_run)
+    return erase_clips(store, "clip", f"recording {sha256}", ids, by=by, dry_run=dry_run, whole=sha256)
 
 
 def _parts_of(store: AnnotationStore, sha256: str) -> list[int]:
@@ -201,9 +201,26 @@ def withdraw_consent(
 
 
 def erase_clips(
-    store: AnnotationStore, kind: str, subject: str, clip_ids: Sequence[int], *, by: str, dry_run: bool = False
+    store: AnnotationStore,
+    kind: str,
+    subject: str,
+    clip_ids: Sequence[int],
+    *,
+    by: str,
+    dry_run: bool = False,
+    whole: str | None = None,
 ) -> ErasureReport:
-    """Erase clips with everything that is known or was made of them, as one entry of the log."""
+    """Erase clips with everything that is known or was made of them, as one entry of the log.
+
+    Args:
+        store: see `erase_clip`.
+        kind: of the entry.
+        subject: of the entry.
+        clip_ids: of the clips.
+        by: who erases.
+        dry_run: only count.
+        whole: hash of the longer recording that all are parts of, which counts as erased, too.
+    """
 
     def begin(connection: sqlite3.Connection, number: int, report: ErasureReport) -> dict[str, object]:
         listed = json.dumps(list(clip_ids))
@@ -222,7 +239,7 @@ def erase_clips(
         report.recordings = sum(trace.content is not None for trace in traces)
         connection.executemany(
             "INSERT OR REPLACE INTO erased_recordings VALUES (?, ?)",
-            [(hash_recording(trace.sha256), number) for trace in traces],
+            [(hash_recording(sha256), number) for sha256 in [*(t.sha256 for t in traces), *([whole] if whole else [])]],
         )
         return {"recordings": [trace.as_dict() for trace in traces], "exports": exports, "needles": needles}
 
