@@ -5,6 +5,7 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
 
 from annotations.labels.label_set import DEFAULT, LabelSet
 from ser.errors import SerError
@@ -12,9 +13,10 @@ from ui.api import build_api
 from ui.backend import identity
 from ui.backend.boundary import AT_HOME, Network, guard
 from ui.backend.endpoint_guard import EndpointGuard
+from ui.backend.jobs import DOWNLOAD
 from ui.backend.services import Services
 from ui.backend.upload_guard import ARCHIVE, UploadGuard
-from ui.history import build_history_tab
+from ui.clips.tab import build_clips_tab, build_drawer
 from ui.insights.tab import build_insights_tab
 from ui.maintain.cards import build_maintain_cards
 from ui.parts import style
@@ -66,14 +68,15 @@ def build_app(services: Services) -> gr.Blocks:
             with gr.Tab("Review", id="review-tab", elem_id="tab-review"):
                 acts = build_review_tab(services)
                 build_maintain_cards(services, demo, who)
+            with gr.Tab("Clips", id="clips-tab", elem_id="tab-clips"):
+                acts = {**acts, **build_clips_tab(services)}
             with gr.Tab("Insights", id="insights", elem_id="tab-insights") as insights_tab:
                 build_insights_tab(services, insights_tab, who)
             with gr.Tab("Train", id="train", elem_id="tab-train") as train_tab:
                 build_train_tab(services, demo, train_tab, who, header)
-            with gr.Tab("History", id="history", elem_id="tab-history") as history_tab:
-                build_history_tab(services, history_tab, who)
             with gr.Tab("About", id="about", elem_id="tab-about"):
                 build_about_tab(services.labels)
+        build_drawer()
         # Where somebody may do nothing, they are not led.
         demo.load(
             shows_errors(RoleHandlers(services).on_load),
@@ -146,6 +149,7 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
                 Middleware(EndpointGuard),
             ],
             "lifespan": guard(network),
+            "routes": [Route(DOWNLOAD, services.jobs.download)],
         },
         "auth_message": "After three failures a login has to wait, each time longer.",
     }

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from annotations.raters.people import Access
 from annotations.raters.votes import effective_corrections
-from annotations.store import NewVote, queries
+from annotations.store import queries
 from annotations.store.settings import read_settings
 from ser.testing import synthetic_speech
 from tests.unit.stored import list_clips
@@ -65,21 +65,6 @@ def test_settings_are_changed(page: Page, services: Services) -> None:
     expect(page.locator("#settings-status")).to_contain_text("overlap: None → 3")
     settings = read_settings(services.store)
     assert (settings.overlap, settings.blind, settings.retention_days) == (3, True, None)
-
-
-def test_a_clip_is_looked_at_and_erased(page: Page, services: Services, fill: Callable[[int], None]) -> None:
-    fill(2)
-    services.store.add_correction(1, NewVote("bob", "correct", label="fear", comment="hm"))
-    open_tab(page, "History")
-    page.fill("#clip-number input", "1")
-    page.click("#clip-show")
-    expect(page.locator("#clip-about")).to_contain_text("model embedded")
-    expect(page.locator("#clip-about")).to_contain_text("note: hm")
-    page.click("#clip-erase")
-    expect(page.locator("#clip-outcome")).to_contain_text("would be erased")
-    page.click("#clip-erase-confirm")
-    expect(page.locator("#clip-outcome")).to_contain_text("clip 1: 1 clips, 1 recordings and 1 votes erased.")
-    assert [clip.id for clip in list_clips(services.store)] == [2]
 
 
 def test_a_clip_just_saved_is_withdrawn(page: Page, services: Services, speech: Path) -> None:

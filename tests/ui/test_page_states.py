@@ -150,7 +150,7 @@ def test_a_recording_that_a_browser_cannot_play_has_no_player(page: Page, fill: 
 def test_every_button_is_large_enough(open_page: Callable[..., Page], fill: Callable) -> None:
     fill(1)
     page = open_page(viewport=DESKTOP)
-    for tab in ("Recognize", "Review", "Train", "History"):
+    for tab in ("Recognize", "Review", "Clips", "Train"):
         page.click(f"[role=tab]:has-text('{tab}')")
         page.wait_for_timeout(500)
         if tab == "Recognize":
@@ -197,7 +197,7 @@ class TestPeopleOfLesserRoles:
         tabs = page.locator("[role=tab]:visible")
         if visitor:
             expect(page.locator("#visitor-note")).to_contain_text("You are a visitor")
-            expect(tabs).to_have_text(["Recognize", "Insights", "History", "About"])
+            expect(tabs).to_have_text(["Recognize", "Clips", "Insights", "About"])
             return
         expect(page.locator("#visitor-note p")).to_have_count(0)
         page.click("[role=tab]:has-text('Train')")

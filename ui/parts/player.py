@@ -69,6 +69,11 @@ def silent_player(path: Path, duration: float, name: str, audio: str = "") -> st
     )
 
 
+def broken(why: str) -> str:
+    """Stands where a player would, if there is nothing to play."""
+    return f'<p class="status gentle" role="alert">{escape(why)}</p>'
+
+
 def sound(path: Path) -> str:
     """The bytes of a file in base64."""
     return base64.b64encode(path.read_bytes()).decode("ascii")
