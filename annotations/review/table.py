@@ -59,6 +59,7 @@ class ClipFilter(QueueFilter):
 
     Attributes:
         voted: a label that a standing vote names, or `unsure` or `skip`.
+        also_voted: a label that another standing vote names.
         other_rater: somebody else who has labelled the clip.
         speaker: of the clip.
         since: first day on which it was stored, ISO date, UTC.
@@ -76,6 +77,7 @@ class ClipFilter(QueueFilter):
     """
 
     voted: str | None = None
+    also_voted: str | None = None
     other_rater: str | None = None
     speaker: str | None = None
     since: str | None = None
@@ -266,7 +268,7 @@ def _check_allowed(store: AnnotationStore, person: Person, filters: ClipFilter, 
     """Refuse what would tell of others' votes, of gold clips, or of answers that are hidden until a vote."""
     if person.may(SEE_VOTES):
         return
-    for name in ("other_rater", "gold", "training", "suspected", "disagreement", "hasty"):
+    for name in ("also_voted", "other_rater", "gold", "training", "suspected", "disagreement", "hasty"):
         if getattr(filters, name) is not None and (name, filters.disagreement) != ("disagreement", "words"):
             person.require(SEE_VOTES)
     if order == "dispute" or filters.rater not in (None, person.name):
@@ -289,6 +291,9 @@ def _chosen_by_votes(store: AnnotationStore, person: Person, filters: ClipFilter
         votes = _votes_query(person, filters, read_label_set(connection))
         if votes is not None:
             chosen.append(_ids(connection, *votes))
+        if filters.also_voted is not None:
+            other = _votes_query(person, ClipFilter(voted=filters.also_voted), read_label_set(connection))
+            chosen.append(_ids(connection, *other) if other else [])
         if filters.training is not None:
             chosen.append(_ids(connection, TRAINING[filters.training]))
         if filters.disagreement == "model":

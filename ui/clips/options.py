@@ -11,8 +11,8 @@ from annotations.store.records import CONSENT_PURPOSES
 from ser.errors import SerError
 
 TEXTS = frozenset(
-    "label voted rater other_rater source speaker language since until voted_since voted_until consent training "
-    "disagreement votes text".split()
+    "label voted also_voted rater other_rater source speaker language since until voted_since voted_until consent "
+    "training disagreement votes text".split()
 )
 FLAGS = frozenset({"gold", "hasty", "mine", "suspected"})
 NUMBERS = {"version_id": int, "min_duration": float, "max_duration": float}
@@ -20,6 +20,7 @@ NUMBERS = {"version_id": int, "min_duration": float, "max_duration": float}
 NAMES: Mapping[str, str] = {
     "text": "Search",
     "voted": "Label by people",
+    "also_voted": "and by others",
     "label": "Label by the model",
     "version_id": "Model version",
     "disagreement": "Disagreement",

@@ -19,6 +19,7 @@ SCRIPTS = (
     "drawer.js",
     "clips.js",
     "address.js",
+    "insights.js",
     "review_form.js",
     "review_progress.js",
     "review.js",
