@@ -168,7 +168,7 @@ def test_every_button_is_large_enough(open_page: Callable[..., Page], fill: Call
 
 
 def test_stop_is_there_only_while_something_runs(page: Page, tmp_path: object) -> None:
-    page.click("[role=tab]:has-text('Review')")
+    page.click("[role=tab]:has-text('Manage')")
     page.click("#maintain-import button >> nth=0")
     expect(page.locator("#import-stop")).to_be_disabled()
     files = []
@@ -210,9 +210,9 @@ class TestPeopleOfLesserRoles:
 def test_the_list_of_people_says_who_is_maintainer(page: Page, services: Services, fill: Callable) -> None:
     fill(1)
     services.store.add_correction(1, NewVote("bob", "correct", label="fear"))
-    page.click("[role=tab]:has-text('Review')")
+    page.click("[role=tab]:has-text('Manage')")
     page.click("#maintain-people button >> nth=0")
     page.reload()
-    page.click("[role=tab]:has-text('Review')")
+    page.click("[role=tab]:has-text('Manage')")
     page.click("#maintain-people button >> nth=0")
     expect(page.locator("#people-table tr", has_text="bob")).to_contain_text("maintainer")

@@ -148,10 +148,12 @@
   let asked = null;
   const ask = async (act, from) => {
     const inDrawer = from.closest("#clip-drawer");
-    const clips = inDrawer ? { clips: [Number(clip())] } : state.all ? { all: true, filters: state.filters } : { clips: [...state.chosen] };
+    const card = from.closest(".act-card");
+    const place = card ? card.querySelector(".outcome") : inDrawer ? find("#clip-status") : find("#clips-job");
+    const clips = from.dataset.all ? { all: true, filters: {} } : inDrawer ? { clips: [Number(clip())] } : state.all ? { all: true, filters: state.filters } : { clips: [...state.chosen] };
     try {
       const answer = await call("clips_ask", { act, ...clips }, 120000);
-      asked = { token: answer.token, act, inDrawer: Boolean(inDrawer) };
+      asked = { token: answer.token, act, place, inDrawer: Boolean(inDrawer) };
       dialog().querySelector("h2").textContent = answer.title;
       dialog().querySelector(".ask-body").innerHTML = answer.body;
       dialog().querySelector("[role=alert]").textContent = "";
@@ -162,7 +164,7 @@
       const field = dialog().querySelector(".ask-body input, .ask-body select");
       (field || dialog().querySelector(".cancel")).focus();
     } catch (error) {
-      if (inDrawer) find("#clip-status").textContent = error.message;
+      if (inDrawer || card) place.textContent = error.message;
       else trouble(error.message);
     }
   };
@@ -175,18 +177,18 @@
     return found;
   };
   const confirm = async () => {
-    const { token, act, inDrawer } = asked;
+    const { token, act, place, inDrawer } = asked;
     try {
       const { job } = await call("clips_do", { token, values: values() });
       dialog().close();
-      await follow(job, act, inDrawer);
+      if ((await follow(job, place)) === "done") await settle(act, inDrawer);
     } catch (error) {
       dialog().querySelector("[role=alert]").textContent = error.message;
     }
   };
   const root = () => ((window.gradio_config || {}).root || "").replace(/\/$/, "");
-  const follow = async (number, act, inDrawer) => {
-    const place = inDrawer ? find("#clip-status") : find("#clips-job");
+  // Shows the progress of an act until it is over; returns how it ended.
+  const follow = async (number, place) => {
     for (;;) {
       let job;
       try {
@@ -200,8 +202,7 @@
       }
       if (job.state !== "running") {
         outcome(place, job);
-        if (job.state === "done") await settle(act, inDrawer);
-        return;
+        return job.state;
       }
       working(place, job, number);
       await new Promise((resolve) => setTimeout(resolve, 400));
@@ -227,7 +228,7 @@
     list.append(...job.lines.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
     place.replaceChildren(line, ...(job.lines.length ? [list] : []));
     if (!job.file) return;
-    const anchor = Object.assign(document.createElement("a"), { href: `${root()}/studio/download/${job.file}`, className: "file", textContent: "Download the export" });
+    const anchor = Object.assign(document.createElement("a"), { href: `${root()}/studio/download/${job.file}`, className: "file", textContent: "Download" });
     anchor.download = "";
     line.append(" ", anchor);
     anchor.click();
@@ -301,5 +302,5 @@
       filters.querySelector("summary").focus();
     }
   });
-  window.studioClips = { show, refresh, address, ids: () => state.ids };
+  window.studioClips = { show, refresh, follow, address, ids: () => state.ids };
 })();

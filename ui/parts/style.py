@@ -18,6 +18,7 @@ SCRIPTS = (
     "player.js",
     "drawer.js",
     "clips.js",
+    "manage.js",
     "address.js",
     "insights.js",
     "review_form.js",
