@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from ui.parts.presentation import escape
 
 
-def to_clips(text: object, links: bool = True, **filters: object) -> str:
+def to_clips(text: object, links: bool = True, /, **filters: object) -> str:
     """A text of HTML as a link to the clips that filters let through.
 
     Args:
