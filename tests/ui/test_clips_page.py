@@ -82,6 +82,40 @@ def test_find_open_vote_again_and_go_back(labelled: None, page: Page, services: 
     expect(page.locator("#clip-status")).to_contain_text("There is no clip 77")
 
 
+def test_a_clip_is_listened_to_closely(labelled: None, page: Page, url: str) -> None:
+    page.goto(f"{url}?tab=clips&clip=9")
+    drawer = page.locator("#clip-drawer")
+    drawer.locator(".closely").click()
+    expect(drawer.locator(".measured")).to_contain_text("Pitch")
+    inked = """(canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+        .filter((value, place) => place % 4 === 3 && value > 40).length / (canvas.width * canvas.height)"""
+    assert 0.02 < drawer.locator(".spectrogram").evaluate(inked) < 0.98
+    assert drawer.locator(".tracks .pitch").get_attribute("d")
+    drawer.locator(".speed").select_option("0.5")
+    audio = "document.querySelector('#clip-drawer audio')"
+    assert page.evaluate(f"{audio}.playbackRate") == 0.5
+    box = drawer.locator(".pictures").bounding_box()
+    assert box is not None
+    length = page.evaluate(f"{audio}.duration")
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 30)
+    page.mouse.up()
+    expect(drawer.locator(".loop-text")).to_have_text(f"{0.25 * length:.1f} to {0.5 * length:.1f} s")
+    page.wait_for_timeout(1500)
+    assert 0.2 * length <= page.evaluate(f"{audio}.currentTime") <= 0.6 * length and not page.evaluate(
+        f"{audio}.paused"
+    )
+    drawer.get_by_text("No loop").click()
+    page.click("#clip-drawer [data-step='1']")
+    expect(drawer.locator("h2")).to_have_text("Clip 8")
+    page.wait_for_function(f"{audio}.currentTime > 0")
+    drawer.locator(".closely").click()
+    drawer.get_by_text("Compare with Clip 9").click()
+    expect(drawer.get_by_text("Back to this clip")).to_be_visible()
+    assert page.evaluate(f"{audio}.paused")
+
+
 def test_many_are_changed_with_one_confirmation(labelled: None, page: Page, services: Services, tmp_path: Path) -> None:
     open_clips(page)
     boxes = page.locator("#clips-table td.pick input")

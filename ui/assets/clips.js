@@ -34,6 +34,7 @@
     const order = find("#clips-order");
     if (!Array.from(order.options).some((one) => one.value === answer.order)) order.append(new Option(answer.order, answer.order));
     order.value = answer.order;
+    window.studioDrawer.steps();
     drawChosen();
   };
   const load = async () => {

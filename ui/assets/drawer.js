@@ -18,16 +18,19 @@
     shown = answer;
     dialog().querySelector("h2").textContent = answer.title;
     body().innerHTML = answer.html;
-    window.studioHear && window.studioHear.opened(body(), clip);
     return true;
   };
-  const show = async (clip) => {
-    if (!dialog() || (shown && shown.clip === clip && dialog().open)) return;
-    say("");
+  // The clips before and after it in the table, which may come later than the drawer.
+  const steps = (clip) => {
     const ids = window.studioClips.ids();
     const place = ids.indexOf(clip);
     dialog().querySelector("[data-step='-1']").disabled = place <= 0;
     dialog().querySelector("[data-step='1']").disabled = place < 0 || place >= ids.length - 1;
+  };
+  const show = async (clip) => {
+    if (!dialog() || (shown && shown.clip === clip && dialog().open)) return;
+    say("");
+    steps(clip);
     if (!dialog().open) {
       body().innerHTML = '<p class="quiet">Opening the clip …</p>';
       dialog().querySelector("h2").textContent = `Clip ${clip}`;
@@ -126,5 +129,5 @@
     else return;
     event.preventDefault();
   });
-  window.studioDrawer = { show, hide, refresh: () => (shown ? load(shown.clip) : Promise.resolve(false)) };
+  window.studioDrawer = { show, hide, steps: () => shown && steps(shown.clip), refresh: () => (shown ? load(shown.clip) : Promise.resolve(false)) };
 })();

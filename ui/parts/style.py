@@ -16,6 +16,7 @@ SCRIPTS = (
     "microphone.js",
     "recognize.js",
     "player.js",
+    "hear.js",
     "drawer.js",
     "clips.js",
     "manage.js",
