@@ -246,7 +246,7 @@
           part.forEach((one) => (one.saved = true));
           done += part.length;
         }
-        tell(`${done} region${done === 1 ? " is" : "s are"} saved, each as a clip with your vote. History undoes them.`);
+        tell(`${done} region${done === 1 ? " is" : "s are"} saved, each as a clip with your vote.`);
       } catch (error) {
         tell(`${done} of ${left.length} are saved. ${error.message}`, "gentle");
       }

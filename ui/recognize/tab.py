@@ -20,7 +20,7 @@ from ser.types import Recognition
 from ui.backend.identity import Who, charge, person, voter
 from ui.backend.services import Services
 from ui.backend.turns import MOST_WAITING, Waiting
-from ui.history import withdraw_own
+from ui.clips.acts import withdraw_own
 from ui.parts import presentation
 from ui.parts.calls import Act
 from ui.parts.errors import shows_errors
@@ -177,7 +177,7 @@ class RecognizeHandlers:
         """Erase the clip that was just saved, at once and wholly."""
         if saved is None or not sure:
             return Form()
-        report = withdraw_own(self.services, person(self.services, request, who), saved)
+        report = withdraw_own(self.services.store, person(self.services, request, who), saved)
         said = report.lines()[0]
         return Form(live=said, status=status_line(said, "good"), saved=None, withdraw=gr.update(visible=False))
 
@@ -338,5 +338,5 @@ def _connect_clip(handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, c
             shows_errors(handlers.on_example), capture.examples, outputs, trigger_mode="always_last", **heavy
         ),
     ]
-    audio.change(handlers.on_change, [audio, form.analysed], outputs, queue=False, **quiet)
-    capture.clear.click(handlers.on_clear, None, outputs, cancels=answering, **quiet)
+    audio.change(shows_errors(handlers.on_change), [audio, form.analysed], outputs, queue=False, **quiet)
+    capture.clear.click(shows_errors(handlers.on_clear), None, outputs, cancels=answering, **quiet)
