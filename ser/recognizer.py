@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.acoustic.sounds import Sound, classify_sound_embeddings, classify_sounds
+from ser.acoustic.sounds import Sound, classify_sound_embeddings, classify_sounds, find_center
 from ser.audio.batching import BATCH_SIZE, map_batches
 from ser.audio.decoding import decode_bytes, decode_file
 from ser.audio.long_recordings import LongRecording, read_long
@@ -21,7 +21,7 @@ from ser.evaluation.predictions import embedding_model
 from ser.explanation.cues import VoiceCues
 from ser.explanation.explanation import Answerers, Explanation, build_explanation
 from ser.fusion.rule import FusionRule, abstention, find_doubt, remark
-from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector, TextModel, Transcriber
+from ser.protocols import AcousticModel, SpeechDetector, TextModel, Transcriber
 from ser.timeline.timeline import AUTO, Parts, Timeline, build_timeline
 from ser.types import SAMPLING_RATE, Audio, Recognition, SpeechRegion, Timings
 
@@ -93,14 +93,11 @@ class Recognizer:
             self.text.classify("hello")
 
     def recognize(self, source: Source, profiles: Profiles = PLAIN) -> Recognition:
-        """Recognise one recording.
+        """Recognise one recording; returns the complete answer.
 
         Args:
             source: a path, the bytes of an audio file, or decoded `Audio`.
             profiles: other recordings of the place and of the speaker, to adapt the answer by.
-
-        Returns:
-            The complete answer.
 
         Raises:
             AudioError: if the source is no usable recording, or holds no speech.
@@ -111,10 +108,8 @@ class Recognizer:
     def recognize_steps(self, source: Source, profiles: Profiles = PLAIN) -> Iterator[Recognition]:
         """Recognise one recording and yield the answer as it grows: voice, then transcript, then fused.
 
-        Every early answer has `complete=False` and is usable as it stands; the last one is what `recognize` returns.
-
-        Raises:
-            AudioError: if the source is no usable recording, or holds no speech.
+        Every early answer has `complete=False` and is usable as it stands; the last one is what `recognize` returns,
+        with the same errors.
         """
         (analysis,) = self._analyse([source], profiles)
         if isinstance(analysis, AudioError):
@@ -122,7 +117,12 @@ class Recognizer:
         yield from self._answers(analysis)
 
     def timeline(
-        self, source: Source | LongRecording, channels: str = AUTO, *, max_duration: float | None = None
+        self,
+        source: Source | LongRecording,
+        channels: str = AUTO,
+        *,
+        max_duration: float | None = None,
+        profiles: Profiles = PLAIN,
     ) -> Timeline:
         """Find the regions of one feeling in a recording of any length.
 
@@ -130,8 +130,10 @@ class Recognizer:
             source: a path, the bytes of an audio file, decoded `Audio`, or what `read_long` has read already.
             channels: see `build_timeline`.
             max_duration: longest accepted recording in seconds, in place of the recogniser's; None for no limit.
+            profiles: that the answers are adapted by.
         """
-        parts = Parts(self.detector, self.acoustic, self.text, self.transcriber, self.fusion)
+        center = find_center(self.acoustic, profiles)
+        parts = Parts(self.detector, self.acoustic, self.text, self.transcriber, self.fusion, center)
         recording = source if isinstance(source, LongRecording) else read_long(source, max_duration)
         return build_timeline(recording, parts, channels)
 
@@ -154,13 +156,11 @@ class Recognizer:
             usual: voice cues of the speaker or the source, as `ser.explanation.cues.usual_cues` gives them.
 
         Raises:
-            AudioError: if the source is no usable recording, or holds no speech.
-            SettingsError: if there is no such label.
+            SerError: as `recognize`'s, or if there is no such label.
         """
         audio, acoustic = self.decode(source), self.acoustic
         answer = self.recognize(audio, profiles) if answer is None else answer
-        center = acoustic.center_for(profiles) if isinstance(acoustic, EmbeddingModel) else None
-        models = Answerers(acoustic, self.text, self.fusion, center)
+        models = Answerers(acoustic, self.text, self.fusion, find_center(acoustic, profiles))
         return build_explanation(audio, answer, models, label, usual)
 
     def adapt(self, answers: Sequence[Recognition], profiles: Sequence[Profiles]) -> list[Recognition]:

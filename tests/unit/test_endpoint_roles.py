@@ -53,6 +53,8 @@ DECLARED = {
     "MaintainHandlers.on_release": MAINTAINERS,
     "MaintainHandlers.on_role": MAINTAINERS,
     "MaintainHandlers.on_settings": MAINTAINERS,
+    "NeutralHandlers.on_forget": EVERYBODY,
+    "NeutralHandlers.on_neutral": EVERYBODY,
     "RecognizeHandlers.on_audio": EVERYBODY,
     "RecognizeHandlers.on_beginning": EVERYBODY,
     "RecognizeHandlers.on_change": EVERYBODY,

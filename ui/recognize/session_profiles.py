@@ -21,11 +21,21 @@ class SessionProfiles:
         self._lock = threading.Lock()
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
         self._cues: dict[str, list[VoiceCues]] = {}
+        self._neutral: OrderedDict[str, Profile] = OrderedDict()
 
     def of(self, session: str) -> Profiles:
         """The session's profile, as a recogniser takes it."""
         with self._lock:
-            return Profiles(source=self._profiles.get(session))
+            return Profiles(source=self._profiles.get(session), neutral=self._neutral.get(session))
+
+    def set_neutral(self, session: str, profile: Profile | None) -> None:
+        """Keep the neutral voice of a session in place of an earlier one; None forgets it."""
+        with self._lock:
+            self._neutral.pop(session, None)
+            if profile is not None:
+                self._neutral[session] = profile
+            while len(self._neutral) > MAX_SESSIONS:
+                self._neutral.popitem(last=False)
 
     def usual_cues(self, session: str) -> VoiceCues | None:
         """The usual voice cues of a session's recordings before the newest one; None if there are none."""
@@ -52,5 +62,5 @@ class SessionProfiles:
     def release(self, session: str) -> None:
         """Forget a session."""
         with self._lock:
-            self._profiles.pop(session, None)
-            self._cues.pop(session, None)
+            for kept in (self._profiles, self._cues, self._neutral):
+                kept.pop(session, None)

@@ -30,6 +30,7 @@ from ui.recognize import cards
 from ui.recognize.capture import Capture, build_capture, trained_line
 from ui.recognize.examples import ExampleAnswers, find_example
 from ui.recognize.form import EMPTY_LINE, Analysed, Form, blank, build_consent, consent_words
+from ui.recognize.neutral import build_neutral
 from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
 from ui.recognize.why import build_why
 from ui.timeline.panel import TimelineHandlers, build_timeline
@@ -280,6 +281,8 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> dict[str, A
             withdraw = gr.Button("", size="sm", visible=False, scale=0, min_width=150, elem_id="withdraw-saved")
     with gr.Accordion("Why?", open=False, elem_id="recognize-why"):
         why = build_why(services, analysed)
+    with gr.Accordion("Adapt to a voice", open=False, elem_id="recognize-neutral"):
+        build_neutral(services, analysed)
     timelines = TimelineHandlers(services)
     with gr.Accordion("Over time", open=False, elem_id="recognize-timeline"):
         over_time = build_timeline(timelines, capture)

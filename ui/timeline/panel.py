@@ -66,7 +66,7 @@ class TimelineHandlers:
         recognizer = self.services.active_model.serving().recognizer
 
         def steps() -> Iterator[Timeline]:
-            yield recognizer.timeline(recording, channels or AUTO)
+            yield recognizer.timeline(recording, channels or AUTO, profiles=self.services.profiles.of(session))
 
         yield status_line(f"Answering {clock(recording.duration)} of sound …", "quiet")
         for step in self.services.turns.run(session, recording.duration, steps, budget=TIMELINE_BUDGET):
