@@ -52,6 +52,7 @@ class HistoryHandlers:
             gr.update(visible=looking.may("erase")),
             gr.update(visible=bool(own)),
             gr.update(visible=looking.may("erase")),
+            gr.update(choices=list(self.services.labels.names)),
             gr.update(visible=False),
             "",
         )
@@ -238,7 +239,7 @@ def build_history_tab(services: Services, tab: gr.Tab, who: gr.BrowserState) -> 
         [show.click, number.submit],
         shows_errors(handlers.on_clip),
         chosen,
-        [about, erase, withdraw, known, confirm, outcome],
+        [about, erase, withdraw, known, label, confirm, outcome],
         **quiet,
     )
     erase.click(shows_errors(handlers.on_ask), chosen, [confirm, outcome], **quiet)

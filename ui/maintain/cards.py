@@ -11,6 +11,7 @@ from annotations.store.settings import AnnotationSettings, change_settings, list
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.maintain.importing import build_import_card
+from ui.maintain.labels import label_card
 from ui.parts.errors import shows_errors
 from ui.parts.presentation import escape, status_line
 from ui.train.run_cards import moment
@@ -139,6 +140,8 @@ def build_maintain_cards(services: Services, demo: gr.Blocks, who: gr.BrowserSta
     with gr.Column(visible=False, elem_id="maintain") as cards:
         with gr.Accordion("Add clips", open=False, elem_id="maintain-import"):
             build_import_card(services, who)
+        with gr.Accordion("Labels", open=False, elem_id="maintain-labels"):
+            gr.HTML(label_card(), apply_default_css=False)
         with gr.Accordion("Settings for everybody who annotates", open=False, elem_id="maintain-settings"):
             values, settings_status, save = _build_settings()
         with gr.Accordion("People", open=False, elem_id="maintain-people"):

@@ -19,7 +19,7 @@ from annotations.learning.promotion.folds import assign_folds, join_groups
 from annotations.learning.promotion.gate import Decision, OtherMeasure, decide_by_answers
 from annotations.learning.promotion.holdout import MIN_HELD_OUT_CLIPS, unit_names
 from annotations.learning.promotion.holdout_store import read_trained
-from annotations.learning.targets.base_clips import base_standing, base_test_rows, distilled
+from annotations.learning.targets.base_clips import BaseClips, base_standing, distilled, divide_base_clips
 from annotations.learning.targets.feedback_embeddings import embed_feedback
 from annotations.learning.targets.head_tuning import (
     Calibration,
@@ -127,7 +127,7 @@ class HeadRun:
             np.concatenate([before[rows], gold[0]]),
             np.concatenate([after[rows], gold[1]]),
             job.config.rule,
-            base=base_standing(*heads, self.tuner.guard),
+            base=base_standing(*heads, self.base_clips.tested),
             hints={name: hint[rows] for name, hint in self.confounds.hints.items()},
             other=OtherMeasure(self.confounds.warning),
             labels=self.labels.names,
@@ -185,15 +185,20 @@ class HeadRun:
     @cached_property
     def tuner(self) -> HeadTuner:
         """Tuner with the settings of this run."""
-        job, stored = self.job, load_rehearsal(self.start_folder)
-        replayed = guard = None
-        if stored is not None:
-            rows = base_test_rows(stored)
-            guard = base_clips_for(stored.take(rows), self.labels)
-            replayed = base_clips_for(stored.take(~rows), self.labels)
-            replayed = replayed and distilled(replayed, self.start)
+        job, base = self.job, self.base_clips
+        replayed = base.replayed and distilled(base.replayed, self.start)
         preset = preset_of(job.config)
-        return HeadTuner(self.start, preset, replayed, guard, job.config.seed, job.on_progress, job.should_stop)
+        return HeadTuner(self.start, preset, replayed, base.bound, job.config.seed, job.on_progress, job.should_stop)
+
+    @cached_property
+    def base_clips(self) -> BaseClips:
+        """Base clips by their use, with the labels of the store; none if the model brings none."""
+        stored = load_rehearsal(self.start_folder)
+        if stored is None:
+            return BaseClips()
+        parts = divide_base_clips(stored)
+        uses = (parts.replayed, parts.bound, parts.tested)
+        return BaseClips(*(part and base_clips_for(part, self.labels) for part in uses))
 
     @cached_property
     def feedback(self) -> Feedback:
