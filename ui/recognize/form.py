@@ -1,5 +1,6 @@
-"""Values of all components of the recognise tab at once, the result of each of its events; and of an analysed clip."""
+"""Values of all components of the recognise tab at once, the result of each event; an analysed clip; consent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +16,14 @@ EXAMPLE_NOT_SAVED = (
     "An example is to listen to: nothing of it is saved. Record or upload a clip of your own to save it."
 )
 UNCHANGED = gr.skip()
+CONSENT_CHOICES = [
+    ("research", "research"),
+    ("training the model", "training"),
+    ("publication in a data set", "publication"),
+]
+
+
+CONSENT_QUESTION = "May we keep this recording? Nothing is kept unless you tick."
 
 
 @dataclass
@@ -96,3 +105,32 @@ def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[s
     if not consent:
         return "Nothing was stored: without consent your clip stays yours. Tick what it may be used for, then save."
     return ""
+
+
+def consent_words(consent: Sequence[str]) -> str:
+    """The question and the answers that a person has ticked, as the store keeps them.
+
+    >>> consent_words(["research"])
+    'May we keep this recording? Nothing is kept unless you tick.: research'
+    """
+    return f"{CONSENT_QUESTION}: {', '.join(words for words, purpose in CONSENT_CHOICES if purpose in consent)}"
+
+
+def build_consent() -> tuple[gr.CheckboxGroup, gr.Textbox]:
+    """Lay out the consent and the speaker of a clip."""
+    consent = gr.CheckboxGroup(
+        CONSENT_CHOICES,
+        label=CONSENT_QUESTION,
+        elem_id="consent",
+        scale=5,
+        min_width=280,
+    )
+    speaker = gr.Textbox(
+        label="Who is speaking? (optional; groups clips of one voice)",
+        placeholder="a pseudonym",
+        max_length=80,
+        elem_id="speaker",
+        scale=2,
+        min_width=150,
+    )
+    return consent, speaker

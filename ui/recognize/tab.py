@@ -10,8 +10,8 @@ from pathlib import Path
 import gradio as gr
 
 from annotations.store import NewClip, NewVote, grant
-from ser.audio.cutting import decode_beginning
 from ser.audio.decoding import decode_file
+from ser.audio.long_recordings import decode_beginning
 from ser.encoder.profiles import MIN_CLIPS, PLAIN
 from ser.errors import RecordingTooLongError, SerError
 from ser.serialization import recognition_to_dict
@@ -26,9 +26,17 @@ from ui.parts.palette import Texts, label_choices
 from ui.parts.presentation import status_line
 from ui.recognize import cards
 from ui.recognize.capture import Capture, build_capture, trained_line
-from ui.recognize.consent import build_consent, consent_words
 from ui.recognize.examples import ExampleAnswers, find_example
-from ui.recognize.form import EMPTY_LINE, EXAMPLE_NOT_SAVED, Analysed, Form, blank, what_is_missing
+from ui.recognize.form import (
+    EMPTY_LINE,
+    EXAMPLE_NOT_SAVED,
+    Analysed,
+    Form,
+    blank,
+    build_consent,
+    consent_words,
+    what_is_missing,
+)
 from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
 
 ASK = "Erase the clip that you have just saved, with everything made of it? This cannot be undone."

@@ -13,9 +13,9 @@ from annotations.exchange.imports.incoming import Findings, Incoming
 from annotations.exchange.imports.options import ImportOptions
 from annotations.exchange.imports.places import Fetched, FolderPlace, fetched_bytes
 from ser.corpora.audio_sets import Part, open_set
-from ser.corpora.columns import read_json
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.folders import set_name
+from ser.corpora.tables.columns import read_json
 
 PREFIX = "datasets:"
 
