@@ -151,6 +151,7 @@ def answer_card(recognition: Recognition, labels: LabelSet = DEFAULT, texts: Tex
         + headline(fused, acoustic, text, waiting=waiting, unsure=recognition.unsure, neutral=neutral, texts=texts)
         + bars(fused, acoustic, text, texts or labels.texts(""))
         + legend(text is not None, recognition.text_weight)
+        + ratings_line(recognition.acoustic.ratings)
         + transcript_line(recognition)
         + notes_list([*([recognition.unsure] if recognition.unsure else []), *recognition.notes])
         + "</div>"
@@ -266,6 +267,19 @@ def legend(words: bool, weight: float = 0.0) -> str:
     counts = f" (weight {percent(weight)})" if weight else ""
     share = f' <i class="mark words"></i>words{counts}' if words else ""
     return f'<p class="legend"><i class="key-fill"></i>answer <i class="mark sound"></i>voice{share}</p>'
+
+
+def ratings_line(ratings: Mapping[str, tuple[float, float]]) -> str:
+    """Ratings from 0 to 100 that the voice gets, each with its agreement with raters; empty if none is predicted.
+
+    >>> ratings_line({"valence": (63.4, 0.55)})
+    '<p class="ratings">valence <strong>63</strong> <span class="quiet">(agrees with raters: 0.55)</span></p>'
+    """
+    parts = [
+        f'{escape(name)} <strong>{value:.0f}</strong> <span class="quiet">(agrees with raters: {agreement:.2f})</span>'
+        for name, (value, agreement) in ratings.items()
+    ]
+    return f'<p class="ratings">{" · ".join(parts)}</p>' if parts else ""
 
 
 def transcript_line(recognition: Recognition) -> str:

@@ -10,7 +10,7 @@ from annotations.store.records import Prediction, ReviewItem
 from ser.types import Segment
 from ui.parts.palette import NO_TEXTS, Texts
 from ui.parts.player import silent_player
-from ui.parts.presentation import Scores, bars, counted, escape, headline, legend, notes_list, words_html
+from ui.parts.presentation import Scores, bars, counted, escape, headline, legend, notes_list, ratings_line, words_html
 
 EMPTY_QUEUE = """
 <div class="empty-queue"><h3>No clip is waiting</h3>
@@ -79,8 +79,14 @@ def answer(prediction: Prediction | None, labels: LabelSet = DEFAULT, texts: Tex
         headline(fused, acoustic, text, unsure=unsure, neutral=labels.meaning("neutral"), texts=texts)
         + bars(fused, acoustic, text, texts or labels.texts(""))
         + legend(text is not None, weight)
+        + ratings_line(_ratings(prediction))
         + notes_list(_why_words_do_not_count(prediction) if text is None else [])
     )
+
+
+def _ratings(prediction: Prediction) -> dict[str, tuple[float, float]]:
+    found = cast(Mapping[str, Mapping[str, float]], prediction.details.get("ratings") or {})
+    return {name: (given["value"], given["concordance"]) for name, given in found.items()}
 
 
 def _why_words_do_not_count(prediction: Prediction) -> list[str]:

@@ -34,6 +34,7 @@ from annotations.learning.targets.head_tuning import (
 from annotations.learning.targets.own_labels import base_clips_for, head_for
 from annotations.learning.targets.presets import preset_of
 from annotations.learning.trainer import TrainingJob
+from annotations.raters.ratings import mean_ratings, read_ratings
 from annotations.raters.votes import effective_corrections, gold_labels, votes_of_run
 from annotations.review.suspects import (
     Suspect,
@@ -49,12 +50,13 @@ from ser.acoustic.folders import is_head, model_folder
 from ser.acoustic.head import ClassifierHead, load_head
 from ser.checkpoints.folder import Meta
 from ser.errors import TrainingDataError
+from ser.training.ratings import RatingFit, fit_rating, rated_words, with_ratings
 from ser.training.rehearsal import load_rehearsal
 
 FOLDS = 5
 SENTENCE_FOLDS = 3
 
-KEPT = {"temperature": "temperature", "tried": "tried", "labels": "labels"}
+KEPT = {"temperature": "temperature", "tried": "tried", "labels": "labels", "ratings": "ratings"}
 """Figures of the saved model that the lineage takes over."""
 
 
@@ -83,6 +85,7 @@ class HeadRun:
         found = self.calibration
         head = self.tuner.fit(feedback, chosen, found.strength)
         head = replace(head, temperature=found.temperature or self.start.temperature)
+        head = with_ratings(head, {name: fit for name, fit in self.rated.items() if fit.kept})
         metrics: dict[str, object] = {
             "suspected_clips": len(feedback) - len(chosen.rows),
             "tried": list(found.tried),
@@ -92,6 +95,8 @@ class HeadRun:
                 "kept": found.temperature is None,
             },
         }
+        if self.rated:
+            metrics["ratings"] = {name: round(fit.concordance, 3) for name, fit in self.rated.items()}
         if head.means is not None:
             metrics["labels"] = {name: list(means) for name, means in head.means.items()}
         config = {"preset": job.config.preset, "seed": job.config.seed, "tune": "head"}
@@ -129,7 +134,7 @@ class HeadRun:
             job.config.rule,
             base=base_standing(*heads, self.base_clips.tested),
             hints={name: hint[rows] for name, hint in self.confounds.hints.items()},
-            other=OtherMeasure(self.confounds.warning),
+            other=OtherMeasure("; ".join(part for part in (self.confounds.warning, rated_words(self.rated)) if part)),
             labels=self.labels.names,
         )
 
@@ -237,6 +242,16 @@ class HeadRun:
     def targets(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Soft labels and weights of the clips, by their votes and embeddings."""
         return soft_targets(self.feedback, self.labels.names)
+
+    @cached_property
+    def rated(self) -> dict[str, RatingFit]:
+        """Predictors of intensity, valence and arousal, as far as enough clips have such ratings."""
+        with self.job.votes() as store:
+            given = mean_ratings(read_ratings(store), self.feedback.clips)
+        known = {name: values for name, values in given.items() if not np.isnan(values).all()}
+        points = self.start.standardise(self.feedback.plain) if known else np.zeros((0, 0))
+        fits = {name: fit_rating(points, values, self.feedback.groups, self.folds) for name, values in known.items()}
+        return {name: fit for name, fit in fits.items() if fit is not None}
 
     @cached_property
     def gold(self) -> npt.NDArray[np.float32]:
