@@ -15,6 +15,7 @@ from annotations.labels.label_set import LabelSet
 from annotations.labels.stored import label_set
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.promotion.confounds import Confounds, channel_of_clips, find_confounds
+from annotations.learning.promotion.decision import figures_of
 from annotations.learning.promotion.folds import assign_folds, join_groups
 from annotations.learning.promotion.gate import Decision, OtherMeasure, decide_by_answers
 from annotations.learning.promotion.holdout import MIN_HELD_OUT_CLIPS, unit_names
@@ -127,7 +128,7 @@ class HeadRun:
 
         heads = current, load_head(made)[0]
         gold = [head.probabilities(self.gold) if len(self.gold) else np.zeros((0, len(self.labels))) for head in heads]
-        return decide_by_answers(
+        decision = decide_by_answers(
             replace(job.holdout, held_out=tuple(job.holdout.held_out[row] for row in rows)),
             np.concatenate([before[rows], gold[0]]),
             np.concatenate([after[rows], gold[1]]),
@@ -137,6 +138,14 @@ class HeadRun:
             other=OtherMeasure("; ".join(part for part in (self.confounds.warning, rated_words(self.rated)) if part)),
             labels=self.labels.names,
         )
+        return replace(decision, start=self._start_figures(rows))
+
+    def _start_figures(self, rows: Places) -> dict[str, object]:
+        """Figures of the head that training starts from, so that the gain of several runs can be told."""
+        names = self.labels.names
+        said = [names[place] for place in self.start.probabilities(self.feedback.plain[rows]).argmax(axis=1)]
+        found = figures_of([self.job.holdout.held_out[row].soft_label for row in rows], said, None, names)
+        return {**found, "votes": sum(len(self.job.holdout.held_out[row].correction_ids) for row in rows)}
 
     @cached_property
     def start_version(self) -> tuple[ModelVersion, Path]:
