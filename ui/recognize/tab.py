@@ -19,7 +19,7 @@ from ser.types import Recognition
 from ui.backend.identity import Who, charge, label_texts, person, voter
 from ui.backend.services import Services
 from ui.backend.turns import MOST_WAITING, Waiting
-from ui.history import withdraw_own
+from ui.clips.acts import withdraw_own
 from ui.parts import presentation
 from ui.parts.errors import shows_errors
 from ui.parts.palette import Texts, label_choices
@@ -177,7 +177,7 @@ class RecognizeHandlers:
         """Erase the clip that was just saved, at once and wholly."""
         if saved is None or not sure:
             return Form()
-        report = withdraw_own(self.services, person(self.services, request, who), saved)
+        report = withdraw_own(self.services.store, person(self.services, request, who), saved)
         said = report.lines()[0]
         return Form(live=said, status=status_line(said, "good"), saved=None, withdraw=gr.update(visible=False))
 
