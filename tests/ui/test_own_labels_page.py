@@ -97,6 +97,7 @@ def test_labels_are_chosen_first_and_changed_later_on_open_pages(
     expect(page.locator("#labels-dialog .status")).to_contain_text("1 vote would count as another label, 1 as none")
     page.click("#labels-dialog .save")
     page.wait_for_function(SAVED)
+    open_review(page)
     expect(page.locator("#review-vote label")).to_have_count(5)
     assert sorted(str(vote.label) for vote in effective_corrections(services.store)) == ["None", "anger"]
 
@@ -164,6 +165,7 @@ class TestWithTheRealModels:
         expect(page.locator("#import-status")).to_contain_text(f"with {votes} votes.")
         page.click("#import-start")
         expect(page.locator("#import-status")).to_contain_text(f"{votes} votes added", timeout=300_000)
+        open_review(page)
         page.click("#review-card .clip-line")  # Enter belongs to a button as long as it has the focus.
         next_by(page, "2", "Enter")
         page.wait_for_function(AT_REST)

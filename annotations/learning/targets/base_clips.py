@@ -8,8 +8,7 @@ import numpy.typing as npt
 from annotations.learning.promotion.comparison import Answers
 from annotations.learning.promotion.decision import Standing
 from ser.acoustic.head import ClassifierHead
-from ser.training.recipe import DEV_SPEAKERS
-from ser.training.rehearsal import Rehearsal
+from ser.training.rehearsal import DEV_SPEAKERS, Rehearsal
 
 SHARES = tuple(place / 10 for place in range(10, -1, -1))
 """Of the way from the head before to the fine-tuned one."""
