@@ -1,4 +1,4 @@
-"""Values of all components of the recognise tab at once, the result of each of its events; and its consent."""
+"""Values of all components of the recognise tab at once, the result of each event; an analysed clip; consent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,18 @@ from typing import NamedTuple
 
 import gradio as gr
 
-from ser.encoder.profiles import PLAIN, Profiles
+from annotations.labels.label_set import DEFAULT, LabelSet
+from ser.encoder.profiles import MIN_CLIPS, PLAIN, Profiles
 from ser.types import Audio, Recognition
+from ui.parts.palette import key_range
 from ui.parts.presentation import status_line
 
 EMPTY_LINE = '<p class="clip-line">Nothing is stored unless you say so below.</p>'
 ASK_WHY = '<p class="quiet">Record or choose a clip: then press the button to see what its answer hangs on.</p>'
 ASK_TIMELINE = '<p class="quiet">Choose a recording of up to 15 minutes: see what is felt when, region by region.</p>'
+EXAMPLE_NOT_SAVED = (
+    "An example is to listen to: nothing of it is saved. Record or upload a clip of your own to save it."
+)
 UNCHANGED = gr.skip()
 CONSENT_CHOICES = [
     ("research", "research"),
@@ -97,6 +102,22 @@ def blank(card: str, *, live: str = "", status: str = "") -> Form:
     )
 
 
+def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[str], labels: LabelSet = DEFAULT) -> str:
+    """Explain why a vote cannot be saved yet; empty if it can."""
+    if analysed is None:
+        return "Record or choose a clip first."
+    if analysed.example:
+        return EXAMPLE_NOT_SAVED
+    if analysed.audio is None:
+        return "This clip was let go to make room for others. Record or choose it again."
+    if vote is None:
+        noun = "an emotion" if labels.is_default else "a label"
+        return f"Choose {noun} first: keys {key_range(labels)}, or U if you are unsure."
+    if not consent:
+        return "Nothing was stored: without consent your clip stays yours. Tick what it may be used for, then save."
+    return ""
+
+
 def consent_words(consent: Sequence[str]) -> str:
     """The question and the answers that a person has ticked, as the store keeps them.
 
@@ -124,3 +145,17 @@ def build_consent() -> tuple[gr.CheckboxGroup, gr.Textbox]:
         min_width=150,
     )
     return consent, speaker
+
+
+def build_details() -> tuple[gr.Checkbox, gr.HTML, gr.JSON]:
+    """Lay out the switch of adaptation, the times and models, and the answer as JSON."""
+    with gr.Accordion("Details: times, models, JSON", open=False, elem_id="recognize-details"):
+        adapt = gr.Checkbox(
+            True,
+            label="Adapt to this microphone and room",
+            info=f"From {MIN_CLIPS} recordings on; forgotten when you close the page.",
+            elem_id="adapt",
+        )
+        details = gr.HTML("", apply_default_css=False)
+        answer_json = gr.JSON(label="Answer as JSON", show_label=False, elem_id="answer-json")
+    return adapt, details, answer_json

@@ -56,11 +56,12 @@ class NeutralHandlers:
 def build_neutral(services: Services, analysed: gr.State) -> None:
     """Lay out the part and connect its events."""
     handlers = NeutralHandlers(services)
-    gr.HTML(f'<div class="neutral">{LEAD}{EXPECTED}</div>', apply_default_css=False)
-    with gr.Row():
-        use = gr.Button("Use this clip as my neutral voice", size="sm", elem_id="use-neutral")
-        forget = gr.Button("Forget it", size="sm", scale=0, min_width=120, elem_id="forget-neutral")
-    said = gr.HTML(status_line("", "quiet"), elem_id="neutral-status", apply_default_css=False)
+    with gr.Accordion("Adapt to a voice", open=False, elem_id="recognize-neutral"):
+        gr.HTML(f'<div class="neutral">{LEAD}{EXPECTED}</div>', apply_default_css=False)
+        with gr.Row():
+            use = gr.Button("Use this clip as my neutral voice", size="sm", elem_id="use-neutral")
+            forget = gr.Button("Forget it", size="sm", scale=0, min_width=120, elem_id="forget-neutral")
+        said = gr.HTML(status_line("", "quiet"), elem_id="neutral-status", apply_default_css=False)
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     use.click(shows_errors(handlers.on_neutral), analysed, said, trigger_mode="once", **quiet)
     forget.click(shows_errors(handlers.on_forget), None, said, **quiet)

@@ -60,8 +60,9 @@ class WhyHandlers:
 
 def build_why(services: Services, analysed: gr.State) -> gr.HTML:
     """Lay out the part and connect its event; returns the place of the reasons."""
-    button = gr.Button("Explain this answer", size="sm", elem_id="explain")
-    reasons = gr.HTML(ASK_WHY, elem_id="why", apply_default_css=False)
+    with gr.Accordion("Why?", open=False, elem_id="recognize-why"):
+        button = gr.Button("Explain this answer", size="sm", elem_id="explain")
+        reasons = gr.HTML(ASK_WHY, elem_id="why", apply_default_css=False)
     button.click(
         shows_errors(WhyHandlers(services).on_why),
         analysed,

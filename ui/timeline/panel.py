@@ -162,10 +162,11 @@ OPEN = """() => {
 
 def build_timeline(handlers: TimelineHandlers, capture: Capture) -> gr.HTML:
     """Lay out the panel and connect its event; returns the timeline's place."""
-    with gr.Row(elem_classes="timeline-start"):
-        button = gr.Button("Show the feeling over time", size="sm", scale=0, min_width=220, elem_id="show-timeline")
-        channels = gr.Dropdown(CHANNELS, value=AUTO, label="Channels", scale=0, min_width=200, elem_id="channels")
-    place = gr.HTML(ASK_TIMELINE, elem_id="timeline", apply_default_css=False)
+    with gr.Accordion("Over time", open=False, elem_id="recognize-timeline"):
+        with gr.Row(elem_classes="timeline-start"):
+            button = gr.Button("Show the feeling over time", size="sm", scale=0, min_width=220, elem_id="show-timeline")
+            channels = gr.Dropdown(CHANNELS, value=AUTO, label="Channels", scale=0, min_width=200, elem_id="channels")
+        place = gr.HTML(ASK_TIMELINE, elem_id="timeline", apply_default_css=False)
     capture.whole.click(fn=None, js=OPEN, api_visibility="private")
     gr.on(
         [button.click, capture.whole.click],
