@@ -66,7 +66,7 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         "cuda) and SER_MAX_DURATION (seconds); who may do what by SER_MAINTAINERS (logins, with commas) and "
         "SER_ROLE_WITHOUT_LOGIN (visitor, annotator, maintainer). "
         "`hash-password NAME` prints a line of the login file; `doctor`, with the options of the page, looks for "
-        "what is wrong with machine, installation and store.",
+        "what is wrong with machine, installation and store; `deploy USER/NAME` puts the page on a Hugging Face Space.",
     )
     parser.add_argument(
         "--host",
@@ -199,6 +199,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["hash-password"]:
             return hash_password(arguments[1:])
+        if arguments[:1] == ["deploy"]:
+            return int(importlib.import_module("ui.operations.deploy").run_deploy(arguments[1:]))
         if arguments[:1] == ["doctor"]:
             doctor = importlib.import_module("ui.operations.doctor")
             return int(doctor.run_doctor(parse_arguments(arguments[1:]), Settings.from_env()))
