@@ -13,6 +13,7 @@ from annotations.raters.people import Access
 from annotations.store import AnnotationStore
 from ser.recognizer import Recognizer
 from ser.types import Recognition
+from ui.backend.jobs import Jobs
 from ui.backend.limits import Limits
 from ui.backend.turns import Turns, Waiting
 from ui.backend.uploads import Uploads
@@ -36,6 +37,7 @@ class Services:
         turns: in which recordings are answered.
         limits: on what strangers may use up.
         measures: counts and times for who operates the page.
+        jobs: acts that take longer than a request.
     """
 
     active_model: ActiveModel
@@ -46,6 +48,7 @@ class Services:
     turns: Turns = field(default_factory=Turns)
     limits: Limits = field(default_factory=Limits)
     measures: Measures = field(default_factory=Measures)
+    jobs: Jobs = field(default_factory=Jobs)
 
     @property
     def recognizer(self) -> Recognizer:
