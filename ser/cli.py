@@ -137,6 +137,14 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="only these labels, in truth and answer (renormalised); adaptation takes them for equally frequent",
     )
     parser.add_argument(
+        "--by",
+        type=_names,
+        default=(),
+        metavar="A,B",
+        help="also by gender, age, language or emotion, where the corpora say it: counts, intervals, and differences "
+        "within each corpus",
+    )
+    parser.add_argument(
         "--adapt",
         type=int,
         default=0,
