@@ -30,6 +30,7 @@ from ser.types import Audio, Recognition
 from ui.backend.identity import charge, person, signed_in, voter
 from ui.backend.services import Services
 from ui.backend.turns import MOST_WAITING, Waiting
+from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
 from ui.parts.palette import UNSURE
 from ui.recognize.votes import verdict_of
@@ -39,6 +40,9 @@ MAX_TIMELINE_DURATION = 15 * 60.0
 
 TIMELINE_BUDGET = 5 * 60.0
 """Seconds that its answer may take: three times what a quarter of an hour takes on one busy core."""
+
+EXPLANATION_COST = 4.0
+"""Answers that an explanation counts as."""
 
 
 class ApiHandlers:
@@ -54,7 +58,8 @@ class ApiHandlers:
         with self.services.uploads.borrow(audio) as path:
             serving = self.services.active_model.serving()
             start = time.perf_counter()
-            recording = decode_file(path, max_duration=serving.recognizer.max_duration)
+            with self.services.measures.timed("decode"):
+                recording = decode_file(path, max_duration=serving.recognizer.max_duration)
             decoding = time.perf_counter() - start
             answer = self._answer(serving.recognizer, recording, request)
             timings = dataclasses.replace(answer.timings, decode=decoding, total=answer.timings.total + decoding)
@@ -76,8 +81,26 @@ class ApiHandlers:
                 yield recognizer.timeline(recording, channels or AUTO)
 
             connection = str(request.session_hash) if request else ""
-            turns = self.services.turns.run(connection, recording.duration, steps, budget=TIMELINE_BUDGET)
+            turns = self.services.answers(connection, recording.duration, steps, budget=TIMELINE_BUDGET)
             (found,) = (step for step in turns if not isinstance(step, Waiting))
+            return found.as_dict(file=path.name)
+
+    def explain(
+        self, audio: str | None = None, label: str = "", request: gr.Request | None = None
+    ) -> dict[str, object]:
+        """Explain the answer to a recording: which moments, bands and words moved it; nothing of it is stored."""
+        if audio is None:
+            raise SerError("No audio was given. Send a file under `audio`.")
+        with self.services.uploads.borrow(audio) as path:
+            recognizer = self.services.active_model.serving().recognizer
+            recording = decode_file(path, max_duration=recognizer.max_duration)
+            # It takes several times as long as an answer.
+            charge(self.services, request, "recognitions", amount=EXPLANATION_COST)
+            connection = str(request.session_hash) if request else ""
+            steps = self.services.turns.run(
+                connection, recording.duration, lambda: iter([recognizer.explain(recording, label=label or None)])
+            )
+            (found,) = (step for step in steps if not isinstance(step, Waiting))
             return found.as_dict(file=path.name)
 
     def correct(
@@ -170,7 +193,7 @@ class ApiHandlers:
 
     def training_status(self, run_id: float | None = None, request: gr.Request | None = None) -> dict[str, Any]:
         """Return the status of a training run: by default the one under way, else the one that ended last."""
-        status = self._status(None if run_id is None else int(run_id))
+        status = self._status(None if run_id is None else as_whole(run_id, "run_id"))
         if not person(self.services, request, None).may("retrain"):
             status.pop("log")
         return status
@@ -194,7 +217,7 @@ class ApiHandlers:
         if action not in actions:
             raise SerError(f"The action is '{action}'; expected one of {', '.join(actions)}.")
         person(self.services, request, rater).require("retrain" if action == "resume" else "stop a training run")
-        number = retrainer.status().run_id if run_id is None else int(run_id)
+        number = retrainer.status().run_id if run_id is None else as_whole(run_id, "run_id")
         actions[action](number)
         return self._status(number)
 
@@ -202,7 +225,7 @@ class ApiHandlers:
         """Recognise a recording in its turn."""
         charge(self.services, request, "recognitions")
         connection = str(request.session_hash) if request else ""
-        steps = self.services.turns.run(connection, recording.duration, lambda: recognizer.recognize_steps(recording))
+        steps = self.services.answers(connection, recording.duration, lambda: recognizer.recognize_steps(recording))
         *_, answer = (step for step in steps if not isinstance(step, Waiting))
         return answer
 
@@ -215,7 +238,7 @@ class ApiHandlers:
     ) -> dict[str, object]:
         if clip_id is None:
             raise SerError("Neither audio nor clip_id was given. Send a recording, or the id of a stored clip.")
-        item = get_review_item(self.services.store, int(clip_id))
+        item = get_review_item(self.services.store, as_whole(clip_id, "clip_id"))
         labels = self.services.labels
         prediction = item.prediction and labels.prediction(item.prediction)
         verdict, vote = verdict_of(label, prediction.label if prediction else None)
@@ -254,9 +277,12 @@ def build_api(services: Services) -> None:
         talk = gr.Audio(label="a recording of at most 15 minutes", type="filepath")
         channels = gr.Textbox(label=f"one of {', '.join(CHANNEL_MODES)}; {AUTO} where empty", value=AUTO)
         regions = gr.JSON(label="the timeline, as `python -m ser timeline --json` prints it")
+        puzzling = gr.Audio(label="a recording of speech, at most a minute, to explain", type="filepath")
+        why = gr.Textbox(label="the label to explain; the most probable one where empty", value="")
+        reasons = gr.JSON(label="the explanation, as `python -m ser explain --json` prints it")
         voted = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
         clip_id = gr.Number(label="id of a stored clip, or null for a new recording", value=None, precision=0)
-        label = gr.Textbox(label=f"one of {', '.join(services.labels.names)}, or {UNSURE}")
+        label = gr.Textbox(label=f"one of the labels that /labels lists, or {UNSURE}")
         rater = gr.Textbox(label="rater; a login takes precedence", value="")
         transcript = gr.Textbox(label="what was said, if the transcript needs correcting", value="")
         intensity = gr.Number(label="0 to 100, or null", value=None)
@@ -288,6 +314,7 @@ def build_api(services: Services) -> None:
         ("register", [wanted], [issued]),
         ("recognize", [recording], [answer]),
         ("timeline", [talk, channels], [regions]),
+        ("explain", [puzzling, why], [reasons]),
         ("correct", [voted, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
         ("next_clip", [reviewer], [clip, clip_audio]),
         ("labels", [], [label_list]),
@@ -296,7 +323,7 @@ def build_api(services: Services) -> None:
         ("control_training", [action, which, controller], [controlled]),
     ):
         handler = getattr(handlers, name)
-        heavy = name in ("recognize", "timeline", "correct")
+        heavy = name in ("recognize", "timeline", "explain", "correct")
         trigger.click(
             shows_errors(handler),
             inputs,

@@ -22,6 +22,7 @@ from ser.timeline.segmentation import Answer, SegmentationConfig, cut_phrases, l
 from ser.timeline.timeline import FeelingRegion, Timeline
 from ser.types import SAMPLING_RATE, Audio, EmotionScores, Signal, SpeechRegion, Timings
 from tests.unit.recordings import voice
+from ui.recognize.examples import EXAMPLES
 
 CONFIG = SegmentationConfig(neutral_odds=1.0)
 
@@ -45,6 +46,22 @@ def labelled_runs(
         mean = np.mean([scores(label, probability).probabilities for label in inside], axis=0)
         answers[first, last] = Answer(EmotionScores(tuple(mean.tolist())), 0.5)
     return answers
+
+
+def mostly(label: str, neutral: float) -> Answer:
+    return Answer(EmotionScores.from_dict({label: 0.95 - neutral, "neutral": neutral, "fear": 0.05}))
+
+
+def test_a_voice_whose_neutral_sounds_sad_is_neutral_where_it_is_more_so_than_elsewhere() -> None:
+    phrases = phrases_at(0.0, 1.2, 2.4, 3.6, 4.8)
+    config = SegmentationConfig(most_phrases=1)
+    apart = {(at, at + 1): mostly("sadness", 0.1) for at in range(5)} | {(2, 3): mostly("sadness", 0.001)}
+    spans = segment(phrases, apart, config)
+    assert [span.scores.label for span in spans] == ["neutral", "sadness", "neutral"]
+    alike = {(at, at + 1): mostly("sadness", 0.1) for at in range(5)}
+    assert [span.scores.label for span in segment(phrases, alike, config)] == ["sadness"], "nothing to compare with"
+    rare = {(at, at + 1): mostly("sadness", 0.001) for at in range(5)} | {(2, 3): mostly("sadness", 0.1)}
+    assert [span.scores.label for span in segment(phrases, rare, config)] == ["sadness"], "too few of them"
 
 
 def test_a_feeling_between_neutral_phrases_is_found_with_its_borders() -> None:
@@ -302,3 +319,14 @@ def test_memory_stays_flat_over_three_hours(tmp_path: Path) -> None:
     assert timeline.duration == pytest.approx(3 * 3600.0, abs=1.0)
     assert timeline.regions[-1].end == pytest.approx(3 * 3600.0 - 50.0, abs=1.0)
     assert peak < 100 * 2**20
+
+
+def test_a_timeline_is_adapted_to_a_neutral_voice(capsys: pytest.CaptureFixture[str]) -> None:
+    clip, neutral = str(EXAMPLES["sadness"].path), str(EXAMPLES["neutral"].path)
+    found = []
+    for options in ([], ["--neutral", neutral]):
+        assert main(["timeline", clip, "--json", "--transcriber", "none", *options]) == 0
+        found.append(json.loads(capsys.readouterr().out)["regions"][0]["scores"])
+    assert found[0] != found[1]
+    assert main(["recognize", clip, "--json", "--transcriber", "none", "--neutral", neutral, neutral]) == 0
+    assert json.loads(capsys.readouterr().out)["profile"] == {"kind": "neutral", "clips": 2}

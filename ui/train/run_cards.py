@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
+from annotations.learning.drift import BLOCK
 from annotations.learning.runs.estimate import Estimate
 from annotations.learning.runs.status import TrainingStatus
 from annotations.store.records import FeedbackSummary, TrainingRun
-from ui.parts.charts import change_bars, comparison_table, curve, label_bars
+from ui.parts.charts import change_bars, comparison_table, curve, gain_curve, label_bars
 from ui.parts.presentation import clock, counted, escape, outside_line, percent, progress_bar
 
 QUIET = 20.0
@@ -32,7 +33,9 @@ SENTENCES = {
 }
 
 
-def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int = 0, by_itself: str = "") -> str:
+def feedback_card(
+    summary: FeedbackSummary, missing: str | None, suspects: int = 0, by_itself: str = "", drifted: Sequence[str] = ()
+) -> str:
     """Draw the feedback for each label, and what a retraining still needs.
 
     Args:
@@ -40,6 +43,7 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
         missing: what is lacking, as a sentence; None if there is enough.
         suspects: clips whose label is probably a mistake.
         by_itself: when a run begins without being asked for, as a sentence.
+        drifted: what has changed in the newest clips, sentences.
     """
     again = f" ({summary.single_vote_clips} with a single vote)" if summary.single_vote_clips else ""
     known = counted(summary.groups, "speaker or session").replace("speaker or sessions", "speakers or sessions")
@@ -54,9 +58,29 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
         + label_bars(summary.labels)
         + outside_line(summary.outside)
         + state
+        + drift_line(drifted)
         + suspects_line(suspects)
         + (f'<p class="reason">{escape(by_itself)}</p>' if by_itself else "")
     )
+
+
+def learning_line(runs: Sequence[TrainingRun], labels: Sequence[str]) -> str:
+    """Draw what training has gained so far, by every comparison of a voice model; empty before there are two.
+
+    Args:
+        runs: newest first.
+        labels: of the store; runs on other ones are left out.
+    """
+    points = []
+    for run in reversed(runs):
+        start, after = run.metrics.get("start"), run.metrics.get("after")
+        if run.target != "acoustic" or not isinstance(start, Mapping) or not isinstance(after, Mapping):
+            continue
+        if set(cast(Mapping[str, float], after["recall"])) <= set(labels):
+            points.append((int(start["votes"]), float(start["uar"]), float(after["uar"])))
+    # A run on fewer votes, after an erasure, begins the line anew.
+    first = max((place for place in range(1, len(points)) if points[place][0] < points[place - 1][0]), default=0)
+    return gain_curve(points[first:]) if len(points) - first > 1 else ""
 
 
 def by_itself_line(after: int | None, at: str | None, found: str = "") -> str:
@@ -70,12 +94,12 @@ def by_itself_line(after: int | None, at: str | None, found: str = "") -> str:
     >>> by_itself_line(50, "02:30")
     'Training starts by itself after 50 new votes and daily at 02:30 UTC.'
     >>> by_itself_line(None, None)
-    'Training starts only on request; under Review, Settings it can be set to start by itself.'
+    'Training starts only on request; under Manage, Settings it can be set to start by itself.'
     """
     when = [f"after {counted(after, 'new vote')}"] if after else []
     when += [f"daily at {at} UTC"] if at else []
     if not when:
-        return "Training starts only on request; under Review, Settings it can be set to start by itself."
+        return "Training starts only on request; under Manage, Settings it can be set to start by itself."
     return f"Training starts by itself {' and '.join(when)}.{f' {found}' if found else ''}"
 
 
@@ -150,6 +174,17 @@ def suspects_line(count: int) -> str:
     return (
         f'<p class="reason">{which} probably a mistake and left out of training: label them again in '
         "<strong>Review</strong>, where they are back in the queue (filter: Training status).</p>"
+    )
+
+
+def drift_line(drifted: Sequence[str]) -> str:
+    """Draw what has changed in the newest clips; empty if nothing has."""
+    if not drifted:
+        return ""
+    said = " ".join(map(escape, drifted))
+    return (
+        f'<p class="status gentle" id="drift">The newest {BLOCK} clips differ from those before: {said} Listen to '
+        "some of them in Review, and retrain if they are what this page is for.</p>"
     )
 
 
