@@ -68,13 +68,6 @@ DECLARED = {
     "TrainHandlers.on_resume": MAINTAINERS,
     "TrainHandlers.on_retrain": MAINTAINERS,
     "TrainHandlers.on_tick": EVERYBODY,
-    "VersionHandlers.on_card": EVERYBODY,
-    "VersionHandlers.on_choose": EVERYBODY,
-    "VersionHandlers.on_compare": MAINTAINERS,
-    "VersionHandlers.on_pull": MAINTAINERS,
-    "VersionHandlers.on_push": MAINTAINERS,
-    "VersionHandlers.on_roll_back": MAINTAINERS,
-    "VersionHandlers.on_use": MAINTAINERS,
     "build_app.<locals>.on_unload": EVERYBODY,
     # Lights the stop button of the browser that asks, and nothing else.
     "build_import_card.<locals>.<lambda>": EVERYBODY,
@@ -98,6 +91,12 @@ DECLARED = {
     "page:release": REVIEWERS,
     "page:renew": REVIEWERS,
     "page:undo": PROVED_REVIEWERS,
+    "page:version_back": MAINTAINERS,
+    "page:version_card": EVERYBODY,
+    "page:version_compare": MAINTAINERS,
+    "page:version_pull": MAINTAINERS,
+    "page:version_push": MAINTAINERS,
+    "page:version_use": MAINTAINERS,
     "page:vote": REVIEWERS,
     "page:write_guidelines": MAINTAINERS,
 }
@@ -112,7 +111,6 @@ ARGUMENTS = {
     "ApiHandlers.register": {"the name to vote under": "newcomer"},
     "TrainHandlers.on_log": {"": ""},
     "TrainHandlers.on_tick": {"": {}, "Effort": "quick", "What to train": "acoustic", "Layers to train": "auto"},
-    "VersionHandlers.on_card": {"Version": 1},
 }
 """Values by label that bring an endpoint to what it does."""
 
