@@ -53,7 +53,7 @@ def test_retrain_to_its_end_through_a_reload(votes: None, open_page: Callable[..
     page.reload()
     other = open_page(viewport={"width": 1280, "height": 900})
     for watcher in (page, other):
-        watcher.wait_for_selector("#answer-card .bars")
+        watcher.wait_for_selector("#answer-card .bars", state="attached")
         open_train(watcher)
     ended = page.locator("#train-run .badge", has_text="promoted").or_(
         page.locator("#train-run .badge", has_text="refused")
