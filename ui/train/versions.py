@@ -128,7 +128,7 @@ def build_versions() -> tuple[gr.HTML, gr.Button]:
     with gr.Group(elem_classes="panel", elem_id="versions"):
         table = gr.HTML("", elem_id="train-versions", apply_default_css=False)
         gr.HTML(HUB_AND_DETAIL, apply_default_css=False)
-        changed = gr.Button("Look again", elem_id="train-look", elem_classes="announcer")
+        changed = gr.Button("Look again", elem_id="train-look", visible="hidden")
     return table, changed
 
 
