@@ -84,6 +84,7 @@ DECLARED = {
     "page:edit_labels": MAINTAINERS,
     # Visitors are shown clips of their own alone, and asked who they are before they withdraw.
     "page:clip": REVIEWERS,
+    "page:clip_cues": REVIEWERS,
     "page:clips": EVERYBODY,
     "page:clips_ask": MAINTAINERS,
     # Only an act that was asked about, which is where the role is looked at, and again when it is done.
