@@ -199,8 +199,7 @@ def withdraw_from_clips(
     """Take back the consent to use clips for some purposes, as one entry of the log; each keeps another purpose.
 
     Args:
-        store: see `erase_clip`.
-        subject: of the log.
+        store, subject: where, and of what in the log.
         clip_ids: of clips that stay; those without consent to any of the purposes are left as they are.
         purposes: some of `CONSENT_PURPOSES`.
         by: who withdraws.
