@@ -188,18 +188,13 @@ def withdraw_consent(
 
 
 def withdraw_from_clips(
-    store: AnnotationStore,
-    subject: str,
-    clip_ids: Sequence[int],
-    purposes: Iterable[str],
-    by: str,
-    *,
-    dry_run: bool = False,
+    store: AnnotationStore, subject: str, clip_ids: Sequence[int], purposes: Iterable[str], by: str, *, dry_run: bool
 ) -> ErasureReport:
     """Take back the consent to use clips for some purposes, as one entry of the log; each keeps another purpose.
 
     Args:
-        store, subject: where, and of what in the log.
+        store: see `erase_clip`.
+        subject: of the log.
         clip_ids: of clips that stay; those without consent to any of the purposes are left as they are.
         purposes: some of `CONSENT_PURPOSES`.
         by: who withdraws.
