@@ -176,7 +176,7 @@ class TestAnnotators:
         page.locator(f"{ROWS} td.words").click()
         drawer = page.locator("#clip-drawer")
         expect(drawer.locator("input[value=unsure]")).to_be_checked()
-        expect(drawer.locator(".act")).to_have_count(0)
+        expect(drawer.locator(".act")).to_have_text(["Take my vote back …"])
         drawer.locator("label", has_text="anger").click()
         drawer.get_by_text("Save vote").click()
         expect(page.locator("#clip-status")).to_contain_text("anger")
