@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from datasets.exceptions import DatasetsError
 
 from ser.checkpoints.hub import hub_reachable
-from ser.corpora.columns import Columns
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.folders import SPLITS, is_saved_set, set_name
+from ser.corpora.tables.columns import Columns
 from ser.errors import TrainingDataError
 from ser.labels import to_emotion
 

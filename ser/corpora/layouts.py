@@ -8,8 +8,8 @@ from ser.corpora.acted import CREMA_D, EMODB, RAVDESS, SAVEE, TESS, TUREV
 from ser.corpora.corpus import Corpus, Layout, build_corpus
 from ser.corpora.folders import AUDIO_SET, FOLDERS, set_name
 from ser.corpora.iemocap import IEMOCAP
-from ser.corpora.table_files import TABLE_SUFFIXES
-from ser.corpora.tables import MELD, METADATA, MSP_PODCAST, NEMO, TABLE
+from ser.corpora.tables.files import TABLE_SUFFIXES
+from ser.corpora.tables.layouts import MELD, METADATA, MSP_PODCAST, NEMO, TABLE
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS
 from ser.types import Example

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -61,23 +61,7 @@ def load_transformers(folder: Path, device: str = "cpu", name: str | None = None
 
 
 class _Checkpoint:
-    """A network with its extractor and tokenizer; calls from several threads wait, not to compete for the cores."""
-
-    def __init__(self, kind: Any, folder: Path, device: str, name: str | None) -> None:
-        self.name = name or folder.name
-        self._extractor = AutoFeatureExtractor.from_pretrained(folder, **LOCAL)
-        if self._extractor.sampling_rate != SAMPLING_RATE:
-            raise ModelUnavailableError(
-                f"'{self.name}' expects {self._extractor.sampling_rate} Hz; {SAMPLING_RATE} Hz is needed. "
-                "Name another checkpoint."
-            )
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
-        self._model: Any = kind.from_pretrained(folder, use_safetensors=True, **LOCAL).to(device).eval()
-        self._lock = threading.Lock()
-
-
-class CtcTranscriber(_Checkpoint):
-    """A `Transcriber` that reads the likeliest letters off, without a language model.
+    """A network with its extractor and tokenizer; calls from several threads wait, not to compete for the cores.
 
     Args:
         folder: of the checkpoint.
@@ -88,8 +72,26 @@ class CtcTranscriber(_Checkpoint):
         ModelUnavailableError: if the checkpoint expects another rate than 16 kHz.
     """
 
+    kind: ClassVar[Any]
+    """Class of transformers that loads it."""
+
     def __init__(self, folder: Path, device: str = "cpu", name: str | None = None) -> None:
-        super().__init__(AutoModelForCTC, folder, device, name)
+        self.name = name or folder.name
+        self._extractor = AutoFeatureExtractor.from_pretrained(folder, **LOCAL)
+        if self._extractor.sampling_rate != SAMPLING_RATE:
+            raise ModelUnavailableError(
+                f"'{self.name}' expects {self._extractor.sampling_rate} Hz; {SAMPLING_RATE} Hz is needed. "
+                "Name another checkpoint."
+            )
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+        self._model: Any = self.kind.from_pretrained(folder, use_safetensors=True, **LOCAL).to(device).eval()
+        self._lock = threading.Lock()
+
+
+class CtcTranscriber(_Checkpoint):
+    """A `Transcriber` that reads the likeliest letters off, without a language model."""
+
+    kind = AutoModelForCTC
 
     def transcribe(self, audio: Audio, regions: Sequence[SpeechRegion]) -> Transcript:
         """Transcribe the regions, with times and confidences; the language stays unknown."""
@@ -123,20 +125,13 @@ class CtcTranscriber(_Checkpoint):
 
 
 class WhisperTranscriber(_Checkpoint):
-    """A `Transcriber` that writes words: Whisper of any size, and other encoder-decoders.
+    """A `Transcriber` that writes words: Whisper of any size, and other encoder-decoders."""
 
-    Args:
-        folder: of the checkpoint.
-        device: `cpu` or `cuda`.
-        name: for people; by default the folder's.
+    kind = AutoModelForSpeechSeq2Seq
 
-    Raises:
-        ModelUnavailableError: if the checkpoint expects another rate than 16 kHz.
-    """
-
-    def __init__(self, folder: Path, device: str = "cpu", name: str | None = None) -> None:
-        super().__init__(AutoModelForSpeechSeq2Seq, folder, device, name)
-        self._is_whisper = self._model.config.model_type == "whisper"
+    @property
+    def _is_whisper(self) -> bool:
+        return bool(self._model.config.model_type == "whisper")
 
     def transcribe(self, audio: Audio, regions: Sequence[SpeechRegion]) -> Transcript:
         """Transcribe the regions, with times of words if the checkpoint aligns them, else phrase by phrase."""

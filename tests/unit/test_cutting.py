@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.audio.cutting import decode_beginning
 from ser.audio.decoding import decode_file
+from ser.audio.long_recordings import decode_beginning
 from ser.errors import AudioError, RecordingTooLongError
 from ser.testing import synthetic_speech
 

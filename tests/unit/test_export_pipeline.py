@@ -7,8 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from ser.acoustic.classifier import load_acoustic_model
-from ser.acoustic.exported import ExportedPipeline
+from ser.acoustic.classifier import ExportedPipeline, load_acoustic_model
 from ser.acoustic.model import HeadModel
 from ser.acoustic.places import KnownPlaces
 from ser.checkpoints.folder import load_meta

@@ -27,7 +27,7 @@ def test_filters_choose_among_the_clips_and_count_them(store):
     second = add(store, 1, source="nemo")
     third = add(store, 2)
     predict(store, first, scores(fear=0.6), text="Zażółć gęślą jaźń", language="en")
-    predict(store, second, scores(anger=0.6), text="the dogs are sitting by the door")
+    predict(store, second, scores(anger=0.6), text="the dogs are session by the door")
     vote(store, third, "bob", transcript="kids are talking by the door")
     wanted = {
         QueueFilter(label="anger"): [second],

@@ -6,7 +6,7 @@
   const PREFERENCES = "studio-review";
   const UNSENT = "studio-unsent";
 
-  const sitting = {
+  const session = {
     shell: null, current: null, ready: [], past: [], stamps: [], waiting: [], kinds: [], left: null,
     loading: null, empty: null, chain: Promise.resolve(), turn: 0, lease: 600, asked: null, waits: [],
   };
@@ -36,49 +36,49 @@
     });
   };
   const forget = (item) => item && item.player && URL.revokeObjectURL(item.player.src);
-  const held = () => [sitting.current, ...sitting.ready].filter(Boolean).map((item) => item.clip);
+  const held = () => [session.current, ...session.ready].filter(Boolean).map((item) => item.clip);
   const fill = async () => {
-    if (sitting.loading || sitting.ready.length >= AHEAD) return;
-    const turn = sitting.turn;
+    if (session.loading || session.ready.length >= AHEAD) return;
+    const turn = session.turn;
     const exclude = [...held(), ...unsent().map(([, vote]) => vote.clip)];
     const { order, filters } = preferences();
     try {
-      sitting.loading = call("next", { order, filters, exclude });
-      const answer = await sitting.loading;
-      if (turn !== sitting.turn) {
+      session.loading = call("next", { order, filters, exclude });
+      const answer = await session.loading;
+      if (turn !== session.turn) {
         if (answer.item) call("release", { clips: [answer.item.clip] }).catch(() => {});
         return;
       }
       progress(answer);
       find("#review-note").textContent = answer.note;
-      sitting.empty = answer.item ? null : answer.empty;
+      session.empty = answer.item ? null : answer.empty;
       if (answer.item) {
         answer.item.player = await sound(answer.item);
         answer.item.asked = Date.now();
-        if (turn === sitting.turn) sitting.ready.push(answer.item);
+        if (turn === session.turn) session.ready.push(answer.item);
       }
     } catch (error) {
-      sitting.empty = `<div class="empty-queue" role="alert"><h3>No clip came</h3><p></p><p><button type="button" class="again">Try again</button></p></div>`;
-      sitting.trouble = error.message;
+      session.empty = `<div class="empty-queue" role="alert"><h3>No clip came</h3><p></p><p><button type="button" class="again">Try again</button></p></div>`;
+      session.trouble = error.message;
     } finally {
-      sitting.loading = null;
+      session.loading = null;
     }
-    if (turn !== sitting.turn) return void fill();
-    if (!sitting.current) advance();
-    if (!sitting.empty) fill();
+    if (turn !== session.turn) return void fill();
+    if (!session.current) advance();
+    if (!session.empty) fill();
   };
 
   // Clips are shown
 
   const advance = () => {
-    const item = sitting.ready.shift();
+    const item = session.ready.shift();
     if (item) show(item);
-    else if (sitting.empty !== null) showEmpty();
+    else if (session.empty !== null) showEmpty();
     else find("#review-card").classList.add("waiting-clip");
   };
   const show = (item, vote = null) => {
     const card = find("#review-card");
-    sitting.current = item;
+    session.current = item;
     card.classList.remove("waiting-clip");
     card.innerHTML = item.card;
     drawAnswer();
@@ -95,33 +95,33 @@
     } else if (player) {
       player.outerHTML = '<p class="status gentle" role="alert">This browser cannot play the recording. Skip it (S).</p>';
     }
-    const left = sitting.left === null ? "" : `, ${sitting.left} to go`;
+    const left = session.left === null ? "" : `, ${session.left} to go`;
     announce(`Clip ${item.clip}, ${item.duration.toFixed(1)} seconds${left}.`);
-    if (sitting.asked !== null) {
-      const asked = sitting.asked;
-      sitting.asked = null;
-      requestAnimationFrame(() => sitting.waits.push(performance.now() - asked));
+    if (session.asked !== null) {
+      const asked = session.asked;
+      session.asked = null;
+      requestAnimationFrame(() => session.waits.push(performance.now() - asked));
     }
     drain();
   };
   const drain = () => {
-    while (sitting.waiting.length && ready()) sitting.waiting.shift()();
+    while (session.waiting.length && ready()) session.waiting.shift()();
   };
-  const ready = () => !sitting.undoing && (sitting.current || sitting.empty !== null);
+  const ready = () => !session.undoing && (session.current || session.empty !== null);
   const showEmpty = () => {
-    sitting.current = null;
+    session.current = null;
     const card = find("#review-card");
     card.classList.remove("waiting-clip");
-    card.innerHTML = sitting.empty;
-    if (sitting.trouble) card.querySelector("p").textContent = sitting.trouble;
-    sitting.trouble = null;
+    card.innerHTML = session.empty;
+    if (session.trouble) card.querySelector("p").textContent = session.trouble;
+    session.trouble = null;
     window.studioForm.fill({});
     form(false);
     announce(card.querySelector("h3") ? card.querySelector("h3").textContent : "The queue is empty.");
     drain();
   };
   const drawAnswer = () => {
-    const item = sitting.current;
+    const item = session.current;
     const place = find("#review-card .model-answer");
     if (!item || !place || !item.answer) return;
     const hidden = blind();
@@ -132,16 +132,16 @@
   const form = (on) => find("#review-form").classList.toggle("resting", !on);
   const progress = (answer) => {
     if (answer.left === undefined) return;
-    sitting.left = Math.max(0, answer.left - unsent().length);
+    session.left = Math.max(0, answer.left - unsent().length);
     drawProgress();
   };
-  const drawProgress = () => window.studioProgress.draw(sitting.kinds, sitting.left, sitting.stamps);
+  const drawProgress = () => window.studioProgress.draw(session.kinds, session.left, session.stamps);
 
   // Votes go out
 
   const post = (item, vote) => {
     write(UNSENT, { ...read(UNSENT), [vote.nonce]: vote });
-    sitting.chain = sitting.chain.then(() => send(item, vote));
+    session.chain = session.chain.then(() => send(item, vote));
   };
   const send = async (item, vote, pause = 1000) => {
     try {
@@ -167,14 +167,14 @@
     write(UNSENT, Object.keys(rest).length ? rest : null);
   };
   const back = (item, vote) => {
-    if (sitting.current) {
-      if (sitting.current.player) sitting.current.player.pause();
-      sitting.ready.unshift(sitting.current);
+    if (session.current) {
+      if (session.current.player) session.current.player.pause();
+      session.ready.unshift(session.current);
     }
-    sitting.kinds.splice(sitting.kinds.lastIndexOf(item.kind), item.kind ? 1 : 0);
+    session.kinds.splice(session.kinds.lastIndexOf(item.kind), item.kind ? 1 : 0);
     item.kind = null;
-    sitting.stamps.pop();
-    sitting.past = sitting.past.filter((other) => other.clip !== item.clip);
+    session.stamps.pop();
+    session.past = session.past.filter((other) => other.clip !== item.clip);
     drawProgress();
     show(item, vote);
   };
@@ -184,28 +184,28 @@
     return Math.round(10 * item.seconds) / 10;
   };
   const leave = (given) => {
-    const item = sitting.current;
+    const item = session.current;
     const { order, filters } = preferences();
     post(item, { ...given, clip: item.clip, prediction: item.prediction, seconds: clock(item), answer_shown: Boolean(item.shown), order, filters, nonce: random() });
     if (item.player) item.player.pause();
-    sitting.past.push(item);
-    if (sitting.past.length > PAST) forget(sitting.past.shift());
-    sitting.stamps = [...sitting.stamps, performance.now()].slice(-20);
+    session.past.push(item);
+    if (session.past.length > PAST) forget(session.past.shift());
+    session.stamps = [...session.stamps, performance.now()].slice(-20);
     item.kind = { skip: "skipped", unsure: "unsure" }[given.vote] || "labelled";
-    sitting.kinds.push(item.kind);
-    if (sitting.left) sitting.left -= 1;
-    sitting.current = null;
+    session.kinds.push(item.kind);
+    if (session.left) session.left -= 1;
+    session.current = null;
     drawProgress();
     advance();
     fill();
   };
   // A key that comes while a clip is still on its way waits for it: none is lost, none meets a clip not its own.
   const inTurn = (act) => {
-    if (ready() && !sitting.waiting.length) act();
-    else sitting.waiting.push(act);
+    if (ready() && !session.waiting.length) act();
+    else session.waiting.push(act);
   };
   const soon = (act) => (...values) =>
-    inTurn(() => (sitting.current ? act(...values) : say("There is no clip to label.", "gentle")));
+    inTurn(() => (session.current ? act(...values) : say("There is no clip to label.", "gentle")));
   const saveNow = () => {
     const given = window.studioForm.read();
     if (given.vote === null) return say(`Choose first: ${window.studioKeyRange}, U unsure, or S to skip.`, "gentle");
@@ -215,22 +215,22 @@
   const skip = soon(() => leave({ vote: "skip" }));
   const undo = () => inTurn(undoNow);
   const undoNow = () => {
-    sitting.undoing = true;
-    sitting.chain = sitting.chain.then(async () => {
+    session.undoing = true;
+    session.chain = session.chain.then(async () => {
       try {
-        const answer = await call("undo", { filters: preferences().filters, clips: sitting.past.map((item) => item.clip) });
-        const kept = sitting.past.find((item) => item.clip === answer.clip);
+        const answer = await call("undo", { filters: preferences().filters, clips: session.past.map((item) => item.clip) });
+        const kept = session.past.find((item) => item.clip === answer.clip);
         const item = kept || answer.item;
         if (!kept) item.player = await sound(item);
-        sitting.undoing = false;
-        sitting.ready = sitting.ready.filter((other) => other.clip !== item.clip);
+        session.undoing = false;
+        session.ready = session.ready.filter((other) => other.clip !== item.clip);
         say(answer.said);
         progress(answer);
         back(item, { ...answer.vote, transcript: answer.vote.transcript ?? item.transcript });
       } catch (error) {
         say(error.message, "gentle");
       } finally {
-        sitting.undoing = false;
+        session.undoing = false;
         drain();
       }
     });
@@ -242,58 +242,58 @@
   const restart = (anew = false) => {
     const gone = held();
     if (anew) {
-      sitting.past.forEach(forget);
-      Object.assign(sitting, { kinds: [], left: null, past: [] });
+      session.past.forEach(forget);
+      Object.assign(session, { kinds: [], left: null, past: [] });
     }
-    if (sitting.current && sitting.current.player) sitting.current.player.pause();
-    [sitting.current, ...sitting.ready].forEach(forget);
-    Object.assign(sitting, { current: null, ready: [], empty: null, waiting: [], turn: sitting.turn + 1 });
+    if (session.current && session.current.player) session.current.player.pause();
+    [session.current, ...session.ready].forEach(forget);
+    Object.assign(session, { current: null, ready: [], empty: null, waiting: [], turn: session.turn + 1 });
     find("#review-card").classList.add("waiting-clip");
     (gone.length ? call("release", { clips: gone }) : Promise.resolve()).catch(() => {}).finally(fill);
   };
   const open = () => {
-    const stale = sitting.ready.filter((item) => Date.now() - item.asked > 1000 * sitting.lease);
-    if (sitting.current) {
+    const stale = session.ready.filter((item) => Date.now() - item.asked > 1000 * session.lease);
+    if (session.current) {
       if (stale.length) {
-        sitting.ready = [];
+        session.ready = [];
         fill();
       }
       return;
     }
-    sitting.empty = null;
+    session.empty = null;
     fill();
   };
   const enter = async (shell) => {
-    if (shell !== sitting.shell) {
-      sitting.shell = shell;
+    if (shell !== session.shell) {
+      session.shell = shell;
       window.studioForm.restore();
       window.studioOptions.restore(preferences());
       try {
         const answer = await call("open", {});
-        sitting.lease = answer.lease;
+        session.lease = answer.lease;
         window.studioOptions.fill(answer, preferences());
         progress(answer);
       } catch (error) {
         say(error.message, "gentle");
       }
-      unsent().forEach(([, vote]) => (sitting.chain = sitting.chain.then(() => send(null, vote))));
+      unsent().forEach(([, vote]) => (session.chain = session.chain.then(() => send(null, vote))));
     }
     open();
   };
   // The vote has had its turn already: what waits behind it is for the next clip.
   const quick = () => {
-    if (!preferences().quick || !sitting.current || sitting.undoing) return;
-    sitting.asked = performance.now();
+    if (!preferences().quick || !session.current || session.undoing) return;
+    session.asked = performance.now();
     saveNow();
   };
 
   window.studioReview = {
     save, skip, undo, restart, keep, preferences, drawAnswer, say,
     vote: soon((index) => window.studioForm.vote(index)),
-    audio: () => sitting.current && sitting.current.player,
-    pressed: () => (sitting.asked = performance.now()),
-    waits: sitting.waits,
-    state: () => ({ clip: sitting.current && sitting.current.clip, ready: sitting.ready.length, unsent: unsent().length, empty: sitting.empty !== null }),
+    audio: () => session.current && session.current.player,
+    pressed: () => (session.asked = performance.now()),
+    waits: session.waits,
+    state: () => ({ clip: session.current && session.current.clip, ready: session.ready.length, unsent: unsent().length, empty: session.empty !== null }),
     enter,
   };
   document.addEventListener("change", ({ target }) => target.name === "review-vote" && quick());
@@ -308,13 +308,13 @@
   // A clip is lent for a while: as long as somebody is here, it stays theirs.
   setInterval(async () => {
     const clips = held();
-    if (!clips.length || document.hidden || Date.now() - (sitting.renewed || 0) < 1000 * sitting.lease / 3) return;
-    sitting.renewed = Date.now();
+    if (!clips.length || document.hidden || Date.now() - (session.renewed || 0) < 1000 * session.lease / 3) return;
+    session.renewed = Date.now();
     const { kept } = await call("renew", { clips }).catch(() => ({ kept: clips }));
-    sitting.ready = sitting.ready.filter((item) => kept.includes(item.clip));
+    session.ready = session.ready.filter((item) => kept.includes(item.clip));
   }, 1000);
   // Clips that others hold come free when they are left alone for long.
-  setInterval(() => sitting.empty !== null && visible(sitting.shell) && !document.hidden && open(), 20000);
+  setInterval(() => session.empty !== null && visible(session.shell) && !document.hidden && open(), 20000);
   addEventListener("beforeunload", (event) => unsent().length && event.preventDefault());
   addEventListener("pagehide", () => held().length && tell("release", { clips: held() }));
 })();

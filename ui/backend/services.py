@@ -9,6 +9,7 @@ from annotations.learning.versions.active import ActiveModel
 from annotations.raters.people import Access
 from annotations.store import AnnotationStore
 from ser.recognizer import Recognizer
+from ui.backend.jobs import Jobs
 from ui.backend.limits import Limits
 from ui.backend.turns import Turns
 from ui.backend.uploads import Uploads
@@ -28,6 +29,7 @@ class Services:
         profiles: what the recordings of each open session have in common.
         turns: in which recordings are answered.
         limits: on what strangers may use up.
+        jobs: acts that take longer than a request.
     """
 
     active_model: ActiveModel
@@ -37,6 +39,7 @@ class Services:
     profiles: SessionProfiles = field(default_factory=SessionProfiles)
     turns: Turns = field(default_factory=Turns)
     limits: Limits = field(default_factory=Limits)
+    jobs: Jobs = field(default_factory=Jobs)
 
     @property
     def recognizer(self) -> Recognizer:

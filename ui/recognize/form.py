@@ -1,5 +1,6 @@
-"""Values of all components of the recognise tab at once: the result of each of its events."""
+"""Values of all components of the recognise tab at once, the result of each of its events; and its consent."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import gradio as gr
@@ -8,6 +9,14 @@ from ui.parts.presentation import status_line
 
 EMPTY_LINE = '<p class="clip-line">Nothing is stored unless you say so below.</p>'
 UNCHANGED = gr.skip()
+CONSENT_CHOICES = [
+    ("research", "research"),
+    ("training the model", "training"),
+    ("publication in a data set", "publication"),
+]
+
+
+CONSENT_QUESTION = "May we keep this recording? Nothing is kept unless you tick."
 
 
 class Form(NamedTuple):
@@ -54,3 +63,32 @@ def blank(card: str, *, live: str = "", status: str = "") -> Form:
         consent=[],
         beginning=gr.update(visible=False),
     )
+
+
+def consent_words(consent: Sequence[str]) -> str:
+    """The question and the answers that a person has ticked, as the store keeps them.
+
+    >>> consent_words(["research"])
+    'May we keep this recording? Nothing is kept unless you tick.: research'
+    """
+    return f"{CONSENT_QUESTION}: {', '.join(words for words, purpose in CONSENT_CHOICES if purpose in consent)}"
+
+
+def build_consent() -> tuple[gr.CheckboxGroup, gr.Textbox]:
+    """Lay out the consent and the speaker of a clip."""
+    consent = gr.CheckboxGroup(
+        CONSENT_CHOICES,
+        label=CONSENT_QUESTION,
+        elem_id="consent",
+        scale=5,
+        min_width=280,
+    )
+    speaker = gr.Textbox(
+        label="Who is speaking? (optional; groups clips of one voice)",
+        placeholder="a pseudonym",
+        max_length=80,
+        elem_id="speaker",
+        scale=2,
+        min_width=150,
+    )
+    return consent, speaker

@@ -11,8 +11,8 @@ import gradio as gr
 
 from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.store import NewClip, NewVote, grant
-from ser.audio.cutting import decode_beginning
 from ser.audio.decoding import decode_file
+from ser.audio.long_recordings import decode_beginning
 from ser.encoder.profiles import MIN_CLIPS, PLAIN
 from ser.errors import RecordingTooLongError, SerError
 from ser.serialization import recognition_to_dict
@@ -20,16 +20,15 @@ from ser.types import Audio, Recognition
 from ui.backend.identity import Who, charge, person, voter
 from ui.backend.services import Services
 from ui.backend.turns import MOST_WAITING, Waiting
-from ui.history import withdraw_own
+from ui.clips.acts import withdraw_own
 from ui.parts import presentation
 from ui.parts.errors import shows_errors
 from ui.parts.palette import key_range, label_choices
 from ui.parts.presentation import status_line
 from ui.recognize import cards
 from ui.recognize.capture import Capture, build_capture, trained_line
-from ui.recognize.consent import build_consent, consent_words
 from ui.recognize.examples import ExampleAnswers, find_example
-from ui.recognize.form import EMPTY_LINE, Form, blank
+from ui.recognize.form import EMPTY_LINE, Form, blank, build_consent, consent_words
 from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
 
 ASK = "Erase the clip that you have just saved, with everything made of it? This cannot be undone."
@@ -194,7 +193,7 @@ class RecognizeHandlers:
         """Erase the clip that was just saved, at once and wholly."""
         if saved is None or not sure:
             return Form()
-        report = withdraw_own(self.services, person(self.services, request, who), saved)
+        report = withdraw_own(self.services.store, person(self.services, request, who), saved)
         said = report.lines()[0]
         return Form(live=said, status=status_line(said, "good"), saved=None, withdraw=gr.update(visible=False))
 
@@ -345,5 +344,5 @@ def _connect_clip(handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, c
             shows_errors(handlers.on_example), capture.examples, outputs, trigger_mode="always_last", **heavy
         ),
     ]
-    audio.change(handlers.on_change, [audio, form.analysed], outputs, queue=False, **quiet)
-    capture.clear.click(handlers.on_clear, None, outputs, cancels=answering, **quiet)
+    audio.change(shows_errors(handlers.on_change), [audio, form.analysed], outputs, queue=False, **quiet)
+    capture.clear.click(shows_errors(handlers.on_clear), None, outputs, cancels=answering, **quiet)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from annotations.exchange import OWN_TABLE, TABLE
 from annotations.exchange.exports.reading import AUDIO, Exported, Record
-from ser.corpora.table_files import escape_cell
+from ser.corpora.tables.files import escape_cell
 from ser.labels import EMOTIONS
 
 _PLAIN = (

@@ -29,7 +29,7 @@ class ImportOptions:
         workers: threads that decode; 0 for one a core, four at most.
         label_map: {label as the source spells it: label here}; an empty one leaves it out on purpose, None means that
             it is none of the labels here.
-        columns: {one of `ser.corpora.columns.COLUMNS`: header} that a person named.
+        columns: {one of `ser.corpora.tables.columns.COLUMNS`: header} that a person named.
         speaker_from: regular expression whose first group is the speaker in a file's name.
         label_set: of the store that is imported into; an import fills it in.
     """

@@ -18,11 +18,11 @@ from annotations.exchange.imports.options import ImportOptions
 from annotations.exchange.imports.places import FolderPlace, Place, ZipPlace
 from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora import LAYOUTS
-from ser.corpora.columns import read_json
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.folders import is_sorted_by_label, rows_by_folder
-from ser.corpora.table_files import TABLE_SUFFIXES, decode_text
-from ser.corpora.trees import Description, describe, find_tables
+from ser.corpora.tables.columns import read_json
+from ser.corpora.tables.files import TABLE_SUFFIXES, decode_text
+from ser.corpora.tables.trees import Description, describe, find_tables
 from ser.errors import TrainingDataError
 
 FILE_COLUMN = "file_name"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from ser.audio.formats import AUDIO_SUFFIXES
-from ser.corpora.columns import Cells, Columns, find_columns, read_json
 from ser.corpora.corpus import Broken, Row
-from ser.corpora.tasks import is_task, task_rows
+from ser.corpora.tables.columns import Cells, Columns, find_columns, read_json
+from ser.corpora.tables.tasks import is_task, task_rows
 from ser.errors import TrainingDataError
 from ser.labels import to_emotion
 

@@ -10,10 +10,10 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from ser.audio.formats import AUDIO_SUFFIXES
-from ser.corpora.audformats import HEADER, read_audformat
-from ser.corpora.columns import MissingColumnError
 from ser.corpora.corpus import Broken, Row
-from ser.corpora.table_files import TABLE_SUFFIXES, Table, read_table
+from ser.corpora.tables.audformats import HEADER, read_audformat
+from ser.corpora.tables.columns import MissingColumnError
+from ser.corpora.tables.files import TABLE_SUFFIXES, Table, read_table
 from ser.errors import TrainingDataError
 from ser.labels import to_emotion
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from ser.corpora.columns import COLUMNS, Cells, Columns, plain_name, text_of
 from ser.corpora.corpus import Broken, Row
-from ser.corpora.table_files import Table, read_lines
+from ser.corpora.tables.columns import COLUMNS, Cells, Columns, plain_name, text_of
+from ser.corpora.tables.files import Table, read_lines
 from ser.errors import TrainingDataError
 
 HEADER = "db.yaml"

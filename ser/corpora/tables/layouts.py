@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ser.audio.formats import AUDIO_SUFFIXES
-from ser.corpora.columns import text_of
 from ser.corpora.corpus import Broken, Layout, Row
-from ser.corpora.table_files import TABLE_SUFFIXES, read_lines
-from ser.corpora.trees import FolderTree, describe, find_tables
+from ser.corpora.tables.columns import text_of
+from ser.corpora.tables.files import TABLE_SUFFIXES, read_lines
+from ser.corpora.tables.trees import FolderTree, describe, find_tables
 from ser.errors import TrainingDataError
 
 

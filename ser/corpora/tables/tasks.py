@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ser.corpora.columns import COLUMNS, Cells, find_columns, number, plain_name, text_of
 from ser.corpora.corpus import Broken, Row
+from ser.corpora.tables.columns import COLUMNS, Cells, find_columns, number, plain_name, text_of
 from ser.labels import to_emotion
 
 FACTS = ("speaker", "session", "transcript", "language", "gender", "consent", "gold", "sha256")

@@ -1,0 +1,1 @@
+"""Tables of recordings and labels as people and programs write them, read line by line; opens no audio."""
