@@ -35,14 +35,11 @@ from ser.training.recipe import AUGMENTATIONS
 LABELS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
 PARTS = ("train", "validation", "test")
 
-SHIPPED = HeadConfig()
 SETTINGS = tuple(
-    HeadConfig(dimensions=dimensions, penalty=penalty, copies=copies)
-    for dimensions in (600, 1500)
-    for penalty in (1e-4, 1e-3)
-    for copies in (0.0, 0.6)
+    HeadConfig(dimensions=dimensions, copies=copies) for dimensions in (600, 1500) for copies in (0.6, 0.0)
 )
-"""Chosen from by accuracy on the validation actors; with `copies` 0 the head sees no augmented copy."""
+"""Chosen from by accuracy on the validation actors; with `copies` 0 the head sees no augmented copy. The first one is
+the shipped head's configuration."""
 
 PUBLISHED = {"Whisper-base": 0.708, "Whisper-large-v3": 0.762, "Dasheng-1.2B": 0.769}
 """Accuracy of linear probes on frozen encoders, on splits of this recipe."""
@@ -65,14 +62,12 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     """
     parts = embed_parts(options.data, options.seed, copies=not options.quick)
     train, validation, test = (parts[name] for name in PARTS)
-    settings = [one for one in SETTINGS if not (options.quick and one.copies)]
+    settings = [replace(one, seed=options.seed) for one in SETTINGS if not (options.quick and one.copies)]
     with threadpool_limits(1):
-        heads = [fit(train, replace(one, seed=options.seed)) for one in tqdm(settings, unit="head", disable=None)]
-        right = [accuracy(head, validation) for head in heads]
-        best = int(np.argmax(right))
-        shipped = replace(SHIPPED, seed=options.seed)
+        heads = [fit(train, one) for one in tqdm(settings, unit="head", disable=None)]
+        best = int(np.argmax([accuracy(head, validation) for head in heads]))
         figures = {
-            "shipped configuration": score(fit(train, shipped), shipped, validation, test),
+            "shipped configuration": score(heads[0], settings[0], validation, test),
             "chosen on validation": score(heads[best], settings[best], validation, test),
         }
     return {
