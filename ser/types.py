@@ -113,6 +113,7 @@ class EmotionScores:
             if the model does not predict it.
         labels: `EMOTIONS`, unless the model has other ones.
         means: {label: emotions of the seven that it means}, for labels of a model's own.
+        ratings: {rating, such as valence: (value from 0 to 100, concordance with raters of other speakers)}.
 
     >>> EmotionScores((0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.0)).label
     'anger'
@@ -123,6 +124,7 @@ class EmotionScores:
     intensity: float | None = None
     labels: tuple[str, ...] = EMOTIONS
     means: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ratings: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.probabilities) != len(self.labels):
@@ -214,7 +216,7 @@ class AppliedProfile:
     """The statistics that an answer was adapted by.
 
     Attributes:
-        kind: `source` (a place: a store, a session of the page, a corpus) or `speaker`.
+        kind: `source` (a place: a store, a session of the page, a corpus), `speaker` or `neutral` (of the speaker).
         clips: recordings that the statistics come from.
     """
 
@@ -228,7 +230,8 @@ class AppliedProfile:
         >>> AppliedProfile("source", 23).note
         'Adapted to this microphone and room: 23 recordings.'
         """
-        whom = "this speaker" if self.kind == "speaker" else "this microphone and room"
+        named = {"speaker": "this speaker", "neutral": "this speaker's neutral voice"}
+        whom = named.get(self.kind, "this microphone and room")
         return f"Adapted to {whom}: {self.clips} recording{'' if self.clips == 1 else 's'}."
 
 

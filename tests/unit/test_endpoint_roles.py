@@ -17,7 +17,6 @@ from annotations.raters.people import Access, Person, identify, set_role
 from annotations.store import NewVote
 from annotations.store.settings import AnnotationSettings, change_settings
 from ser.config import Settings
-from ser.labels import EMOTIONS
 from ser.testing import fake_recognizer, synthetic_speech
 from ui.app import build_app, launch_options
 from ui.backend.logins import HASHER, Logins
@@ -32,6 +31,7 @@ DECLARED = {
     "ApiHandlers.control_training": MAINTAINERS,
     # Of a stored clip; everybody may give a recording of their own.
     "ApiHandlers.correct": REVIEWERS,
+    "ApiHandlers.explain": EVERYBODY,
     "ApiHandlers.labels": EVERYBODY,
     "ApiHandlers.next_clip": REVIEWERS,
     "ApiHandlers.recognize": EVERYBODY,
@@ -48,15 +48,20 @@ DECLARED = {
     "ImportHandlers.on_preview": MAINTAINERS,
     "ImportHandlers.on_stop": MAINTAINERS,
     "InsightsHandlers.on_open": EVERYBODY,
+    # Empty for everybody but a maintainer.
+    "LabelHandlers.on_question": EVERYBODY,
     "MaintainHandlers.on_load": EVERYBODY,
     "MaintainHandlers.on_release": MAINTAINERS,
     "MaintainHandlers.on_role": MAINTAINERS,
     "MaintainHandlers.on_settings": MAINTAINERS,
+    "NeutralHandlers.on_forget": EVERYBODY,
+    "NeutralHandlers.on_neutral": EVERYBODY,
     "RecognizeHandlers.on_audio": EVERYBODY,
     "RecognizeHandlers.on_beginning": EVERYBODY,
     "RecognizeHandlers.on_change": EVERYBODY,
     "RecognizeHandlers.on_clear": EVERYBODY,
     "RecognizeHandlers.on_example": EVERYBODY,
+    "RecognizeHandlers.on_labels": EVERYBODY,
     "RecognizeHandlers.on_save": EVERYBODY,
     # Erases nothing unless this session has just saved a clip; who may is asked then.
     "RecognizeHandlers.on_withdraw": EVERYBODY,
@@ -75,10 +80,15 @@ DECLARED = {
     "VersionHandlers.on_push": MAINTAINERS,
     "VersionHandlers.on_roll_back": MAINTAINERS,
     "VersionHandlers.on_use": MAINTAINERS,
+    "TimelineHandlers.on_timeline": EVERYBODY,
+    "WhyHandlers.on_why": EVERYBODY,
     "build_app.<locals>.on_unload": EVERYBODY,
     # Lights the stop button of the browser that asks, and nothing else.
     "build_import_card.<locals>.<lambda>": EVERYBODY,
     "build_train_tab.<locals>.<lambda>": EVERYBODY,
+    "page:export_timeline": EVERYBODY,
+    "page:change_labels": MAINTAINERS,
+    "page:edit_labels": MAINTAINERS,
     # Visitors are shown clips of their own alone, and asked who they are before they withdraw.
     "page:clip": REVIEWERS,
     "page:clips": EVERYBODY,
@@ -93,10 +103,14 @@ DECLARED = {
     "page:prelabel": MAINTAINERS,
     "page:prelabel_stop": MAINTAINERS,
     "page:guidelines": EVERYBODY,
+    "page:labels": EVERYBODY,
     "page:next": REVIEWERS,
     "page:open": REVIEWERS,
+    "page:preview_labels": MAINTAINERS,
     "page:release": REVIEWERS,
     "page:renew": REVIEWERS,
+    # Of a recording of one's own, as the first tab's save button.
+    "page:save_regions": EVERYBODY,
     "page:undo": PROVED_REVIEWERS,
     "page:vote": REVIEWERS,
     "page:write_guidelines": MAINTAINERS,
@@ -107,7 +121,7 @@ ARGUMENTS = {
     "ApiHandlers.control_training": {"pause, resume or cancel": "cancel"},
     "ApiHandlers.correct": {
         "id of a stored clip, or null for a new recording": 1,
-        f"one of {', '.join(EMOTIONS)}, or unsure": "fear",
+        "one of the labels that /labels lists, or unsure": "fear",
     },
     "ApiHandlers.register": {"the name to vote under": "newcomer"},
     "TrainHandlers.on_log": {"": ""},

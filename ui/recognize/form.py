@@ -1,13 +1,23 @@
-"""Values of all components of the recognise tab at once, the result of each of its events; and its consent."""
+"""Values of all components of the recognise tab at once, the result of each event; an analysed clip; consent."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import gradio as gr
 
+from annotations.labels.label_set import DEFAULT, LabelSet
+from ser.encoder.profiles import MIN_CLIPS, PLAIN, Profiles
+from ser.types import Audio, Recognition
+from ui.parts.palette import key_range
 from ui.parts.presentation import status_line
 
 EMPTY_LINE = '<p class="clip-line">Nothing is stored unless you say so below.</p>'
+ASK_WHY = '<p class="quiet">Record or choose a clip: then press the button to see what its answer hangs on.</p>'
+ASK_TIMELINE = '<p class="quiet">Choose a recording of up to 15 minutes: see what is felt when, region by region.</p>'
+EXAMPLE_NOT_SAVED = (
+    "An example is to listen to: nothing of it is saved. Record or upload a clip of your own to save it."
+)
 UNCHANGED = gr.skip()
 CONSENT_CHOICES = [
     ("research", "research"),
@@ -17,6 +27,27 @@ CONSENT_CHOICES = [
 
 
 CONSENT_QUESTION = "May we keep this recording? Nothing is kept unless you tick."
+
+
+@dataclass
+class Analysed:
+    """A clip with its answer, kept in the server's memory until it is saved, replaced or cleared.
+
+    Attributes:
+        audio: None once newer clips have taken its place in memory.
+        recognition: the answer.
+        model_version_id: of who gave it.
+        file: name of the upload.
+        example: sentence on a clip that came with the page; empty for a person's own.
+        profiles: that the answer is adapted by.
+    """
+
+    audio: Audio | None
+    recognition: Recognition
+    model_version_id: int
+    file: str
+    example: str = ""
+    profiles: Profiles = PLAIN
 
 
 class Form(NamedTuple):
@@ -42,6 +73,9 @@ class Form(NamedTuple):
     withdraw: object = UNCHANGED
     consent: object = UNCHANGED
     beginning: object = UNCHANGED
+    whole: object = UNCHANGED
+    why: object = UNCHANGED
+    timeline: object = UNCHANGED
 
 
 def blank(card: str, *, live: str = "", status: str = "") -> Form:
@@ -62,7 +96,26 @@ def blank(card: str, *, live: str = "", status: str = "") -> Form:
         # What one recording may be kept for says nothing of the next one.
         consent=[],
         beginning=gr.update(visible=False),
+        whole=gr.update(visible=False),
+        why=ASK_WHY,
+        timeline=ASK_TIMELINE,
     )
+
+
+def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[str], labels: LabelSet = DEFAULT) -> str:
+    """Explain why a vote cannot be saved yet; empty if it can."""
+    if analysed is None:
+        return "Record or choose a clip first."
+    if analysed.example:
+        return EXAMPLE_NOT_SAVED
+    if analysed.audio is None:
+        return "This clip was let go to make room for others. Record or choose it again."
+    if vote is None:
+        noun = "an emotion" if labels.is_default else "a label"
+        return f"Choose {noun} first: keys {key_range(labels)}, or U if you are unsure."
+    if not consent:
+        return "Nothing was stored: without consent your clip stays yours. Tick what it may be used for, then save."
+    return ""
 
 
 def consent_words(consent: Sequence[str]) -> str:
@@ -92,3 +145,17 @@ def build_consent() -> tuple[gr.CheckboxGroup, gr.Textbox]:
         min_width=150,
     )
     return consent, speaker
+
+
+def build_details() -> tuple[gr.Checkbox, gr.HTML, gr.JSON]:
+    """Lay out the switch of adaptation, the times and models, and the answer as JSON."""
+    with gr.Accordion("Details: times, models, JSON", open=False, elem_id="recognize-details"):
+        adapt = gr.Checkbox(
+            True,
+            label="Adapt to this microphone and room",
+            info=f"From {MIN_CLIPS} recordings on; forgotten when you close the page.",
+            elem_id="adapt",
+        )
+        details = gr.HTML("", apply_default_css=False)
+        answer_json = gr.JSON(label="Answer as JSON", show_label=False, elem_id="answer-json")
+    return adapt, details, answer_json
