@@ -68,7 +68,7 @@ def build_app(services: Services) -> gr.Blocks:
         question = gr.HTML("", elem_id="label-question", apply_default_css=False)
         with gr.Tabs():
             with gr.Tab("Recognize", id="recognize", elem_id="tab-recognize"):
-                build_recognize_tab(services, demo, who)
+                regions = build_recognize_tab(services, demo, who)
                 visitor_note = gr.HTML("", elem_id="visitor-note", apply_default_css=False)
             with gr.Tab("Review", id="review-tab", elem_id="tab-review"):
                 acts = build_review_tab(services)
@@ -97,7 +97,7 @@ def build_app(services: Services) -> gr.Blocks:
             shows_errors(label_handlers.on_question), who, question, show_progress="hidden", api_visibility="private"
         )
         build_api(services)
-        build_calls({**acts, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
+        build_calls({**acts, **regions, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
 
         def on_unload(request: gr.Request) -> None:
             services.uploads.release(str(request.session_hash))
