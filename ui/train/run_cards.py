@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
+from annotations.learning.drift import BLOCK
 from annotations.learning.runs.estimate import Estimate
 from annotations.learning.runs.status import TrainingStatus
 from annotations.store.records import FeedbackSummary, TrainingRun
@@ -32,7 +33,9 @@ SENTENCES = {
 }
 
 
-def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int = 0, by_itself: str = "") -> str:
+def feedback_card(
+    summary: FeedbackSummary, missing: str | None, suspects: int = 0, by_itself: str = "", drifted: Sequence[str] = ()
+) -> str:
     """Draw the feedback for each label, and what a retraining still needs.
 
     Args:
@@ -40,6 +43,7 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
         missing: what is lacking, as a sentence; None if there is enough.
         suspects: clips whose label is probably a mistake.
         by_itself: when a run begins without being asked for, as a sentence.
+        drifted: what has changed in the newest clips, sentences.
     """
     again = f" ({summary.single_vote_clips} with a single vote)" if summary.single_vote_clips else ""
     known = counted(summary.groups, "speaker or session").replace("speaker or sessions", "speakers or sessions")
@@ -54,6 +58,7 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
         + label_bars(summary.labels)
         + outside_line(summary.outside)
         + state
+        + drift_line(drifted)
         + suspects_line(suspects)
         + (f'<p class="reason">{escape(by_itself)}</p>' if by_itself else "")
     )
@@ -172,6 +177,17 @@ def suspects_line(count: int) -> str:
     )
 
 
+def drift_line(drifted: Sequence[str]) -> str:
+    """Draw what has changed in the newest clips; empty if nothing has."""
+    if not drifted:
+        return ""
+    said = " ".join(map(escape, drifted))
+    return (
+        f'<p class="status gentle" id="drift">The newest {BLOCK} clips differ from those before: {said} Listen to '
+        "some of them in Review, and retrain if they are what this page is for.</p>"
+    )
+
+
 def log_card(name: str, text: str, encoded: bytes, lines: int = 30) -> str:
     """The last lines of a log, and all of it to download.
 
@@ -233,7 +249,22 @@ def _decision(run: TrainingRun | None) -> str:
     old, new = cast(Mapping[str, object], before), cast(Mapping[str, object], after)
     figures = comparison_table(old, new)
     folded = f"<details><summary>Before and after in figures</summary>{figures}</details>" if figures else ""
-    return _checks(run.metrics) + change_bars(old, new) + folded
+    return _checks(run.metrics) + change_bars(old, new) + folded + _next_step(run)
+
+
+def _next_step(run: TrainingRun) -> str:
+    """Say what to do after a decision, with the way there."""
+    if run.status == "promoted":
+        return (
+            '<p class="next">Next: label on under <a href="?tab=review">Review</a>, where the clips that the new model '
+            "is least sure of come first, and listen to what changed by Compare in the table below.</p>"
+        )
+    if run.status == "refused":
+        return (
+            '<p class="next">Next: label more clips under <a href="?tab=review">Review</a>, of further speakers if you '
+            "can, and retrain; Compare in the table below shows what the new version does otherwise.</p>"
+        )
+    return ""
 
 
 def _checks(metrics: Mapping[str, object]) -> str:
