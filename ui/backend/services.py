@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from annotations.elsewhere.saver import Saver
 from annotations.labels.label_set import LabelSet
 from annotations.labels.stored import label_set
 from annotations.learning.runs.retrainer import Retrainer
@@ -28,6 +29,7 @@ class Services:
         profiles: what the recordings of each open session have in common.
         turns: in which recordings are answered.
         limits: on what strangers may use up.
+        saver: saves the store elsewhere; None if the data folder is all there is.
     """
 
     active_model: ActiveModel
@@ -37,6 +39,7 @@ class Services:
     profiles: SessionProfiles = field(default_factory=SessionProfiles)
     turns: Turns = field(default_factory=Turns)
     limits: Limits = field(default_factory=Limits)
+    saver: Saver | None = None
 
     @property
     def recognizer(self) -> Recognizer:
