@@ -187,7 +187,7 @@ def test_a_place_out_of_reach_is_tried_again_and_blocks_no_vote(tmp_path: Path) 
         assert status.waiting > 0 and "Check that its disk is there" in str(status.error)
         store.add_correction(clip, NewVote("bob", "correct", "anger"))
         (tmp_path / "unplugged").rename(place)
-        wait_for(lambda: not saver.status().waiting)
+        wait_for(lambda: not saver.status().waiting and not saver.status().error)
         assert (saver.status().error, saver.status().failures) == (None, 0) and saver.status().retries >= 2
         saver.stop()
         left = contents(store)
