@@ -4,107 +4,38 @@ One `Copier` belongs to one thread; when it acts is the business of `saver`.
 """
 
 import io
-import json
 import os
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from annotations.elsewhere import journal
+from annotations.elsewhere.layout import (
+    FRAGMENTS,
+    MODELS,
+    SNAPSHOTS,
+    STORE,
+    begin_store,
+    entry_name,
+    list_entries,
+    list_folders,
+    read_manifest,
+)
 from annotations.elsewhere.lease import WRITER, own_writer, read_writer, require_free, require_mine
 from annotations.elsewhere.places import Content, Place
 from annotations.errors import MovedOnError, StoreError
 from annotations.maintenance.erasure.traces import scrub
 from annotations.store import AnnotationStore
-from annotations.store.media import FOLDER, SUFFIX, TEMPORARY, media_path
+from annotations.store.media import FOLDER, TEMPORARY, media_path
 from annotations.store.rows import timestamp
-
-STORE = "store.json"
-"""Names the store; the first file of each."""
-
-SNAPSHOTS, FRAGMENTS, MODELS = "snapshots", "fragments", "models"
 
 MANY = 20_000
 """Changes that make a snapshot cheaper than a fragment, which is held in memory."""
 
 BATCH = 500
 """Recordings that are put at once."""
-
-
-@dataclass(frozen=True, order=True)
-class Entry:
-    """A snapshot or a fragment.
-
-    Attributes:
-        position: number of the last change in it.
-        disk: that wrote it.
-        path: of its file.
-    """
-
-    position: int
-    disk: str
-    path: str
-
-    @property
-    def name(self) -> str:
-        """The name that what follows refers to it by."""
-        return entry_name(self.position, self.disk)
-
-    @property
-    def is_snapshot(self) -> bool:
-        """True for a snapshot, False for a fragment."""
-        return self.path.startswith(SNAPSHOTS)
-
-
-def entry_name(position: int, disk: str) -> str:
-    """Build the name of a snapshot or fragment; no two are the same, and names sort by position.
-
-    >>> entry_name(42, "5f1d")
-    '000000000042-5f1d'
-    """
-    return f"{position:012d}-{disk}"
-
-
-def list_entries(files: Mapping[str, int]) -> list[Entry]:
-    """The snapshots and fragments among some files, by position.
-
-    >>> [entry.position for entry in list_entries({"snapshots/000000000007-ab.db": 1, "store.json": 1})]
-    [7]
-    """
-    found = []
-    for path in files:
-        folder, _, name = path.partition("/")
-        number, _, disk = name.rpartition(".")[0].partition("-")
-        if folder in (SNAPSHOTS, FRAGMENTS) and number.isdecimal() and disk:
-            found.append(Entry(int(number), disk, path))
-    return sorted(found)
-
-
-def read_manifest(place: Place) -> str | None:
-    """The id of the store that a place holds; None if it holds none.
-
-    Raises:
-        StoreError: if its file is damaged, or of a later version of the program.
-    """
-    content = place.read(STORE)
-    if content is None:
-        return None
-    try:
-        manifest = json.loads(content)
-        number, store_id = int(manifest["format"]), str(manifest["store"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{STORE} at {place.url} is damaged ({error!r}). Name another store.") from error
-    if number > journal.FORMAT:
-        raise StoreError(f"The store at {place.url} was written by a later version of the program. Update this one.")
-    return store_id
-
-
-def begin_store(store_id: str) -> dict[str, Content]:
-    """The first file of a new store."""
-    return {STORE: json.dumps({"format": journal.FORMAT, "store": store_id, "created_at": timestamp()}).encode()}
 
 
 class Copier:
@@ -144,6 +75,9 @@ class Copier:
         first: dict[str, Content] = {}
         if there is None:
             first = self._begin(state)
+        elif there == state.get("backup") and {e.disk for e in list_entries(self.files)} == {state.get("backup_disk")}:
+            # What was backed up by hand goes on by itself.
+            self._set_state(store=there, last=None, due="1")
         elif there != state.get("store"):
             raise StoreError(
                 f"{self.place.url} holds another store than {self.store.data_dir}. Name another place, or restore from "
@@ -234,18 +168,58 @@ class Copier:
                 journal.forget_changes(connection, journal.position(connection))
                 journal.set_state(connection, due="1")
             scrub(self.store.database)
+        self._set_state(forget="1")
+        until, name = self._put_snapshot()
+        self._settle(until, last=name, due=None)
+        self._forget()
+
+    def back_up(self, *, overwrite: bool = False) -> None:
+        """Put a snapshot with all that belongs to it at a place that this store is not saved to in the background.
+
+        Args:
+            overwrite: replace another store that lies there.
+
+        Raises:
+            TakenOverError: if another program writes there.
+            ElsewhereError: if the place is out of reach.
+            StoreError: if it holds another store.
+        """
+        self.place.open()
+        there = read_manifest(self.place)
+        with self.store.reading() as connection:
+            state = journal.read_state(connection)
+        if there is not None and there not in (state.get("store"), state.get("backup")) and not overwrite:
+            raise StoreError(
+                f"{self.place.url} holds another store than {self.store.data_dir}. Name another place, or say "
+                "--overwrite to replace what is there."
+            )
+        self._disk = journal.new_id()
+        require_free(self.place, read_writer(self.place), own_writer(self._disk, self.store.data_dir))
+        store_id = state.get("backup") or journal.new_id()
+        self._set_state(backup=store_id, backup_disk=self._disk)
+        self.files = self.place.files()
+        first = {**begin_store(store_id), WRITER: own_writer(self._disk, self.store.data_dir).as_bytes()}
+        self.place.apply(first, [], "A backup begins")
+        self._put_snapshot(after=max((entry.position for entry in list_entries(self.files)), default=-1))
+        self.place.forget()
+        self.leave()
+
+    def _put_snapshot(self, after: int = -1) -> tuple[int, str]:
+        """Put a copy of the database there, with what it names; remove all else.
+
+        Returns:
+            The number of the last change in it, and its name.
+        """
         with self._copied_database() as path, closing(_read_only(path)) as connection:
             until = journal.position(connection)
             recordings = [row["sha256"] for row in connection.execute("SELECT sha256 FROM clips ORDER BY id")]
             versions = list_folders(connection)
-            name = entry_name(until, self._disk)
+            name = entry_name(max(until, after + 1), self._disk)
             target = f"{SNAPSHOTS}/{name}.db"
             self._put_recordings(recordings)
             gone = self._needless(target, set(recordings), versions)
-            self._set_state(forget="1")
             self._apply({**self._version_files(versions), target: path}, gone, f"Snapshot at {until}")
-        self._settle(until, last=name, due=None)
-        self._forget()
+        return until, name
 
     def _needless(self, snapshot: str, recordings: set[str], versions: Mapping[str, bool]) -> list[str]:
         """List what a snapshot makes needless, and what no row names any more: there it is erased."""
@@ -321,17 +295,6 @@ class Copier:
             yield self.store.snapshot(path)
         finally:
             path.unlink(missing_ok=True)
-
-
-def list_folders(connection: sqlite3.Connection) -> dict[str, bool]:
-    """{folder of a model version: whether its weights are kept}."""
-    rows = connection.execute("SELECT path, weights_removed_at FROM model_versions WHERE path IS NOT NULL")
-    return {row["path"]: row["weights_removed_at"] is None for row in rows}
-
-
-def is_recording(path: str) -> bool:
-    """Tell if a file elsewhere is a recording."""
-    return path.startswith(f"{FOLDER}/") and path.endswith(SUFFIX)
 
 
 def _read_only(path: Path) -> sqlite3.Connection:

@@ -56,6 +56,13 @@ def end_journal(store: AnnotationStore) -> None:
             connection.execute(f"DELETE FROM {CHANGES}")
 
 
+def take_out(connection: sqlite3.Connection) -> None:
+    """Leave a copy of a database without a journal: nobody saves it elsewhere."""
+    _drop_triggers(connection)
+    for table in (CHANGES, STATE):
+        connection.execute(f"DROP TABLE IF EXISTS {table}")
+
+
 def is_kept(connection: sqlite3.Connection) -> bool:
     """Tell if every table has its triggers; a migration, or a program that saves nothing, takes them away."""
     return dict(_triggers(connection)) == dict(_own_triggers(connection))
@@ -106,6 +113,7 @@ def holds_erasure(connection: sqlite3.Connection) -> bool:
 def forget_changes(connection: sqlite3.Connection, until: int) -> None:
     """Forget the changes up to a number, once they are saved; keys can be names of people."""
     connection.execute("PRAGMA secure_delete = ON")
+    connection.execute(_TABLES[1])
     connection.execute(f"DELETE FROM {CHANGES} WHERE id <= ?", (until,))
 
 

@@ -237,7 +237,8 @@ def open_place(url: str) -> Place:
     if protocol == "file":
         return FolderPlace(Path(rest if rest.startswith("/") else f"/{rest}"))
     if protocol == "hf":
-        raise SettingsError("The Hub cannot hold a store yet. Name a folder.")
+        place: Place = importlib.import_module("annotations.elsewhere.hub").open_hub(rest)
+        return place
     return FsspecPlace(url.strip())
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from annotations.elsewhere import journal
-from annotations.elsewhere.copying import MODELS, Entry, is_recording, list_entries, list_folders, read_manifest
+from annotations.elsewhere.layout import MODELS, Entry, is_recording, list_entries, list_folders, read_manifest
 from annotations.elsewhere.lease import WRITER, own_writer, read_writer, require_free
 from annotations.elsewhere.places import Place
 from annotations.errors import StoreError
@@ -73,6 +72,11 @@ class RestoreReport:
 def is_empty(data_dir: Path) -> bool:
     """Tell if a folder holds no store."""
     return not (data_dir / DATABASE).is_file()
+
+
+def is_in_use(data_dir: Path) -> bool:
+    """Tell if a folder holds anything but what a restoration left when it was interrupted."""
+    return data_dir.is_dir() and any(data_dir.iterdir()) and not (data_dir / UNFINISHED).is_file()
 
 
 def holds_store(place: Place) -> bool:
@@ -224,13 +228,12 @@ def _require_sound(connection: sqlite3.Connection, snapshot: Entry) -> None:
 def _settle(connection: sqlite3.Connection, store_id: str, disk: str | None, last: str, url: str) -> None:
     """Let the database go on from here, or be a copy that has no place elsewhere."""
     connection.execute("BEGIN IMMEDIATE")
-    journal.forget_changes(connection, journal.position(connection))
     if disk is None:
-        journal.set_state(connection, store=None, disk=None, last=None, due=None, forget=None, url=None)
+        journal.take_out(connection)
     else:
+        journal.forget_changes(connection, journal.position(connection))
         journal.set_state(connection, store=store_id, disk=disk, last=last, due=None, forget=None, url=url)
     connection.execute("COMMIT")
-    connection.execute("PRAGMA optimize")
 
 
 def _fetch(
@@ -254,12 +257,6 @@ def _fetch(
             if number % 1000 == 0:
                 say(f"{number} of {len(paths)} files are back.")
     report.recordings += sum(map(is_recording, paths))
-
-
-def remove_store(data_dir: Path) -> None:
-    """Remove what a restoration replaces: database, recordings, models, runs."""
-    for path in data_dir.iterdir() if data_dir.is_dir() else ():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _connect(path: Path) -> sqlite3.Connection:

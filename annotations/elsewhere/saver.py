@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from annotations.elsewhere import journal
-from annotations.elsewhere.copying import FRAGMENTS, SNAPSHOTS, Copier
+from annotations.elsewhere.copying import Copier
+from annotations.elsewhere.layout import FRAGMENTS, SNAPSHOTS
 from annotations.elsewhere.lease import HEARTBEAT
 from annotations.elsewhere.places import Place, open_place
 from annotations.elsewhere.restoring import RestoreReport, holds_store, is_empty, take_over

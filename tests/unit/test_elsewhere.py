@@ -1,5 +1,6 @@
 """What was saved elsewhere comes back on an empty disk, and what was erased is nowhere."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from annotations.cli import main
 from annotations.elsewhere.journal import end_journal
 from annotations.elsewhere.places import open_place
 from annotations.elsewhere.restoring import restore, take_over
@@ -16,6 +18,7 @@ from annotations.maintenance.erasure.erase import erase_clip, erase_rater, withd
 from annotations.store import AnnotationStore, NewVote
 from annotations.store.erasure_log import list_erasures, was_erased
 from annotations.store.media import media_path
+from ser.errors import SettingsError
 from tests.unit.elsewhere_stores import (
     RATER,
     SECRET,
@@ -201,7 +204,7 @@ def test_a_place_out_of_reach_is_tried_again_and_blocks_no_vote(tmp_path: Path) 
     place.parent.write_text("a file where the disk was")
     with AnnotationStore(tmp_path / "a") as store:
         saver = Saver(store, open_place(str(place)), window=1.0).start()
-        assert saver.status().failures == 1
+        assert saver.status().failures >= 1
         save_vote(store, 2)
         place.parent.unlink()
         place.parent.mkdir()
@@ -264,3 +267,72 @@ def test_the_journal_is_there_only_while_somebody_saves(tmp_path: Path) -> None:
         left = contents(store)
     with rebuilt(tmp_path / "place", tmp_path / "b") as store:
         assert contents(store) == left
+
+
+def test_backup_and_restore_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place, here = tmp_path / "place", tmp_path / "a"
+
+    def run(*arguments: object, data_dir: Path = here) -> tuple[int, str, str]:
+        code = main(["--data-dir", str(data_dir), *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    with begin(here) as store:
+        do_everything(store, tmp_path)
+        left = contents(store)
+        code, out, _ = run("backup", place, "--json")
+        clips = len(left["clips"])
+        assert (code, json.loads(out)["clips"], json.loads(out)["recordings"]) == (0, clips, clips)
+        assert contents(store) == left
+        # Again: what is new comes, what was erased goes, what is there stays.
+        erase_clip(store, 1, by="boss")
+        save_vote(store, 4)
+        assert run("backup", place)[0] == 0
+        assert len(list((place / "snapshots").iterdir())) == 1 and not files_with(place, SECRET.encode() + b" 1")
+        left = contents(store)
+    code, out, err = run("restore", place, "--json", data_dir=tmp_path / "b")
+    assert (code, json.loads(out)["votes"]) == (0, len(left["corrections"])) and "Restoring" in err
+    with AnnotationStore(tmp_path / "b") as store:
+        assert contents(store) == left
+    assert run("restore", place, data_dir=tmp_path / "b")[0] == 2, "not over what is there"
+    with begin(tmp_path / "other") as store:
+        save_vote(store, 9)
+    code, _, err = run("backup", place, data_dir=tmp_path / "other")
+    assert code == 2 and "holds another store" in err
+    assert run("restore", tmp_path / "nowhere", data_dir=tmp_path / "c")[0] == 2
+    code, out, _ = run("restore", place, "--overwrite", data_dir=tmp_path / "other")
+    assert code == 0 and "out of reach of erasures" in out
+    with AnnotationStore(tmp_path / "other") as store:
+        assert contents(store) == left
+    (aside,) = tmp_path.glob("other.replaced-*")
+    with AnnotationStore(aside) as store:
+        assert store.get_clip(1).sha256 == recording(9).sha256
+    # A file is missing there: the rest comes, if asked for, and the exit code says so.
+    next((place / "clips").rglob("*.flac")).unlink()
+    assert run("restore", place, data_dir=tmp_path / "d")[0] == 2
+    assert run("restore", place, "--partial", data_dir=tmp_path / "d")[0] == 1
+    # The page saves to the same place from now on.
+    shutil.rmtree(place)
+    assert run("backup", place)[0] == 0
+    with AnnotationStore(here) as store:
+        joined(store, place).save()
+        left = contents(store)
+    with rebuilt(place, tmp_path / "e") as store:
+        assert contents(store) == left
+
+
+def test_other_protocols_come_through_fsspec(tmp_path: Path) -> None:
+    url = f"memory://{tmp_path.name}/studio"
+    with begin(tmp_path / "a") as store:
+        copier = joined(store, url)
+        copier.save()
+        do_everything(store, tmp_path)
+        copier.save()
+        erase_clip(store, 1, by="boss")
+        copier.save()
+        left = contents(store)
+        assert copier.files.keys() | {"writer.json"} == open_place(url).files().keys()
+    with rebuilt(url, tmp_path / "b") as store:
+        assert contents(store) == left
+    for wrong, said in (("s3://bucket/studio", "needs a package that is not installed"), ("odd://x", "unknown kind")):
+        with pytest.raises(SettingsError, match=said):
+            open_place(wrong)
