@@ -12,6 +12,7 @@ from ui.api import build_api
 from ui.backend import identity
 from ui.backend.boundary import AT_HOME, Network, guard
 from ui.backend.endpoint_guard import EndpointGuard
+from ui.backend.logins import LoginPage
 from ui.backend.services import Services
 from ui.backend.upload_guard import ARCHIVE, UploadGuard
 from ui.history import build_history_tab
@@ -19,7 +20,7 @@ from ui.insights.tab import build_insights_tab
 from ui.maintain.cards import build_maintain_cards
 from ui.parts import style
 from ui.parts.calls import build_calls
-from ui.parts.errors import shows_errors
+from ui.parts.errors import Page, shows_errors
 from ui.parts.palette import key_range
 from ui.recognize.tab import build_recognize_tab
 from ui.review.guidelines import GuidelinesHandlers, guidelines_dialog
@@ -54,7 +55,7 @@ def build_app(services: Services) -> gr.Blocks:
     Returns:
         Blocks to be launched with `launch_options`.
     """
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SWEEP) as demo:
+    with Page(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SWEEP) as demo:
         with gr.Row(elem_classes="top", equal_height=True):
             header = gr.HTML(services.header(), elem_id="header", apply_default_css=False)
             who = identity.build_name_field(services, demo)
@@ -144,6 +145,7 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
                 Middleware(GZipMiddleware, minimum_size=SMALLEST_COMPRESSED),
                 Middleware(UploadGuard, services=services),
                 Middleware(EndpointGuard),
+                Middleware(LoginPage),
             ],
             "lifespan": guard(network),
         },

@@ -12,6 +12,7 @@ from annotations.store.records import HistoryEntry, TrainingRun
 from ser.errors import SerError
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
+from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
 from ui.parts.palette import icon
 from ui.parts.player import player
@@ -93,7 +94,7 @@ class HistoryHandlers:
     def _number(self, clip_id: float | None) -> int:
         if clip_id is None:
             raise SerError("Type the number of a clip first; it stands in the table.")
-        return int(clip_id)
+        return as_whole(clip_id, "The number of the clip")
 
 
 ONLY_OWN = '<p class="quiet">Your own votes, and others’ on clips whose voting is over.</p>'

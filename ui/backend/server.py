@@ -37,7 +37,8 @@ class ServerSettings:
         data_dir: folder of the database, the stored clips and the trained models.
         auth_file: `name:hash` lines; None lets everybody in.
         fake: small untrained stand-ins in place of the models, to work on the page itself.
-        proxy: requests come through a reverse proxy, whose forwarding headers are trusted.
+        proxy: addresses of reverse proxies, whose forwarding headers are trusted, or a word that there is one; empty
+            for none.
         elsewhere: address of the place that everything is saved to; None if the data folder is all there is.
         window: seconds that a change may wait until it is saved there.
     """
@@ -47,7 +48,7 @@ class ServerSettings:
     data_dir: Path
     auth_file: Path | None
     fake: bool
-    proxy: bool = False
+    proxy: str = ""
     elsewhere: str | None = None
     window: float = DEFAULT_WINDOW
 
@@ -110,9 +111,12 @@ def _build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--proxy",
-        action="store_true",
-        default=bool(environ.get("SER_PROXY")),
-        help="a reverse proxy passes requests on: believe its forwarding headers (SER_PROXY; not needed on a Space)",
+        nargs="?",
+        const="1",
+        default=environ.get("SER_PROXY") or "",
+        metavar="ADDRESSES",
+        help="a reverse proxy passes requests on: believe its forwarding headers. If there are several, name their "
+        "addresses or networks with commas (SER_PROXY; not needed on a Space)",
     )
     parser.add_argument(
         "--store",
@@ -148,7 +152,7 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         # Imported by name, after the options are known: `--help` and a wrong option answer at once.
         page = importlib.import_module("ui.app")
         people = importlib.import_module("annotations.raters.people")
-        access = people.access_from(os.environ, host=server.host, logins=logins, proxy=server.proxy)
+        access = people.access_from(os.environ, host=server.host, logins=logins, proxy=bool(server.proxy))
         parts = importlib.import_module("ui.backend.startup")
         saving = parts.Saving(server.elsewhere, server.window) if server.elsewhere else None
         services = parts.load_parts(server.data_dir, settings, fake=server.fake, access=access, saving=saving)

@@ -11,6 +11,7 @@ from annotations.store.settings import AnnotationSettings, change_settings, list
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.maintain.importing import build_import_card
+from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
 from ui.parts.presentation import escape, status_line
 from ui.train.run_cards import moment
@@ -106,7 +107,7 @@ def whole(number: float | None) -> int | None:
     >>> whole(3.0), whole(0), whole(None)
     (3, None, None)
     """
-    return int(number) if number else None
+    return as_whole(number, "A number of the settings") if number else None
 
 
 def changes_table(services: Services, most: int = 5) -> str:

@@ -344,5 +344,5 @@ def _connect_clip(handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, c
             shows_errors(handlers.on_example), capture.examples, outputs, trigger_mode="always_last", **heavy
         ),
     ]
-    audio.change(handlers.on_change, [audio, form.analysed], outputs, queue=False, **quiet)
-    capture.clear.click(handlers.on_clear, None, outputs, cancels=answering, **quiet)
+    audio.change(shows_errors(handlers.on_change), [audio, form.analysed], outputs, queue=False, **quiet)
+    capture.clear.click(shows_errors(handlers.on_clear), None, outputs, cancels=answering, **quiet)

@@ -21,6 +21,7 @@ from annotations.store.settings import read_settings
 from ser.errors import SerError
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
+from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
 from ui.train import run_cards as training_cards
 from ui.train.choices import ENCODER_CHOICES, HEAD_CHOICES, TARGET_NAMES, is_tuned_whole
@@ -162,7 +163,7 @@ class TrainHandlers:
     ) -> Form:
         """End a run, running, paused or queued; its progress is discarded."""
         person(self.services, request, who).require("stop a training run")
-        self.services.retrainer.cancel(int(run_id) if run_id is not None else None)
+        self.services.retrainer.cancel(as_whole(run_id, "The run") if run_id is not None else None)
         return self.on_tick(seen, preset, target, tune)
 
     def on_log(self, shown: str, who: Who, request: gr.Request) -> str:

@@ -18,7 +18,8 @@ from ser.config import EMBEDDED
 from ser.errors import SerError
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
-from ui.parts.errors import sentence
+from ui.parts.calls import as_whole
+from ui.parts.errors import sentence, shows_errors
 from ui.parts.player import clip_players
 from ui.parts.presentation import status_line
 from ui.train import version_cards
@@ -161,7 +162,7 @@ class VersionHandlers:
     def _chosen(self, version_id: int | None) -> ModelVersion:
         if version_id is None:
             raise SerError("Choose a version first.")
-        return self.services.store.get_model_version(int(version_id))
+        return self.services.store.get_model_version(as_whole(version_id, "The version"))
 
 
 def build_versions() -> VersionControls:
@@ -213,9 +214,9 @@ def connect_versions(
     for button, act, inputs in acts:
         shown = in_place(act, gives_reason=c.reason in inputs)
         event = button.click(shown, inputs, [c.detail, c.text, c.reason], show_progress_on=c.detail, **quiet)
-        acted = event.then(do.on_choose, c.choice, _answers(c), show_progress="hidden", **quiet)
+        acted = event.then(shows_errors(do.on_choose), c.choice, _answers(c), show_progress="hidden", **quiet)
         then(acted)
-    c.choice.input(do.on_choose, c.choice, _answers(c), show_progress="hidden", **quiet)
+    c.choice.input(shows_errors(do.on_choose), c.choice, _answers(c), show_progress="hidden", **quiet)
 
 
 def in_place(
