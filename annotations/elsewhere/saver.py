@@ -94,6 +94,7 @@ class Saver:
         self._copier = Copier(store, place)
         self._status = SaveStatus(place.url)
         self._saved = self._beat = self._shot = self._since = time.monotonic()
+        self._schema: int | None = None
         self._joined = self._dirty = self._left = False
         self._stop, self._asked, self._wake = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="saver", daemon=True)
@@ -172,7 +173,9 @@ class Saver:
             self._join()
         now = time.monotonic()
         with self.store.reading() as connection:
-            kept = journal.is_kept(connection)
+            schema = connection.execute("PRAGMA schema_version").fetchone()[0]
+            kept = schema == self._schema or journal.is_kept(connection)
+            self._schema = schema
             waiting = journal.count_waiting(connection) > 0
             erased = journal.holds_erasure(connection)
             erasing = connection.execute("SELECT 1 FROM erasures WHERE pending IS NOT NULL").fetchone() is not None

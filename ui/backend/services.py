@@ -1,5 +1,6 @@
 """The services of every tab in one value, built once when the page starts."""
 
+import os
 from dataclasses import dataclass, field
 
 from annotations.elsewhere.saver import Saver
@@ -13,7 +14,7 @@ from ser.recognizer import Recognizer
 from ui.backend.limits import Limits
 from ui.backend.turns import Turns
 from ui.backend.uploads import Uploads
-from ui.parts.presentation import escape
+from ui.parts.presentation import escape, saved_line
 from ui.recognize.session_profiles import SessionProfiles
 
 
@@ -57,11 +58,13 @@ class Services:
         return label_set(self.store)
 
     def header(self) -> str:
-        """The page's first line: its name, and the current models, as HTML."""
+        """The page's first lines: its name, the current models, and when all was last saved elsewhere, as HTML."""
         transcriber = self.recognizer.transcriber
         words = transcriber.name if transcriber else "none"
+        saving = None if self.saver is None else self.saver.status()
         return (
             '<div class="masthead"><h1>Speech Emotion Studio</h1><p>model: <strong>'
             f"{escape(self.store.active_version().name)}</strong> · transcripts: "
-            f'<strong title="{escape(self.recognizer.transcriber_reason)}">{escape(words)}</strong></p></div>'
+            f'<strong title="{escape(self.recognizer.transcriber_reason)}">{escape(words)}</strong></p>'
+            f"{saved_line(saving, 'SPACE_ID' in os.environ)}</div>"
         )
