@@ -1,7 +1,7 @@
 """A program that is killed: it comes to an empty disk, restores, saves elsewhere, and votes without end.
 
-Run as `python -m tests.unit.saver_process DATA_DIR URL WINDOW NUMBER`. It prints a line for each
-thing that it was told: `vote ID` when a vote was acknowledged, `safe ID` when all votes up to that one are said to be saved elsewhere.
+Run as `python -m tests.unit.saver_process DATA_DIR URL WINDOW NUMBER`. It prints a line for each thing that it was
+told: `vote ID` when a vote was acknowledged, `safe ID` when all votes up to that one are said to be saved elsewhere.
 """
 
 import sys
