@@ -5,6 +5,7 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
 
 from annotations.labels.label_set import DEFAULT, LabelSet
 from ser.errors import SerError
@@ -12,12 +13,14 @@ from ui.api import build_api
 from ui.backend import identity
 from ui.backend.boundary import AT_HOME, Network, guard
 from ui.backend.endpoint_guard import EndpointGuard
+from ui.backend.jobs import DOWNLOAD
 from ui.backend.logins import LoginPage
 from ui.backend.services import Services
 from ui.backend.upload_guard import ARCHIVE, UploadGuard
-from ui.history import build_history_tab
+from ui.clips.tab import build_clips_tab, build_drawer
 from ui.insights.tab import build_insights_tab
 from ui.maintain.cards import build_maintain_cards
+from ui.maintain.overview import OverviewHandlers
 from ui.parts import style
 from ui.parts.calls import build_calls
 from ui.parts.errors import Page, shows_errors
@@ -69,15 +72,18 @@ def build_app(services: Services) -> gr.Blocks:
                 visitor_note = gr.HTML("", elem_id="visitor-note", apply_default_css=False)
             with gr.Tab("Review", id="review-tab", elem_id="tab-review"):
                 acts = build_review_tab(services)
-                build_maintain_cards(services, demo, who)
+            with gr.Tab("Clips", id="clips-tab", elem_id="tab-clips"):
+                acts = {**acts, **build_clips_tab(services)}
             with gr.Tab("Insights", id="insights", elem_id="tab-insights") as insights_tab:
                 build_insights_tab(services, insights_tab, who)
             with gr.Tab("Train", id="train", elem_id="tab-train") as train_tab:
                 build_train_tab(services, demo, train_tab, who, header)
-            with gr.Tab("History", id="history", elem_id="tab-history") as history_tab:
-                build_history_tab(services, history_tab, who)
+            with gr.Tab("Manage", id="manage", elem_id="tab-manage"):
+                build_maintain_cards(services, demo, who)
+                acts = {**acts, **OverviewHandlers(services).acts()}
             with gr.Tab("About", id="about", elem_id="tab-about"):
                 build_about_tab(services.labels)
+        build_drawer()
         # Where somebody may do nothing, they are not led.
         demo.load(
             shows_errors(RoleHandlers(services).on_load),
@@ -112,10 +118,16 @@ class RoleHandlers:
     def on_load(self, who: identity.Who, request: gr.Request) -> str:
         """Tell visitors what they may do; with it the style sheet hides the tabs in which they could do nothing."""
         try:
-            visitor = not identity.person(self.services, request, who).may("review stored clips")
+            found = identity.person(self.services, request, who)
         except SerError:  # A name that is another's: the refusal comes with the first act.
-            visitor = False
-        return visitor_line() if visitor else ""
+            return ""
+        if found.may("change settings"):
+            return MANAGES
+        return "" if found.may("review stored clips") else visitor_line()
+
+
+MANAGES = '<span class="manages" hidden></span>'
+"""Tells the style sheet to show the manage tab."""
 
 
 def visitor_line() -> str:
@@ -155,6 +167,7 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
                 Middleware(LoginPage),
             ],
             "lifespan": guard(network),
+            "routes": [Route(DOWNLOAD, services.jobs.download)],
         },
         "auth_message": "After three failures a login has to wait, each time longer.",
     }

@@ -10,9 +10,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
+
+from annotations.store import AnnotationStore
 
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
@@ -30,8 +33,10 @@ NUMBERS: dict[str, type[np.generic]] = {
     "judged": np.int16,
     "gold": np.bool_,
     "chance": np.uint32,
+    "stored": np.int64,
+    "consent": np.int8,
 }
-TEXTS = ("source", "language", "label")
+TEXTS = ("source", "language", "label", "speaker")
 """Kept as numbers: equal texts, equal numbers."""
 
 NOTHING = -1
@@ -40,7 +45,7 @@ NOTHING = -1
 ROWS = f"""
 SELECT clip_id, duration, coalesce(version_id, {NOTHING}), coalesce(entropy, {NOTHING}), coalesce(margin, {NOTHING}),
     coalesce(disagreement, {NOTHING}), dispute, min(votes, 32767), min(judged, 32767), gold, chance,
-    source, language, label
+    stored, consent, source, language, label, speaker
 FROM queue_clips
 """
 
@@ -104,6 +109,21 @@ class QueueIndex:
     def code(self, column: str, text: str) -> int:
         """The number that stands for a text in a column; one that no row has if the text is unknown."""
         return self._codes[column].get(text, NOTHING - 1)
+
+    def known_texts(self, column: str) -> list[str]:
+        """List the texts of a column, in alphabetical order; some may stand on clips that were erased."""
+        return sorted((text for text in self._codes[column] if text is not None), key=str.casefold)
+
+    def ranks(self, column: str) -> npt.NDArray[np.float64]:
+        """A number for each clip by the alphabetical order of a column's texts; NaN where there is none."""
+        order = {text: place for place, text in enumerate(self.known_texts(column))}
+        ranks = np.full(len(self._codes[column]) + 1, np.nan)
+        for text, code in self._codes[column].items():
+            if text is not None:
+                ranks[code] = order[text]
+        # Code -1 stands for no text, and is the last place.
+        found: npt.NDArray[np.float64] = ranks[self.columns[column][: self.size]]
+        return found
 
     def judged_by(self, connection: sqlite3.Connection, rater: str) -> Mask:
         """Return the mask of clips with a standing vote of a rater, skips and unsure ones included. Read only."""
@@ -176,6 +196,15 @@ def _keep(kept: OrderedDict[str, tuple[int, Mask]], key: str, value: tuple[int, 
     kept[key] = value
     while len(kept) > limit:
         kept.popitem(last=False)
+
+
+_INDEXES: WeakKeyDictionary[AnnotationStore, QueueIndex] = WeakKeyDictionary()
+"""Index and masks in memory of each open store, filled when it is first asked for a clip."""
+
+
+def index_of(store: AnnotationStore) -> QueueIndex:
+    """The one index of a store in this process."""
+    return _INDEXES.setdefault(store, QueueIndex())
 
 
 CHUNK = 500

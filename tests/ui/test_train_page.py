@@ -70,8 +70,8 @@ def test_retrain_to_its_end_through_a_reload(votes: None, open_page: Callable[..
     expect(page.locator("#version-detail")).to_contain_text("were trained on, which flatters")
     page.click("#train-log-button")
     expect(page.locator("#train-log a[download]")).to_have_count(1)
-    page.click("[role=tab]:has-text('History')")
-    expect(page.locator("#history-table")).to_contain_text(f"training run {run.id}: {run.status}")
+    page.click(".past-runs summary")
+    expect(page.locator(".past-runs tbody tr")).to_contain_text(f"run {run.id}")
 
 
 def test_a_run_is_cancelled(votes: None, page: Page, services: Services) -> None:

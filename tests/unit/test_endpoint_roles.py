@@ -39,14 +39,6 @@ DECLARED = {
     "ApiHandlers.retrain": MAINTAINERS,
     "ApiHandlers.timeline": EVERYBODY,
     "ApiHandlers.training_status": EVERYBODY,
-    "HistoryHandlers.on_ask": MAINTAINERS,
-    "HistoryHandlers.on_clip": REVIEWERS,
-    "HistoryHandlers.on_erase": MAINTAINERS,
-    "HistoryHandlers.on_gold": MAINTAINERS,
-    "HistoryHandlers.on_open": EVERYBODY,
-    "HistoryHandlers.on_undo": PROOF,
-    "HistoryHandlers.on_unmark": MAINTAINERS,
-    "HistoryHandlers.on_withdraw": PROOF,
     "IdentityHandlers.on_load": EVERYBODY,
     "IdentityHandlers.on_rename": EVERYBODY,
     # Both change what this session has chosen, and nothing else.
@@ -90,6 +82,19 @@ DECLARED = {
     # Lights the stop button of the browser that asks, and nothing else.
     "build_import_card.<locals>.<lambda>": EVERYBODY,
     "build_train_tab.<locals>.<lambda>": EVERYBODY,
+    # Visitors are shown clips of their own alone, and asked who they are before they withdraw.
+    "page:clip": REVIEWERS,
+    "page:clips": EVERYBODY,
+    "page:clips_ask": MAINTAINERS,
+    # Only an act that was asked about, which is where the role is looked at, and again when it is done.
+    "page:clips_do": EVERYBODY,
+    "page:clips_fields": EVERYBODY,
+    "page:clips_job": EVERYBODY,
+    "page:clips_stop": EVERYBODY,
+    "page:backup": MAINTAINERS,
+    "page:manage": MAINTAINERS,
+    "page:prelabel": MAINTAINERS,
+    "page:prelabel_stop": MAINTAINERS,
     "page:guidelines": EVERYBODY,
     "page:next": REVIEWERS,
     "page:open": REVIEWERS,
@@ -108,8 +113,6 @@ ARGUMENTS = {
         f"one of {', '.join(EMOTIONS)}, or unsure": "fear",
     },
     "ApiHandlers.register": {"the name to vote under": "newcomer"},
-    "HistoryHandlers.on_clip": {"All about clip": 1},
-    "HistoryHandlers.on_withdraw": {"All about clip": 2},
     "TrainHandlers.on_log": {"": ""},
     "TrainHandlers.on_tick": {"": {}, "Effort": "quick", "What to train": "acoustic", "Layers to train": "auto"},
     "VersionHandlers.on_card": {"Version": 1},
@@ -234,7 +237,10 @@ def endpoints(demo: gr.Blocks) -> dict[str, tuple[BlockFunction, str | None]]:
 def arguments(name: str, function: BlockFunction, act: str | None, caller: Caller) -> list[object]:
     who = {"name": caller.name, "key": caller.key}
     if act is not None:
-        return [act, {"who": who, "vote": "fear", "clip": 3, "text": "new", "replaces": 0}]
+        return [
+            act,
+            {"who": who, "vote": "fear", "clip": 3, "text": "new", "replaces": 0, "act": "erase", "clips": [1]},
+        ]
     given: list[object] = []
     for block in function.inputs:
         label = str(getattr(block, "label", None) or "")

@@ -11,6 +11,7 @@ from annotations.learning.versions.active import ActiveModel
 from annotations.raters.people import Access
 from annotations.store import AnnotationStore
 from ser.recognizer import Recognizer
+from ui.backend.jobs import Jobs
 from ui.backend.limits import Limits
 from ui.backend.turns import Turns
 from ui.backend.uploads import Uploads
@@ -31,6 +32,7 @@ class Services:
         turns: in which recordings are answered.
         limits: on what strangers may use up.
         saver: saves the store elsewhere; None if the data folder is all there is.
+        jobs: acts that take longer than a request.
     """
 
     active_model: ActiveModel
@@ -41,6 +43,7 @@ class Services:
     turns: Turns = field(default_factory=Turns)
     limits: Limits = field(default_factory=Limits)
     saver: Saver | None = None
+    jobs: Jobs = field(default_factory=Jobs)
 
     @property
     def recognizer(self) -> Recognizer:

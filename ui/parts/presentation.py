@@ -81,6 +81,19 @@ def clock(seconds: float, *, tenths: bool = True) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
+def size(count: int) -> str:
+    r"""A number of bytes as a person says it.
+
+    >>> size(740), size(1_234_567), size(25 * 10**9)
+    ('740\xa0B', '1.2\xa0MB', '25\xa0GB')
+    """
+    number, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while number >= 999.5 and len(units) > 1:
+        number, units = number / 1000, units[1:]
+    shown = f"{number:.1f}" if number < 9.95 and units[0] != "B" else f"{number:.0f}"
+    return f"{shown}{NO_BREAK_SPACE}{units[0]}"
+
+
 def status_line(message: str, kind: str = "good") -> str:
     """Draw what an act has come to; `kind` is good or gentle."""
     return f'<p class="status {kind}" role="status">{escape(message)}</p>'

@@ -10,12 +10,18 @@ from annotations.labels.label_set import DEFAULT, LabelSet
 from ui.parts.palette import UNSURE_KEY, key_range, palette_css
 
 ASSETS = Path(__file__).parents[1] / "assets"
-SHEETS = ("page.css", "review.css", "insights.css", "training.css")
+SHEETS = ("page.css", "review.css", "insights.css", "training.css", "clips.css")
 SCRIPTS = (
     "studio.js",
     "microphone.js",
     "recognize.js",
     "player.js",
+    "hear.js",
+    "drawer.js",
+    "clips.js",
+    "manage.js",
+    "address.js",
+    "insights.js",
     "review_form.js",
     "review_progress.js",
     "review.js",

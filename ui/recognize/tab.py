@@ -20,7 +20,7 @@ from ser.types import Audio, Recognition
 from ui.backend.identity import Who, charge, person, voter
 from ui.backend.services import Services
 from ui.backend.turns import MOST_WAITING, Waiting
-from ui.history import withdraw_own
+from ui.clips.acts import withdraw_own
 from ui.parts import presentation
 from ui.parts.errors import shows_errors
 from ui.parts.palette import key_range, label_choices
@@ -193,7 +193,7 @@ class RecognizeHandlers:
         """Erase the clip that was just saved, at once and wholly."""
         if saved is None or not sure:
             return Form()
-        report = withdraw_own(self.services, person(self.services, request, who), saved)
+        report = withdraw_own(self.services.store, person(self.services, request, who), saved)
         said = report.lines()[0]
         return Form(live=said, status=status_line(said, "good"), saved=None, withdraw=gr.update(visible=False))
 

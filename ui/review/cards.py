@@ -15,7 +15,7 @@ EMPTY_QUEUE = """
 <div class="empty-queue"><h3>No clip is waiting</h3>
 <p>You have labelled every stored clip, or others are labelling the last ones. New clips come in three ways:</p>
 <ul><li>record and save one under <em>Recognize</em>;</li>
-<li>a maintainer drops recordings, a folder as zip or a <code>metadata.csv</code> into <em>Add clips</em> below,
+<li>a maintainer drops recordings, a folder as zip or a <code>metadata.csv</code> into <em>Add clips</em> under Manage,
 or runs<br>
 <code>python -m annotations --data-dir DIR import FOLDER --consent research,training --recognize</code>;</li>
 <li>send one over the API: <code>/correct</code>.</li></ul>

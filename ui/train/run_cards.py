@@ -70,12 +70,12 @@ def by_itself_line(after: int | None, at: str | None, found: str = "") -> str:
     >>> by_itself_line(50, "02:30")
     'Training starts by itself after 50 new votes and daily at 02:30 UTC.'
     >>> by_itself_line(None, None)
-    'Training starts only on request; under Review, Settings it can be set to start by itself.'
+    'Training starts only on request; under Manage, Settings it can be set to start by itself.'
     """
     when = [f"after {counted(after, 'new vote')}"] if after else []
     when += [f"daily at {at} UTC"] if at else []
     if not when:
-        return "Training starts only on request; under Review, Settings it can be set to start by itself."
+        return "Training starts only on request; under Manage, Settings it can be set to start by itself."
     return f"Training starts by itself {' and '.join(when)}.{f' {found}' if found else ''}"
 
 

@@ -13,6 +13,7 @@ from annotations.learning.versions.card import write_card
 from annotations.learning.versions.diff import diff_versions
 from annotations.learning.versions.hub import pull_version, push_version
 from annotations.learning.versions.registry import comparison_of, list_entries, way_back
+from annotations.store import queries
 from annotations.store.records import ModelVersion
 from ser.config import EMBEDDED
 from ser.errors import SerError
@@ -62,6 +63,10 @@ class Choices(NamedTuple):
     push: object
 
 
+RUNS = 20
+"""Past runs that are listed."""
+
+
 class VersionHandlers:
     """Events of this part; each method returns the text below the table."""
 
@@ -69,8 +74,9 @@ class VersionHandlers:
         self.services = services
 
     def table(self) -> str:
-        """All versions as they stand."""
-        return version_cards.versions_table(list_entries(self.services.store))
+        """All versions as they stand, and the runs that made them or made none."""
+        runs = queries.list_training_runs(self.services.store, RUNS)
+        return version_cards.versions_table(list_entries(self.services.store)) + version_cards.runs_table(runs)
 
     def newest(self) -> int | None:
         """Id of the version that was made last; None before the first."""
