@@ -257,7 +257,7 @@ def build_api(services: Services) -> None:
         regions = gr.JSON(label="the timeline, as `python -m ser timeline --json` prints it")
         voted = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
         clip_id = gr.Number(label="id of a stored clip, or null for a new recording", value=None, precision=0)
-        label = gr.Textbox(label=f"one of {', '.join(services.labels.names)}, or {UNSURE}")
+        label = gr.Textbox(label=f"one of the labels that /labels lists, or {UNSURE}")
         rater = gr.Textbox(label="rater; a login takes precedence", value="")
         transcript = gr.Textbox(label="what was said, if the transcript needs correcting", value="")
         intensity = gr.Number(label="0 to 100, or null", value=None)

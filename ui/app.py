@@ -20,11 +20,12 @@ from ui.backend.upload_guard import ARCHIVE, UploadGuard
 from ui.clips.tab import build_clips_tab, build_drawer
 from ui.insights.tab import build_insights_tab
 from ui.maintain.cards import build_maintain_cards
+from ui.maintain.labels import LabelHandlers, labels_dialog
 from ui.maintain.overview import OverviewHandlers
 from ui.parts import style
 from ui.parts.calls import build_calls
 from ui.parts.errors import Page, shows_errors
-from ui.parts.palette import key_range
+from ui.parts.palette import keys_row
 from ui.recognize.tab import build_recognize_tab
 from ui.review.guidelines import GuidelinesHandlers, guidelines_dialog
 from ui.review.tab import build_review_tab
@@ -65,10 +66,12 @@ def build_app(services: Services) -> gr.Blocks:
         with gr.Row(elem_classes="top", equal_height=True):
             header = gr.HTML(services.header(), elem_id="header", apply_default_css=False)
             who = identity.build_name_field(services, demo)
-        gr.HTML(keys_dialog(services.labels) + guidelines_dialog(), apply_default_css=False, elem_id="keys")
+        dialogs = keys_dialog(services.labels) + guidelines_dialog() + labels_dialog()
+        gr.HTML(dialogs, apply_default_css=False, elem_id="keys")
+        question = gr.HTML("", elem_id="label-question", apply_default_css=False)
         with gr.Tabs():
             with gr.Tab("Recognize", id="recognize", elem_id="tab-recognize"):
-                build_recognize_tab(services, who)
+                build_recognize_tab(services, demo, who)
                 visitor_note = gr.HTML("", elem_id="visitor-note", apply_default_css=False)
             with gr.Tab("Review", id="review-tab", elem_id="tab-review"):
                 acts = build_review_tab(services)
@@ -92,12 +95,16 @@ def build_app(services: Services) -> gr.Blocks:
             show_progress="hidden",
             api_visibility="private",
         )
+        label_handlers = LabelHandlers(services)
+        demo.load(
+            shows_errors(label_handlers.on_question), who, question, show_progress="hidden", api_visibility="private"
+        )
         if services.saver is not None:
             fresh = {"fn": services.header, "outputs": header, "show_progress": "hidden", "api_visibility": "private"}
             demo.load(**fresh)
             gr.Timer(HEADER_EVERY).tick(**fresh, trigger_mode="once")
         build_api(services)
-        build_calls({**acts, **GuidelinesHandlers(services).acts()})
+        build_calls({**acts, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
 
         def on_unload(request: gr.Request) -> None:
             services.uploads.release(str(request.session_hash))
@@ -203,15 +210,8 @@ KEYS = (
 
 def keys_table(labels: LabelSet = DEFAULT) -> str:
     """The keys as an HTML table."""
-    rows = "".join(
-        f"<tr><th scope='row'><kbd>{key}</kbd></th><td>{meaning}</td></tr>"
-        for key, meaning in [_label_keys(labels), *KEYS]
-    )
-    return f'<table class="keys">{rows}</table>'
-
-
-def _label_keys(labels: LabelSet) -> tuple[str, str]:
-    return key_range(labels).replace(" to ", " – "), f"choose {', '.join(labels.names)}"
+    rows = "".join(f"<tr><th scope='row'><kbd>{key}</kbd></th><td>{meaning}</td></tr>" for key, meaning in KEYS)
+    return f'<table class="keys"><tr class="label-keys">{keys_row(labels)}</tr>{rows}</table>'
 
 
 def keys_dialog(labels: LabelSet = DEFAULT) -> str:

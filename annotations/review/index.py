@@ -1,7 +1,7 @@
 """Columns of the review queue in memory, so that every order and filter is fast.
 
 A copy of the tables `queue_clips` and `judgements`, brought up to date before each use by what `queue_clock` says is
-newer. Knows those tables; knows no order and no lease.
+newer; certainty and disputes are those of the store's own labels. Knows those tables; knows no order and no lease.
 """
 
 import re
@@ -15,6 +15,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
+from annotations.labels.label_set import DEFAULT
+from annotations.labels.stored import read_label_set
+from annotations.review.mapped import mapped_rows
 from annotations.store import AnnotationStore
 
 Mask = npt.NDArray[np.bool_]
@@ -36,6 +39,9 @@ NUMBERS: dict[str, type[np.generic]] = {
     "stored": np.int64,
     "consent": np.int8,
 }
+MAPPED = ("entropy", "margin", "disagreement", "dispute")
+"""Columns that depend on the label set, in the order of `annotations.review.mapped.mapped_rows`."""
+
 TEXTS = ("source", "language", "label", "speaker")
 """Kept as numbers: equal texts, equal numbers."""
 
@@ -73,6 +79,7 @@ class QueueIndex:
         self.alive = np.zeros(0, np.bool_)
         self._codes: dict[str, dict[str | None, int]] = {name: {None: NOTHING} for name in TEXTS}
         self._now = self._forgotten = -1
+        self._labels = DEFAULT
         self._raters: OrderedDict[str, tuple[int, Mask]] = OrderedDict()
         self._searches: OrderedDict[str, tuple[int, Mask]] = OrderedDict()
 
@@ -83,13 +90,16 @@ class QueueIndex:
             connection: opened under the lock, so that no earlier one saw a later state.
         """
         now, forgotten = connection.execute("SELECT now, forgotten FROM queue_clock").fetchone()
+        labels = read_label_set(connection)
+        if labels != self._labels:
+            self._labels, self._now = labels, -1
         if now <= self._now:
             return
         if self._now < 0:
-            self._take(connection.execute(f"{ROWS} ORDER BY clip_id"))
+            self._take(connection, f"{ROWS} ORDER BY clip_id")
         else:
             # The plus keeps SQLite from reading all clips by their ids, where the index on `changed` has few.
-            self._take(connection.execute(f"{ROWS} WHERE changed > ? ORDER BY +clip_id", (self._now,)))
+            self._take(connection, f"{ROWS} WHERE changed > ? ORDER BY +clip_id", (self._now,))
         # At the first look, too: clips that have lost their recording are listed here and keep their row above.
         erased = connection.execute("SELECT clip_id FROM queue_erased WHERE changed > ?", (self._now,))
         self.alive[self.places([row[0] for row in erased])] = False
@@ -156,9 +166,21 @@ class QueueIndex:
         _keep(self._searches, words, (self._now, mask), KEPT_SEARCHES)
         return mask[: self.size]
 
-    def _take(self, rows: sqlite3.Cursor) -> None:
+    def _take(self, connection: sqlite3.Connection, query: str, values: Sequence[int] = ()) -> None:
+        rows = connection.execute(query, values)
         while batch := rows.fetchmany(BATCH):
-            self._put(list(zip(*batch, strict=True)))
+            table = list(zip(*batch, strict=True))
+            self._put(table)
+            if not self._labels.is_default:
+                self._map(connection, table[0])
+
+    def _map(self, connection: sqlite3.Connection, clips: Sequence[int]) -> None:
+        """Set certainty and disputes to those of the store's own labels."""
+        columns = list(zip(*mapped_rows(connection, self._labels, clips), strict=True))
+        places = self.places(columns[0])
+        for name, values in zip(MAPPED, columns[1:], strict=True):
+            known = [NOTHING if value is None else value for value in values]
+            self.columns[name][places] = np.array(known, np.float32)
 
     def _put(self, table: Sequence[Sequence[object]]) -> None:
         ids = np.array(table[0], np.int64)

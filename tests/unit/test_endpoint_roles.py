@@ -17,7 +17,6 @@ from annotations.raters.people import Access, Person, identify, set_role
 from annotations.store import NewVote
 from annotations.store.settings import AnnotationSettings, change_settings
 from ser.config import Settings
-from ser.labels import EMOTIONS
 from ser.testing import fake_recognizer, synthetic_speech
 from ui.app import build_app, launch_options
 from ui.backend.logins import HASHER, Logins
@@ -48,6 +47,8 @@ DECLARED = {
     "ImportHandlers.on_preview": MAINTAINERS,
     "ImportHandlers.on_stop": MAINTAINERS,
     "InsightsHandlers.on_open": EVERYBODY,
+    # Empty for everybody but a maintainer.
+    "LabelHandlers.on_question": EVERYBODY,
     "MaintainHandlers.on_load": EVERYBODY,
     "MaintainHandlers.on_release": MAINTAINERS,
     "MaintainHandlers.on_role": MAINTAINERS,
@@ -57,6 +58,7 @@ DECLARED = {
     "RecognizeHandlers.on_change": EVERYBODY,
     "RecognizeHandlers.on_clear": EVERYBODY,
     "RecognizeHandlers.on_example": EVERYBODY,
+    "RecognizeHandlers.on_labels": EVERYBODY,
     "RecognizeHandlers.on_save": EVERYBODY,
     # Erases nothing unless this session has just saved a clip; who may is asked then.
     "RecognizeHandlers.on_withdraw": EVERYBODY,
@@ -82,6 +84,8 @@ DECLARED = {
     # Lights the stop button of the browser that asks, and nothing else.
     "build_import_card.<locals>.<lambda>": EVERYBODY,
     "build_train_tab.<locals>.<lambda>": EVERYBODY,
+    "page:change_labels": MAINTAINERS,
+    "page:edit_labels": MAINTAINERS,
     # Visitors are shown clips of their own alone, and asked who they are before they withdraw.
     "page:clip": REVIEWERS,
     "page:clips": EVERYBODY,
@@ -96,8 +100,10 @@ DECLARED = {
     "page:prelabel": MAINTAINERS,
     "page:prelabel_stop": MAINTAINERS,
     "page:guidelines": EVERYBODY,
+    "page:labels": EVERYBODY,
     "page:next": REVIEWERS,
     "page:open": REVIEWERS,
+    "page:preview_labels": MAINTAINERS,
     "page:release": REVIEWERS,
     "page:renew": REVIEWERS,
     "page:undo": PROVED_REVIEWERS,
@@ -110,7 +116,7 @@ ARGUMENTS = {
     "ApiHandlers.control_training": {"pause, resume or cancel": "cancel"},
     "ApiHandlers.correct": {
         "id of a stored clip, or null for a new recording": 1,
-        f"one of {', '.join(EMOTIONS)}, or unsure": "fear",
+        "one of the labels that /labels lists, or unsure": "fear",
     },
     "ApiHandlers.register": {"the name to vote under": "newcomer"},
     "TrainHandlers.on_log": {"": ""},

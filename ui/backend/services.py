@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from annotations.elsewhere.saver import Saver
 from annotations.labels.label_set import LabelSet
-from annotations.labels.stored import label_set
+from annotations.labels.stored import label_set, label_set_number
 from annotations.learning.runs.retrainer import Retrainer
 from annotations.learning.versions.active import ActiveModel
 from annotations.raters.people import Access
@@ -59,6 +59,11 @@ class Services:
     def labels(self) -> LabelSet:
         """Labels that people can choose, as they stand now."""
         return label_set(self.store)
+
+    @property
+    def label_version(self) -> int:
+        """Number of the last change of the labels; a page that knows an earlier one has to draw them anew."""
+        return label_set_number(self.store)
 
     def header(self) -> str:
         """The page's first lines: its name, the current models, and when all was last saved elsewhere, as HTML."""

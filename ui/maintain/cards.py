@@ -12,6 +12,7 @@ from annotations.store.settings import AnnotationSettings, change_settings, list
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.maintain.importing import build_import_card
+from ui.maintain.labels import label_card
 from ui.maintain.overview import card
 from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
@@ -196,6 +197,8 @@ def build_maintain_cards(services: Services, demo: gr.Blocks, who: gr.BrowserSta
         html_card("Pre-label with the model", "prelabel")
         html_card("Export", "export")
         heading("How people annotate")
+        with gr.Accordion("Labels", open=False, elem_id="maintain-labels"):
+            gr.HTML(label_card(), apply_default_css=False)
         with gr.Accordion("Guidelines", open=False, elem_id="maintain-guidelines"):
             gr.HTML(GUIDELINES, apply_default_css=False)
         with gr.Accordion("Settings for everybody who annotates", open=False, elem_id="maintain-settings"):
