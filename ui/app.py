@@ -71,7 +71,7 @@ def build_app(services: Services) -> gr.Blocks:
         question = gr.HTML("", elem_id="label-question", apply_default_css=False)
         with gr.Tabs():
             with gr.Tab("Recognize", id="recognize", elem_id="tab-recognize"):
-                build_recognize_tab(services, demo, who)
+                regions = build_recognize_tab(services, demo, who)
                 visitor_note = gr.HTML("", elem_id="visitor-note", apply_default_css=False)
             with gr.Tab("Review", id="review-tab", elem_id="tab-review"):
                 acts = build_review_tab(services)
@@ -104,7 +104,7 @@ def build_app(services: Services) -> gr.Blocks:
             demo.load(**fresh)
             gr.Timer(HEADER_EVERY).tick(**fresh, trigger_mode="once")
         build_api(services)
-        build_calls({**acts, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
+        build_calls({**acts, **regions, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
 
         def on_unload(request: gr.Request) -> None:
             services.uploads.release(str(request.session_hash))

@@ -136,16 +136,17 @@ def read_clip(connection: sqlite3.Connection, clip_id: int) -> Clip:
 
 def insert_clip(connection: sqlite3.Connection, audio: Audio, clip: NewClip) -> Clip:
     """Add a clip, or what is new about one that is there: a speaker, a session, consent to more."""
-    now = clip.created_at or timestamp()
+    now, parent = clip.created_at or timestamp(), clip.parent
+    lies = (parent.sha256, parent.start, parent.end) if parent is not None else (None, None, None)
     connection.execute(
-        "INSERT INTO clips (sha256, duration, speaker, session, language, source, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO clips (sha256, duration, speaker, session, language, source, created_at, parent_sha256, "
+        "parent_start, parent_end) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (sha256) DO UPDATE SET speaker = coalesce(clips.speaker, excluded.speaker), "
         "session = coalesce(clips.session, excluded.session), language = coalesce(clips.language, excluded.language) "
         "WHERE (clips.speaker IS NULL AND excluded.speaker IS NOT NULL) "
         "OR (clips.session IS NULL AND excluded.session IS NOT NULL) "
         "OR (clips.language IS NULL AND excluded.language IS NOT NULL)",
-        (audio.sha256, audio.duration, clip.speaker, clip.session, clip.language, clip.source, now),
+        (audio.sha256, audio.duration, clip.speaker, clip.session, clip.language, clip.source, now, *lies),
     )
     clip_id = connection.execute("SELECT id FROM clips WHERE sha256 = ?", (audio.sha256,)).fetchone()["id"]
     in_force = connection.execute("SELECT purpose FROM consents_in_force WHERE clip_id = ?", (clip_id,))
