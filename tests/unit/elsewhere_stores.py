@@ -80,6 +80,7 @@ def do_everything(store: AnnotationStore, scratch: Path) -> None:
     (folder / "README.md").write_text("A card.", encoding="utf-8")
     with store.database.writing() as connection:
         connection.execute("INSERT INTO run_clips VALUES (?, ?, 'training')", (run.id, first))
+        connection.execute("INSERT INTO requeues VALUES (?, ?, 'boss', '2026')", (second, vote))
         connection.execute("INSERT INTO suspects VALUES (?, ?, 'fear', 'anger', 0.9, ?, '2026')", (first, run.id, vote))
     store.finish_training_run(run.id, "promoted", {}, "better", NewVersion("v1", "b" * 64, "models/v1"))
 
