@@ -151,12 +151,8 @@ def restore(
         models = [path for path in files if path.startswith(f"{MODELS}/") and "/".join(path.split("/")[:2]) in folders]
         _fetch(place, data_dir, models, files, report, say)
         report.versions = sum((data_dir / folder).is_dir() for folder in folders)
-        if report.missing and not partial:
-            raise StoreError(
-                f"{len(report.missing)} files of the store at {place.url} are not there ({report.missing[0]} is the "
-                "first). Bring them back, or go on without them: python -m annotations --data-dir DIR restore "
-                f"{place.url} --partial."
-            )
+        if not partial:
+            _require_all(report, place)
         os.replace(unfinished, data_dir / DATABASE)
     # Migrates it, where it was saved by an earlier version of the program.
     with AnnotationStore(data_dir) as store:
@@ -222,6 +218,15 @@ def _require_sound(connection: sqlite3.Connection, snapshot: Entry) -> None:
         raise StoreError(
             f"{snapshot.path} is damaged ({found[0] if found != ['ok'] else 'rows point at nothing'}). Remove it there "
             "if an earlier one is left, or restore from another place."
+        )
+
+
+def _require_all(report: RestoreReport, place: Place) -> None:
+    if report.missing:
+        raise StoreError(
+            f"{len(report.missing)} files of the store at {place.url} are not there ({report.missing[0]} is the "
+            "first). Bring them back, or go on without them: python -m annotations --data-dir DIR restore "
+            f"{place.url} --partial."
         )
 
 

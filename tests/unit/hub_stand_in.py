@@ -9,6 +9,7 @@ import base64
 import hashlib
 import itertools
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,9 +78,8 @@ def hub_stand_in() -> Iterator[HubStandIn]:
     class Handler(_Handler):
         stand_in = hub
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         hub.url = f"http://127.0.0.1:{server.server_port}"
-        server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         # Where a test before this one has found no hub, the library stays offline.
         offline, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, False
@@ -88,6 +88,15 @@ def hub_stand_in() -> Iterator[HubStandIn]:
         finally:
             constants.HF_HUB_OFFLINE = offline
             server.shutdown()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of programs that were killed while they asked."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class _Handler(BaseHTTPRequestHandler):

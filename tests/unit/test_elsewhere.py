@@ -4,12 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from annotations.cli import main
 from annotations.elsewhere.journal import end_journal
+from annotations.elsewhere.lease import LEASE, WRITER, Writer
 from annotations.elsewhere.places import open_place
 from annotations.elsewhere.restoring import restore, take_over
 from annotations.elsewhere.saver import Saver, connect
@@ -18,7 +21,6 @@ from annotations.maintenance.erasure.erase import erase_clip, erase_rater, withd
 from annotations.store import AnnotationStore, NewVote
 from annotations.store.erasure_log import list_erasures, was_erased
 from annotations.store.media import media_path
-from ser.errors import SettingsError
 from tests.unit.elsewhere_stores import (
     RATER,
     SECRET,
@@ -156,6 +158,23 @@ def test_two_programs_never_write_to_one_place(tmp_path: Path) -> None:
         joined(old, place)
     with begin(tmp_path / "foreign") as foreign, pytest.raises(StoreError, match="holds another store"):
         joined(foreign, place)
+
+
+def test_a_writer_on_another_machine_is_waited_for(tmp_path: Path) -> None:
+    place = open_place(str(tmp_path / "place"))
+    with begin(tmp_path / "a") as store:
+        joined(store, tmp_path / "place").save()
+    at = datetime.now(UTC)
+    writer = Writer("d" * 16, "the Space them/studio", "container", 7, 0.0, at.isoformat())
+    place.apply({WRITER: writer.as_bytes()}, [], "as from elsewhere")
+    with pytest.raises(
+        TakenOverError, match="belongs to the Space them/studio, .* this store is free from 20.* UTC on"
+    ):
+        connect(str(tmp_path / "place"), tmp_path / "b")
+    late = replace(writer, at=(at - 1.1 * LEASE).isoformat())
+    place.apply({WRITER: late.as_bytes()}, [], "silent for long")
+    _, report = connect(str(tmp_path / "place"), tmp_path / "b")
+    assert report is not None
 
 
 def test_who_was_taken_over_saves_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,21 +337,3 @@ def test_backup_and_restore_by_hand(tmp_path: Path, capsys: pytest.CaptureFixtur
         left = contents(store)
     with rebuilt(place, tmp_path / "e") as store:
         assert contents(store) == left
-
-
-def test_other_protocols_come_through_fsspec(tmp_path: Path) -> None:
-    url = f"memory://{tmp_path.name}/studio"
-    with begin(tmp_path / "a") as store:
-        copier = joined(store, url)
-        copier.save()
-        do_everything(store, tmp_path)
-        copier.save()
-        erase_clip(store, 1, by="boss")
-        copier.save()
-        left = contents(store)
-        assert copier.files.keys() | {"writer.json"} == open_place(url).files().keys()
-    with rebuilt(url, tmp_path / "b") as store:
-        assert contents(store) == left
-    for wrong, said in (("s3://bucket/studio", "needs a package that is not installed"), ("odd://x", "unknown kind")):
-        with pytest.raises(SettingsError, match=said):
-            open_place(wrong)

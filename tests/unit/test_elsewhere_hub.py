@@ -135,6 +135,24 @@ def rebuilt_by_another(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Annot
     return rebuilt(URL, data_dir)
 
 
+def test_other_protocols_come_through_fsspec(tmp_path: Path) -> None:
+    url = f"memory://{tmp_path.name}/studio"
+    with begin(tmp_path / "a") as store:
+        copier = joined(store, url)
+        copier.save()
+        do_everything(store, tmp_path)
+        copier.save()
+        erase_clip(store, 1, by="boss")
+        copier.save()
+        left = contents(store)
+        assert copier.files.keys() | {"writer.json"} == open_place(url).files().keys()
+    with rebuilt(url, tmp_path / "b") as store:
+        assert contents(store) == left
+    for wrong, said in (("s3://bucket/studio", "needs a package that is not installed"), ("odd://x", "unknown kind")):
+        with pytest.raises(SettingsError, match=said):
+            open_place(wrong)
+
+
 @pytest.mark.skipif(not os.environ.get("SER_TEST_HUB_TOKEN"), reason="needs SER_TEST_HUB_TOKEN, which may write")
 @pytest.mark.parametrize("kind", ["datasets", "buckets"])
 def test_the_real_hub_takes_a_store_and_gives_it_back(
