@@ -297,6 +297,7 @@ class Example:
         weight: its share in the loss relative to 1.
         intensity: of the emotion, 0 (normal) to 1 (strong); None if the corpus says nothing.
         gender: of the speaker, `female` or `male`; None if unknown.
+        age: of the speaker, in years; None if unknown.
         split: the corpus owner's own split or fold (`train`, `dev`, `test`, `Session1`); None if there is none.
     """
 
@@ -310,6 +311,7 @@ class Example:
     intensity: float | None = None
     gender: str | None = None
     split: str | None = None
+    age: float | None = None
 
     @property
     def soft_label(self) -> npt.NDArray[np.float32]:

@@ -58,7 +58,8 @@ class ApiHandlers:
         with self.services.uploads.borrow(audio) as path:
             serving = self.services.active_model.serving()
             start = time.perf_counter()
-            recording = decode_file(path, max_duration=serving.recognizer.max_duration)
+            with self.services.measures.timed("decode"):
+                recording = decode_file(path, max_duration=serving.recognizer.max_duration)
             decoding = time.perf_counter() - start
             answer = self._answer(serving.recognizer, recording, request)
             timings = dataclasses.replace(answer.timings, decode=decoding, total=answer.timings.total + decoding)
@@ -80,7 +81,7 @@ class ApiHandlers:
                 yield recognizer.timeline(recording, channels or AUTO)
 
             connection = str(request.session_hash) if request else ""
-            turns = self.services.turns.run(connection, recording.duration, steps, budget=TIMELINE_BUDGET)
+            turns = self.services.answers(connection, recording.duration, steps, budget=TIMELINE_BUDGET)
             (found,) = (step for step in turns if not isinstance(step, Waiting))
             return found.as_dict(file=path.name)
 
@@ -224,7 +225,7 @@ class ApiHandlers:
         """Recognise a recording in its turn."""
         charge(self.services, request, "recognitions")
         connection = str(request.session_hash) if request else ""
-        steps = self.services.turns.run(connection, recording.duration, lambda: recognizer.recognize_steps(recording))
+        steps = self.services.answers(connection, recording.duration, lambda: recognizer.recognize_steps(recording))
         *_, answer = (step for step in steps if not isinstance(step, Waiting))
         return answer
 

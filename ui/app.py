@@ -22,6 +22,7 @@ from ui.insights.tab import build_insights_tab
 from ui.maintain.cards import build_maintain_cards
 from ui.maintain.labels import LabelHandlers, labels_dialog
 from ui.maintain.overview import OverviewHandlers
+from ui.operations.routes import Operations, Traffic
 from ui.parts import style
 from ui.parts.calls import build_calls
 from ui.parts.errors import Page, shows_errors
@@ -146,12 +147,13 @@ def visitor_line() -> str:
     )
 
 
-def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, object]:
+def launch_options(services: Services, network: Network = AT_HOME, traffic: Traffic | None = None) -> dict[str, object]:
     """Return the arguments of `Blocks.launch` except address and login.
 
     Args:
         services: of the page.
         network: where the server is.
+        traffic: counts requests, for a stop that waits for them.
     """
     return {
         "theme": style.theme(),
@@ -168,6 +170,7 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
         # The page is 378 kB of HTML as it is, 106 kB compressed; event streams are left as they are.
         "app_kwargs": {
             "middleware": [
+                Middleware(Operations, services=services, traffic=traffic or Traffic()),
                 Middleware(GZipMiddleware, minimum_size=SMALLEST_COMPRESSED),
                 Middleware(UploadGuard, services=services),
                 Middleware(EndpointGuard),

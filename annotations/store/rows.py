@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from annotations.errors import ClipNotFoundError, StoreError, VersionNotFoundError
 from annotations.store.embeddings import insert_embedding
+from annotations.store.masking import mask, mask_transcripts, masking_in_force
 from annotations.store.media import media_path
 from annotations.store.new_records import NewClip, NewVersion, NewVote
 from annotations.store.records import CONSENT_PURPOSES, Clip, Correction, ModelVersion, Prediction, TrainingRun
@@ -178,6 +179,9 @@ def insert_prediction(
         "text": text.as_dict() if text else None,
     }
     details = {key: value for key, value in recognition_to_dict(recognition).items() if key != "file"}
+    said = recognition.transcript.text if recognition.transcript else None
+    if masking_in_force(connection) == "store":
+        details, said = mask_transcripts(details), mask(said) if said else said
     words = text.over_labels_of(recognition.acoustic)[0] if text else None
     prediction_id = insert_row(
         connection,
@@ -189,7 +193,7 @@ def insert_prediction(
         entropy=min(max(recognition.fused.entropy, 0.0), 1.0),
         margin=margin(recognition.fused.as_dict()),
         disagreement=disagreement(recognition.acoustic.as_dict(), words.as_dict()) if words else None,
-        transcript=recognition.transcript.text if recognition.transcript else None,
+        transcript=said,
         details=details,
         created_at=timestamp(),
     )
@@ -218,6 +222,8 @@ def insert_correction(
         if row is None or row["clip_id"] != clip_id:
             raise StoreError(f"Prediction {prediction_id} is none of clip {clip_id}. Load the clip again and vote.")
     said = {name: value for name, value in asdict(vote).items() if name not in ("retracted_at", "may_replace")}
+    if vote.transcript and masking_in_force(connection) == "store":
+        said["transcript"] = mask(vote.transcript)
     said["created_at"] = vote.created_at or _after_last_vote(connection, vote.rater)
     correction_id = insert_row(connection, "corrections", clip_id=clip_id, prediction_id=prediction_id, **said)
     if vote.retracted_at:

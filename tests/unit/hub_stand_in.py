@@ -44,6 +44,8 @@ class HubStandIn:
         heads: {data set: its newest commit}.
         past: {data set: {commit: its files}}.
         objects: {data set: {SHA-256: content}} of large files.
+        spaces: {repository: what it was made with}.
+        settings: {Space: {("secrets" or "variables", name): value}}.
     """
 
     url: str = ""
@@ -61,6 +63,8 @@ class HubStandIn:
     requests: int = 0
     ways: Iterator[str] = field(default_factory=lambda: itertools.cycle(TROUBLES))
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    spaces: dict[str, dict[str, object]] = field(default_factory=dict)
+    settings: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
 
     def everything(self, name: str) -> list[bytes]:
         """All bytes that lie in a data set, in any commit or among its large files, and their paths."""
@@ -182,6 +186,10 @@ class _Handler(BaseHTTPRequestHandler):
         name, rest = self._named()
         if self.path == "/api/repos/create":
             self._create(json.loads(body))
+        elif rest in ("secrets", "variables"):
+            given = json.loads(body)
+            self.stand_in.settings.setdefault(name, {})[rest, given["key"]] = given["value"]
+            self._answer(200, {})
         elif rest.startswith("preupload"):
             files = [
                 {
@@ -226,6 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
         for kept in (hub.files, hub.past, hub.objects):
             kept.setdefault(name, {})  # type: ignore[attr-defined]
         hub.heads.setdefault(name, FIRST)
+        hub.spaces.setdefault(name, {"sdk": asked.get("sdk"), "hardware": asked.get("hardware")})
         kind = "" if asked.get("type", "model") == "model" else f"{asked['type']}s/"
         self._answer(200, {"url": f"{hub.url}/{kind}{name}", "id": "1", "name": name})
 
@@ -260,7 +269,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _named(self) -> tuple[str, str]:
         path = self.path.split("?")[0]
-        for kind in ("datasets", "models"):
+        for kind in ("datasets", "models", "spaces"):
             path = path.removeprefix(f"/api/{kind}/")
         parts = path.split("/", 2)
         return "/".join(parts[:2]), parts[2] if len(parts) > 2 else ""

@@ -111,7 +111,7 @@ class RecognizeHandlers:
         def answer() -> Iterator[Recognition | Waiting]:
             charge(self.services, request, "recognitions")
             session = str(request.session_hash)
-            yield from self.services.turns.run(session, audio.duration, lambda: recognizer.recognize_steps(audio))
+            yield from self.services.answers(session, audio.duration, lambda: recognizer.recognize_steps(audio))
 
         for step in self._examples.steps(example, models, answer):
             if isinstance(step, Waiting):
@@ -204,13 +204,12 @@ class RecognizeHandlers:
         recognizer, version = serving.recognizer, serving.version
         start = time.perf_counter()
         limit = recognizer.max_duration
-        audio = decode_beginning(path, limit) if cut and limit else decode_file(path, max_duration=limit)
+        with self.services.measures.timed("decode"):
+            audio = decode_beginning(path, limit) if cut and limit else decode_file(path, max_duration=limit)
         decoding = time.perf_counter() - start
         shown: Recognition | None = None
         profiles = self.services.profiles.of(session) if adapt else PLAIN
-        for step in self.services.turns.run(
-            session, audio.duration, lambda: recognizer.recognize_steps(audio, profiles)
-        ):
+        for step in self.services.answers(session, audio.duration, lambda: recognizer.recognize_steps(audio, profiles)):
             if isinstance(step, Waiting):
                 yield Form(card=cards.listening_card(self._texts(request), step.place))
                 continue

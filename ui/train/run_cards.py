@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
+from annotations.learning.drift import BLOCK
 from annotations.learning.runs.estimate import Estimate
 from annotations.learning.runs.status import TrainingStatus
 from annotations.store.records import FeedbackSummary, TrainingRun
@@ -32,7 +33,9 @@ SENTENCES = {
 }
 
 
-def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int = 0, by_itself: str = "") -> str:
+def feedback_card(
+    summary: FeedbackSummary, missing: str | None, suspects: int = 0, by_itself: str = "", drifted: Sequence[str] = ()
+) -> str:
     """Draw the feedback for each label, and what a retraining still needs.
 
     Args:
@@ -40,6 +43,7 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
         missing: what is lacking, as a sentence; None if there is enough.
         suspects: clips whose label is probably a mistake.
         by_itself: when a run begins without being asked for, as a sentence.
+        drifted: what has changed in the newest clips, sentences.
     """
     again = f" ({summary.single_vote_clips} with a single vote)" if summary.single_vote_clips else ""
     known = counted(summary.groups, "speaker or session").replace("speaker or sessions", "speakers or sessions")
@@ -54,6 +58,7 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
         + label_bars(summary.labels)
         + outside_line(summary.outside)
         + state
+        + drift_line(drifted)
         + suspects_line(suspects)
         + (f'<p class="reason">{escape(by_itself)}</p>' if by_itself else "")
     )
@@ -169,6 +174,17 @@ def suspects_line(count: int) -> str:
     return (
         f'<p class="reason">{which} probably a mistake and left out of training: label them again in '
         "<strong>Review</strong>, where they are back in the queue (filter: Training status).</p>"
+    )
+
+
+def drift_line(drifted: Sequence[str]) -> str:
+    """Draw what has changed in the newest clips; empty if nothing has."""
+    if not drifted:
+        return ""
+    said = " ".join(map(escape, drifted))
+    return (
+        f'<p class="status gentle" id="drift">The newest {BLOCK} clips differ from those before: {said} Listen to '
+        "some of them in Review, and retrain if they are what this page is for.</p>"
     )
 
 
