@@ -149,7 +149,7 @@ class TestSavedElsewhere:
         expect(table).to_contain_text("Check that its disk is there")
         page.reload()
         expect(page.locator("#header .saved")).to_contain_text("not saved elsewhere")
-        expect(page.locator("#header .saved")).to_contain_text("changes wait here")
+        expect(page.locator("#header .saved")).to_contain_text("not copied: 1 change")
         (tmp_path / "unplugged").rename(tmp_path / "place")
 
 

@@ -128,7 +128,7 @@ def saved_line(status: SaveStatus | None, on_space: bool) -> str:
         return '<p class="saved gentle">Nothing more is saved elsewhere: another program has taken over.</p>'
     if status.error is not None:
         since = f" (last {ago(status.age)})" if status.age is not None else ""
-        waiting = f"; {status.waiting} changes wait here" if status.waiting else ""
+        waiting = f"; not copied: {counted(status.waiting, 'change')}" if status.waiting else ""
         return f'<p class="saved gentle">not saved elsewhere{since}, tried again{waiting}</p>'
     return (
         f'<p class="saved">{"saving elsewhere …" if status.age is None else f"saved elsewhere {ago(status.age)}"}</p>'
