@@ -20,7 +20,8 @@ from ui.backend.limits import Limits
 from ui.backend.turns import Turns, Waiting
 from ui.backend.uploads import Uploads
 from ui.operations.measures import Measures
-from ui.parts.presentation import escape, saved_line
+from ui.parts.presentation import escape
+from ui.parts.saving import saved_line
 from ui.recognize.session_profiles import SessionProfiles
 
 T = TypeVar("T")

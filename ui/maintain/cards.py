@@ -16,7 +16,8 @@ from ui.maintain.labels import label_card
 from ui.maintain.overview import card
 from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
-from ui.parts.presentation import ago, escape, status_line
+from ui.parts.presentation import escape, status_line
+from ui.parts.saving import ago
 from ui.train.run_cards import moment
 
 SAVING_PATIENCE = 20.0
