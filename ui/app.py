@@ -47,6 +47,9 @@ MOST_QUEUED = 128
 THREADS = 64
 """Threads of events: recordings that wait take `MOST_WAITING` of them, and votes need theirs."""
 
+HEADER_EVERY = 30.0
+"""Seconds between looks at when all was saved elsewhere."""
+
 SMALLEST_COMPRESSED = 2000
 """Bytes under which compressing a response gains nothing."""
 
@@ -78,7 +81,7 @@ def build_app(services: Services) -> gr.Blocks:
             with gr.Tab("Insights", id="insights", elem_id="tab-insights") as insights_tab:
                 build_insights_tab(services, insights_tab, who)
             with gr.Tab("Train", id="train", elem_id="tab-train") as train_tab:
-                build_train_tab(services, demo, train_tab, who, header)
+                acts = {**acts, **build_train_tab(services, demo, train_tab, who, header)}
             with gr.Tab("Manage", id="manage", elem_id="tab-manage"):
                 build_maintain_cards(services, demo, who)
                 acts = {**acts, **OverviewHandlers(services).acts()}
@@ -97,6 +100,10 @@ def build_app(services: Services) -> gr.Blocks:
         demo.load(
             shows_errors(label_handlers.on_question), who, question, show_progress="hidden", api_visibility="private"
         )
+        if services.saver is not None:
+            fresh = {"fn": services.header, "outputs": header, "show_progress": "hidden", "api_visibility": "private"}
+            demo.load(**fresh)
+            gr.Timer(HEADER_EVERY).tick(**fresh, trigger_mode="once")
         build_api(services)
         build_calls({**acts, **regions, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
 
