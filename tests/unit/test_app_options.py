@@ -106,6 +106,8 @@ def test_the_program_prints_its_address_saves_and_leaves_no_upload_behind(
         body = b'{"data": ["guidelines", {}]}'
         head = f"POST /gradio_api/run/page HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         under_way.sendall(f"{head}Content-Type: application/json\r\nConnection: close\r\n\r\n".encode() + body[:9])
+        # Once a later request is answered, this one has arrived: nothing would be under way otherwise.
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
         deadline = time.monotonic() + 60
         process.send_signal(signal.SIGTERM)
         while httpx.get(f"http://127.0.0.1:{port}/readyz").status_code != 503:
