@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ser.errors import SettingsError
 from ui.backend import server as app
 from ui.backend.server import DEFAULT_PORT, UPLOADS, main, parse_arguments, remove_leftovers
 
@@ -38,6 +39,24 @@ def test_the_command_line_wins_over_variables() -> None:
 def test_a_wrong_port_ends_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", "http"]) == 2
     assert capsys.readouterr().err == "The port is 'http'; a number from 1 to 65535 is needed.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "message"),
+    [
+        (["--mcp", "--host", "0.0.0.0"], {}, "Say it twice"),
+        (["--mcp", "--proxy"], {}, "Say it twice"),
+        (["--mcp"], {"SPACE_ID": "ann/studio"}, "Say it twice"),
+        ([], {"SER_MCP": "1", "SER_HOST": "192.168.0.7"}, "Say it twice"),
+        (["--mcp", "--auth-file", "logins"], {}, "has no logins"),
+    ],
+)
+def test_tools_on_a_public_page_are_refused_unless_said_twice(
+    arguments: list[str], environ: dict[str, str], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        parse_arguments(arguments, environ)
+    assert parse_arguments([], {}).mcp is False
 
 
 def test_uploads_of_killed_programs_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

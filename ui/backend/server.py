@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import importlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -38,6 +39,7 @@ class ServerSettings:
         fake: small untrained stand-ins in place of the models, to work on the page itself.
         proxy: addresses of reverse proxies, whose forwarding headers are trusted, or a word that there is one; empty
             for none.
+        mcp: whether the endpoints are tools for language models as well (Model Context Protocol).
         json_logs: whether logs are lines of JSON without personal data.
     """
 
@@ -48,6 +50,7 @@ class ServerSettings:
     fake: bool
     proxy: str = ""
     json_logs: bool = False
+    mcp: bool = False
 
 
 def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> ServerSettings:
@@ -104,6 +107,13 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         default=environ.get("SER_LOG") or "text",
         help="logs as text, or as lines of JSON without personal data (SER_LOG; default %(default)s)",
     )
+    parser.add_argument(
+        "--mcp",
+        action="count",
+        default=int(environ.get("SER_MCP") or 0) if (environ.get("SER_MCP") or "0").isdecimal() else 0,
+        help="offer the endpoints as tools by the Model Context Protocol, at /gradio_api/mcp (SER_MCP=1); on a page "
+        "that others reach it has to be said twice (--mcp --mcp, SER_MCP=2); needs the extra `mcp`",
+    )
     parser.add_argument("--fake", action="store_true", help="untrained stand-ins for the models: to work on the page")
     options = parser.parse_args(argv)
     if not options.port.isdecimal() or not 0 < int(options.port) < 65536:
@@ -116,7 +126,29 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         fake=options.fake,
         proxy=options.proxy,
         json_logs=options.log == "json",
+        mcp=_mcp(options, environ),
     )
+
+
+def _mcp(options: argparse.Namespace, environ: Mapping[str, str]) -> bool:
+    """Tell if the endpoints are to be tools.
+
+    Raises:
+        SettingsError: if the page is public and it was said once only, has logins, or the package is missing.
+    """
+    if not options.mcp:
+        return False
+    if options.auth_file:
+        raise SettingsError("--mcp has no logins, and --auth-file lets nobody else in. Leave one of them out.")
+    public = options.host not in ("127.0.0.1", "localhost", "::1") or options.proxy or "SPACE_ID" in environ
+    if public and options.mcp < 2:
+        raise SettingsError(
+            "This page can be reached by others, and --mcp would let language models act on it for anybody. "
+            "Say it twice (--mcp --mcp, or SER_MCP=2) if that is meant."
+        )
+    if importlib.util.find_spec("mcp") is None:
+        raise SettingsError("--mcp needs the package mcp. Install it: pip install 'mcp>=1.21,<2'.")
+    return True
 
 
 def serve(server: ServerSettings, settings: Settings) -> None:
@@ -146,12 +178,16 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         network = importlib.import_module("ui.backend.boundary").Network.from_env(os.environ, proxy=server.proxy)
         traffic = importlib.import_module("ui.operations.routes").Traffic()
         stop_gently(lambda: traffic.drain(services, FINISHING))
+        hooks = importlib.import_module("ui.operations.webhooks")
+        webhook = hooks.Webhook.from_env(os.environ)
+        telling = hooks.Webhooks(services.store, webhook).start() if webhook else None
         upkeep = importlib.import_module("ui.maintain.upkeep").Upkeep(services).start()
         try:
             demo.launch(
                 server_name=server.host,
                 server_port=server.port,
                 auth=listed.Logins(logins).check if listed else None,
+                mcp_server=server.mcp,
                 **page.launch_options(services, network, traffic),
             )
         except OSError as error:
@@ -161,6 +197,8 @@ def serve(server: ServerSettings, settings: Settings) -> None:
             ) from error
         finally:
             upkeep.stop()
+            if telling is not None:
+                telling.stop()
 
 
 def stop_gently(drain: Callable[[], bool]) -> None:
