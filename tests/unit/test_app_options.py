@@ -82,7 +82,7 @@ def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
             subprocess.Popen(
                 command,
                 cwd=Path(app.__file__).parents[2],
-                env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+                env={**os.environ, "TMPDIR": str(tmp_path / "tmp"), "SER_STOP_SECONDS": "300"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -116,9 +116,9 @@ def test_the_program_prints_its_address_and_leaves_no_upload_behind(
         under_way.sendall(f"{head}Content-Type: application/json\r\nConnection: close\r\n\r\n".encode() + body[:9])
         deadline = time.monotonic() + 60
         process.send_signal(signal.SIGTERM)
-        while httpx.get(f"http://127.0.0.1:{port}/readyz").status_code != 503:
+        while httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).status_code != 503:
             assert time.monotonic() < deadline
-        assert httpx.post(f"http://127.0.0.1:{port}/gradio_api/run/page", json={}).status_code == 503
+        assert httpx.post(f"http://127.0.0.1:{port}/gradio_api/run/page", json={}, timeout=60).status_code == 503
         under_way.sendall(body[9:])
         answer = b"".join(iter(lambda: under_way.recv(65536), b""))
     assert b" 200 OK" in answer and b'"text"' in answer, "what was under way is answered"

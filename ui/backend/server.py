@@ -20,8 +20,8 @@ from ser.errors import SerError, SettingsError
 
 DEFAULT_PORT = 7860
 
-FINISHING = 10.0
-"""Seconds that requests under way may take at the end."""
+FINISHING = "10"
+"""Seconds that requests under way may take at the end, unless SER_STOP_SECONDS says otherwise."""
 
 UPLOADS = "speech-emotion-studio-"
 """Prefix of the temporary folder of uploads; the number of the process follows."""
@@ -177,7 +177,7 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         demo = page.build_app(services)
         network = importlib.import_module("ui.backend.boundary").Network.from_env(os.environ, proxy=server.proxy)
         traffic = importlib.import_module("ui.operations.routes").Traffic()
-        stop_gently(lambda: traffic.drain(services, FINISHING))
+        stop_gently(lambda: traffic.drain(services, _seconds_to_stop(os.environ)))
         hooks = importlib.import_module("ui.operations.webhooks")
         webhook = hooks.Webhook.from_env(os.environ)
         telling = hooks.Webhooks(services.store, webhook).start() if webhook else None
@@ -201,6 +201,11 @@ def serve(server: ServerSettings, settings: Settings) -> None:
                 telling.stop()
 
 
+def _seconds_to_stop(environ: Mapping[str, str]) -> float:
+    asked = environ.get("SER_STOP_SECONDS") or FINISHING
+    return float(asked) if asked.isdecimal() else float(FINISHING)
+
+
 def stop_gently(drain: Callable[[], bool]) -> None:
     """At SIGTERM finish what is under way, then leave; a second one leaves at once."""
 
@@ -208,7 +213,7 @@ def stop_gently(drain: Callable[[], bool]) -> None:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
         print("Stopping: no new work is taken, what is under way is answered.", flush=True)
         if not drain():
-            print(f"Some requests were not answered within {FINISHING:.0f} s and are given up.", file=sys.stderr)
+            print("Some requests were not answered in time and are given up.", file=sys.stderr)
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, stop)
