@@ -115,6 +115,8 @@ def test_the_program_prints_its_address_and_leaves_no_upload_behind(
         head = f"POST /gradio_api/run/page HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         under_way.sendall(f"{head}Content-Type: application/json\r\nConnection: close\r\n\r\n".encode() + body[:9])
         deadline = time.monotonic() + 60
+        while not httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).json()["under_way"]:
+            assert time.monotonic() < deadline
         process.send_signal(signal.SIGTERM)
         while httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).status_code != 503:
             assert time.monotonic() < deadline

@@ -54,7 +54,7 @@ def samples(text: str) -> dict[tuple[str, str], float]:
 
 def test_health_and_metrics_of_a_page_in_use(page: httpx.Client, traffic: Traffic, speech: Path) -> None:
     assert page.get("/healthz").text == "ok\n"
-    assert page.get("/readyz").json() == {"ready": True, "problems": []}
+    assert page.get("/readyz").json() == {"ready": True, "problems": [], "under_way": 0}
     client = Client(str(page.base_url), verbose=False)
     answer = client.predict(handle_file(str(speech)), api_name="/recognize")
     assert page.post("/gradio_api/run/page", json={"data": ["vote", {"vote": 3}]}).status_code == 200
