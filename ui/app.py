@@ -16,6 +16,7 @@ from ui.backend.services import Services
 from ui.backend.upload_guard import ARCHIVE, UploadGuard
 from ui.history import build_history_tab
 from ui.insights.tab import build_insights_tab
+from ui.languages import catalogue
 from ui.maintain.cards import build_maintain_cards
 from ui.parts import style
 from ui.parts.calls import build_calls
@@ -54,10 +55,12 @@ def build_app(services: Services) -> gr.Blocks:
     Returns:
         Blocks to be launched with `launch_options`.
     """
+    gr.set_static_paths([language.path for language in catalogue.list_languages()])
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SWEEP) as demo:
         with gr.Row(elem_classes="top", equal_height=True):
             header = gr.HTML(services.header(), elem_id="header", apply_default_css=False)
             who = identity.build_name_field(services, demo)
+            gr.HTML(catalogue.menu(), elem_id="language-menu", apply_default_css=False)
         gr.HTML(keys_dialog(services.labels) + guidelines_dialog(), apply_default_css=False, elem_id="keys")
         with gr.Tabs():
             with gr.Tab("Recognize", id="recognize", elem_id="tab-recognize"):

@@ -7,12 +7,14 @@ import gradio as gr
 
 from annotations.labels.colours import SURFACE_DARK
 from annotations.labels.label_set import DEFAULT, LabelSet
+from ui.languages.catalogue import settings
 from ui.parts.palette import UNSURE_KEY, key_range, palette_css
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SHEETS = ("page.css", "review.css", "insights.css", "training.css")
 SCRIPTS = (
     "studio.js",
+    "translate.js",
     "microphone.js",
     "recognize.js",
     "player.js",
@@ -106,6 +108,7 @@ def head(labels: LabelSet = DEFAULT) -> str:
     keys = json.dumps([*(label.key for label in labels), UNSURE_KEY.lower()])
     return (
         f'<meta name="color-scheme" content="light dark"><style>{frame}</style>'
-        f"<script>window.studioKeys = {keys}; window.studioKeyRange = {json.dumps(key_range(labels))};</script>"
+        f"<script>window.studioKeys = {keys}; window.studioKeyRange = {json.dumps(key_range(labels))}; "
+        f"window.studioLanguages = {settings(labels)};</script>"
         + scripts
     )

@@ -1,0 +1,322 @@
+// The page in another language. English is what the source says; texts are translated where they are shown, by exact match
+// or by a template with holes, and again whenever they change. What people or models wrote stands under translate="no".
+// Gradio's own I18n is not used: it follows the browser alone, knows static labels only and changes <html lang> by itself.
+(() => {
+  const { read, write } = window.studio;
+  const offered = window.studioLanguages; // {language: {tag, file, version, labels}}
+  const KEY = "studio-language";
+  const INLINE = /^(A|B|CODE|EM|KBD|STRONG)$/; // Belong to the sentence around them; `ui/languages/markup.py` has the same.
+  const ATTRIBUTES = ["alt", "aria-label", "aria-valuetext", "placeholder", "title"];
+  const SKIPPED = "[translate=no], script, style, textarea, code, [contenteditable=true]";
+  // Parts of Gradio's that show what people wrote, and what programs read.
+  const VERBATIM = ".file-preview, .json-holder, .api-docs, .cm-editor";
+  const NAMES = /^(name|names|rater|speaker|path|file|folder|source|text|transcript|url|repository|origin)\d*$/;
+  const IN_STYLE = { "--say-record": "Record", "--say-choose": "Choose a file" };
+  const SPACELESS = /[\u3000-\u9fff\uff00-\uffef]/;
+  const LATIN = /[\dA-Za-z]/;
+
+  let language = "en";
+  let exact = new Map();
+  let templates = [];
+  let known = new Map();
+
+  // A text in the chosen language
+
+  const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  const template = ([text, translation]) => {
+    const literals = text.split(/\{\w+\}/);
+    const anchor = literals.reduce((one, other) => (other.length > one.length ? other : one));
+    const letters = literals.join("").replace(/<[^>]*>|[^A-Za-z]/g, "").length;
+    return { text, translation, literals, anchor, letters, names: Array.from(text.matchAll(/\{(\w+)\}/g), ([, name]) => name) };
+  };
+  const prepare = (catalogue, labels) => {
+    const rows = Object.entries(catalogue);
+    exact = new Map([...rows.filter(([text]) => !/\{\w+\}/.test(text)), ...Object.entries(labels)]);
+    templates = rows.filter(([text]) => /\{\w+\}/.test(text)).map(template).sort((one, other) => other.letters - one.letters);
+    known = new Map();
+  };
+  const tag = () => (language === "en" ? "en" : offered[language].tag);
+  // Numbers and dates as the language writes them; undefined for all else.
+  const figure = (text) => {
+    const number = /^([−+-]?)((?:0|[1-9]\d*|[1-9]\d{0,2}(?:,\d{3})+)(?:\.(\d+))?)(\s?%)?$/.exec(text);
+    if (number) {
+      const [, sign, digits, decimals = "", percent] = number;
+      const value = Number(digits.replaceAll(",", "")) / (percent ? 100 : 1);
+      const options = { minimumFractionDigits: decimals.length, maximumFractionDigits: decimals.length, useGrouping: digits.includes(",") };
+      return sign + new Intl.NumberFormat(tag(), { ...options, style: percent ? "percent" : "decimal" }).format(value);
+    }
+    const date = /^(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d) UTC)?$/.exec(text);
+    if (!date) return undefined;
+    const time = new Date(`${date[1]}T${date[2] || "00:00"}Z`);
+    const day = new Intl.DateTimeFormat(tag(), { dateStyle: "medium", timeZone: "UTC" }).format(time);
+    return date[2] ? `${day} ${new Intl.DateTimeFormat(tag(), { timeStyle: "short", timeZone: "UTC" }).format(time)} UTC` : day;
+  };
+  const translated = (text) => {
+    if (!known.has(text)) {
+      if (known.size > 5000) known.clear();
+      known.set(text, null); // A text within itself ends here.
+      known.set(text, figure(text) ?? whole(text) ?? parts(text) ?? null);
+    }
+    return known.get(text);
+  };
+  const whole = (text) => {
+    if (exact.has(text)) return exact.get(text);
+    for (const row of templates) {
+      if (!text.includes(row.anchor)) continue;
+      row.pattern ||= new RegExp(`^${row.literals.map(escaped).join("(.*?)")}$`, "s");
+      const found = row.pattern.exec(text);
+      const filled = found && fill(row, found.slice(1));
+      if (filled) return filled;
+    }
+    return undefined;
+  };
+  const fill = (row, values) => {
+    const spoken = values.map((value, place) => (NAMES.test(row.names[place]) ? figure(value) ?? null : translated(value.trim())));
+    // A template of hardly a word says something only about figures, known words and names.
+    if (row.letters < 6 && values.some((value, place) => spoken[place] === null && value.trim().includes(" "))) return undefined;
+    const filled = Object.fromEntries(row.names.map((name, place) => [name, spoken[place] ?? values[place]]));
+    return spaced(row.translation, filled);
+  };
+  // Between letters of Chinese or Japanese and others stands a space, between two of theirs none: a hole may hold either.
+  const spaced = (translation, values) =>
+    translation.split(/(\{\w+\})/).reduce((text, piece) => {
+      const value = /^\{\w+\}$/.test(piece) ? values[piece.slice(1, -1)] ?? piece : piece;
+      return join(text, value);
+    }, "");
+  const join = (text, more) => {
+    const before = text.trimEnd().slice(-1);
+    const after = more.trimStart().slice(0, 1);
+    if (!SPACELESS.test(before) && !SPACELESS.test(after)) return text + more;
+    if (SPACELESS.test(before) && SPACELESS.test(after)) return text.trimEnd() + more.trimStart();
+    const han = /[\u4e00-\u9fff]/;
+    const apart = (han.test(before) && LATIN.test(after)) || (LATIN.test(before) && han.test(after));
+    return apart ? `${text.trimEnd()} ${more.trimStart()}` : text + more;
+  };
+  const divided = (text, pattern, glue) => {
+    const pieces = text.split(pattern);
+    if (pieces.length < 2) return undefined;
+    const said = pieces.map((piece) => translated(piece.trim()));
+    return said.some((one) => one !== null) ? said.map((one, place) => one ?? pieces[place]).reduce((all, one) => all + glue(all) + one) : undefined;
+  };
+  const sentences = (text) => {
+    const pieces = text.split(/(?<=[.!?]) (?=\S)/);
+    const said = [];
+    let any = false;
+    for (let start = 0; start < pieces.length; ) {
+      let end = pieces.length - (start === 0 ? 1 : 0);
+      let found;
+      for (; end > start; end -= 1) if ((found = whole(pieces.slice(start, end).join(" "))) !== undefined) break;
+      any ||= found !== undefined;
+      said.push(found ?? pieces[start]);
+      start = found === undefined ? start + 1 : end;
+    }
+    return any && pieces.length > 1 ? said.reduce((all, one) => all + (SPACELESS.test(all.slice(-1)) ? "" : " ") + one) : undefined;
+  };
+  const bracketed = (text) => {
+    const [, words, bracket] = /^(.*\S) (\([^()]*\))$/s.exec(text) || [];
+    const said = words && [words, bracket].map(translated);
+    return said && said.some((one) => one !== null) ? join(said[0] ?? words, said[1] ?? ` ${bracket}`) : undefined;
+  };
+  const parts = (text) => {
+    const comma = /^(zh|ja)/.test(tag()) ? "、" : ", ";
+    // A key or a figure before or after words: "1 anger", "anger 64 %".
+    const led = /^(\S|[\d.,]+) ([^\d\s].*)$/.exec(text);
+    const tailed = /^(.*[^\d\s]) ([−+]?[\d.,]+(?:\s?%)?)$/.exec(text);
+    const words = (led && translated(led[2])) || (tailed && translated(tailed[1]));
+    return (
+      divided(text, " · ", () => " · ") ??
+      divided(text, " → ", () => " → ") ??
+      sentences(text) ??
+      bracketed(text) ??
+      (words ? (led && translated(led[2]) ? `${figure(led[1]) ?? led[1]} ${words}` : `${words} ${figure(tailed[2]) ?? tailed[2]}`) : undefined) ??
+      divided(text, ", ", () => comma)
+    );
+  };
+  const say = (text) => {
+    if (language === "en" || !/[A-Za-z%]|\d-\d/.test(text)) return null;
+    const plain = text.replace(/[ \n\t]+/g, " ").trim();
+    const said = translated(plain);
+    return said === null || said === plain ? null : text.replace(/^(\s*)[^]*?(\s*)$/, (_, before, after) => before + said + after);
+  };
+
+  // Texts of the document; what they were is kept, for English and to see what is new
+
+  const texts = new WeakMap();
+  const sentenceNodes = new WeakMap();
+  const attributes = new WeakMap();
+  const text = (node) => {
+    const before = texts.get(node);
+    if (before && before.shown === node.data) return;
+    const said = say(node.data);
+    if (said === null) return;
+    texts.set(node, { english: node.data, shown: said });
+    node.data = said;
+  };
+  const attribute = (element, name) => {
+    const before = attributes.get(element) || {};
+    const value = element.getAttribute(name);
+    if (value === null || (before[name] && before[name].shown === value)) return;
+    const said = say(value);
+    if (name === "aria-label") element.toggleAttribute("data-said", false);
+    if (said === null) return;
+    attributes.set(element, { ...before, [name]: { english: value, shown: said } });
+    element.setAttribute(name, said);
+    // By this the page's scripts and styles know a button of Gradio's in every language.
+    if (name === "aria-label") element.dataset.said = value;
+  };
+  const marked = (node) => (node.nodeType === Node.TEXT_NODE ? node.data : `<${node.localName}>${node.textContent}</${node.localName}>`);
+  // A sentence with markup of words is translated as a whole, as its words come in another order; its elements stay.
+  const sentence = (element) => {
+    const nodes = Array.from(element.childNodes).filter((node) => node.nodeType !== Node.COMMENT_NODE);
+    const plain = nodes.every((node) => node.nodeType === Node.TEXT_NODE || (INLINE.test(node.tagName) && !node.children.length));
+    if (!element.children.length || !plain || !nodes.some((node) => node.nodeType === Node.TEXT_NODE && /[A-Za-z]/.test(node.data))) return false;
+    const said = say(nodes.map(marked).join(""));
+    if (said === null) return false;
+    sentenceNodes.set(element, nodes.map((node) => [node, node.nodeType === Node.TEXT_NODE ? node.data : node.textContent]));
+    const elements = nodes.filter((node) => node.nodeType === Node.ELEMENT_NODE);
+    const placed = Array.from(said.matchAll(/<(\w+)>([^<]*)<\/\1>|[^<]+/g), ([piece, name, inside]) => {
+      if (!name) return new Text(piece);
+      const place = elements.findIndex((one) => one.localName === name);
+      if (place < 0) return new Text(inside);
+      const [own] = elements.splice(place, 1);
+      if (own.textContent !== inside) own.textContent = inside;
+      return own;
+    });
+    placed.forEach((node) => node.nodeType === Node.TEXT_NODE && texts.set(node, { english: node.data, shown: node.data }));
+    element.replaceChildren(...placed);
+    return true;
+  };
+  // A list to choose from shows its choice as the value of a field, which Gradio reads again: it is shown translated only.
+  const native = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value");
+  const combobox = (input) => {
+    if (Object.hasOwn(input, "value")) return (input.value = input.value);
+    let english = native.get.call(input);
+    let shown = null;
+    Object.defineProperty(input, "value", {
+      configurable: true,
+      get: () => (native.get.call(input) === shown ? english : native.get.call(input)),
+      set: (value) => {
+        english = value;
+        shown = say(String(value)) ?? value;
+        native.set.call(input, shown);
+      },
+    });
+    return (input.value = english);
+  };
+  const walk = (node) => {
+    if (node.nodeType === Node.TEXT_NODE) return text(node);
+    if (node.nodeType !== Node.ELEMENT_NODE) return;
+    if (node.matches(VERBATIM)) node.setAttribute("translate", "no");
+    ATTRIBUTES.forEach((name) => node.hasAttribute(name) && !node.matches("[translate=no]") && attribute(node, name));
+    if (node.id === "language") node.value = language;
+    if (node.matches("input[role=combobox]")) combobox(node);
+    if (node.matches(SKIPPED) || sentence(node)) return;
+    node.childNodes.forEach(walk);
+  };
+  const isVerbatim = (node) => {
+    return Boolean(node.parentElement && node.parentElement.closest(SKIPPED));
+  };
+  const restore = (node) => {
+    if (node.nodeType === Node.TEXT_NODE) {
+      const before = texts.get(node);
+      if (before && before.shown === node.data) node.data = before.english;
+      texts.delete(node);
+    }
+    if (node.nodeType !== Node.ELEMENT_NODE) return;
+    Object.entries(attributes.get(node) || {}).forEach(([name, { english, shown }]) => {
+      if (node.getAttribute(name) === shown) node.setAttribute(name, english);
+    });
+    attributes.delete(node);
+    delete node.dataset.said;
+    const before = sentenceNodes.get(node);
+    sentenceNodes.delete(node);
+    if (before && before.every(([part]) => part.nodeType === Node.TEXT_NODE || part.parentNode === node)) {
+      before.forEach(([part, content]) => part.textContent !== content && (part.textContent = content));
+      node.replaceChildren(...before.map(([part]) => part));
+    }
+    if (node.matches("input[role=combobox]") && Object.hasOwn(node, "value")) node.value = node.value;
+    node.childNodes.forEach(restore);
+  };
+
+  // The document follows
+
+  const observer = new MutationObserver((changes) => {
+    const changed = new Set();
+    for (const { type, target, addedNodes, attributeName } of changes) {
+      if (type === "attributes") attribute(target, attributeName);
+      else if (type === "characterData") changed.add(target.parentElement || target);
+      else if (addedNodes.length) Array.from(target.children).some((child) => INLINE.test(child.tagName)) ? changed.add(target) : addedNodes.forEach((node) => changed.add(node));
+    }
+    changed.forEach((node) => node.isConnected && !isVerbatim(node) && walk(node));
+    observer.takeRecords();
+  });
+  const WATCHED = { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ATTRIBUTES };
+  const show = () => {
+    document.documentElement.lang = tag();
+    Object.entries(IN_STYLE).forEach(([name, english]) => document.documentElement.style.setProperty(name, JSON.stringify(say(english) ?? english)));
+    if (language === "en") return;
+    walk(document.documentElement);
+    observer.takeRecords();
+    observer.observe(document.documentElement, WATCHED);
+  };
+  const load = async (wanted) => {
+    const { file, version } = offered[wanted];
+    const kept = read(`${KEY}-texts`);
+    if (kept && kept.version === version) return kept.texts;
+    const { root = "/", api_prefix: prefix = "/gradio_api" } = window.gradio_config || {};
+    const answer = await fetch(`${new URL(root, document.baseURI).pathname.replace(/\/$/, "")}${prefix}/file=${file}`);
+    if (!answer.ok) throw new Error(`The texts in ${wanted} did not come: ${answer.status}.`);
+    const { texts } = await answer.json();
+    write(`${KEY}-texts`, { version, texts });
+    return texts;
+  };
+  const use = async (wanted) => {
+    let catalogue = null;
+    if (wanted !== "en") {
+      try {
+        catalogue = await load(wanted);
+      } catch (error) {
+        console.warn(error.message); // The page stays as it is, in English or the language before.
+        return;
+      }
+    }
+    observer.disconnect();
+    const before = language;
+    language = "en";
+    if (before !== "en") restore(document.documentElement);
+    language = wanted;
+    if (catalogue) prepare(catalogue, offered[wanted].labels);
+    show();
+  };
+  const preferred = navigator.languages || [navigator.language];
+  const first = () => {
+    const kept = read(KEY);
+    if (kept === "en" || kept in offered) return kept;
+    const bases = preferred.map((one) => one.toLowerCase().split("-")[0]);
+    return bases.find((base) => base === "en" || base in offered) || "en";
+  };
+  // Gradio speaks the browser's language by itself: it is kept to English, and its texts are translated like the page's.
+  Object.defineProperty(navigator, "language", { configurable: true, get: () => "en" });
+  new MutationObserver(() => document.documentElement.lang !== tag() && (document.documentElement.lang = tag())).observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
+  const ask = window.confirm.bind(window);
+  window.confirm = (question) => ask(say(question) ?? question);
+  document.addEventListener("change", ({ target }) => {
+    if (target.id !== "language") return;
+    write(KEY, target.value);
+    use(target.value);
+  });
+  window.studioLanguage = {
+    use,
+    get now() {
+      return language;
+    },
+    // What an element says in English, whatever is shown.
+    english: (element) => {
+      const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+      let all = "";
+      while (walker.nextNode()) all += (texts.get(walker.currentNode) || { english: walker.currentNode.data }).english;
+      return all;
+    },
+  };
+  use(first());
+})();
