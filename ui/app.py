@@ -17,6 +17,7 @@ from ui.backend.upload_guard import ARCHIVE, UploadGuard
 from ui.history import build_history_tab
 from ui.insights.tab import build_insights_tab
 from ui.languages import catalogue
+from ui.languages.english_start import EnglishStart
 from ui.maintain.cards import build_maintain_cards
 from ui.parts import style
 from ui.parts.calls import build_calls
@@ -147,6 +148,7 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
                 Middleware(GZipMiddleware, minimum_size=SMALLEST_COMPRESSED),
                 Middleware(UploadGuard, services=services),
                 Middleware(EndpointGuard),
+                Middleware(EnglishStart),
             ],
             "lifespan": guard(network),
         },

@@ -15,7 +15,7 @@ from ui.backend.services import Services
 from ui.parts.errors import shows_errors
 from ui.parts.palette import icon
 from ui.parts.player import player
-from ui.parts.presentation import clock, escape, percent
+from ui.parts.presentation import as_written, clock, escape, percent
 from ui.train.run_cards import moment
 
 LIMIT = 50
@@ -139,15 +139,15 @@ def _clip_row(entry: HistoryEntry) -> str:
         seen = {True: " · saw the model’s answer", False: " · did not see the model’s answer", None: ""}
         return (
             f"<tr{' class=retracted' if vote.retracted_at else ''}><td>{moment(entry.at)}</td>"
-            f"<td>{escape(vote.rater)}</td><td>{_vote(entry)}{seen[vote.answer_shown]}</td></tr>"
+            f"<td>{as_written(vote.rater)}</td><td>{_vote(entry)}{seen[vote.answer_shown]}</td></tr>"
         )
     answer = entry.prediction
     assert answer is not None
     fused = answer.scores["fused"] or {}
     name = entry.version.name if entry.version else answer.model_version_id
     return (
-        f"<tr><td>{moment(entry.at)}</td><td>model {escape(name)}</td><td>{icon(answer.label)} {escape(answer.label)} "
-        f"{percent(fused.get(answer.label, 0.0))}</td></tr>"
+        f"<tr><td>{moment(entry.at)}</td><td>model {as_written(name)}</td>"
+        f"<td>{icon(answer.label)} {escape(answer.label)} {percent(fused.get(answer.label, 0.0))}</td></tr>"
     )
 
 
@@ -174,8 +174,8 @@ def _row(entry: HistoryEntry) -> str:
     said = f"{icon(entry.prediction.label)} {escape(entry.prediction.label)}" if entry.prediction else "–"
     clip = f"{vote.clip_id} · {clock(entry.clip.duration)}" if entry.clip else str(vote.clip_id)
     return (
-        f"<tr{' class=retracted' if vote.retracted_at else ''}><td>{moment(entry.at)}</td><td>{escape(vote.rater)}</td>"
-        f"<td>{_vote(entry)}</td><td>{said}</td><td>{clip}</td></tr>"
+        f"<tr{' class=retracted' if vote.retracted_at else ''}><td>{moment(entry.at)}</td>"
+        f"<td>{as_written(vote.rater)}</td><td>{_vote(entry)}</td><td>{said}</td><td>{clip}</td></tr>"
     )
 
 
@@ -192,8 +192,8 @@ def _vote(entry: HistoryEntry) -> str:
         for name, value in (("intensity", vote.intensity), ("valence", vote.valence), ("arousal", vote.arousal))
         if value is not None
     ]
-    parts += [f"“{escape(vote.transcript)}”"] if vote.transcript else []
-    parts += [f"note: {escape(vote.comment)}"] if vote.comment else []
+    parts += [f"“{as_written(vote.transcript)}”"] if vote.transcript else []
+    parts += [f"note: {as_written(vote.comment)}"] if vote.comment else []
     if vote.seconds is not None:
         hasty = entry.clip is not None and vote.seconds < entry.clip.duration / 2
         parts.append(f"{vote.seconds:.1f} s{', before half of the clip was over' if hasty else ''}")
@@ -203,7 +203,7 @@ def _vote(entry: HistoryEntry) -> str:
 def _run_row(at: str, run: TrainingRun) -> str:
     reason = f" · {escape(run.reason)}" if run.reason else ""
     return (
-        f'<tr class="run-row"><td>{moment(at)}</td><td>{escape(run.started_by)}</td>'
+        f'<tr class="run-row"><td>{moment(at)}</td><td>{as_written(run.started_by)}</td>'
         f'<td colspan="3">training run {run.id}: <strong>{escape(run.status)}</strong>{reason}</td></tr>'
     )
 

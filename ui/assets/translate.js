@@ -9,10 +9,11 @@
   const ATTRIBUTES = ["alt", "aria-label", "aria-valuetext", "placeholder", "title"];
   const SKIPPED = "[translate=no], script, style, textarea, code, [contenteditable=true]";
   // Parts of Gradio's that show what people wrote, and what programs read.
-  const VERBATIM = ".file-preview, .json-holder, .api-docs, .cm-editor";
-  const NAMES = /^(name|names|rater|speaker|path|file|folder|source|text|transcript|url|repository|origin)\d*$/;
+  const VERBATIM = ".file-preview, .json-holder, .api-docs, .cm-editor, #version-text";
+  const NAMES = /^(name|rater|speaker|path|file|folder|source|text|transcript|comment|url|repository|origin|edited_by|started_by)\d*$/;
   const IN_STYLE = { "--say-record": "Record", "--say-choose": "Choose a file" };
   const SPACELESS = /[\u3000-\u9fff\uff00-\uffef]/;
+  const WIDE = /[\u3000-\u303f\uff00-\uffef]/;
   const LATIN = /[\dA-Za-z]/;
 
   let language = "en";
@@ -27,12 +28,13 @@
     const literals = text.split(/\{\w+\}/);
     const anchor = literals.reduce((one, other) => (other.length > one.length ? other : one));
     const letters = literals.join("").replace(/<[^>]*>|[^A-Za-z]/g, "").length;
-    return { text, translation, literals, anchor, letters, names: Array.from(text.matchAll(/\{(\w+)\}/g), ([, name]) => name) };
+    const signs = !/\p{L}/u.test(translation.replace(/\{\w+\}|<[^>]*>/g, ""));
+    return { text, translation, literals, length: literals.join("").length, anchor, letters, signs, names: Array.from(text.matchAll(/\{(\w+)\}/g), ([, name]) => name) };
   };
   const prepare = (catalogue, labels) => {
     const rows = Object.entries(catalogue);
     exact = new Map([...rows.filter(([text]) => !/\{\w+\}/.test(text)), ...Object.entries(labels)]);
-    templates = rows.filter(([text]) => /\{\w+\}/.test(text)).map(template).sort((one, other) => other.letters - one.letters);
+    templates = rows.filter(([text]) => /\{\w+\}/.test(text)).map(template).sort((one, other) => other.letters - one.letters || other.length - one.length);
     known = new Map();
   };
   const tag = () => (language === "en" ? "en" : offered[language].tag);
@@ -55,12 +57,13 @@
     if (!known.has(text)) {
       if (known.size > 5000) known.clear();
       known.set(text, null); // A text within itself ends here.
-      known.set(text, figure(text) ?? whole(text) ?? parts(text) ?? null);
+      known.set(text, figure(text) ?? exact.get(text) ?? divided(text, " · ", () => " · ") ?? whole(text) ?? parts(text) ?? null);
     }
     return known.get(text);
   };
   const whole = (text) => {
     if (exact.has(text)) return exact.get(text);
+    if (/^[A-Z][a-z ]+$/.test(text) && exact.has(text.toLowerCase())) return exact.get(text.toLowerCase());
     for (const row of templates) {
       if (!text.includes(row.anchor)) continue;
       row.pattern ||= new RegExp(`^${row.literals.map(escaped).join("(.*?)")}$`, "s");
@@ -72,8 +75,10 @@
   };
   const fill = (row, values) => {
     const spoken = values.map((value, place) => (NAMES.test(row.names[place]) ? figure(value) ?? null : translated(value.trim())));
-    // A template of hardly a word says something only about figures, known words and names.
-    if (row.letters < 6 && values.some((value, place) => spoken[place] === null && value.trim().includes(" "))) return undefined;
+    // A template of hardly a word says something only about figures, known words and names, one of signs about figures.
+    const strange = (value, place) => spoken[place] === null && !NAMES.test(row.names[place]) && value.trim().includes(" ");
+    if (row.letters < 6 && values.some(strange)) return undefined;
+    if (row.signs && values.some((value) => !/\d/.test(value))) return undefined;
     const filled = Object.fromEntries(row.names.map((name, place) => [name, spoken[place] ?? values[place]]));
     return spaced(row.translation, filled);
   };
@@ -117,26 +122,34 @@
     const said = words && [words, bracket].map(translated);
     return said && said.some((one) => one !== null) ? join(said[0] ?? words, said[1] ?? ` ${bracket}`) : undefined;
   };
+  // "anger: voice 64 %"
+  const named = (text) => {
+    const [, name, said] = /^([^:]+): (.+)$/s.exec(text) || [];
+    const both = name && [name, said].map(translated);
+    return both && both.every((one) => one !== null) ? both.join(/^(zh|ja)/.test(tag()) ? "：" : ": ") : undefined;
+  };
   const parts = (text) => {
     const comma = /^(zh|ja)/.test(tag()) ? "、" : ", ";
     // A key or a figure before or after words: "1 anger", "anger 64 %".
-    const led = /^(\S|[\d.,]+) ([^\d\s].*)$/.exec(text);
+    const led = /^(\S|[\d.,]+(?:\s?%)?) ([^\d\s%].*)$/.exec(text);
     const tailed = /^(.*[^\d\s]) ([−+]?[\d.,]+(?:\s?%)?)$/.exec(text);
     const words = (led && translated(led[2])) || (tailed && translated(tailed[1]));
     return (
-      divided(text, " · ", () => " · ") ??
       divided(text, " → ", () => " → ") ??
       sentences(text) ??
       bracketed(text) ??
       (words ? (led && translated(led[2]) ? `${figure(led[1]) ?? led[1]} ${words}` : `${words} ${figure(tailed[2]) ?? tailed[2]}`) : undefined) ??
+      named(text) ??
       divided(text, ", ", () => comma)
     );
   };
   const say = (text) => {
     if (language === "en" || !/[A-Za-z%]|\d-\d/.test(text)) return null;
-    const plain = text.replace(/[ \n\t]+/g, " ").trim();
+    const plain = text.replace(/[ \n\t]+/g, " ").replace(/^[ ·|]+|[ ·|]+$/g, "");
     const said = translated(plain);
-    return said === null || said === plain ? null : text.replace(/^(\s*)[^]*?(\s*)$/, (_, before, after) => before + said + after);
+    if (said === null || said === plain) return null;
+    // A full-width sign brings its own space.
+    return text.replace(/^([\s·|]*)[^]*?([\s·|]*)$/, (_, before, after) => before + said + (WIDE.test(said.slice(-1)) ? after.trimStart() : after));
   };
 
   // Texts of the document; what they were is kept, for English and to see what is new
@@ -168,7 +181,7 @@
   // A sentence with markup of words is translated as a whole, as its words come in another order; its elements stay.
   const sentence = (element) => {
     const nodes = Array.from(element.childNodes).filter((node) => node.nodeType !== Node.COMMENT_NODE);
-    const plain = nodes.every((node) => node.nodeType === Node.TEXT_NODE || (INLINE.test(node.tagName) && !node.children.length));
+    const plain = nodes.every((node) => node.nodeType === Node.TEXT_NODE || (INLINE.test(node.tagName) && !node.children.length && !node.matches("[translate=no]")));
     if (!element.children.length || !plain || !nodes.some((node) => node.nodeType === Node.TEXT_NODE && /[A-Za-z]/.test(node.data))) return false;
     const said = say(nodes.map(marked).join(""));
     if (said === null) return false;
@@ -295,8 +308,7 @@
     const bases = preferred.map((one) => one.toLowerCase().split("-")[0]);
     return bases.find((base) => base === "en" || base in offered) || "en";
   };
-  // Gradio speaks the browser's language by itself: it is kept to English, and its texts are translated like the page's.
-  Object.defineProperty(navigator, "language", { configurable: true, get: () => "en" });
+  // Gradio names the language that it found.
   new MutationObserver(() => document.documentElement.lang !== tag() && (document.documentElement.lang = tag())).observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
   const ask = window.confirm.bind(window);
   window.confirm = (question) => ask(say(question) ?? question);

@@ -12,7 +12,7 @@ from ser.recognizer import Recognizer
 from ui.backend.limits import Limits
 from ui.backend.turns import Turns
 from ui.backend.uploads import Uploads
-from ui.parts.presentation import escape
+from ui.parts.presentation import as_written, escape
 from ui.recognize.session_profiles import SessionProfiles
 
 
@@ -58,7 +58,7 @@ class Services:
         transcriber = self.recognizer.transcriber
         words = transcriber.name if transcriber else "none"
         return (
-            '<div class="masthead"><h1>Speech Emotion Studio</h1><p>model: <strong>'
+            '<div class="masthead"><h1 translate="no">Speech Emotion Studio</h1><p>model: <strong translate="no">'
             f"{escape(self.store.active_version().name)}</strong> · transcripts: "
-            f'<strong title="{escape(self.recognizer.transcriber_reason)}">{escape(words)}</strong></p></div>'
+            f'<strong title="{escape(self.recognizer.transcriber_reason)}">{as_written(words)}</strong></p></div>'
         )

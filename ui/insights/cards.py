@@ -10,7 +10,7 @@ from annotations.raters.agreement import Agreement, PairAgreement, in_words
 from annotations.raters.reliability import RaterReliability
 from ui.insights.charts import figure_on_scale, heat_table, stacked_periods
 from ui.parts.palette import css_class, icon
-from ui.parts.presentation import counted, escape, outside_line, percent, progress_bar
+from ui.parts.presentation import as_written, counted, escape, outside_line, percent, progress_bar
 
 LOWEST = -0.2
 """Left end of the scale that alpha is drawn on; agreement below it is drawn there."""
@@ -115,7 +115,7 @@ def raters_card(raters: Sequence[RaterReliability], *, everybody: bool, pairs: S
         return f"{title}<p class='quiet'>You have given no label yet.</p>"
     ordered = sorted(raters, key=lambda rater: -rater.votes)
     rows = "".join(
-        f'<tr><th scope="row">{escape(rater.rater)}</th><td>{rater.votes:,}</td>'
+        f'<tr><th scope="row">{as_written(rater.rater)}</th><td>{rater.votes:,}</td>'
         f'<td class="scale" aria-hidden="true">{figure_on_scale(rater.reliability, *rater.interval, 0.0)}</td>'
         f"<td>{percent(rater.reliability)} <span class='quiet'>{round(100 * rater.interval[0])} to "
         f"{round(100 * rater.interval[1])}</span></td><td>{_gold(rater)}</td></tr>"
@@ -191,7 +191,7 @@ def _model(label: str | None) -> str:
 
 def _pairs(pairs: Sequence[PairAgreement]) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{escape(pair.first)} and {escape(pair.second)}</th><td>{pair.clips:,}</td>'
+        f'<tr><th scope="row">{as_written(pair.first)} and {as_written(pair.second)}</th><td>{pair.clips:,}</td>'
         f"<td>{percent(pair.share)}</td><td>{'–' if pair.kappa is None else f'{pair.kappa:.2f}'}</td></tr>"
         for pair in sorted(pairs, key=lambda pair: 1.0 if pair.kappa is None else pair.kappa)
     )

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from annotations.learning.config import PRESETS
 from annotations.raters.people import ROLES
 from annotations.store.records import CONSENT_PURPOSES, RUN_STATUSES, TARGETS, VERDICTS
 from ser.labels import EMOTIONS
@@ -45,7 +46,8 @@ COMMAND_LINE = (
     "ui/backend/endpoint_guard.py",
     "ui/backend/server.py",
     "ui/backend/startup.py",
-    "ui/languages",
+    "ui/languages/extract.py",
+    "ui/languages/markup.py",
     "ui/parts/style.py",
 )
 """What only programs and terminals meet; there it is English."""
@@ -71,16 +73,51 @@ SENTENCES = (
 )
 """Modules below the page whose sentences it shows; of the others it shows the messages of errors alone."""
 
-WORDS = (*EMOTIONS, UNSURE, *ROLES, *CONSENT_PURPOSES, *RUN_STATUSES, *TARGETS, *VERDICTS)
-"""Values that are shown as they are stored."""
+WORDS = (
+    *(*EMOTIONS, UNSURE, *ROLES, *CONSENT_PURPOSES, *RUN_STATUSES, *TARGETS, *PRESETS, *VERDICTS),
+    *("consents", "corrections", "embeddings", "predictions", "suspects"),
+    *(
+        "any",
+        "calm",
+        "clean",
+        "excited",
+        "ignore",
+        "medium",
+        "pleasant",
+        "private",
+        "unpleasant",
+        "idle",
+        "damaged",
+        "missing",
+    ),
+    *("decode", "vad", "transcription", "total", "speech_detector"),
+)
+"""Values that are shown as they are stored, and single words, which could be names for programs as well."""
 
-GRADIO = ("Click to Upload", "Drop Audio Here", "Drop File Here", "- or -", "Play", "Pause", "Record audio", "Upload file")
+GRADIO = (
+    *(
+        "Click to Upload",
+        "Click to upload or drop files",
+        "Drop Audio Here",
+        "Drop File Here",
+        "- or -",
+        "Play",
+        "Pause",
+    ),
+    *("Record audio", "Upload file", "Use via API", "Settings", "Error", "Warning", "Info", "Clear", "Copy", "Empty"),
+    *("number input for {label}", "range slider for {label}", "Reset to default value", "Gradio footer navigation"),
+    *("Drop an audio file here to upload", "Adjust playback speed to {speed}x", "logo"),
+    *("Skip backwards by {seconds} seconds", "Skip forward by {seconds} seconds"),
+    *("processing", "queue: {place}/{size}", "Loading", "Uploading", "Uploading {number} files..."),
+    *("Stop recording", "Pause recording", "Resume recording", "Record", "No microphone found", "Adjust volume"),
+)
 """Gradio's own texts on this page."""
 
 FORMAT = re.compile(r"\{(\w*)(?::[^{}\s]+)?\}")
 CODE = re.compile(
-    r"\b(SELECT|INSERT|UPDATE|DELETE|WHERE|PRAGMA|AND|IS|IN|NULL) |^python -m|^https?:|^data[:-]|^[LM][\d{]|^[#.]\S|^\(\?:|^%\("
-    r"|=>|= \?|\[[\w-]+=|\(type=|\w#\w|:not\(|--[a-z]+-|[=;{]$|^\S+=\"|^file_name sha|^(answer|status) [a-z{]+( busy|\})?$"
+    r"\b(SELECT|INSERT|UPDATE|DELETE|WHERE|PRAGMA|AND|IS|IN|NULL) |^python -m|^https?:|^data[:-]|^[LM][\d{]|^[#.]\S"
+    r"|^\(\?:|^%\(|=>|= \?|\[[\w-]+=|\(type=|\w#\w|:not\(|--[a-z]+-|[=;{]$|^\S+=\"|^file_name sha"
+    r"|^(answer|status) [a-z{]+( busy|\})?$"
 )
 """What is for programs, though it has words."""
 
@@ -101,11 +138,17 @@ def texts(root: Path = ROOT) -> dict[str, str]:
     found = dict.fromkeys(WORDS, "stored values") | dict.fromkeys(GRADIO, "gradio")
     sources = {path.relative_to(root): ast.parse(path.read_text(encoding="utf-8")) for path in _python_files(root)}
     drawing = {name for path, tree in sources.items() if path.parts[0] == "ui" for name in _drawing_functions(tree)}
+    shared = {name for name in drawing if not name.startswith("_")}
     for path, tree in sources.items():
         page = path.parts[0] == "ui"
-        reader = _Reader(drawing, page=page, sentences=page or path.as_posix().startswith(SENTENCES))
+        reader = _Reader(
+            shared | set(_drawing_functions(tree)), page=page, sentences=page or path.as_posix().startswith(SENTENCES)
+        )
         reader.visit(tree)
         found |= {text: path.as_posix() for text in reader.found if text not in found}
+    for path in sorted((root / "ui" / "assets").glob("examples/*.json")):
+        meanings = [row["meaning"] for row in json.loads(path.read_text(encoding="utf-8"))]
+        found |= dict.fromkeys(meanings, path.relative_to(root).as_posix())
     for path in sorted((root / "ui" / "assets").iterdir()):
         if path.suffix in (".js", ".html", ".css") and path.name != "translate.js":
             where = path.relative_to(root).as_posix()
@@ -255,13 +298,13 @@ class _Reader(ast.NodeVisitor):
                 return None
             return _product([left or [self._hole(node.left)], right or [self._hole(node.right)]])
         if isinstance(node, ast.IfExp):
-            branches = [self.variants(branch) for branch in (node.body, node.orelse)]
-            return None if None in branches else [text for branch in branches for text in branch or []]
+            one, other = self.variants(node.body), self.variants(node.orelse)
+            return None if one is None or other is None else [*one, *other]
         return None
 
     def _part(self, node: ast.expr) -> list[str]:
         value = node.value if isinstance(node, ast.FormattedValue) else node
-        return [value.value] if isinstance(value, ast.Constant) else self.variants(value) or [self._hole(value)]
+        return [str(value.value)] if isinstance(value, ast.Constant) else self.variants(value) or [self._hole(value)]
 
     def _hole(self, node: ast.expr) -> str:
         called = node.func if isinstance(node, ast.Call) else None
@@ -287,7 +330,21 @@ def _name(node: ast.expr) -> str:
         case ast.Name(id=name) | ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=str(name))):
             return name
         case ast.Call(func=ast.Name(id=name), args=args):
-            plain = ("escape", "str", "round", "len", "int", "float", "repr", "sorted", "sum", "max", "min", "abs", "type")
+            plain = (
+                "escape",
+                "str",
+                "round",
+                "len",
+                "int",
+                "float",
+                "repr",
+                "sorted",
+                "sum",
+                "max",
+                "min",
+                "abs",
+                "type",
+            )
             return _name(args[0]) if name in plain and args else name
         case ast.Call(func=ast.Attribute(attr="join"), args=[given]):
             return _name(given)

@@ -167,7 +167,7 @@ def _literals(source: str) -> Iterator[tuple[str, int | None, int]]:
         elif source.startswith("/*", place):
             place = source.index("*/", place) + 2
         elif letter in "\"'":
-            place = _end(r"(?:\\.|[^\\%s])*" % letter, source, place + 1) + 1
+            place = _end(rf"(?:\\.|[^\\{letter}])*", source, place + 1) + 1
             yield _unescaped(source[start + 1 : place - 1]), start, place
         elif letter == "`":
             literal, inner, place = _template(source, place + 1)

@@ -12,7 +12,7 @@ from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.maintain.importing import build_import_card
 from ui.parts.errors import shows_errors
-from ui.parts.presentation import escape, status_line
+from ui.parts.presentation import as_written, status_line
 from ui.train.run_cards import moment
 
 SHOWN = len(fields(AnnotationSettings)) + 3
@@ -95,7 +95,7 @@ class MaintainHandlers:
 
     def _people_shown(self, said: str = "") -> tuple[object, ...]:
         people = list_people(self.services.store, self.services.access)
-        rows = "".join(f'<tr><th scope="row">{escape(one.name)}</th><td>{one.role}</td></tr>' for one in people)
+        rows = "".join(f'<tr><th scope="row">{as_written(one.name)}</th><td>{one.role}</td></tr>' for one in people)
         table = f'<table class="plain"><tbody>{rows}</tbody></table>' if people else '<p class="quiet">Nobody yet.</p>'
         return gr.update(choices=[one.name for one in people]), (status_line(said) if said else "") + table
 
@@ -116,7 +116,8 @@ def changes_table(services: Services, most: int = 5) -> str:
         return ""
     before = [change.settings for change in changes[1:]] + [AnnotationSettings()]
     rows = "".join(
-        f"<tr><td>{moment(change.at)}</td><td>{escape(change.by)}</td><td>{_difference(old, change.settings)}</td></tr>"
+        f"<tr><td>{moment(change.at)}</td><td>{as_written(change.by)}</td>"
+        f"<td>{_difference(old, change.settings)}</td></tr>"
         for change, old in list(zip(changes, before, strict=True))[:most]
     )
     return f'<table class="plain history"><tbody>{rows}</tbody></table>'

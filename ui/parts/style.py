@@ -109,6 +109,5 @@ def head(labels: LabelSet = DEFAULT) -> str:
     return (
         f'<meta name="color-scheme" content="light dark"><style>{frame}</style>'
         f"<script>window.studioKeys = {keys}; window.studioKeyRange = {json.dumps(key_range(labels))}; "
-        f"window.studioLanguages = {settings(labels)};</script>"
-        + scripts
+        f"window.studioLanguages = {settings(labels)};</script>" + scripts
     )

@@ -167,7 +167,7 @@ def log_card(name: str, text: str, encoded: bytes, lines: int = 30) -> str:
         f'<p><a class="file" download="{escape(name)}" href="data:text/plain;base64,{encoded.decode("ascii")}">'
         f"Download {escape(name)}</a></p>"
         '<div class="log-end" tabindex="0" role="region" aria-label="End of the log">'
-        f'<pre class="log-text">{escape(end)}</pre></div>'
+        f'<pre class="log-text" translate="no">{escape(end)}</pre></div>'
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from annotations.learning.versions.diff import ChangedClip, VersionDiff
 from annotations.learning.versions.registry import VersionEntry
 from ui.parts.charts import change_bars, comparison_table
-from ui.parts.presentation import counted, escape, percent
+from ui.parts.presentation import as_written, counted, escape, percent
 from ui.train.run_cards import moment
 
 
@@ -100,10 +100,10 @@ def _row(entry: VersionEntry) -> str:
         notes.append("trained on something that was erased since")
     note = "".join(f'<br><span class="quiet">{text}</span>' for text in notes)
     votes = counted(entry.votes, "vote") if entry.votes else "–"
-    source = f", from {escape(entry.parent)}" if entry.parent else ""
+    source = f", from {as_written(entry.parent)}" if entry.parent else ""
     target = "" if version.target == "acoustic" else f' <span class="badge">{version.target}</span>'
     return (
-        f'<tr{" class=active" if entry.in_use else ""}><th scope="row">{escape(version.name)}{target}</th>'
+        f'<tr{" class=active" if entry.in_use else ""}><th scope="row">{as_written(version.name)}{target}</th>'
         f"<td>{escape(state)}{note}</td><td>{_uar(version.metrics)}</td><td>{votes}{source}</td>"
         f'<td class="when">{escape(moment(version.created_at))}</td></tr>'
     )
@@ -122,7 +122,7 @@ def _speakers(speakers: Mapping[str, Mapping[str, float]]) -> str:
     if not speakers:
         return ""
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{found["clips"]:g}</td><td>{percent(found["before"])}</td>'
+        f'<tr><th scope="row">{as_written(name)}</th><td>{found["clips"]:g}</td><td>{percent(found["before"])}</td>'
         f"<td>{percent(found['after'])}</td></tr>"
         for name, found in speakers.items()
     )
