@@ -13,6 +13,7 @@ from sqlite3 import Connection
 import numpy as np
 import numpy.typing as npt
 
+from annotations.group_insights import Group, Haste, agreement_over_time, groups_of_votes, hasty_votes
 from annotations.labels.label_set import LabelSet
 from annotations.labels.stored import label_set, votes_outside
 from annotations.raters.agreement import (
@@ -82,6 +83,9 @@ class Insights:
         sampled: whether agreement and reliability rest on a sample of the clips.
         labels: of the store, the order of every matrix.
         outside: {label: votes} of votes whose label has no place in the set.
+        over_time: agreement on the label in each of `periods`.
+        groups: votes by source, speaker and language.
+        haste: votes too fast to have listened, by rater.
     """
 
     clips: int
@@ -101,6 +105,9 @@ class Insights:
     sampled: bool
     labels: Sequence[str] = EMOTIONS
     outside: Mapping[str, int] = field(default_factory=dict)
+    over_time: Sequence[Agreement] = ()
+    groups: Mapping[str, Sequence[Group]] = field(default_factory=dict)
+    haste: Mapping[str, Haste] = field(default_factory=dict)
 
 
 class InsightsDesk:
@@ -143,15 +150,19 @@ def compute_insights(store: AnnotationStore, *, sample: int = SAMPLE, seed: int 
         answers = connection.execute(_ANSWERS).fetchall()
         disputed = _disputed(connection, labels)
     per_clip = np.unique(labelled.clips, return_counts=True)[1]
+    periods = gather_periods(
+        [(row["day"], place, row["votes"]) for row in days if (place := labels.place_of(row["label"]))]
+    )
     return Insights(
         clips=clips,
         labelled=len(per_clip),
         several=int((per_clip > 1).sum()),
         votes=len(labelled),
         unsure=int(ratings.unsure.sum()),
-        periods=gather_periods(
-            [(row["day"], place, row["votes"]) for row in days if (place := labels.place_of(row["label"]))]
-        ),
+        periods=periods,
+        over_time=agreement_over_time(store, drawn, [(one.first, one.last) for one in periods], seed=seed),
+        groups=groups_of_votes(store, labels),
+        haste=hasty_votes(store),
         agreement=label_agreement(drawn, seed=seed),
         by_label=agreement_by_label(drawn, seed=seed),
         scales={scale: scale_agreement(drawn, scale, seed=seed) for scale in SCALES},

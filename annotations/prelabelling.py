@@ -4,7 +4,9 @@ Knows the recogniser, not the models behind it. In the background it is a proces
 prelabel`: what was answered stays, so that it goes on where it was stopped.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 
@@ -20,6 +22,9 @@ Progress = Callable[[Sequence[int]], Iterable[int]]
 
 LOCK = "prelabel.lock"
 LOG = "prelabel.log"
+STOP = "prelabel.stop"
+"""File that asks the process to end after the clip it is at."""
+
 NICENESS = 15
 """The page's answers come first."""
 
@@ -74,8 +79,52 @@ def start_prelabelling(store: AnnotationStore) -> bool:
         return False
     log = store.data_dir / LOG
     log.unlink(missing_ok=True)
+    (store.data_dir / STOP).unlink(missing_ok=True)
     run_module(["annotations", "--data-dir", str(store.data_dir), "prelabel", "--background"], log)
     return True
+
+
+@dataclass(frozen=True)
+class Prelabelling:
+    """State of the pre-labels.
+
+    Attributes:
+        clips: with a recording.
+        answered: by the current model version.
+        failed: that the last process could not analyse, as far as it has come.
+        running: whether a process is at it.
+    """
+
+    clips: int
+    answered: int
+    failed: int
+    running: bool
+
+
+def prelabelling_state(store: AnnotationStore) -> Prelabelling:
+    """Count the clips that have an answer of the current model version."""
+    clips = store.fetch("SELECT count(*) FROM clips WHERE id NOT IN (SELECT clip_id FROM missing_media)")[0][0]
+    waiting = len(unanalysed_clips(store))
+    running, log = is_prelabelling(store), store.data_dir / LOG
+    said = log.read_text("utf-8", "replace").splitlines() if log.is_file() and not running else []
+    failed = sum(bool(re.match(r"clip \d+: ", line)) for line in said)
+    return Prelabelling(clips, clips - waiting, min(failed, waiting), running)
+
+
+def stop_prelabelling(store: AnnotationStore) -> None:
+    """Ask the process that pre-labels to end; what was answered stays."""
+    if is_prelabelling(store):
+        (store.data_dir / STOP).touch()
+
+
+def until_stopped(store: AnnotationStore, clip_ids: Iterable[int]) -> Iterator[int]:
+    """Give the clips out one by one, until somebody asks to stop."""
+    stop = store.data_dir / STOP
+    for clip_id in clip_ids:
+        if stop.exists():
+            stop.unlink(missing_ok=True)
+            return
+        yield clip_id
 
 
 def is_prelabelling(store: AnnotationStore) -> bool:

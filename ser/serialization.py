@@ -21,7 +21,12 @@ def recognition_to_dict(recognition: Recognition, file: str | None = None) -> di
     Returns:
         `file, duration, label, confidence, fused, acoustic, text, transcript, timings, models, intensity,
         text_weight, unmapped, notes, speech, complete, unsure, profile`; seconds for times, 0..1 for probabilities.
+        `ratings`, {rating: {value 0..100, concordance}}, if the model was trained on any.
     """
+    rated = {
+        name: {"value": round(value, 1), "concordance": round(agreement, 2)}
+        for name, (value, agreement) in recognition.acoustic.ratings.items()
+    }
     return {
         "file": file,
         "duration": round(recognition.duration, 3),
@@ -45,6 +50,7 @@ def recognition_to_dict(recognition: Recognition, file: str | None = None) -> di
         "complete": recognition.complete,
         "unsure": recognition.unsure,
         "profile": None if recognition.profile is None else asdict(recognition.profile),
+        **({"ratings": rated} if rated else {}),
     }
 
 

@@ -113,6 +113,7 @@ class EmotionScores:
             if the model does not predict it.
         labels: `EMOTIONS`, unless the model has other ones.
         means: {label: emotions of the seven that it means}, for labels of a model's own.
+        ratings: {rating, such as valence: (value from 0 to 100, concordance with raters of other speakers)}.
 
     >>> EmotionScores((0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.0)).label
     'anger'
@@ -123,6 +124,7 @@ class EmotionScores:
     intensity: float | None = None
     labels: tuple[str, ...] = EMOTIONS
     means: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ratings: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.probabilities) != len(self.labels):

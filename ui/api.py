@@ -30,6 +30,7 @@ from ser.types import Audio, Recognition
 from ui.backend.identity import charge, person, signed_in, voter
 from ui.backend.services import Services
 from ui.backend.turns import MOST_WAITING, Waiting
+from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
 from ui.parts.palette import UNSURE
 from ui.recognize.votes import verdict_of
@@ -170,7 +171,7 @@ class ApiHandlers:
 
     def training_status(self, run_id: float | None = None, request: gr.Request | None = None) -> dict[str, Any]:
         """Return the status of a training run: by default the one under way, else the one that ended last."""
-        status = self._status(None if run_id is None else int(run_id))
+        status = self._status(None if run_id is None else as_whole(run_id, "run_id"))
         if not person(self.services, request, None).may("retrain"):
             status.pop("log")
         return status
@@ -194,7 +195,7 @@ class ApiHandlers:
         if action not in actions:
             raise SerError(f"The action is '{action}'; expected one of {', '.join(actions)}.")
         person(self.services, request, rater).require("retrain" if action == "resume" else "stop a training run")
-        number = retrainer.status().run_id if run_id is None else int(run_id)
+        number = retrainer.status().run_id if run_id is None else as_whole(run_id, "run_id")
         actions[action](number)
         return self._status(number)
 
@@ -215,7 +216,7 @@ class ApiHandlers:
     ) -> dict[str, object]:
         if clip_id is None:
             raise SerError("Neither audio nor clip_id was given. Send a recording, or the id of a stored clip.")
-        item = get_review_item(self.services.store, int(clip_id))
+        item = get_review_item(self.services.store, as_whole(clip_id, "clip_id"))
         labels = self.services.labels
         prediction = item.prediction and labels.prediction(item.prediction)
         verdict, vote = verdict_of(label, prediction.label if prediction else None)
@@ -256,7 +257,7 @@ def build_api(services: Services) -> None:
         regions = gr.JSON(label="the timeline, as `python -m ser timeline --json` prints it")
         voted = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
         clip_id = gr.Number(label="id of a stored clip, or null for a new recording", value=None, precision=0)
-        label = gr.Textbox(label=f"one of {', '.join(services.labels.names)}, or {UNSURE}")
+        label = gr.Textbox(label=f"one of the labels that /labels lists, or {UNSURE}")
         rater = gr.Textbox(label="rater; a login takes precedence", value="")
         transcript = gr.Textbox(label="what was said, if the transcript needs correcting", value="")
         intensity = gr.Number(label="0 to 100, or null", value=None)

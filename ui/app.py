@@ -5,6 +5,7 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
 
 from annotations.labels.label_set import DEFAULT, LabelSet
 from ser.errors import SerError
@@ -12,17 +13,21 @@ from ui.api import build_api
 from ui.backend import identity
 from ui.backend.boundary import AT_HOME, Network, guard
 from ui.backend.endpoint_guard import EndpointGuard
+from ui.backend.jobs import DOWNLOAD
+from ui.backend.logins import LoginPage
 from ui.backend.services import Services
 from ui.backend.upload_guard import ARCHIVE, UploadGuard
-from ui.history import build_history_tab
+from ui.clips.tab import build_clips_tab, build_drawer
 from ui.insights.tab import build_insights_tab
 from ui.languages import catalogue
 from ui.languages.english_start import EnglishStart
 from ui.maintain.cards import build_maintain_cards
+from ui.maintain.labels import LabelHandlers, labels_dialog
+from ui.maintain.overview import OverviewHandlers
 from ui.parts import style
 from ui.parts.calls import build_calls
-from ui.parts.errors import shows_errors
-from ui.parts.palette import key_range
+from ui.parts.errors import Page, shows_errors
+from ui.parts.palette import keys_row
 from ui.recognize.tab import build_recognize_tab
 from ui.review.guidelines import GuidelinesHandlers, guidelines_dialog
 from ui.review.tab import build_review_tab
@@ -57,27 +62,32 @@ def build_app(services: Services) -> gr.Blocks:
         Blocks to be launched with `launch_options`.
     """
     gr.set_static_paths([language.path for language in catalogue.list_languages()])
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SWEEP) as demo:
+    with Page(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SWEEP) as demo:
         with gr.Row(elem_classes="top", equal_height=True):
             header = gr.HTML(services.header(), elem_id="header", apply_default_css=False)
             who = identity.build_name_field(services, demo)
             gr.HTML(catalogue.menu(), elem_id="language-menu", apply_default_css=False)
-        gr.HTML(keys_dialog(services.labels) + guidelines_dialog(), apply_default_css=False, elem_id="keys")
+        dialogs = keys_dialog(services.labels) + guidelines_dialog() + labels_dialog()
+        gr.HTML(dialogs, apply_default_css=False, elem_id="keys")
+        question = gr.HTML("", elem_id="label-question", apply_default_css=False)
         with gr.Tabs():
             with gr.Tab("Recognize", id="recognize", elem_id="tab-recognize"):
-                build_recognize_tab(services, who)
+                build_recognize_tab(services, demo, who)
                 visitor_note = gr.HTML("", elem_id="visitor-note", apply_default_css=False)
             with gr.Tab("Review", id="review-tab", elem_id="tab-review"):
                 acts = build_review_tab(services)
-                build_maintain_cards(services, demo, who)
+            with gr.Tab("Clips", id="clips-tab", elem_id="tab-clips"):
+                acts = {**acts, **build_clips_tab(services)}
             with gr.Tab("Insights", id="insights", elem_id="tab-insights") as insights_tab:
                 build_insights_tab(services, insights_tab, who)
             with gr.Tab("Train", id="train", elem_id="tab-train") as train_tab:
                 build_train_tab(services, demo, train_tab, who, header)
-            with gr.Tab("History", id="history", elem_id="tab-history") as history_tab:
-                build_history_tab(services, history_tab, who)
+            with gr.Tab("Manage", id="manage", elem_id="tab-manage"):
+                build_maintain_cards(services, demo, who)
+                acts = {**acts, **OverviewHandlers(services).acts()}
             with gr.Tab("About", id="about", elem_id="tab-about"):
                 build_about_tab(services.labels)
+        build_drawer()
         # Where somebody may do nothing, they are not led.
         demo.load(
             shows_errors(RoleHandlers(services).on_load),
@@ -86,8 +96,12 @@ def build_app(services: Services) -> gr.Blocks:
             show_progress="hidden",
             api_visibility="private",
         )
+        label_handlers = LabelHandlers(services)
+        demo.load(
+            shows_errors(label_handlers.on_question), who, question, show_progress="hidden", api_visibility="private"
+        )
         build_api(services)
-        build_calls({**acts, **GuidelinesHandlers(services).acts()})
+        build_calls({**acts, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
 
         def on_unload(request: gr.Request) -> None:
             services.uploads.release(str(request.session_hash))
@@ -108,10 +122,16 @@ class RoleHandlers:
     def on_load(self, who: identity.Who, request: gr.Request) -> str:
         """Tell visitors what they may do; with it the style sheet hides the tabs in which they could do nothing."""
         try:
-            visitor = not identity.person(self.services, request, who).may("review stored clips")
+            found = identity.person(self.services, request, who)
         except SerError:  # A name that is another's: the refusal comes with the first act.
-            visitor = False
-        return visitor_line() if visitor else ""
+            return ""
+        if found.may("change settings"):
+            return MANAGES
+        return "" if found.may("review stored clips") else visitor_line()
+
+
+MANAGES = '<span class="manages" hidden></span>'
+"""Tells the style sheet to show the manage tab."""
 
 
 def visitor_line() -> str:
@@ -148,9 +168,11 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
                 Middleware(GZipMiddleware, minimum_size=SMALLEST_COMPRESSED),
                 Middleware(UploadGuard, services=services),
                 Middleware(EndpointGuard),
+                Middleware(LoginPage),
                 Middleware(EnglishStart),
             ],
             "lifespan": guard(network),
+            "routes": [Route(DOWNLOAD, services.jobs.download)],
         },
         "auth_message": "After three failures a login has to wait, each time longer.",
     }
@@ -186,15 +208,8 @@ KEYS = (
 
 def keys_table(labels: LabelSet = DEFAULT) -> str:
     """The keys as an HTML table."""
-    rows = "".join(
-        f"<tr><th scope='row'><kbd>{key}</kbd></th><td>{meaning}</td></tr>"
-        for key, meaning in [_label_keys(labels), *KEYS]
-    )
-    return f'<table class="keys">{rows}</table>'
-
-
-def _label_keys(labels: LabelSet) -> tuple[str, str]:
-    return key_range(labels).replace(" to ", " – "), f"choose {', '.join(labels.names)}"
+    rows = "".join(f"<tr><th scope='row'><kbd>{key}</kbd></th><td>{meaning}</td></tr>" for key, meaning in KEYS)
+    return f'<table class="keys"><tr class="label-keys">{keys_row(labels)}</tr>{rows}</table>'
 
 
 def keys_dialog(labels: LabelSet = DEFAULT) -> str:

@@ -24,7 +24,7 @@ from annotations.exchange.imports.options import (
 from annotations.exchange.imports.preview import preview_sources
 from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.labels.stored import label_set
-from annotations.prelabelling import NICENESS, prelabelling_lock, recognize_clips, unanalysed_clips
+from annotations.prelabelling import NICENESS, prelabelling_lock, recognize_clips, unanalysed_clips, until_stopped
 from annotations.store import DATABASE, AnnotationStore
 from annotations.store.records import CONSENT_PURPOSES
 
@@ -175,7 +175,9 @@ def _source(text: str) -> Path | str:
 
 def _prelabel(store: AnnotationStore, clip_ids: Sequence[int]) -> list[tuple[str, str]]:
     return recognize_clips(
-        load_active(store), clip_ids, lambda ids: tqdm(ids, desc="prelabel", unit="clip", disable=None)
+        load_active(store),
+        clip_ids,
+        lambda ids: until_stopped(store, tqdm(ids, desc="prelabel", unit="clip", disable=None)),
     )
 
 

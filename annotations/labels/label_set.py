@@ -154,6 +154,16 @@ class LabelSet:
                 return label.name
         return self.place_of(to_label(text, EMOTIONS) or wanted)
 
+    def texts(self, language: str) -> dict[str, str]:
+        """Names to show to a reader of a language: the translation where there is one, else the name.
+
+        Args:
+            language: tag such as `de` or `pt-BR`; of a regional one the general name will do.
+        """
+        tags = (language.lower(), language.lower().partition("-")[0])
+        spoken = {own.name: {tag.lower(): text for tag, text in own.names.items()} for own in self.labels}
+        return {name: next((names[tag] for tag in tags if tag in names), name) for name, names in spoken.items()}
+
     # Votes
 
     def shares(self, given: Shares) -> dict[str, float]:

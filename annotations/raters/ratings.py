@@ -31,6 +31,9 @@ ORDER BY judgements.clip_id, judgements.rater
 SCALES = ("intensity", "valence", "arousal")
 """Ratings from 0 to 100."""
 
+FEWEST_RATINGS = 20
+"""Ratings of a scale from which on a rater's own level can be told."""
+
 
 @dataclass(frozen=True)
 class Ratings:
@@ -90,6 +93,34 @@ def read_ratings(store: AnnotationStore) -> Ratings:
         scales={scale: np.array([row[scale] for row in rows], dtype=np.float64) for scale in SCALES},
         labels=labels.names,
     )
+
+
+def mean_ratings(ratings: Ratings, clips: Sequence[int]) -> dict[str, Numbers]:
+    """The mean rating of each clip on each scale, NaN where nobody gave one; raters' own levels are made equal.
+
+    Some people rate everything higher than others do: each rater's ratings are moved so that their mean is that of all.
+
+    Args:
+        ratings: of all raters.
+        clips: in the order of the result.
+
+    Returns:
+        {scale: shape (clips,)}.
+    """
+    place = {clip: index for index, clip in enumerate(clips)}
+    means = {}
+    for scale, values in ratings.scales.items():
+        rows = np.flatnonzero(~np.isnan(values) & np.isin(ratings.clips, list(place)))
+        given, raters = values[rows], ratings.raters[rows]
+        counts = np.bincount(raters, minlength=len(ratings.names))
+        level = np.bincount(raters, given, minlength=len(counts)) / np.maximum(counts, 1)
+        steady = counts >= FEWEST_RATINGS
+        moved = given - np.where(steady[raters], level[raters] - given.mean(), 0.0) if len(rows) else given
+        places = np.array([place[clip] for clip in ratings.clips[rows].tolist()], dtype=np.int64)
+        number = np.bincount(places, minlength=len(clips))
+        sums = np.bincount(places, moved, minlength=len(clips))
+        means[scale] = np.divide(sums, number, out=np.full(len(clips), np.nan), where=number > 0)
+    return means
 
 
 def _shares(rows: Sequence[sqlite3.Row], labels: LabelSet) -> Numbers:

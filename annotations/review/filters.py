@@ -41,7 +41,8 @@ class QueueFilter:
 NO_FILTER = QueueFilter()
 
 
-def _apply(index: QueueIndex, connection: Connection, filters: QueueFilter, mask: Mask) -> None:
+def apply_filter(index: QueueIndex, connection: Connection, filters: QueueFilter, mask: Mask) -> None:
+    """Take the clips that a filter leaves out off a mask; the index is up to date and locked."""
     columns, size = index.columns, index.size
     for name in ("label", "source", "language"):
         wanted = getattr(filters, name)

@@ -1,7 +1,7 @@
 """Columns of the review queue in memory, so that every order and filter is fast.
 
 A copy of the tables `queue_clips` and `judgements`, brought up to date before each use by what `queue_clock` says is
-newer. Knows those tables; knows no order and no lease.
+newer; certainty and disputes are those of the store's own labels. Knows those tables; knows no order and no lease.
 """
 
 import re
@@ -10,9 +10,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
+
+from annotations.labels.label_set import DEFAULT
+from annotations.labels.stored import read_label_set
+from annotations.review.mapped import mapped_rows
+from annotations.store import AnnotationStore
 
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
@@ -30,8 +36,13 @@ NUMBERS: dict[str, type[np.generic]] = {
     "judged": np.int16,
     "gold": np.bool_,
     "chance": np.uint32,
+    "stored": np.int64,
+    "consent": np.int8,
 }
-TEXTS = ("source", "language", "label")
+MAPPED = ("entropy", "margin", "disagreement", "dispute")
+"""Columns that depend on the label set, in the order of `annotations.review.mapped.mapped_rows`."""
+
+TEXTS = ("source", "language", "label", "speaker")
 """Kept as numbers: equal texts, equal numbers."""
 
 NOTHING = -1
@@ -40,7 +51,7 @@ NOTHING = -1
 ROWS = f"""
 SELECT clip_id, duration, coalesce(version_id, {NOTHING}), coalesce(entropy, {NOTHING}), coalesce(margin, {NOTHING}),
     coalesce(disagreement, {NOTHING}), dispute, min(votes, 32767), min(judged, 32767), gold, chance,
-    source, language, label
+    stored, consent, source, language, label, speaker
 FROM queue_clips
 """
 
@@ -68,6 +79,7 @@ class QueueIndex:
         self.alive = np.zeros(0, np.bool_)
         self._codes: dict[str, dict[str | None, int]] = {name: {None: NOTHING} for name in TEXTS}
         self._now = self._forgotten = -1
+        self._labels = DEFAULT
         self._raters: OrderedDict[str, tuple[int, Mask]] = OrderedDict()
         self._searches: OrderedDict[str, tuple[int, Mask]] = OrderedDict()
 
@@ -78,13 +90,16 @@ class QueueIndex:
             connection: opened under the lock, so that no earlier one saw a later state.
         """
         now, forgotten = connection.execute("SELECT now, forgotten FROM queue_clock").fetchone()
+        labels = read_label_set(connection)
+        if labels != self._labels:
+            self._labels, self._now = labels, -1
         if now <= self._now:
             return
         if self._now < 0:
-            self._take(connection.execute(f"{ROWS} ORDER BY clip_id"))
+            self._take(connection, f"{ROWS} ORDER BY clip_id")
         else:
             # The plus keeps SQLite from reading all clips by their ids, where the index on `changed` has few.
-            self._take(connection.execute(f"{ROWS} WHERE changed > ? ORDER BY +clip_id", (self._now,)))
+            self._take(connection, f"{ROWS} WHERE changed > ? ORDER BY +clip_id", (self._now,))
         # At the first look, too: clips that have lost their recording are listed here and keep their row above.
         erased = connection.execute("SELECT clip_id FROM queue_erased WHERE changed > ?", (self._now,))
         self.alive[self.places([row[0] for row in erased])] = False
@@ -104,6 +119,21 @@ class QueueIndex:
     def code(self, column: str, text: str) -> int:
         """The number that stands for a text in a column; one that no row has if the text is unknown."""
         return self._codes[column].get(text, NOTHING - 1)
+
+    def known_texts(self, column: str) -> list[str]:
+        """List the texts of a column, in alphabetical order; some may stand on clips that were erased."""
+        return sorted((text for text in self._codes[column] if text is not None), key=str.casefold)
+
+    def ranks(self, column: str) -> npt.NDArray[np.float64]:
+        """A number for each clip by the alphabetical order of a column's texts; NaN where there is none."""
+        order = {text: place for place, text in enumerate(self.known_texts(column))}
+        ranks = np.full(len(self._codes[column]) + 1, np.nan)
+        for text, code in self._codes[column].items():
+            if text is not None:
+                ranks[code] = order[text]
+        # Code -1 stands for no text, and is the last place.
+        found: npt.NDArray[np.float64] = ranks[self.columns[column][: self.size]]
+        return found
 
     def judged_by(self, connection: sqlite3.Connection, rater: str) -> Mask:
         """Return the mask of clips with a standing vote of a rater, skips and unsure ones included. Read only."""
@@ -136,9 +166,21 @@ class QueueIndex:
         _keep(self._searches, words, (self._now, mask), KEPT_SEARCHES)
         return mask[: self.size]
 
-    def _take(self, rows: sqlite3.Cursor) -> None:
+    def _take(self, connection: sqlite3.Connection, query: str, values: Sequence[int] = ()) -> None:
+        rows = connection.execute(query, values)
         while batch := rows.fetchmany(BATCH):
-            self._put(list(zip(*batch, strict=True)))
+            table = list(zip(*batch, strict=True))
+            self._put(table)
+            if not self._labels.is_default:
+                self._map(connection, table[0])
+
+    def _map(self, connection: sqlite3.Connection, clips: Sequence[int]) -> None:
+        """Set certainty and disputes to those of the store's own labels."""
+        columns = list(zip(*mapped_rows(connection, self._labels, clips), strict=True))
+        places = self.places(columns[0])
+        for name, values in zip(MAPPED, columns[1:], strict=True):
+            known = [NOTHING if value is None else value for value in values]
+            self.columns[name][places] = np.array(known, np.float32)
 
     def _put(self, table: Sequence[Sequence[object]]) -> None:
         ids = np.array(table[0], np.int64)
@@ -176,6 +218,15 @@ def _keep(kept: OrderedDict[str, tuple[int, Mask]], key: str, value: tuple[int, 
     kept[key] = value
     while len(kept) > limit:
         kept.popitem(last=False)
+
+
+_INDEXES: WeakKeyDictionary[AnnotationStore, QueueIndex] = WeakKeyDictionary()
+"""Index and masks in memory of each open store, filled when it is first asked for a clip."""
+
+
+def index_of(store: AnnotationStore) -> QueueIndex:
+    """The one index of a store in this process."""
+    return _INDEXES.setdefault(store, QueueIndex())
 
 
 CHUNK = 500

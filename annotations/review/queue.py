@@ -8,17 +8,16 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from sqlite3 import Connection
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from annotations.raters.votes import gold_is_due
-from annotations.review.filters import NO_FILTER, QueueFilter, _apply
-from annotations.review.index import Mask, Places, QueueIndex
+from annotations.review.filters import NO_FILTER, QueueFilter, apply_filter
+from annotations.review.index import Mask, Places, QueueIndex, index_of
 from annotations.review.items import read_items
 from annotations.review.leases import leased_to_others, release_lease, take_lease
 from annotations.review.order import POOL, QueueOrder, covering, first_places, order_keys
-from annotations.review.suspects import open_suspects
+from annotations.review.suspects import returned_clips
 from annotations.store import AnnotationStore
 from annotations.store.embeddings import Embeddings, read_embeddings
 from annotations.store.new_records import check_rater
@@ -26,9 +25,6 @@ from annotations.store.records import ReviewItem
 from annotations.store.settings import AnnotationSettings, settings_in_force
 
 __all__ = ["QueueFilter", "QueueOrder", "next_clip", "order_note", "queue_length", "queue_page", "release_lease"]
-
-_INDEXES: WeakKeyDictionary[AnnotationStore, QueueIndex] = WeakKeyDictionary()
-"""Index and masks in memory of each open store, filled when it is first asked for a clip."""
 
 CANDIDATES = 32
 """Clips of which a rater gets the first that nobody else has taken meanwhile; more than people ask at once."""
@@ -154,7 +150,7 @@ class _Look:
 
     Attributes:
         mask: which clips they may have, filters applied.
-        returned: clips with a suspected label error.
+        returned: clips with a suspected label error, or queued again by hand.
     """
 
     index: QueueIndex
@@ -168,20 +164,20 @@ class _Look:
 
 @contextmanager
 def _looking(store: AnnotationStore, rater: str, filters: QueueFilter, exclude: Collection[int]) -> Iterator[_Look]:
-    index = _INDEXES.setdefault(store, QueueIndex())
+    index = index_of(store)
     with index.lock, store.reading() as connection:
         index.refresh(connection)
         settings = settings_in_force(connection)
         judged = index.judged_by(connection, rater)
         mask = index.alive[: index.size] & ~judged
-        # A suspected label error is to be labelled once more, by whoever comes.
-        returned = index.places(open_suspects(connection))
+        # A suspected label error, and what was queued again, is to be labelled once more, by whoever comes.
+        returned = index.places(returned_clips(connection))
         mask[returned] = index.alive[returned]
         lost = connection.execute("SELECT clip_id FROM missing_media")
         mask[index.places(row["clip_id"] for row in lost)] = False
         if settings.overlap is not None:
             _leave_finished(index, connection, rater, settings, mask, returned)
-        _apply(index, connection, filters, mask)
+        apply_filter(index, connection, filters, mask)
         left_out = index.places(exclude)
         given = int(np.count_nonzero(judged)) + int(np.count_nonzero(~judged[left_out]))
         mask[left_out] = False

@@ -1,6 +1,6 @@
-"""Suspected label errors: clips kept apart until they are labelled again, or a later run keeps their label.
+"""Clips that are to be labelled again: suspected label errors, and those that a maintainer queues again.
 
-Knows the table; how they are found is in `annotations.learning.targets.label_errors`.
+Knows the tables; how suspects are found is in `annotations.learning.targets.label_errors`.
 """
 
 import sqlite3
@@ -8,11 +8,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from annotations.store import AnnotationStore
+from annotations.store.new_records import check_rater
 from annotations.store.rows import timestamp
 
 OPEN = """
 SELECT clip_id FROM suspects WHERE last_correction_id =
     (SELECT coalesce(max(id), 0) FROM corrections WHERE corrections.clip_id = suspects.clip_id)
+"""
+
+
+REQUEUED = """
+SELECT clip_id FROM requeues WHERE last_correction_id =
+    (SELECT coalesce(max(id), 0) FROM corrections WHERE corrections.clip_id = requeues.clip_id)
 """
 
 
@@ -67,6 +74,32 @@ def withdraw_suspects(store: AnnotationStore, clips: Collection[int]) -> None:
 def open_suspects(connection: sqlite3.Connection) -> list[int]:
     """Clips that wait for somebody to label them again."""
     return [row["clip_id"] for row in connection.execute(OPEN)]
+
+
+def queue_again(store: AnnotationStore, clips: Collection[int], *, by: str) -> int:
+    """Put clips before raters once more, also before those who have labelled them; the votes that there are stay.
+
+    Args:
+        store: to write to.
+        clips: ids; those erased meanwhile are passed over.
+        by: who asks for it.
+
+    Returns:
+        How many clips that is.
+    """
+    now, by = timestamp(), check_rater(by)
+    with store.database.writing() as connection:
+        cursor = connection.executemany(
+            "INSERT OR REPLACE INTO requeues SELECT id, "
+            "(SELECT coalesce(max(id), 0) FROM corrections WHERE clip_id = clips.id), ?, ? FROM clips WHERE id = ?",
+            [(by, now, clip) for clip in clips],
+        )
+        return cursor.rowcount
+
+
+def returned_clips(connection: sqlite3.Connection) -> list[int]:
+    """Clips that anybody may label again, whoever has labelled them: open suspects, and those queued again."""
+    return [row["clip_id"] for row in connection.execute(f"{OPEN} UNION {REQUEUED}")]
 
 
 def cleared_suspects(connection: sqlite3.Connection) -> list[int]:

@@ -116,7 +116,7 @@ def run_round(world: World, store: Store, kind: str, seed: int, looks: float = 0
     answers = Answers(names, old, new, groups, "speaker", probabilities=(before, after))
     hints = {CHANNEL: predict_labels(clips.channel, shares, folds)}
     decision = decide(
-        answers, PromotionRule(seed=seed), base=base_standing(world.head, head, world.guard), looks=looks, hints=hints
+        answers, PromotionRule(seed=seed), base=base_standing(world.head, head, world.tested), looks=looks, hints=hints
     )
     strangers = world.new.take(
         ~np.isin(world.new.speakers, clips.speakers) & np.isin(world.new.truth, np.unique(clips.truth))

@@ -40,8 +40,11 @@ SHRINK = 100.0
 NEW_CLIPS = 2500
 """Clips of a new corpus that stores are drawn from: decoding more takes minutes."""
 
-REHEARSAL_CLIPS, GUARD_CLIPS = 800, 280
-"""As many as the shipped weights come with."""
+REHEARSAL_CLIPS, GUARD_CLIPS, TEST_CLIPS = 800, 140, 140
+"""As many as the shipped weights come with: to be replayed, to bound how far a head goes, and to test it."""
+
+APART = 4
+"""One in so many speakers of each base corpus is not trained on: a half of them bounds heads, the other half tests."""
 
 Array = npt.NDArray[np.float32]
 Rng = np.random.Generator
@@ -119,7 +122,8 @@ class World:
         head: trained on the other corpora.
         replayed: base clips for rehearsal.
         guard: base clips of other speakers, which bound how far a head moves, as many as the product has.
-        base_test: further clips of those speakers, neither trained on nor replayed.
+        tested: base clips of yet other speakers, as many as the product's gate has.
+        base_test: all clips of these.
         new: clips of the corpus.
         project: as the embeddings of all these were projected.
     """
@@ -127,6 +131,7 @@ class World:
     head: ClassifierHead
     replayed: Rehearsal
     guard: Rehearsal
+    tested: Rehearsal
     base_test: Clips
     new: Clips
     project: Projection
@@ -184,17 +189,14 @@ def world_without(data: Path, corpus: str, rng: Rng) -> World:
     largest = np.argsort(sizes)[::-1][:DIMENSIONS]
     project = replace(plain, axes=(some - some.mean(0)).T @ vectors[:, largest] / np.sqrt(sizes[largest]))
     base, new = project(base), project(new)
-    names = np.array(sorted(set(base.speakers.tolist())))
-    apart = np.isin(base.speakers, rng.permutation(names)[: max(3, len(names) // 6)])
-    train, test = base.take(~apart), base.take(apart)
+    bounding, testing = _speakers_apart(base, rng)
+    bound, test = (base.take(np.isin(base.speakers, names)) for names in (bounding, testing))
+    train = base.take(~np.isin(base.speakers, bounding + testing))
     head = fit_head(_as_set(train), HeadConfig(dimensions=DIMENSIONS), encoder="projected", encoder_sha256="0" * 64)
     head = _unscaled(head)
-    # Halves at random, so that the base test keeps clips of every label.
-    half = rng.random(len(test)) < 0.5
-    bound, rest = test.take(half), test.take(~half)
-    kept = train.take(_evenly(train, REHEARSAL_CLIPS, rng))
-    replayed, guard = _as_rehearsal(kept), _as_rehearsal(bound.take(_evenly(bound, GUARD_CLIPS, rng)))
-    return World(head, distilled(replayed, head), guard, rest, new, project)
+    parts = ((train, REHEARSAL_CLIPS), (bound, GUARD_CLIPS), (test, TEST_CLIPS))
+    replayed, guard, tested = (_as_rehearsal(part.take(_evenly(part, count, rng))) for part, count in parts)
+    return World(head, distilled(replayed, head), guard, tested, test, new, project)
 
 
 def scaled_preset(strengths: Sequence[FineTuneConfig]) -> HeadPreset:
@@ -202,15 +204,25 @@ def scaled_preset(strengths: Sequence[FineTuneConfig]) -> HeadPreset:
     return HeadPreset(0, tuple(replace(each, penalty=each.penalty / SHRINK**2) for each in strengths))
 
 
-def feedback_of(clips: Clips, votes: Sequence[tuple[int, str, int]]) -> Feedback:
+def fit_scratch(clips: Clips, truth: npt.NDArray[np.int64], labels: Sequence[str]) -> ClassifierHead:
+    """Fit a head on projected clips alone, with labels of its own."""
+    targets = np.eye(len(labels), dtype=np.float32)[truth]
+    data = replace(_as_set(clips), targets=targets, labels=tuple(labels))
+    config = HeadConfig(dimensions=min(DIMENSIONS, len(clips) - 1))
+    head = fit_head(data, config, encoder="projected", encoder_sha256="0" * 64)
+    return replace(head, means=dict.fromkeys(labels, ()))
+
+
+def feedback_of(clips: Clips, votes: Sequence[tuple[int, str, int]], labels: Sequence[str] = EMOTIONS) -> Feedback:
     """Votes on clips as training takes them.
 
     Args:
         clips: that are labelled.
         votes: clip, rater, index of the label.
+        labels: that the votes are for.
     """
     given = [
-        Correction(number, clip, None, rater, "correct", EMOTIONS[label], None, None, "2026-01-01")
+        Correction(number, clip, None, rater, "correct", labels[label], None, None, "2026-01-01")
         for number, (clip, rater, label) in enumerate(votes)
     ]
     embeddings = clips.embeddings[:, None].astype(np.float16)
@@ -226,6 +238,17 @@ def recall(head: ClassifierHead, clips: Clips) -> float:
 def mean_recall(head: ClassifierHead, clips: Clips) -> float:
     """The same, mean over the corpora."""
     return float(np.mean([recall(head, clips.take(clips.corpora == name)) for name in np.unique(clips.corpora)]))
+
+
+def _speakers_apart(base: Clips, rng: Rng) -> tuple[list[str], list[str]]:
+    """Draw speakers of every corpus that bound heads, and others that test them."""
+    bounding, testing = [], []
+    for corpus in np.unique(base.corpora):
+        names = rng.permutation(np.unique(base.speakers[base.corpora == corpus])).tolist()
+        count = max(2, len(names) // APART)
+        bounding += names[: count // 2]
+        testing += names[count // 2 : count]
+    return bounding, testing
 
 
 def _evenly(clips: Clips, count: int, rng: Rng) -> npt.NDArray[np.int64]:

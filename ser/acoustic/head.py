@@ -4,7 +4,7 @@ The folder of a saved head holds `head.safetensors` and `meta.json`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -59,6 +59,9 @@ class ClassifierHead:
         encoder_sha256: of that encoder; embeddings of another one are refused by the model around the head.
         means: {label of an answer: emotions of the seven that it means} of a head with labels of its own, in order;
             None for a head that answers with the seven.
+        ratings: {rating, such as valence: its concordance with raters of other speakers}, in order.
+        rating_weights: of the ratings from 0 to 100, shape (size, ratings); None if it has none.
+        rating_bias: of the same, shape (ratings,).
     """
 
     labels: tuple[str, ...]
@@ -77,6 +80,9 @@ class ClassifierHead:
     speech_bias: float = 0.0
     places: KnownPlaces | None = None
     means: Mapping[str, tuple[str, ...]] | None = None
+    ratings: Mapping[str, float] = field(default_factory=dict)
+    rating_weights: Array | None = None
+    rating_bias: Array | None = None
 
     def __post_init__(self) -> None:
         size, outputs = self.weights.shape
@@ -145,6 +151,16 @@ class ClassifierHead:
         values = self.standardise(embeddings) @ self.intensity_weights + self.intensity_bias
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(values.astype(np.float64), -60.0, 60.0))))
 
+    def rate(self, embeddings: Array) -> list[dict[str, tuple[float, float]]]:
+        """Predict ratings of each clip: {rating: (value from 0 to 100, concordance with raters)}; empty without any."""
+        if self.rating_weights is None or self.rating_bias is None:
+            return [{} for _ in embeddings]
+        values = np.clip(self.standardise(embeddings) @ self.rating_weights + self.rating_bias, 0.0, 100.0)
+        return [
+            dict(zip(self.ratings, zip(row, self.ratings.values(), strict=True), strict=True))
+            for row in values.tolist()
+        ]
+
     def novelties(self, embeddings: Array, center: Array | None = None) -> Array | None:
         """The novelty of embeddings against the training clips, 1 at the limit, shape (clips,); None if not known."""
         if self.novelty_basis is None:
@@ -163,6 +179,8 @@ class ClassifierHead:
         if self.intensity_weights is not None:
             tensors["intensity_weights"] = self.intensity_weights
             tensors["intensity_bias"] = np.array([self.intensity_bias], dtype=np.float32)
+        if self.rating_weights is not None and self.rating_bias is not None:
+            tensors |= {"rating_weights": self.rating_weights, "rating_bias": self.rating_bias}
         if self.novelty_basis is not None:
             tensors["novelty_basis"] = self.novelty_basis
         if self.speech_weights is not None:
@@ -187,7 +205,11 @@ class ClassifierHead:
         """
         tensors = self.tensors()
         # A list keeps the order, which the keys of a table may lose.
-        own = {} if self.means is None else {OWN_LABELS: [[name, *means] for name, means in self.means.items()]}
+        own: dict[str, object] = {}
+        if self.means is not None:
+            own[OWN_LABELS] = [[name, *means] for name, means in self.means.items()]
+        if self.ratings:
+            own[RATINGS] = [[name, agreement] for name, agreement in self.ratings.items()]
         whole = Meta(
             name=meta.name,
             labels=self.labels,
@@ -240,6 +262,9 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
             speech_weights=speech,
             speech_bias=float(tensors["speech_bias"][0]) if speech is not None else 0.0,
             means=means,
+            ratings=_ratings(meta.config.get(RATINGS, []), tensors),
+            rating_weights=tensors.get("rating_weights"),
+            rating_bias=tensors.get("rating_bias"),
         )
     except (SafetensorError, KeyError, ValueError, IndexError) as error:
         raise ModelUnavailableError(
@@ -264,6 +289,19 @@ def emotion_of(label: str) -> str:
 
 OWN_LABELS = "own_labels"
 """Key of the meta file's `config`: labels of the head's own, each with the emotions that it means."""
+
+
+RATINGS = "ratings"
+"""Key of the meta file's `config`: ratings that the head predicts, each with its concordance with raters."""
+
+
+def _ratings(given: object, tensors: Mapping[str, Array]) -> dict[str, float]:
+    if not isinstance(given, list) or not all(isinstance(row, list) and len(row) == 2 for row in given):
+        raise ValueError(f"its {RATINGS} are {given!r}")
+    shapes = [tensors[name].shape if name in tensors else None for name in ("rating_weights", "rating_bias")]
+    if shapes != ([(len(tensors["mean"]), len(given)), (len(given),)] if given else [None, None]):
+        raise ValueError(f"its {RATINGS} are {given!r}, with weights of shapes {shapes}")
+    return {str(name): float(agreement) for name, agreement in given}
 
 
 def _own_labels(given: object) -> dict[str, tuple[str, ...]] | None:

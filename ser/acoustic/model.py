@@ -55,10 +55,10 @@ class HeadModel:
         rows = self.head.probabilities(embeddings, center).tolist()
         strong = self.head.intensities(embeddings)
         levels = [None] * len(rows) if strong is None else strong.tolist()
-        own = self.head.means or {}
+        own, rated = self.head.means or {}, self.head.rate(embeddings)
         return [
-            EmotionScores(tuple(row), intensity=level, labels=self.head.classes, means=own)
-            for row, level in zip(rows, levels, strict=True)
+            EmotionScores(tuple(row), intensity=level, labels=self.head.classes, means=own, ratings=ratings)
+            for row, level, ratings in zip(rows, levels, rated, strict=True)
         ]
 
     def center_for(self, profiles: Profiles) -> Array | None:

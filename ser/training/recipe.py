@@ -28,7 +28,7 @@ from ser.training.head_calibration import calibrate_head
 from ser.training.heads import HeadConfig, fit_head
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
 from ser.training.recordings import describe
-from ser.training.rehearsal import draw_rehearsal
+from ser.training.rehearsal import DEV_SPEAKERS, draw_rehearsal
 from ser.training.speech_probe import fit_speech_probe
 from ser.types import Example
 
@@ -45,14 +45,6 @@ RESERVED_SPEAKERS = (
 )
 """Tested on and never trained on. Source of the RAVDESS actors: EmoBox, fold 1, https://arxiv.org/abs/2406.07162; of
 the CREMA-D actors: the test split of TensorFlow Datasets, https://www.tensorflow.org/datasets/catalog/crema_d"""
-
-DEV_SPEAKERS = (
-    *("ravdess_04", "ravdess_10", "ravdess_12", "ravdess_14"),
-    *("nemo_IC0", "emodb_09", "emodb_10", "turev_1358"),
-    *(f"cremad_{number}" for number in (1015, 1020, 1021, 1030, 1050, 1070, 1079, 1089, 1090)),
-)
-"""Chosen by: EmoBox's fold 2 of RAVDESS, the validation split of CREMA-D, and some of every other corpus that can
-spare a speaker."""
 
 DEV_SHARE = 0.15
 """Of the clips, where none of the named dev speakers is in the data."""

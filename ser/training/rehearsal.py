@@ -21,6 +21,14 @@ LEVELS = 127.0
 TRAIN_CLIPS, TEST_CLIPS = 800, 280
 """Clips kept to be replayed, and clips of development speakers to measure forgetting on: 5 MB in 8 bits."""
 
+DEV_SPEAKERS = (
+    *("ravdess_04", "ravdess_10", "ravdess_12", "ravdess_14"),
+    *("nemo_IC0", "emodb_09", "emodb_10", "turev_1358"),
+    *(f"cremad_{number}" for number in (1015, 1020, 1021, 1030, 1050, 1070, 1079, 1089, 1090)),
+)
+"""Chosen by: EmoBox's fold 2 of RAVDESS, the validation split of CREMA-D, and some of every other corpus that can
+spare a speaker."""
+
 Array = npt.NDArray[np.float32]
 
 

@@ -193,3 +193,24 @@ def test_a_login_that_has_to_wait_says_so(context: BrowserContext, studio: str) 
     page.locator("input[type=password]").fill("a guess")
     page.get_by_role("button", name="Login").click()
     page.get_by_text("Incorrect Credentials").wait_for()
+
+
+def test_the_login_form_tells_how_long_to_wait(context: BrowserContext, studio: str) -> None:
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(studio)
+    for _ in range(4):
+        page.get_by_label("username").fill("mia")
+        page.get_by_label("password").fill("a guess")
+        with page.expect_response(lambda answer: answer.url.endswith("/login")):
+            page.get_by_role("button", name="Login").click()
+    page.wait_for_selector("#login-wait[role=alert]")
+    assert "You can try again in" in page.inner_text("#login-wait")
+    page.wait_for_function("document.querySelector('#login-wait').textContent.includes('again now')")
+    page.get_by_label("username").fill("mia")
+    page.get_by_label("password").fill("a password")
+    page.get_by_role("button", name="Login").click()
+    page.wait_for_selector("#answer-card .bars")
+    assert problems == []

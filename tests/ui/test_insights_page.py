@@ -42,13 +42,19 @@ def test_what_the_votes_show(votes: None, open_page: Callable[..., Page]) -> Non
     open_insights(page)
     expect(page.locator("#insights-summary")).to_contain_text("50 votes")
     expect(page.locator("#insights-agreement .alpha strong")).to_contain_text("0.")
-    expect(page.locator("#insights-agreement tbody tr")).to_have_count(8)
+    expect(page.locator("#insights-agreement table.agreement tbody tr")).to_have_count(8)
     expect(page.locator("#insights-raters table.raters tbody tr")).to_have_count(5)
     expect(page.locator("#insights-raters")).to_contain_text("of 2")
     page.click("#insights-raters summary:has-text('Two by two')")
     expect(page.locator("#insights-raters table.pairs tbody tr")).to_have_count(10)
     expect(page.locator("#insights-model table.heat").first).to_be_visible()
     expect(page.locator("#insights-time svg rect").first).to_be_visible()
+    with page.expect_download() as saved:
+        page.click("#insights-raters [data-save=csv]")
+    assert "ann and bob" in saved.value.path().read_text(encoding="utf-8-sig")
+    with page.expect_download() as saved:
+        page.click("#insights-groups [data-save=png]")
+    assert saved.value.path().read_bytes()[:4] == b"\x89PNG" and saved.value.path().stat().st_size > 5000
     # The most disputed clips can be played, by the keyboard alone.
     play = page.locator("#insights-disputed .player .play")
     expect(play).to_have_count(6)
@@ -56,6 +62,12 @@ def test_what_the_votes_show(votes: None, open_page: Callable[..., Page]) -> Non
     page.keyboard.press("Enter")
     playing = "document.querySelector('#insights-disputed .player audio').currentTime > 0"
     page.wait_for_function(playing)
+    # A number opens the clips behind it.
+    row = page.locator("#insights-raters table.pairs tbody tr").first
+    count = int(row.locator("td a").first.inner_text())
+    row.locator("td a").first.click()
+    expect(page.locator("#clips-table tbody tr")).to_have_count(count)
+    assert "rater=" in page.url and "other_rater=" in page.url
 
 
 def test_a_narrow_page_does_not_scroll_sideways(votes: None, open_page: Callable[..., Page]) -> None:

@@ -1,3 +1,4 @@
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from annotations.raters.people import Access
 from annotations.raters.votes import effective_corrections
-from annotations.store import NewVote, queries
+from annotations.store import AnnotationStore, queries
 from annotations.store.settings import read_settings
 from ser.testing import synthetic_speech
 from tests.unit.stored import list_clips
@@ -20,7 +21,7 @@ def open_tab(page: Page, name: str) -> None:
 
 
 def unfold(page: Page, name: str) -> None:
-    open_tab(page, "Review")
+    open_tab(page, "Manage")
     page.click(f"#maintain-{name} button >> nth=0")
 
 
@@ -37,6 +38,7 @@ def test_files_are_dropped_in(page: Page, services: Services, cache: Path, tmp_p
     page.locator("#import-answer input").uncheck()
     page.click("#import-preview")
     expect(page.locator("#import-status")).to_contain_text("2 clips of 0 known speakers would be read, with 1 votes.")
+    expect(page.locator("#import-status .tiles")).to_contain_text("51 kB")
     assert list_clips(services.store) == []
     meaning = page.locator("#import-meaning-0")
     expect(meaning).to_contain_text("satisfied (1)")
@@ -49,7 +51,41 @@ def test_files_are_dropped_in(page: Page, services: Services, cache: Path, tmp_p
     expect(page.locator("#import-status")).to_contain_text("2 clips added, 0 were there already, 2 votes added.")
     assert [vote.label for vote in effective_corrections(services.store)] == ["fear", "happiness"]
     assert sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) == 0
+    open_tab(page, "Review")
     expect(page.locator("#review-card .review-clip")).to_be_visible()
+
+
+def test_clips_are_pre_labelled_exported_and_counted(
+    page: Page, services: Services, fill: Callable[[int], None], tmp_path: Path
+) -> None:
+    fill(2)
+    services.store.add_clip(synthetic_speech(0.8, seed=50), source="import", consent=("research",))
+    unfold(page, "prelabel")
+    card = page.locator("#maintain-prelabel")
+    expect(card).to_contain_text("2 of 3 clips have an answer of the current model")
+    expect(card.locator(".prelabel-start")).to_be_enabled()
+    unfold(page, "export")
+    card = page.locator("#maintain-export")
+    expect(card.locator(".tiles")).to_contain_text("2 for training")
+    card.get_by_text("Export all clips").click()
+    page.select_option("#clips-ask [name=format]", "csv")
+    page.select_option("#clips-ask [name=purpose]", "training")
+    with page.expect_download() as download:
+        page.click("#clips-ask .confirm")
+    with zipfile.ZipFile(download.value.path()) as archive:
+        (table,) = [name for name in archive.namelist() if name == "clips.csv"]
+        assert len(archive.read(table).decode().splitlines()) == 3
+    expect(card.locator(".outcome")).to_contain_text("1 clip left out: not allowed for training.")
+    unfold(page, "storage")
+    card = page.locator("#maintain-storage")
+    expect(card.locator(".tiles")).to_contain_text("free on the disk")
+    with page.expect_download() as download:
+        card.locator(".backup").click()
+    with AnnotationStore(services.store.data_dir, database=Path(download.value.path())) as copy:
+        assert len(list_clips(copy)) == 3
+    card = page.locator("#maintain-export")
+    card.locator(".tiles a", has_text="3").click()
+    expect(page.locator("#clips-table tbody tr")).to_have_count(3)
 
 
 def test_settings_are_changed(page: Page, services: Services) -> None:
@@ -65,21 +101,6 @@ def test_settings_are_changed(page: Page, services: Services) -> None:
     expect(page.locator("#settings-status")).to_contain_text("overlap: None → 3")
     settings = read_settings(services.store)
     assert (settings.overlap, settings.blind, settings.retention_days) == (3, True, None)
-
-
-def test_a_clip_is_looked_at_and_erased(page: Page, services: Services, fill: Callable[[int], None]) -> None:
-    fill(2)
-    services.store.add_correction(1, NewVote("bob", "correct", label="fear", comment="hm"))
-    open_tab(page, "History")
-    page.fill("#clip-number input", "1")
-    page.click("#clip-show")
-    expect(page.locator("#clip-about")).to_contain_text("model embedded")
-    expect(page.locator("#clip-about")).to_contain_text("note: hm")
-    page.click("#clip-erase")
-    expect(page.locator("#clip-outcome")).to_contain_text("would be erased")
-    page.click("#clip-erase-confirm")
-    expect(page.locator("#clip-outcome")).to_contain_text("clip 1: 1 clips, 1 recordings and 1 votes erased.")
-    assert [clip.id for clip in list_clips(services.store)] == [2]
 
 
 def test_a_clip_just_saved_is_withdrawn(page: Page, services: Services, speech: Path) -> None:
@@ -117,6 +138,7 @@ class TestWhereOthersCome:
         name.press("Tab")
         first.wait_for_function("studioReview.state().clip !== null")
         expect(first.locator("#maintain")).to_be_hidden()
+        expect(first.locator("#tab-manage-button")).to_be_hidden()
         first.keyboard.press("3")
         first.keyboard.press("Enter")
         expect(first.locator("#review-status")).to_contain_text("Saved clip")

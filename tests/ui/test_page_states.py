@@ -150,7 +150,7 @@ def test_a_recording_that_a_browser_cannot_play_has_no_player(page: Page, fill: 
 def test_every_button_is_large_enough(open_page: Callable[..., Page], fill: Callable) -> None:
     fill(1)
     page = open_page(viewport=DESKTOP)
-    for tab in ("Recognize", "Review", "Train", "History"):
+    for tab in ("Recognize", "Review", "Clips", "Train"):
         page.click(f"[role=tab]:has-text('{tab}')")
         page.wait_for_timeout(500)
         if tab == "Recognize":
@@ -168,7 +168,7 @@ def test_every_button_is_large_enough(open_page: Callable[..., Page], fill: Call
 
 
 def test_stop_is_there_only_while_something_runs(page: Page, tmp_path: object) -> None:
-    page.click("[role=tab]:has-text('Review')")
+    page.click("[role=tab]:has-text('Manage')")
     page.click("#maintain-import button >> nth=0")
     expect(page.locator("#import-stop")).to_be_disabled()
     files = []
@@ -197,7 +197,7 @@ class TestPeopleOfLesserRoles:
         tabs = page.locator("[role=tab]:visible")
         if visitor:
             expect(page.locator("#visitor-note")).to_contain_text("You are a visitor")
-            expect(tabs).to_have_text(["Recognize", "Insights", "History", "About"])
+            expect(tabs).to_have_text(["Recognize", "Clips", "Insights", "About"])
             return
         expect(page.locator("#visitor-note p")).to_have_count(0)
         page.click("[role=tab]:has-text('Train')")
@@ -210,9 +210,9 @@ class TestPeopleOfLesserRoles:
 def test_the_list_of_people_says_who_is_maintainer(page: Page, services: Services, fill: Callable) -> None:
     fill(1)
     services.store.add_correction(1, NewVote("bob", "correct", label="fear"))
-    page.click("[role=tab]:has-text('Review')")
+    page.click("[role=tab]:has-text('Manage')")
     page.click("#maintain-people button >> nth=0")
     page.reload()
-    page.click("[role=tab]:has-text('Review')")
+    page.click("[role=tab]:has-text('Manage')")
     page.click("#maintain-people button >> nth=0")
     expect(page.locator("#people-table tr", has_text="bob")).to_contain_text("maintainer")

@@ -5,7 +5,7 @@ from pathlib import Path
 import soundfile
 from playwright.sync_api import Page, expect
 
-from annotations.store import NewVote, queries
+from annotations.store import queries
 from tests.unit.stored import list_clips
 from ui.backend.services import Services
 
@@ -137,7 +137,7 @@ def test_nothing_jumps_while_the_answer_grows(page: Page, speech: Path) -> None:
 def test_a_phone_shows_one_column_without_scrolling_sideways(open_page: Callable[..., Page], fill: Callable) -> None:
     fill(2)
     page = open_page(viewport={"width": 390, "height": 844})
-    for tab in ("Recognize", "Review", "Train", "History", "About"):
+    for tab in ("Recognize", "Review", "Clips", "Train", "About"):
         page.click(f"[role=tab]:has-text('{tab}') >> visible=true")
         page.wait_for_timeout(400)
         assert page.evaluate("document.documentElement.scrollWidth") == 390, tab
@@ -165,23 +165,9 @@ def test_a_phone_shows_the_words_on_the_votes_and_hides_them_where_no_clip_waits
     assert clear is not None and clear["height"] >= 44 and 390 - clear["x"] - clear["width"] < 24
 
 
-def test_the_history_scrolls_in_its_own_frame_on_a_phone(
-    open_page: Callable[..., Page], fill: Callable, services: Services
-) -> None:
-    fill(1)
-    services.store.add_correction(1, NewVote("somebody with a long name", "correct", label="happiness"))
-    page = open_page(viewport={"width": 390, "height": 844})
-    page.click("[role=tab]:has-text('History') >> visible=true")
-    frame = page.locator("#history-table .scrolls")
-    expect(frame).to_contain_text("happiness")
-    box = frame.bounding_box()
-    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390
-    assert frame.evaluate("(part) => getComputedStyle(part).overflowX") == "auto"
-
-
 def test_a_name_survives_a_reload(page: Page) -> None:
     field = page.locator("#rater textarea, #rater input")
-    page.click("[role=tab]:has-text('History')")
+    page.click("[role=tab]:has-text('Clips')")
     field.fill("ann")
     field.press("Tab")
     page.wait_for_timeout(500)

@@ -85,7 +85,7 @@ def test_keys_rest_while_typing_and_in_other_tabs(page: Page, services: Services
     page.keyboard.press("Escape")
     page.keyboard.press("2")
     expect(page.locator("#review-vote input[value=disgust]")).to_be_checked()
-    for tab in ("History", "Recognize"):
+    for tab in ("Clips", "Recognize"):
         page.click(f"[role=tab]:has-text('{tab}')")
         page.keyboard.press("s")
         page.keyboard.press("Enter")

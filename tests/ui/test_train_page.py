@@ -5,8 +5,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from annotations.learning.runs.retrainer import Retrainer, RetrainingConfig
+from annotations.learning.runs.triggers import Triggers
 from annotations.store import NewVote, queries
+from annotations.store.settings import AnnotationSettings, change_settings
 from ser.labels import EMOTIONS
+from tests.ui.test_review_page import AT_REST, next_by, open_review
 from tests.unit.forked_workers import as_usual_work
 from tests.unit.stored import add_version, list_clips
 from ui.backend.services import Services
@@ -70,8 +73,8 @@ def test_retrain_to_its_end_through_a_reload(votes: None, open_page: Callable[..
     expect(page.locator("#version-detail")).to_contain_text("were trained on, which flatters")
     page.click("#train-log-button")
     expect(page.locator("#train-log a[download]")).to_have_count(1)
-    page.click("[role=tab]:has-text('History')")
-    expect(page.locator("#history-table")).to_contain_text(f"training run {run.id}: {run.status}")
+    page.click(".past-runs summary")
+    expect(page.locator(".past-runs tbody tr")).to_contain_text(f"run {run.id}")
 
 
 def test_a_run_is_cancelled(votes: None, page: Page, services: Services) -> None:
@@ -175,3 +178,35 @@ def test_the_layers_to_train_are_chosen_and_described(votes: None, page: Page, t
     page.locator("#train-target input").click()
     page.locator("[role=option]", has_text="Transcripts").click()
     expect(page.locator("#train-tune")).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_training_follows_labelling_and_nobody_notices(
+    votes: None, fill: Callable[[int], None], open_page: Callable[..., Page], services: Services
+) -> None:
+    """Runs begin by themselves while somebody votes on, and the curve of the gain says what they found."""
+    store, triggers = services.store, Triggers(services.retrainer)
+    change_settings(store, AnnotationSettings(retrain_after=12), by="mia")
+    page, watcher = open_page(), open_page(viewport={"width": 1280, "height": 900})
+    assert triggers.check().began
+    open_train(watcher)
+    open_review(page)
+    given = 0
+    for wanted in (1, 2):
+        while services.retrainer.status().state in ("running", "queued") or given < 13 * wanted:
+            if given < 20 * wanted:
+                next_by(page, "12"[given % 2], "Enter")
+                given += 1
+        page.wait_for_function(AT_REST)
+        own = [entry.correction for entry in queries.history(store, 200) if entry.correction]
+        assert len([vote for vote in own if vote.rater != "ann"]) == given, "no vote was lost"
+        if wanted == 1:
+            assert triggers.check().began, "on the votes that came while it trained"
+    runs = queries.list_training_runs(store)
+    assert len(runs) == 2 and {run.status for run in runs} <= {"promoted", "refused"}
+    start, after = runs[0].metrics["start"], runs[0].metrics["after"]
+    assert isinstance(start, dict) and isinstance(after, dict)
+    expect(watcher.locator(".gain-curve")).to_contain_text(f"with {start['votes']} votes")
+    shown = f"{round(100 * start['uar'])}\u00a0% → {round(100 * after['uar'])}\u00a0%"
+    expect(watcher.locator(".gain-curve strong")).to_contain_text(shown)
+    expect(watcher.locator(".gain-curve circle")).to_have_count(4)

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from starlette.datastructures import Headers
 
 from annotations.raters.people import Access
+from ser.errors import SettingsError
 from ui.app import build_app, launch_options
-from ui.backend.boundary import AT_HOME, Boundary, Network, Sessions, sender
-from ui.backend.logins import HASHER, Logins
+from ui.backend.boundary import AT_HOME, PRIVATE, Boundary, Network, read_proxies, sender
+from ui.backend.logins import HASHER, Logins, Sessions
 from ui.backend.services import Services
 
 SPACE = Network.from_env({"SPACE_ID": "ann/studio", "SPACE_HOST": "ann-studio.hf.space"})
@@ -135,17 +137,33 @@ def test_the_frame_of_a_space_needs_the_token(page_services: Services) -> None:
 
 
 @pytest.mark.parametrize(
-    ("forwarded", "address"),
+    ("forwarded", "proxies", "address"),
     [
-        ("1.1.1.1, 93.184.216.34", "93.184.216.34"),
-        ("93.184.216.34, 10.0.0.1, 172.16.3.4", "93.184.216.34"),
-        ("2606:2800:220:1::1", "2606:2800:220:1::1"),
-        ("", ""),
-        ("<script>", ""),
+        ("1.1.1.1, 93.184.216.34", "", "93.184.216.34"),
+        # A client of the same network may send any public address: the proxy's own addition counts.
+        ("93.184.216.34, 192.168.0.9", "", "192.168.0.9"),
+        ("93.184.216.34, 192.168.0.9, 192.168.0.2", "192.168.0.2", "192.168.0.9"),
+        ("93.184.216.34, 10.0.0.1, 172.16.3.4", PRIVATE, "93.184.216.34"),
+        ("10.0.0.1, 172.16.3.4", PRIVATE, "10.0.0.1"),
+        ("2606:2800:220:1::1", "", "2606:2800:220:1::1"),
+        ("93.184.216.34:5123", "", "93.184.216.34"),
+        ("93.184.216.34, <script>", "", ""),
+        ("", "", ""),
     ],
 )
-def test_the_sender_is_the_last_public_address(forwarded: str, address: str) -> None:
-    assert sender(forwarded) == address
+def test_the_sender_is_the_last_address_that_is_no_proxys(forwarded: str, proxies: str, address: str) -> None:
+    assert sender(forwarded, read_proxies(proxies)) == address
+
+
+def test_forwarding_headers_count_from_declared_proxies_alone() -> None:
+    headers = Headers({"x-forwarded-for": "93.184.216.34"})
+    near, named = Network.from_env({}, proxy="1"), Network.from_env({}, proxy="10.1.0.0/16, 192.168.0.2")
+    assert near.forwarded("192.168.0.7", headers) and not near.forwarded("93.184.216.9", headers)
+    assert named.forwarded("10.1.2.3", headers) and named.forwarded("192.168.0.2", headers)
+    assert not named.forwarded("192.168.0.7", headers) and not named.forwarded("127.0.0.1", headers)
+    assert not named.forwarded("10.1.2.3", Headers({}))
+    with pytest.raises(SettingsError, match="Name addresses or networks with commas"):
+        Network.from_env({}, proxy="my-proxy")
 
 
 def test_a_login_ends() -> None:

@@ -17,7 +17,6 @@ from annotations.raters.people import Access, Person, identify, set_role
 from annotations.store import NewVote
 from annotations.store.settings import AnnotationSettings, change_settings
 from ser.config import Settings
-from ser.labels import EMOTIONS
 from ser.testing import fake_recognizer, synthetic_speech
 from ui.app import build_app, launch_options
 from ui.backend.logins import HASHER, Logins
@@ -39,14 +38,6 @@ DECLARED = {
     "ApiHandlers.retrain": MAINTAINERS,
     "ApiHandlers.timeline": EVERYBODY,
     "ApiHandlers.training_status": EVERYBODY,
-    "HistoryHandlers.on_ask": MAINTAINERS,
-    "HistoryHandlers.on_clip": REVIEWERS,
-    "HistoryHandlers.on_erase": MAINTAINERS,
-    "HistoryHandlers.on_gold": MAINTAINERS,
-    "HistoryHandlers.on_open": EVERYBODY,
-    "HistoryHandlers.on_undo": PROOF,
-    "HistoryHandlers.on_unmark": MAINTAINERS,
-    "HistoryHandlers.on_withdraw": PROOF,
     "IdentityHandlers.on_load": EVERYBODY,
     "IdentityHandlers.on_rename": EVERYBODY,
     # Both change what this session has chosen, and nothing else.
@@ -56,6 +47,8 @@ DECLARED = {
     "ImportHandlers.on_preview": MAINTAINERS,
     "ImportHandlers.on_stop": MAINTAINERS,
     "InsightsHandlers.on_open": EVERYBODY,
+    # Empty for everybody but a maintainer.
+    "LabelHandlers.on_question": EVERYBODY,
     "MaintainHandlers.on_load": EVERYBODY,
     "MaintainHandlers.on_release": MAINTAINERS,
     "MaintainHandlers.on_role": MAINTAINERS,
@@ -65,6 +58,7 @@ DECLARED = {
     "RecognizeHandlers.on_change": EVERYBODY,
     "RecognizeHandlers.on_clear": EVERYBODY,
     "RecognizeHandlers.on_example": EVERYBODY,
+    "RecognizeHandlers.on_labels": EVERYBODY,
     "RecognizeHandlers.on_save": EVERYBODY,
     # Erases nothing unless this session has just saved a clip; who may is asked then.
     "RecognizeHandlers.on_withdraw": EVERYBODY,
@@ -87,9 +81,26 @@ DECLARED = {
     # Lights the stop button of the browser that asks, and nothing else.
     "build_import_card.<locals>.<lambda>": EVERYBODY,
     "build_train_tab.<locals>.<lambda>": EVERYBODY,
+    "page:change_labels": MAINTAINERS,
+    "page:edit_labels": MAINTAINERS,
+    # Visitors are shown clips of their own alone, and asked who they are before they withdraw.
+    "page:clip": REVIEWERS,
+    "page:clips": EVERYBODY,
+    "page:clips_ask": MAINTAINERS,
+    # Only an act that was asked about, which is where the role is looked at, and again when it is done.
+    "page:clips_do": EVERYBODY,
+    "page:clips_fields": EVERYBODY,
+    "page:clips_job": EVERYBODY,
+    "page:clips_stop": EVERYBODY,
+    "page:backup": MAINTAINERS,
+    "page:manage": MAINTAINERS,
+    "page:prelabel": MAINTAINERS,
+    "page:prelabel_stop": MAINTAINERS,
     "page:guidelines": EVERYBODY,
+    "page:labels": EVERYBODY,
     "page:next": REVIEWERS,
     "page:open": REVIEWERS,
+    "page:preview_labels": MAINTAINERS,
     "page:release": REVIEWERS,
     "page:renew": REVIEWERS,
     "page:undo": PROVED_REVIEWERS,
@@ -102,11 +113,9 @@ ARGUMENTS = {
     "ApiHandlers.control_training": {"pause, resume or cancel": "cancel"},
     "ApiHandlers.correct": {
         "id of a stored clip, or null for a new recording": 1,
-        f"one of {', '.join(EMOTIONS)}, or unsure": "fear",
+        "one of the labels that /labels lists, or unsure": "fear",
     },
     "ApiHandlers.register": {"the name to vote under": "newcomer"},
-    "HistoryHandlers.on_clip": {"All about clip": 1},
-    "HistoryHandlers.on_withdraw": {"All about clip": 2},
     "TrainHandlers.on_log": {"": ""},
     "TrainHandlers.on_tick": {"": {}, "Effort": "quick", "What to train": "acoustic", "Layers to train": "auto"},
     "VersionHandlers.on_card": {"Version": 1},
@@ -227,7 +236,10 @@ def endpoints(demo: gr.Blocks) -> dict[str, tuple[BlockFunction, str | None]]:
 def arguments(name: str, function: BlockFunction, act: str | None, caller: Caller) -> list[object]:
     who = {"name": caller.name, "key": caller.key}
     if act is not None:
-        return [act, {"who": who, "vote": "fear", "clip": 3, "text": "new", "replaces": 0}]
+        return [
+            act,
+            {"who": who, "vote": "fear", "clip": 3, "text": "new", "replaces": 0, "act": "erase", "clips": [1]},
+        ]
     given: list[object] = []
     for block in function.inputs:
         label = str(getattr(block, "label", None) or "")

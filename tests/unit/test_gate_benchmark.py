@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotations.learning.targets.base_clips import ALLOWED_DROP, hold_back, recall_by_corpus
+from annotations.learning.targets.base_clips import ALLOWED_DROP, by_corpus, hold_back
 from annotations.learning.targets.head_tuning import Feedback, HeadTuner, TrainingSet
 from benchmarks.gate.__main__ import play, power_by_gain, rate
 from benchmarks.gate.rounds import PRESET, SHAMS, TRUE, draw_store, run_round
@@ -42,7 +42,7 @@ def world() -> World:
         for part in (base, test)
     )
     project = Projection(zero, one, np.eye(SIZE, dtype=np.float32))
-    return World(head, replayed, guard, test, new, project)
+    return World(head, replayed, guard, guard, test, new, project)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SHAMS if kind not in ("permuted", "channel")])
@@ -83,8 +83,8 @@ def test_channels_that_go_with_the_label_are_no_gain(world: World) -> None:
 def test_a_head_goes_no_further_than_the_base_allows(world: World) -> None:
     swapped = replace(world.head, weights=world.head.weights[:, ::-1].copy())
     held = hold_back(swapped, world.head, world.guard)
-    before, after = (recall_by_corpus(head, world.guard) for head in (world.head, held))
-    assert before - after <= ALLOWED_DROP + 1e-9 < before - recall_by_corpus(swapped, world.guard)
+    before, after = (by_corpus(head, world.guard, hard=False) for head in (world.head, held))
+    assert before - after <= ALLOWED_DROP + 1e-9 < before - by_corpus(swapped, world.guard, hard=False)
     surer = replace(world.head, weights=1.1 * world.head.weights)
     assert np.allclose(hold_back(surer, world.head, world.guard).weights, surer.weights)
 

@@ -12,7 +12,15 @@ from annotations.raters.votes import mark_gold
 from annotations.store import AnnotationStore, NewVote
 from ser.labels import EMOTIONS
 from tests.unit.stored import answer, recording
-from ui.insights.cards import agreement_card, disputed_card, model_card, raters_card, summary_card, time_card
+from ui.insights.cards import (
+    agreement_card,
+    disputed_card,
+    groups_card,
+    model_card,
+    raters_card,
+    summary_card,
+    time_card,
+)
 from ui.insights.charts import heat_table, stacked_periods
 
 
@@ -51,6 +59,9 @@ def test_everything_is_counted(store: AnnotationStore) -> None:
     assert (ann.rater, ann.votes, ann.gold_right, ann.gold_total) == ("ann", 3, 1, 1)
     assert bob.votes == 2
     assert not found.sampled
+    (page,) = found.groups["source"]
+    assert (page.name, page.votes, page.compared, page.agreed) == ("page", 5, 4, 2) and not found.groups["speaker"]
+    assert [result.clips for result in found.over_time] == [2]
 
 
 def test_the_desk_looks_again_only_after_a_change(store: AnnotationStore) -> None:
@@ -139,3 +150,14 @@ def test_columns_are_as_high_as_their_votes() -> None:
     heights = [float(part.split('"')[0]) for part in drawing.split('height="')[1:]]
     assert heights[0] == pytest.approx(2 * heights[1], abs=0.1)
     assert "4 votes" in drawing
+
+
+def test_numbers_lead_to_their_clips_for_who_may_see_them(store: AnnotationStore) -> None:
+    store.add_correction(1, NewVote("bob", "correct", label="fear", seconds=0.1))
+    found = compute_insights(store)
+    assert (found.haste["bob"].timed, found.haste["bob"].hasty) == (1, 1) and "ann" not in found.haste
+    shown = raters_card(found.raters, everybody=True, haste=found.haste)
+    assert '<a href="?tab=clips&amp;rater=bob&amp;hasty=yes">1 of 1</a>' in shown
+    assert '<a href="?tab=clips&amp;voted=anger&amp;label=fear">' in model_card(found, links=True)
+    for card in (summary_card, agreement_card, time_card, model_card, groups_card):
+        assert "<a " not in card(found) and "<a " in card(found, links=True)

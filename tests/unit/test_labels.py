@@ -262,7 +262,7 @@ def test_buttons_keys_and_colours(service: LabelSet) -> None:
     css = palette_css(service)
     assert "--emotion-in-distress:" in css and 'input[value="in distress"]' in css and "--emotion-anger:" in css
     assert "--vote-columns:5" in css and "--vote-columns" not in palette_css()
-    assert bars(None, labels=service.names).count("<li") == 4
+    assert bars(None, texts=service.texts("de")).count("<li") == 4
 
 
 # Imports and exports

@@ -12,7 +12,7 @@ import pytest
 from fastapi import HTTPException
 
 from ser.errors import SettingsError
-from ui.backend.boundary import ADDRESS
+from ui.backend.limits import ADDRESS
 from ui.backend.logins import HASHER, Logins, hash_line, read_auth_file
 from ui.backend.server import main
 

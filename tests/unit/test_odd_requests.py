@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from annotations.raters.votes import effective_corrections
+from tests.unit.test_endpoint_roles import endpoints
 from ui.app import build_app, launch_options
 from ui.backend.services import Services
 from ui.parts.calls import run_act
@@ -68,8 +69,53 @@ def page(page_services: Services, page_fill: Callable[[int], None]) -> Iterator[
     demo = build_app(page_services)
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(page_services))
     with httpx.Client(base_url=url, timeout=60) as client:
+        client.demo = demo  # type: ignore[attr-defined]
         yield client
     demo.close()
+
+
+def odd_calls(demo: gr.Blocks, seed: int, count: int) -> Iterator[tuple[str, dict[str, object]]]:
+    """Calls of every endpoint of a running page, private ones included, with odd values among usual ones."""
+    chance = random.Random(seed)
+    found = sorted(endpoints(demo).items())
+    for number in range(count):
+        name, (function, act) = found[number % len(found)]
+        given: list[Any] = [getattr(block, "value", None) for block in function.inputs]
+        given = [value if isinstance(value, str | int | float | list | dict) else None for value in given]
+        for place in chance.sample(range(len(given)), chance.randint(min(1, len(given)), len(given))):
+            given[place] = chance.choice(ODD)
+        if act is not None:
+            given = [act, {"who": WHO, **{key: chance.choice(ODD) for key in chance.sample(NAMES, 3)}}]
+        yield name, {"fn_index": function._id, "data": given, "session_hash": chance.choice(["s", "t", "\u0000", "😀"])}
+
+
+def fuzz_endpoints(page: httpx.Client, demo: gr.Blocks, seed: int, count: int) -> int:
+    """Call endpoints with odd values; returns how many calls were refused."""
+    refused = 0
+    for name, body in odd_calls(demo, seed, count):
+        text = json.dumps(body)
+        answer = page.post("/gradio_api/run/predict", content=text, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (200, 422), (name, text[:300], answer.text[:300])
+        assert "made a mistake" not in answer.text, (name, text[:300])
+        if answer.status_code == 422:
+            refused += 1
+            said = answer.json().get("error") if answer.text.startswith("{") else answer.text
+            assert said and len(str(said)) > 20, (name, text[:300], answer.text)
+    return refused
+
+
+def test_odd_values_at_every_endpoint_are_refused_with_a_sentence(
+    page: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR, logger="page"):
+        assert fuzz_endpoints(page, page.demo, seed=23, count=300) > 60  # type: ignore[attr-defined]
+    assert not caplog.records
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_more_odd_values_at_every_endpoint(page: httpx.Client, seed: int) -> None:
+    assert fuzz_endpoints(page, page.demo, seed, count=1500) > 300  # type: ignore[attr-defined]
 
 
 def test_over_the_network_no_act_is_a_server_error(page: httpx.Client) -> None:

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from annotations.learning.versions.active import ActiveModel
-from annotations.prelabelling import recognize_clips, unanalysed_clips
+from annotations.prelabelling import (
+    Prelabelling,
+    prelabelling_lock,
+    prelabelling_state,
+    recognize_clips,
+    stop_prelabelling,
+    unanalysed_clips,
+    until_stopped,
+)
 from annotations.store import AnnotationStore
 from annotations.store.embeddings import read_embeddings
 from ser.testing import BandEnergyModel, fake_recognizer
@@ -40,3 +48,19 @@ def test_a_clip_without_speech_is_named_and_the_rest_is_answered(active):
     assert [name for name, _ in failed] == [f"clip {silent.id}"]
     assert newest_prediction(store, silent.id) is None
     assert newest_prediction(store, spoken.id) is not None
+
+
+def test_a_stop_request_ends_it_after_the_clip_it_is_at(active):
+    store = active.store
+    ids = [store.add_clip(recording(seed), source="import").id for seed in range(3)]
+    assert prelabelling_state(store) == Prelabelling(clips=3, answered=0, failed=0, running=False)
+    stop_prelabelling(store)
+    assert list(until_stopped(store, ids)) == ids, "nothing runs that could be stopped"
+    with prelabelling_lock(store):
+        assert prelabelling_state(store).running
+        given = until_stopped(store, ids)
+        assert next(given) == ids[0]
+        stop_prelabelling(store)
+        assert list(given) == [] and list(until_stopped(store, ids)) == ids
+    recognize_clips(active, ids[:2])
+    assert prelabelling_state(store).answered == 2

@@ -43,7 +43,7 @@
   // Discarding is left to the person: what stands in the editor is kept until it is saved or cancelled.
   document.addEventListener("click", ({ target }) => {
     if (!target.closest) return;
-    if (target.closest("#guidelines-button")) open();
+    if (target.closest("#guidelines-button, .open-guidelines")) open();
     if (!target.closest("#guidelines-dialog")) return;
     if (target.matches(".close")) dialog().close();
     if (target.matches(".edit")) edit(true);

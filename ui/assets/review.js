@@ -50,6 +50,7 @@
         return;
       }
       progress(answer);
+      window.studioLabels.seen(answer.labels);
       find("#review-note").textContent = answer.note;
       session.empty = answer.item ? null : answer.empty;
       if (answer.item) {
@@ -266,6 +267,7 @@
   const enter = async (shell) => {
     if (shell !== session.shell) {
       session.shell = shell;
+      window.studioLabels.drawForm();
       window.studioForm.restore();
       window.studioOptions.restore(preferences());
       try {
@@ -295,6 +297,13 @@
     waits: session.waits,
     state: () => ({ clip: session.current && session.current.clip, ready: session.ready.length, unsent: unsent().length, empty: session.empty !== null }),
     enter,
+    // The labels have changed: other buttons, other filters, and answers drawn anew.
+    relabel: () => {
+      restart();
+      const shell = session.shell;
+      session.shell = null;
+      if (shell) enter(shell);
+    },
   };
   document.addEventListener("change", ({ target }) => target.name === "review-vote" && quick());
   document.addEventListener("submit", (event) => event.target.closest("#review-form") && event.preventDefault());

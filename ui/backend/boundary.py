@@ -7,10 +7,8 @@ this machine under a name that is not this machine's. Knows no person and no rol
 import ipaddress
 import os
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,8 +18,9 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SESSION_SECONDS = 12 * 3600.0
-"""A login lasts for a day's work."""
+from ser.errors import SettingsError
+from ui.backend.limits import ADDRESS
+from ui.backend.logins import Sessions
 
 TOKEN = "studio-token"
 """Cookie, and header `x-studio-token`: a page in the Space's frame repeats the first in the second, a foreign one
@@ -69,6 +68,32 @@ HEADERS = {
 }
 
 
+PRIVATE = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,127.0.0.0/8,fc00::/7,::1"
+"""Where the proxies of a Space are; no visitor of a Space comes from there."""
+
+Proxies = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+
+def read_proxies(text: str) -> Proxies:
+    """Read addresses and networks of proxies; none from words that only say that there is a proxy.
+
+    Raises:
+        SettingsError: if one is neither an address nor a network.
+
+    >>> read_proxies("10.0.0.0/8, ::1"), read_proxies("1")
+    ((IPv4Network('10.0.0.0/8'), IPv6Network('::1/128')), ())
+    """
+    if text.strip().lower() in ("", "1", "true", "yes", "on"):
+        return ()
+    try:
+        return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(
+            f"The proxy is '{text}' ({error}). Name addresses or networks with commas, such as "
+            "--proxy 10.0.0.0/8,192.168.1.7, or none for the one that requests come from."
+        ) from error
+
+
 @dataclass(frozen=True)
 class Network:
     """Place of the server in the network.
@@ -77,25 +102,40 @@ class Network:
         proxy: whether requests come through a proxy, whose forwarding headers are trusted.
         hosts: further names that the page is reached by.
         framed: whether the page lives in the frame of a Hugging Face Space.
+        proxies: addresses of the proxies; empty if there is one, which requests come from.
     """
 
     proxy: bool = False
     hosts: tuple[str, ...] = ()
     framed: bool = False
+    proxies: Proxies = ()
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str], *, proxy: bool = False) -> "Network":
-        """Read the place from the environment: a Space is behind a proxy and in a frame."""
+    def from_env(cls, environ: Mapping[str, str], *, proxy: str = "") -> "Network":
+        """Read the place from the environment: a Space is behind proxies and in a frame.
+
+        Args:
+            environ: variables.
+            proxy: addresses of proxies, or a word that there is one; empty for none.
+
+        Raises:
+            SettingsError: if an address is none.
+        """
         space = "SPACE_ID" in environ
         hosts = tuple(host.strip() for host in environ.get("SPACE_HOST", "").split(",") if host.strip())
-        return cls(proxy or space, hosts, space)
+        return cls(bool(proxy) or space, hosts, space, read_proxies(proxy or (PRIVATE if space else "")))
+
+    def forwarded(self, peer: str, headers: Headers) -> bool:
+        """True if a request has come through a proxy that is declared.
+
+        A request of this machine that bears no forwarding header has come past the proxy: it gets no leniency.
+        """
+        known = _within(peer, self.proxies) if self.proxies else not _is_public(peer)
+        return self.proxy and known and any(name in headers for name in FORWARDING)
 
 
 AT_HOME = Network()
 """Reached directly, under the server's own name."""
-
-ADDRESS: ContextVar[str] = ContextVar("address", default="")
-"""Sender of the request that is being answered."""
 
 
 def guard(network: Network) -> Callable[[Any], AbstractAsyncContextManager[None]]:
@@ -130,13 +170,12 @@ class Boundary:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = Headers(scope=scope)
-        # A request of this machine that bears no forwarding header has come past the proxy: it gets no leniency.
-        behind = self.network.proxy and not _is_public(_peer(scope)) and any(name in headers for name in FORWARDING)
+        behind = self.network.forwarded(_peer(scope), headers)
         host = _first(headers, "x-forwarded-host") if behind else ""
         host = host or headers.get("host", "")
         secure = (behind and _first(headers, "x-forwarded-proto") or scope.get("scheme")) == "https"
         refusal = self._refusal(scope, headers, host, behind)
-        if behind and (address := sender(headers.get("x-forwarded-for", ""))):
+        if behind and (address := sender(headers.get("x-forwarded-for", ""), self.network.proxies)):
             scope["client"] = (address, 0)
         ADDRESS.set(shared_address(_peer(scope)))
 
@@ -198,42 +237,19 @@ class Boundary:
         return "SameSite=Lax; Secure" if secure else "SameSite=Lax"
 
 
-class Sessions(dict[str, str]):
-    """Tokens of logins as Gradio keeps them, {token: name}; each is forgotten after a while.
+def sender(forwarded: str, proxies: Proxies = ()) -> str:
+    """The address that a chain of proxies has a request from: the last one that is no declared proxy's.
 
-    Args:
-        seconds: that a login lasts.
-        clock: seconds.
+    Each proxy adds whom it was asked by at the end, so what stands before that address is the sender's own word.
+
+    >>> chain = "6.6.6.6, 93.184.216.34, 10.1.2.3"
+    >>> sender(chain, read_proxies("10.0.0.0/8")), sender(chain), sender("nonsense")
+    ('93.184.216.34', '10.1.2.3', '')
     """
-
-    def __init__(self, seconds: float = SESSION_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
-        self._seconds = seconds
-        self._clock = clock
-        self._ends: dict[str, float] = {}
-
-    def __setitem__(self, token: str, name: str) -> None:
-        """Begin a session; those that are over go."""
-        for old in [old for old, end in self._ends.items() if end <= self._clock()]:
-            self._ends.pop(old, None)
-            self.pop(old, None)
-        self._ends[token] = self._clock() + self._seconds
-        super().__setitem__(token, name)
-
-    def get(self, token: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        """The name of a session; None if there is none, or it is over."""
-        return super().get(token, default) if self._ends.get(token, 0.0) > self._clock() else default
-
-
-def sender(forwarded: str) -> str:
-    """The address that a chain of proxies has a request from: the last public one, which a sender cannot make up.
-
-    >>> sender("6.6.6.6, 93.184.216.34, 10.1.2.3"), sender("192.168.0.7"), sender("nonsense")
-    ('93.184.216.34', '192.168.0.7', '')
-    """
-    addresses = [address for part in forwarded.split(",") if (address := _address(part))]
-    public = [address for address in addresses if _is_public(address)]
-    return (public or addresses or [""])[-1]
+    addresses = [_address(part) or _address(_name(part.strip())) for part in forwarded.split(",")]
+    while len(addresses) > 1 and _within(addresses[-1], proxies):
+        addresses.pop()
+    return addresses[-1]
 
 
 def shared_address(address: str) -> str:
@@ -261,6 +277,10 @@ def _address(text: str) -> str:
 
 def _is_public(address: str) -> bool:
     return bool(_address(address)) and ipaddress.ip_address(_address(address)).is_global
+
+
+def _within(address: str, networks: Proxies) -> bool:
+    return bool(_address(address)) and any(ipaddress.ip_address(_address(address)) in network for network in networks)
 
 
 def _is_loopback(name: str) -> bool:

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ser.errors import SerError
+from ui.parts.errors import REFUSED
 
 UNUSED = re.compile(
     r"^(/gradio_api)?/(component_server|deep_link|dev/|file=https?:|monitoring|profiling/|proxy=|undo-vibe|vibe-)"
@@ -47,7 +48,24 @@ class EndpointGuard:
             _check(scope["app"].get_blocks().fns, found["way"], found["name"], body)
         except SerError as error:
             return await PlainTextResponse(str(error), 422)(scope, receive, send)
-        await self.app(scope, _replay(body, receive), send)
+        await self.app(scope, _replay(body, receive), _refusals_are_requests_faults(send))
+
+
+def _refusals_are_requests_faults(send: Send) -> Send:
+    """Answer what the page has refused with 422: Gradio answers every error with 500, as if it were the server's."""
+    held: list[Message] = []
+
+    async def marked(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 500:
+            held.append(message)
+            return
+        if held:
+            start = held.pop()
+            status = 422 if json.dumps(REFUSED).encode() in message.get("body", b"") else 500
+            await send({**start, "status": status})
+        await send(message)
+
+    return marked
 
 
 def _check(functions: Mapping[int, Any], way: str | None, name: str | None, body: bytes) -> None:
@@ -58,6 +76,10 @@ def _check(functions: Mapping[int, Any], way: str | None, name: str | None, body
         raise SerError("The values of the request are nested too deeply. Send flat ones.") from error
     except ValueError as error:
         raise SerError('The body of the request is no JSON. Send an object with the values as "data".') from error
+    try:
+        json.dumps(given, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise SerError("A text of the request holds half a character (a lone surrogate). Send whole ones.") from error
     if not isinstance(given, dict):
         raise SerError('The body of the request is no object. Send an object with the values as "data".')
     number = given.get("fn_index") if way in ("run", "api", None) else None

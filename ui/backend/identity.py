@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import gradio as gr
 
 from annotations.errors import InvalidVoteError
+from annotations.labels.label_set import LabelSet
 from annotations.raters.names import NameTakenError, comparable_name, key_owner, name_of_key
 from annotations.raters.people import Access, Person, free_name, identify
 from annotations.store.new_records import MAX_NAME
@@ -69,6 +70,12 @@ def signed_in(request: gr.Request | None) -> str | None:
     if not login or (login.get("expires_at") or math.inf) < time.time():
         return None
     return str(login["userinfo"]["preferred_username"])[:MAX_NAME]
+
+
+def label_texts(labels: LabelSet, request: gr.Request | None) -> dict[str, str]:
+    """Names of labels to show, in the language that the browser prefers to others."""
+    accepted = request_headers(request).get("accept-language") or ""
+    return labels.texts(accepted.partition(",")[0].partition(";")[0].strip())
 
 
 def access_of(services: Services, request: gr.Request | None) -> Access:

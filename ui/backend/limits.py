@@ -4,11 +4,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from ser.errors import SerError
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+
+ADDRESS: ContextVar[str] = ContextVar("address", default="")
+"""Sender of the request that is being answered."""
 
 
 class TooMuchError(SerError):

@@ -1,4 +1,4 @@
-"""Logins: the list of names and hashed passwords, and delays after failures."""
+"""Logins: the list of names and hashed passwords, delays after failures, and the sessions that begin with them."""
 
 import asyncio
 import logging
@@ -11,10 +11,12 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from fastapi import HTTPException
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from annotations.raters.names import comparable_name
 from ser.errors import SettingsError
-from ui.backend.boundary import ADDRESS
+from ui.backend.limits import ADDRESS
 
 log = logging.getLogger("page")
 
@@ -26,6 +28,9 @@ FORGOTTEN = 3600.0
 """Seconds without a failure after which the earlier ones no longer count."""
 
 REMEMBERED = 10_000
+
+SESSION_SECONDS = 12 * 3600.0
+"""A login lasts for a day's work."""
 
 HASHER = PasswordHasher()
 
@@ -152,6 +157,68 @@ class Logins:
         self._failures.move_to_end(key)
         while len(self._failures) > REMEMBERED:
             self._failures.popitem(last=False)
+
+
+class Sessions(dict[str, str]):
+    """Tokens of logins as Gradio keeps them, {token: name}; each is forgotten after a while.
+
+    Args:
+        seconds: that a login lasts.
+        clock: seconds.
+    """
+
+    def __init__(self, seconds: float = SESSION_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._clock = clock
+        self._ends: dict[str, float] = {}
+
+    def __setitem__(self, token: str, name: str) -> None:
+        """Begin a session; those that are over go."""
+        for old in [old for old, end in self._ends.items() if end <= self._clock()]:
+            self._ends.pop(old, None)
+            self.pop(old, None)
+        self._ends[token] = self._clock() + self._seconds
+        super().__setitem__(token, name)
+
+    def get(self, token: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        """The name of a session; None if there is none, or it is over."""
+        return super().get(token, default) if self._ends.get(token, 0.0) > self._clock() else default
+
+
+SCRIPT = Path(__file__).parents[1] / "assets" / "login.js"
+
+
+class LoginPage:
+    """Middleware that gives the login page a script: Gradio's own form does not show how long one has to wait.
+
+    Args:
+        app: all that is within.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through; the page with the form gets the script."""
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] not in ("", "/"):
+            return await self.app(scope, receive, send)
+        held: list[Message] = []
+
+        async def add_script(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                held.append(message)
+                return
+            if held:
+                start, body = held.pop(), message.get("body", b"")
+                if b'"auth_required"' in body:
+                    script = f"<script>{SCRIPT.read_text(encoding='utf-8')}</script></head>".encode()
+                    message = {**message, "body": body.replace(b"</head>", script, 1)}
+                    MutableHeaders(scope=start)["content-length"] = str(len(message["body"]))
+                await send(start)
+            await send(message)
+
+        await self.app(scope, receive, add_script)
 
 
 def _verify(hashed: str, password: str) -> bool:

@@ -33,7 +33,8 @@ class ServerSettings:
         data_dir: folder of the database, the stored clips and the trained models.
         auth_file: `name:hash` lines; None lets everybody in.
         fake: small untrained stand-ins in place of the models, to work on the page itself.
-        proxy: requests come through a reverse proxy, whose forwarding headers are trusted.
+        proxy: addresses of reverse proxies, whose forwarding headers are trusted, or a word that there is one; empty
+            for none.
     """
 
     host: str
@@ -41,7 +42,7 @@ class ServerSettings:
     data_dir: Path
     auth_file: Path | None
     fake: bool
-    proxy: bool = False
+    proxy: str = ""
 
 
 def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> ServerSettings:
@@ -84,9 +85,12 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
     )
     parser.add_argument(
         "--proxy",
-        action="store_true",
-        default=bool(environ.get("SER_PROXY")),
-        help="a reverse proxy passes requests on: believe its forwarding headers (SER_PROXY; not needed on a Space)",
+        nargs="?",
+        const="1",
+        default=environ.get("SER_PROXY") or "",
+        metavar="ADDRESSES",
+        help="a reverse proxy passes requests on: believe its forwarding headers. If there are several, name their "
+        "addresses or networks with commas (SER_PROXY; not needed on a Space)",
     )
     parser.add_argument("--fake", action="store_true", help="untrained stand-ins for the models: to work on the page")
     options = parser.parse_args(argv)
@@ -119,7 +123,7 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         # Imported by name, after the options are known: `--help` and a wrong option answer at once.
         page = importlib.import_module("ui.app")
         people = importlib.import_module("annotations.raters.people")
-        access = people.access_from(os.environ, host=server.host, logins=logins, proxy=server.proxy)
+        access = people.access_from(os.environ, host=server.host, logins=logins, proxy=bool(server.proxy))
         parts = importlib.import_module("ui.backend.startup")
         services = parts.load_parts(server.data_dir, settings, fake=server.fake, access=access)
         print(services.recognizer.transcriber_reason or "Stand-ins answer.", flush=True)

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 
 from annotations.labels.label_set import LabelSet
-from annotations.labels.stored import label_set
+from annotations.labels.stored import label_set, label_set_number
 from annotations.learning.runs.retrainer import Retrainer
 from annotations.learning.versions.active import ActiveModel
 from annotations.raters.people import Access
 from annotations.store import AnnotationStore
 from ser.recognizer import Recognizer
+from ui.backend.jobs import Jobs
 from ui.backend.limits import Limits
 from ui.backend.turns import Turns
 from ui.backend.uploads import Uploads
@@ -28,6 +29,7 @@ class Services:
         profiles: what the recordings of each open session have in common.
         turns: in which recordings are answered.
         limits: on what strangers may use up.
+        jobs: acts that take longer than a request.
     """
 
     active_model: ActiveModel
@@ -37,6 +39,7 @@ class Services:
     profiles: SessionProfiles = field(default_factory=SessionProfiles)
     turns: Turns = field(default_factory=Turns)
     limits: Limits = field(default_factory=Limits)
+    jobs: Jobs = field(default_factory=Jobs)
 
     @property
     def recognizer(self) -> Recognizer:
@@ -52,6 +55,11 @@ class Services:
     def labels(self) -> LabelSet:
         """Labels that people can choose, as they stand now."""
         return label_set(self.store)
+
+    @property
+    def label_version(self) -> int:
+        """Number of the last change of the labels; a page that knows an earlier one has to draw them anew."""
+        return label_set_number(self.store)
 
     def header(self) -> str:
         """The page's first line: its name, and the current models, as HTML."""

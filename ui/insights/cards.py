@@ -5,10 +5,12 @@ Every drawing has its numbers in words or in a table, so that nothing depends on
 
 from collections.abc import Mapping, Sequence
 
+from annotations.group_insights import Group, Haste
 from annotations.insights import DisputedClip, Insights
 from annotations.raters.agreement import Agreement, PairAgreement, in_words
 from annotations.raters.reliability import RaterReliability
-from ui.insights.charts import figure_on_scale, heat_table, stacked_periods
+from ui.insights.charts import DARKEST, figure_on_scale, heat_table, span, stacked_periods
+from ui.insights.links import to_clips
 from ui.parts.palette import css_class, icon
 from ui.parts.presentation import as_written, counted, escape, outside_line, percent, progress_bar
 
@@ -24,17 +26,20 @@ EMPTY = (
 )
 
 
-def summary_card(found: Insights) -> str:
-    """Draw the number of votes and clips, and the progress of the collection."""
+def summary_card(found: Insights, links: bool = False) -> str:
+    """Draw the number of votes and clips, and the progress of the collection; numbers may lead to their clips."""
     if not found.votes:
         return EMPTY
     numbers = (
-        (found.votes, "vote" if found.votes == 1 else "votes"),
-        (found.labelled, f"of {found.clips} clips labelled"),
-        (found.several, "clips with two votes or more"),
-        (found.unsure, "times somebody was unsure"),
+        (found.votes, "vote" if found.votes == 1 else "votes", {"votes": "some"}),
+        (found.labelled, f"of {found.clips} clips labelled", {"votes": "some"}),
+        (found.several, "clips with two votes or more", {"votes": "several"}),
+        (found.unsure, "times somebody was unsure", {"voted": "unsure"}),
     )
-    tiles = "".join(f"<li><strong>{count:,}</strong> {text}</li>" for count, text in numbers)
+    tiles = "".join(
+        f"<li><strong>{to_clips(f'{count:,}', links, **filters)}</strong> {text}</li>"
+        for count, text, filters in numbers
+    )
     return (
         f'<h3>Progress</h3><ul class="tiles" role="list">{tiles}</ul>'
         + _progress("one vote or more", found.labelled, found.clips)
@@ -43,14 +48,19 @@ def summary_card(found: Insights) -> str:
     )
 
 
-def agreement_card(found: Insights) -> str:
-    """Krippendorff's alpha in words and figures, on the label, on each label and on the scales."""
+def agreement_card(found: Insights, links: bool = False) -> str:
+    """Krippendorff's alpha in words and figures: on the label, on each label, on the scales, and over time."""
     whole = found.agreement
     figure = "–" if whole.alpha is None else f"{whole.alpha:.2f}"
     range_ = "" if whole.low is None else f" <span class='quiet'>(95 % interval {_interval(whole)})</span>"
     share = "" if whole.share is None else f" Two raters of a clip agree {percent(whole.share)} of the time."
     by_label = "".join(
-        _agreement_row(f"{icon(label)} {label}", css_class(label), found.by_label[label]) for label in found.labels
+        _agreement_row(
+            to_clips(f"{icon(label)} {label}", links, voted=label, votes="several"),
+            css_class(label),
+            found.by_label[label],
+        )
+        for label in found.labels
     )
     scales = "".join(
         _agreement_row(SCALE_NAMES.get(name, name), "", result) for name, result in found.scales.items() if result.clips
@@ -63,16 +73,16 @@ def agreement_card(found: Insights) -> str:
         "more than chance. The line is the 95 % interval.</caption>"
         '<thead><tr><th scope="col">on</th><th scope="col" aria-hidden="true"></th><th scope="col">alpha</th>'
         '<th scope="col">agreement when one rater chose it</th></tr></thead>'
-        f"<tbody>{by_label}{scales}</tbody></table>{sample}"
+        f"<tbody>{by_label}{scales}</tbody></table>{_over_time(found, links)}{sample}"
     )
 
 
-def time_card(found: Insights) -> str:
+def time_card(found: Insights, links: bool = False) -> str:
     """Votes over time, by label."""
-    return "<h3>Labels over time</h3>" + stacked_periods(found.periods, found.labels)
+    return "<h3>Labels over time</h3>" + stacked_periods(found.periods, found.labels, links)
 
 
-def model_card(found: Insights) -> str:
+def model_card(found: Insights, links: bool = False) -> str:
     """Draw votes against model labels, and confusions between raters."""
     total = found.model.sum()
     agreed = (
@@ -86,6 +96,7 @@ def model_card(found: Insights) -> str:
             corner="people ↓ model →",
             caption="Of people’s votes for the row, the model said the column, in %",
             labels=found.labels,
+            filters=(lambda voted, answered: {"voted": voted, "label": answered}) if links else None,
         )
         if total
         else "<p class='quiet'>No model has analysed the clips that have votes.</p>"
@@ -95,6 +106,7 @@ def model_card(found: Insights) -> str:
         corner="one ↓ another →",
         caption="Where one person says the row, another says the column, in %",
         labels=found.labels,
+        filters=_between_raters if links else None,
     )
     return (
         f"<h3>Model against people</h3><p>{agreed}</p>{table}"
@@ -102,23 +114,39 @@ def model_card(found: Insights) -> str:
     )
 
 
-def raters_card(raters: Sequence[RaterReliability], *, everybody: bool, pairs: Sequence[PairAgreement] = ()) -> str:
+def groups_card(found: Insights, links: bool = False) -> str:
+    """Draw the label mix and the agreement with the model of each source, speaker and language."""
+    parts = [_groups(grouping, groups, found.labels, links) for grouping, groups in found.groups.items() if groups]
+    return f"<h3>Labels by group</h3>{''.join(parts) or '<p class=quiet>No votes yet.</p>'}"
+
+
+def raters_card(
+    raters: Sequence[RaterReliability],
+    *,
+    everybody: bool,
+    pairs: Sequence[PairAgreement] = (),
+    haste: Mapping[str, Haste] | None = None,
+) -> str:
     """Reliability and gold clips of all raters, or of the one who looks.
 
     Args:
         raters: to show.
         everybody: whether those are all there are; only then is anything said of pairs.
         pairs: agreement of every two of them.
+        haste: votes too fast to have listened, by name.
     """
     title = "<h3>Raters</h3>" if everybody else "<h3>Your votes</h3>"
     if not raters:
         return f"{title}<p class='quiet'>You have given no label yet.</p>"
     ordered = sorted(raters, key=lambda rater: -rater.votes)
     rows = "".join(
-        f'<tr><th scope="row">{as_written(rater.rater)}</th><td>{rater.votes:,}</td>'
+        f'<tr><th scope="row">{as_written(rater.rater)}</th><td>'
+        f"{to_clips(f'{rater.votes:,}', everybody, rater=rater.rater)}</td>"
         f'<td class="scale" aria-hidden="true">{figure_on_scale(rater.reliability, *rater.interval, 0.0)}</td>'
         f"<td>{percent(rater.reliability)} <span class='quiet'>{round(100 * rater.interval[0])} to "
-        f"{round(100 * rater.interval[1])}</span></td><td>{_gold(rater)}</td></tr>"
+        f"{round(100 * rater.interval[1])}</span></td>"
+        f"<td>{to_clips(_gold(rater), everybody, rater=rater.rater, gold='yes')}</td>"
+        f"<td>{_haste((haste or {}).get(rater.rater), rater.rater, everybody)}</td></tr>"
         for rater in ordered
     )
     return (
@@ -126,7 +154,8 @@ def raters_card(raters: Sequence[RaterReliability], *, everybody: bool, pairs: S
         "as the others’ votes and the gold clips show, were all emotions equally common; with its 95 % interval. "
         "Emotions are hard to recognise: compare raters with each other, not with 100 %.</caption>"
         '<thead><tr><th scope="col">rater</th><th scope="col">votes</th><th scope="col" aria-hidden="true"></th>'
-        f'<th scope="col">reliability</th><th scope="col">gold clips right</th></tr></thead><tbody>{rows}</tbody>'
+        f'<th scope="col">reliability</th><th scope="col">gold clips right</th>'
+        f'<th scope="col">too fast to have listened</th></tr></thead><tbody>{rows}</tbody>'
         f"</table>{_pairs(pairs) if everybody and pairs else ''}"
     )
 
@@ -141,7 +170,8 @@ def disputed_card(clips: Sequence[DisputedClip], players: Mapping[int, str]) -> 
     if not clips:
         return "<h3>Most disputed clips</h3><p class='quiet'>No two raters have disagreed on a clip yet.</p>"
     items = "".join(
-        f"<li><h4>Clip {clip.clip_id}</h4>{players.get(clip.clip_id, '<p class=quiet>Its recording is missing.</p>')}"
+        f'<li><h4><a href="?clip={clip.clip_id}">Clip {clip.clip_id}</a></h4>'
+        f"{players.get(clip.clip_id, '<p class=quiet>Its recording is missing.</p>')}"
         f'<p class="said">{_votes(clip.votes)}{_model(clip.model)}</p></li>'
         for clip in clips
     )
@@ -154,6 +184,58 @@ def hidden_card() -> str:
         "<h3>Most disputed clips</h3><p class='quiet'>Maintainers see them here. Until voting is over nobody else "
         "does, so that no vote leads another.</p>"
     )
+
+
+def _between_raters(one: str, other: str) -> dict[str, object]:
+    return {"voted": one, "votes": "several"} if one == other else {"voted": one, "also_voted": other}
+
+
+def _over_time(found: Insights, links: bool) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{span(period)}</th><td>'
+        f"{to_clips(f'{result.clips:,}', links, votes='several', voted_since=period.first, voted_until=period.last)}"
+        f"</td><td>{'–' if result.alpha is None else f'{result.alpha:.2f}'} <span class='quiet'>{_interval(result)}"
+        "</span></td></tr>"
+        for period, result in zip(found.periods, found.over_time, strict=False)
+        if result.clips
+    )
+    if not rows:
+        return ""
+    return (
+        '<details><summary>Agreement over time</summary><table class="plain"><caption class="quiet">On the clips whose '
+        'last vote falls in these days.</caption><thead><tr><th scope="col">days</th><th scope="col">clips</th>'
+        f'<th scope="col">alpha</th></tr></thead><tbody>{rows}</tbody></table></details>'
+    )
+
+
+def _groups(grouping: str, groups: Sequence[Group], labels: Sequence[str], links: bool) -> str:
+    head = "".join(f'<th scope="col">{icon(label)}<span>{label}</span></th>' for label in labels)
+    rows = ""
+    for group in groups:
+        where = {grouping: group.name}
+        cells = "".join(
+            f'<td style="--full:{DARKEST * group.labels[label] / group.votes:.1f}%">'
+            f"{to_clips(group.labels[label], links, voted=label, **where) if group.labels[label] else '–'}</td>"
+            for label in labels
+        )
+        agreed = percent(group.agreed / group.compared) if group.compared else "–"
+        rows += (
+            f'<tr><th scope="row">{escape(group.name)}</th>'
+            f"<td>{to_clips(f'{group.votes:,}', links, votes='some', **where)}</td>{cells}"
+            f"<td>{to_clips(agreed, links and bool(group.compared), disagreement='model', **where)}</td></tr>"
+        )
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="Labels by {grouping}"><table class="heat groups">'
+        f'<caption class="quiet">By {grouping}: votes for each label, and how often they name the model’s</caption>'
+        f'<thead><tr><th scope="col">{grouping}</th><th scope="col">votes</th>{head}'
+        f'<th scope="col">as the model</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _haste(found: Haste | None, rater: str, links: bool) -> str:
+    if found is None:
+        return "–"
+    return to_clips(f"{found.hasty} of {found.timed}", links and found.hasty > 0, rater=rater, hasty="yes")
 
 
 def _progress(text: str, done: int, whole: int) -> str:
@@ -190,15 +272,20 @@ def _model(label: str | None) -> str:
 
 
 def _pairs(pairs: Sequence[PairAgreement]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{as_written(pair.first)} and {as_written(pair.second)}</th><td>{pair.clips:,}</td>'
-        f"<td>{percent(pair.share)}</td><td>{'–' if pair.kappa is None else f'{pair.kappa:.2f}'}</td></tr>"
-        for pair in sorted(pairs, key=lambda pair: 1.0 if pair.kappa is None else pair.kappa)
-    )
+    ordered = sorted(pairs, key=lambda pair: 1.0 if pair.kappa is None else pair.kappa)
+    rows = ""
+    for pair in ordered:
+        both = {"rater": pair.first, "other_rater": pair.second}
+        kappa = "–" if pair.kappa is None else f"{pair.kappa:.2f}"
+        rows += (
+            f'<tr><th scope="row">{as_written(pair.first)} and {as_written(pair.second)}</th>'
+            f"<td>{to_clips(f'{pair.clips:,}', **both)}</td><td>{percent(pair.share)}</td><td>{kappa}</td>"
+            f"<td>{to_clips('where they differ', **both, disagreement='pair')}</td></tr>"
+        )
     return (
         "<details><summary>Two by two</summary>"
         '<table class="plain pairs"><caption class="quiet">Cohen’s kappa on the clips that both have labelled: 1 is '
         "complete agreement, 0 no more than chance; those who agree least come first.</caption>"
         '<thead><tr><th scope="col">raters</th><th scope="col">clips of both</th><th scope="col">same label</th>'
-        f'<th scope="col">kappa</th></tr></thead><tbody>{rows}</tbody></table></details>'
+        f'<th scope="col">kappa</th><th scope="col">clips</th></tr></thead><tbody>{rows}</tbody></table></details>'
     )

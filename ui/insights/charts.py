@@ -1,12 +1,13 @@
 """Drawings of the insights tab: a figure with its interval, a table of shares, votes over time. Pure HTML and SVG."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from annotations.insights import Period
 from ser.labels import EMOTIONS
+from ui.insights.links import to_clips
 from ui.parts.palette import css_class, icon
 from ui.parts.presentation import counted, escape
 
@@ -31,7 +32,18 @@ def figure_on_scale(value: float, low: float, high: float, left: float) -> str:
     )
 
 
-def heat_table(counts: npt.NDArray[np.float64], *, corner: str, caption: str, labels: Sequence[str] = EMOTIONS) -> str:
+Filters = Callable[[str, str], Mapping[str, object]]
+"""From the labels of a row and a column to the filters of the clips behind that cell."""
+
+
+def heat_table(
+    counts: npt.NDArray[np.float64],
+    *,
+    corner: str,
+    caption: str,
+    labels: Sequence[str] = EMOTIONS,
+    filters: Filters | None = None,
+) -> str:
     """Shares of each row in percent, the fuller the darker; rows of nothing show dashes.
 
     Args:
@@ -39,6 +51,7 @@ def heat_table(counts: npt.NDArray[np.float64], *, corner: str, caption: str, la
         corner: what rows and columns are.
         caption: what the numbers mean.
         labels: of the rows and columns.
+        filters: of the clips behind each cell; None draws no links.
     """
     filled = np.nan_to_num(counts)
     total = filled.sum(1, keepdims=True)
@@ -46,7 +59,7 @@ def heat_table(counts: npt.NDArray[np.float64], *, corner: str, caption: str, la
     head = "".join(f'<th scope="col">{icon(label)}<span>{label}</span></th>' for label in labels)
     rows = "".join(
         f'<tr><th scope="row">{icon(label)} <span>{label}</span></th>'
-        f"{_cells(shares[index], bool(total[index, 0]), index)}</tr>"
+        f"{_cells(shares[index], bool(total[index, 0]), index, labels, filters)}</tr>"
         for index, label in enumerate(labels)
     )
     return (
@@ -56,7 +69,7 @@ def heat_table(counts: npt.NDArray[np.float64], *, corner: str, caption: str, la
     )
 
 
-def stacked_periods(periods: Sequence[Period], labels: Sequence[str] = EMOTIONS) -> str:
+def stacked_periods(periods: Sequence[Period], labels: Sequence[str] = EMOTIONS, links: bool = False) -> str:
     """Votes of each stretch of days as a column of labels, with the same numbers as a table below."""
     if not periods:
         return "<p class='quiet'>No votes yet.</p>"
@@ -73,17 +86,23 @@ def stacked_periods(periods: Sequence[Period], labels: Sequence[str] = EMOTIONS)
         f'<figure class="periods"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">'
         f'<path class="axis" d="M0 {HEIGHT - BOTTOM}H{WIDTH}"/><text x="2" y="12">{counted(largest, "vote")}</text>'
         f'{columns}{dates}</svg><figcaption class="key">{legend}</figcaption></figure>'
-        f"<details><summary>The numbers as a table</summary>{_period_table(periods, labels)}</details>"
+        f"<details><summary>The numbers as a table</summary>{_period_table(periods, labels, links)}</details>"
     )
 
 
-def _cells(shares: npt.NDArray[np.float64], known: bool, own: int) -> str:
+def _cells(
+    shares: npt.NDArray[np.float64], known: bool, own: int, labels: Sequence[str], filters: Filters | None
+) -> str:
     if not known:
         return "<td>–</td>" * len(shares)
-    return "".join(
-        f'<td{" class=own" if index == own else ""} style="--full:{DARKEST * share:.1f}%">{round(100 * share)}</td>'
-        for index, share in enumerate(shares.tolist())
-    )
+    cells = ""
+    for index, share in enumerate(shares.tolist()):
+        leads = filters is not None and share > 0
+        behind = filters(labels[own], labels[index]) if filters is not None else {}
+        mark = " class=own" if index == own else ""
+        number = to_clips(round(100 * share), leads, **behind)
+        cells += f'<td{mark} style="--full:{DARKEST * share:.1f}%">{number}</td>'
+    return cells
 
 
 def _column(period: Period, left: float, step: float, largest: int, labels: Sequence[str]) -> str:
@@ -97,16 +116,16 @@ def _column(period: Period, left: float, step: float, largest: int, labels: Sequ
             floor -= height
             parts.append(
                 f'<rect class="{css_class(label)}" x="{left + gap / 2:.1f}" y="{floor:.1f}" width="{step - gap:.1f}" '
-                f'height="{height:.1f}"><title>{_span(period)}: {label} {period.labels[label]}</title></rect>'
+                f'height="{height:.1f}"><title>{span(period)}: {label} {period.labels[label]}</title></rect>'
             )
     return "".join(parts)
 
 
-def _period_table(periods: Sequence[Period], labels: Sequence[str]) -> str:
+def _period_table(periods: Sequence[Period], labels: Sequence[str], links: bool) -> str:
     head = "".join(f'<th scope="col">{label}</th>' for label in labels)
     rows = "".join(
-        f'<tr><th scope="row">{_span(period)}</th>'
-        + "".join(f"<td>{period.labels.get(label, 0)}</td>" for label in labels)
+        f'<tr><th scope="row">{span(period)}</th>'
+        + "".join(f"<td>{_period_cell(period, label, links)}</td>" for label in labels)
         + "</tr>"
         for period in periods
     )
@@ -116,5 +135,12 @@ def _period_table(periods: Sequence[Period], labels: Sequence[str]) -> str:
     )
 
 
-def _span(period: Period) -> str:
+def _period_cell(period: Period, label: str, links: bool) -> str:
+    count = period.labels.get(label, 0)
+    days = {"voted_since": period.first, "voted_until": period.last}
+    return to_clips(count, links and count > 0, voted=label, **days)
+
+
+def span(period: Period) -> str:
+    """The days of a period, or its one day."""
     return period.first if period.first == period.last else f"{period.first} to {period.last}"

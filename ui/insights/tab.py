@@ -14,6 +14,12 @@ from ui.parts.player import clip_players
 LISTENED = 6
 """Clips to listen to; each brings its sound with it."""
 
+SAVING = (
+    '<span class="saving"><button type="button" data-save="csv">CSV</button>'
+    '<button type="button" data-save="png">PNG</button></span>'
+)
+"""Buttons of a card; its tables and its picture are made in the browser."""
+
 WAITING = '<p class="quiet">Reading the votes …</p>'
 
 
@@ -24,6 +30,7 @@ class Form(NamedTuple):
     agreement: object = ""
     time: object = ""
     model: object = ""
+    groups: object = ""
     raters: object = ""
     disputed: object = ""
 
@@ -44,6 +51,7 @@ class InsightsHandlers:
             return Form(*[gr.update(value="", visible=False)] * len(Form._fields))._replace(
                 summary=insights_cards.summary_card(found)
             )
+        reviews = visitor.may("review stored clips")
         raters = found.raters if everybody else [rater for rater in found.raters if rater.rater == visitor.name]
         clips = found.disputed[:LISTENED]
         shown = (
@@ -52,14 +60,15 @@ class InsightsHandlers:
             else insights_cards.hidden_card()
         )
         return Form(
-            insights_cards.summary_card(found),
+            insights_cards.summary_card(found, everybody),
             *(  # The panels are hidden until there is something in them.
-                gr.update(value=card, visible=True)
+                gr.update(value=card and SAVING + card, visible=bool(card))
                 for card in (
-                    insights_cards.agreement_card(found),
-                    insights_cards.time_card(found),
-                    insights_cards.model_card(found),
-                    insights_cards.raters_card(raters, everybody=everybody, pairs=found.pairs),
+                    insights_cards.agreement_card(found, everybody),
+                    insights_cards.time_card(found, everybody),
+                    insights_cards.model_card(found, everybody),
+                    insights_cards.groups_card(found, everybody) if reviews else "",
+                    insights_cards.raters_card(raters, everybody=everybody, pairs=found.pairs, haste=found.haste),
                     shown,
                 )
             ),
@@ -89,11 +98,12 @@ def build_insights_tab(services: Services, tab: gr.Tab, who: gr.BrowserState) ->
         with gr.Column(scale=1, min_width=320):
             time = panel("time")
             model = panel("model")
+    groups = panel("groups")
     disputed = panel("disputed")
     tab.select(
         shows_errors(handlers.on_open),
         who,
-        list(Form(summary, agreement, time, model, raters, disputed)),
+        list(Form(summary, agreement, time, model, groups, raters, disputed)),
         show_progress="hidden",
         api_visibility="private",
     )

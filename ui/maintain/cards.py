@@ -1,4 +1,4 @@
-"""The maintainers' cards under the review tab: add clips, change settings, give roles."""
+"""The manage tab, for maintainers: clips in and out, how people annotate, who they are, what is stored."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -11,6 +11,9 @@ from annotations.store.settings import AnnotationSettings, change_settings, list
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.maintain.importing import build_import_card
+from ui.maintain.labels import label_card
+from ui.maintain.overview import card
+from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
 from ui.parts.presentation import as_written, status_line
 from ui.train.run_cards import moment
@@ -106,7 +109,7 @@ def whole(number: float | None) -> int | None:
     >>> whole(3.0), whole(0), whole(None)
     (3, None, None)
     """
-    return int(number) if number else None
+    return as_whole(number, "A number of the settings") if number else None
 
 
 def changes_table(services: Services, most: int = 5) -> str:
@@ -138,10 +141,19 @@ def build_maintain_cards(services: Services, demo: gr.Blocks, who: gr.BrowserSta
     """
     handlers = MaintainHandlers(services)
     with gr.Column(visible=False, elem_id="maintain") as cards:
+        heading("Clips in and out")
         with gr.Accordion("Add clips", open=False, elem_id="maintain-import"):
             build_import_card(services, who)
+        html_card("Pre-label with the model", "prelabel")
+        html_card("Export", "export")
+        heading("How people annotate")
+        with gr.Accordion("Labels", open=False, elem_id="maintain-labels"):
+            gr.HTML(label_card(), apply_default_css=False)
+        with gr.Accordion("Guidelines", open=False, elem_id="maintain-guidelines"):
+            gr.HTML(GUIDELINES, apply_default_css=False)
         with gr.Accordion("Settings for everybody who annotates", open=False, elem_id="maintain-settings"):
             values, settings_status, save = _build_settings()
+        heading("People and store")
         with gr.Accordion("People", open=False, elem_id="maintain-people"):
             with gr.Row(elem_classes="save-row"):
                 name = gr.Dropdown([], label="Name", allow_custom_value=True, elem_id="people-name", min_width=180)
@@ -149,12 +161,30 @@ def build_maintain_cards(services: Services, demo: gr.Blocks, who: gr.BrowserSta
                 give = gr.Button("Give role", elem_id="people-give", scale=0, min_width=120)
                 release = gr.Button("Release name", elem_id="people-release", scale=0, min_width=140)
             people = gr.HTML("", elem_id="people-table", apply_default_css=False)
+        html_card("Storage", "storage")
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     shown = [*values, settings_status]
     demo.load(shows_errors(handlers.on_load), who, [cards, *shown, name, people], **quiet)
     save.click(shows_errors(handlers.on_settings), [*values, who], shown, **quiet)
     give.click(shows_errors(handlers.on_role), [name, role, who], [name, people], **quiet)
     release.click(shows_errors(handlers.on_release), [name, who], [name, people], **quiet)
+
+
+GUIDELINES = (
+    "<p>What raters read before they label, under the key G: what each label means, and what to do in doubt. Every "
+    'version is kept. <button type="button" class="open-guidelines">Read and edit</button></p>'
+)
+
+
+def heading(text: str) -> None:
+    """A line above cards that belong together."""
+    gr.HTML(f"<h2>{text}</h2>", elem_classes="manage-heading", apply_default_css=False)
+
+
+def html_card(title: str, name: str) -> None:
+    """A card whose content the page's script asks for."""
+    with gr.Accordion(title, open=False, elem_id=f"maintain-{name}"):
+        gr.HTML(card(name), apply_default_css=False)
 
 
 def _build_settings() -> tuple[list[gr.components.Component], gr.HTML, gr.Button]:

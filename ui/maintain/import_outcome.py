@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from annotations.exchange.imports.options import ImportProgress, ImportReport, failure_lines
 from annotations.exchange.imports.preview import Preview
-from ui.parts.presentation import as_written, escape, progress_bar
+from ui.parts.charts import label_bars
+from ui.parts.presentation import as_written, escape, progress_bar, size
 
 ON_THE_PAGE = {
     "--labels counts them as votes, --gold as known answers.": "Choose above if they count.",
@@ -40,7 +41,19 @@ def preview_card(preview: Preview) -> str:
         )
         for line in preview.lines()
     ]
-    return _card(lines, preview.report.failed, good=preview.exit_code == 0)
+    return _numbers(preview) + _card(lines, preview.report.failed, good=preview.exit_code == 0)
+
+
+def _numbers(preview: Preview) -> str:
+    """The size of an import at one glance: files, bytes, speakers, votes of each label."""
+    numbers = [
+        (f"{preview.clips:,}", "recordings"),
+        (size(preview.size) if preview.size else "–", "to read"),
+        (f"{len(preview.report.speakers.keys() - {''}):,}", "known speakers"),
+        (f"{preview.votes.total():,}", "votes"),
+    ]
+    tiles = "".join(f"<li><strong>{number}</strong> {escape(text)}</li>" for number, text in numbers)
+    return f'<ul class="tiles" role="list">{tiles}</ul>{label_bars(preview.by_label) if preview.by_label else ""}'
 
 
 def _card(lines: Sequence[str], failed: Sequence[tuple[str, str]], good: bool) -> str:

@@ -80,6 +80,7 @@ class ImportHandlers:
         shown = [
             gr.update(
                 visible=True,
+                choices=[*self.services.labels.names, KEEP, OUT],
                 label=f"{given} ({votes})",
                 value=meanings.chosen.get(given) or (KEEP if label is None else label or OUT),
             )

@@ -54,7 +54,15 @@ def whole_number(given: Given, name: str, default: int | None = None) -> int:
     (7, 2)
     """
     value = given.get(name)
-    value = default if value is None else value
+    return as_whole(default if value is None else value, name)
+
+
+def as_whole(value: object, name: str) -> int:
+    """A value as a whole number that a database can hold.
+
+    Raises:
+        SerError: if it is none.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1 or abs(value) >= 2**53:
         raise SerError(f"{name} is {_shown(value)}; expected a whole number.")
     return int(value)

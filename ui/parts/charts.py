@@ -60,6 +60,36 @@ def curve(
     )
 
 
+def gain_curve(points: Sequence[tuple[int, float, float]]) -> str:
+    """Unweighted average recall over the number of votes: of the model that training began with, and trained.
+
+    Args:
+        points: votes, recall before and after, 0..1, of each comparison on speakers that were not trained on.
+    """
+    last = max(votes for votes, _, _ in points)
+    votes, before, after = points[-1]
+    figures = f"{percent(before)} → {percent(after)}, {100 * (after - before):+.1f} points".replace("-", "−")
+    lines = _line("start", [row[:2] for row in points], last) + _line("trained", [row[::2] for row in points], last)
+    return (
+        '<figure class="curve gain-curve"><figcaption>Estimated gain of training, on speakers left out: '
+        f"<strong>{figures}</strong> with {votes} votes</figcaption>"
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Recall over votes: {figures}">'
+        f'<path class="axis" d="M{MARGIN} 8V{HEIGHT - MARGIN}H{WIDTH - 8}"/>'
+        f'<text x="{MARGIN - 4}" y="14" text-anchor="end">1</text>'
+        f'<text x="{MARGIN - 4}" y="{HEIGHT - MARGIN}" text-anchor="end">0</text>'
+        f'<text x="{WIDTH - 8}" y="{HEIGHT - 8}" text-anchor="end">{last} votes</text>{lines}</svg>'
+        '<p class="quiet"><i class="key start"></i>before training <i class="key trained"></i>trained</p></figure>'
+    )
+
+
+def _line(name: str, points: Sequence[tuple[float, ...]], last: int) -> str:
+    """A line through points of the plane, each marked."""
+    places = [(f"{_x(across, last):.1f}", f"{_y(value, 1.0):.1f}") for across, value in points]
+    path = " ".join(f"{'L' if index else 'M'}{x} {y}" for index, (x, y) in enumerate(places))
+    marks = "".join(f'<circle class="{name}" cx="{x}" cy="{y}" r="3"/>' for x, y in places)
+    return f'<path class="line {name}" d="{path}"/>{marks}'
+
+
 def comparison_table(before: Mapping[str, object], after: Mapping[str, object]) -> str:
     """Figures of the current model and of the new one, side by side; empty if there are none.
 

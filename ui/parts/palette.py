@@ -10,6 +10,12 @@ from types import MappingProxyType
 from annotations.labels.colours import EMOTION_COLOURS
 from annotations.labels.label_set import DEFAULT, LabelSet, slug
 
+Texts = Mapping[str, str]
+"""{label: name to show}, in the reader's language; others are shown by name."""
+
+NO_TEXTS: Texts = MappingProxyType({})
+SEVEN: Texts = MappingProxyType({emotion: emotion for emotion in DEFAULT.names})
+
 UNSURE = "unsure"
 UNSURE_KEY = "U"
 
@@ -65,13 +71,29 @@ def icon(label: str) -> str:
     )
 
 
-def label_choices(labels: LabelSet = DEFAULT) -> list[tuple[str, str]]:
-    """(text with its key, value) for each vote, in the one order of the page.
+def label_choices(labels: LabelSet = DEFAULT, texts: Texts = NO_TEXTS) -> list[tuple[str, str]]:
+    """(text with its key, value) for each vote, in the one order of the page; `texts` are names to show.
 
     >>> label_choices()[0], label_choices()[-1]
     (('1 anger', 'anger'), ('U unsure', 'unsure'))
     """
-    return [(f"{own.key.upper()} {own.name}", own.name) for own in labels] + [(f"{UNSURE_KEY} {UNSURE}", UNSURE)]
+    own = [(f"{label.key.upper()} {texts.get(label.name, label.name)}", label.name) for label in labels]
+    return [*own, (f"{UNSURE_KEY} {UNSURE}", UNSURE)]
+
+
+def script_keys(labels: LabelSet = DEFAULT) -> list[str]:
+    """Keys of the votes in the order of the page, as the scripts compare them.
+
+    >>> script_keys()[-2:]
+    ['7', 'u']
+    """
+    return [*(label.key for label in labels), UNSURE_KEY.lower()]
+
+
+def keys_row(labels: LabelSet = DEFAULT, texts: Texts = NO_TEXTS) -> str:
+    """Cells of the row about labels in the table of keys."""
+    names = ", ".join(texts.get(name, name) for name in labels.names)
+    return f"<th scope='row'><kbd>{key_range(labels).replace(' to ', ' – ')}</kbd></th><td>choose {escape(names)}</td>"
 
 
 def key_range(labels: LabelSet = DEFAULT) -> str:

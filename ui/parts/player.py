@@ -65,8 +65,14 @@ def silent_player(path: Path, duration: float, name: str, audio: str = "") -> st
         '<span aria-hidden="true"></span></button>'
         f'<div class="wave" aria-hidden="true"><svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none">'
         f'<path class="base" d="{drawing}"/><path class="done" d="{drawing}"/></svg></div>'
-        f'<span class="time"><span class="now">0:00.0</span> / {clock(duration)}</span></div>'
+        f'<span class="time"><span class="now">0:00.0</span> / {clock(duration)}'
+        '<button type="button" class="closely" aria-expanded="false">Listen closely</button></span></div>'
     )
+
+
+def broken(why: str) -> str:
+    """Stands where a player would, if there is nothing to play."""
+    return f'<p class="status gentle" role="alert">{escape(why)}</p>'
 
 
 def sound(path: Path) -> str:

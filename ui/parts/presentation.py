@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from annotations.labels.label_set import DEFAULT, LabelSet, most_probable
 from annotations.raters.votes import in_order
-from ser.labels import EMOTIONS
 from ser.types import Recognition, Segment
-from ui.parts.palette import css_class, icon
+from ui.parts.palette import NO_TEXTS, SEVEN, Texts, css_class, icon
 
 UNSURE_WORD = 0.6
 """Words below this confidence are greyed. Source: measured on read speech with the embedded transcriber: words that
@@ -89,6 +88,19 @@ def clock(seconds: float, *, tenths: bool = True) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
+def size(count: int) -> str:
+    r"""A number of bytes as a person says it.
+
+    >>> size(740), size(1_234_567), size(25 * 10**9)
+    ('740\xa0B', '1.2\xa0MB', '25\xa0GB')
+    """
+    number, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while number >= 999.5 and len(units) > 1:
+        number, units = number / 1000, units[1:]
+    shown = f"{number:.1f}" if number < 9.95 and units[0] != "B" else f"{number:.0f}"
+    return f"{shown}{NO_BREAK_SPACE}{units[0]}"
+
+
 def status_line(message: str, kind: str = "good") -> str:
     """Draw what an act has come to; `kind` is good or gentle."""
     return f'<p class="status {kind}" role="status">{escape(message)}</p>'
@@ -143,22 +155,25 @@ def disagree(acoustic: Scores, text: Scores | None, neutral: Collection[str] = (
     return words not in (top(acoustic), *neutral) and known(text)[words] >= SURE_WORDS
 
 
-def answer_card(recognition: Recognition, labels: LabelSet = DEFAULT) -> str:
+def answer_card(recognition: Recognition, labels: LabelSet = DEFAULT, texts: Texts = NO_TEXTS) -> str:
     """The answer in one glance: label, percentage, what voice and words say, bars, transcript, notes.
 
     Args:
         recognition: complete or early.
         labels: of the store; what the model says is mapped to them.
+        texts: names of labels to show.
     """
     fused, acoustic = labels.scores(recognition.fused.as_dict()), labels.scores(recognition.acoustic.as_dict())
     words = counted_words(recognition)
     text = None if words is None else labels.scores(words)
     waiting = "" if recognition.complete else _waiting(recognition)
+    neutral = labels.meaning("neutral")
     return (
         '<div class="answer">'
-        + headline(fused, acoustic, text, waiting=waiting, unsure=recognition.unsure, neutral=labels.meaning("neutral"))
-        + bars(fused, acoustic, text, labels.names)
+        + headline(fused, acoustic, text, waiting=waiting, unsure=recognition.unsure, neutral=neutral, texts=texts)
+        + bars(fused, acoustic, text, texts or labels.texts(""))
         + legend(text is not None, recognition.text_weight)
+        + ratings_line(recognition.acoustic.ratings)
         + transcript_line(recognition)
         + notes_list([*([recognition.unsure] if recognition.unsure else []), *recognition.notes])
         + "</div>"
@@ -178,6 +193,7 @@ def headline(
     waiting: str = "",
     unsure: str | None = None,
     neutral: Collection[str] = ("neutral",),
+    texts: Texts = NO_TEXTS,
 ) -> str:
     """The label in large type with its percentage, and what voice and words say each.
 
@@ -188,6 +204,7 @@ def headline(
         waiting: what is still going on, shown in place of the words.
         unsure: why the answer should not be relied on; the two most probable labels then stand as a question.
         neutral: labels that contradict none.
+        texts: names of labels to show.
     """
     label = top(fused)
     if not label:
@@ -195,16 +212,17 @@ def headline(
             '<div class="headline unsure"><div><p class="label"><strong>Not learnt yet</strong></p><p class="parts">'
             "The model knows none of these labels. Label some clips, then retrain.</p></div></div>"
         )
-    parts = [f"voice: {said(acoustic)}"] if known(acoustic) else []
+    parts = [f"voice: {said(acoustic, texts)}"] if known(acoustic) else []
     if text is not None and known(text):
-        parts.append(f"words: {said(text)}")
+        parts.append(f"words: {said(text, texts)}")
     elif waiting:
         parts.append(f'<span class="waiting">{escape(waiting)}</span>')
     hint = '<span class="hint">Voice and words disagree</span>' if disagree(acoustic, text, neutral) else ""
+    first, other = (escape(texts.get(name, name)) for name in (label, second(fused)))
     headline_text = (
-        f"<strong>Not sure: {label} or {second(fused)}</strong>"
-        if unsure and second(fused)
-        else f'<strong>{label}</strong> <span class="number">{percent(known(fused)[label])}</span>'
+        f"<strong>Not sure: {first} or {other}</strong>"
+        if unsure and other
+        else f'<strong>{first}</strong> <span class="number">{percent(known(fused)[label])}</span>'
     )
     return (
         f'<div class="headline{" unsure" if unsure else ""}">{icon(label)}<div><p class="label">{headline_text}</p>'
@@ -212,16 +230,16 @@ def headline(
     )
 
 
-def said(scores: Scores) -> str:
+def said(scores: Scores, texts: Texts = NO_TEXTS) -> str:
     """The most probable label with its percentage; at least one is known."""
-    return f"{top(scores)} {percent(known(scores)[top(scores)])}"
+    return f"{escape(texts.get(top(scores), top(scores)))} {percent(known(scores)[top(scores)])}"
 
 
 def bars(
     fused: Scores | None,
     acoustic: Scores | None = None,
     text: Scores | None = None,
-    labels: Sequence[str] = EMOTIONS,
+    texts: Texts = SEVEN,
 ) -> str:
     """A bar for each label, always in the same order: filled for the answer, marks for sound and words.
 
@@ -229,15 +247,15 @@ def bars(
         fused: None draws the empty frame.
         acoustic: marked by a dot.
         text: marked by a diamond.
-        labels: of the store, in order.
+        texts: labels of the store in order, with the names to show.
     """
     first = top(fused) if fused else None
     rows = []
-    for label in labels:
-        p = (fused or {}).get(label, 0.0)
+    for label, text_shown in texts.items():
+        p, name_shown = (fused or {}).get(label, 0.0), escape(text_shown)
         if p is None:
             rows.append(
-                f'<li class="{css_class(label)}">{icon(label)}<span class="name">{label}</span>'
+                f'<li class="{css_class(label)}">{icon(label)}<span class="name">{name_shown}</span>'
                 f'<span class="track unlearnt">{UNLEARNT}</span><span class="number">–</span></li>'
             )
             continue
@@ -253,8 +271,8 @@ def bars(
         )
         rows.append(
             f'<li class="{css_class(label)}{" first" if label == first else ""}" '
-            f'title="{label}: {", ".join(parts) or "no answer yet"}">'
-            f'{icon(label)}<span class="name">{label}</span>'
+            f'title="{name_shown}: {", ".join(parts) or "no answer yet"}">'
+            f'{icon(label)}<span class="name">{name_shown}</span>'
             f'<span class="track" aria-hidden="true"><i class="fill" style="width:{100 * p:.1f}%"></i>{marks}</span>'
             f'<span class="number">{round(100 * p) if fused else "–"}</span></li>'
         )
@@ -271,6 +289,19 @@ def legend(words: bool, weight: float = 0.0) -> str:
     counts = f" (weight {percent(weight)})" if weight else ""
     share = f' <i class="mark words"></i>words{counts}' if words else ""
     return f'<p class="legend"><i class="key-fill"></i>answer <i class="mark sound"></i>voice{share}</p>'
+
+
+def ratings_line(ratings: Mapping[str, tuple[float, float]]) -> str:
+    """Ratings from 0 to 100 that the voice gets, each with its agreement with raters; empty if none is predicted.
+
+    >>> ratings_line({"valence": (63.4, 0.55)})
+    '<p class="ratings">valence <strong>63</strong> <span class="quiet">(agrees with raters: 0.55)</span></p>'
+    """
+    parts = [
+        f'{escape(name)} <strong>{value:.0f}</strong> <span class="quiet">(agrees with raters: {agreement:.2f})</span>'
+        for name, (value, agreement) in ratings.items()
+    ]
+    return f'<p class="ratings">{" · ".join(parts)}</p>' if parts else ""
 
 
 def transcript_line(recognition: Recognition) -> str:
@@ -299,15 +330,16 @@ def notes_list(notes: Sequence[str]) -> str:
     return f'<ul class="notes" role="list">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>'
 
 
-def announcement(recognition: Recognition, labels: LabelSet = DEFAULT) -> str:
-    """The answer as a sentence for screen readers."""
+def announcement(recognition: Recognition, labels: LabelSet = DEFAULT, texts: Texts = NO_TEXTS) -> str:
+    """The answer as a sentence for screen readers; `texts` are names of labels to show."""
     fused = labels.scores(recognition.fused.as_dict())
     if not top(fused):
         return "The model was not trained on any of these labels yet."
     basis = "from voice and words" if counted_words(recognition) else "from the voice"
     if recognition.unsure and second(fused):
-        return f"Not sure: {top(fused)} or {second(fused)}, {basis}. {recognition.unsure}"
-    return f"{top(fused)}, {round(100 * known(fused)[top(fused)])} percent, {basis}."
+        first, other = (texts.get(name, name) for name in (top(fused), second(fused)))
+        return f"Not sure: {first} or {other}, {basis}. {recognition.unsure}"
+    return f"{texts.get(top(fused), top(fused))}, {round(100 * known(fused)[top(fused)])} percent, {basis}."
 
 
 def _waiting(recognition: Recognition) -> str:

@@ -8,21 +8,28 @@ import gradio as gr
 from annotations.labels.colours import SURFACE_DARK
 from annotations.labels.label_set import DEFAULT, LabelSet
 from ui.languages.catalogue import settings
-from ui.parts.palette import UNSURE_KEY, key_range, palette_css
+from ui.parts.palette import key_range, palette_css, script_keys
 
 ASSETS = Path(__file__).parents[1] / "assets"
-SHEETS = ("page.css", "review.css", "insights.css", "training.css")
+SHEETS = ("page.css", "review.css", "insights.css", "training.css", "clips.css")
 SCRIPTS = (
     "studio.js",
     "translate.js",
     "microphone.js",
     "recognize.js",
     "player.js",
+    "hear.js",
+    "drawer.js",
+    "clips.js",
+    "manage.js",
+    "address.js",
+    "insights.js",
     "review_form.js",
     "review_progress.js",
     "review.js",
     "review_options.js",
     "guidelines.js",
+    "labels.js",
     "keys.js",
 )
 """Scripts in the order in which they need each other."""
@@ -105,7 +112,7 @@ def head(labels: LabelSet = DEFAULT) -> str:
     """The page's scripts and what surrounds it on a phone, as they stand in the document's head."""
     frame = (ASSETS / "frame.css").read_text(encoding="utf-8")
     scripts = "".join(f"<script>{(ASSETS / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS)
-    keys = json.dumps([*(label.key for label in labels), UNSURE_KEY.lower()])
+    keys = json.dumps(script_keys(labels))
     return (
         f'<meta name="color-scheme" content="light dark"><style>{frame}</style>'
         f"<script>window.studioKeys = {keys}; window.studioKeyRange = {json.dumps(key_range(labels))}; "

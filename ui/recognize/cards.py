@@ -2,26 +2,26 @@
 
 from collections.abc import Sequence
 
-from ser.labels import EMOTIONS
 from ser.types import Recognition
+from ui.parts.palette import SEVEN, Texts
 from ui.parts.presentation import as_written, bars, clock, escape, legend
 
 
-def empty_card(labels: Sequence[str] = EMOTIONS) -> str:
+def empty_card(texts: Texts = SEVEN) -> str:
     """The answer's place before there is one."""
     return (
         '<div class="answer empty"><div class="headline"><div><p class="label">Ready</p>'
         '<p class="parts">Record or upload up to 60 seconds of speech.</p></div></div>'
-        + bars(None, labels=labels)
+        + bars(None, texts=texts)
         + legend(False)
         + '<p class="transcript quiet">The transcript appears here.</p><ul class="notes" role="list"></ul></div>'
     )
 
 
-def listening_card(labels: Sequence[str] = EMOTIONS, place: int = 0) -> str:
+def listening_card(texts: Texts = SEVEN, place: int = 0) -> str:
     """The answer's place while the voice is analysed, or while it waits: with its place in the queue, from 1."""
     return (
-        empty_card(labels)
+        empty_card(texts)
         .replace("answer empty", "answer empty busy", 1)
         .replace("Ready", "Waiting …" if place else "Listening …", 1)
         .replace(
@@ -32,12 +32,12 @@ def listening_card(labels: Sequence[str] = EMOTIONS, place: int = 0) -> str:
     )
 
 
-def refusal_card(message: str, labels: Sequence[str] = EMOTIONS) -> str:
+def refusal_card(message: str, texts: Texts = SEVEN) -> str:
     """Draw the answer's place for a refused clip: the reason, and what to do."""
     return (
         '<div class="answer empty refused"><div class="headline"><div><p class="label">Could not analyse this clip</p>'
         f'<p class="parts" role="alert">{escape(message)}</p></div></div>'
-        + bars(None, labels=labels)
+        + bars(None, texts=texts)
         + legend(False)
         + '<p class="transcript quiet"></p><ul class="notes" role="list"></ul></div>'
     )

@@ -1,13 +1,20 @@
-"""Values of all components of the recognise tab at once, the result of each of its events; and its consent."""
+"""Values of all components of the recognise tab at once, the result of each event; an analysed clip; consent."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import gradio as gr
 
+from annotations.labels.label_set import DEFAULT, LabelSet
+from ser.types import Audio, Recognition
+from ui.parts.palette import key_range
 from ui.parts.presentation import status_line
 
 EMPTY_LINE = '<p class="clip-line">Nothing is stored unless you say so below.</p>'
+EXAMPLE_NOT_SAVED = (
+    "An example is to listen to: nothing of it is saved. Record or upload a clip of your own to save it."
+)
 UNCHANGED = gr.skip()
 CONSENT_CHOICES = [
     ("research", "research"),
@@ -17,6 +24,25 @@ CONSENT_CHOICES = [
 
 
 CONSENT_QUESTION = "May we keep this recording? Nothing is kept unless you tick."
+
+
+@dataclass
+class Analysed:
+    """A clip with its answer, kept in the server's memory until it is saved, replaced or cleared.
+
+    Attributes:
+        audio: None once newer clips have taken its place in memory.
+        recognition: the answer.
+        model_version_id: of who gave it.
+        file: name of the upload.
+        example: sentence on a clip that came with the page; empty for a person's own.
+    """
+
+    audio: Audio | None
+    recognition: Recognition
+    model_version_id: int
+    file: str
+    example: str = ""
 
 
 class Form(NamedTuple):
@@ -63,6 +89,22 @@ def blank(card: str, *, live: str = "", status: str = "") -> Form:
         consent=[],
         beginning=gr.update(visible=False),
     )
+
+
+def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[str], labels: LabelSet = DEFAULT) -> str:
+    """Explain why a vote cannot be saved yet; empty if it can."""
+    if analysed is None:
+        return "Record or choose a clip first."
+    if analysed.example:
+        return EXAMPLE_NOT_SAVED
+    if analysed.audio is None:
+        return "This clip was let go to make room for others. Record or choose it again."
+    if vote is None:
+        noun = "an emotion" if labels.is_default else "a label"
+        return f"Choose {noun} first: keys {key_range(labels)}, or U if you are unsure."
+    if not consent:
+        return "Nothing was stored: without consent your clip stays yours. Tick what it may be used for, then save."
+    return ""
 
 
 def consent_words(consent: Sequence[str]) -> str:

@@ -4,63 +4,49 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
 
-from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.store import NewClip, NewVote, grant
 from ser.audio.decoding import decode_file
 from ser.audio.long_recordings import decode_beginning
 from ser.encoder.profiles import MIN_CLIPS, PLAIN
 from ser.errors import RecordingTooLongError, SerError
 from ser.serialization import recognition_to_dict
-from ser.types import Audio, Recognition
-from ui.backend.identity import Who, charge, person, voter
+from ser.types import Recognition
+from ui.backend.identity import Who, charge, label_texts, person, voter
 from ui.backend.services import Services
 from ui.backend.turns import MOST_WAITING, Waiting
-from ui.history import withdraw_own
+from ui.clips.acts import withdraw_own
 from ui.parts import presentation
 from ui.parts.errors import shows_errors
-from ui.parts.palette import key_range, label_choices
+from ui.parts.palette import Texts, label_choices
 from ui.parts.presentation import status_line
 from ui.recognize import cards
 from ui.recognize.capture import Capture, build_capture, trained_line
 from ui.recognize.examples import ExampleAnswers, find_example
-from ui.recognize.form import EMPTY_LINE, Form, blank, build_consent, consent_words
+from ui.recognize.form import (
+    EMPTY_LINE,
+    EXAMPLE_NOT_SAVED,
+    Analysed,
+    Form,
+    blank,
+    build_consent,
+    consent_words,
+    what_is_missing,
+)
 from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
 
 ASK = "Erase the clip that you have just saved, with everything made of it? This cannot be undone."
 NOT_STORED = "not stored"
-EXAMPLE_NOT_SAVED = (
-    "An example is to listen to: nothing of it is saved. Record or upload a clip of your own to save it."
-)
 LEAD = (
     '<p class="lead">Record or upload speech: see which emotion it sounds like, how sure that is, and what was said. '
     "Then correct it.</p>"
 )
 MOST_KEPT = 64_000_000
 """Bytes of sound that wait in memory to be saved; a minute takes 4 MB."""
-
-
-@dataclass
-class Analysed:
-    """A clip with its answer, kept in the server's memory until it is saved, replaced or cleared.
-
-    Attributes:
-        audio: None once newer clips have taken its place in memory.
-        recognition: the answer.
-        model_version_id: of who gave it.
-        file: name of the upload.
-        example: sentence on a clip that came with the page; empty for a person's own.
-    """
-
-    audio: Audio | None
-    recognition: Recognition
-    model_version_id: int
-    file: str
-    example: str = ""
 
 
 class RecognizeHandlers:
@@ -87,20 +73,18 @@ class RecognizeHandlers:
             return
         session = str(request.session_hash)
         self.services.uploads.hold(session, path)
-        yield blank(cards.listening_card(self.services.labels.names))
+        yield blank(cards.listening_card(self._texts(request)))
         try:
             charge(self.services, request, "recognitions")
-            yield from self._answers(path, session, adapt, cut)
+            yield from self._answers(path, request, adapt, cut)
         except RecordingTooLongError as error:
-            yield blank(cards.refusal_card(str(error), self.services.labels.names), live=str(error))._replace(
+            yield blank(cards.refusal_card(str(error), self._texts(request)), live=str(error))._replace(
                 beginning=gr.update(visible=True)
             )
         except SerError as error:
             self.services.uploads.release(session)
             # The player goes as well: it could only show a recording that no browser can play, or that holds nothing.
-            yield blank(cards.refusal_card(str(error), self.services.labels.names), live=str(error))._replace(
-                audio=None
-            )
+            yield blank(cards.refusal_card(str(error), self._texts(request)), live=str(error))._replace(audio=None)
 
     def on_beginning(self, path: str | None, adapt: bool, request: gr.Request) -> Iterator[Form]:
         """The beginning of a recording that is too long is to be analysed."""
@@ -111,7 +95,7 @@ class RecognizeHandlers:
         example = find_example(label)
         self.services.uploads.release(str(request.session_hash))
         yield blank(
-            cards.listening_card(self.services.labels.names), status=status_line(EXAMPLE_NOT_SAVED, "quiet")
+            cards.listening_card(self._texts(request)), status=status_line(EXAMPLE_NOT_SAVED, "quiet")
         )._replace(audio=str(example.path))
         serving = self.services.active_model.serving()
         recognizer = serving.recognizer
@@ -126,9 +110,9 @@ class RecognizeHandlers:
 
         for step in self._examples.steps(example, models, answer):
             if isinstance(step, Waiting):
-                yield Form(card=cards.listening_card(self.services.labels.names, step.place))
+                yield Form(card=cards.listening_card(self._texts(request), step.place))
                 continue
-            yield self._answer(Analysed(audio, step, serving.version.id, example.file, example.caption), shown)
+            yield self._answer(Analysed(audio, step, serving.version.id, example.file, example.caption), shown, request)
             shown = step
 
     def on_change(self, path: str | None, analysed: Analysed | None, request: gr.Request) -> Form:
@@ -136,12 +120,12 @@ class RecognizeHandlers:
         if path is not None:
             return Form()
         self.services.uploads.release(str(request.session_hash))
-        return Form() if analysed is None else blank(cards.empty_card(self.services.labels.names))
+        return Form() if analysed is None else blank(cards.empty_card(self._texts(request)))
 
     def on_clear(self, request: gr.Request) -> Form:
         """The clear button: the clip goes, and the answer with it."""
         self.services.uploads.release(str(request.session_hash))
-        return blank(cards.empty_card(self.services.labels.names))._replace(audio=None)
+        return blank(cards.empty_card(self._texts(request)))._replace(audio=None)
 
     def on_save(
         self,
@@ -186,19 +170,32 @@ class RecognizeHandlers:
         analysed.audio = None
         self.services.uploads.release(str(request.session_hash))
         said = f"Saved as clip {clip.id}: {label or 'unsure'}. You can undo it under History."
-        form = blank(cards.empty_card(labels.names), live=said, status=status_line(said, "good"))
+        form = blank(cards.empty_card(self._texts(request)), live=said, status=status_line(said, "good"))
         return form._replace(audio=None, saved=clip.id, withdraw=gr.update(visible=True, value=f"Erase clip {clip.id}"))
 
     def on_withdraw(self, saved: int | None, who: Who, sure: bool, request: gr.Request) -> Form:
         """Erase the clip that was just saved, at once and wholly."""
         if saved is None or not sure:
             return Form()
-        report = withdraw_own(self.services, person(self.services, request, who), saved)
+        report = withdraw_own(self.services.store, person(self.services, request, who), saved)
         said = report.lines()[0]
         return Form(live=said, status=status_line(said, "good"), saved=None, withdraw=gr.update(visible=False))
 
-    def _answers(self, path: str, session: str, adapt: bool, cut: bool) -> Iterator[Form]:
-        serving = self.services.active_model.serving()
+    def on_labels(self, analysed: Analysed | None, request: gr.Request) -> Form:
+        """The page opens, or the labels have changed: the buttons, and the answer if there is one, in these labels."""
+        labels, texts = self.services.labels, self._texts(request)
+        card = (
+            cards.empty_card(texts)
+            if analysed is None
+            else presentation.answer_card(analysed.recognition, labels, texts)
+        )
+        return Form(card=card, vote=gr.update(choices=label_choices(labels, texts)))
+
+    def _texts(self, request: gr.Request) -> Texts:
+        return label_texts(self.services.labels, request)
+
+    def _answers(self, path: str, request: gr.Request, adapt: bool, cut: bool) -> Iterator[Form]:
+        session, serving = str(request.session_hash), self.services.active_model.serving()
         recognizer, version = serving.recognizer, serving.version
         start = time.perf_counter()
         limit = recognizer.max_duration
@@ -210,11 +207,11 @@ class RecognizeHandlers:
             session, audio.duration, lambda: recognizer.recognize_steps(audio, profiles)
         ):
             if isinstance(step, Waiting):
-                yield Form(card=cards.listening_card(self.services.labels.names, step.place))
+                yield Form(card=cards.listening_card(self._texts(request), step.place))
                 continue
             timings = replace(step.timings, decode=decoding, total=step.timings.total + decoding)
             recognition = replace(step, timings=timings)
-            yield self._answer(Analysed(audio, recognition, version.id, Path(path).name), shown)
+            yield self._answer(Analysed(audio, recognition, version.id, Path(path).name), shown, request)
             shown = recognition
         if shown is not None:
             self.services.profiles.add(session, shown)
@@ -226,10 +223,10 @@ class RecognizeHandlers:
             while sum(one.audio.signal.nbytes for one in self._kept if one.audio) > MOST_KEPT and len(self._kept) > 1:
                 self._kept.popleft().audio = None
 
-    def _answer(self, analysed: Analysed, shown: Recognition | None) -> Form:
-        answer, labels = analysed.recognition, self.services.labels
+    def _answer(self, analysed: Analysed, shown: Recognition | None, request: gr.Request) -> Form:
+        answer, labels, texts = analysed.recognition, self.services.labels, self._texts(request)
         form = Form(
-            card=presentation.answer_card(answer, labels),
+            card=presentation.answer_card(answer, labels, texts),
             clip_line=cards.clip_line(
                 answer.duration, analysed.audio.notes if analysed.audio else (), analysed.example or NOT_STORED
             ),
@@ -237,7 +234,10 @@ class RecognizeHandlers:
         # A field is filled when its value first comes, so that nothing a person has typed meanwhile is overwritten.
         if shown is None or shown.fused.label != answer.fused.label:
             best = labels.most_probable(answer.fused.as_dict())
-            form = form._replace(vote=best, live=presentation.announcement(answer, labels))
+            form = form._replace(
+                vote=gr.update(choices=label_choices(labels, texts), value=best),
+                live=presentation.announcement(answer, labels, texts),
+            )
         if answer.transcript and not (shown and shown.transcript):
             form = form._replace(transcript=answer.transcript.text)
         if not answer.complete:
@@ -246,30 +246,14 @@ class RecognizeHandlers:
             self._keep(analysed)
         return form._replace(
             analysed=analysed,
-            live=presentation.announcement(answer, labels),
+            live=presentation.announcement(answer, labels, texts),
             details=cards.details_table(answer),
             answer_json=labels.answer(recognition_to_dict(answer, analysed.file)),
             save=gr.update(interactive=not analysed.example),
         )
 
 
-def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[str], labels: LabelSet = DEFAULT) -> str:
-    """Explain why a vote cannot be saved yet; empty if it can."""
-    if analysed is None:
-        return "Record or choose a clip first."
-    if analysed.example:
-        return EXAMPLE_NOT_SAVED
-    if analysed.audio is None:
-        return "This clip was let go to make room for others. Record or choose it again."
-    if vote is None:
-        noun = "an emotion" if labels.is_default else "a label"
-        return f"Choose {noun} first: keys {key_range(labels)}, or U if you are unsure."
-    if not consent:
-        return "Nothing was stored: without consent your clip stays yours. Tick what it may be used for, then save."
-    return ""
-
-
-def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
+def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserState) -> None:
     """Lay out the tab and connect its events; `who` is what the browser says of itself."""
     analysed, labels = gr.State(None), services.labels
     gr.HTML(LEAD, elem_id="lead", apply_default_css=False)
@@ -277,7 +261,7 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
         with gr.Column(scale=5, min_width=320):
             capture = build_capture(services.recognizer.max_duration, EMPTY_LINE)
         with gr.Column(scale=7, min_width=320):
-            card = gr.HTML(cards.empty_card(labels.names), elem_id="answer-card", apply_default_css=False)
+            card = gr.HTML(cards.empty_card(labels.texts("")), elem_id="answer-card", apply_default_css=False)
             gr.HTML(
                 trained_line(services.active_model.base_version.name), elem_id="trained-on", apply_default_css=False
             )
@@ -309,6 +293,16 @@ def build_recognize_tab(services: Services, who: gr.BrowserState) -> None:
     )  # fmt: skip
     handlers = RecognizeHandlers(services)
     _connect_clip(handlers, form, adapt, capture)
+    # Pressed by the page's script as well, when the labels have changed.
+    labels_changed = gr.Button("", elem_id="labels-changed", elem_classes="pressed-by-script")
+    gr.on(
+        [demo.load, labels_changed.click],
+        shows_errors(handlers.on_labels),
+        analysed,
+        list(form),
+        show_progress="hidden",
+        api_visibility="private",
+    )
     withdraw.click(
         shows_errors(handlers.on_withdraw),
         # What the server keeps is out of a script's reach: whether they are sure travels on its own.
@@ -344,5 +338,5 @@ def _connect_clip(handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, c
             shows_errors(handlers.on_example), capture.examples, outputs, trigger_mode="always_last", **heavy
         ),
     ]
-    audio.change(handlers.on_change, [audio, form.analysed], outputs, queue=False, **quiet)
-    capture.clear.click(handlers.on_clear, None, outputs, cancels=answering, **quiet)
+    audio.change(shows_errors(handlers.on_change), [audio, form.analysed], outputs, queue=False, **quiet)
+    capture.clear.click(shows_errors(handlers.on_clear), None, outputs, cancels=answering, **quiet)

@@ -8,14 +8,25 @@ import soundfile
 from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.store.records import Prediction, ReviewItem
 from ser.types import Segment
+from ui.parts.palette import NO_TEXTS, Texts
 from ui.parts.player import silent_player
-from ui.parts.presentation import Scores, as_written, bars, counted, headline, legend, notes_list, words_html
+from ui.parts.presentation import (
+    Scores,
+    as_written,
+    bars,
+    counted,
+    headline,
+    legend,
+    notes_list,
+    ratings_line,
+    words_html,
+)
 
 EMPTY_QUEUE = """
 <div class="empty-queue"><h3>No clip is waiting</h3>
 <p>You have labelled every stored clip, or others are labelling the last ones. New clips come in three ways:</p>
 <ul><li>record and save one under <em>Recognize</em>;</li>
-<li>a maintainer drops recordings, a folder as zip or a <code>metadata.csv</code> into <em>Add clips</em> below,
+<li>a maintainer drops recordings, a folder as zip or a <code>metadata.csv</code> into <em>Add clips</em> under Manage,
 or runs<br>
 <code>python -m annotations --data-dir DIR import FOLDER --consent research,training --recognize</code>;</li>
 <li>send one over the API: <code>/correct</code>.</li></ul>
@@ -63,8 +74,8 @@ def _broken(clip_id: int, state: str, why: str) -> str:
     )
 
 
-def answer(prediction: Prediction | None, labels: LabelSet = DEFAULT) -> str:
-    """Draw the model's prediction for a clip, mapped to the labels of the store."""
+def answer(prediction: Prediction | None, labels: LabelSet = DEFAULT, texts: Texts = NO_TEXTS) -> str:
+    """Draw the model's prediction for a clip, mapped to the labels of the store; `texts` are names to show."""
     if prediction is None:
         return '<p class="quiet">No model has analysed this clip yet.</p>'
     scores = labels.prediction(prediction).scores
@@ -75,11 +86,17 @@ def answer(prediction: Prediction | None, labels: LabelSet = DEFAULT) -> str:
     unsure = cast(str | None, prediction.details.get("unsure"))
     weight = cast(float, prediction.details.get("text_weight", 0.0))
     return (
-        headline(fused, acoustic, text, unsure=unsure, neutral=labels.meaning("neutral"))
-        + bars(fused, acoustic, text, labels.names)
+        headline(fused, acoustic, text, unsure=unsure, neutral=labels.meaning("neutral"), texts=texts)
+        + bars(fused, acoustic, text, texts or labels.texts(""))
         + legend(text is not None, weight)
+        + ratings_line(_ratings(prediction))
         + notes_list(_why_words_do_not_count(prediction) if text is None else [])
     )
+
+
+def _ratings(prediction: Prediction) -> dict[str, tuple[float, float]]:
+    found = cast(Mapping[str, Mapping[str, float]], prediction.details.get("ratings") or {})
+    return {name: (given["value"], given["concordance"]) for name, given in found.items()}
 
 
 def _why_words_do_not_count(prediction: Prediction) -> list[str]:

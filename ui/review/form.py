@@ -3,10 +3,8 @@
 What happens in it is in `assets/review*.js`, and on the server in `ui.review.tab`.
 """
 
-from collections.abc import Sequence
-
 from annotations.labels.label_set import DEFAULT, LabelSet
-from ui.parts.palette import css_class, icon, label_choices
+from ui.parts.palette import NO_TEXTS, Texts, css_class, icon, label_choices
 from ui.parts.presentation import escape
 from ui.review.manikins import scale
 
@@ -36,33 +34,41 @@ def _bar() -> str:
     )
 
 
-def _form(labels: LabelSet) -> str:
-    votes = "".join(
+def vote_fields(labels: LabelSet, texts: Texts = NO_TEXTS) -> str:
+    """A button for each vote."""
+    return "".join(
         f'<label><input type="radio" name="review-vote" value="{value}"><span>{escape(text)}</span></label>'
-        for text, value in label_choices(labels)
+        for text, value in label_choices(labels, texts)
     )
+
+
+def share_fields(labels: LabelSet, texts: Texts = NO_TEXTS) -> str:
+    """A slider for the share of each label."""
+    return "".join(
+        f'<label class="share {css_class(label)}">{icon(label)}<span>{escape(text)}</span>'
+        f'<input type="range" name="{label}" min="0" max="100" value="0" aria-label="share of {escape(text)}">'
+        "<output>–</output></label>"
+        for label, text in ((name, texts.get(name, name)) for name in labels.names)
+    )
+
+
+def _form(labels: LabelSet) -> str:
     return (
         '<form id="review-form" class="panel resting" aria-label="Vote" autocomplete="off"><div class="review-thumb">'
         '<fieldset id="review-vote" class="votes"><legend>What do you hear?</legend>'
-        f'<div class="wrap">{votes}</div></fieldset>'
+        f'<div class="wrap">{vote_fields(labels)}</div></fieldset>'
         '<div class="save-row"><button type="button" id="review-undo">Undo <kbd>Z</kbd></button>'
         '<button type="button" id="review-skip">Skip <kbd>S</kbd></button>'
         '<button type="button" id="review-save" class="primary">Save, next <kbd>⏎</kbd></button></div>'
         '<p id="review-status" class="status" role="status"></p></div>'
         '<label id="review-transcript">Transcript <kbd>E</kbd>'
         '<textarea name="transcript" rows="1" placeholder="what was said" maxlength="2000"></textarea></label>'
-        + _more(labels.names)
+        + _more(labels)
         + "</form>"
     )
 
 
-def _more(labels: Sequence[str]) -> str:
-    shares = "".join(
-        f'<label class="share {css_class(label)}">{icon(label)}<span>{label}</span>'
-        f'<input type="range" name="{label}" min="0" max="100" value="0" aria-label="share of {label}">'
-        "<output>–</output></label>"
-        for label in labels
-    )
+def _more(labels: LabelSet) -> str:
     return (
         '<details id="review-more"><summary>More: intensity, mixed emotions, valence, arousal, comment <kbd>D</kbd>'
         "</summary>"
@@ -71,8 +77,8 @@ def _more(labels: Sequence[str]) -> str:
         + scale("valence", "How pleasant? (valence)")
         + scale("arousal", "How energetic? (arousal)")
         + '<fieldset class="shares"><legend>Mixed emotions (percent) '
-        '<button type="button" class="reset" data-resets="shares">clear</button></legend>'
-        + shares
-        + '</fieldset><label class="comment">Comment<textarea name="comment" rows="2" maxlength="2000" '
+        '<button type="button" class="reset" data-resets="shares">clear</button></legend><div class="share-fields">'
+        + share_fields(labels)
+        + '</div></fieldset><label class="comment">Comment<textarea name="comment" rows="2" maxlength="2000" '
         'placeholder="noise, two people, sarcasm …"></textarea></label></details>'
     )

@@ -21,7 +21,7 @@ from annotations.store import NewVote, queries
 from annotations.store.records import Correction, Prediction, ReviewItem
 from annotations.store.settings import AnnotationSettings, read_settings
 from ser.errors import SerError
-from ui.backend.identity import person, voter
+from ui.backend.identity import label_texts, person, voter
 from ui.backend.services import Services
 from ui.parts.calls import Act, Given, fields_of, whole_number, whole_numbers
 from ui.parts.palette import UNSURE
@@ -76,10 +76,11 @@ class ReviewHandlers:
         exclude = whole_numbers(given, "exclude")
         item = next_clip(self.services.store, reviewer.name, order=order, filters=filters, exclude=exclude)
         return {
-            "item": self._item(item) if item else None,
+            "item": self._item(item, request) if item else None,
             "empty": review_cards.empty_queue(filtered=filters != NO_FILTER),
             "note": order_note(self.services.store, order) or "",
             "left": queue_length(self.services.store, reviewer.name, filters),
+            "labels": self.services.label_version,
         }
 
     def on_vote(self, given: Given, request: gr.Request) -> dict[str, object]:
@@ -108,7 +109,7 @@ class ReviewHandlers:
         kept = undone.clip_id in whole_numbers(given, "clips")
         return {
             "clip": undone.clip_id,
-            "item": None if kept else self._item(get_review_item(store, undone.clip_id)),
+            "item": None if kept else self._item(get_review_item(store, undone.clip_id), request),
             "vote": {
                 "vote": undone.label or (UNSURE if undone.verdict == "unsure" else None),
                 "transcript": undone.transcript,
@@ -207,18 +208,18 @@ class ReviewHandlers:
             return said
         return f"{said} The model: {prediction.label} {percent(fused[prediction.label])}."
 
-    def _item(self, item: ReviewItem) -> dict[str, Any]:
+    def _item(self, item: ReviewItem, request: gr.Request) -> dict[str, Any]:
         """A clip as the browser keeps it until its turn: HTML, and the sound in base64."""
         prediction = item.prediction
         # In blind mode the answer does not leave the server before the vote.
-        hidden = read_settings(self.services.store).blind
+        hidden, labels = read_settings(self.services.store).blind, self.services.labels
         return {
             "clip": item.clip.id,
             "duration": item.clip.duration,
             "prediction": prediction.id if prediction else None,
             "transcript": (prediction.transcript or "") if prediction else "",
             "card": review_cards.card(item),
-            "answer": "" if hidden else review_cards.answer(prediction, self.services.labels),
+            "answer": "" if hidden else review_cards.answer(prediction, labels, label_texts(labels, request)),
             "hidden": review_cards.HIDDEN,
             "audio": sound(item.audio_path) if item.audio_path.is_file() else None,
         }

@@ -7,7 +7,7 @@ from typing import cast
 from annotations.learning.runs.estimate import Estimate
 from annotations.learning.runs.status import TrainingStatus
 from annotations.store.records import FeedbackSummary, TrainingRun
-from ui.parts.charts import change_bars, comparison_table, curve, label_bars
+from ui.parts.charts import change_bars, comparison_table, curve, gain_curve, label_bars
 from ui.parts.presentation import clock, counted, escape, outside_line, percent, progress_bar
 
 QUIET = 20.0
@@ -59,6 +59,25 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
     )
 
 
+def learning_line(runs: Sequence[TrainingRun], labels: Sequence[str]) -> str:
+    """Draw what training has gained so far, by every comparison of a voice model; empty before there are two.
+
+    Args:
+        runs: newest first.
+        labels: of the store; runs on other ones are left out.
+    """
+    points = []
+    for run in reversed(runs):
+        start, after = run.metrics.get("start"), run.metrics.get("after")
+        if run.target != "acoustic" or not isinstance(start, Mapping) or not isinstance(after, Mapping):
+            continue
+        if set(cast(Mapping[str, float], after["recall"])) <= set(labels):
+            points.append((int(start["votes"]), float(start["uar"]), float(after["uar"])))
+    # A run on fewer votes, after an erasure, begins the line anew.
+    first = max((place for place in range(1, len(points)) if points[place][0] < points[place - 1][0]), default=0)
+    return gain_curve(points[first:]) if len(points) - first > 1 else ""
+
+
 def by_itself_line(after: int | None, at: str | None, found: str = "") -> str:
     """Describe when a run starts by itself.
 
@@ -70,12 +89,12 @@ def by_itself_line(after: int | None, at: str | None, found: str = "") -> str:
     >>> by_itself_line(50, "02:30")
     'Training starts by itself after 50 new votes and daily at 02:30 UTC.'
     >>> by_itself_line(None, None)
-    'Training starts only on request; under Review, Settings it can be set to start by itself.'
+    'Training starts only on request; under Manage, Settings it can be set to start by itself.'
     """
     when = [f"after {counted(after, 'new vote')}"] if after else []
     when += [f"daily at {at} UTC"] if at else []
     if not when:
-        return "Training starts only on request; under Review, Settings it can be set to start by itself."
+        return "Training starts only on request; under Manage, Settings it can be set to start by itself."
     return f"Training starts by itself {' and '.join(when)}.{f' {found}' if found else ''}"
 
 

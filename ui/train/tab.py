@@ -15,12 +15,13 @@ from annotations.learning.runs.status import TrainingStatus
 from annotations.learning.targets.presets import in_words
 from annotations.raters.votes import feedback_summary, training_examples
 from annotations.review.suspects import count_suspects
-from annotations.store.queries import activity
+from annotations.store.queries import activity, list_training_runs
 from annotations.store.records import TARGETS, TrainingRun
 from annotations.store.settings import read_settings
 from ser.errors import SerError
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
+from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
 from ui.train import run_cards as training_cards
 from ui.train.choices import ENCODER_CHOICES, HEAD_CHOICES, TARGET_NAMES, is_tuned_whole
@@ -30,6 +31,9 @@ UNCHANGED = gr.skip()
 
 
 NOTHING_SAID = '<p class="quiet">This run has not logged anything yet.</p>'
+
+MOST_RUNS = 50
+"""Greatest number of runs in the curve of the gain, the newest ones."""
 
 FAST, SLOW = 1.0, 5.0
 """Seconds between polls: while a run goes on, and otherwise."""
@@ -162,7 +166,7 @@ class TrainHandlers:
     ) -> Form:
         """End a run, running, paused or queued; its progress is discarded."""
         person(self.services, request, who).require("stop a training run")
-        self.services.retrainer.cancel(int(run_id) if run_id is not None else None)
+        self.services.retrainer.cancel(as_whole(run_id, "The run") if run_id is not None else None)
         return self.on_tick(seen, preset, target, tune)
 
     def on_log(self, shown: str, who: Who, request: gr.Request) -> str:
@@ -193,6 +197,7 @@ class TrainHandlers:
         settings = read_settings(store)
         begins = training_cards.by_itself_line(settings.retrain_after, settings.retrain_at, status.trigger)
         feedback = training_cards.feedback_card(feedback_summary(store), lacking, suspects, begins)
+        feedback += training_cards.learning_line(list_training_runs(store, MOST_RUNS), self.services.labels.names)
         return {
             "busy": status.state in ("running", "queued"),
             "options": [asked.preset, asked.target, asked.tune],

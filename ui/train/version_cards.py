@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from annotations.learning.versions.diff import ChangedClip, VersionDiff
 from annotations.learning.versions.registry import VersionEntry
+from annotations.store.records import TrainingRun
 from ui.parts.charts import change_bars, comparison_table
 from ui.parts.presentation import as_written, counted, escape, percent
 from ui.train.run_cards import moment
@@ -23,6 +24,24 @@ def versions_table(entries: Sequence[VersionEntry]) -> str:
     return (
         f'<h3>Versions</h3><div class="scrolls" tabindex="0" role="region" aria-label="Versions">'
         f'<table class="plain"><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def runs_table(runs: Sequence[TrainingRun]) -> str:
+    """List training runs, newest first, with how each ended; empty if there are none."""
+    if not runs:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row">run {run.id}</th><td>{escape(run.target)}, {escape(run.preset)}</td>'
+        f"<td>{escape(run.status)}</td><td>{escape(run.reason or '')}</td>"
+        f'<td class="when">{moment(run.started_at)}</td></tr>'
+        for run in runs
+    )
+    return (
+        '<details class="past-runs"><summary>Past runs</summary><div class="scrolls" tabindex="0" role="region" '
+        'aria-label="Past runs"><table class="plain"><thead><tr><th scope="col">Run</th><th scope="col">What</th>'
+        '<th scope="col">State</th><th scope="col">Why</th><th scope="col">Began</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></details>"
     )
 
 
@@ -102,8 +121,9 @@ def _row(entry: VersionEntry) -> str:
     votes = counted(entry.votes, "vote") if entry.votes else "–"
     source = f", from {as_written(entry.parent)}" if entry.parent else ""
     target = "" if version.target == "acoustic" else f' <span class="badge">{version.target}</span>'
+    active = " class=active" if entry.in_use else ""
     return (
-        f'<tr{" class=active" if entry.in_use else ""}><th scope="row">{as_written(version.name)}{target}</th>'
+        f'<tr{active} data-version="{escape(version.name)}"><th scope="row">{as_written(version.name)}{target}</th>'
         f"<td>{escape(state)}{note}</td><td>{_uar(version.metrics)}</td><td>{votes}{source}</td>"
         f'<td class="when">{escape(moment(version.created_at))}</td></tr>'
     )

@@ -13,12 +13,14 @@ from annotations.learning.versions.card import write_card
 from annotations.learning.versions.diff import diff_versions
 from annotations.learning.versions.hub import pull_version, push_version
 from annotations.learning.versions.registry import comparison_of, list_entries, way_back
+from annotations.store import queries
 from annotations.store.records import ModelVersion
 from ser.config import EMBEDDED
 from ser.errors import SerError
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
-from ui.parts.errors import sentence
+from ui.parts.calls import as_whole
+from ui.parts.errors import sentence, shows_errors
 from ui.parts.player import clip_players
 from ui.parts.presentation import status_line
 from ui.train import version_cards
@@ -61,6 +63,10 @@ class Choices(NamedTuple):
     push: object
 
 
+RUNS = 20
+"""Past runs that are listed."""
+
+
 class VersionHandlers:
     """Events of this part; each method returns the text below the table."""
 
@@ -68,8 +74,9 @@ class VersionHandlers:
         self.services = services
 
     def table(self) -> str:
-        """All versions as they stand."""
-        return version_cards.versions_table(list_entries(self.services.store))
+        """All versions as they stand, and the runs that made them or made none."""
+        runs = queries.list_training_runs(self.services.store, RUNS)
+        return version_cards.versions_table(list_entries(self.services.store)) + version_cards.runs_table(runs)
 
     def newest(self) -> int | None:
         """Id of the version that was made last; None before the first."""
@@ -161,7 +168,7 @@ class VersionHandlers:
     def _chosen(self, version_id: int | None) -> ModelVersion:
         if version_id is None:
             raise SerError("Choose a version first.")
-        return self.services.store.get_model_version(int(version_id))
+        return self.services.store.get_model_version(as_whole(version_id, "The version"))
 
 
 def build_versions() -> VersionControls:
@@ -213,9 +220,9 @@ def connect_versions(
     for button, act, inputs in acts:
         shown = in_place(act, gives_reason=c.reason in inputs)
         event = button.click(shown, inputs, [c.detail, c.text, c.reason], show_progress_on=c.detail, **quiet)
-        acted = event.then(do.on_choose, c.choice, _answers(c), show_progress="hidden", **quiet)
+        acted = event.then(shows_errors(do.on_choose), c.choice, _answers(c), show_progress="hidden", **quiet)
         then(acted)
-    c.choice.input(do.on_choose, c.choice, _answers(c), show_progress="hidden", **quiet)
+    c.choice.input(shows_errors(do.on_choose), c.choice, _answers(c), show_progress="hidden", **quiet)
 
 
 def in_place(

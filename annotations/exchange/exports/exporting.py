@@ -34,6 +34,8 @@ SPREADSHEET = "csv for spreadsheets"
 
 _OWN_RECORDING = re.compile(r"[0-9a-f]{64}\.flac")
 
+OnClip = Callable[[int], None]
+
 Write = Callable[[Iterable[Exported], Path, Sequence[str]], None]
 
 
@@ -75,6 +77,7 @@ def export_store(
     licence: str | None = None,
     only: Collection[int] | None = None,
     remembered: bool = True,
+    on_clip: OnClip | None = None,
 ) -> ExportReport:
     """Write clips with their votes, raw and taken together.
 
@@ -93,6 +96,7 @@ def export_store(
         licence: under which the recordings may be passed on, for the card.
         only: ids of the clips wanted; None for all.
         remembered: whether erasures should look for it; False for one that is deleted at once.
+        on_clip: told after each clip how many there are so far; what it raises ends the export without a trace.
 
     Raises:
         ExchangeError: if `out` is there already, or form or purpose are unknown.
@@ -107,7 +111,7 @@ def export_store(
         empty_folder = path.is_dir() and not any(path.iterdir())
         if path.exists() and not (_FORMS[form].is_folder and empty_folder):
             raise ExchangeError(f"{path} exists already. Choose another place, or move it away.")
-    return _export(store, form, out, purpose, licence, only, remembered)
+    return _export(store, form, out, purpose, licence, only, remembered, on_clip)
 
 
 def remake_export(store: AnnotationStore, export: RememberedExport, clip_ids: Collection[int]) -> ExportReport:
@@ -127,10 +131,11 @@ def _export(
     licence: str | None,
     only: Collection[int] | None,
     remembered: bool = True,
+    on_clip: OnClip | None = None,
 ) -> ExportReport:
     report = ExportReport()
     card = Card(store, purpose, licence)
-    clips = card.counting(read_clips(store, purpose, report, only))
+    clips = card.counting(_counted(read_clips(store, purpose, report, only), on_clip))
     with plain_os_errors(out.parent), _scratch(out) as scratch:
         _FORMS[form].write(clips, scratch if _FORMS[form].is_folder else scratch / out.name, label_set(store).names)
         card.write(scratch / _card_name(out, form), form, out.name)
@@ -145,6 +150,13 @@ def _export(
         # Erased after it was read and before it could be found here.
         return _export(store, form, out, purpose, licence, report.clip_ids)
     return report
+
+
+def _counted(clips: Iterator[Exported], on_clip: OnClip | None) -> Iterator[Exported]:
+    for done, clip in enumerate(clips, 1):
+        yield clip
+        if on_clip is not None:
+            on_clip(done)
 
 
 def _card_name(out: Path, form: str) -> str:

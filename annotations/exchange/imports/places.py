@@ -70,6 +70,10 @@ class Place(Protocol):
         """The content of a file."""
         ...
 
+    def size(self, name: str) -> int:
+        """Bytes of a file that there is, as far as that is known without reading it; else 0."""
+        ...
+
     def fetch(self, name: str) -> Fetched:
         """A file, ready to be decoded; safe to call from several threads."""
         ...
@@ -111,6 +115,10 @@ class FolderPlace:
             return self._inside(name).read_bytes()
         except OSError as error:
             raise ExchangeError(f"{self.root / name} cannot be read ({error.strerror}). Check the path.") from error
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        return self._inside(name).stat().st_size
 
     def fetch(self, name: str) -> Fetched:
         """A file, ready to be decoded; of a long one only a part at a time is in memory."""
@@ -208,6 +216,10 @@ class ZipPlace:
             )
         self._allowance -= len(content)
         return content
+
+    def size(self, name: str) -> int:
+        """Bytes of a member once it is unpacked, as the archive says."""
+        return self._archive.getinfo(name).file_size
 
     def fetch(self, name: str) -> Fetched:
         """A member, ready to be decoded."""

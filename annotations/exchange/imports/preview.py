@@ -25,6 +25,7 @@ class Preview:
         by_label: {label here: votes}.
         gold: clips with a known answer.
         without_consent: clips that carry no consent, if none is given for them.
+        size: bytes of their files, as far as that is known without reading them.
         report: labels, speakers and what would be left out, as after an import.
     """
 
@@ -33,6 +34,7 @@ class Preview:
     by_label: Counter[str] = field(default_factory=Counter)
     gold: int = 0
     without_consent: int = 0
+    size: int = 0
     report: ImportReport = field(default_factory=ImportReport)
 
     @property
@@ -61,6 +63,7 @@ class Preview:
         found = self.report.as_dict()
         return {
             "clips": self.clips,
+            "bytes": self.size,
             "votes": sum(self.votes.values()),
             "raters": dict(self.votes),
             "by_label": dict(self.by_label),
@@ -124,6 +127,7 @@ def _add(preview: Preview, item: Incoming, options: ImportOptions) -> None:
         )
         return
     preview.clips += 1
+    preview.size += item.place.size(item.name) if item.sha256 is None else 0
     preview.without_consent += not item.brings_consent
     if item.record is not None:
         speaker, votes = item.record.get("speaker"), item.record.get("votes")

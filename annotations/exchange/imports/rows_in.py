@@ -15,10 +15,10 @@ from annotations.exchange.imports.options import IMPORTER, ImportOptions, Import
 from annotations.exchange.imports.restoring import OwnRecord, check_record, insert_row, restore_record
 from annotations.store import AnnotationStore
 from annotations.store.media import media_path, save_media
-from annotations.store.new_records import Grant, NewClip, NewVote, check_name, check_transcript, grant
+from annotations.store.new_records import MAX_SOURCE, Grant, NewClip, NewVote, check_name, check_transcript, grant
 from annotations.store.rows import STANDING, insert_correction, timestamp, to_json
 
-FILLED_IN = ("speaker", "session", "language", "transcript", "original_label")
+FILLED_IN = ("speaker", "session", "language", "transcript", "original_label", "original_name")
 """Columns of a clip that a later import may fill if nothing was known; none is overwritten."""
 
 
@@ -65,8 +65,18 @@ def prepare(item: Incoming, recording: StoredRecording, options: ImportOptions, 
         "language": check_name("The language", item.fact("language")),
         "transcript": check_transcript(item.fact("transcript")),
         "original_label": labels.original,
+        "original_name": printable_name(item.name),
     }
     return Prepared(item, recording, clip, checked.grants, labels)
+
+
+def printable_name(name: str) -> str | None:
+    r"""Shorten the name of a file, or its path in its folder, to its end, without characters that are no text.
+
+    >>> printable_name("actor\n1/a.wav"), printable_name("\0")
+    ('actor1/a.wav', None)
+    """
+    return "".join(one for one in name if one.isprintable())[-MAX_SOURCE:].strip() or None
 
 
 def _purposes(item: Incoming, options: ImportOptions) -> tuple[str, ...]:

@@ -152,6 +152,7 @@ class Decision:
             None if only labels are known.
         voice_gain: gain in unweighted average recall, likewise.
         exchange: labels that look as if they had changed names; None if none do.
+        start: figures of the model that training began with, on the same clips; None if they were not computed.
     """
 
     promoted: bool
@@ -173,6 +174,7 @@ class Decision:
     probability: ProbabilityGain | None = None
     voice_gain: float | None = None
     exchange: Exchange | None = None
+    start: Mapping[str, object] | None = None
 
     def metrics(self) -> dict[str, object]:
         """Convert to JSON values for the store."""
@@ -194,6 +196,7 @@ class Decision:
             "exchange": dict(self.exchange.names) if self.exchange else None,
             "probability": self.probability.as_dict() if self.probability else None,
             "needed": None if needed is None else dict(vars(needed)),
+            "start": None if self.start is None else dict(self.start),
         }
 
 

@@ -15,11 +15,12 @@ from annotations.labels.label_set import LabelSet
 from annotations.labels.stored import label_set
 from annotations.learning.config import RetrainingConfig
 from annotations.learning.promotion.confounds import Confounds, channel_of_clips, find_confounds
+from annotations.learning.promotion.decision import figures_of
 from annotations.learning.promotion.folds import assign_folds, join_groups
 from annotations.learning.promotion.gate import Decision, OtherMeasure, decide_by_answers
 from annotations.learning.promotion.holdout import MIN_HELD_OUT_CLIPS, unit_names
 from annotations.learning.promotion.holdout_store import read_trained
-from annotations.learning.targets.base_clips import base_standing, base_test_rows, distilled
+from annotations.learning.targets.base_clips import BaseClips, base_standing, distilled, divide_base_clips
 from annotations.learning.targets.feedback_embeddings import embed_feedback
 from annotations.learning.targets.head_tuning import (
     Calibration,
@@ -34,6 +35,7 @@ from annotations.learning.targets.head_tuning import (
 from annotations.learning.targets.own_labels import base_clips_for, head_for
 from annotations.learning.targets.presets import preset_of
 from annotations.learning.trainer import TrainingJob
+from annotations.raters.ratings import mean_ratings, read_ratings
 from annotations.raters.votes import effective_corrections, gold_labels, votes_of_run
 from annotations.review.suspects import (
     Suspect,
@@ -49,12 +51,13 @@ from ser.acoustic.folders import is_head, model_folder
 from ser.acoustic.head import ClassifierHead, load_head
 from ser.checkpoints.folder import Meta
 from ser.errors import TrainingDataError
+from ser.training.ratings import RatingFit, fit_rating, rated_words, with_ratings
 from ser.training.rehearsal import load_rehearsal
 
 FOLDS = 5
 SENTENCE_FOLDS = 3
 
-KEPT = {"temperature": "temperature", "tried": "tried", "labels": "labels"}
+KEPT = {"temperature": "temperature", "tried": "tried", "labels": "labels", "ratings": "ratings"}
 """Figures of the saved model that the lineage takes over."""
 
 
@@ -83,6 +86,7 @@ class HeadRun:
         found = self.calibration
         head = self.tuner.fit(feedback, chosen, found.strength)
         head = replace(head, temperature=found.temperature or self.start.temperature)
+        head = with_ratings(head, {name: fit for name, fit in self.rated.items() if fit.kept})
         metrics: dict[str, object] = {
             "suspected_clips": len(feedback) - len(chosen.rows),
             "tried": list(found.tried),
@@ -92,6 +96,8 @@ class HeadRun:
                 "kept": found.temperature is None,
             },
         }
+        if self.rated:
+            metrics["ratings"] = {name: round(fit.concordance, 3) for name, fit in self.rated.items()}
         if head.means is not None:
             metrics["labels"] = {name: list(means) for name, means in head.means.items()}
         config = {"preset": job.config.preset, "seed": job.config.seed, "tune": "head"}
@@ -122,16 +128,24 @@ class HeadRun:
 
         heads = current, load_head(made)[0]
         gold = [head.probabilities(self.gold) if len(self.gold) else np.zeros((0, len(self.labels))) for head in heads]
-        return decide_by_answers(
+        decision = decide_by_answers(
             replace(job.holdout, held_out=tuple(job.holdout.held_out[row] for row in rows)),
             np.concatenate([before[rows], gold[0]]),
             np.concatenate([after[rows], gold[1]]),
             job.config.rule,
-            base=base_standing(*heads, self.tuner.guard),
+            base=base_standing(*heads, self.base_clips.tested),
             hints={name: hint[rows] for name, hint in self.confounds.hints.items()},
-            other=OtherMeasure(self.confounds.warning),
+            other=OtherMeasure("; ".join(part for part in (self.confounds.warning, rated_words(self.rated)) if part)),
             labels=self.labels.names,
         )
+        return replace(decision, start=self._start_figures(rows))
+
+    def _start_figures(self, rows: Places) -> dict[str, object]:
+        """Figures of the head that training starts from, so that the gain of several runs can be told."""
+        names = self.labels.names
+        said = [names[place] for place in self.start.probabilities(self.feedback.plain[rows]).argmax(axis=1)]
+        found = figures_of([self.job.holdout.held_out[row].soft_label for row in rows], said, None, names)
+        return {**found, "votes": sum(len(self.job.holdout.held_out[row].correction_ids) for row in rows)}
 
     @cached_property
     def start_version(self) -> tuple[ModelVersion, Path]:
@@ -185,15 +199,20 @@ class HeadRun:
     @cached_property
     def tuner(self) -> HeadTuner:
         """Tuner with the settings of this run."""
-        job, stored = self.job, load_rehearsal(self.start_folder)
-        replayed = guard = None
-        if stored is not None:
-            rows = base_test_rows(stored)
-            guard = base_clips_for(stored.take(rows), self.labels)
-            replayed = base_clips_for(stored.take(~rows), self.labels)
-            replayed = replayed and distilled(replayed, self.start)
+        job, base = self.job, self.base_clips
+        replayed = base.replayed and distilled(base.replayed, self.start)
         preset = preset_of(job.config)
-        return HeadTuner(self.start, preset, replayed, guard, job.config.seed, job.on_progress, job.should_stop)
+        return HeadTuner(self.start, preset, replayed, base.bound, job.config.seed, job.on_progress, job.should_stop)
+
+    @cached_property
+    def base_clips(self) -> BaseClips:
+        """Base clips by their use, with the labels of the store; none if the model brings none."""
+        stored = load_rehearsal(self.start_folder)
+        if stored is None:
+            return BaseClips()
+        parts = divide_base_clips(stored)
+        uses = (parts.replayed, parts.bound, parts.tested)
+        return BaseClips(*(part and base_clips_for(part, self.labels) for part in uses))
 
     @cached_property
     def feedback(self) -> Feedback:
@@ -232,6 +251,16 @@ class HeadRun:
     def targets(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Soft labels and weights of the clips, by their votes and embeddings."""
         return soft_targets(self.feedback, self.labels.names)
+
+    @cached_property
+    def rated(self) -> dict[str, RatingFit]:
+        """Predictors of intensity, valence and arousal, as far as enough clips have such ratings."""
+        with self.job.votes() as store:
+            given = mean_ratings(read_ratings(store), self.feedback.clips)
+        known = {name: values for name, values in given.items() if not np.isnan(values).all()}
+        points = self.start.standardise(self.feedback.plain) if known else np.zeros((0, 0))
+        fits = {name: fit_rating(points, values, self.feedback.groups, self.folds) for name, values in known.items()}
+        return {name: fit for name, fit in fits.items() if fit is not None}
 
     @cached_property
     def gold(self) -> npt.NDArray[np.float32]:

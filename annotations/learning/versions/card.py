@@ -145,6 +145,7 @@ def _origin(entry: VersionEntry) -> str:
             *_labels(lineage.get("labels")),
             *_temperature(lineage.get("temperature")),
             *_strengths(lineage.get("tried")),
+            *_ratings(lineage.get("ratings")),
         )
     )
 
@@ -155,6 +156,14 @@ def _labels(found: object) -> list[str]:
         return []
     named = (f"{name} ({', '.join(means) or 'none of the seven emotions'})" for name, means in found.items())
     return [f"- labels: {', '.join(named)}"]
+
+
+def _ratings(found: object) -> list[str]:
+    """Describe how ratings agree with raters of other speakers; empty if there are none."""
+    if not isinstance(found, Mapping):
+        return []
+    named = ", ".join(f"{name} {agreement:.2f}" for name, agreement in found.items())
+    return [f"- ratings, concordance correlation on speakers left out: {named}"]
 
 
 def _temperature(found: object) -> list[str]:

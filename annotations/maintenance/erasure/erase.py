@@ -44,6 +44,7 @@ __all__ = [
     "erase_speaker",
     "finish_erasures",
     "withdraw_consent",
+    "withdraw_from_clips",
 ]
 
 
@@ -158,21 +159,53 @@ def withdraw_consent(
     if set(withdrawn) == set(clip.consent):
         return erase_clips(store, "consent", f"clip {clip_id}", [clip_id], by=by, dry_run=dry_run)
 
-    def begin(connection: sqlite3.Connection, number: int, report: ErasureReport) -> dict[str, object]:
-        connection.executemany(
-            "INSERT INTO consents (clip_id, purpose, granted, given_by, created_at) VALUES (?, ?, 0, ?, ?)",
-            [(clip_id, purpose, by, timestamp()) for purpose in withdrawn],
-        )
-        report.rows = {"consents": len(withdrawn)}
-        traces = []
-        if "training" in withdrawn:
-            report.versions = mark_runs(connection, number, "corrections.clip_id = ?", (clip_id,))
-            # The features that training keeps go, the recording stays.
-            traces = [find_traces(store.data_dir, clip.sha256).as_dict()]
-        exports = exports_with_clips(connection, [clip_id], withdrawn)
-        return {"features": traces, "exports": exports}
+    return withdraw_from_clips(store, f"clip {clip_id}", [clip_id], withdrawn, by, dry_run=dry_run)
 
-    return _erase(store, "consent", f"clip {clip_id}", begin, by, dry_run)
+
+def withdraw_from_clips(
+    store: AnnotationStore,
+    subject: str,
+    clip_ids: Sequence[int],
+    purposes: Iterable[str],
+    by: str,
+    *,
+    dry_run: bool = False,
+) -> ErasureReport:
+    """Take back the consent to use clips for some purposes, as one entry of the log; each keeps another purpose.
+
+    Args:
+        store: see `erase_clip`.
+        subject: of the log.
+        clip_ids: of clips that stay; those without consent to any of the purposes are left as they are.
+        purposes: some of `CONSENT_PURPOSES`.
+        by: who withdraws.
+        dry_run: only count.
+    """
+
+    def begin(connection: sqlite3.Connection, number: int, report: ErasureReport) -> dict[str, object]:
+        listed, exports, traces, withdrawn = json.dumps(list(clip_ids)), set[int](), [], 0
+        for purpose in check_consent(purposes):
+            rows = connection.execute(
+                "SELECT clip_id, sha256 FROM consents_in_force JOIN clips ON clips.id = clip_id "
+                "WHERE purpose = ? AND clip_id IN (SELECT value FROM json_each(?))",
+                (purpose, listed),
+            ).fetchall()
+            connection.executemany(
+                "INSERT INTO consents (clip_id, purpose, granted, given_by, created_at) VALUES (?, ?, 0, ?, ?)",
+                [(row["clip_id"], purpose, by, timestamp()) for row in rows],
+            )
+            withdrawn += len(rows)
+            concerned = [row["clip_id"] for row in rows]
+            exports.update(exports_with_clips(connection, concerned, [purpose]))
+            if purpose == "training" and rows:
+                voted = "corrections.clip_id IN (SELECT value FROM json_each(?))"
+                report.versions = mark_runs(connection, number, voted, (json.dumps(concerned),))
+                # The features that training keeps go, the recordings stay.
+                traces = [find_traces(store.data_dir, row["sha256"]).as_dict() for row in rows]
+        report.rows = {"consents": withdrawn}
+        return {"features": traces, "exports": sorted(exports)}
+
+    return _erase(store, "consent", subject, begin, by, dry_run)
 
 
 def erase_clips(
