@@ -11,126 +11,16 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from annotations.learning.config import PRESETS
-from annotations.raters.people import ROLES
-from annotations.store.records import CONSENT_PURPOSES, RUN_STATUSES, TARGETS, VERDICTS
-from ser.labels import EMOTIONS
 from ui.languages.catalogue import Language, list_languages
 from ui.languages.markup import DRAWN, HOLE, INLINE, has_words, hole, holes, script_literals, split
-from ui.parts.palette import UNSURE
+from ui.languages.scope import BUILT_IN, CODE, COMMAND_LINE, GRADIO, KEYS, QUIET, SENTENCES, WORDS
 from ui.review.guidelines import MARKDOWN
 
 ROOT = Path(__file__).parents[2]
 
-COMMAND_LINE = (
-    "annotations/cli.py",
-    "annotations/commands",
-    "annotations/maintenance/inspection.py",
-    "annotations/maintenance/repair.py",
-    "ser/__init__.py",
-    "ser/cli.py",
-    "ser/commands",
-    "ser/config.py",
-    "ser/corpora",
-    "ser/evaluation",
-    "ser/export",
-    "ser/fusion/recipe.py",
-    "ser/scoring",
-    "ser/testing.py",
-    "ser/text/language_models.py",
-    "ser/text/recipe.py",
-    "ser/text/task.py",
-    "ser/text/training.py",
-    "ui/api.py",
-    "ui/backend/boundary.py",
-    "ui/backend/endpoint_guard.py",
-    "ui/backend/server.py",
-    "ui/backend/startup.py",
-    "ui/languages/extract.py",
-    "ui/languages/markup.py",
-    "ui/parts/style.py",
-)
-"""What only programs and terminals meet; there it is English."""
-
-SENTENCES = (
-    "annotations/exchange/imports",
-    "annotations/insights.py",
-    "annotations/learning/promotion",
-    "annotations/learning/runs",
-    "annotations/learning/targets",
-    "annotations/learning/versions/diff.py",
-    "annotations/learning/versions/registry.py",
-    "annotations/maintenance/erasure",
-    "annotations/raters",
-    "annotations/review/queue.py",
-    "ser/audio",
-    "ser/encoder/profiles.py",
-    "ser/fusion/rule.py",
-    "ser/recognizer.py",
-    "ser/timeline/timeline.py",
-    "ser/transcription/__init__.py",
-    "ser/types.py",
-)
-"""Modules below the page whose sentences it shows; of the others it shows the messages of errors alone."""
-
-WORDS = (
-    *(*EMOTIONS, UNSURE, *ROLES, *CONSENT_PURPOSES, *RUN_STATUSES, *TARGETS, *PRESETS, *VERDICTS),
-    *("consents", "corrections", "embeddings", "predictions", "suspects"),
-    *(
-        "any",
-        "calm",
-        "clean",
-        "excited",
-        "ignore",
-        "medium",
-        "pleasant",
-        "private",
-        "unpleasant",
-        "idle",
-        "damaged",
-        "missing",
-    ),
-    *("decode", "vad", "transcription", "total", "speech_detector"),
-)
-"""Values that are shown as they are stored, and single words, which could be names for programs as well."""
-
-GRADIO = (
-    *(
-        "Click to Upload",
-        "Click to upload or drop files",
-        "Drop Audio Here",
-        "Drop File Here",
-        "- or -",
-        "Play",
-        "Pause",
-    ),
-    *("Record audio", "Upload file", "Use via API", "Settings", "Error", "Warning", "Info", "Clear", "Copy", "Empty"),
-    *("number input for {label}", "range slider for {label}", "Reset to default value", "Gradio footer navigation"),
-    *("Drop an audio file here to upload", "Adjust playback speed to {speed}x", "logo"),
-    *("Skip backwards by {seconds} seconds", "Skip forward by {seconds} seconds"),
-    *("processing", "queue: {place}/{size}", "Loading", "Uploading", "Uploading {number} files..."),
-    *("Stop recording", "Pause recording", "Resume recording", "Record", "No microphone found", "Adjust volume"),
-)
-"""Gradio's own texts on this page."""
-
 FORMAT = re.compile(r"\{(\w*)(?::[^{}\s]+)?\}")
-CODE = re.compile(
-    r"\b(SELECT|INSERT|UPDATE|DELETE|WHERE|PRAGMA|AND|IS|IN|NULL) |^python -m|^https?:|^data[:-]|^[LM][\d{]|^[#.]\S"
-    r"|^\(\?:|^%\(|=>|= \?|\[[\w-]+=|\(type=|\w#\w|:not\(|--[a-z]+-|[=;{]$|^\S+=\"|^file_name sha"
-    r"|^(answer|status) [a-z{]+( busy|\})?$"
-)
-"""What is for programs, though it has words."""
-
-KEYS = ("Escape", "Enter", "Arrow", "Tab", "Home", "End", "Content", "Lax", "Secure")
-
 MOST_VARIANTS = 16
 """Texts of one expression with conditions in it."""
-
-QUIET = ("print", "debug", "info", "warning", "error", "exception", "add_argument", "add_parser", "execute", "fetch")
-"""Calls whose texts are for logs, terminals and the database."""
-
-BUILT_IN = ("ValueError", "TypeError", "KeyError", "RuntimeError", "AttributeError", "NotImplementedError", "OSError")
-"""Errors that no person sees."""
 
 
 def texts(root: Path = ROOT) -> dict[str, str]:

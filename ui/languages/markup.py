@@ -174,7 +174,7 @@ def _literals(source: str) -> Iterator[tuple[str, int | None, int]]:
             for expression in inner:
                 yield from ((text, None, 0) for text in script_literals(expression))
             yield literal, start, place
-        elif letter == "/" and re.search(r"[(,=:[!&|?{};\n]\s*$", source[max(0, place - 20) : place]):
+        elif letter == "/" and re.search(r"([(,=:[!&|?{};>\n]|return)\s*$", source[max(0, place - 20) : place]):
             place = _end(r"(?:\\.|\[(?:\\.|[^\]])*\]|[^/\\\n])+/", source, place + 1)
         else:
             place += 1
