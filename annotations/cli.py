@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from annotations.commands import erasing, exchanging, keeping, labelling, retraining, versions
+from annotations.commands import cutting, erasing, exchanging, keeping, labelling, retraining, versions
 from ser.errors import SerError
 from ser.serialization import print_everything
 
@@ -17,6 +17,7 @@ Run = Callable[[argparse.Namespace], int]
 
 COMMANDS: Mapping[str, tuple[str, Add, Run]] = {
     "import": ("store recordings, and all that own exports say of them", exchanging.add_import, exchanging.run_import),
+    "cut": ("store long recordings as clips of one feeling each", cutting.add_cut, cutting.run_cut),
     "prelabel": ("pre-label stored clips with the current model", exchanging.add_prelabel, exchanging.run_prelabel),
     "export": ("write clips with their votes", exchanging.add_export, exchanging.run_export),
     "stats": ("the store in numbers", keeping.add_stats, keeping.run_stats),

@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_recognize(commands.add_parser("recognize", help="say which emotion is in recordings"))
     _add_timeline(commands.add_parser("timeline", help="say which emotion is when in long recordings"))
+    _add_explain(commands.add_parser("explain", help="say why an answer is what it is"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on a labelled corpus"))
     _add_train(commands.add_parser("train", help="train a model on labelled corpora"))
     _add_export(commands.add_parser("export", help="bring an acoustic model into ONNX or TorchScript form"))
@@ -95,9 +96,19 @@ def _add_timeline(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--out", metavar="DIR", help="write a file for each recording there")
     parser.add_argument(
         "--format",
-        choices=("json", "csv", "rttm", "textgrid", "vtt", "srt", "audacity"),
+        choices=("json", "csv", "rttm", "textgrid", "vtt", "srt", "audacity", "labelstudio"),
         help="of the files in DIR (default json)",
     )
+    _add_models(parser)
+
+
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="recordings, or folders of them")
+    parser.add_argument("--label", metavar="LABEL", help="to be explained in place of the most probable one")
+    parser.add_argument(
+        "--usual", nargs="+", metavar="FILE", help="recordings of the same speaker, that voice cues are compared with"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
     _add_models(parser)
 
 
@@ -116,6 +127,14 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         type=_emotions,
         metavar="a,b",
         help="only these labels, in truth and answer (renormalised); adaptation takes them for equally frequent",
+    )
+    parser.add_argument(
+        "--by",
+        type=_names,
+        default=(),
+        metavar="A,B",
+        help="also by gender, age, language or emotion, where the corpora say it: counts, intervals, and differences "
+        "within each corpus",
     )
     parser.add_argument(
         "--adapt",

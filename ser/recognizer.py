@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from ser.acoustic.sounds import Sound, classify_sound_embeddings, classify_sounds, find_center
 from ser.audio.batching import BATCH_SIZE, map_batches
 from ser.audio.decoding import decode_bytes, decode_file
 from ser.audio.long_recordings import LongRecording, read_long
@@ -18,10 +18,12 @@ from ser.audio.vad import no_speech, trim_to_speech
 from ser.encoder.profiles import PLAIN, Profiles
 from ser.errors import AudioError
 from ser.evaluation.predictions import embedding_model
+from ser.explanation.cues import VoiceCues
+from ser.explanation.explanation import Answerers, Explanation, build_explanation
 from ser.fusion.rule import FusionRule, abstention, find_doubt, remark
-from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector, TextModel, Transcriber
+from ser.protocols import AcousticModel, SpeechDetector, TextModel, Transcriber
 from ser.timeline.timeline import AUTO, Parts, Timeline, build_timeline
-from ser.types import SAMPLING_RATE, AppliedProfile, Audio, Embedding, EmotionScores, Recognition, SpeechRegion, Timings
+from ser.types import SAMPLING_RATE, Audio, Recognition, SpeechRegion, Timings
 
 Source = str | Path | bytes | Audio
 
@@ -91,14 +93,11 @@ class Recognizer:
             self.text.classify("hello")
 
     def recognize(self, source: Source, profiles: Profiles = PLAIN) -> Recognition:
-        """Recognise one recording.
+        """Recognise one recording; returns the complete answer.
 
         Args:
             source: a path, the bytes of an audio file, or decoded `Audio`.
             profiles: other recordings of the place and of the speaker, to adapt the answer by.
-
-        Returns:
-            The complete answer.
 
         Raises:
             AudioError: if the source is no usable recording, or holds no speech.
@@ -109,10 +108,8 @@ class Recognizer:
     def recognize_steps(self, source: Source, profiles: Profiles = PLAIN) -> Iterator[Recognition]:
         """Recognise one recording and yield the answer as it grows: voice, then transcript, then fused.
 
-        Every early answer has `complete=False` and is usable as it stands; the last one is what `recognize` returns.
-
-        Raises:
-            AudioError: if the source is no usable recording, or holds no speech.
+        Every early answer has `complete=False` and is usable as it stands; the last one is what `recognize` returns,
+        with the same errors.
         """
         (analysis,) = self._analyse([source], profiles)
         if isinstance(analysis, AudioError):
@@ -120,7 +117,12 @@ class Recognizer:
         yield from self._answers(analysis)
 
     def timeline(
-        self, source: Source | LongRecording, channels: str = AUTO, *, max_duration: float | None = None
+        self,
+        source: Source | LongRecording,
+        channels: str = AUTO,
+        *,
+        max_duration: float | None = None,
+        profiles: Profiles = PLAIN,
     ) -> Timeline:
         """Find the regions of one feeling in a recording of any length.
 
@@ -128,10 +130,38 @@ class Recognizer:
             source: a path, the bytes of an audio file, decoded `Audio`, or what `read_long` has read already.
             channels: see `build_timeline`.
             max_duration: longest accepted recording in seconds, in place of the recogniser's; None for no limit.
+            profiles: that the answers are adapted by.
         """
-        parts = Parts(self.detector, self.acoustic, self.text, self.transcriber, self.fusion)
+        center = find_center(self.acoustic, profiles)
+        parts = Parts(self.detector, self.acoustic, self.text, self.transcriber, self.fusion, center)
         recording = source if isinstance(source, LongRecording) else read_long(source, max_duration)
         return build_timeline(recording, parts, channels)
+
+    def explain(
+        self,
+        source: Source,
+        profiles: Profiles = PLAIN,
+        *,
+        label: str | None = None,
+        answer: Recognition | None = None,
+        usual: VoiceCues | None = None,
+    ) -> Explanation:
+        """Explain an answer: the moments, bands, words and voice cues that raised the probability of its label.
+
+        Args:
+            source: see `recognize`.
+            profiles: that the answer is adapted by.
+            label: to be explained; by default that of the answer.
+            answer: complete, of this recogniser to this source; without it the source is recognised first.
+            usual: voice cues of the speaker or the source, as `ser.explanation.cues.usual_cues` gives them.
+
+        Raises:
+            SerError: as `recognize`'s, or if there is no such label.
+        """
+        audio, acoustic = self.decode(source), self.acoustic
+        answer = self.recognize(audio, profiles) if answer is None else answer
+        models = Answerers(acoustic, self.text, self.fusion, find_center(acoustic, profiles))
+        return build_explanation(audio, answer, models, label, usual)
 
     def adapt(self, answers: Sequence[Recognition], profiles: Sequence[Profiles]) -> list[Recognition]:
         """Adapt complete answers by profiles, without embedding their recordings again.
@@ -148,7 +178,7 @@ class Recognizer:
             model = embedding_model(self.acoustic)
             if answer.embedding is None or answer.embedding.encoder != model.encoder_sha256:
                 raise ValueError("the answer has no embedding of the acoustic model in use")
-            sound = _classify_embeddings(model, answer.embedding.vector[None], chosen)[0]
+            sound = classify_sound_embeddings(model, answer.embedding.vector[None], chosen)[0]
             fused, weight = self.fusion.temper_acoustic(sound.scores), 0.0
             notes = list(answer.notes)
             if answer.text is not None and answer.transcript is not None:
@@ -198,7 +228,7 @@ class Recognizer:
         for which, source in enumerate(sources):
             clock = _Clock()
             try:
-                decoded[which] = self._decode(source), clock
+                decoded[which] = self.decode(source), clock
             except AudioError as error:
                 analyses[which] = error
             clock.lap("decode")
@@ -206,7 +236,9 @@ class Recognizer:
         regions = {which: self.detector.detect(audio) for which, (audio, _) in decoded.items()}
         together.lap("vad")
         spoken = {which: trim_to_speech(decoded[which][0], speech) for which, speech in regions.items() if speech}
-        sounds = dict(zip(spoken, _classify(model, list(spoken.values()), profiles) if spoken else (), strict=True))
+        sounds = dict(
+            zip(spoken, classify_sounds(model, list(spoken.values()), profiles) if spoken else (), strict=True)
+        )
         together.lap("acoustic")
         for which, (audio, clock) in decoded.items():
             if which not in sounds or not sounds[which].is_speech:
@@ -268,7 +300,8 @@ class Recognizer:
             unsure=find_doubt(fused, sound.novelty),
         )
 
-    def _decode(self, source: Source) -> Audio:
+    def decode(self, source: Source) -> Audio:
+        """Decode a source, as `recognize` does."""
         if isinstance(source, bytes):
             return decode_bytes(source, max_duration=self.max_duration)
         if isinstance(source, str | Path):
@@ -285,47 +318,14 @@ class Recognizer:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sound:
-    """The prediction of the acoustic model."""
-
-    scores: EmotionScores
-    embedding: Embedding | None = None
-    novelty: float | None = None
-    profile: AppliedProfile | None = None
-    is_speech: bool = True
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return () if self.profile is None else (self.profile.note,)
-
-
-@dataclass(frozen=True, eq=False)
 class _Analysis:
     """A recording whose voice is classified, and whose words are not yet."""
 
     audio: Audio
     speech: tuple[SpeechRegion, ...]
-    sound: _Sound
+    sound: Sound
     models: Mapping[str, str]
     clock: "_Clock"
-
-
-def _classify(model: AcousticModel, audios: Sequence[Audio], profiles: Profiles = PLAIN) -> list[_Sound]:
-    """Scores of recordings cut to their speech, with their embeddings if the model has some."""
-    if not isinstance(model, EmbeddingModel):
-        return [_Sound(scores) for scores in model.classify_batch(audios)]
-    return _classify_embeddings(model, model.embed_batch(audios), profiles)
-
-
-def _classify_embeddings(model: EmbeddingModel, rows: npt.NDArray[np.float32], profiles: Profiles) -> list[_Sound]:
-    center = model.center_for(profiles)
-    applied = None if center is None else AppliedProfile(*profiles.applied)
-    novelties = model.novelty(rows, center)
-    scores = model.classify_embeddings(rows, center)
-    return [
-        _Sound(answer, Embedding(row, model.encoder_sha256), novelty, applied, is_speech)
-        for answer, row, novelty, is_speech in zip(scores, rows, novelties, model.speech(rows), strict=True)
-    ]
 
 
 class _Clock:

@@ -216,7 +216,7 @@ class AppliedProfile:
     """The statistics that an answer was adapted by.
 
     Attributes:
-        kind: `source` (a place: a store, a session of the page, a corpus) or `speaker`.
+        kind: `source` (a place: a store, a session of the page, a corpus), `speaker` or `neutral` (of the speaker).
         clips: recordings that the statistics come from.
     """
 
@@ -230,7 +230,8 @@ class AppliedProfile:
         >>> AppliedProfile("source", 23).note
         'Adapted to this microphone and room: 23 recordings.'
         """
-        whom = "this speaker" if self.kind == "speaker" else "this microphone and room"
+        named = {"speaker": "this speaker", "neutral": "this speaker's neutral voice"}
+        whom = named.get(self.kind, "this microphone and room")
         return f"Adapted to {whom}: {self.clips} recording{'' if self.clips == 1 else 's'}."
 
 
@@ -296,6 +297,7 @@ class Example:
         weight: its share in the loss relative to 1.
         intensity: of the emotion, 0 (normal) to 1 (strong); None if the corpus says nothing.
         gender: of the speaker, `female` or `male`; None if unknown.
+        age: of the speaker, in years; None if unknown.
         split: the corpus owner's own split or fold (`train`, `dev`, `test`, `Session1`); None if there is none.
     """
 
@@ -309,6 +311,7 @@ class Example:
     intensity: float | None = None
     gender: str | None = None
     split: str | None = None
+    age: float | None = None
 
     @property
     def soft_label(self) -> npt.NDArray[np.float32]:

@@ -41,6 +41,9 @@ MAX_TIMELINE_DURATION = 15 * 60.0
 TIMELINE_BUDGET = 5 * 60.0
 """Seconds that its answer may take: three times what a quarter of an hour takes on one busy core."""
 
+EXPLANATION_COST = 4.0
+"""Answers that an explanation counts as."""
+
 
 class ApiHandlers:
     """The endpoints; the names of the arguments are the names of their parameters."""
@@ -55,7 +58,8 @@ class ApiHandlers:
         with self.services.uploads.borrow(audio) as path:
             serving = self.services.active_model.serving()
             start = time.perf_counter()
-            recording = decode_file(path, max_duration=serving.recognizer.max_duration)
+            with self.services.measures.timed("decode"):
+                recording = decode_file(path, max_duration=serving.recognizer.max_duration)
             decoding = time.perf_counter() - start
             answer = self._answer(serving.recognizer, recording, request)
             timings = dataclasses.replace(answer.timings, decode=decoding, total=answer.timings.total + decoding)
@@ -77,8 +81,26 @@ class ApiHandlers:
                 yield recognizer.timeline(recording, channels or AUTO)
 
             connection = str(request.session_hash) if request else ""
-            turns = self.services.turns.run(connection, recording.duration, steps, budget=TIMELINE_BUDGET)
+            turns = self.services.answers(connection, recording.duration, steps, budget=TIMELINE_BUDGET)
             (found,) = (step for step in turns if not isinstance(step, Waiting))
+            return found.as_dict(file=path.name)
+
+    def explain(
+        self, audio: str | None = None, label: str = "", request: gr.Request | None = None
+    ) -> dict[str, object]:
+        """Explain the answer to a recording: which moments, bands and words moved it; nothing of it is stored."""
+        if audio is None:
+            raise SerError("No audio was given. Send a file under `audio`.")
+        with self.services.uploads.borrow(audio) as path:
+            recognizer = self.services.active_model.serving().recognizer
+            recording = decode_file(path, max_duration=recognizer.max_duration)
+            # It takes several times as long as an answer.
+            charge(self.services, request, "recognitions", amount=EXPLANATION_COST)
+            connection = str(request.session_hash) if request else ""
+            steps = self.services.turns.run(
+                connection, recording.duration, lambda: iter([recognizer.explain(recording, label=label or None)])
+            )
+            (found,) = (step for step in steps if not isinstance(step, Waiting))
             return found.as_dict(file=path.name)
 
     def correct(
@@ -203,7 +225,7 @@ class ApiHandlers:
         """Recognise a recording in its turn."""
         charge(self.services, request, "recognitions")
         connection = str(request.session_hash) if request else ""
-        steps = self.services.turns.run(connection, recording.duration, lambda: recognizer.recognize_steps(recording))
+        steps = self.services.answers(connection, recording.duration, lambda: recognizer.recognize_steps(recording))
         *_, answer = (step for step in steps if not isinstance(step, Waiting))
         return answer
 
@@ -255,6 +277,9 @@ def build_api(services: Services) -> None:
         talk = gr.Audio(label="a recording of at most 15 minutes", type="filepath")
         channels = gr.Textbox(label=f"one of {', '.join(CHANNEL_MODES)}; {AUTO} where empty", value=AUTO)
         regions = gr.JSON(label="the timeline, as `python -m ser timeline --json` prints it")
+        puzzling = gr.Audio(label="a recording of speech, at most a minute, to explain", type="filepath")
+        why = gr.Textbox(label="the label to explain; the most probable one where empty", value="")
+        reasons = gr.JSON(label="the explanation, as `python -m ser explain --json` prints it")
         voted = gr.Audio(label="a new recording, or null for a stored clip", type="filepath", value=None)
         clip_id = gr.Number(label="id of a stored clip, or null for a new recording", value=None, precision=0)
         label = gr.Textbox(label=f"one of the labels that /labels lists, or {UNSURE}")
@@ -289,6 +314,7 @@ def build_api(services: Services) -> None:
         ("register", [wanted], [issued]),
         ("recognize", [recording], [answer]),
         ("timeline", [talk, channels], [regions]),
+        ("explain", [puzzling, why], [reasons]),
         ("correct", [voted, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
         ("next_clip", [reviewer], [clip, clip_audio]),
         ("labels", [], [label_list]),
@@ -297,7 +323,7 @@ def build_api(services: Services) -> None:
         ("control_training", [action, which, controller], [controlled]),
     ):
         handler = getattr(handlers, name)
-        heavy = name in ("recognize", "timeline", "correct")
+        heavy = name in ("recognize", "timeline", "explain", "correct")
         trigger.click(
             shows_errors(handler),
             inputs,

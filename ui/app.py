@@ -24,6 +24,7 @@ from ui.languages.english_start import EnglishStart
 from ui.maintain.cards import build_maintain_cards
 from ui.maintain.labels import LabelHandlers, labels_dialog
 from ui.maintain.overview import OverviewHandlers
+from ui.operations.routes import Operations, Traffic
 from ui.parts import style
 from ui.parts.calls import build_calls
 from ui.parts.errors import Page, shows_errors
@@ -72,7 +73,7 @@ def build_app(services: Services) -> gr.Blocks:
         question = gr.HTML("", elem_id="label-question", apply_default_css=False)
         with gr.Tabs():
             with gr.Tab("Recognize", id="recognize", elem_id="tab-recognize"):
-                build_recognize_tab(services, demo, who)
+                regions = build_recognize_tab(services, demo, who)
                 visitor_note = gr.HTML("", elem_id="visitor-note", apply_default_css=False)
             with gr.Tab("Review", id="review-tab", elem_id="tab-review"):
                 acts = build_review_tab(services)
@@ -101,7 +102,7 @@ def build_app(services: Services) -> gr.Blocks:
             shows_errors(label_handlers.on_question), who, question, show_progress="hidden", api_visibility="private"
         )
         build_api(services)
-        build_calls({**acts, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
+        build_calls({**acts, **regions, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
 
         def on_unload(request: gr.Request) -> None:
             services.uploads.release(str(request.session_hash))
@@ -143,12 +144,13 @@ def visitor_line() -> str:
     )
 
 
-def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, object]:
+def launch_options(services: Services, network: Network = AT_HOME, traffic: Traffic | None = None) -> dict[str, object]:
     """Return the arguments of `Blocks.launch` except address and login.
 
     Args:
         services: of the page.
         network: where the server is.
+        traffic: counts requests, for a stop that waits for them.
     """
     return {
         "theme": style.theme(),
@@ -165,6 +167,7 @@ def launch_options(services: Services, network: Network = AT_HOME) -> dict[str, 
         # The page is 378 kB of HTML as it is, 106 kB compressed; event streams are left as they are.
         "app_kwargs": {
             "middleware": [
+                Middleware(Operations, services=services, traffic=traffic or Traffic()),
                 Middleware(GZipMiddleware, minimum_size=SMALLEST_COMPRESSED),
                 Middleware(UploadGuard, services=services),
                 Middleware(EndpointGuard),

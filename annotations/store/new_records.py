@@ -229,12 +229,34 @@ def grant(consent: Iterable[str], given_by: str | None, wording: str | None = No
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The longer recording that a clip was cut from.
+
+    Attributes:
+        sha256: of its decoded signal.
+        start: where the clip begins in it, seconds.
+        end: where the clip ends in it.
+    """
+
+    sha256: str
+    start: float
+    end: float
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise StoreError(f"The parent's hash is '{self.sha256[:80]}'; expected 64 hexadecimal digits.")
+        if not (math.isfinite(self.end) and 0 <= self.start < self.end):
+            raise StoreError(f"A part lies at {self.start} to {self.end} s; expected 0 or later, and an end after it.")
+
+
+@dataclass(frozen=True)
 class NewClip:
     """Description of a recording about to be stored; checked and cleaned when it is made.
 
     Attributes:
         grants: what was consented to, at least one purpose.
         created_at: for imports that carry their own time; None is now.
+        parent: the longer recording that it was cut from; None for a whole one.
     """
 
     source: str
@@ -243,6 +265,7 @@ class NewClip:
     grants: tuple[Grant, ...] = ()
     created_at: str | None = None
     language: str | None = None
+    parent: Parent | None = None
 
     def __post_init__(self) -> None:
         source = check_name("The source", self.source, MAX_SOURCE)

@@ -32,6 +32,9 @@ class Clip:
         consent: the purposes allowed, some of `CONSENT_PURPOSES`.
         created_at: ISO 8601, UTC.
         language: ISO 639-1, as it came with the recording, or None if unknown.
+        parent_sha256: of the longer recording that it was cut from, whether that is stored or not; None of a whole one.
+        parent_start: where it begins in that, seconds.
+        parent_end: where it ends in that.
     """
 
     id: int
@@ -44,6 +47,9 @@ class Clip:
     consent: tuple[str, ...]
     created_at: str
     language: str | None = None
+    parent_sha256: str | None = None
+    parent_start: float | None = None
+    parent_end: float | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from annotations.errors import ClipNotFoundError, StoreError, VersionNotFoundError
 from annotations.store.embeddings import insert_embedding
+from annotations.store.masking import mask, mask_transcripts, masking_in_force
 from annotations.store.media import media_path
 from annotations.store.new_records import NewClip, NewVersion, NewVote
 from annotations.store.records import CONSENT_PURPOSES, Clip, Correction, ModelVersion, Prediction, TrainingRun
@@ -136,16 +137,17 @@ def read_clip(connection: sqlite3.Connection, clip_id: int) -> Clip:
 
 def insert_clip(connection: sqlite3.Connection, audio: Audio, clip: NewClip) -> Clip:
     """Add a clip, or what is new about one that is there: a speaker, a session, consent to more."""
-    now = clip.created_at or timestamp()
+    now, parent = clip.created_at or timestamp(), clip.parent
+    lies = (parent.sha256, parent.start, parent.end) if parent is not None else (None, None, None)
     connection.execute(
-        "INSERT INTO clips (sha256, duration, speaker, session, language, source, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO clips (sha256, duration, speaker, session, language, source, created_at, parent_sha256, "
+        "parent_start, parent_end) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (sha256) DO UPDATE SET speaker = coalesce(clips.speaker, excluded.speaker), "
         "session = coalesce(clips.session, excluded.session), language = coalesce(clips.language, excluded.language) "
         "WHERE (clips.speaker IS NULL AND excluded.speaker IS NOT NULL) "
         "OR (clips.session IS NULL AND excluded.session IS NOT NULL) "
         "OR (clips.language IS NULL AND excluded.language IS NOT NULL)",
-        (audio.sha256, audio.duration, clip.speaker, clip.session, clip.language, clip.source, now),
+        (audio.sha256, audio.duration, clip.speaker, clip.session, clip.language, clip.source, now, *lies),
     )
     clip_id = connection.execute("SELECT id FROM clips WHERE sha256 = ?", (audio.sha256,)).fetchone()["id"]
     in_force = connection.execute("SELECT purpose FROM consents_in_force WHERE clip_id = ?", (clip_id,))
@@ -177,6 +179,9 @@ def insert_prediction(
         "text": text.as_dict() if text else None,
     }
     details = {key: value for key, value in recognition_to_dict(recognition).items() if key != "file"}
+    said = recognition.transcript.text if recognition.transcript else None
+    if masking_in_force(connection) == "store":
+        details, said = mask_transcripts(details), mask(said) if said else said
     words = text.over_labels_of(recognition.acoustic)[0] if text else None
     prediction_id = insert_row(
         connection,
@@ -188,7 +193,7 @@ def insert_prediction(
         entropy=min(max(recognition.fused.entropy, 0.0), 1.0),
         margin=margin(recognition.fused.as_dict()),
         disagreement=disagreement(recognition.acoustic.as_dict(), words.as_dict()) if words else None,
-        transcript=recognition.transcript.text if recognition.transcript else None,
+        transcript=said,
         details=details,
         created_at=timestamp(),
     )
@@ -217,6 +222,8 @@ def insert_correction(
         if row is None or row["clip_id"] != clip_id:
             raise StoreError(f"Prediction {prediction_id} is none of clip {clip_id}. Load the clip again and vote.")
     said = {name: value for name, value in asdict(vote).items() if name not in ("retracted_at", "may_replace")}
+    if vote.transcript and masking_in_force(connection) == "store":
+        said["transcript"] = mask(vote.transcript)
     said["created_at"] = vote.created_at or _after_last_vote(connection, vote.rater)
     correction_id = insert_row(connection, "corrections", clip_id=clip_id, prediction_id=prediction_id, **said)
     if vote.retracted_at:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from sqlite3 import Connection
 
 from annotations.errors import InvalidSettingError
+from annotations.store.masking import MASKING
 from annotations.store.new_records import check_rater
 from annotations.store.rows import insert_row, timestamp
 from annotations.store.store import AnnotationStore
@@ -26,6 +27,8 @@ class AnnotationSettings:
         retrain_after: new votes after which a retraining begins by itself; None for never.
         retrain_at: time of day, "HH:MM" in UTC, at which one begins if there are new votes; None for never.
         keep_versions: the newest of each model keep their weights; None for all of them.
+        mask_transcripts: `export` masks names and numbers in exported transcripts, `store` also before they are stored;
+            None leaves them as they are.
         hasty_weight: weight in training of a vote that came before half of its clip had been played, 0..1.
     """
 
@@ -38,6 +41,7 @@ class AnnotationSettings:
     retrain_at: str | None = None
     keep_versions: int | None = None
     hasty_weight: float = 0.5
+    mask_transcripts: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("overlap", "retention_days", "retrain_after", "keep_versions"):
@@ -49,6 +53,10 @@ class AnnotationSettings:
         if self.retrain_at is not None and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", str(self.retrain_at)):
             raise InvalidSettingError(
                 f"retrain_at is {self.retrain_at!r}; expected a time such as '02:30', or nothing."
+            )
+        if self.mask_transcripts not in (None, *MASKING):
+            raise InvalidSettingError(
+                f"mask_transcripts is {self.mask_transcripts!r}; expected {' or '.join(MASKING)}, or nothing."
             )
         _check_number("gold_rate", self.gold_rate, 0.0, 1.0)
         _check_number("hasty_weight", self.hasty_weight, 0.0, 1.0)

@@ -63,6 +63,9 @@ class HeadModel:
 
     def center_for(self, profiles: Profiles) -> Array | None:
         """The `center` that adapts to a source and a speaker; None if there are too few clips of either."""
+        neutral = profiles.neutral
+        if neutral is not None and neutral.encoder != self.encoder_sha256:
+            profiles = replace(profiles, neutral=None)
         return combine(self.head, profiles)
 
     @property

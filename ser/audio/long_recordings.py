@@ -4,8 +4,10 @@ The beginning can be read alone. Memory does not grow with the length. What cann
 `ser.audio.decoding`, as for short recordings.
 """
 
+import hashlib
 import io
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +99,34 @@ class LongRecording:
         except Exception as error:
             # A decoder may raise anything (see `read_whole`), and this file could be read a moment ago.
             raise AudioError(f"The file could not be read a second time ({error}). Try again.") from error
+
+    def crops(self, spans: Sequence[tuple[float, float]], channel: int | None = None) -> Iterator[Audio]:
+        """Cut parts out; memory follows the longest part and not the recording.
+
+        Args:
+            spans: start and end of each in seconds, in order of their ends.
+            channel: see `blocks`.
+        """
+        waiting = deque((round(start * SAMPLING_RATE), round(end * SAMPLING_RATE)) for start, end in spans)
+        kept, first = np.zeros(0, np.float32), 0
+        for block in self.blocks(channel):
+            kept = np.concatenate([kept, block])
+            while waiting and waiting[0][1] <= first + len(kept):
+                start, end = waiting.popleft()
+                yield Audio(kept[max(0, start - first) : end - first])
+            # What no part begins before is let go.
+            begin = min((start for start, _ in waiting), default=first + len(kept))
+            gone = max(0, min(begin - first, len(kept)))
+            kept, first = kept[gone:], first + gone
+        for start, end in waiting:
+            yield Audio(kept[max(0, start - first) : end - first])
+
+    def sha256(self) -> str:
+        """Hash of the mixed sound as 16-bit samples, the same as `Audio.sha256` of the whole."""
+        found = hashlib.sha256()
+        for block in self.blocks():
+            found.update(np.clip(np.rint(block * 32768.0), -32768, 32767).astype("<i2").tobytes())
+        return found.hexdigest()
 
 
 class _Scanner(Collector):

@@ -17,6 +17,7 @@ from ser.config import EMBEDDED, Settings
 from ser.corpora import read_corpus
 from ser.corpora.splits import require_speakers
 from ser.errors import SettingsError
+from ser.evaluation.groups import check_traits, describe_groups, figures_by
 from ser.evaluation.predictions import Adaptation
 from ser.evaluation.report import evaluate
 from ser.text.classifier import evaluate_text, load_text_model
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Measure and print.
 
     Args:
-        options: `data` or `text`; `model, speakers, labels, adapt, adapt_domain, seed, json`.
+        options: `data` or `text`; `model, speakers, labels, by, adapt, adapt_domain, seed, json`.
         settings: device, and the acoustic model where `model` is not given.
 
     Returns:
@@ -55,6 +56,7 @@ def _text_figures(options: argparse.Namespace, settings: Settings) -> dict[str, 
 
 
 def _acoustic_figures(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    check_traits(options.by)
     corpora = [read_corpus(folder) for folder in options.data]
     for note in (note for corpus in corpora for note in corpus.notes):
         print(note, file=sys.stderr)
@@ -79,7 +81,8 @@ def _acoustic_figures(options: argparse.Namespace, settings: Settings) -> dict[s
             adaptation=Adaptation(options.adapt, options.adapt_domain, options.seed),
         )
     missing = [f"{corpus.name}/{name}" for corpus in corpora for name in corpus.missing_files]
-    return {**evaluation.as_dict(), "unknown_labels": dict(unknown), "missing_files": missing}
+    by_group = [figures_by(evaluation, trait) for trait in options.by]
+    return {**evaluation.as_dict(), "by": by_group, "unknown_labels": dict(unknown), "missing_files": missing}
 
 
 def _move(progress: Any, done: int, total: int) -> None:
@@ -122,6 +125,8 @@ def describe(figures: Mapping[str, Any]) -> str:
         lines.append(f"  weighted F1 {figures['weighted_f1']:.3f}; share of each label in truth/answers: {shares}")
     if len(figures.get("per_corpus", {})) > 1:
         lines.append(f"  mean of the corpora: UAR {figures['mean_uar']:.1%}")
+    for by_group in figures.get("by", []):
+        lines += describe_groups(by_group)
     for key in ("left_out", "multi_label", "no_speech", "undecided"):
         if figures.get(key):
             lines.append(f"  {key.replace('_', ' ')}: {figures[key]}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ser.corpora.corpus import Broken, Layout, Row, recordings, relative
+from ser.corpora.tables.columns import number
 
 RAVDESS_LABELS: Mapping[str, str] = {
     **{"01": "neutral", "02": "calm", "03": "happy", "04": "sad"},
@@ -64,11 +65,11 @@ _CREMA_D = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_([A-Z]{1,2})$")
 
 
 def crema_d_rows(folder: Path) -> Iterator[Row | Broken]:
-    """`AudioWAV/1001_DFA_ANG_XX.wav`: actor, sentence, intended emotion, level; gender from VideoDemographics.csv.
+    """`AudioWAV/1001_DFA_ANG_XX.wav`: actor, sentence, intended emotion, level; people from VideoDemographics.csv.
 
     Source: Cao et al. 2014, https://doi.org/10.1109/TAFFC.2014.2336244; https://github.com/CheyneyComputerScience/CREMA-D.
     """
-    genders = _crema_d_genders(folder / "VideoDemographics.csv")
+    people = _crema_d_people(folder / "VideoDemographics.csv")
     audio = next((folder / name for name in ("AudioWAV", "AudioMP3") if (folder / name).is_dir()), folder)
     for path in recordings(audio):
         parts = _CREMA_D.match(path.stem)
@@ -82,16 +83,17 @@ def crema_d_rows(folder: Path) -> Iterator[Row | Broken]:
             f"crema-d_{actor}",
             CREMA_D_SENTENCES.get(sentence),
             "en",
-            genders.get(actor),
+            people.get(actor, {}).get("Sex", "").lower() or None,
             CREMA_D_LEVELS.get(level),
+            age=number(people.get(actor, {}).get("Age")),
         )
 
 
-def _crema_d_genders(path: Path) -> dict[str, str]:
+def _crema_d_people(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8-sig") as file:
-        return {row.get("ActorID", ""): row.get("Sex", "").lower() for row in csv.DictReader(file)}
+        return {row.get("ActorID", ""): row for row in csv.DictReader(file)}
 
 
 _TESS = re.compile(r"(OAF?|YAF?)_(.+)_([A-Za-z]+)$")

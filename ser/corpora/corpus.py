@@ -20,7 +20,7 @@ class Row:
         file: relative to the corpus folder, or absolute.
         label: the emotion's name; in the owner's own words where no map knows it.
         speaker: unique across corpora; empty if unknown.
-        transcript, language, gender, intensity, weight, split: as in `Example`; empty or None if unknown.
+        transcript, language, gender, age, intensity, weight, split: as in `Example`; empty or None if unknown.
         session: groups recordings of one occasion.
         shares: {label in the owner's words: share or number of votes}; None if there is just the label.
         rater: who gave the label; None if nobody says.
@@ -43,6 +43,7 @@ class Row:
     shares: Mapping[str, float] | None = None
     rater: str | None = None
     vote: Mapping[str, object] = field(default_factory=dict)
+    age: float | None = None
     sha256: str | None = None
     consent: str = ""
     gold: str | None = None
@@ -228,6 +229,7 @@ def _example(rows: Sequence[Row], label: str | dict[str, float], folder: Path, c
         intensity=first("intensity"),
         gender=first("gender"),
         split=first("split"),
+        age=first("age"),
     )
 
 

@@ -146,6 +146,26 @@ def estimate_offset(logits: npt.ArrayLike, prior: ProfilePrior, within: Matrix) 
     return Offset(np.asarray(np.linalg.solve(whitening.T, offset)), _perplexity(shares), _perplexity(plain))
 
 
+def known_offset(logits: npt.ArrayLike, output: int, prior: ProfilePrior) -> Matrix:
+    """The expected offset of a speaker, given clips of theirs that are known to be of one output.
+
+    The posterior mean: what the clips' mean is away from the output's, shrunk by the variance within an output.
+
+    Args:
+        logits: of the clips, less the offset of their source, shape (clips, outputs).
+        output: that they are of.
+        prior: of the head.
+
+    Returns:
+        Shape (outputs,); zeros where the prior knows no clips of that output.
+    """
+    if not prior.means[output].any():
+        return np.zeros(len(prior.center))
+    values = centred(logits)
+    apart = values.mean(axis=0) - prior.center - prior.means[output]
+    return np.asarray(prior.speaker @ np.linalg.solve(_lifted(prior.speaker + prior.within / len(values)), apart))
+
+
 def even_shares(logits: npt.ArrayLike, groups: Sequence[Sequence[int]]) -> Matrix:
     """The offset of the logits without which every group of outputs has the same share of the clips.
 

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ser.encoder.offsets import Matrix, Offset, ProfilePrior, estimate_offset, even_shares
+from ser.encoder.offsets import Matrix, Offset, ProfilePrior, estimate_offset, even_shares, known_offset
 
-SOURCE, SPEAKER = "source", "speaker"
+SOURCE, SPEAKER, NEUTRAL = "source", "speaker", "neutral"
 
 MIN_CLIPS = 16
 """Clips of a source from which it is adapted to."""
@@ -51,7 +51,8 @@ class Profile:
     """Unlabelled clips of one source or of one speaker; `combine` makes an offset of them.
 
     Attributes:
-        kind: `source` (a place: a store, a session of the page, a corpus) or `speaker`.
+        kind: `source` (a place: a store, a session of the page, a corpus), `speaker`, or `neutral`: of the speaker, and
+            known to be neutral.
         encoder: names the encoder, as `ser.types.Embedding.encoder`; embeddings of other encoders are not comparable.
         embeddings: of the newest clips, shape (at most `MAX_CLIPS`, size).
         clips: added in all.
@@ -106,11 +107,13 @@ class Profiles:
         speaker: of the person.
         even_labels: labels of which the clips are known to be an even mix, as in most corpora of acted speech; None
             where the mix is not known, and adaptation has to be careful.
+        neutral: clips of the person that are known to be neutral; they take the place of `speaker`.
     """
 
     source: Profile | None = None
     speaker: Profile | None = None
     even_labels: tuple[str, ...] | None = None
+    neutral: Profile | None = None
 
     @property
     def known_source(self) -> Profile | None:
@@ -123,9 +126,14 @@ class Profiles:
         return self.speaker if self.speaker is not None and self.speaker.clips else None
 
     @property
+    def known_neutral(self) -> Profile | None:
+        """The speaker's neutral voice, if there is any clip of it."""
+        return self.neutral if self.neutral is not None and self.neutral.clips else None
+
+    @property
     def applied(self) -> tuple[str, int]:
         """Kind and clips of the narrower profile that is known."""
-        profile = self.known_speaker or self.known_source
+        profile = self.known_neutral or self.known_speaker or self.known_source
         return (profile.kind, profile.clips) if profile is not None else ("", 0)
 
 
@@ -163,6 +171,13 @@ class Head(Protocol):
     def scores(self, embeddings: Array, center: Array | None = None) -> Array:
         """Logits before the temperature, shape (clips, outputs), with this mean in place of the head's."""
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels of answers."""
+
+    def probabilities(self, embeddings: Array, center: Array | None = None) -> npt.NDArray[np.float64]:
+        """Probabilities of `classes`, shape (clips, classes)."""
+
     def unfamiliarity(self, embeddings: Array) -> float:
         """Share of clips whose place is not known, 0..1."""
 
@@ -180,7 +195,7 @@ def combine(head: Head, profiles: Profiles) -> Array | None:
     Returns:
         Shape (size,); None where there is nothing to adapt by, or the head has no prior and the label mix is unknown.
     """
-    if profiles.known_source is None and profiles.known_speaker is None:
+    if profiles.known_source is None and profiles.known_speaker is None and profiles.known_neutral is None:
         return None
     center = head.mean
     if profiles.even_labels is not None:
@@ -222,12 +237,24 @@ def _careful_offset(head: Head, prior: ProfilePrior, profiles: Profiles) -> Matr
         found = _source_offset(head, profiles.known_source)
         # The variety that is left without any offset, and the one with it, are each deceived now and then.
         offset = SOURCE_SHARE * _ramp(math.sqrt(found.variety * found.plain_variety), SOURCE_VARIETY) * found.offset
+    if profiles.known_neutral is not None:
+        return offset + _neutral_offset(head, prior, profiles.known_neutral, offset)
     if profiles.known_speaker is not None:
         scores = head.scores(profiles.known_speaker.embeddings)
         found = estimate_offset(scores, prior, prior.within)
         trust = _ramp(found.variety, SPEAKER_VARIETY)
         offset = offset + trust * (SPEAKER_SHARE * found.offset - offset)
     return np.asarray(offset)
+
+
+def _neutral_offset(head: Head, prior: ProfilePrior, neutral: Profile, source: Matrix) -> Matrix:
+    """The offset of a speaker whose neutral voice is known, in the measure in which the head does not know it."""
+    outputs = [place for place, emotion in enumerate(head.output_emotions) if emotion == "neutral"]
+    if not outputs:
+        return np.zeros(len(prior.center))
+    plain = [place for place in outputs if head.labels[place] == "neutral"]
+    known = head.probabilities(neutral.embeddings)[:, head.classes.index("neutral")].mean()
+    return (1.0 - float(known)) * known_offset(head.scores(neutral.embeddings) - source, (plain or outputs)[0], prior)
 
 
 def _ramp(value: float, limits: tuple[float, float]) -> float:

@@ -1,4 +1,4 @@
-"""A timeline in the forms that other tools read: JSON, CSV, RTTM, TextGrid, WebVTT, SubRip and Audacity's labels."""
+"""A timeline as other tools read it: JSON, CSV, RTTM, TextGrid, WebVTT, SubRip, Audacity's labels, Label Studio."""
 
 import csv
 import io
@@ -115,6 +115,25 @@ def to_audacity(timeline: Timeline, file: str) -> str:
     return "".join(f"{r.start:.6f}\t{r.end:.6f}\t{' '.join(_caption(r).split())}\n" for r in timeline.regions)
 
 
+def to_labelstudio(timeline: Timeline, file: str) -> str:
+    """A task of Label Studio whose regions are predictions: a label each, with its transcript if there is one.
+
+    The labelling set-up has `Labels` named emotion and, for each region, a `TextArea` named transcript.
+    Source: https://labelstud.io/tags/audio (results of regions).
+    """
+    result = list[dict[str, object]]()
+    for number, region in enumerate(timeline.regions, 1):
+        span = {"start": round(region.start, 3), "end": round(region.end, 3), "channel": (region.channel or 1) - 1}
+        common = {"id": f"region-{number}", "to_name": "audio", "original_length": round(timeline.duration, 3)}
+        labels = {**common, "from_name": "emotion", "type": "labels", "value": {**span, "labels": [region.label]}}
+        result.append({**labels, "score": round(region.scores.confidence, 4)})
+        if region.transcript:
+            text = {**span, "text": [region.transcript]}
+            result.append({**common, "from_name": "transcript", "type": "textarea", "value": text})
+    task = {"data": {"audio": file}, "predictions": [{"model_version": "timeline", "result": result}]}
+    return json.dumps([task], ensure_ascii=False) + "\n"
+
+
 def _caption(region: FeelingRegion) -> str:
     doubt = "?" if region.unsure else ""
     words = f": {region.transcript}" if region.transcript else ""
@@ -140,5 +159,6 @@ FORMATS: dict[str, tuple[str, Callable[[Timeline, str], str]]] = {
     "vtt": (".vtt", to_vtt),
     "srt": (".srt", to_srt),
     "audacity": (".txt", to_audacity),
+    "labelstudio": (".labelstudio.json", to_labelstudio),
 }
 """Ending of the file's name, and the writer of each form."""

@@ -36,6 +36,10 @@ class SegmentationConfig:
         max_pause: silence within a run, and within a region of one feeling.
         run_cost: of each run.
         neutral_odds: factor on the odds of neutral before the others: most speech of a recording is neutral.
+        contrast: nats between the phrases that are more and less neutral, at which a passage's own odds of neutral
+            begin to count, and count in full.
+        least_neutral: share of the more neutral phrases from which they are taken for neutral.
+        max_neutral_odds: greatest factor of a passage.
         temperature: of the probabilities in the search: those of short runs are surer than they are right.
     """
 
@@ -46,6 +50,9 @@ class SegmentationConfig:
     max_pause: float = 1.0
     run_cost: float = 0.05
     neutral_odds: float = 4.0
+    contrast: tuple[float, float] = (1.0, 3.0)
+    least_neutral: float = 0.4
+    max_neutral_odds: float = 200.0
     temperature: float = 10.0
 
 
@@ -128,7 +135,8 @@ def segment(
     Returns:
         Spans that hold all phrases but those that are no speech; neighbours differ in their labels, or lie apart.
     """
-    logs = {run: _log_probabilities(scores, config.neutral_odds) for run, (scores, *_) in answers.items()}
+    odds = adapted_odds(phrases, answers, config)
+    logs = {run: _log_probabilities(scores, odds) for run, (scores, *_) in answers.items()}
     # Of each phrase's beginning: the best total that the runs before it can have, and where the last of them begins.
     best, begins = [0.0], [0]
     for last in range(1, len(phrases) + 1):
@@ -146,6 +154,33 @@ def segment(
         last = run[0]
     spoken = [(run, label) for run, label in path[::-1] if answers[run].is_speech]
     return [_join(group, phrases, answers, logs) for group in _groups(spoken, phrases, config.max_pause)]
+
+
+def adapted_odds(phrases: Sequence[SpeechRegion], answers: Mapping[Run, Answer], config: SegmentationConfig) -> float:
+    """The factor on the odds of neutral in a passage, where voices differ in what the model takes for neutral.
+
+    Phrases are parted in two by their odds of neutral, where the variance between both parts is greatest. If they stand
+    apart, the border between neutral and a feeling is moved towards the middle between them. A passage of one feeling
+    has no such parts, and keeps the usual odds.
+    Source: Otsu 1979, "A threshold selection method from gray-level histograms", 10.1109/TSMC.1979.4310076
+    """
+    neutral = EMOTIONS.index("neutral")
+    single = np.array([answers[at, at + 1].scores.probabilities[neutral] for at in range(len(phrases))])
+    odds = np.log(np.clip(single, 1e-6, 1 - 1e-6) / (1 - np.clip(single, 1e-6, 1 - 1e-6)) * config.neutral_odds)
+    order = np.argsort(odds)
+    levels, seconds = odds[order], np.array([phrase.end - phrase.start for phrase in phrases])[order]
+    if len(levels) < 2:
+        return config.neutral_odds
+    below, sums = np.cumsum(seconds)[:-1], np.cumsum(seconds * levels)[:-1]
+    above = seconds.sum() - below
+    low, high = sums / below, (seconds @ levels - sums) / above
+    at = int(np.argmax(below * above * (high - low) ** 2))
+    first, full = config.contrast
+    share = min(max((high[at] - low[at] - first) / (full - first), 0.0), 1.0)
+    if above[at] < config.least_neutral * seconds.sum():
+        share = 0.0
+    moved = config.neutral_odds * math.exp(share * max(0.0, -(low[at] + high[at]) / 2))
+    return min(moved, max(config.max_neutral_odds, config.neutral_odds))
 
 
 def _log_probabilities(scores: EmotionScores, neutral_odds: float) -> npt.NDArray[np.float64]:

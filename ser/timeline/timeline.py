@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from ser.acoustic.model import require_seven
 from ser.audio.long_recordings import LongRecording
@@ -134,13 +135,14 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Parts:
-    """The models that a timeline is built with; see `ser.recognizer.Recognizer`."""
+    """The models that a timeline is built with, see `ser.recognizer.Recognizer`, and the `center` of a profile."""
 
     detector: SpeechDetector
     acoustic: AcousticModel
     text: TextModel | None
     transcriber: Transcriber | None
     fusion: FusionRule
+    center: npt.NDArray[np.float32] | None = None
 
 
 def build_timeline(
@@ -185,7 +187,7 @@ def _answer(passage: Passage, parts: Parts, config: SegmentationConfig, clock: "
     with clock.lap("acoustic"):
         phrases = cut_phrases(passage.audio, passage.speech, config)
         runs = list_runs(phrases, config)
-        answers = _ask(parts.acoustic, [_crop(passage.audio, phrases, run) for run in runs])
+        answers = _ask(parts, [_crop(passage.audio, phrases, run) for run in runs])
         felt = segment(phrases, dict(zip(runs, answers, strict=True)), config)
     words: Transcript | None = None
     if parts.transcriber is not None:
@@ -216,11 +218,12 @@ def _crop(audio: Audio, phrases: Sequence[SpeechRegion], run: Run) -> Audio:
     return Audio(cut.signal[sounding[0] : sounding[-1] + 1]) if len(sounding) else cut
 
 
-def _ask(model: AcousticModel, audios: Sequence[Audio]) -> list[Answer]:
+def _ask(parts: Parts, audios: Sequence[Audio]) -> list[Answer]:
+    model, center = parts.acoustic, parts.center
     if not isinstance(model, EmbeddingModel):
         return [Answer(scores) for scores in model.classify_batch(audios)]
     rows = model.embed_batch(audios)
-    return list(map(Answer, model.classify_embeddings(rows), model.novelty(rows), model.speech(rows)))
+    return list(map(Answer, model.classify_embeddings(rows, center), model.novelty(rows, center), model.speech(rows)))
 
 
 def _fuse(acoustic: EmotionScores, alone: EmotionScores, words: Transcript, parts: Parts) -> EmotionScores:

@@ -26,12 +26,16 @@ class HubStandIn:
         private: {data set: whether it was made private}.
         files: {data set: {path: content}}.
         unknown: requests that it had no answer for.
+        spaces: {repository: what it was made with}.
+        settings: {Space: {("secrets" or "variables", name): value}}.
     """
 
     url: str = ""
     private: dict[str, bool] = field(default_factory=dict)
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    spaces: dict[str, dict[str, object]] = field(default_factory=dict)
+    settings: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -97,8 +101,13 @@ class _Handler(BaseHTTPRequestHandler):
             name = f"{asked.get('organization') or 'me'}/{asked['name']}"
             self.stand_in.private.setdefault(name, asked.get("visibility") == "private" or asked.get("private") is True)
             self.stand_in.files.setdefault(name, {})
+            self.stand_in.spaces.setdefault(name, {"sdk": asked.get("sdk"), "hardware": asked.get("hardware")})
             kind = "" if asked.get("type", "model") == "model" else f"{asked['type']}s/"
             self._answer(200, {"url": f"{self.stand_in.url}/{kind}{name}", "id": "1", "name": name})
+        elif rest in ("secrets", "variables"):
+            given = json.loads(body)
+            self.stand_in.settings.setdefault(name, {})[rest, given["key"]] = given["value"]
+            self._answer(200, {})
         elif rest.startswith("preupload"):
             files = [{**file, "uploadMode": "regular", "shouldIgnore": False} for file in json.loads(body)["files"]]
             self._answer(200, {"files": files, "commitOid": "0" * 40})
@@ -123,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _named(self) -> tuple[str, str]:
         path = self.path.split("?")[0]
-        for kind in ("datasets", "models"):
+        for kind in ("datasets", "models", "spaces"):
             path = path.removeprefix(f"/api/{kind}/")
         parts = path.split("/", 2)
         return "/".join(parts[:2]), parts[2] if len(parts) > 2 else ""

@@ -4,9 +4,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from ui.backend import server as app
@@ -89,6 +91,17 @@ def test_the_program_prints_its_address_and_leaves_no_upload_behind(
     second = program(port)
     assert second.wait(timeout=300) == 2
     assert second.stderr is not None and "Name another address or port" in second.stderr.read()
-    process.send_signal(signal.SIGTERM)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as under_way:
+        body = b'{"data": ["guidelines", {}]}'
+        head = f"POST /gradio_api/run/page HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+        under_way.sendall(f"{head}Content-Type: application/json\r\nConnection: close\r\n\r\n".encode() + body[:9])
+        deadline = time.monotonic() + 60
+        process.send_signal(signal.SIGTERM)
+        while httpx.get(f"http://127.0.0.1:{port}/readyz").status_code != 503:
+            assert time.monotonic() < deadline
+        assert httpx.post(f"http://127.0.0.1:{port}/gradio_api/run/page", json={}).status_code == 503
+        under_way.sendall(body[9:])
+        answer = b"".join(iter(lambda: under_way.recv(65536), b""))
+    assert b" 200 OK" in answer and b'"text"' in answer, "what was under way is answered"
     assert process.wait(timeout=300) == 0
     assert not list((tmp_path / "tmp").glob(f"{UPLOADS}*"))

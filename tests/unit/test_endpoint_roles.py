@@ -31,6 +31,7 @@ DECLARED = {
     "ApiHandlers.control_training": MAINTAINERS,
     # Of a stored clip; everybody may give a recording of their own.
     "ApiHandlers.correct": REVIEWERS,
+    "ApiHandlers.explain": EVERYBODY,
     "ApiHandlers.labels": EVERYBODY,
     "ApiHandlers.next_clip": REVIEWERS,
     "ApiHandlers.recognize": EVERYBODY,
@@ -53,6 +54,8 @@ DECLARED = {
     "MaintainHandlers.on_release": MAINTAINERS,
     "MaintainHandlers.on_role": MAINTAINERS,
     "MaintainHandlers.on_settings": MAINTAINERS,
+    "NeutralHandlers.on_forget": EVERYBODY,
+    "NeutralHandlers.on_neutral": EVERYBODY,
     "RecognizeHandlers.on_audio": EVERYBODY,
     "RecognizeHandlers.on_beginning": EVERYBODY,
     "RecognizeHandlers.on_change": EVERYBODY,
@@ -77,10 +80,13 @@ DECLARED = {
     "VersionHandlers.on_push": MAINTAINERS,
     "VersionHandlers.on_roll_back": MAINTAINERS,
     "VersionHandlers.on_use": MAINTAINERS,
+    "TimelineHandlers.on_timeline": EVERYBODY,
+    "WhyHandlers.on_why": EVERYBODY,
     "build_app.<locals>.on_unload": EVERYBODY,
     # Lights the stop button of the browser that asks, and nothing else.
     "build_import_card.<locals>.<lambda>": EVERYBODY,
     "build_train_tab.<locals>.<lambda>": EVERYBODY,
+    "page:export_timeline": EVERYBODY,
     "page:change_labels": MAINTAINERS,
     "page:edit_labels": MAINTAINERS,
     # Visitors are shown clips of their own alone, and asked who they are before they withdraw.
@@ -103,6 +109,8 @@ DECLARED = {
     "page:preview_labels": MAINTAINERS,
     "page:release": REVIEWERS,
     "page:renew": REVIEWERS,
+    # Of a recording of one's own, as the first tab's save button.
+    "page:save_regions": EVERYBODY,
     "page:undo": PROVED_REVIEWERS,
     "page:vote": REVIEWERS,
     "page:write_guidelines": MAINTAINERS,

@@ -13,6 +13,7 @@ from ser.encoder.offsets import fit_prior
 from ser.encoder.profiles import (
     MAX_CLIPS,
     MIN_CLIPS,
+    NEUTRAL,
     SOURCE,
     SPEAKER,
     Profile,
@@ -135,6 +136,20 @@ def test_a_speaker_of_one_emotion_in_a_known_place_keeps_it(head: ClassifierHead
     rows = clips_of(labels, generator, biased())
     place = accuracy(head, rows, labels, Profiles(source))
     assert accuracy(head, rows, labels, Profiles(source, Profile.of(SPEAKER, ENCODER, rows))) > place - 0.04
+
+
+def test_neutral_clips_of_a_speaker_bring_their_voice_back(head: ClassifierHead) -> None:
+    generator = np.random.default_rng(5)
+    labels, moved = np.arange(210) % len(EMOTIONS), np.zeros(SIZE)
+    # This voice's neutral sounds sad.
+    moved[EMOTIONS.index("sadness")], moved[EMOTIONS.index("neutral")] = 1.0, -0.6
+    rows, neutral = clips_of(labels, generator, moved), np.full(4, EMOTIONS.index("neutral"))
+    known = Profiles(neutral=Profile.of(NEUTRAL, ENCODER, clips_of(neutral, generator, moved)))
+    assert known.applied == ("neutral", 4)
+    assert accuracy(head, rows, labels, known) > accuracy(head, rows, labels) + 0.02
+    usual = Profiles(neutral=Profile.of(NEUTRAL, ENCODER, clips_of(neutral, generator)))
+    plain = clips_of(labels, generator)
+    assert accuracy(head, plain, labels, usual) > accuracy(head, plain, labels) - 0.02, "a known voice is left alone"
 
 
 def test_few_clips_of_a_source_are_no_profile(head: ClassifierHead) -> None:

@@ -47,6 +47,22 @@ def labelled_runs(
     return answers
 
 
+def mostly(label: str, neutral: float) -> Answer:
+    return Answer(EmotionScores.from_dict({label: 0.95 - neutral, "neutral": neutral, "fear": 0.05}))
+
+
+def test_a_voice_whose_neutral_sounds_sad_is_neutral_where_it_is_more_so_than_elsewhere() -> None:
+    phrases = phrases_at(0.0, 1.2, 2.4, 3.6, 4.8)
+    config = SegmentationConfig(most_phrases=1)
+    apart = {(at, at + 1): mostly("sadness", 0.1) for at in range(5)} | {(2, 3): mostly("sadness", 0.001)}
+    spans = segment(phrases, apart, config)
+    assert [span.scores.label for span in spans] == ["neutral", "sadness", "neutral"]
+    alike = {(at, at + 1): mostly("sadness", 0.1) for at in range(5)}
+    assert [span.scores.label for span in segment(phrases, alike, config)] == ["sadness"], "nothing to compare with"
+    rare = {(at, at + 1): mostly("sadness", 0.001) for at in range(5)} | {(2, 3): mostly("sadness", 0.1)}
+    assert [span.scores.label for span in segment(phrases, rare, config)] == ["sadness"], "too few of them"
+
+
 def test_a_feeling_between_neutral_phrases_is_found_with_its_borders() -> None:
     phrases = phrases_at(0.0, 1.2, 2.4, 3.6, 4.8)
     labels = ["neutral", "neutral", "anger", "anger", "neutral"]

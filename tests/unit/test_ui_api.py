@@ -64,8 +64,8 @@ def in_cache(cache: Path) -> list[Path]:
 
 def test_only_the_named_endpoints_are_public_and_described(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    named = {"/register", "/recognize", "/timeline", "/correct", "/next_clip", "/labels", "/retrain"}
-    named |= {"/training_status", "/control_training"}
+    named = {"/register", "/recognize", "/timeline", "/explain", "/correct", "/next_clip", "/labels"}
+    named |= {"/retrain", "/training_status", "/control_training"}
     assert set(endpoints) == named
     assert all(endpoint["description"] for endpoint in endpoints.values())
     names = {name: [p["parameter_name"] for p in endpoint["parameters"]] for name, endpoint in endpoints.items()}
@@ -83,6 +83,18 @@ def test_a_timeline_is_answered_and_keeps_nothing(client: Client, cache: Path, t
     assert in_cache(cache) == before
     with pytest.raises(AppError, match="expected one of split, mix, auto"):
         client.predict(audio=handle_file(path), channels="left", api_name="/timeline")
+
+
+def test_an_answer_is_explained_and_nothing_kept(client: Client, cache: Path, clip: Path) -> None:
+    answer = client.predict(audio=handle_file(clip), api_name="/recognize")
+    why = client.predict(audio=handle_file(clip), api_name="/explain")
+    assert (why["label"], why["confidence"]) == (answer["label"], answer["confidence"])
+    assert len(why["moments"]) == 4 and len(why["bands"]) == 8 and why["words"] and len(why["cues"]) == 5
+    other = next(label for label in EMOTIONS if label != answer["label"])
+    assert client.predict(audio=handle_file(clip), label=other, api_name="/explain")["label"] == other
+    with pytest.raises(AppError, match="expected one of anger"):
+        client.predict(audio=handle_file(clip), label="joy", api_name="/explain")
+    assert in_cache(cache) == []
 
 
 def test_recognize_answers_and_keeps_nothing(client: Client, services: Services, cache: Path, clip: Path) -> None:

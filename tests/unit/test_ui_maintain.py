@@ -32,13 +32,17 @@ def annotators(page_services: Services) -> Services:
 
 
 def test_settings_hold_and_their_changes_are_listed(page_services: Services, annotators: Services) -> None:
-    shown = MaintainHandlers(page_services).on_settings(3, 10, True, 5, 30, 50, "02:30", 4, 25, "mia", MIA)
-    assert read_settings(page_services.store) == AnnotationSettings(3, 0.1, True, 5.0, 30, 50, "02:30", 4, 0.25)
+    shown = MaintainHandlers(page_services).on_settings(
+        3, 10, True, 5, 30, 50, "02:30", 4, 25, "in exports", "mia", MIA
+    )
+    assert read_settings(page_services.store) == AnnotationSettings(
+        3, 0.1, True, 5.0, 30, 50, "02:30", 4, 0.25, "export"
+    )
     assert "overlap: None → 3" in str(shown[-1]) and "mia" in str(shown[-1])
     with pytest.raises(gr.Error, match="may not change settings"):
-        shows_errors(MaintainHandlers(annotators).on_settings)(1, 0, False, 5, 0, 0, "", 0, 50, "ann", MIA)
+        shows_errors(MaintainHandlers(annotators).on_settings)(1, 0, False, 5, 0, 0, "", 0, 50, "no", "ann", MIA)
     with pytest.raises(gr.Error, match="lease_minutes"):
-        shows_errors(MaintainHandlers(page_services).on_settings)(1, 0, False, 0, 0, 0, "", 0, 50, "mia", MIA)
+        shows_errors(MaintainHandlers(page_services).on_settings)(1, 0, False, 0, 0, 0, "", 0, 50, "no", "mia", MIA)
     assert read_settings(page_services.store).overlap == 3
 
 
@@ -189,7 +193,7 @@ def test_upkeep_erases_what_is_past_its_time(page_services: Services) -> None:
     store.add_clip(synthetic_speech(0.5, seed=1), source="test")
     with store.database.writing() as connection:
         connection.execute("UPDATE clips SET created_at = '2020-01-01T00:00:00.000000+00:00'")
-    MaintainHandlers(page_services).on_settings(0, 0, False, 5, 30, 0, "", 0, 50, "mia", MIA)
+    MaintainHandlers(page_services).on_settings(0, 0, False, 5, 30, 0, "", 0, 50, "no", "mia", MIA)
     upkeep = Upkeep(page_services).start()
     for _ in range(100):
         if not list_clips(store):

@@ -20,6 +20,7 @@ from tests.unit.stored import list_clips
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
 from ui.recognize.form import UNCHANGED, Form
+from ui.recognize.neutral import NeutralHandlers
 from ui.recognize.tab import Analysed, RecognizeHandlers
 from ui.recognize.votes import changed_transcript
 
@@ -222,3 +223,18 @@ def test_a_clip_just_saved_can_be_withdrawn_by_who_saved_it(page_services: Servi
 def test_an_untouched_transcript_is_no_edit() -> None:
     assert changed_transcript(" a  b ", "a b") is None
     assert changed_transcript("", "a b") == ""
+
+
+def test_a_neutral_voice_is_taken_from_a_clip_and_adapts_the_next_answers(
+    page_services: Services, page_cache: Path
+) -> None:
+    handlers = NeutralHandlers(page_services)
+    assert "Record the sentences first" in handlers.on_neutral(None, ANN)
+    analysed = analyse(page_services, page_cache)
+    assert "adapted to 1 neutral sentence." in handlers.on_neutral(analysed, ANN)
+    profiles = page_services.profiles.of("ann")
+    assert profiles.applied == ("neutral", 1) and page_services.profiles.of("bob").neutral is None
+    assert "Forgotten" in handlers.on_forget(ANN) and page_services.profiles.of("ann").neutral is None
+    page_services.profiles.set_neutral("ann", profiles.neutral)
+    page_services.profiles.release("ann")
+    assert page_services.profiles.of("ann").neutral is None

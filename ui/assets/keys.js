@@ -78,6 +78,7 @@
       event.preventDefault();
       return window.studioGuidelines.open();
     }
+    if (target.closest(".timeline")) return; // It has keys of its own.
     const tab = Object.keys(acts).find((name) => visible(find(`#${name}-vote`)));
     if (!tab || (event.repeat && !event.key.startsWith("Arrow"))) return;
     const key = event.key.toLowerCase();

@@ -10,10 +10,12 @@
   const SKIPPED = "[translate=no], script, style, textarea, code, [contenteditable=true]";
   // Parts of Gradio's that show what people wrote, and what programs read.
   const VERBATIM = ".file-preview, .json-holder, .api-docs, .cm-editor, #version-text";
-  const NAMES = /^(name|rater|speaker|path|file|folder|source|text|transcript|comment|url|repository|origin|edited_by|started_by)\d*$/;
+  const NAMES = /^(name|rater|speaker|path|file|folder|source|transcript|comment|url|repository|origin|edited_by|started_by)\d*$/;
+  const FIGURES = /^(count|points|percent|low|high|min_\w+)\d*$/; // Holes that hold nothing else.
   const IN_STYLE = { "--say-record": "Record", "--say-choose": "Choose a file" };
   const SPACELESS = /[\u3000-\u9fff\uff00-\uffef]/;
   const WIDE = /[\u3000-\u303f\uff00-\uffef]/;
+  const WEAK = 6; // Letters under which a template says little of itself.
   const LATIN = /[\dA-Za-z]/;
 
   let language = "en";
@@ -53,34 +55,53 @@
     const day = new Intl.DateTimeFormat(tag(), { dateStyle: "medium", timeZone: "UTC" }).format(time);
     return date[2] ? `${day} ${new Intl.DateTimeFormat(tag(), { timeStyle: "short", timeZone: "UTC" }).format(time)} UTC` : day;
   };
+  const asked = new Set();
+  let cut = 0;
   const translated = (text) => {
-    if (!known.has(text)) {
-      if (known.size > 5000) known.clear();
-      known.set(text, null); // A text within itself ends here.
-      known.set(text, figure(text) ?? exact.get(text) ?? divided(text, " · ", () => " · ") ?? whole(text) ?? parts(text) ?? null);
+    if (known.has(text)) return known.get(text);
+    if (asked.has(text) || asked.size > 12) {
+      cut += 1; // A text within itself ends here.
+      return null;
     }
-    return known.get(text);
+    const before = cut;
+    asked.add(text);
+    const said = found(text) ?? null;
+    asked.delete(text);
+    // What is unknown within another text may be known by itself.
+    if (said !== null || cut === before || !asked.size) {
+      if (known.size > 5000) known.clear();
+      known.set(text, said);
+    }
+    return said;
   };
-  const whole = (text) => {
-    if (exact.has(text)) return exact.get(text);
-    if (/^[A-Z][a-z ]+$/.test(text) && exact.has(text.toLowerCase())) return exact.get(text.toLowerCase());
+  // From what is sure to what is likely.
+  const found = (text) =>
+    figure(text) ?? word(text) ?? divided(text, " · ", " · ") ?? findings(text) ?? whole(text) ?? commas(text) ?? parts(text) ?? whole(text, { loose: true }) ??
+    divided(text, ", ", wide() ? "、" : ", ") ?? ended(text);
+  const word = (text) => exact.get(text) ?? (/^[A-Z][a-z ]+$/.test(text) ? exact.get(text.toLowerCase()) : undefined);
+  const patternOf = ({ literals, names }) => {
+    const groups = names.map((name) => (FIGURES.test(name) ? "([^A-Za-z,;]*?)" : "(.*?)"));
+    return new RegExp(`^${literals.map((literal, place) => escaped(literal) + (groups[place] ?? "")).join("")}$`, "s");
+  };
+  // Weak templates say little of themselves; in a loose one stands something unknown of several words.
+  const whole = (text, { weak = false, loose = false } = {}) => {
     for (const row of templates) {
-      if (!text.includes(row.anchor)) continue;
-      row.pattern ||= new RegExp(`^${row.literals.map(escaped).join("(.*?)")}$`, "s");
-      const found = row.pattern.exec(text);
-      const filled = found && fill(row, found.slice(1));
+      if (row.letters < WEAK !== weak || !text.includes(row.anchor)) continue;
+      row.pattern ||= patternOf(row);
+      const match = row.pattern.exec(text);
+      const filled = match && fill(row, match.slice(1), loose);
       if (filled) return filled;
     }
     return undefined;
   };
-  const fill = (row, values) => {
+  const fill = (row, values, loose) => {
     const spoken = values.map((value, place) => (NAMES.test(row.names[place]) ? figure(value) ?? null : translated(value.trim())));
-    // A template of hardly a word says something only about figures, known words and names, one of signs about figures.
     const strange = (value, place) => spoken[place] === null && !NAMES.test(row.names[place]) && value.trim().includes(" ");
-    if (row.letters < 6 && values.some(strange)) return undefined;
+    if (!loose && values.some(strange)) return undefined;
+    if (row.letters < WEAK && values.length > 1 && spoken.some((said, place) => said === null && !NAMES.test(row.names[place]))) return undefined;
+    // A template of signs alone says something about figures only.
     if (row.signs && values.some((value) => !/\d/.test(value))) return undefined;
-    const filled = Object.fromEntries(row.names.map((name, place) => [name, spoken[place] ?? values[place]]));
-    return spaced(row.translation, filled);
+    return spaced(row.translation, Object.fromEntries(row.names.map((name, place) => [name, spoken[place] ?? values[place]])));
   };
   // Between letters of Chinese or Japanese and others stands a space, between two of theirs none: a hole may hold either.
   const spaced = (translation, values) =>
@@ -97,12 +118,28 @@
     const apart = (han.test(before) && LATIN.test(after)) || (LATIN.test(before) && han.test(after));
     return apart ? `${text.trimEnd()} ${more.trimStart()}` : text + more;
   };
-  const divided = (text, pattern, glue) => {
-    const pieces = text.split(pattern);
-    if (pieces.length < 2) return undefined;
+  const divided = (text, mark, glue) => {
+    const pieces = text.split(mark);
+    if (pieces.length < 2 || !pieces.every(Boolean)) return undefined;
     const said = pieces.map((piece) => translated(piece.trim()));
-    return said.some((one) => one !== null) ? said.map((one, place) => one ?? pieces[place]).reduce((all, one) => all + glue(all) + one) : undefined;
+    return said.some((one) => one !== null) ? said.map((one, place) => one ?? pieces[place]).join(glue) : undefined;
   };
+  const wide = () => /^(zh|ja)/.test(tag());
+  // Findings one after the other, each of which has its own translation; what stands in brackets stays together.
+  const listed = (text, mark, glue, each) => {
+    const together = (all, piece) => (/[([][^)\]]*$/.test(all.at(-1) || "") ? [...all.slice(0, -1), all.at(-1) + mark + piece] : [...all, piece]);
+    const end = text.endsWith(".") && mark === "; " ? "." : "";
+    const pieces = text.slice(0, text.length - end.length).split(mark).reduce(together, []);
+    if (pieces.length < 2) return undefined;
+    const words = pieces.map(word);
+    if (words.every(Boolean)) return words.join(wide() ? "、" : mark);
+    const said = pieces.map((piece) => word(piece) ?? each(piece));
+    return said.every(Boolean) ? said.join(wide() ? glue : mark) + (wide() && end ? "。" : end) : undefined;
+  };
+  const findings = (text) => listed(text, "; ", "；", sure);
+  const commas = (text) => listed(text, ", ", "，", either) ?? listed(text, " and ", "，", either);
+  const sure = (text) => figure(text) ?? either(text) ?? commas(text) ?? named(text) ?? figured(text);
+  const either = (text) => word(text) ?? whole(text) ?? whole(text, { weak: true });
   const sentences = (text) => {
     const pieces = text.split(/(?<=[.!?]) (?=\S)/);
     const said = [];
@@ -110,7 +147,7 @@
     for (let start = 0; start < pieces.length; ) {
       let end = pieces.length - (start === 0 ? 1 : 0);
       let found;
-      for (; end > start; end -= 1) if ((found = whole(pieces.slice(start, end).join(" "))) !== undefined) break;
+      for (; end > start; end -= 1) if ((found = either(pieces.slice(start, end).join(" "))) !== undefined) break;
       any ||= found !== undefined;
       said.push(found ?? pieces[start]);
       start = found === undefined ? start + 1 : end;
@@ -120,36 +157,42 @@
   const bracketed = (text) => {
     const [, words, bracket] = /^(.*\S) (\([^()]*\))$/s.exec(text) || [];
     const said = words && [words, bracket].map(translated);
-    return said && said.some((one) => one !== null) ? join(said[0] ?? words, said[1] ?? ` ${bracket}`) : undefined;
+    return said && said.every((one) => one !== null) ? join(...said) : undefined;
+  };
+  const marked = (text) => {
+    const [, name, inside] = /^<(\w+)>([^<]*)<\/\1>$/.exec(text) || [];
+    const said = name && translated(inside);
+    return said ? `<${name}>${said}</${name}>` : undefined;
   };
   // "anger: voice 64 %"
   const named = (text) => {
     const [, name, said] = /^([^:]+): (.+)$/s.exec(text) || [];
     const both = name && [name, said].map(translated);
-    return both && both.every((one) => one !== null) ? both.join(/^(zh|ja)/.test(tag()) ? "：" : ": ") : undefined;
+    return both && both.every((one) => one !== null) ? both.join(wide() ? "：" : ": ") : undefined;
   };
-  const parts = (text) => {
-    const comma = /^(zh|ja)/.test(tag()) ? "、" : ", ";
-    // A key or a figure before or after words: "1 anger", "anger 64 %".
-    const led = /^(\S|[\d.,]+(?:\s?%)?) ([^\d\s%].*)$/.exec(text);
-    const tailed = /^(.*[^\d\s]) ([−+]?[\d.,]+(?:\s?%)?)$/.exec(text);
-    const words = (led && translated(led[2])) || (tailed && translated(tailed[1]));
-    return (
-      divided(text, " → ", () => " → ") ??
-      sentences(text) ??
-      bracketed(text) ??
-      (words ? (led && translated(led[2]) ? `${figure(led[1]) ?? led[1]} ${words}` : `${words} ${figure(tailed[2]) ?? tailed[2]}`) : undefined) ??
-      named(text) ??
-      divided(text, ", ", () => comma)
-    );
+  const ended = (text) => {
+    const said = text.endsWith(".") && translated(text.slice(0, -1));
+    return said ? said + (wide() ? "。" : ".") : undefined;
   };
+  // A key or a figure before or after words: "1 anger", "anger 64 %".
+  const figured = (text) => {
+    const [, figureBefore, after] = /^(\S|[\d.,]+(?:\s?%)?|<strong>[^<]*<\/strong>) ([^\d\s%].*)$/.exec(text) || [];
+    const led = after && translated(after);
+    if (led) return `${figure(figureBefore) ?? figureBefore} ${led}`;
+    const [, before, figureAfter] = /^(.*[^\d\s]) ([−+-]?[\d.,]+(?:\s?%)?)$/.exec(text) || [];
+    const tailed = before && translated(before);
+    return tailed ? `${tailed} ${figure(figureAfter) ?? figureAfter}` : undefined;
+  };
+  const parts = (text) =>
+    marked(text) ?? divided(text, " → ", " → ") ?? sentences(text) ?? named(text) ?? whole(text, { weak: true }) ?? bracketed(text) ?? figured(text);
   const say = (text) => {
     if (language === "en" || !/[A-Za-z%]|\d-\d/.test(text)) return null;
-    const plain = text.replace(/[ \n\t]+/g, " ").replace(/^[ ·|]+|[ ·|]+$/g, "");
+    const plain = text.replace(/[ \n\t]+/g, " ").replace(/^[ ·|]+|[ ·|,]+$/g, "");
     const said = translated(plain);
     if (said === null || said === plain) return null;
     // A full-width sign brings its own space.
-    return text.replace(/^([\s·|]*)[^]*?([\s·|]*)$/, (_, before, after) => before + said + (WIDE.test(said.slice(-1)) ? after.trimStart() : after));
+    const [, before, after] = /^([\s·|]*)[^]*?([\s·|,]*)$/.exec(text);
+    return before + said + (WIDE.test(said.slice(-1)) ? after.trimStart() : wide() ? after.replace(/,\s*/, "，") : after);
   };
 
   // Texts of the document; what they were is kept, for English and to see what is new
@@ -177,13 +220,13 @@
     // By this the page's scripts and styles know a button of Gradio's in every language.
     if (name === "aria-label") element.dataset.said = value;
   };
-  const marked = (node) => (node.nodeType === Node.TEXT_NODE ? node.data : `<${node.localName}>${node.textContent}</${node.localName}>`);
+  const markup = (node) => (node.nodeType === Node.TEXT_NODE ? node.data : `<${node.localName}>${node.textContent}</${node.localName}>`);
   // A sentence with markup of words is translated as a whole, as its words come in another order; its elements stay.
   const sentence = (element) => {
     const nodes = Array.from(element.childNodes).filter((node) => node.nodeType !== Node.COMMENT_NODE);
     const plain = nodes.every((node) => node.nodeType === Node.TEXT_NODE || (INLINE.test(node.tagName) && !node.children.length && !node.matches("[translate=no]")));
     if (!element.children.length || !plain || !nodes.some((node) => node.nodeType === Node.TEXT_NODE && /[A-Za-z]/.test(node.data))) return false;
-    const said = say(nodes.map(marked).join(""));
+    const said = say(nodes.map(markup).join(""));
     if (said === null) return false;
     sentenceNodes.set(element, nodes.map((node) => [node, node.nodeType === Node.TEXT_NODE ? node.data : node.textContent]));
     const elements = nodes.filter((node) => node.nodeType === Node.ELEMENT_NODE);

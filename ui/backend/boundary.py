@@ -170,14 +170,14 @@ class Boundary:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = Headers(scope=scope)
-        behind = self.network.forwarded(_peer(scope), headers)
+        behind = self.network.forwarded(peer(scope), headers)
         host = _first(headers, "x-forwarded-host") if behind else ""
         host = host or headers.get("host", "")
         secure = (behind and _first(headers, "x-forwarded-proto") or scope.get("scheme")) == "https"
         refusal = self._refusal(scope, headers, host, behind)
         if behind and (address := sender(headers.get("x-forwarded-for", ""), self.network.proxies)):
             scope["client"] = (address, 0)
-        ADDRESS.set(shared_address(_peer(scope)))
+        ADDRESS.set(shared_address(peer(scope)))
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -196,7 +196,7 @@ class Boundary:
         """Explain why a request is not answered; empty if it is."""
         here = (scope.get("server") or ("",))[0]
         name = _name(host)
-        if not behind and _is_loopback(here) and not _is_loopback(name) and name not in self.network.hosts:
+        if not behind and is_loopback(here) and not is_loopback(name) and name not in self.network.hosts:
             return (
                 f"This page answers under this machine's own name (localhost), and was asked for as '{name}'. If a "
                 "proxy passes requests on to it, start it with --proxy, and let the proxy add X-Forwarded-For."
@@ -283,7 +283,8 @@ def _within(address: str, networks: Proxies) -> bool:
     return bool(_address(address)) and any(ipaddress.ip_address(_address(address)) in network for network in networks)
 
 
-def _is_loopback(name: str) -> bool:
+def is_loopback(name: str) -> bool:
+    """True for an address or a name of this machine alone."""
     address = _address(name)
     local = name.lower().rstrip(".")
     return (
@@ -291,7 +292,8 @@ def _is_loopback(name: str) -> bool:
     )
 
 
-def _peer(scope: Scope) -> str:
+def peer(scope: Scope) -> str:
+    """Address that a request comes from."""
     return str((scope.get("client") or ("",))[0])
 
 

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from ser.config import Settings
 from ser.errors import SerError, SettingsError
 
 DEFAULT_PORT = 7860
+
+FINISHING = 10.0
+"""Seconds that requests under way may take at the end."""
 
 UPLOADS = "speech-emotion-studio-"
 """Prefix of the temporary folder of uploads; the number of the process follows."""
@@ -35,6 +38,7 @@ class ServerSettings:
         fake: small untrained stand-ins in place of the models, to work on the page itself.
         proxy: addresses of reverse proxies, whose forwarding headers are trusted, or a word that there is one; empty
             for none.
+        json_logs: whether logs are lines of JSON without personal data.
     """
 
     host: str
@@ -43,6 +47,7 @@ class ServerSettings:
     auth_file: Path | None
     fake: bool
     proxy: str = ""
+    json_logs: bool = False
 
 
 def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> ServerSettings:
@@ -60,7 +65,8 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         "SER_TRANSCRIBER (auto, embedded, none, a folder or a Hub id), SER_TRANSCRIBER_THREADS, SER_DEVICE (auto, cpu, "
         "cuda) and SER_MAX_DURATION (seconds); who may do what by SER_MAINTAINERS (logins, with commas) and "
         "SER_ROLE_WITHOUT_LOGIN (visitor, annotator, maintainer). "
-        "`hash-password NAME` prints a line of the login file.",
+        "`hash-password NAME` prints a line of the login file; `doctor`, with the options of the page, looks for "
+        "what is wrong with machine, installation and store; `deploy USER/NAME` puts the page on a Hugging Face Space.",
     )
     parser.add_argument(
         "--host",
@@ -92,6 +98,12 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         help="a reverse proxy passes requests on: believe its forwarding headers. If there are several, name their "
         "addresses or networks with commas (SER_PROXY; not needed on a Space)",
     )
+    parser.add_argument(
+        "--log",
+        choices=("text", "json"),
+        default=environ.get("SER_LOG") or "text",
+        help="logs as text, or as lines of JSON without personal data (SER_LOG; default %(default)s)",
+    )
     parser.add_argument("--fake", action="store_true", help="untrained stand-ins for the models: to work on the page")
     options = parser.parse_args(argv)
     if not options.port.isdecimal() or not 0 < int(options.port) < 65536:
@@ -103,6 +115,7 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         auth_file=Path(options.auth_file).expanduser() if options.auth_file else None,
         fake=options.fake,
         proxy=options.proxy,
+        json_logs=options.log == "json",
     )
 
 
@@ -116,6 +129,8 @@ def serve(server: ServerSettings, settings: Settings) -> None:
     logins = listed.read_auth_file(server.auth_file) if listed else {}
     # A stopped container gets SIGTERM: leave as at Ctrl-C, so that the uploads are deleted.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    if server.json_logs:
+        importlib.import_module("ui.operations.logs").write_json_logs()
     remove_leftovers()
     with tempfile.TemporaryDirectory(prefix=f"{UPLOADS}{os.getpid()}-") as uploads:
         # Uploads of people who did not consent must not outlive the program, so they get a folder of their own.
@@ -129,13 +144,15 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         print(services.recognizer.transcriber_reason or "Stand-ins answer.", flush=True)
         demo = page.build_app(services)
         network = importlib.import_module("ui.backend.boundary").Network.from_env(os.environ, proxy=server.proxy)
+        traffic = importlib.import_module("ui.operations.routes").Traffic()
+        stop_gently(lambda: traffic.drain(services, FINISHING))
         upkeep = importlib.import_module("ui.maintain.upkeep").Upkeep(services).start()
         try:
             demo.launch(
                 server_name=server.host,
                 server_port=server.port,
                 auth=listed.Logins(logins).check if listed else None,
-                **page.launch_options(services, network),
+                **page.launch_options(services, network, traffic),
             )
         except OSError as error:
             raise SettingsError(
@@ -144,6 +161,19 @@ def serve(server: ServerSettings, settings: Settings) -> None:
             ) from error
         finally:
             upkeep.stop()
+
+
+def stop_gently(drain: Callable[[], bool]) -> None:
+    """At SIGTERM finish what is under way, then leave; a second one leaves at once."""
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+        print("Stopping: no new work is taken, what is under way is answered.", flush=True)
+        if not drain():
+            print(f"Some requests were not answered within {FINISHING:.0f} s and are given up.", file=sys.stderr)
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def hash_password(arguments: Sequence[str]) -> int:
@@ -169,6 +199,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["hash-password"]:
             return hash_password(arguments[1:])
+        if arguments[:1] == ["deploy"]:
+            return int(importlib.import_module("ui.operations.deploy").run_deploy(arguments[1:]))
+        if arguments[:1] == ["doctor"]:
+            doctor = importlib.import_module("ui.operations.doctor")
+            return int(doctor.run_doctor(parse_arguments(arguments[1:]), Settings.from_env()))
         server = parse_arguments(arguments)
         serve(server, Settings.from_env())
     except SerError as error:

@@ -1,6 +1,9 @@
 """The services of every tab in one value, built once when the page starts."""
 
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from annotations.labels.label_set import LabelSet
 from annotations.labels.stored import label_set, label_set_number
@@ -9,12 +12,16 @@ from annotations.learning.versions.active import ActiveModel
 from annotations.raters.people import Access
 from annotations.store import AnnotationStore
 from ser.recognizer import Recognizer
+from ser.types import Recognition
 from ui.backend.jobs import Jobs
 from ui.backend.limits import Limits
-from ui.backend.turns import Turns
+from ui.backend.turns import Turns, Waiting
 from ui.backend.uploads import Uploads
+from ui.operations.measures import Measures
 from ui.parts.presentation import as_written, escape
 from ui.recognize.session_profiles import SessionProfiles
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class Services:
         profiles: what the recordings of each open session have in common.
         turns: in which recordings are answered.
         limits: on what strangers may use up.
+        measures: counts and times for who operates the page.
         jobs: acts that take longer than a request.
     """
 
@@ -39,6 +47,7 @@ class Services:
     profiles: SessionProfiles = field(default_factory=SessionProfiles)
     turns: Turns = field(default_factory=Turns)
     limits: Limits = field(default_factory=Limits)
+    measures: Measures = field(default_factory=Measures)
     jobs: Jobs = field(default_factory=Jobs)
 
     @property
@@ -55,6 +64,22 @@ class Services:
     def labels(self) -> LabelSet:
         """Labels that people can choose, as they stand now."""
         return label_set(self.store)
+
+    def answers(
+        self, connection: str, seconds: float, steps: Callable[[], Iterator[T]], budget: float | None = None
+    ) -> Iterator[T | Waiting]:
+        """Answer a recording in its turn, as `Turns.run`, and count the answer."""
+        last: object = None
+        asked = time.perf_counter()
+        waited = False
+        for step in self.turns.run(connection, seconds, steps, budget):
+            if not isinstance(step, Waiting):
+                if not waited:
+                    self.measures.took("queue_and_first_step", time.perf_counter() - asked)
+                waited, last = True, step
+            yield step
+        if isinstance(last, Recognition):
+            self.measures.answered(last)
 
     @property
     def label_version(self) -> int:

@@ -92,6 +92,16 @@ class Turns:
                 if job in self._waiting:
                     self._waiting.remove(job)
 
+    @property
+    def most_waiting(self) -> int:
+        """Recordings that may wait."""
+        return self._most_waiting
+
+    def load(self) -> tuple[int, int]:
+        """Recordings that wait, and recordings that are being answered."""
+        with self._changed:
+            return len(self._waiting), len(self._running)
+
     def _join(self, connection: str, seconds: float, steps: Callable[[], Iterator[T]]) -> _Job[T]:
         with self._changed:
             if len(self._waiting) >= self._most_waiting:

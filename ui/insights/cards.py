@@ -220,7 +220,7 @@ def _groups(grouping: str, groups: Sequence[Group], labels: Sequence[str], links
         )
         agreed = percent(group.agreed / group.compared) if group.compared else "–"
         rows += (
-            f'<tr><th scope="row">{escape(group.name)}</th>'
+            f'<tr><th scope="row">{as_written(group.name)}</th>'
             f"<td>{to_clips(f'{group.votes:,}', links, votes='some', **where)}</td>{cells}"
             f"<td>{to_clips(agreed, links and bool(group.compared), disagreement='model', **where)}</td></tr>"
         )

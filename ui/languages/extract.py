@@ -141,7 +141,7 @@ class _Reader(ast.NodeVisitor):
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         if name in (*QUIET, *BUILT_IN):
             return
-        if name in ("counted", "_count") and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
+        if name in ("counted", "_counted") and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
             noun, more = str(node.args[1].value), "more " if node.keywords else ""
             number = "{count}" if name == "counted" else "<strong>{count}</strong>"
             self._add([f"{number} {more}{noun}", f"{number} {more}{noun}s"])

@@ -60,7 +60,7 @@ def split(source: str) -> list[str]:
 
 
 def _parts(text: str) -> list[str]:
-    tidy = (_numbered(re.sub(r"[ \n\t]+", " ", part).strip(" \n\t·")) for part in text.split(SEPARATOR))
+    tidy = (_numbered(re.sub(r"[ \n\t]+", " ", part).strip(" \n\t·").rstrip(",")) for part in text.split(SEPARATOR))
     return [part for part in tidy if has_words(part)]
 
 

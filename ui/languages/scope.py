@@ -78,7 +78,8 @@ WORDS = (
         "damaged",
         "missing",
     ),
-    *("decode", "vad", "transcription", "total", "speech_detector"),
+    *("decode", "vad", "transcription", "total", "speech_detector", "source", "language", "skipped", "labelled"),
+    *(f"for {purpose}" for purpose in CONSENT_PURPOSES),
 )
 """Values that are shown as they are stored, and single words, which could be names for programs as well."""
 
@@ -102,9 +103,10 @@ GRADIO = (
 """Gradio's own texts on this page."""
 
 CODE = re.compile(
-    r"\b(SELECT|INSERT|UPDATE|DELETE|WHERE|PRAGMA|AND|IS|IN|NULL) |^python -m|^https?:|^data[:-]|^[LM][\d{]|^[#.]\S"
-    r"|^\(\?:|^%\(|=>|= \?|\[[\w-]+=|\(type=|\w#\w|:not\(|^td\.|^tbody |\} input$|^a, button|^label voted|^aria-sort"
-    r"|--[a-z]+-|[=;{]$|^\S+=\"|^file_name sha|^(answer|status) [a-z{]+( busy|\})?$"
+    r"\b(SELECT|INSERT|UPDATE|DELETE|WHERE|PRAGMA|JOIN|AND|IS|IN|NULL) "
+    r"|^python -m|^https?:|^data[:-]|^[LM][\d{]|^[#.]\S"
+    r"|^\(\?:|^%\(|=>|[=}] \?|\[[\w-]+=|\(type=|\w#\w|:not\(|^td\.|^tbody |\} input$|^a, button"
+    r"|^label voted|^aria-sort|--[a-z]+-|[=;{]$|^\S+=\"|^file_name sha|^(answer|status) [a-z{]+( busy|\})?$"
 )
 """What is for programs, though it has words."""
 

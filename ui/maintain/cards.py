@@ -18,6 +18,9 @@ from ui.parts.errors import shows_errors
 from ui.parts.presentation import as_written, status_line
 from ui.train.run_cards import moment
 
+MASKED = {"no": None, "in exports": "export", "when stored, and in exports": "store"}
+"""{words: value of the setting}"""
+
 SHOWN = len(fields(AnnotationSettings)) + 3
 """Values of the cards: the settings, their changes, the choice of names, and the people."""
 
@@ -49,6 +52,7 @@ class MaintainHandlers:
         retrain_at: str,
         keep: float | None,
         hasty: float,
+        masked: str,
         who: Who,
         request: gr.Request,
     ) -> tuple[object, ...]:
@@ -65,6 +69,7 @@ class MaintainHandlers:
             retrain_at=retrain_at.strip() or None,
             keep_versions=whole(keep),
             hasty_weight=float(hasty or 0) / 100,
+            mask_transcripts=MASKED.get(masked),
         )
         change_settings(self.services.store, settings, by=editor.name)
         return self._settings_shown("Saved. It holds from the next clip on.")
@@ -93,6 +98,7 @@ class MaintainHandlers:
             settings.retrain_at or "",
             settings.keep_versions or 0,
             round(100 * settings.hasty_weight),
+            next(words for words, value in MASKED.items() if value == settings.mask_transcripts),
             (status_line(said) if said else "") + changes_table(self.services),
         )
 
@@ -203,6 +209,13 @@ def _build_settings() -> tuple[list[gr.components.Component], gr.HTML, gr.Button
         at = gr.Textbox("", label="Retrain daily at (HH:MM, UTC; empty = never)", max_lines=1, elem_id="set-retrain-at")
         keep = gr.Number(0, label="Newest versions that keep their weights (0 = all)", elem_id="set-keep", **count)
         hasty = gr.Slider(0, 100, 50, step=5, label="Votes within half of the clip count (%)", elem_id="set-hasty")
+    masked = gr.Radio(
+        list(MASKED),
+        value=next(iter(MASKED)),
+        label="Mask names and numbers in English transcripts",
+        info="By rules, which miss some names and mask other words: it anonymises nobody.",
+        elem_id="set-masked",
+    )
     save = gr.Button("Save settings", variant="primary", scale=0, min_width=160, elem_id="set-save")
     status = gr.HTML("", elem_id="settings-status", apply_default_css=False)
-    return [overlap, gold, blind, lease, retention, after, at, keep, hasty], status, save
+    return [overlap, gold, blind, lease, retention, after, at, keep, hasty, masked], status, save

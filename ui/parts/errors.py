@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 
 from ser.errors import SerError
+from ui.operations.measures import ERRORS
 
 log = logging.getLogger("page")
 
@@ -100,6 +101,7 @@ class Page(gr.Blocks):
 
 def sentence(error: Exception) -> str:
     """Return the message of an error for people; an unexpected one goes to the log with its trace."""
+    ERRORS.add(error)
     if isinstance(error, SerError):
         return str(error)
     if isinstance(error, gr.Error):

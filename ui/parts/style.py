@@ -11,13 +11,14 @@ from ui.languages.catalogue import settings
 from ui.parts.palette import key_range, palette_css, script_keys
 
 ASSETS = Path(__file__).parents[1] / "assets"
-SHEETS = ("page.css", "review.css", "insights.css", "training.css", "clips.css")
+SHEETS = ("page.css", "recognize.css", "timeline.css", "review.css", "insights.css", "training.css", "clips.css")
 SCRIPTS = (
     "studio.js",
     "translate.js",
     "microphone.js",
     "recognize.js",
     "player.js",
+    "timeline.js",
     "hear.js",
     "drawer.js",
     "clips.js",

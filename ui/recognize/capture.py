@@ -18,6 +18,7 @@ class Capture:
     Attributes:
         audio: the recording.
         beginning: analyses the beginning of one that is too long; shown only then.
+        whole: shows the whole of such a one over time.
         examples: its value is the label of the example that was clicked last.
         clip_line: length and quality.
         clear: takes the clip away.
@@ -25,6 +26,7 @@ class Capture:
 
     audio: gr.Audio
     beginning: gr.Button
+    whole: gr.Button
     examples: gr.HTML
     clip_line: gr.HTML
     clear: gr.Button
@@ -49,16 +51,17 @@ def build_capture(limit: float | None, clip_line: str) -> Capture:
         waveform_options=gr.WaveformOptions(sample_rate=SAMPLING_RATE),
     )
     gr.HTML(record_line(limit), elem_id="record-line", apply_default_css=False)
-    beginning = gr.Button(
-        f"Analyse the first {limit or 0:g} seconds", visible=False, variant="primary", elem_id="use-beginning"
-    )
+    with gr.Row(elem_classes="too-long"):
+        first = f"Analyse the first {limit or 0:g} seconds"
+        beginning = gr.Button(first, visible=False, variant="primary", elem_id="use-beginning")
+        whole = gr.Button("Show all of it over time", visible=False, elem_id="use-timeline")
     examples = gr.HTML(
         html_template=examples_row(), js_on_load=EXAMPLES_SCRIPT, elem_id="examples", apply_default_css=False
     )
     with gr.Row(elem_classes="under-audio"):
         line = gr.HTML(clip_line, elem_id="clip-line", apply_default_css=False)
         clear = gr.Button("Clear", size="sm", scale=0, min_width=88, elem_id="recognize-clear")
-    return Capture(audio, beginning, examples, line, clear)
+    return Capture(audio, beginning, whole, examples, line, clear)
 
 
 def record_line(limit: float | None) -> str:

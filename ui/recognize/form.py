@@ -7,11 +7,14 @@ from typing import NamedTuple
 import gradio as gr
 
 from annotations.labels.label_set import DEFAULT, LabelSet
+from ser.encoder.profiles import MIN_CLIPS, PLAIN, Profiles
 from ser.types import Audio, Recognition
 from ui.parts.palette import key_range
 from ui.parts.presentation import status_line
 
 EMPTY_LINE = '<p class="clip-line">Nothing is stored unless you say so below.</p>'
+ASK_WHY = '<p class="quiet">Record or choose a clip: then press the button to see what its answer hangs on.</p>'
+ASK_TIMELINE = '<p class="quiet">Choose a recording of up to 15 minutes: see what is felt when, region by region.</p>'
 EXAMPLE_NOT_SAVED = (
     "An example is to listen to: nothing of it is saved. Record or upload a clip of your own to save it."
 )
@@ -36,6 +39,7 @@ class Analysed:
         model_version_id: of who gave it.
         file: name of the upload.
         example: sentence on a clip that came with the page; empty for a person's own.
+        profiles: that the answer is adapted by.
     """
 
     audio: Audio | None
@@ -43,6 +47,7 @@ class Analysed:
     model_version_id: int
     file: str
     example: str = ""
+    profiles: Profiles = PLAIN
 
 
 class Form(NamedTuple):
@@ -68,6 +73,9 @@ class Form(NamedTuple):
     withdraw: object = UNCHANGED
     consent: object = UNCHANGED
     beginning: object = UNCHANGED
+    whole: object = UNCHANGED
+    why: object = UNCHANGED
+    timeline: object = UNCHANGED
 
 
 def blank(card: str, *, live: str = "", status: str = "") -> Form:
@@ -88,6 +96,9 @@ def blank(card: str, *, live: str = "", status: str = "") -> Form:
         # What one recording may be kept for says nothing of the next one.
         consent=[],
         beginning=gr.update(visible=False),
+        whole=gr.update(visible=False),
+        why=ASK_WHY,
+        timeline=ASK_TIMELINE,
     )
 
 
@@ -134,3 +145,17 @@ def build_consent() -> tuple[gr.CheckboxGroup, gr.Textbox]:
         min_width=150,
     )
     return consent, speaker
+
+
+def build_details() -> tuple[gr.Checkbox, gr.HTML, gr.JSON]:
+    """Lay out the switch of adaptation, the times and models, and the answer as JSON."""
+    with gr.Accordion("Details: times, models, JSON", open=False, elem_id="recognize-details"):
+        adapt = gr.Checkbox(
+            True,
+            label="Adapt to this microphone and room",
+            info=f"From {MIN_CLIPS} recordings on; forgotten when you close the page.",
+            elem_id="adapt",
+        )
+        details = gr.HTML("", apply_default_css=False)
+        answer_json = gr.JSON(label="Answer as JSON", show_label=False, elem_id="answer-json")
+    return adapt, details, answer_json

@@ -12,7 +12,7 @@ import gradio as gr
 from annotations.store import NewClip, NewVote, grant
 from ser.audio.decoding import decode_file
 from ser.audio.long_recordings import decode_beginning
-from ser.encoder.profiles import MIN_CLIPS, PLAIN
+from ser.encoder.profiles import PLAIN
 from ser.errors import RecordingTooLongError, SerError
 from ser.serialization import recognition_to_dict
 from ser.types import Recognition
@@ -21,6 +21,7 @@ from ui.backend.services import Services
 from ui.backend.turns import MOST_WAITING, Waiting
 from ui.clips.acts import withdraw_own
 from ui.parts import presentation
+from ui.parts.calls import Act
 from ui.parts.errors import shows_errors
 from ui.parts.palette import Texts, label_choices
 from ui.parts.presentation import status_line
@@ -34,10 +35,14 @@ from ui.recognize.form import (
     Form,
     blank,
     build_consent,
+    build_details,
     consent_words,
     what_is_missing,
 )
+from ui.recognize.neutral import build_neutral
 from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
+from ui.recognize.why import build_why
+from ui.timeline.panel import TimelineHandlers, build_timeline
 
 ASK = "Erase the clip that you have just saved, with everything made of it? This cannot be undone."
 NOT_STORED = "not stored"
@@ -79,7 +84,7 @@ class RecognizeHandlers:
             yield from self._answers(path, request, adapt, cut)
         except RecordingTooLongError as error:
             yield blank(cards.refusal_card(str(error), self._texts(request)), live=str(error))._replace(
-                beginning=gr.update(visible=True)
+                beginning=gr.update(visible=True), whole=gr.update(visible=True)
             )
         except SerError as error:
             self.services.uploads.release(session)
@@ -106,7 +111,7 @@ class RecognizeHandlers:
         def answer() -> Iterator[Recognition | Waiting]:
             charge(self.services, request, "recognitions")
             session = str(request.session_hash)
-            yield from self.services.turns.run(session, audio.duration, lambda: recognizer.recognize_steps(audio))
+            yield from self.services.answers(session, audio.duration, lambda: recognizer.recognize_steps(audio))
 
         for step in self._examples.steps(example, models, answer):
             if isinstance(step, Waiting):
@@ -199,22 +204,22 @@ class RecognizeHandlers:
         recognizer, version = serving.recognizer, serving.version
         start = time.perf_counter()
         limit = recognizer.max_duration
-        audio = decode_beginning(path, limit) if cut and limit else decode_file(path, max_duration=limit)
+        with self.services.measures.timed("decode"):
+            audio = decode_beginning(path, limit) if cut and limit else decode_file(path, max_duration=limit)
         decoding = time.perf_counter() - start
         shown: Recognition | None = None
         profiles = self.services.profiles.of(session) if adapt else PLAIN
-        for step in self.services.turns.run(
-            session, audio.duration, lambda: recognizer.recognize_steps(audio, profiles)
-        ):
+        for step in self.services.answers(session, audio.duration, lambda: recognizer.recognize_steps(audio, profiles)):
             if isinstance(step, Waiting):
                 yield Form(card=cards.listening_card(self._texts(request), step.place))
                 continue
             timings = replace(step.timings, decode=decoding, total=step.timings.total + decoding)
             recognition = replace(step, timings=timings)
-            yield self._answer(Analysed(audio, recognition, version.id, Path(path).name), shown, request)
+            found = Analysed(audio, recognition, version.id, Path(path).name, profiles=profiles)
+            yield self._answer(found, shown, request)
             shown = recognition
         if shown is not None:
-            self.services.profiles.add(session, shown)
+            self.services.profiles.add(session, shown, audio)
 
     def _keep(self, analysed: Analysed) -> None:
         """Hold a clip for its session; pages that are never seen again must not fill the memory with theirs."""
@@ -253,8 +258,12 @@ class RecognizeHandlers:
         )
 
 
-def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserState) -> None:
-    """Lay out the tab and connect its events; `who` is what the browser says of itself."""
+def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserState) -> dict[str, Act]:
+    """Lay out the tab and connect its events; `who` is what the browser says of itself.
+
+    Returns:
+        {name: function} of what the tab's script asks for.
+    """
     analysed, labels = gr.State(None), services.labels
     gr.HTML(LEAD, elem_id="lead", apply_default_css=False)
     with gr.Row(equal_height=False, elem_classes="columns"):
@@ -274,22 +283,18 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
         with gr.Row(elem_classes="save-row"):
             status = gr.HTML(status_line("", "good"), elem_id="save-status", apply_default_css=False)
             withdraw = gr.Button("", size="sm", visible=False, scale=0, min_width=150, elem_id="withdraw-saved")
-    with gr.Accordion("Details: times, models, JSON", open=False, elem_id="recognize-details"):
-        adapt = gr.Checkbox(
-            True,
-            label="Adapt to this microphone and room",
-            info=f"From {MIN_CLIPS} recordings on; forgotten when you close the page.",
-            elem_id="adapt",
-        )
-        details = gr.HTML("", apply_default_css=False)
-        answer_json = gr.JSON(label="Answer as JSON", show_label=False, elem_id="answer-json")
+    why = build_why(services, analysed)
+    build_neutral(services, analysed)
+    timelines = TimelineHandlers(services)
+    over_time = build_timeline(timelines, capture)
+    adapt, details, answer_json = build_details()
     saved = gr.State(None)
     sure = gr.Checkbox(False, visible=False)
 
     voting = (fields.vote, fields.transcript, fields.intensity, fields.rated)
     form = Form(
         capture.audio, analysed, card, live, capture.clip_line, *voting, details, answer_json, save, status, saved,
-        withdraw, consent, capture.beginning,
+        withdraw, consent, capture.beginning, capture.whole, why, over_time,
     )  # fmt: skip
     handlers = RecognizeHandlers(services)
     _connect_clip(handlers, form, adapt, capture)
@@ -322,6 +327,7 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
         trigger_mode="once",
         api_visibility="private",
     )
+    return timelines.acts()
 
 
 def _connect_clip(handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, capture: Capture) -> None:

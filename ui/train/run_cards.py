@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
+from annotations.learning.drift import BLOCK
 from annotations.learning.runs.estimate import Estimate
 from annotations.learning.runs.status import TrainingStatus
 from annotations.store.records import FeedbackSummary, TrainingRun
@@ -32,7 +33,9 @@ SENTENCES = {
 }
 
 
-def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int = 0, by_itself: str = "") -> str:
+def feedback_card(
+    summary: FeedbackSummary, missing: str | None, suspects: int = 0, by_itself: str = "", drifted: Sequence[str] = ()
+) -> str:
     """Draw the feedback for each label, and what a retraining still needs.
 
     Args:
@@ -40,6 +43,7 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
         missing: what is lacking, as a sentence; None if there is enough.
         suspects: clips whose label is probably a mistake.
         by_itself: when a run begins without being asked for, as a sentence.
+        drifted: what has changed in the newest clips, sentences.
     """
     again = f" ({summary.single_vote_clips} with a single vote)" if summary.single_vote_clips else ""
     known = counted(summary.groups, "speaker or session").replace("speaker or sessions", "speakers or sessions")
@@ -48,12 +52,13 @@ def feedback_card(summary: FeedbackSummary, missing: str | None, suspects: int =
     enough = f"Enough to retrain: {summary.training_clips} clips ({speakers})."
     state = f'<p class="status {"gentle" if missing else "good"}">{escape(missing or enough)}</p>'
     return (
-        f"<h3>Feedback</h3><p>{_count(summary.votes, 'vote')} on {_count(summary.clips, 'clip')} by "
-        f"{_count(summary.raters, 'rater')}{again} · "
+        f"<h3>Feedback</h3><p>{_counted(summary.votes, 'vote')} on {_counted(summary.clips, 'clip')} by "
+        f"{_counted(summary.raters, 'rater')}{again} · "
         f"{counted(summary.new_votes, 'new vote')} since this model was trained</p>"
         + label_bars(summary.labels)
         + outside_line(summary.outside)
         + state
+        + drift_line(drifted)
         + suspects_line(suspects)
         + (f'<p class="reason">{escape(by_itself)}</p>' if by_itself else "")
     )
@@ -172,6 +177,17 @@ def suspects_line(count: int) -> str:
     )
 
 
+def drift_line(drifted: Sequence[str]) -> str:
+    """Draw what has changed in the newest clips; empty if nothing has."""
+    if not drifted:
+        return ""
+    said = " ".join(map(escape, drifted))
+    return (
+        f'<p class="status gentle" id="drift">The newest {BLOCK} clips differ from those before: {said} Listen to '
+        "some of them in Review, and retrain if they are what this page is for.</p>"
+    )
+
+
 def log_card(name: str, text: str, encoded: bytes, lines: int = 30) -> str:
     """The last lines of a log, and all of it to download.
 
@@ -272,5 +288,5 @@ def points(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "−")
 
 
-def _count(count: int, noun: str) -> str:
+def _counted(count: int, noun: str) -> str:
     return f"<strong>{count}</strong> {noun if count == 1 else noun + 's'}"

@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 import gradio as gr
 
 from annotations.learning.config import BY_PRESET, PRESETS, RetrainingConfig
+from annotations.learning.drift import read_drift
 from annotations.learning.promotion.holdout_store import missing_feedback
 from annotations.learning.runs.estimate import estimate
 from annotations.learning.runs.queue import can_resume
@@ -196,7 +197,8 @@ class TrainHandlers:
         runs = list(dict.fromkeys([*going, *status.queued]))
         settings = read_settings(store)
         begins = training_cards.by_itself_line(settings.retrain_after, settings.retrain_at, status.trigger)
-        feedback = training_cards.feedback_card(feedback_summary(store), lacking, suspects, begins)
+        drifted = read_drift(store).sentences()
+        feedback = training_cards.feedback_card(feedback_summary(store), lacking, suspects, begins, drifted)
         feedback += training_cards.learning_line(list_training_runs(store, MOST_RUNS), self.services.labels.names)
         return {
             "busy": status.state in ("running", "queued"),

@@ -28,6 +28,9 @@ FILES: Mapping[str, str] = {
     "language": "text",
     "transcript": "text",
     "sha256": "text",
+    "parent_sha256": "text",
+    "parent_start": "seconds",
+    "parent_end": "seconds",
 }
 """Columns of the table of files without the shares, each with its scheme."""
 

@@ -39,12 +39,13 @@ def write_labelstudio(clips: Iterable[Exported], table: Path, labels: Sequence[s
 
 def _task(record: Mapping[str, object], number: int, url: str) -> dict[str, object]:
     kept = ("sha256", "duration", "speaker", "source", "language", "transcript", "label", "soft_label")
+    lies = ("parent_sha256", "parent_start", "parent_end")
     answers = record["predictions"]
     assert isinstance(answers, list)
     standing = [vote for vote in votes_of(dict(record)) if vote["retracted_at"] is None]
     return {
         "id": number,
-        "data": {"audio": url, **{name: record[name] for name in kept}, "gold": gold_label(dict(record))},
+        "data": {"audio": url, **{name: record[name] for name in (*kept, *lies)}, "gold": gold_label(dict(record))},
         "annotations": [_annotation(vote, record, place) for place, vote in enumerate(standing)],
         "predictions": [_prediction(answer, record, place) for place, answer in enumerate(answers)],
     }

@@ -22,6 +22,7 @@ RECORD = "record"
 """Column with the whole record of a clip as JSON, for an import by this program."""
 
 _TEXT = ("sha256", "speaker", "session", "source", "language", "created_at", "label", "transcript")
+_PARENT = {"parent_sha256": pa.string(), "parent_start": pa.float64(), "parent_end": pa.float64()}
 _VOTE = {
     "rater": pa.string(),
     "verdict": pa.string(),
@@ -63,7 +64,7 @@ def _row(clip: Exported) -> dict[str, object]:
     votes: list[Mapping[str, object]] = votes_of(record)
     return {
         "audio": {"bytes": clip.path.read_bytes(), "path": clip.path.name},
-        **{name: record[name] for name in (*_TEXT, "duration", "raters", "soft_label")},
+        **{name: record[name] for name in (*_TEXT, *_PARENT, "duration", "raters", "soft_label")},
         "gold": gold_label(record),
         "consent": purposes_in_force(record),
         "votes": [{name: vote.get(name) for name in _VOTE} for vote in votes],
@@ -76,6 +77,7 @@ def _schema(labels: Sequence[str]) -> pa.Schema:
     text, number = pa.string(), pa.float64()
     columns = [pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", text)]))]
     columns += [pa.field(name, text) for name in _TEXT]
+    columns += [pa.field(name, kind) for name, kind in _PARENT.items()]
     columns += [
         pa.field("duration", number),
         pa.field("raters", pa.int64()),

@@ -14,6 +14,7 @@ from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.labels.stored import read_label_set
 from annotations.raters.votes import hard_label, mix_shares
 from annotations.store import AnnotationStore
+from annotations.store.masking import mask_transcripts, masking_in_force
 from annotations.store.rows import CLIPS, to_clip
 
 AUDIO = "audio"
@@ -91,6 +92,7 @@ def _read_chunk(
     labels: LabelSet,
 ) -> Iterator[Exported]:
     listed = f"({', '.join(map(str, ids))})"
+    masked = masking_in_force(connection) is not None
     related = {
         name: _by_clip(connection.execute(query.format(listed=listed)).fetchall()) for name, query in _RELATED.items()
     }
@@ -105,6 +107,8 @@ def _read_chunk(
             report.missing.append((clip.sha256, str(error)))
             continue
         record = _describe(row, related, labels)
+        if masked:
+            record = mask_transcripts(record)
         report.clips += 1
         report.clip_ids.append(clip.id)
         votes = record["votes"]

@@ -24,6 +24,9 @@ _PLAIN = (
     "created_at",
     "transcript",
     "original_label",
+    "parent_sha256",
+    "parent_start",
+    "parent_end",
 )
 
 

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from annotations.errors import ExchangeError
 from ser.audio.decoding import decode_bytes, decode_file
+from ser.corpora.tables.files import TABLE_SUFFIXES
 from ser.types import Audio
 
 MAX_MEMBER = 512 * 2**20
@@ -29,6 +30,9 @@ BOMB_RATIO = 100
 
 BOMB_FREE = 256 * 2**20
 """Unpacked bytes that are let through whatever the ratio: silence packs well."""
+
+TABLE_FREE = 16 * 2**20
+"""Unpacked bytes of a table from which on the ratio counts for it alone: reading rows takes longer than unpacking."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,13 @@ class ZipPlace:
             return self._unpack(name)
 
     def _unpack(self, name: str) -> bytes:
+        info = self._archive.getinfo(name)
         limit = min(MAX_MEMBER, self._allowance)
+        packed_table = PurePosixPath(name).suffix.lower() in TABLE_SUFFIXES and info.file_size > TABLE_FREE
+        if info.file_size > limit or (packed_table and info.file_size > BOMB_RATIO * info.compress_size):
+            raise self._bomb(name)
+        # Counted before it is known whether it can be read: members that fail cost as much work as others.
+        self._allowance -= info.file_size
         try:
             with self._archive.open(name) as member:
                 # What the header says of the size is not to be trusted: reading stops by itself.
@@ -210,12 +220,14 @@ class ZipPlace:
                 f"{name} cannot be unpacked from {self._path.name} ({error}). Pack it again."
             ) from error
         if len(content) > limit:
-            raise ExchangeError(
-                f"{name} unpacks to far more than its archive could plausibly hold; it was not read. "
-                "Unpack it yourself and import the folder, if you trust it."
-            )
-        self._allowance -= len(content)
+            raise self._bomb(name)
         return content
+
+    def _bomb(self, name: str) -> ExchangeError:
+        return ExchangeError(
+            f"{name} unpacks to far more than its archive could plausibly hold; it was not read. "
+            "Unpack it yourself and import the folder, if you trust it."
+        )
 
     def size(self, name: str) -> int:
         """Bytes of a member once it is unpacked, as the archive says."""

@@ -41,6 +41,7 @@ __all__ = [
     "erase_clip",
     "erase_clips",
     "erase_rater",
+    "erase_recording",
     "erase_speaker",
     "finish_erasures",
     "withdraw_consent",
@@ -53,7 +54,7 @@ class _DryRunError(Exception):
 
 
 def erase_clip(store: AnnotationStore, clip_id: int, *, by: str, dry_run: bool = False) -> ErasureReport:
-    """Erase a clip with everything that is known or was made of it.
+    """Erase a clip with everything that is known or was made of it, the clips that were cut from it included.
 
     Args:
         store: where it lies; others may use it meanwhile.
@@ -68,8 +69,31 @@ def erase_clip(store: AnnotationStore, clip_id: int, *, by: str, dry_run: bool =
         ClipNotFoundError: if there is no such clip.
         StoreError: if the store cannot be written; nothing is erased then.
     """
-    store.get_clip(clip_id)
-    return erase_clips(store, "clip", f"clip {clip_id}", [clip_id], by=by, dry_run=dry_run)
+    parts = _parts_of(store, store.get_clip(clip_id).sha256)
+    return erase_clips(store, "clip", f"clip {clip_id}", [clip_id, *parts], by=by, dry_run=dry_run)
+
+
+def erase_recording(store: AnnotationStore, sha256: str, *, by: str, dry_run: bool = False) -> ErasureReport:
+    """Erase every clip that was cut from a recording, and the recording if it is stored, as `erase_clip`.
+
+    Args:
+        store: see `erase_clip`.
+        sha256: of the recording's decoded signal, as exports name it.
+        by: who erases.
+        dry_run: only count.
+
+    Raises:
+        ClipNotFoundError: if no clip is of that recording.
+    """
+    whole = store.find_clip(sha256)
+    ids = [*([whole.id] if whole else []), *_parts_of(store, sha256)]
+    if not ids:
+        raise ClipNotFoundError(f"No clip is of the recording {sha256[:12]}.... Exports name it as parent_sha256.")
+    return erase_clips(store, "clip", f"recording {sha256}", ids, by=by, dry_run=dry_run, whole=sha256)
+
+
+def _parts_of(store: AnnotationStore, sha256: str) -> list[int]:
+    return [row["id"] for row in store.fetch("SELECT id FROM clips WHERE parent_sha256 = ?", (sha256,))]
 
 
 def erase_speaker(store: AnnotationStore, speaker: str, *, by: str, dry_run: bool = False) -> ErasureReport:
@@ -157,7 +181,8 @@ def withdraw_consent(
             f"Name some of {', '.join(CONSENT_PURPOSES)} that hold."
         )
     if set(withdrawn) == set(clip.consent):
-        return erase_clips(store, "consent", f"clip {clip_id}", [clip_id], by=by, dry_run=dry_run)
+        parts = _parts_of(store, clip.sha256)
+        return erase_clips(store, "consent", f"clip {clip_id}", [clip_id, *parts], by=by, dry_run=dry_run)
 
     return withdraw_from_clips(store, f"clip {clip_id}", [clip_id], withdrawn, by, dry_run=dry_run)
 
@@ -209,9 +234,26 @@ def withdraw_from_clips(
 
 
 def erase_clips(
-    store: AnnotationStore, kind: str, subject: str, clip_ids: Sequence[int], *, by: str, dry_run: bool = False
+    store: AnnotationStore,
+    kind: str,
+    subject: str,
+    clip_ids: Sequence[int],
+    *,
+    by: str,
+    dry_run: bool = False,
+    whole: str | None = None,
 ) -> ErasureReport:
-    """Erase clips with everything that is known or was made of them, as one entry of the log."""
+    """Erase clips with everything that is known or was made of them, as one entry of the log.
+
+    Args:
+        store: see `erase_clip`.
+        kind: of the entry.
+        subject: of the entry.
+        clip_ids: of the clips.
+        by: who erases.
+        dry_run: only count.
+        whole: hash of the longer recording that all are parts of, which counts as erased, too.
+    """
 
     def begin(connection: sqlite3.Connection, number: int, report: ErasureReport) -> dict[str, object]:
         listed = json.dumps(list(clip_ids))
@@ -230,7 +272,7 @@ def erase_clips(
         report.recordings = sum(trace.content is not None for trace in traces)
         connection.executemany(
             "INSERT OR REPLACE INTO erased_recordings VALUES (?, ?)",
-            [(hash_recording(trace.sha256), number) for trace in traces],
+            [(hash_recording(sha256), number) for sha256 in [*(t.sha256 for t in traces), *([whole] if whole else [])]],
         )
         return {"recordings": [trace.as_dict() for trace in traces], "exports": exports, "needles": needles}
 

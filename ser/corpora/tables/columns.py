@@ -24,6 +24,7 @@ _SYNONYMS = {
     "transcript": "transcript transcription raw_text text sentence normalized_text words spoken utterance",
     "language": "language lang locale",
     "gender": "gender sex",
+    "age": "age speaker_age",
     "intensity": "intensity emotion_intensity strength",
     "weight": "weight",
     "split": "split partition subset",
@@ -75,7 +76,7 @@ def plain_name(header: object) -> str:
 def find_columns(headers: Iterable[str]) -> dict[str, str]:
     """The header of each of `COLUMNS` that a table has.
 
-    >>> find_columns(["Path", " emotion", "age"])
+    >>> find_columns(["Path", " emotion", "shoe size"])
     {'file': 'Path', 'label': ' emotion'}
     """
     plain: dict[str, str] = {}
@@ -166,6 +167,7 @@ class Columns:
             facts = {
                 **{name: cell(name) or None for name in ("transcript", "language", "session", "sha256", "gold")},
                 **{"gender": cell("gender").lower() or None, "split": cell("split").lower() or None},
+                "age": number(cell("age")),
                 **{"speaker": cell("speaker"), "consent": cell("consent"), "weight": _weight(cell("weight"))},
                 "intensity": _intensity(cell("intensity"), self.scales.get(self.named.get("intensity", ""), 0.0)),
             }

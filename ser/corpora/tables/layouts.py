@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora.corpus import Broken, Layout, Row
-from ser.corpora.tables.columns import text_of
+from ser.corpora.tables.columns import number, text_of
 from ser.corpora.tables.files import TABLE_SUFFIXES, read_lines
 from ser.corpora.tables.trees import FolderTree, describe, find_tables
 from ser.errors import TrainingDataError
@@ -55,6 +55,7 @@ def nemo_rows(folder: Path) -> Iterator[Row | Broken]:
             row.get("raw_text"),
             "pl",
             row.get("gender", "").lower(),
+            age=number(row.get("age")),
         )
 
 

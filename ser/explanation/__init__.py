@@ -1,0 +1,1 @@
+"""The reasons for an answer: moments, bands, words and voice cues, each with how much it moved the probability."""

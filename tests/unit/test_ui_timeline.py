@@ -1,0 +1,160 @@
+"""Feeling over time on the page, as functions: built, corrected, saved as clips with a parent, exported."""
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+import soundfile
+
+from annotations.errors import StoreError
+from annotations.exchange.exports.exporting import export_store
+from annotations.exchange.imports.importing import ImportOptions, import_sources
+from annotations.maintenance.erasure.erase import erase_clip, erase_recording
+from annotations.raters.votes import effective_corrections
+from annotations.store import AnnotationStore
+from annotations.store.new_records import Parent
+from ser.audio.decoding import decode_file
+from ser.errors import SerError
+from ser.testing import synthetic_speech
+from ser.types import SAMPLING_RATE
+from tests.unit.stored import list_clips
+from ui.backend.services import Services
+from ui.timeline.panel import TimelineHandlers
+
+ANN = gr.Request(session_hash="ann")
+WHO = {"name": "ann", "key": "a key of twenty chars"}
+
+
+def talk(folder: Path, seconds: float = 70.0) -> str:
+    path = folder / "hash" / "talk.wav"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pause = np.zeros(SAMPLING_RATE, np.float32)
+    parts = [
+        np.concatenate([synthetic_speech(3.0, pitch=110.0 + 40 * seed, seed=seed).signal, pause]) for seed in range(5)
+    ]
+    soundfile.write(path, np.resize(np.concatenate(parts), round(seconds * SAMPLING_RATE)), SAMPLING_RATE)
+    return str(path)
+
+
+@pytest.fixture
+def shown(page_services: Services, page_cache: Path) -> tuple[TimelineHandlers, dict[str, Any], Path]:
+    """Handlers that have drawn a timeline, its values as the script reads them, and the recording."""
+    handlers, path = TimelineHandlers(page_services), talk(page_cache)
+    *_, drawn = handlers.on_timeline(path, "auto", ANN)
+    found = re.search('data-timeline="([^"]*)"', drawn)
+    assert found is not None
+    return handlers, json.loads(unescape(found[1])), Path(path)
+
+
+def given(values: dict[str, Any], regions: list[dict[str, Any]], **others: object) -> dict[str, Any]:
+    return {"token": values["token"], "regions": regions, "consent": ["research"], "who": WHO, **others}
+
+
+def test_the_script_gets_what_it_draws(shown: tuple[TimelineHandlers, dict[str, Any], Path]) -> None:
+    _, values, path = shown
+    assert values["duration"] == pytest.approx(70.0) and values["path"] == str(path) and values["regions"]
+    assert {"start", "end", "label", "scores", "unsure", "transcript", "speaker"} <= set(values["regions"][0])
+    assert [one["key"] for one in values["labels"]] == [*"1234567", "u"] and values["wave"].startswith("M")
+
+
+def test_corrected_regions_become_clips_of_their_own(
+    shown: tuple[TimelineHandlers, dict[str, Any], Path], page_services: Services, tmp_path: Path
+) -> None:
+    handlers, values, path = shown
+    region = {**values["regions"][0], "label": "fear", "start": 0.5, "end": 2.5}
+    unsure = {"start": 4.0, "end": 6.0, "label": "unsure"}
+    saved = handlers.save(given(values, [region, unsure], speaker="Kim"), ANN)
+    store = page_services.store
+    clips = {clip.id: clip for clip in list_clips(store)}
+    assert sorted(saved["clips"]) == sorted(clips) and len(clips) == 2  # type: ignore[call-overload]
+    whole = decode_file(path, max_duration=100.0)
+    first = next(clip for clip in clips.values() if clip.parent_start == 0.5)
+    assert (first.parent_sha256, first.parent_end, first.speaker) == (whole.sha256, 2.5, "Kim")
+    assert first.sha256 == whole.crop(0.5, 2.5).sha256 and first.consent == ("research",)
+    votes = {vote.clip_id: vote for vote in effective_corrections(store)}
+    assert votes[first.id].label == "fear" and {vote.verdict for vote in votes.values()} >= {"unsure"}
+
+    export_store(store, "jsonl", tmp_path / "out.jsonl", "research")
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert {(row["parent_sha256"], row["parent_start"], row["parent_end"]) for row in rows} == {
+        (whole.sha256, 0.5, 2.5),
+        (whole.sha256, 4.0, 6.0),
+    }
+    with AnnotationStore(tmp_path / "other") as other:
+        import_sources(other, [tmp_path / "out.jsonl"], ImportOptions())
+        assert {clip.parent_sha256 for clip in list_clips(other)} == {whole.sha256}
+        assert erase_recording(other, whole.sha256, by="ann").clips == 2 and list_clips(other) == []
+        with pytest.raises(SerError, match="No clip is of the recording"):
+            erase_recording(other, whole.sha256, by="ann")
+        for row in ("csv", "parquet", "audformat", "labelstudio"):
+            export_store(store, row, tmp_path / row, "research")
+
+    kept = store.add_clip(whole, source="page")
+    assert erase_clip(store, kept.id, by="ann").clips == 3 and list_clips(store) == []
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [
+        ({"start": 1.0, "end": 80.0, "label": "fear"}, "the recording has 70.0 s"),
+        ({"start": 1.0, "end": 1.2, "label": "fear"}, "at least 0.3 s are needed"),
+        ({"start": 1.0, "end": 2.0, "label": "joy"}, "expected one of anger"),
+        ({"start": "1", "end": 2.0, "label": "fear"}, "expected seconds"),
+        ({"start": 0.0, "end": 65.0, "label": "fear"}, "Split it first"),
+        ("fear", "expected {name: value}"),
+    ],
+)
+def test_regions_that_cannot_be_are_refused_and_nothing_is_stored(
+    shown: tuple[TimelineHandlers, dict[str, Any], Path], page_services: Services, region: Any, message: str
+) -> None:
+    handlers, values, _ = shown
+    with pytest.raises(SerError, match=message):
+        handlers.save(given(values, [region]), ANN)
+    assert list_clips(page_services.store) == []
+
+
+def test_nothing_is_saved_without_consent_or_of_what_is_gone(
+    shown: tuple[TimelineHandlers, dict[str, Any], Path], page_services: Services
+) -> None:
+    handlers, values, path = shown
+    region = {"start": 1.0, "end": 3.0, "label": "fear"}
+    with pytest.raises(SerError, match="tick what the regions may be used for"):
+        handlers.save(given(values, [region], consent=[]), ANN)
+    with pytest.raises(SerError, match="not remembered"):
+        handlers.save({**given(values, [region]), "token": "guessed"}, ANN)
+    page_services.uploads.release("ann")
+    assert not path.exists(), "the session has let go of its upload"
+    with pytest.raises(SerError, match="talk.wav was let go"):
+        handlers.save(given(values, [region]), ANN)
+    assert list_clips(page_services.store) == []
+
+
+def test_exports_hold_the_regions_as_a_person_left_them(shown: tuple[TimelineHandlers, dict[str, Any], Path]) -> None:
+    handlers, values, _ = shown
+    regions = [{**values["regions"][0], "label": "fear", "end": 2.0}]
+    written = handlers.export(given(values, regions, format="audacity"), ANN)
+    assert written["name"] == "talk.wav.txt" and "2.000000\t[fear]" in str(written["text"])
+    (task,) = json.loads(str(handlers.export(given(values, regions, format="labelstudio"), ANN)["text"]))
+    value = task["predictions"][0]["result"][0]["value"]
+    assert value["labels"] == ["fear"] and value["end"] == 2.0
+    whole = json.loads(str(handlers.export(given(values, [], format="json"), ANN)["text"]))
+    assert len(whole["regions"]) == len(values["regions"])
+    with pytest.raises(SerError, match="expected one of json, csv"):
+        handlers.export(given(values, regions, format="doc"), ANN)
+
+
+def test_what_is_too_long_for_the_page_names_the_command(page_services: Services, page_cache: Path) -> None:
+    *_, said = TimelineHandlers(page_services).on_timeline(talk(page_cache, 15 * 60 + 5.0), "auto", ANN)
+    assert "python -m ser timeline" in said and "15:05" in said
+
+
+def test_a_parent_lies_where_it_can() -> None:
+    with pytest.raises(StoreError, match="64 hexadecimal digits"):
+        Parent("abc", 0.0, 1.0)
+    with pytest.raises(StoreError, match="an end after it"):
+        Parent("a" * 64, 2.0, 1.0)

@@ -1,0 +1,307 @@
+// Feeling over time: the strip of a recording, its regions played, corrected, saved and exported. Drawn from values of the server.
+(() => {
+  const { call, find } = window.studio;
+  const SHORTEST = 0.3; // Seconds of a region at least, as on the server.
+  const BATCH = 5; // Regions that are saved in one call.
+  const make = (name, values = {}, ...inside) => {
+    const element = document.createElement(name);
+    for (const [key, value] of Object.entries(values)) {
+      if (key === "on") for (const [event, act] of Object.entries(value)) element.addEventListener(event, act);
+      else if (key in element && typeof value !== "string") element[key] = value;
+      else element.setAttribute(key, value);
+    }
+    element.append(...inside);
+    return element;
+  };
+  const time = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
+  const svg = (name, values) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(values)) element.setAttribute(key, value);
+    return element;
+  };
+
+  const open = (root) => {
+    const data = JSON.parse(root.dataset.timeline);
+    const label = (name) => data.labels.find((one) => one.name === name) || { css: "", icon: "", name };
+    const lanes = [...new Set(data.regions.map((one) => one.speaker || ""))];
+    let regions = data.regions.map((one) => ({ ...one, touched: false, saved: false }));
+    let chosen = null;
+    let until = null;
+    let zoom = 1;
+    const undo = [];
+    const config = window.gradio_config || {};
+    const base = `${(config.root || "").replace(/\/$/, "")}${config.api_prefix || "/gradio_api"}`;
+    const audio = make("audio", { preload: "metadata", src: `${base}/file=${encodeURI(data.path)}` });
+    const button = (text, act, values = {}) => make("button", { type: "button", on: { click: act }, ...values }, text);
+
+    // The strip
+    const place = (seconds) => `${(100 * seconds) / data.duration}%`;
+    const head = make("i", { class: "tl-head", "aria-hidden": "true" });
+    const marks = make("div", { class: "tl-marks" });
+    const wave = svg("svg", { viewBox: `0 0 ${data.box[0]} ${data.box[1]}`, preserveAspectRatio: "none", class: "tl-wave", "aria-hidden": "true" });
+    wave.append(svg("path", { d: data.wave }));
+    const lines = svg("svg", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", class: "tl-lines", "aria-hidden": "true" });
+    const inner = make("div", { class: "tl-inner" }, wave, lines, marks, head);
+    const strip = make("div", { class: "tl-strip" }, inner);
+    inner.style.setProperty("--lanes", lanes.length);
+    wave.addEventListener("click", (event) => {
+      const box = inner.getBoundingClientRect();
+      seek((data.duration * (event.clientX - box.left)) / box.width);
+    });
+    const zoomTo = (factor) => {
+      const middle = (strip.scrollLeft + strip.clientWidth / 2) / inner.clientWidth;
+      zoom = Math.max(1, Math.min(64, factor));
+      inner.style.width = `${100 * zoom}%`;
+      strip.scrollLeft = middle * inner.clientWidth - strip.clientWidth / 2;
+    };
+    const drawLines = () => {
+      lines.replaceChildren();
+      if (!showLines.checked) return;
+      for (const one of data.labels) {
+        const points = [];
+        for (const region of regions) {
+          const share = (region.scores || {})[one.name];
+          if (share === undefined || share === null) continue;
+          points.push(`${(1000 * region.start) / data.duration},${100 - 96 * share}`, `${(1000 * region.end) / data.duration},${100 - 96 * share}`);
+        }
+        if (points.length) lines.append(svg("polyline", { points: points.join(" "), class: one.css }));
+      }
+    };
+
+    // Playing
+    const seek = (seconds) => {
+      audio.currentTime = Math.max(0, Math.min(data.duration, seconds));
+      follow();
+    };
+    const play = (region) => {
+      until = region ? region.end : null;
+      if (region) audio.currentTime = region.start;
+      audio.play().catch(() => tell("This browser cannot play the file: its regions can still be read and corrected.", "gentle"));
+    };
+    const toggle = () => (audio.paused ? play(null) : audio.pause());
+    const follow = () => {
+      const now = audio.currentTime;
+      head.style.left = place(now);
+      clockText.textContent = `${time(now)} / ${time(data.duration)}`;
+      regions.forEach((region, at) => {
+        const inside = now >= region.start && now < region.end;
+        const row = list.children[at];
+        if (!row || row.classList.contains("now") === inside) return;
+        row.classList.toggle("now", inside);
+        if (inside && !audio.paused) list.scrollTop = row.offsetTop - list.offsetTop - list.clientHeight / 3;
+      });
+      if (!audio.paused && zoom > 1) {
+        const x = (now / data.duration) * inner.clientWidth;
+        if (x < strip.scrollLeft || x > strip.scrollLeft + strip.clientWidth) strip.scrollLeft = x - 40;
+      }
+      if (until !== null && now >= until) {
+        audio.pause();
+        until = null;
+      }
+      if (!audio.paused && root.isConnected) requestAnimationFrame(follow);
+    };
+    for (const event of ["play", "pause", "seeked", "ended"]) audio.addEventListener(event, () => {
+      playButton.textContent = audio.paused ? "Play" : "Pause";
+      follow();
+    });
+
+    // Correcting
+    const change = (act) => {
+      undo.push(JSON.stringify(regions));
+      if (undo.length > 50) undo.shift();
+      act();
+      draw();
+    };
+    const touched = (region) => Object.assign(region, { touched: true, saved: false });
+    const setLabel = (name) => chosen !== null && change(() => (touched(regions[chosen]).label = name));
+    // Called once the focus has moved on: what is redrawn meanwhile would lose it.
+    const setBorder = (side, value) => {
+      const region = regions[chosen];
+      const low = side === "start" ? 0 : region.start + SHORTEST;
+      const high = side === "start" ? region.end - SHORTEST : data.duration;
+      if (!Number.isFinite(value)) return draw();
+      change(() => (touched(region)[side] = Math.round(100 * Math.max(low, Math.min(high, value))) / 100));
+    };
+    const split = () => {
+      if (chosen === null) return;
+      const region = regions[chosen];
+      const now = audio.currentTime;
+      const at = now > region.start + SHORTEST && now < region.end - SHORTEST ? now : (region.start + region.end) / 2;
+      if (region.end - region.start < 2 * SHORTEST) return tell(`Parts must last ${SHORTEST} s at least.`, "gentle");
+      change(() => {
+        // Nobody knows which words are in which part.
+        const second = { ...touched(region), start: at, transcript: null };
+        regions.splice(chosen, 1, { ...region, end: at, transcript: null }, second);
+      });
+    };
+    const join = () => {
+      const region = regions[chosen];
+      const next = regions.findIndex((one, at) => at > chosen && (one.speaker || "") === (region.speaker || ""));
+      if (chosen === null || next < 0) return tell("There is no later region of this speaker to join.", "gentle");
+      change(() => {
+        const words = [region.transcript, regions[next].transcript].filter(Boolean).join(" ");
+        touched(region).end = Math.max(region.end, regions[next].end);
+        region.transcript = words || null;
+        regions.splice(next, 1);
+      });
+    };
+    const choose = (at, sound) => {
+      if (!regions.length) return;
+      chosen = Math.max(0, Math.min(regions.length - 1, at));
+      draw();
+      const row = list.children[chosen];
+      const top = row.offsetTop - list.offsetTop;
+      if (top < list.scrollTop || top + row.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
+      if (sound) play(regions[chosen]);
+      else seek(regions[chosen].start);
+    };
+
+    // Drawing
+    const list = make("ol", { class: "tl-list", "aria-label": "Regions" });
+    const editor = make("div", { class: "tl-editor", role: "group", "aria-label": "Correct the region" });
+    const clockText = make("span", { class: "tl-clock" }, `0:00.0 / ${time(data.duration)}`);
+    const status = make("p", { class: "status tl-status", role: "status" });
+    const tell = (text, kind = "good") => {
+      status.textContent = text;
+      status.className = `status tl-status ${kind}`;
+    };
+    const face = (one) => {
+      const span = make("span", { class: `tl-face ${one.css}` });
+      span.innerHTML = one.icon;
+      return span;
+    };
+    const drawRegion = (region, at) => {
+      const one = label(region.label);
+      const words = `${region.label}, ${time(region.start)} to ${time(region.end)}`;
+      const mark = button("", () => choose(at, true), { class: `tl-region ${one.css}${at === chosen ? " chosen" : ""}${region.touched ? " touched" : ""}`, title: words, "aria-label": words, tabindex: "-1" });
+      mark.style.left = place(region.start);
+      mark.style.width = place(region.end - region.start);
+      mark.style.setProperty("--lane", lanes.indexOf(region.speaker || ""));
+      mark.append(make("span", {}, region.label));
+      marks.append(mark);
+      const sure = region.touched ? (region.saved ? "saved" : "yours") : region.unsure ? "not sure" : `${Math.round(100 * (region.confidence || 0))} %`;
+      const row = make("li", { class: at === chosen ? "chosen" : "" });
+      row.append(
+        button("", () => choose(at, true), { class: "tl-row", "aria-current": at === chosen ? "true" : "false" })
+      );
+      row.firstChild.append(
+        make("span", { class: "tl-time" }, `${time(region.start)}–${time(region.end)}`), face(one), make("strong", {}, region.label),
+        make("span", { class: "quiet", title: region.unsure || "" }, sure),
+        make("span", { class: "tl-words" }, [region.speaker ? `${region.speaker}: ` : "", region.transcript || ""].join(""))
+      );
+      list.append(row);
+    };
+    const drawEditor = () => {
+      editor.replaceChildren();
+      if (chosen === null || !regions[chosen]) return editor.append(make("p", { class: "quiet" }, "Choose a region to hear and correct it."));
+      const region = regions[chosen];
+      const number = (side, text) =>
+        make("label", {}, text, make("input", { type: "number", step: "0.05", min: "0", max: String(data.duration), value: region[side].toFixed(2), on: { change: (event) => setTimeout(setBorder, 0, side, parseFloat(event.target.value)) } }));
+      const names = make("div", { class: "tl-labels", role: "group", "aria-label": "Label" });
+      for (const one of data.labels) {
+        const choice = button("", () => setLabel(one.name), { class: one.css, "aria-pressed": region.label === one.name ? "true" : "false" });
+        choice.append(face(one), `${one.key.toUpperCase()} ${one.name}`);
+        names.append(choice);
+      }
+      editor.append(names, make("div", { class: "tl-borders" }, number("start", "from, s"), number("end", "to, s"), button("Split", split), button("Join with next", join), button("Undo", back, { disabled: !undo.length })));
+    };
+    const back = () => {
+      if (!undo.length) return;
+      regions = JSON.parse(undo.pop());
+      chosen = chosen === null ? null : Math.min(chosen, regions.length - 1);
+      draw();
+    };
+    const waiting = () => regions.filter((one) => one.touched && !one.saved);
+    const draw = () => {
+      const focused = root.contains(document.activeElement);
+      regions.sort((one, other) => one.start - other.start);
+      marks.replaceChildren();
+      list.replaceChildren();
+      regions.forEach(drawRegion);
+      drawEditor();
+      drawLines();
+      saveButton.textContent = `Save ${waiting().length || ""} corrected region${waiting().length === 1 ? "" : "s"}`.replace("  ", " ");
+      saveButton.disabled = !waiting().length;
+      // A redrawn button would lose the focus, and with it the keys.
+      if (focused && !root.contains(document.activeElement)) root.focus({ preventScroll: true });
+      follow();
+    };
+
+    // Saving and exporting
+    const plain = (one) => ({ start: one.start, end: one.end, label: one.label, speaker: one.speaker, channel: one.channel, transcript: one.transcript });
+    const ticks = data.consent.map(([words, purpose]) => make("label", {}, make("input", { type: "checkbox", value: purpose }), ` ${words}`));
+    const who = make("input", { type: "text", maxlength: "80", placeholder: "a pseudonym", "aria-label": "Who is speaking? (optional)" });
+    const save = async () => {
+      const left = waiting();
+      const consent = ticks.map((one) => one.firstChild).filter((one) => one.checked).map((one) => one.value);
+      if (!left.length) return;
+      if (!consent.length) return tell("Nothing was saved: tick what the regions may be used for first.", "gentle");
+      saveButton.disabled = true;
+      let done = 0;
+      try {
+        for (let at = 0; at < left.length; at += BATCH) {
+          const part = left.slice(at, at + BATCH);
+          tell(`Saving ${done} of ${left.length} …`, "quiet");
+          await call("save_regions", { token: data.token, regions: part.map(plain), consent, speaker: who.value }, 120000);
+          part.forEach((one) => (one.saved = true));
+          done += part.length;
+        }
+        tell(`${done} region${done === 1 ? " is" : "s are"} saved, each as a clip with your vote.`);
+      } catch (error) {
+        tell(`${done} of ${left.length} are saved. ${error.message}`, "gentle");
+      }
+      draw();
+    };
+    const saveButton = button("Save", save, { class: "tl-save" });
+    const format = make("select", { "aria-label": "Format" }, ...data.formats.map((name) => make("option", { value: name }, name)));
+    const download = async () => {
+      try {
+        const file = await call("export_timeline", { token: data.token, format: format.value, regions: regions.map(plain) });
+        const link = make("a", { href: URL.createObjectURL(new Blob([file.text], { type: "text/plain" })), download: file.name });
+        link.click();
+        setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+      } catch (error) {
+        tell(error.message, "gentle");
+      }
+    };
+
+    const playButton = button("Play", toggle, { class: "tl-play" });
+    const showLines = make("input", { type: "checkbox", on: { change: drawLines } });
+    root.append(
+      audio,
+      make("div", { class: "tl-bar" }, playButton, clockText, button("−", () => zoomTo(zoom / 2), { "aria-label": "Zoom out" }), button("+", () => zoomTo(zoom * 2), { "aria-label": "Zoom in" }), make("label", {}, showLines, " a line for each feeling")),
+      strip,
+      ...data.notes.map((note) => make("p", { class: "quiet" }, note)),
+      make("div", { class: "tl-columns" }, list, editor),
+      make("fieldset", { class: "tl-consent" }, make("legend", {}, data.question), ...ticks, make("label", {}, "Who is speaking? ", who), saveButton),
+      status,
+      make("div", { class: "tl-bar" }, make("label", {}, "Export as ", format), button("Download", download), make("span", { class: "quiet" }, "Keys: Space plays, ↑ ↓ choose, 1–7 label, S splits, J joins, Z undoes, + − zoom"))
+    );
+    root.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input[type=text], input[type=number], select")) return;
+      const key = event.key.toLowerCase();
+      const named = data.labels.find((one) => one.key === key);
+      const pressing = event.target.matches("button, input");
+      const acts = {
+        " ": pressing ? null : toggle, arrowleft: () => seek(audio.currentTime - 2), arrowright: () => seek(audio.currentTime + 2),
+        arrowup: () => choose((chosen ?? 1) - 1, true), arrowdown: () => choose((chosen ?? -1) + 1, true),
+        s: split, j: join, z: back, "+": () => zoomTo(zoom * 2), "-": () => zoomTo(zoom / 2),
+      };
+      const act = named ? () => setLabel(named.name) : acts[key];
+      // Keys in here are of the timeline alone, not of the tab around it.
+      event.stopPropagation();
+      if (!act) return;
+      event.preventDefault();
+      act();
+    });
+    draw();
+  };
+
+  const watch = () => {
+    const root = find(".timeline:not([data-ready])");
+    if (!root) return;
+    root.dataset.ready = "yes";
+    open(root);
+  };
+  new MutationObserver(watch).observe(document, { childList: true, subtree: true });
+})();
