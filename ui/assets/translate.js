@@ -78,7 +78,7 @@
   const found = (text) =>
     figure(text) ?? word(text) ?? divided(text, " · ", " · ") ?? findings(text) ?? whole(text) ?? commas(text) ?? parts(text) ?? whole(text, { loose: true }) ??
     divided(text, ", ", wide() ? "、" : ", ") ?? ended(text);
-  const word = (text) => exact.get(text) ?? (/^[A-Z][a-z ]+$/.test(text) ? exact.get(text.toLowerCase()) : undefined);
+  const word = (text) => exact.get(text) ?? (/^[A-Z][a-z ]/.test(text) ? exact.get(text[0].toLowerCase() + text.slice(1)) : undefined);
   const patternOf = ({ literals, names }) => {
     const groups = names.map((name) => (FIGURES.test(name) ? "([^A-Za-z,;]*?)" : "(.*?)"));
     return new RegExp(`^${literals.map((literal, place) => escaped(literal) + (groups[place] ?? "")).join("")}$`, "s");

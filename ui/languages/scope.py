@@ -35,6 +35,7 @@ COMMAND_LINE = (
     "ui/languages/extract.py",
     "ui/languages/markup.py",
     "ui/languages/scope.py",
+    "ui/operations",
     "ui/parts/style.py",
 )
 """What only programs and terminals meet; there it is English."""
@@ -42,6 +43,7 @@ COMMAND_LINE = (
 SENTENCES = (
     "annotations/exchange/imports",
     "annotations/insights.py",
+    "annotations/learning/drift.py",
     "annotations/learning/promotion",
     "annotations/learning/runs",
     "annotations/learning/targets",
@@ -78,7 +80,19 @@ WORDS = (
         "damaged",
         "missing",
     ),
-    *("decode", "vad", "transcription", "total", "speech_detector", "source", "language", "skipped", "labelled"),
+    *(
+        "decode",
+        "vad",
+        "transcription",
+        "total",
+        "speech_detector",
+        "source",
+        "language",
+        "skipped",
+        "labelled",
+        "saved",
+        "yours",
+    ),
     *(f"for {purpose}" for purpose in CONSENT_PURPOSES),
 )
 """Values that are shown as they are stored, and single words, which could be names for programs as well."""
@@ -106,7 +120,7 @@ CODE = re.compile(
     r"\b(SELECT|INSERT|UPDATE|DELETE|WHERE|PRAGMA|JOIN|AND|IS|IN|NULL) "
     r"|^python -m|^https?:|^data[:-]|^[LM][\d{]|^[#.]\S"
     r"|^\(\?:|^%\(|=>|[=}] \?|\[[\w-]+=|\(type=|\w#\w|:not\(|^td\.|^tbody |\} input$|^a, button"
-    r"|^label voted|^aria-sort|--[a-z]+-|[=;{]$|^\S+=\"|^file_name sha|^(answer|status) [a-z{]+( busy|\})?$"
+    r"|^label voted|^aria-sort|--[a-z]+-|[=;{]$|^\S+=\"|^file_name sha|^tl-|^(answer|status) [a-z{-]+( busy|\}| \{kind\})?$"
 )
 """What is for programs, though it has words."""
 
