@@ -14,9 +14,10 @@ from ui.recognize.examples import EXAMPLES
 TABS = {
     "recognize": "#answer-card .notes li",
     "review": "#review-card .clip-line",
+    "clips": "#clips-table td.source",
     "insights": "#insights-disputed h4",
     "train": "#train-versions td",
-    "history": "#history-table td",
+    "manage": "#set-save",
     "about": "#about td",
 }
 """What each tab shows at the end."""
@@ -73,25 +74,22 @@ def test_a_browser_in_chinese_finds_a_page_in_chinese(open_page: Callable[..., P
         assert _english(page) == set(), tab
     _open(page, "review")
     expect(page.locator("#review-card .clip-line")).to_contain_text("Train · 2 次标注")
-    page.evaluate("document.querySelectorAll('details, dialog').forEach((one) => (one.open = true))")
-    page.evaluate("document.querySelectorAll('#maintain .label-wrap').forEach((one) => one.click())")
-    expect(page.locator("#set-save")).to_have_text("保存设置")
+    page.evaluate("document.querySelectorAll('details, #keys-dialog').forEach((one) => (one.open = true))")
     assert _english(page) == set()
+    page.keyboard.press("Escape")
     _open(page, "train")
     # What a list shows is translated, and what is sent is what was chosen.
     effort = page.locator("#train-preset input")
     effort.click()
     page.get_by_role("option", name="充分").click()
     assert effort.input_value() == "充分" and effort.evaluate("(input) => input.value") == "thorough"
-    _open(page, "history")
-    page.locator("#clip-number input").fill("1")
-    page.locator("#clip-show").click()
-    expect(page.locator("#clip-about")).to_contain_text(f"愤怒 · “{WROTE}” · 备注：neutral · 0.1 秒，片段播放未过半")
-    expect(page.locator("#clip-about td").filter(has_text="Save").first).to_have_text("Save")
-    page.locator("#clip-number input").fill("99")
-    page.locator("#clip-show").click()
-    expect(page.get_by_text("没有片段 99。它可能已被删除；请选择其他片段。")).to_be_visible()
+    page.goto(f"{page.url.split('?')[0]}?clip=1")
+    drawer = page.locator("#clip-drawer")
+    expect(drawer).to_contain_text(f"愤怒 · “{WROTE}” · 备注：neutral")
+    expect(drawer.locator("td").filter(has_text="Save").first).to_have_text("Save")
     assert _english(page) == set()
+    page.goto(f"{page.url.split('?')[0]}?clip=99")
+    expect(page.get_by_text("没有片段 99。它可能已被删除；请选择其他片段。").first).to_be_visible()
 
 
 def test_the_choice_is_kept_and_english_is_as_it_was(open_page: Callable[..., Page], services: Services) -> None:

@@ -120,7 +120,8 @@ CODE = re.compile(
     r"\b(SELECT|INSERT|UPDATE|DELETE|WHERE|PRAGMA|JOIN|AND|IS|IN|NULL) "
     r"|^python -m|^https?:|^data[:-]|^[LM][\d{]|^[#.]\S"
     r"|^\(\?:|^%\(|=>|[=}] \?|\[[\w-]+=|\(type=|\w#\w|:not\(|^td\.|^tbody |\} input$|^a, button"
-    r"|^label voted|^aria-sort|--[a-z]+-|[=;{]$|^\S+=\"|^file_name sha|^tl-|^(answer|status) [a-z{-]+( busy|\}| \{kind\})?$"
+    r"|^label voted|^aria-sort|--[a-z]+-|[=;{]$|^\S+=\"|^file_name sha"
+    r"|^tl-|^(answer|status) [a-z{-]+( busy|\}| \{kind\})?$"
 )
 """What is for programs, though it has words."""
 
