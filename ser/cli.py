@@ -58,6 +58,7 @@ def _add_recognize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--same-source", action="store_true", help="one microphone and room: adapt the answers to it (from 16 files)"
     )
+    _add_neutral(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     _add_models(parser)
     parser.add_argument(
@@ -71,6 +72,12 @@ def _add_recognize(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers", type=_count, metavar="N", help="with --engine ray: processes (default: one for each core)"
+    )
+
+
+def _add_neutral(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--neutral", nargs="+", metavar="FILE", help="the same person reading without a feeling: adapt answers by it"
     )
 
 
@@ -91,6 +98,7 @@ def _add_timeline(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="answer each channel by itself, all mixed, or split those that hold different speech (default)",
     )
+    _add_neutral(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line")
     form.add_argument("--out", metavar="DIR", help="write a file for each recording there")

@@ -82,7 +82,7 @@ def build_app(services: Services) -> gr.Blocks:
             with gr.Tab("Insights", id="insights", elem_id="tab-insights") as insights_tab:
                 build_insights_tab(services, insights_tab, who)
             with gr.Tab("Train", id="train", elem_id="tab-train") as train_tab:
-                build_train_tab(services, demo, train_tab, who, header)
+                acts = {**acts, **build_train_tab(services, demo, train_tab, who, header)}
             with gr.Tab("Manage", id="manage", elem_id="tab-manage"):
                 build_maintain_cards(services, demo, who)
                 acts = {**acts, **OverviewHandlers(services).acts()}

@@ -315,7 +315,16 @@ SELECT one.clip_id FROM judgements AS one JOIN judgements AS other USING (clip_i
 WHERE one.rater = ? AND other.rater = ? AND one.label != other.label
 """
 
-_HASTY = "corrections.seconds < 0.5 * (SELECT duration FROM queue_clips WHERE clip_id = judgements.clip_id)"
+_HASTY = (
+    "corrections.seconds IS NOT NULL "
+    "AND corrections.seconds < 0.5 * (SELECT duration FROM queue_clips WHERE clip_id = corrections.clip_id)"
+)
+
+_OF_JUDGEMENTS = """
+corrections CROSS JOIN judgements ON judgements.rater = corrections.rater
+    AND judgements.clip_id = corrections.clip_id AND judgements.correction_id = corrections.id
+"""
+"""Standing votes with their time, read in the order of the larger table: its rows are looked up by nothing."""
 
 
 def _votes_query(person: Person, filters: ClipFilter, labels: LabelSet) -> tuple[str, list[object]] | None:
@@ -343,8 +352,8 @@ def _votes_query(person: Person, filters: ClipFilter, labels: LabelSet) -> tuple
     if rater is not None:
         where.append("judgements.rater = ?")
         values.append(rater)
-    join = "JOIN corrections ON corrections.id = judgements.correction_id" if joined else ""
-    return f"SELECT judgements.clip_id FROM judgements {join} WHERE {' AND '.join(where)}", values
+    source = _OF_JUDGEMENTS if joined else "judgements"
+    return f"SELECT judgements.clip_id FROM {source} WHERE {' AND '.join(where)}", values
 
 
 def _against_model(connection: Connection, labels: LabelSet) -> Iterable[int]:

@@ -1,7 +1,8 @@
 """Speed and safety of the store: `python -m benchmarks.store [--quick] [--clips N] [--store DIR] [--json]`.
 
-Fills a store in a scratch folder, times the review queue in every order with every filter and the saves of twenty
-annotators at once, and kills writing processes at random moments to count acknowledged votes that are gone afterwards.
+Fills a store in a scratch folder, times the review queue in every order with every filter, the list of clips, and the
+saves of twenty annotators at once, and kills writing processes at random moments to count acknowledged votes that are
+gone afterwards.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from benchmarks.machine import run_benchmark
 from benchmarks.store.filling import fill, fill_votes
 from benchmarks.store.load import PROCESSES, THREADS, kill_writers, time_saves
 from benchmarks.store.queue import time_queue
+from benchmarks.store.table import time_table
 
 Numbers = dict[str, object]
 
@@ -43,7 +45,7 @@ def measure(options: argparse.Namespace) -> Numbers:
                 # The veteran has labelled a tenth of all, 100,000 of a million: the dearest head of a queue to skip.
                 fill_votes(store, clips // 10, OTHERS, max(1, clips // 200), options.seed)
             filling = {"clips": _count(store), "fill_s": round(time.perf_counter() - start, 1)}
-            queue = time_queue(store, rounds)
+            queue = {**time_queue(store, rounds), **time_table(store, rounds)}
         saves = time_saves(folder, votes)
         killed = kill_writers(Path(scratch, "killed"), kills, options.seed, 15.0 if options.quick else float("inf"))
     lost = int(str(saves["lost_saves"])) + int(str(killed["lost_votes"]))

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ser.acoustic.sounds import neutral_profile
 from ser.audio.formats import AUDIO_SUFFIXES
 from ser.config import Settings
-from ser.encoder.profiles import draw_profiles
+from ser.encoder.profiles import Profiles, draw_profiles
 from ser.errors import AudioError, SettingsError
 from ser.evaluation.predictions import adaptable_model
 from ser.loading import load_recognizer
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Recognise every file.
 
     Args:
-        options: `files, same_speaker, same_source, json, output, engine, workers`.
+        options: `files, same_speaker, same_source, neutral, json, output, engine, workers`.
         settings: which models to use.
 
     Returns:
@@ -66,10 +67,33 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     return 1 if failed else 0
 
 
+def neutral_profiles(recognizer: Recognizer, names: Sequence[str]) -> Profiles:
+    """The profile of a speaker's neutral voice from recordings of it.
+
+    Raises:
+        AudioError: if one cannot be read, or holds no sentence.
+        SettingsError: if the model cannot be adapted.
+    """
+    found = Profiles()
+    for path in expand(names):
+        audio = recognizer.decode(path)
+        newest = neutral_profile(recognizer.acoustic, audio, recognizer.detector.detect(audio))
+        found = Profiles(neutral=found.neutral.merge(newest) if found.neutral else newest)
+    return found
+
+
 def _answers(
     recognizer: Recognizer, paths: Sequence[Path], options: argparse.Namespace
 ) -> Iterator[Recognition | AudioError]:
     """Yield answers as they come; if they share a speaker or a source, adapted to it once all are recognised."""
+    if options.neutral:
+        voice = neutral_profiles(recognizer, options.neutral)
+        for path in paths:
+            try:
+                yield recognizer.recognize(path, voice)
+            except AudioError as error:
+                yield error
+        return
     answers = recognizer.recognize_many(paths)
     if not (options.same_speaker or options.same_source):
         yield from answers

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from ser.commands.recognize import expand
+from ser.commands.recognize import expand, neutral_profiles
 from ser.config import Settings
 from ser.errors import AudioError, SettingsError
 from ser.loading import load_recognizer
@@ -20,7 +20,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Build the timeline of every file.
 
     Args:
-        options: `files, channels, json, out, format`.
+        options: `files, channels, neutral, json, out, format`.
         settings: which models to use.
 
     Returns:
@@ -36,10 +36,12 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         raise AudioError(f"No recording was found in {', '.join(options.files)}. Name audio files, or folders of them.")
     out = _make_folder(options.out) if options.out else None
     recognizer = load_recognizer(settings)
-    failed = 0
+    profiles, failed = neutral_profiles(recognizer, options.neutral or ()), 0
     for path in paths:
         try:
-            timeline = recognizer.timeline(path, options.channels, max_duration=settings.max_duration)
+            timeline = recognizer.timeline(
+                path, options.channels, max_duration=settings.max_duration, profiles=profiles
+            )
             if out is not None:
                 report = f"{path} -> {_write(timeline, path, out, options.format or 'json')}"
             elif options.json:

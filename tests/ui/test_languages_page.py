@@ -107,7 +107,7 @@ def test_the_choice_is_kept_and_english_is_as_it_was(open_page: Callable[..., Pa
     assert page.get_by_label("语言").input_value() == "zh"
     # Recording is started by a button that scripts know by its name in English.
     page.locator("#recognize-audio [data-said='Record audio']").click()
-    expect(page.locator("#recognize-audio .stop-button")).to_be_visible()
+    expect(page.locator(".record-clock .now")).to_have_text("0:01")
     page.locator("#recognize-audio .stop-button").click()
     expect(page.locator("#answer-card .headline .number, #answer-card .headline strong").first).to_be_visible()
     page.locator("#recognize-clear").click()

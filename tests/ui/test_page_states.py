@@ -202,9 +202,11 @@ class TestPeopleOfLesserRoles:
         expect(page.locator("#visitor-note p")).to_have_count(0)
         page.click("[role=tab]:has-text('Train')")
         expect(page.locator("#train-note")).to_contain_text("Only maintainers start it")
-        for control in ("#retrain", "#train-acts", "#train-choices", "#version-acts"):
+        for control in ("#retrain", "#train-acts", "#train-choices"):
             expect(page.locator(control).first).to_be_hidden()
         expect(page.locator("#train-feedback")).to_contain_text("Feedback")
+        expect(page.locator("#train-versions").get_by_text("Model card")).to_be_visible()
+        expect(page.locator(".hub")).to_be_hidden()
 
 
 def test_the_list_of_people_says_who_is_maintainer(page: Page, services: Services, fill: Callable) -> None:

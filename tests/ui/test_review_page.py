@@ -111,7 +111,7 @@ def test_blind_hides_the_answer_and_is_remembered(page: Page, services: Services
     vote = queries.history(services.store)[0].correction
     assert vote is not None and vote.answer_shown is True, "it was seen before it was hidden"
     page.reload()
-    page.wait_for_selector("#answer-card .bars")
+    page.wait_for_selector("#answer-card .bars", state="attached")
     open_review(page)
     expect(page.locator("#review-card .review-clip")).to_contain_text("hidden until you vote")
     next_by(page, "1", "Enter")
@@ -221,7 +221,7 @@ def test_more_is_said_and_undone(page: Page, services: Services, fill: Callable[
     expect(page.locator("#review-more textarea")).to_have_value("1 s two people")
     expect(page.locator("#review-more input[name=intensity]")).to_have_value("55")
     page.reload()
-    page.wait_for_selector("#answer-card .bars")
+    page.wait_for_selector("#answer-card .bars", state="attached")
     open_review(page)
     expect(page.locator("#review-more")).to_have_attribute("open", "")
 

@@ -56,7 +56,7 @@ def test_retrain_to_its_end_through_a_reload(votes: None, open_page: Callable[..
     page.reload()
     other = open_page(viewport={"width": 1280, "height": 900})
     for watcher in (page, other):
-        watcher.wait_for_selector("#answer-card .bars")
+        watcher.wait_for_selector("#answer-card .bars", state="attached")
         open_train(watcher)
     ended = page.locator("#train-run .badge", has_text="promoted").or_(
         page.locator("#train-run .badge", has_text="refused")
@@ -69,8 +69,15 @@ def test_retrain_to_its_end_through_a_reload(votes: None, open_page: Callable[..
         expect(watcher.locator("#train-run .comparison")).to_contain_text("UAR")
         expect(watcher.locator("#retrain")).to_be_enabled()
     # Every clip was trained on: the comparison says that it flatters.
-    page.click("#version-compare")
+    page.locator("#train-versions tbody tr").first.get_by_text("Compare").click()
+    page.click("#version-ask .confirm")
     expect(page.locator("#version-detail")).to_contain_text("were trained on, which flatters")
+    changed = page.locator("#version-detail table.changed a").first
+    number = changed.inner_text()
+    changed.click()
+    expect(page.locator("#clip-drawer h2")).to_have_text(f"Clip {number}")
+    expect(page.locator("#clip-drawer .player")).to_be_visible()
+    page.keyboard.press("Escape")
     page.click("#train-log-button")
     expect(page.locator("#train-log a[download]")).to_have_count(1)
     page.click(".past-runs summary")
@@ -109,24 +116,13 @@ def test_a_run_rests_another_waits_and_both_are_cancelled(votes: None, page: Pag
 def test_back_and_forth_between_versions(page: Page, services: Services) -> None:
     add_version(services.store, "v2", "0" * 64, {"after": {"uar": 0.63}})
     open_train(page)
-    expect(page.locator("#version-use")).to_be_enabled()
-    expect(page.locator("#version-choice input")).to_have_value("v2")
-    page.click("#version-use")
+    page.locator("#train-versions tr", has_text="v2").get_by_text("Use", exact=True).click()
     expect(page.locator("#header")).to_contain_text("model: v2")
-    expect(page.locator("#version-back")).to_contain_text("Roll back to embedded")
-    page.click("#version-back")
+    page.locator("#train-versions").get_by_text("Roll back to embedded").click()
     expect(page.locator("#header")).to_contain_text("model: embedded")
     assert services.store.active_version().name == "embedded"
-
-
-def test_another_version_is_put_to_use(page: Page, services: Services) -> None:
-    add_version(services.store, "v2", "0" * 64, {"after": {"uar": 0.63}})
-    open_train(page)
-    expect(page.locator("#train-versions")).to_contain_text("v2")
-    expect(page.locator("#version-use")).to_be_enabled()
-    page.click("#version-use")
-    expect(page.locator("#header")).to_contain_text("model: v2")
-    assert services.store.active_version().name == "v2"
+    page.goto(f"{page.url.split('?')[0]}?version=v2")
+    expect(page.locator("#train-versions tr.marked")).to_contain_text("v2")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -151,20 +147,15 @@ def test_what_a_target_lacks_stands_there_before_the_click(
 def test_a_card_is_read_and_trouble_stays_where_it_arose(page: Page, services: Services) -> None:
     add_version(services.store, "v2", "0" * 64, {"after": {"uar": 0.63}})
     open_train(page)
-    expect(page.locator("#version-choice input")).to_have_value("v2")
-    page.click("#version-card")
-    expect(page.locator("#version-text h4").first).to_have_text("Evaluation")
+    row = page.locator("#train-versions tr", has_text="v2")
+    row.get_by_text("Model card").click()
+    expect(page.locator("#version-detail h4").first).to_have_text("Evaluation")
     expect(page.locator("#version-detail a[download]")).to_have_count(1)
-    page.click("#version-hub button >> nth=0")
-    page.click("#version-push")
+    row.get_by_text("Publish").click()
+    page.keyboard.press("Enter")
     expect(page.locator("#version-detail [role=alert]")).to_have_text("Name the repository as ORG/NAME.")
-    expect(page.locator("#version-text")).not_to_contain_text("Evaluation")
-    expect(page.locator("#version-detail .error")).to_have_count(0)
-    page.locator("#version-choice input").click()
-    page.locator("[role=option]", has_text="embedded (in use)").first.click()
-    expect(page.locator("#version-use")).to_be_disabled()
-    page.click("#version-card")
-    expect(page.locator("#version-detail")).to_contain_text("Model card of")
+    expect(page.locator("#version-detail")).not_to_contain_text("Evaluation")
+    expect(page.locator("#train-versions tr.active").get_by_text("Use", exact=True)).to_have_count(0)
 
 
 def test_the_layers_to_train_are_chosen_and_described(votes: None, page: Page, tmp_path: Path) -> None:

@@ -73,13 +73,6 @@ DECLARED = {
     "TrainHandlers.on_resume": MAINTAINERS,
     "TrainHandlers.on_retrain": MAINTAINERS,
     "TrainHandlers.on_tick": EVERYBODY,
-    "VersionHandlers.on_card": EVERYBODY,
-    "VersionHandlers.on_choose": EVERYBODY,
-    "VersionHandlers.on_compare": MAINTAINERS,
-    "VersionHandlers.on_pull": MAINTAINERS,
-    "VersionHandlers.on_push": MAINTAINERS,
-    "VersionHandlers.on_roll_back": MAINTAINERS,
-    "VersionHandlers.on_use": MAINTAINERS,
     "TimelineHandlers.on_timeline": EVERYBODY,
     "WhyHandlers.on_why": EVERYBODY,
     "build_app.<locals>.on_unload": EVERYBODY,
@@ -91,6 +84,7 @@ DECLARED = {
     "page:edit_labels": MAINTAINERS,
     # Visitors are shown clips of their own alone, and asked who they are before they withdraw.
     "page:clip": REVIEWERS,
+    "page:clip_cues": REVIEWERS,
     "page:clips": EVERYBODY,
     "page:clips_ask": MAINTAINERS,
     # Only an act that was asked about, which is where the role is looked at, and again when it is done.
@@ -112,6 +106,12 @@ DECLARED = {
     # Of a recording of one's own, as the first tab's save button.
     "page:save_regions": EVERYBODY,
     "page:undo": PROVED_REVIEWERS,
+    "page:version_back": MAINTAINERS,
+    "page:version_card": EVERYBODY,
+    "page:version_compare": MAINTAINERS,
+    "page:version_pull": MAINTAINERS,
+    "page:version_push": MAINTAINERS,
+    "page:version_use": MAINTAINERS,
     "page:vote": REVIEWERS,
     "page:write_guidelines": MAINTAINERS,
 }
@@ -126,7 +126,6 @@ ARGUMENTS = {
     "ApiHandlers.register": {"the name to vote under": "newcomer"},
     "TrainHandlers.on_log": {"": ""},
     "TrainHandlers.on_tick": {"": {}, "Effort": "quick", "What to train": "acoustic", "Layers to train": "auto"},
-    "VersionHandlers.on_card": {"Version": 1},
 }
 """Values by label that bring an endpoint to what it does."""
 

@@ -22,6 +22,7 @@ from ser.timeline.segmentation import Answer, SegmentationConfig, cut_phrases, l
 from ser.timeline.timeline import FeelingRegion, Timeline
 from ser.types import SAMPLING_RATE, Audio, EmotionScores, Signal, SpeechRegion, Timings
 from tests.unit.recordings import voice
+from ui.recognize.examples import EXAMPLES
 
 CONFIG = SegmentationConfig(neutral_odds=1.0)
 
@@ -318,3 +319,14 @@ def test_memory_stays_flat_over_three_hours(tmp_path: Path) -> None:
     assert timeline.duration == pytest.approx(3 * 3600.0, abs=1.0)
     assert timeline.regions[-1].end == pytest.approx(3 * 3600.0 - 50.0, abs=1.0)
     assert peak < 100 * 2**20
+
+
+def test_a_timeline_is_adapted_to_a_neutral_voice(capsys: pytest.CaptureFixture[str]) -> None:
+    clip, neutral = str(EXAMPLES["sadness"].path), str(EXAMPLES["neutral"].path)
+    found = []
+    for options in ([], ["--neutral", neutral]):
+        assert main(["timeline", clip, "--json", "--transcriber", "none", *options]) == 0
+        found.append(json.loads(capsys.readouterr().out)["regions"][0]["scores"])
+    assert found[0] != found[1]
+    assert main(["recognize", clip, "--json", "--transcriber", "none", "--neutral", neutral, neutral]) == 0
+    assert json.loads(capsys.readouterr().out)["profile"] == {"kind": "neutral", "clips": 2}

@@ -1,6 +1,7 @@
 """The handlers of the clips tab as plain functions: who sees what of a clip, and who may change what."""
 
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from annotations.raters.people import Access
 from annotations.store import NewVote
 from annotations.store.settings import change_settings, read_settings
 from ser.testing import synthetic_speech
+from ser.types import Audio
 from ui.backend.services import Services
 from ui.clips.tab import ClipsHandlers
 from ui.parts.calls import run_act
@@ -103,6 +105,32 @@ def test_who_consented_withdraws(page_services: Services) -> None:
     with pytest.raises(ClipNotFoundError):
         store.get_clip(1)
     assert store.get_clip(2)
+
+
+def test_an_export_that_waits_goes_with_the_next_erasure(page_services: Services, page_fill: Fill) -> None:
+    page_fill(2)
+    ask = asking(page_services, "maintainer")
+    begun = settled(ask, ask("clips_ask", act="export", all=True, filters={}), format="audiofolder", purpose="research")
+    assert begun["message"] == "2 clips with 0 votes exported."
+    job = page_services.jobs.get(str(begun["file"]), "mia")
+    assert job.file is not None
+    with zipfile.ZipFile(job.file) as archive:
+        assert sum(name.endswith(".flac") for name in archive.namelist()) == 2
+    assert [path.name for path in job.file.parent.iterdir()] == ["clips-audiofolder.zip"]
+    settled(ask, ask("clips_ask", act="erase", clips=[1]))
+    assert not job.file.exists()
+    assert "not known here" in str(ask("clips_job", ANN, "max", job=begun["file"])["error"]), "another's"
+
+
+def test_a_voice_is_described_against_its_source(page_services: Services) -> None:
+    store, ask = page_services.store, asking(page_services, "annotator")
+    for seed in range(5):
+        store.add_clip(synthetic_speech(1.0, seed=seed), source="studio", consent=("research",))
+        said = str(ask("clip_cues", clip=seed + 1)["said"])
+        assert said.startswith("Too few clips of studio" if seed < 3 else "Against the usual of studio: "), seed
+    quiet = synthetic_speech(1.0, seed=2)
+    whispered = store.add_clip(Audio(0.2 * quiet.signal), source="studio", consent=("research",))
+    assert "quieter (" in str(ask("clip_cues", clip=whispered.id)["said"])
 
 
 def test_odd_requests_get_a_sentence(page_services: Services, page_fill: Fill) -> None:

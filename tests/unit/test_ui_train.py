@@ -17,7 +17,7 @@ from annotations.review.suspects import Suspect, record_suspects
 from annotations.store import NewVote, queries
 from annotations.store.settings import AnnotationSettings, change_settings
 from ser.acoustic.classifier import load_acoustic_model
-from ser.errors import SerError, TrainingDataError
+from ser.errors import TrainingDataError
 from ser.testing import synthetic_speech
 from ser.training.progress import TrainProgress
 from tests.unit.emotion_checkpoints import write_classifier
@@ -109,18 +109,12 @@ def test_another_version_is_put_to_use(scripted: Services) -> None:
     store = scripted.store
     other = add_version(store, "v2", "0" * 64, {"after": {"uar": 0.63}})
     seen = handlers.on_tick({})
-    assert ("v2", other.id) in seen.choice["choices"] and seen.choice["value"] == other.id  # type: ignore[index]
-    assert "63\xa0%" in str(seen.versions) and seen.use == gr.update(interactive=True)
-    said = handlers.versions.on_use(other.id, "", "ann", ANN)
-    form = handlers.on_tick(seen.seen, chosen=other.id)  # type: ignore[arg-type]
-    assert form.use == gr.update(interactive=False)
-    assert "v2 is in use" in said and "Roll back to" in str(form.back)
+    assert "63\xa0%" in str(seen.versions)
+    said = handlers.versions.on_use({"who": "ann", "version": other.id}, ANN)
+    form = handlers.on_tick(seen.seen)  # type: ignore[arg-type]
+    assert "v2 is in use" in said and "Roll back to" in str(form.versions)
     assert store.active_version().name == "v2" and "v2" in str(form.header)
     assert scripted.recognizer.acoustic.name == "band energy, seed 1"
-    with pytest.raises(SerError, match="Choose a version first"):
-        handlers.versions.on_use(None, "", "ann", ANN)
-    assert "in use again" in handlers.versions.on_roll_back(other.id, "", "ann", ANN)
-    assert store.active_version().name != "v2"
 
 
 @pytest.mark.parametrize("act", ["retrain", "stop a training run", "choose the current model"])
@@ -131,7 +125,7 @@ def test_only_maintainers_train(scripted: Services, act: str) -> None:
         "stop a training run": lambda: shows_errors(handlers.on_cancel)(
             {}, "quick", "acoustic", "auto", None, "ann", ANN
         ),
-        "choose the current model": lambda: shows_errors(handlers.versions.on_use)(1, "", "ann", ANN),
+        "choose the current model": lambda: shows_errors(handlers.versions.on_use)({"who": "ann", "version": 1}, ANN),
     }[act]
     with pytest.raises(gr.Error, match=f"ann may not {act}: only a maintainer may"):
         done()
@@ -240,18 +234,6 @@ def test_when_training_begins_by_itself_stands_with_the_feedback(scripted: Servi
     assert "only on request" in str(TrainHandlers(scripted).on_tick({}).feedback)
     change_settings(scripted.store, AnnotationSettings(retrain_after=50, retrain_at="02:30"), by="mia")
     assert "by itself after 50 new votes and daily at 02:30 UTC" in str(TrainHandlers(scripted).on_tick({}).feedback)
-
-
-def test_the_chosen_version_stays_chosen_until_there_is_a_new_one(scripted: Services, refused: int) -> None:
-    handlers, store = TrainHandlers(scripted), scripted.store
-    base = store.active_version().id
-    seen = handlers.on_tick({})
-    assert seen.choice["value"] == refused  # type: ignore[index]
-    handlers.versions.on_use(refused, "our voices", "ann", ANN)
-    seen_again = handlers.on_tick(seen.seen, chosen=base)  # type: ignore[arg-type]
-    assert seen_again.choice["value"] == base and seen_again.use == gr.update(interactive=True)  # type: ignore[index]
-    newer = add_version(store, "v3", "2" * 64, {"after": {"uar": 0.63}})
-    assert handlers.on_tick(seen_again.seen, chosen=base).choice["value"] == newer.id  # type: ignore[arg-type, index]
 
 
 def test_the_message_of_a_run_stands_there_without_the_number_of_the_epoch() -> None:

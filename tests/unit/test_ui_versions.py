@@ -1,19 +1,24 @@
 """The handlers of the versions' part of the training tab as plain functions."""
 
+import re
 from collections.abc import Callable
 
 import gradio as gr
 import pytest
 
-from annotations.store import AnnotationStore, queries
+from annotations.store import AnnotationStore, NewVote, queries
 from annotations.store.new_records import NewVersion
 from annotations.store.rows import insert_version
 from ser.errors import SerError
 from ui.backend.services import Services
-from ui.parts.errors import shows_errors
-from ui.train.versions import VersionHandlers, in_place
+from ui.train.versions import VersionHandlers
 
 ANN = gr.Request(session_hash="ann")
+
+
+def given(**values: object) -> dict[str, object]:
+    """As a browser sends it."""
+    return {"who": "ann", **values}
 
 
 METRICS = {
@@ -48,24 +53,28 @@ def refused(page_services: Services) -> int:
 
 def test_a_refused_version_is_used_only_with_a_reason(page_services: Services, refused: int) -> None:
     versions = VersionHandlers(page_services)
-    with pytest.raises(gr.Error, match="did not promote v2"):
-        shows_errors(versions.on_use)(refused, "  ", "ann", ANN)
+    assert 'data-id="2" data-asks=reason>Use<' in versions.table()
+    with pytest.raises(SerError, match="did not promote v2"):
+        versions.on_use(given(version=refused, reason="  "), ANN)
     assert page_services.store.active_version().id != refused
-    versions.on_use(refused, "our voices <b>", "ann", ANN)
+    assert "v2 is in use" in versions.on_use(given(version=refused, reason="our voices <b>"), ANN)
     assert page_services.store.active_version().id == refused
-    assert "against the comparison: our voices &lt;b&gt;" in versions.table()
+    table = versions.table()
+    assert "against the comparison: our voices &lt;b&gt;" in table and "Roll back to embedded" in table
+    assert "in use again" in versions.on_roll_back(given(version=refused), ANN)
 
 
 def test_two_versions_side_by_side(page_services: Services, refused: int, page_fill: Callable[[int], None]) -> None:
     page_fill(3)
     versions, base = VersionHandlers(page_services), page_services.store.active_version().id
-    card = versions.on_compare(refused, base, "ann", ANN)
-    assert "of 3 answers differ" in card and "; 0 of the clips have votes" in card
-    changed = card.count("<audio")
-    assert changed > 0
-    assert changed == card.count("→") - 1  # The title has one of its own.
+    page_services.store.add_correction(1, NewVote("bob", "correct", label="fear"))
+    card = versions.on_compare(given(version=refused, against=base), ANN)
+    assert "of 3 answers differ" in card and "; 1 of the clips have votes" in card
+    changed = card.count('<th scope="row"><a href="?clip=')
+    assert changed > 0 and f"see all {changed} in the table" in card
+    assert "Confusions before and after" in card and card.count('class="heat"') == 2
     with pytest.raises(SerError, match="two different"):
-        versions.on_compare(base, base, "ann", ANN)
+        versions.on_compare(given(version=base, against=base), ANN)
 
 
 def words_version(store: AnnotationStore, name: str, path: str | None) -> int:
@@ -74,34 +83,29 @@ def words_version(store: AnnotationStore, name: str, path: str | None) -> int:
         return insert_version(connection, NewVersion(name, "3" * 64, path or ""), "text")
 
 
-def test_what_can_be_done_follows_the_chosen_version(page_services: Services, refused: int) -> None:
+def test_what_can_be_done_stands_in_the_row(page_services: Services, refused: int) -> None:
     versions, store = VersionHandlers(page_services), page_services.store
     words = words_version(store, "w2", "models/w2")
     base = store.active_version().id
-    choices = versions.choices(words)
-    assert choices.against["choices"] == [] and choices.compare == gr.update(interactive=False)  # type: ignore[index]
-    assert choices.push == gr.update(interactive=True) and choices.choice != gr.skip()
-    assert versions.on_choose(words).choice == gr.skip()
-    used = versions.choices(base)
-    assert used.against["value"] == refused and used.push == gr.update(interactive=False)  # type: ignore[index]
+    rows = {row.partition('"')[0]: row for row in versions.table().split('data-version="')[1:]}
+    acts = {name: re.findall(r'data-version-act="(\w+)"', row) for name, row in rows.items()}
+    assert acts == {
+        "w2": ["use", "card", "push"],
+        "v2": ["use", "compare", "card", "push"],
+        "embedded": ["compare", "card"],
+    }
+    assert f"[[{refused}, " in rows["embedded"] and f"[[{base}, " in rows["v2"]
     with pytest.raises(SerError, match="no text version to go back to"):
-        versions.on_roll_back(words, "", "ann", ANN)
-
-
-def test_what_could_not_be_done_is_said_and_a_reason_serves_once(page_services: Services, refused: int) -> None:
-    versions = VersionHandlers(page_services)
-    use = in_place(versions.on_use, gives_reason=True)
-    html, text, reason = use(refused, " ", "ann", ANN)
-    assert 'role="alert"' in str(html) and "did not promote v2" in str(html) and (text, reason) == ("", gr.skip())
-    html, text, reason = use(refused, "our voices", "ann", ANN)
-    assert "v2 is in use" in str(html) and (text, reason) == ("", "")
+        versions.on_roll_back(given(version=words), ANN)
+    with pytest.raises(SerError, match="Choose a version first"):
+        versions.on_use(given(), ANN)
 
 
 def test_a_model_card_is_read_without_what_is_meant_for_the_hub(page_services: Services, refused: int) -> None:
-    head, text = VersionHandlers(page_services).on_card(refused)
-    assert 'download="README.md"' in head and text.startswith("### v2\n") and "library_name" not in text
+    card = VersionHandlers(page_services).on_card(given(version=refused), ANN)
+    assert 'download="README.md"' in card and "<h3>v2</h3>" in card and "library_name" not in card
     shipped = words_version(page_services.store, "text embedded", None)
-    assert "GoEmotions" in VersionHandlers(page_services).on_card(shipped)[1]
+    assert "GoEmotions" in VersionHandlers(page_services).on_card(given(version=shipped), ANN)
 
 
 def test_the_hub_out_of_reach_is_said_and_changes_nothing(
@@ -111,11 +115,11 @@ def test_the_hub_out_of_reach_is_said_and_changes_nothing(
     monkeypatch.setattr("annotations.learning.versions.hub.check_weights", lambda store, version: None)
     versions, before = VersionHandlers(page_services), len(queries.list_versions(page_services.store))
     with pytest.raises(SerError, match="Name the repository"):
-        versions.on_pull(" ", "ann", ANN)
+        versions.on_pull(given(repository=" "), ANN)
     with pytest.raises(SerError, match="cannot be reached from here"):
-        versions.on_pull("me/model", "ann", ANN)
+        versions.on_pull(given(repository="me/model"), ANN)
     (page_services.store.data_dir / "models/v2").mkdir(parents=True)
     (page_services.store.data_dir / "models/v2/model.safetensors").write_bytes(b"")
     with pytest.raises(SerError, match="cannot be reached from here"):
-        versions.on_push(refused, "me/model", "ann", ANN)
+        versions.on_push(given(version=refused, repository="me/model"), ANN)
     assert len(queries.list_versions(page_services.store)) == before

@@ -147,7 +147,7 @@
       "beforeend",
       `<div class="hear"><div class="pictures"><canvas class="spectrogram" role="img" aria-label="Spectrogram, 0 to ${TOP / 1000} kHz"></canvas>
        <div class="tracks"></div><div class="loop" hidden></div><div class="head"></div></div>
-       <p class="measured" role="status">Looking at the sound …</p>
+       <p class="measured" role="status">Looking at the sound …</p><p class="cues" role="status"></p>
        <p class="hear-key quiet">above: 0 to ${TOP / 1000} kHz, the darker the louder · below: <span class="pitch-key">pitch</span>, ${PITCH[0]} to ${PITCH[1]} Hz, and <span class="level-key">loudness</span>, ${minus(FLOOR)} to 0 dB · drag over it to loop a part</p>
        <div class="hear-tools"><label>Speed <select class="speed">${speeds}</select></label>
        <button type="button" data-hear="from">Loop from here</button><button type="button" data-hear="to">to here</button>
@@ -155,10 +155,22 @@
        <button type="button" data-hear="other" hidden></button></div></div>`,
     );
     drawOther(player);
+    cues(player);
     try {
       draw(player, await analyse(audioOf(player).src));
     } catch {
       player.querySelector(".measured").textContent = "This browser cannot look at the sound of this recording.";
+    }
+  };
+
+  // Only a stored clip that is open has a source to be compared with.
+  const cues = async (player) => {
+    const { clip } = window.studioAddress.read();
+    if (!clip || !player.closest("#clip-drawer")) return;
+    try {
+      player.querySelector(".cues").textContent = (await window.studio.call("clip_cues", { clip: Number(clip) }, 60000)).said;
+    } catch (error) {
+      player.querySelector(".cues").textContent = error.message;
     }
   };
 

@@ -1,13 +1,12 @@
 """Changes to one clip or many: what would be lost is counted first, one confirmation follows, then it is done."""
 
 import secrets
-import tempfile
+import shutil
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from annotations.exchange.exports.exporting import FORMATS, export_store
 from annotations.labels.label_set import LabelSet
@@ -19,7 +18,7 @@ from annotations.raters.people import Person
 from annotations.store import AnnotationStore
 from annotations.store.records import CONSENT_PURPOSES
 from ser.errors import SerError
-from ui.backend.jobs import Job
+from ui.backend.jobs import Job, download_folder
 from ui.backend.services import Services
 from ui.clips.drawer import ACTS
 from ui.parts.presentation import counted, escape
@@ -150,7 +149,9 @@ class Changes:
         if asked.act == "export":
             return self._export(clips, str(values.get("format")), str(values.get("purpose")))
         if asked.act == "withdraw":
-            return lambda job: _tell_erasure(job, withdraw_consent(store, clips[0], _own(store, person, clips[0]), by))
+            return self._erasing(
+                lambda job: _tell_erasure(job, withdraw_consent(store, clips[0], _own(store, person, clips[0]), by))
+            )
         speaker = str(values.get("speaker") or "")
         ticked = values.get("consent")
         consent = [str(purpose) for purpose in ticked] if isinstance(ticked, list) else []
@@ -164,14 +165,27 @@ class Changes:
             "queue": lambda: BatchReport(changed=batch.queue_again(store, clips, by=by)),
             "erase": lambda: batch.erase_many(store, clips, by=by),
         }
-        return lambda job: _tell(job, acts[asked.act](), DONE[asked.act])
+
+        def work(job: Job) -> None:
+            _tell(job, acts[asked.act](), DONE[asked.act])
+
+        return self._erasing(work) if asked.act in ("erase", "consent") else work
+
+    def _erasing(self, work: Callable[[Job], None]) -> Callable[[Job], None]:
+        """Wrap an act after which exports that wait to be downloaded may hold too much."""
+
+        def do(job: Job) -> None:
+            work(job)
+            self.services.jobs.discard_files()
+
+        return do
 
     def _export(self, clips: Sequence[int], form: str, purpose: str) -> Callable[[Job], None]:
         if form not in FORMATS or purpose not in CONSENT_PURPOSES:
             raise SerError("Choose a format and a purpose for the export.")
 
         def work(job: Job) -> None:
-            folder = Path(tempfile.mkdtemp(prefix="export-"))
+            folder = download_folder()
             job.file = folder / f"clips-{form}.zip"
             written = folder / "clips"
             suffix = {"parquet": ".parquet", "csv": ".csv", "jsonl": ".jsonl", "labelstudio": ".json"}.get(form, "")
@@ -189,6 +203,7 @@ class Changes:
                 for path in sorted(written.rglob("*")):
                     if path.is_file():
                         archive.write(path, path.relative_to(written))
+            shutil.rmtree(written)
             job.message = f"{counted(report.clips, 'clip')} with {counted(report.votes, 'vote')} exported."
             if report.without_consent:
                 job.lines.append(f"{counted(report.without_consent, 'clip')} left out: not allowed for {purpose}.")

@@ -19,6 +19,7 @@ from ui.backend.identity import person
 from ui.backend.services import Services
 from ui.clips import rows as clip_rows
 from ui.clips.acts import Changes
+from ui.clips.cues import SourceCues
 from ui.clips.drawer import ClipView, act_buttons, described, drawer
 from ui.clips.drawer import shell as drawer_shell
 from ui.clips.options import fields, to_filter, to_order
@@ -33,6 +34,7 @@ class ClipsHandlers:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.changes = Changes(services)
+        self.cues = SourceCues(services.store, lambda audio: services.recognizer.detector.detect(audio))
 
     def acts(self) -> dict[str, Act]:
         """{name: method} for `ui.parts.calls`."""
@@ -40,6 +42,7 @@ class ClipsHandlers:
             "clips": self.on_find,
             "clips_fields": self.on_fields,
             "clip": self.on_clip,
+            "clip_cues": self.on_cues,
             "clips_ask": self.on_ask,
             "clips_do": self.on_do,
             "clips_job": self.on_job,
@@ -113,6 +116,11 @@ class ClipsHandlers:
             "answered": any(entry.prediction for entry in entries if entry.correction is None),
             "prediction": next((e.prediction.id for e in reversed(entries) if e.prediction and not e.correction), None),
         }
+
+    def on_cues(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """How the voice of a clip differs from what is usual for its source, in words."""
+        clip = self._visible(self._person(given, request), whole_number(given, "clip"))
+        return {"said": self.cues.describe(clip)}
 
     def on_ask(self, given: Given, request: gr.Request) -> dict[str, object]:
         """A change was chosen: count what it does, and ask."""

@@ -62,7 +62,7 @@ class InsightsHandlers:
         return Form(
             insights_cards.summary_card(found, everybody),
             *(  # The panels are hidden until there is something in them.
-                gr.update(value=card and SAVING + card, visible=bool(card))
+                gr.update(value=SAVING + card if "<table" in card else card, visible=bool(card))
                 for card in (
                     insights_cards.agreement_card(found, everybody),
                     insights_cards.time_card(found, everybody),

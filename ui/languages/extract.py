@@ -88,7 +88,7 @@ def _is_text(text: str, *, page: bool) -> bool:
         return False
     if " " in words.strip() or words != text and " " in text:
         return not re.fullmatch(r"[a-z]+(, [a-z]+)*|[a-z]+-[a-z-]+( [a-z-]+)*", text)
-    return page and bool(re.fullmatch(r"[A-Z][a-z]+", text))
+    return page and bool(re.fullmatch(r"[A-Z][a-z]+( ?[…?!:])?", text))
 
 
 def _drawing_functions(tree: ast.Module) -> Iterator[str]:

@@ -4,7 +4,6 @@ The page's script (`assets/manage.js`) asks for them while the tab is in front. 
 """
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from annotations.raters.people import Person
 from annotations.store import AnnotationStore
 from annotations.store.records import CONSENT_PURPOSES
 from ui.backend.identity import person
-from ui.backend.jobs import Job
+from ui.backend.jobs import Job, download_folder
 from ui.backend.services import Services
 from ui.insights.links import to_clips
 from ui.parts.calls import Act, Given
@@ -69,7 +68,7 @@ class OverviewHandlers:
         store = self.services.store
 
         def work(job: Job) -> None:
-            job.file = Path(tempfile.mkdtemp(prefix="backup-")) / "annotations.db"
+            job.file = download_folder() / "annotations.db"
             store.snapshot(job.file)
             job.message = f"Copied: {size(job.file.stat().st_size)}."
             job.lines.append("What is erased here from now on stays in this copy: delete it when it is not needed.")

@@ -52,6 +52,7 @@ class Upkeep:
         self._tend_runs(at_start=True)
         while not self._stopped.is_set():
             self._services.uploads.sweep()
+            self._services.jobs.sweep()
             if waited >= RETENTION_EVERY:
                 waited = 0.0
                 self._sweep_clips()

@@ -23,6 +23,7 @@ SCRIPTS = (
     "drawer.js",
     "clips.js",
     "manage.js",
+    "versions.js",
     "address.js",
     "insights.js",
     "review_form.js",

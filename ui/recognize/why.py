@@ -7,6 +7,7 @@ import gradio as gr
 from ser.explanation.cues import CUES
 from ser.explanation.explanation import Cue, Explanation, Part, Word
 from ser.types import Audio
+from ui.api import EXPLANATION_COST
 from ui.backend.identity import charge
 from ui.backend.services import Services
 from ui.backend.turns import MOST_WAITING, Waiting
@@ -15,9 +16,6 @@ from ui.parts.palette import css_class
 from ui.parts.player import HEIGHT, WIDTH, waveform
 from ui.parts.presentation import NO_BREAK_SPACE, as_written, clock, escape, status_line
 from ui.recognize.form import ASK_WHY, Analysed
-
-COST = 4.0
-"""Answers that an explanation counts as."""
 
 LEAST_EFFECT = 0.005
 """Change of the probability that is worth a mark: less would read 0 points."""
@@ -43,7 +41,7 @@ class WhyHandlers:
             yield ASK_WHY
             return
         audio, answer = analysed.audio, analysed.recognition
-        charge(self.services, request, "recognitions", amount=COST)
+        charge(self.services, request, "recognitions", amount=EXPLANATION_COST)
         session = str(request.session_hash)
         recognizer, usual = self.services.recognizer, self.services.profiles.usual_cues(session)
 

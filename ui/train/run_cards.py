@@ -249,7 +249,22 @@ def _decision(run: TrainingRun | None) -> str:
     old, new = cast(Mapping[str, object], before), cast(Mapping[str, object], after)
     figures = comparison_table(old, new)
     folded = f"<details><summary>Before and after in figures</summary>{figures}</details>" if figures else ""
-    return _checks(run.metrics) + change_bars(old, new) + folded
+    return _checks(run.metrics) + change_bars(old, new) + folded + _next_step(run)
+
+
+def _next_step(run: TrainingRun) -> str:
+    """Say what to do after a decision, with the way there."""
+    if run.status == "promoted":
+        return (
+            '<p class="next">Next: label on under <a href="?tab=review">Review</a>, where the clips that the new model '
+            "is least sure of come first, and listen to what changed by Compare in the table below.</p>"
+        )
+    if run.status == "refused":
+        return (
+            '<p class="next">Next: label more clips under <a href="?tab=review">Review</a>, of further speakers if you '
+            "can, and retrain; Compare in the table below shows what the new version does otherwise.</p>"
+        )
+    return ""
 
 
 def _checks(metrics: Mapping[str, object]) -> str:

@@ -1,6 +1,7 @@
 """The third tab: how much feedback there is, retrain, watch, compare, choose the current model."""
 
 import base64
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple, cast
 
@@ -22,11 +23,11 @@ from annotations.store.settings import read_settings
 from ser.errors import SerError
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
-from ui.parts.calls import as_whole
+from ui.parts.calls import Act, as_whole
 from ui.parts.errors import shows_errors
 from ui.train import run_cards as training_cards
 from ui.train.choices import ENCODER_CHOICES, HEAD_CHOICES, TARGET_NAMES, is_tuned_whole
-from ui.train.versions import VersionHandlers, build_versions, connect_versions
+from ui.train.versions import VersionHandlers, build_versions
 
 UNCHANGED = gr.skip()
 
@@ -48,12 +49,6 @@ class Form(NamedTuple):
     feedback: object = UNCHANGED
     run: object = UNCHANGED
     versions: object = UNCHANGED
-    choice: object = UNCHANGED
-    against: object = UNCHANGED
-    back: object = UNCHANGED
-    use: object = UNCHANGED
-    compare: object = UNCHANGED
-    push: object = UNCHANGED
     estimate: object = UNCHANGED
     retrain: object = UNCHANGED
     pause: object = UNCHANGED
@@ -77,7 +72,6 @@ class TrainHandlers:
         preset: str = PRESETS[0],
         target: str = TARGETS[0],
         tune: str = BY_PRESET,
-        chosen: int | None = None,
     ) -> Form:
         """Look whether anything is new, and show only that.
 
@@ -86,7 +80,6 @@ class TrainHandlers:
             preset: `quick` or `thorough`.
             target: what it would train.
             tune: the layers of an acoustic model that it would train.
-            chosen: the version chosen on the page, which stays so until there is a new one.
         """
         asked = replace(self.services.retrainer.config, preset=preset, target=target, tune=tune)
         now = self._look(asked)
@@ -116,11 +109,8 @@ class TrainHandlers:
             )
         if is_new("runs"):
             form = form._replace(which=_which(cast(list[int], now["runs"])))
-        # What a browser says that it has chosen may be older than the last answer: a run's end settles it again.
-        ended = is_new("busy") and not now["busy"]
-        if is_new("versions") or ended:
-            choices = self.versions.choices(None if is_new("newest") or ended else chosen)
-            form = form._replace(versions=now["versions"], header=self.services.header(), **choices._asdict())
+        if is_new("versions"):
+            form = form._replace(versions=now["versions"], header=self.services.header())
         return form
 
     def on_open(self, who: Who, request: gr.Request) -> str:
@@ -210,7 +200,6 @@ class TrainHandlers:
             "can": self._can(status, run),
             "runs": runs,
             "versions": self.versions.table(),
-            "newest": self.versions.newest(),
         }
 
     def _blocked(self, asked: RetrainingConfig, feedback: str) -> str | None:
@@ -263,7 +252,9 @@ def _build_choices(services: Services) -> tuple[gr.Dropdown, gr.Dropdown, gr.Dro
     return preset, target, tune
 
 
-def build_train_tab(services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.BrowserState, header: gr.HTML) -> None:
+def build_train_tab(
+    services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.BrowserState, header: gr.HTML
+) -> Mapping[str, Act]:
     """Lay out the tab and connect its events.
 
     Args:
@@ -272,6 +263,9 @@ def build_train_tab(services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.Br
         tab: shows it anew when it comes to the front.
         who: what the browser says of itself.
         header: the page's line on the current models.
+
+    Returns:
+        What the buttons of versions ask of the server, for `ui.parts.calls.build_calls`.
     """
     do = TrainHandlers(services)
     seen = gr.State({})
@@ -292,17 +286,16 @@ def build_train_tab(services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.Br
         with gr.Column(scale=7, min_width=320):
             run = gr.HTML("", elem_id="train-run", elem_classes="panel", apply_default_css=False)
             log = gr.HTML("", elem_id="train-log", apply_default_css=False)
-    versions = build_versions()
+    versions, changed = build_versions()
 
     outputs = list(
         Form(
-            seen, timer, feedback, run, versions.table, versions.choice, versions.against, versions.back, versions.use,
-            versions.compare, versions.push, guess, retrain, pause, resume, cancel, which, header,
+            seen, timer, feedback, run, versions, guess, retrain, pause, resume, cancel, which, header,
         )
     )  # fmt: skip
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     now = [seen, preset, target, tune]
-    look = {"fn": shows_errors(do.on_tick), "inputs": [*now, versions.choice], "outputs": outputs, **quiet}
+    look = {"fn": shows_errors(do.on_tick), "inputs": now, "outputs": outputs, **quiet}
     demo.load(shows_errors(do.on_open), who, note, **quiet)
     demo.load(**look)
     tab.select(**look)
@@ -317,4 +310,5 @@ def build_train_tab(services: Services, demo: gr.Blocks, tab: gr.Tab, who: gr.Br
     resume.click(shows_errors(do.on_resume), [*now, who], outputs, **once)
     cancel.click(shows_errors(do.on_cancel), [*now, which, who], outputs, **once)
     log_button.click(shows_errors(do.on_log), [log, who], log, **once)
-    connect_versions(services, versions, who, lambda event: event.then(**look))
+    changed.click(**look)
+    return do.versions.acts()

@@ -1,30 +1,70 @@
 """Cards of model versions: their table, and two of them side by side. Knows no component."""
 
 import base64
+import json
 import re
 from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from annotations.learning.versions.diff import ChangedClip, VersionDiff
 from annotations.learning.versions.registry import VersionEntry
 from annotations.store.records import TrainingRun
+from ui.insights.charts import heat_table
+from ui.insights.links import to_clips
 from ui.parts.charts import change_bars, comparison_table
+<<<<<<< HEAD
 from ui.parts.presentation import as_written, counted, escape, percent
+=======
+from ui.parts.palette import icon
+from ui.parts.presentation import counted, escape, percent
+>>>>>>> main
 from ui.train.run_cards import moment
 
+CHANGED = 50
+"""Changed clips that are listed."""
 
-def versions_table(entries: Sequence[VersionEntry]) -> str:
-    """Draw all versions, newest first, the current ones marked.
+
+def versions_table(entries: Sequence[VersionEntry], ways_back: Mapping[str, str] | None = None) -> str:
+    """Draw all versions, newest first, the current ones marked, each with what can be done with it in its row.
 
     Args:
         entries: of the registry.
+        ways_back: {target: name of the version that a roll back leads to}.
     """
-    rows = "".join(_row(entry) for entry in entries)
-    heads = ("Version", "State", "UAR on held-out feedback, before → after", "Trained on", "Created")
-    titles = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    rows = "".join(_row(entry, _acts(entry, entries, ways_back or {})) for entry in entries)
+    heads = ("Version", "State", "UAR on held-out feedback, before → after", "Trained on", "Created", "")
+    titles = "".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)
     return (
         f'<h3>Versions</h3><div class="scrolls" tabindex="0" role="region" aria-label="Versions">'
         f'<table class="plain"><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
+
+
+def _acts(entry: VersionEntry, entries: Sequence[VersionEntry], ways_back: Mapping[str, str]) -> str:
+    """The buttons of a version; what is asked before one acts stands in its attributes."""
+    version = entry.version
+    others = [one for one in entries if one.version.target == version.target and one is not entry]
+    parts = []
+    if entry.can_be_used:
+        reason = " data-asks=reason" if entry.decision == "refused" else ""
+        parts.append(_button("use", "Use", version.id, reason))
+    if entry.in_use and version.target in ways_back:
+        parts.append(_button("back", f"Roll back to {escape(ways_back[version.target])}", version.id))
+    if others:
+        # The one it was trained on, or the current one, comes first.
+        first = version.parent_id if entry.in_use else next((o.version.id for o in others if o.in_use), None)
+        ordered = sorted(others, key=lambda one: one.version.id != first)
+        listed = escape(json.dumps([[one.version.id, one.version.name] for one in ordered]))
+        parts.append(_button("compare", "Compare", version.id, f' data-asks="against" data-options="{listed}"'))
+    parts.append(_button("card", "Model card", version.id))
+    if version.path is not None and version.weights_removed_at is None:
+        parts.append(_button("push", "Publish", version.id, ' data-asks="repository"'))
+    return f'<div class="version-acts">{"".join(parts)}</div>'
+
+
+def _button(act: str, words: str, version_id: int, more: str = "") -> str:
+    return f'<button type="button" data-version-act="{act}" data-id="{version_id}"{more}>{words}</button>'
 
 
 def runs_table(runs: Sequence[TrainingRun]) -> str:
@@ -43,19 +83,6 @@ def runs_table(runs: Sequence[TrainingRun]) -> str:
         '<th scope="col">State</th><th scope="col">Why</th><th scope="col">Began</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></details>"
     )
-
-
-def named(entry: VersionEntry) -> tuple[str, int]:
-    """A version as it stands in a list to choose from, and its id."""
-    version = entry.version
-    plain = version.target == "acoustic" or version.name.startswith(version.target)
-    of = "" if plain else f" · {version.target}"
-    return f"{version.name}{of}{' (in use)' if entry.in_use else ''}", version.id
-
-
-def trouble(text: str) -> str:
-    """Draw the reason why an act failed; it stays until the next one."""
-    return f'<p class="status gentle" role="alert">{escape(text)}</p>'
 
 
 def model_card(name: str, text: str) -> tuple[str, str]:
@@ -77,17 +104,8 @@ def model_card(name: str, text: str) -> tuple[str, str]:
     return head, re.sub(r"^(#+ )", r"##\1", body, flags=re.MULTILINE)
 
 
-def difference_card(diff: VersionDiff, players: Mapping[int, str]) -> str:
-    """Draw the differences between two versions.
-
-    Args:
-        diff: of the two.
-        players: HTML of the changed clips' players; a clip without one is shown without its sound.
-    """
-    shown = [clip for clip in diff.changed if clip.clip_id in players]
-    more = len(diff.changed) - len(shown)
-    clips = "".join(_changed(clip, players[clip.clip_id]) for clip in shown)
-    rest = f'<p class="quiet">{more} more changed.</p>' if more else ""
+def difference_card(diff: VersionDiff) -> str:
+    """Draw the differences between two versions; clips whose answer changed open in the drawer."""
     answers = (
         f"{len(diff.changed)} of {counted(diff.clips, 'answer')} differ; {diff.judged} of the clips have votes, "
         f"{diff.held_out} were held out from training."
@@ -95,18 +113,52 @@ def difference_card(diff: VersionDiff, players: Mapping[int, str]) -> str:
     if diff.trained:
         answers += f" {diff.trained} were trained on, which flatters the version that was."
     deaf = "".join(f"<li>Clip {clip} could not be analysed: {escape(reason)}</li>" for clip, reason in diff.failed)
-    heading = "<h4>Clips whose answer changed</h4>" if diff.changed else ""
     return (
         f'<div class="difference"><h3>{escape(diff.first)} → {escape(diff.second)}</h3>'
         f"<p>{answers}</p>"
         f'<div class="sides"><div>{change_bars(diff.before, diff.after)}{_speakers(diff.speakers)}</div>'
-        f"<div>{comparison_table(diff.before, diff.after)}</div></div>"
-        f'{heading}<ol class="changed-clips" role="list">{clips}</ol>{rest}'
-        f"{f'<ul>{deaf}</ul>' if deaf else ''}</div>"
+        f"<div>{comparison_table(diff.before, diff.after)}</div></div>{_confusions(diff)}"
+        f"{_changed(diff.changed)}{f'<ul>{deaf}</ul>' if deaf else ''}</div>"
     )
 
 
-def _row(entry: VersionEntry) -> str:
+def _confusions(diff: VersionDiff) -> str:
+    """Draw what each version takes for what, side by side, where people have said what is right."""
+    if not diff.judged:
+        return ""
+    tables = "".join(
+        heat_table(
+            np.array(counts, dtype=float),
+            corner="people ↓ model →",
+            caption=f"{escape(name)}: of clips that people call the row, it answered the column, in %",
+            labels=diff.labels,
+        )
+        for name, counts in ((diff.first, diff.confusion_before), (diff.second, diff.confusion_after))
+    )
+    return f'<h4>Confusions before and after</h4><div class="sides insights">{tables}</div>'
+
+
+def _changed(clips: Sequence[ChangedClip]) -> str:
+    if not clips:
+        return ""
+    verdict = {"better": "now right", "worse": "now wrong", "other": "both wrong", "unjudged": "no votes yet"}
+    rows = "".join(
+        f'<tr><th scope="row"><a href="?clip={clip.clip_id}">{clip.clip_id}</a></th>'
+        f"<td>{icon(clip.before)} {escape(clip.before)} → {icon(clip.after)} {escape(clip.after)}</td>"
+        f"<td>{escape(clip.truth) if clip.truth else '–'}</td><td>{verdict[clip.change]}</td></tr>"
+        for clip in clips[:CHANGED]
+    )
+    listed = ",".join(str(clip.clip_id) for clip in clips)
+    return (
+        '<h4>Clips whose answer changed</h4><p class="quiet">Open one to listen, or '
+        f"{to_clips(f'see all {len(clips)} in the table', clips=listed)}.</p>"
+        '<div class="scrolls" tabindex="0" role="region" aria-label="Clips whose answer changed"><table class="plain '
+        'changed"><thead><tr><th scope="col">Clip</th><th scope="col">Answer</th><th scope="col">People</th>'
+        f'<th scope="col">Change</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _row(entry: VersionEntry, acts: str) -> str:
     version = entry.version
     state = "in use" if entry.in_use else entry.decision or "came with the program"
     override = entry.override and f"Promoted against the comparison: {entry.override}"
@@ -125,16 +177,7 @@ def _row(entry: VersionEntry) -> str:
     return (
         f'<tr{active} data-version="{escape(version.name)}"><th scope="row">{as_written(version.name)}{target}</th>'
         f"<td>{escape(state)}{note}</td><td>{_uar(version.metrics)}</td><td>{votes}{source}</td>"
-        f'<td class="when">{escape(moment(version.created_at))}</td></tr>'
-    )
-
-
-def _changed(clip: ChangedClip, player: str) -> str:
-    verdict = {"better": "now right", "worse": "now wrong", "other": "both wrong", "unjudged": "no votes yet"}
-    truth = f" · people: <strong>{escape(clip.truth)}</strong>" if clip.truth else ""
-    return (
-        f"<li><h4>Clip {clip.clip_id} · {verdict[clip.change]}</h4>{player}"
-        f"<p>{escape(clip.before)} → {escape(clip.after)}{truth}</p></li>"
+        f'<td class="when">{escape(moment(version.created_at))}</td><td>{acts}</td></tr>'
     )
 
 

@@ -3,7 +3,7 @@
 Both answer the same clips, none of which any run trained on. Knows the recogniser, not the models behind it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,6 +71,9 @@ class VersionDiff:
         speakers: {speaker: {clips, before, after}}, the share of right answers on clips with such a label.
         changed: clips with another answer, those that got worse first.
         failed: (clip, reason) of clips that could not be analysed.
+        labels: of the rows and columns of the two that follow.
+        confusion_before: clips of each label (row) by the answer of the first (column).
+        confusion_after: the same of the second.
     """
 
     first: str
@@ -84,6 +87,9 @@ class VersionDiff:
     speakers: dict[str, dict[str, float]]
     changed: tuple[ChangedClip, ...]
     failed: tuple[tuple[int, str], ...] = ()
+    labels: tuple[str, ...] = ()
+    confusion_before: tuple[tuple[int, ...], ...] = ()
+    confusion_after: tuple[tuple[int, ...], ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Convert to JSON values."""
@@ -164,6 +170,9 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
         speakers=_by_speaker(judged, names),
         changed=tuple(changed),
         failed=tuple(failed),
+        labels=labels.names,
+        confusion_before=_confusion(truth, [row.before for row in judged], labels.names),
+        confusion_after=_confusion(truth, [row.after for row in judged], labels.names),
     )
 
 
@@ -210,6 +219,11 @@ def _answers(active: ActiveModel, version: ModelVersion, audios: Sequence[Audio]
     else:
         answers = [recognizer.recognize(audio).fused for audio in audios]
     return [labels.most_probable(scores.as_dict()) or "" for scores in answers]
+
+
+def _confusion(truth: Sequence[str], answers: Sequence[str], labels: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    counts = Counter(zip(truth, answers, strict=True))
+    return tuple(tuple(counts[row, column] for column in labels) for row in labels)
 
 
 def _by_speaker(judged: Sequence[ChangedClip], names: Sequence[str]) -> dict[str, dict[str, float]]:
