@@ -13,12 +13,8 @@ from annotations.store.records import TrainingRun
 from ui.insights.charts import heat_table
 from ui.insights.links import to_clips
 from ui.parts.charts import change_bars, comparison_table
-<<<<<<< HEAD
-from ui.parts.presentation import as_written, counted, escape, percent
-=======
 from ui.parts.palette import icon
-from ui.parts.presentation import counted, escape, percent
->>>>>>> main
+from ui.parts.presentation import as_written, counted, escape, percent
 from ui.train.run_cards import moment
 
 CHANGED = 50
