@@ -10,7 +10,7 @@ from annotations.store.rows import timestamp
 
 
 def take_lease(
-    store: AnnotationStore, rater: str, clip_ids: Sequence[int], *, overlap: int, minutes: float
+    store: AnnotationStore, rater: str, clip_ids: Sequence[int], *, overlap: int | None, minutes: float
 ) -> int | None:
     """Keep for a rater the first of some clips that still lacks people; a lease they hold on it begins anew.
 
@@ -18,7 +18,8 @@ def take_lease(
         store: to write to.
         rater: for whom.
         clip_ids: those that would do, best first.
-        overlap: people who are to label each clip, those who hold a lease on it counted.
+        overlap: people who are to label each clip, those who hold a lease on it counted; None for any number, but
+            one at a time.
         minutes: how long it is kept.
 
     Returns:
@@ -29,11 +30,12 @@ def take_lease(
         connection.execute("DELETE FROM leases WHERE expires_at <= ?", (timestamp(),))
         for clip_id in clip_ids:
             row = connection.execute(
-                "SELECT judged + (SELECT count(*) FROM leases WHERE clip_id = queue_clips.clip_id AND rater != ?) "
-                "AS people FROM queue_clips WHERE clip_id = ?",
+                "SELECT judged, (SELECT count(*) FROM leases WHERE clip_id = queue_clips.clip_id AND rater != ?) "
+                "AS held FROM queue_clips WHERE clip_id = ?",
                 (rater, clip_id),
             ).fetchone()
-            if row is not None and row["people"] < overlap:
+            people = 0 if row is None else row["held"] + (0 if overlap is None else row["judged"])
+            if row is not None and people < (overlap or 1):
                 end = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat(timespec="microseconds")
                 connection.execute(
                     "INSERT INTO leases (clip_id, rater, expires_at) VALUES (?, ?, ?) "

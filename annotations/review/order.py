@@ -25,11 +25,19 @@ class QueueOrder(StrEnum):
     """Raters disagree most."""
     MOST_INFORMATIVE = "most informative"
     """Of randomly drawn clips, those typical of many others and unlike recent and earlier ones."""
+    NEW_OR_SECOND = "new or second vote"
+    """A first vote on the most informative new clip, or another one on a doubtful clip, whichever tells more."""
     RANDOM = "random"
     """Random; the same for one rater every time, another for each."""
     OLDEST = "oldest"
     """In the order they were stored."""
 
+
+RETURNED_FIRST = (QueueOrder.LEAST_CERTAIN, QueueOrder.MOST_INFORMATIVE, QueueOrder.NEW_OR_SECOND)
+"""Orders that give suspected label errors, and what was queued again, before all others."""
+
+DEFAULT_ORDER = QueueOrder.MOST_INFORMATIVE
+"""The order that teaches best of those that were measured: see `covering`."""
 
 POOL = 512
 """Clips that are drawn for `MOST_INFORMATIVE`; they stand for all that nobody has labelled."""

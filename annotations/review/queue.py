@@ -16,7 +16,8 @@ from annotations.review.filters import NO_FILTER, QueueFilter, apply_filter
 from annotations.review.index import Mask, Places, QueueIndex, index_of
 from annotations.review.items import read_items
 from annotations.review.leases import leased_to_others, release_lease, take_lease
-from annotations.review.order import POOL, QueueOrder, covering, first_places, order_keys
+from annotations.review.order import DEFAULT_ORDER, POOL, RETURNED_FIRST, QueueOrder, covering, first_places, order_keys
+from annotations.review.second_votes import new_and_doubtful
 from annotations.review.suspects import returned_clips
 from annotations.store import AnnotationStore
 from annotations.store.embeddings import Embeddings, read_embeddings
@@ -32,6 +33,12 @@ CANDIDATES = 32
 LATELY = 128
 """Most recently labelled clips that count as known to `QueueOrder.MOST_INFORMATIVE`."""
 
+MOST_VOTES = 3
+"""Votes on a clip from which on `QueueOrder.NEW_OR_SECOND` asks for no further one."""
+
+DOUBTFUL = 128
+"""Clips with votes that it looks at, drawn at random."""
+
 VOTES = 8
 """Greatest mean number of clips of each that are searched for them."""
 
@@ -40,7 +47,7 @@ def next_clip(
     store: AnnotationStore,
     rater: str,
     *,
-    order: QueueOrder = QueueOrder.LEAST_CERTAIN,
+    order: QueueOrder = DEFAULT_ORDER,
     filters: QueueFilter = NO_FILTER,
     exclude: Collection[int] = (),
 ) -> ReviewItem | None:
@@ -74,7 +81,9 @@ def next_clip(
             if free:
                 return next(iter(read_items(store, look.connection, candidates[:1])), None)
             settings = look.settings
-        overlap = settings.overlap or 1
+        # A second vote may be wanted on a clip that has one: then only who labels it now is counted.
+        any_number = order is QueueOrder.NEW_OR_SECOND and settings.overlap is None
+        overlap = None if any_number else settings.overlap or 1
         clip_id = take_lease(store, rater, candidates, overlap=overlap, minutes=settings.lease_minutes)
         if clip_id is not None:
             with store.reading() as connection:
@@ -87,7 +96,7 @@ def next_clip(
 def queue_page(
     store: AnnotationStore,
     rater: str,
-    order: QueueOrder = QueueOrder.LEAST_CERTAIN,
+    order: QueueOrder = DEFAULT_ORDER,
     filters: QueueFilter = NO_FILTER,
     *,
     limit: int = 50,
@@ -113,6 +122,11 @@ def queue_length(store: AnnotationStore, rater: str, filters: QueueFilter = NO_F
 
 _NO_MODEL = "No model has analysed the clips yet, so they come as they were stored."
 
+_NO_EMBEDDING = (
+    "embeddings",
+    "No clip has been embedded yet, so the least sure come first. 'python -m annotations prelabel' embeds them.",
+)
+
 _NEEDS = {
     QueueOrder.LEAST_CERTAIN: ("queue_clips WHERE entropy IS NOT NULL", _NO_MODEL),
     QueueOrder.SMALLEST_MARGIN: ("queue_clips WHERE margin IS NOT NULL", _NO_MODEL),
@@ -124,10 +138,8 @@ _NEEDS = {
         "queue_clips WHERE dispute > 0",
         "No two raters disagree yet, so that the clips come as they were stored.",
     ),
-    QueueOrder.MOST_INFORMATIVE: (
-        "embeddings",
-        "No clip has been embedded yet, so they come at random. 'python -m annotations prelabel' embeds them.",
-    ),
+    QueueOrder.MOST_INFORMATIVE: _NO_EMBEDDING,
+    QueueOrder.NEW_OR_SECOND: _NO_EMBEDDING,
 }
 """{order: (rows that it needs, the note where there are none)}"""
 
@@ -210,9 +222,11 @@ def _candidates(look: _Look, order: QueueOrder) -> tuple[list[int], bool]:
         if known.any() and (not ordinary.any() or gold_is_due(look.rater, look.given, rate)):
             return _ordered(look, QueueOrder.RANDOM, known, 1), True
         mask = ordinary
+    if order is QueueOrder.NEW_OR_SECOND:
+        return _new_or_second(look, mask), False
     if look.settings.overlap is not None:
         return _ordered(look, order, mask, CANDIDATES), False
-    second = order is QueueOrder.MOST_DISPUTED or (order is QueueOrder.LEAST_CERTAIN and mask[look.returned].any())
+    second = order is QueueOrder.MOST_DISPUTED or (order in RETURNED_FIRST and mask[look.returned].any())
     fresh = mask & (index.columns["judged"][: index.size] == 0)
     fresh[index.places(leased_to_others(look.connection, look.rater))] = False
     if second or not fresh.any():
@@ -220,17 +234,45 @@ def _candidates(look: _Look, order: QueueOrder) -> tuple[list[int], bool]:
     return _ordered(look, order, fresh, CANDIDATES), False
 
 
+def _new_or_second(look: _Look, mask: Mask) -> list[int]:
+    """Clips for a first or another vote; suspected label errors before all, and none that somebody is labelling.
+
+    Of clips with votes some drawn at random are looked at; beyond `MOST_VOTES` another vote tells little.
+    """
+    index = look.index
+    judged = index.columns["judged"][: index.size]
+    free = mask.copy()
+    free[index.places(leased_to_others(look.connection, look.rater))] = False
+    returned = look.returned[free[look.returned]]
+    free[returned] = False
+    new = _ordered(look, QueueOrder.MOST_INFORMATIVE, free & (judged == 0), CANDIDATES)
+    several = free & (judged > 0) & (judged < MOST_VOTES)
+    doubtful = _ordered(look, QueueOrder.RANDOM, several, DOUBTFUL)
+    merged = new_and_doubtful(look.connection, new, doubtful) if doubtful else new
+    rest = [] if merged else _ordered(look, QueueOrder.RANDOM, free, CANDIDATES)
+    return [*(int(clip) for clip in index.columns["id"][returned]), *merged, *rest][:CANDIDATES]
+
+
 def _ordered(look: _Look, order: QueueOrder, mask: Mask, limit: int) -> list[int]:
     """The ids of the first clips of a mask in an order."""
     index = look.index
     first: list[int] = []
-    if order is QueueOrder.MOST_INFORMATIVE:
-        pool = _pool(look, mask)
-        first = list(itertools.islice(_informative(look, pool), limit))
-        if len(first) == limit:
-            return first
+    if order is QueueOrder.NEW_OR_SECOND:
+        first = _new_or_second(look, mask)[:limit]
         mask = mask.copy()
+        mask[index.places(first)] = False
+        order = QueueOrder.RANDOM
+    elif order is QueueOrder.MOST_INFORMATIVE:
+        mask = mask.copy()
+        returned = look.returned[mask[look.returned]]
+        mask[returned] = False
+        first = [int(clip_id) for clip_id in index.columns["id"][returned]][:limit]
+        pool = _pool(look, mask)
+        first += itertools.islice(_informative(look, pool), limit - len(first))
         mask[index.places(pool)] = False
+        order = order if pool else QueueOrder.LEAST_CERTAIN
+    if len(first) == limit:
+        return first
     keys = order_keys(index, order, look.rater, look.returned)
     chosen = first_places(keys, mask, limit - len(first))
     return first + [int(clip_id) for clip_id in index.columns["id"][chosen]]

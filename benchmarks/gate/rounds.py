@@ -12,7 +12,7 @@ from annotations.learning.promotion.decision import Decision, PromotionRule
 from annotations.learning.promotion.folds import assign_folds
 from annotations.learning.promotion.gate import decide
 from annotations.learning.promotion.label_knowledge import adjust
-from annotations.learning.targets.base_clips import base_standing
+from annotations.learning.targets.base_clips import HEAD_MARGINS, base_standing
 from annotations.learning.targets.head_tuning import HeadTuner, calibrate, calibrated, soft_targets
 from annotations.learning.targets.presets import USUAL
 from benchmarks.loop.embedded_corpora import Clips, Rng, World, feedback_of, scaled_preset
@@ -106,7 +106,8 @@ def run_round(world: World, store: Store, kind: str, seed: int, looks: float = 0
         head, after = world.head, before * prior / (before * prior).sum(1, keepdims=True)
     else:
         tuner = HeadTuner(world.head, PRESET, world.replayed, world.guard, seed)
-        logs = tuner.predict_out_of_fold(feedback, clips.embeddings, folds, folds)
+        divisions = [folds, assign_folds(groups, FOLDS, seed + 1)]
+        logs = tuner.predict_averaged(feedback, clips.embeddings, [(each, each) for each in divisions])
         targets, weights = soft_targets(feedback)
         after = calibrated(logs, targets, weights, folds, world.head, PRESET)
         found = calibrate(logs, targets, weights, world.head, PRESET)
@@ -116,7 +117,11 @@ def run_round(world: World, store: Store, kind: str, seed: int, looks: float = 0
     answers = Answers(names, old, new, groups, "speaker", probabilities=(before, after))
     hints = {CHANNEL: predict_labels(clips.channel, shares, folds)}
     decision = decide(
-        answers, PromotionRule(seed=seed), base=base_standing(world.head, head, world.tested), looks=looks, hints=hints
+        answers,
+        PromotionRule(seed=seed, margins=HEAD_MARGINS),
+        base=base_standing(world.head, head, world.tested),
+        looks=looks,
+        hints=hints,
     )
     strangers = world.new.take(
         ~np.isin(world.new.speakers, clips.speakers) & np.isin(world.new.truth, np.unique(clips.truth))

@@ -1,10 +1,12 @@
 import doctest
 import json
+import re
 
 import pytest
 
-from benchmarks.acoustic import cross_corpus, folds
+from benchmarks.acoustic import cremad, cross_corpus, folds
 from benchmarks.acoustic.cross_corpus import LABELS, main
+from ser.errors import TrainingDataError
 from tests.unit.benchmark_corpora import make_corpus
 
 FOUR = ("anger", "happiness", "neutral", "sadness")
@@ -18,6 +20,8 @@ def data(tmp_path_factory):
     make_corpus(folder / "two", ("d", "e", "f"), ("anger", "calm", "happiness", "sadness"))
     make_corpus(folder / "tess", ("g", "h"), FOUR)
     make_corpus(folder / "ravdess", ("r1", "r2", "r3", "r4"), (*FOUR, "calm"))
+    make_corpus(folder / "cremad", ("c1", "c2", "c3", "c4", "c5", "c6"), (*FOUR, "fear"))
+    (folder / "cremad" / "tfds_split.csv").write_text("split,speakers\ntrain,c1 c2 c3\nvalidation,c4\ntest,c5 c6\n")
     (folder / "ravdess" / "emobox_folds.csv").write_text("fold,test_speakers\n1,r1 r3\n2,r2 r4\n")
     return folder
 
@@ -70,3 +74,38 @@ def test_no_actor_of_a_fold_is_trained_on(data, capsys, monkeypatch):
     assert {"plain", "adapted by 16"} <= set(result["uar"])
     assert [speakers <= {"r2", "r4"} for speakers in fitted] == [True] * 3 + [False] * 3
     assert all(speakers <= {"r1", "r3"} for speakers in fitted[3:])
+
+
+def test_the_test_actors_of_cremad_decide_nothing(data, capsys, monkeypatch):
+    fitted, compared = [], []
+    fit, accuracy = cremad.fit, cremad.accuracy
+    monkeypatch.setattr(cremad, "fit", lambda train, config: fitted.append(set(train.speakers)) or fit(train, config))
+    monkeypatch.setattr(
+        cremad, "accuracy", lambda head, part: compared.append(set(part.speakers)) or accuracy(head, part)
+    )
+    assert cremad.main(["--data", str(data), "--quick", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["clips"] == {"train": 15, "validation": 5, "test": 10}
+    assert set(map(frozenset, fitted)) == {frozenset({"c1", "c2", "c3"})}
+    assert set(map(frozenset, compared)) == {frozenset({"c4"})}
+    chosen, shipped = result["figures"]["chosen on validation"], result["figures"]["shipped configuration"]
+    assert chosen["validation_accuracy"] >= shipped["validation_accuracy"]
+    # Labels differ by pitch: well above the fifth that chance gives.
+    assert chosen["accuracy"] > 0.5 and set(chosen["recall"]) >= {*FOUR, "fear"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("split,speakers\ntrain,c1 c2\nvalidation,c4\ntest,c2\n", "has c2 in two parts"),
+        ("split,speakers\ntrain,c1 c2\ntest,c5\n", "lacks the part(s) validation"),
+        ("split,speakers\ntrain,c1\nvalidation,c4\ntest,someone\n", "no clips of the 1 actors of the part 'test'"),
+    ],
+)
+def test_a_split_that_does_not_fit_the_corpus_is_refused(data, tmp_path, table, message):
+    (tmp_path / "cremad").mkdir()
+    for name in ("audio", "metadata.csv"):
+        (tmp_path / "cremad" / name).symlink_to(data / "cremad" / name)
+    (tmp_path / "cremad" / "tfds_split.csv").write_text(table)
+    with pytest.raises(TrainingDataError, match=re.escape(message)):
+        cremad.embed_parts(tmp_path, 0, copies=False)

@@ -212,6 +212,7 @@ def test_a_note_says_what_an_order_lacks(store):
         "SOUND_AGAINST_WORDS": False,
         "MOST_DISPUTED": False,
         "MOST_INFORMATIVE": False,
+        "NEW_OR_SECOND": False,
         "RANDOM": True,
         "OLDEST": True,
     }

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from annotations.errors import ClipNotFoundError, StoreError
+from annotations.review.leases import take_lease
 from annotations.review.order import POOL, best_places, covering
-from annotations.review.queue import QueueOrder, next_clip, order_note
+from annotations.review.queue import QueueOrder, next_clip, order_note, release_lease
+from annotations.review.second_votes import GivenVote, label_certainty
 from annotations.review.suspects import Suspect, record_suspects
 from annotations.store import AnnotationStore
 from ser.labels import EMOTIONS
@@ -54,6 +56,67 @@ def test_the_most_informative_stand_for_the_others_and_not_for_what_has_votes(st
     assert [*page(store, QueueOrder.MOST_INFORMATIVE, limit=2)] == order[:2]
     vote(store, clips[1], "bob")
     assert page(store, QueueOrder.MOST_INFORMATIVE)[0] in clips[3:]
+
+
+def test_a_doubtful_label_is_worth_another_vote_and_a_sure_one_is_not():
+    sure, torn = [0.9, 0.05, 0.05], [0.4, 0.35, 0.25]
+    answers = np.array([sure, torn, sure, torn, torn, *(np.roll(sure, row % 3) for row in range(12))])
+    # Two raters who agree with the model and each other, but for one vote on a clip on which the model is torn.
+    votes = [(0, 0, 0), (1, 0, 2), (3, 0, 0), (4, 0, 0), (4, 1, 0)]
+    votes += [(row + 5, rater, row % 3) for row in range(12) for rater in (0, 1)]
+    found = label_certainty(answers, [GivenVote(*vote) for vote in votes])
+    assert found[1] < found[3] < found[4] < found[0], "one more vote on the contradicted clip tells most"
+    assert found[1] < found[2] and 0 < found.min() and found.max() < 1
+    assert label_certainty(answers, [])[:5].tolist() == [0.9, 0.4, 0.9, 0.4, 0.4]
+
+
+def test_a_careless_rater_counts_little():
+    answers = np.tile([0.5, 0.3, 0.2], (30, 1))
+    agree = [GivenVote(row, rater, 0) for row in range(20) for rater in (0, 1)]
+    careless = [GivenVote(row, 2, row % 3) for row in range(20)]
+    one, other = (label_certainty(answers, [*agree, *careless, GivenVote(25, rater, 0)]) for rater in (0, 2))
+    assert one[25] > other[25] > one[26]
+
+
+def second_votes(store):
+    """A clip whose vote contradicts a sure model, one whose vote agrees, and two new ones that the model is sure of."""
+    clips = [add(store, seed) for seed in range(4)]
+    for clip_id, vector in zip(clips, ([9, 1], [9, 1.2], [8, -1], [-9, -1]), strict=True):
+        predict(store, clip_id, scores(fear=0.97))
+        add_embedding(store, clip_id, Embedding(np.array(vector, np.float32), "e"))
+    vote(store, clips[0], "bob", "anger")
+    vote(store, clips[1], "bob", "fear")
+    return clips
+
+
+def test_a_doubtful_clip_comes_before_a_new_one_and_then_no_more(store):
+    contradicted, agreed, *new = second_votes(store)
+    assert page(store, QueueOrder.MOST_INFORMATIVE)[0] in new
+    order = page(store, QueueOrder.NEW_OR_SECOND)
+    assert order[0] == contradicted and sorted(order[1:3]) == new and order[3] == agreed
+    assert next_clip(store, "ann", order=QueueOrder.NEW_OR_SECOND).clip.id == contradicted
+    release_lease(store, "ann", contradicted)
+    vote(store, contradicted, "cid", "fear")
+    vote(store, contradicted, "dan", "fear")
+    assert page(store, QueueOrder.NEW_OR_SECOND)[0] in new, "three votes are enough"
+
+
+def test_people_who_ask_at_once_get_different_clips_in_the_order_of_second_votes(store):
+    clips = second_votes(store)
+    given = [next_clip(store, rater, order=QueueOrder.NEW_OR_SECOND).clip.id for rater in ("ann", "cid", "dan")]
+    assert len(set(given)) == 3 and given[0] == clips[0]
+    assert take_lease(store, "eve", [clips[0]], overlap=None, minutes=5) is None
+    assert take_lease(store, "ann", [clips[0]], overlap=None, minutes=5) == clips[0]
+    assert next_clip(store, "bob", order=QueueOrder.NEW_OR_SECOND) is None, "the rest is held, or labelled by bob"
+
+
+def test_suspected_errors_come_before_what_teaches_best(store):
+    clips = second_votes(store)
+    run = begin_run(store, 1, "test")
+    record_suspects(store, run.id, [Suspect(clips[1], "fear", "anger", 0.9)])
+    for order in (QueueOrder.MOST_INFORMATIVE, QueueOrder.NEW_OR_SECOND, QueueOrder.LEAST_CERTAIN):
+        assert page(store, order)[0] == clips[1] and next_clip(store, "ann", order=order).clip.id == clips[1]
+        release_lease(store, "ann", clips[1])
 
 
 def test_an_embedding_that_is_none_is_refused(store):

@@ -57,7 +57,7 @@ def test_from_the_least_certain_to_the_end(page_services: Services, page_fill: F
     page_fill(3)
     entropies = []
     for label in EMOTIONS[:3]:
-        item = ann.next()
+        item = ann.next(order="least certain")
         prediction = queries.get_prediction(page_services.store, item["prediction"])
         assert prediction is not None
         entropies.append(prediction.entropy)

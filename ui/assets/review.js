@@ -10,7 +10,7 @@
     shell: null, current: null, ready: [], past: [], stamps: [], waiting: [], kinds: [], left: null,
     loading: null, empty: null, chain: Promise.resolve(), turn: 0, lease: 600, asked: null, waits: [],
   };
-  const preferences = () => ({ order: "least certain", filters: {}, blind: false, quick: false, ...read(PREFERENCES) });
+  const preferences = () => ({ order: "", filters: {}, blind: false, quick: false, ...read(PREFERENCES) });
   const keep = (changes) => write(PREFERENCES, { ...preferences(), ...changes });
   const say = (message, kind = "good") => {
     const status = find("#review-status");

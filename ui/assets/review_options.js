@@ -37,7 +37,7 @@
       find("#review-quick input").checked = kept.quick;
     },
     fill: (answer, kept) => {
-      find("#review-order").replaceChildren(...answer.orders.map((order) => option(order, kept.order)));
+      find("#review-order").replaceChildren(...answer.orders.map((order) => option(order, kept.order || answer.orders[0][0])));
       const wanted = answer.filters.map((filter) => fieldOf(filter, kept.filters[filter.name]));
       const clear = document.createElement("button");
       Object.assign(clear, { type: "button", className: "clear-filters", textContent: "Clear filters" });

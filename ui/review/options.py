@@ -6,6 +6,7 @@ from typing import Any
 from annotations.labels.stored import label_set
 from annotations.raters.people import Person
 from annotations.review.filters import QueueFilter
+from annotations.review.order import DEFAULT_ORDER
 from annotations.review.queue import QueueOrder
 from annotations.store import AnnotationStore, queries
 from ser.errors import SerError
@@ -16,14 +17,16 @@ ORDER_NAMES = {
     QueueOrder.SOUND_AGAINST_WORDS: "Voice and words disagree",
     QueueOrder.MOST_DISPUTED: "Raters disagree",
     QueueOrder.MOST_INFORMATIVE: "Best for training",
+    QueueOrder.NEW_OR_SECOND: "New clips, doubtful ones again",
     QueueOrder.RANDOM: "Random",
     QueueOrder.OLDEST: "Oldest first",
 }
 
 
 def orders() -> list[tuple[str, str]]:
-    """List (value, words) of every order."""
-    return [(order.value, ORDER_NAMES[order]) for order in QueueOrder]
+    """List (value, words) of every order, the default one first."""
+    listed = sorted(QueueOrder, key=lambda order: order is not DEFAULT_ORDER)
+    return [(order.value, ORDER_NAMES[order]) for order in listed]
 
 
 def fields(store: AnnotationStore, reviewer: Person) -> list[dict[str, object]]:
@@ -48,10 +51,10 @@ def to_order(value: object) -> QueueOrder:
     """Parse an order; the default one if a browser remembers one that no longer exists.
 
     >>> to_order("random"), to_order("whim")
-    (<QueueOrder.RANDOM: 'random'>, <QueueOrder.LEAST_CERTAIN: 'least certain'>)
+    (<QueueOrder.RANDOM: 'random'>, <QueueOrder.MOST_INFORMATIVE: 'most informative'>)
     """
     known = {order.value: order for order in QueueOrder}
-    return known.get(str(value), QueueOrder.LEAST_CERTAIN)
+    return known.get(str(value), DEFAULT_ORDER)
 
 
 def to_filter(given: Mapping[str, Any], reviewer: Person) -> QueueFilter:

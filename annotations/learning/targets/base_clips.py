@@ -6,9 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.learning.promotion.comparison import Answers
-from annotations.learning.promotion.decision import Standing
+from annotations.learning.promotion.decision import Margins, Standing
 from ser.acoustic.head import ClassifierHead
 from ser.training.rehearsal import DEV_SPEAKERS, Rehearsal
+
+HEAD_MARGINS = Margins(base=0.02)
+"""Of heads in the gate: what they may lose on average is bounded while they are trained, and 175 clips of the base test
+scatter by a point, so that a limit of one refused a quarter of the true gains of 3 to 7 points (`benchmarks.gate`)."""
 
 SHARES = tuple(place / 10 for place in range(10, -1, -1))
 """Of the way from the head before to the fine-tuned one."""

@@ -20,7 +20,13 @@ from annotations.learning.promotion.folds import assign_folds, join_groups
 from annotations.learning.promotion.gate import Decision, OtherMeasure, decide_by_answers
 from annotations.learning.promotion.holdout import MIN_HELD_OUT_CLIPS, unit_names
 from annotations.learning.promotion.holdout_store import read_trained
-from annotations.learning.targets.base_clips import BaseClips, base_standing, distilled, divide_base_clips
+from annotations.learning.targets.base_clips import (
+    HEAD_MARGINS,
+    BaseClips,
+    base_standing,
+    distilled,
+    divide_base_clips,
+)
 from annotations.learning.targets.feedback_embeddings import embed_feedback
 from annotations.learning.targets.head_tuning import (
     Calibration,
@@ -56,6 +62,8 @@ from ser.training.rehearsal import load_rehearsal
 
 FOLDS = 5
 SENTENCE_FOLDS = 3
+DIVISIONS = 2
+"""Divisions into folds that are averaged for the comparison."""
 
 KEPT = {"temperature": "temperature", "tried": "tried", "labels": "labels", "ratings": "ratings"}
 """Figures of the saved model that the lineage takes over."""
@@ -102,11 +110,8 @@ class HeadRun:
             metrics["labels"] = {name: list(means) for name, means in head.means.items()}
         config = {"preset": job.config.preset, "seed": job.config.seed, "tune": "head"}
         facts = {**job.facts(), "speakers": len(set(feedback.groups))}
-        meta = head.save(
-            job.model_dir,
-            Meta(job.name, head.labels, config=config, data=facts, metrics=metrics),
-            load_rehearsal(self.start_folder),
-        )
+        whole = Meta(job.name, head.labels, config=config, data=facts, metrics=metrics)
+        meta = head.save(job.model_dir, whole, load_rehearsal(self.start_folder))
         record(job.store, job.run.id, feedback, chosen.suspects)
         if chosen.suspects:
             job.say(f"{len(chosen.suspects)} labels look like mistakes: not trained on, and back in the review queue.")
@@ -125,14 +130,13 @@ class HeadRun:
         current = self._current(champion)
         before = self._champion_out_of_fold(current)
         after = calibrated(*self._out_of_fold, self.folds, self.start, self.tuner.preset)
-
         heads = current, load_head(made)[0]
         gold = [head.probabilities(self.gold) if len(self.gold) else np.zeros((0, len(self.labels))) for head in heads]
         decision = decide_by_answers(
             replace(job.holdout, held_out=tuple(job.holdout.held_out[row] for row in rows)),
             np.concatenate([before[rows], gold[0]]),
             np.concatenate([after[rows], gold[1]]),
-            job.config.rule,
+            replace(job.config.rule, margins=HEAD_MARGINS),
             base=base_standing(*heads, self.base_clips.tested),
             hints={name: hint[rows] for name, hint in self.confounds.hints.items()},
             other=OtherMeasure("; ".join(part for part in (self.confounds.warning, rated_words(self.rated)) if part)),
@@ -142,10 +146,10 @@ class HeadRun:
 
     def _start_figures(self, rows: Places) -> dict[str, object]:
         """Figures of the head that training starts from, so that the gain of several runs can be told."""
-        names = self.labels.names
+        names, examples = self.labels.names, [self.job.holdout.held_out[row] for row in rows]
         said = [names[place] for place in self.start.probabilities(self.feedback.plain[rows]).argmax(axis=1)]
-        found = figures_of([self.job.holdout.held_out[row].soft_label for row in rows], said, None, names)
-        return {**found, "votes": sum(len(self.job.holdout.held_out[row].correction_ids) for row in rows)}
+        found = figures_of([example.soft_label for example in examples], said, None, names)
+        return {**found, "votes": sum(len(example.correction_ids) for example in examples)}
 
     @cached_property
     def start_version(self) -> tuple[ModelVersion, Path]:
@@ -153,7 +157,11 @@ class HeadRun:
         found = self.job.store.get_model_version(self.job.run.base_version_id), model_folder(self.job.base)
         while (earlier := self._parent(found[0])) is not None:
             path = earlier.path
-            folder = model_folder(self.job.config.origin or self.job.base) if path is None else self._folder(path)
+            folder = (
+                model_folder(self.job.config.origin or self.job.base)
+                if path is None
+                else self.job.store.data_dir / path
+            )
             if not is_head(folder):
                 break
             found = earlier, folder
@@ -277,15 +285,20 @@ class HeadRun:
     def _out_of_fold(self) -> tuple[Numbers, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Log probabilities by heads that have not seen the clip's fold, soft labels and weights."""
         feedback = self.feedback
-        folds = self._with_sentences
-        return self.tuner.predict_out_of_fold(feedback, feedback.plain, folds, folds), *self.targets
+        divisions = [(folds, folds) for folds in self._divisions]
+        return self.tuner.predict_averaged(feedback, feedback.plain, divisions), *self.targets
 
     @cached_property
-    def _with_sentences(self) -> Places:
-        """The folds of each clip: of its speaker, and of its sentence where words give the labels away."""
-        if not self.confounds.words_tell:
-            return self.folds
-        return np.stack([self.folds, assign_folds(self.texts, SENTENCE_FOLDS, self.job.config.seed)], axis=1)
+    def _divisions(self) -> list[Places]:
+        """Folds of each clip, in several ways: of its speaker, and of its sentence where words give the labels away."""
+        divisions = []
+        for way in range(DIVISIONS):
+            seed = self.job.config.seed + way
+            folds = assign_folds(self.feedback.groups, FOLDS, seed)
+            if self.confounds.words_tell:
+                folds = np.stack([folds, assign_folds(self.texts, SENTENCE_FOLDS, seed)], axis=1)
+            divisions.append(folds)
+        return divisions
 
     def _champion_out_of_fold(self, champion: ClassifierHead) -> Numbers:
         """Probabilities by the current head; by fits without the clip's fold if it was trained here."""
@@ -305,9 +318,8 @@ class HeadRun:
         preset = preset_of(RetrainingConfig.of(job.store.get_training_run(version.training_run_id).config))
         tuner = replace(self.tuner, preset=preset, on_progress=None)
         place = {clip: row for row, clip in enumerate(feedback.clips)}
-        folds = self._with_sentences
-        places = folds[[place[clip] for clip in own.clips]]
-        logs = tuner.predict_out_of_fold(own, feedback.plain, folds, places)
+        rows = np.array([place[clip] for clip in own.clips])
+        logs = tuner.predict_averaged(own, feedback.plain, [(folds, folds[rows]) for folds in self._divisions])
         return calibrated(logs, *self.targets, self.folds, self.start, preset)
 
     def _groups(self, examples: Sequence[FeedbackExample], embeddings: npt.NDArray[np.float32]) -> list[str]:
@@ -318,9 +330,6 @@ class HeadRun:
             return None
         store = self.job.store
         return store.get_model_version(store.get_training_run(version.training_run_id).base_version_id)
-
-    def _folder(self, path: str) -> Path:
-        return self.job.store.data_dir / path
 
 
 def record(store: AnnotationStore, run_id: int, feedback: Feedback, suspects: Sequence[Suspect] | None) -> None:

@@ -198,7 +198,27 @@ class HeadTuner:
         )
         return head if self.guard is None else hold_back(head, self.start, self.guard)
 
-    def predict_out_of_fold(self, feedback: Feedback, asked: Array, folds: Places, places: Places) -> Numbers:
+    def predict_averaged(self, feedback: Feedback, asked: Array, divisions: Sequence[tuple[Places, Places]]) -> Numbers:
+        """Predict clips out of fold by several divisions into folds, their log probabilities averaged.
+
+        One division is a matter of luck: averaged over two, true gains of 3 to 7 points were promoted in 42 in place of
+        37 % of 19 rounds (`benchmarks.gate`).
+
+        Args:
+            feedback: to train on.
+            asked: embeddings to predict, shape (clips, size).
+            divisions: folds of the clips to predict and of the feedback's, as `predict_out_of_fold` takes them.
+        """
+        count = len(divisions)
+        parts = [
+            self.predict_out_of_fold(feedback, asked, folds, places, turn=(turn, count))
+            for turn, (folds, places) in enumerate(divisions)
+        ]
+        return log_softmax(np.mean(parts, axis=0))
+
+    def predict_out_of_fold(
+        self, feedback: Feedback, asked: Array, folds: Places, places: Places, turn: tuple[int, int] = (0, 1)
+    ) -> Numbers:
         """Predict clips by heads that have not seen their fold.
 
         Each head leans to the labels that its own folds happen to have more of. Side by side such heads would look
@@ -210,6 +230,7 @@ class HeadTuner:
             folds: of the clips to predict, shape (clips,); or several ways to divide them, shape (clips, ways), of
                 which a head has seen neither fold.
             places: the folds of each clip of the feedback.
+            turn: of how many calls this is which, for reports of progress.
 
         Returns:
             Log probabilities at the starting head's temperature, shape (strengths, clips, labels).
@@ -222,7 +243,8 @@ class HeadTuner:
         count = len(cells)
         answers = np.zeros((len(self.preset.strengths), len(asked), len(self.start.classes)))
         levels = np.zeros((count, len(answers), len(self.start.classes)))
-        started, total = time.monotonic(), count * len(answers)
+        started, total = time.monotonic(), turn[1] * count * len(answers)
+        before = turn[0] * count * len(answers)
         for fold, cell in enumerate(cells):
             part, own = feedback.take(np.flatnonzero((places != cell).all(axis=1))), (folds == cell).all(axis=1)
             chosen = self.select(part)
@@ -230,8 +252,9 @@ class HeadTuner:
                 logs = np.log(np.maximum(self.fit(part, chosen, strength).probabilities(asked), 1e-9))
                 levels[fold, strength] = logs.mean(axis=0)
                 answers[strength, own] = (logs - levels[fold, strength])[own]
-                done = fold * len(answers) + strength + 1
-                left = (time.monotonic() - started) / done * (total - done)
+                fits = fold * len(answers) + strength + 1
+                done = before + fits
+                left = (time.monotonic() - started) / fits * (total - done)
                 self._report(TrainProgress(fold + 1, count, done, total, None, None, left, "choosing"))
         return log_softmax(answers + levels.mean(axis=0)[:, None])
 
