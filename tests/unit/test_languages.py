@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from annotations.labels.label_set import DEFAULT, LabelSet, emotion_label
 from ui.languages.catalogue import Language, list_languages, menu, settings
 from ui.languages.english_start import SCRIPT, EnglishStart
-from ui.languages.extract import texts
+from ui.languages.extract import texts, untranslated
 from ui.languages.markup import holes, script_literals, split
 
 HAN = "[一-鿿]"
@@ -73,6 +73,11 @@ def test_texts_are_found_where_they_are_written(tmp_path: Path) -> None:
 def test_what_people_wrote_is_no_text() -> None:
     assert split('<p>Said by <span translate="no">Ann</span></p><code>run it</code>') == ["Said by"]
     assert list(script_literals("a = /[\"'`]/.test(b) ? 'Yes' : \"It's\";")) == ["Yes", "It's"]
+
+
+@pytest.mark.parametrize("language", list_languages(), ids=lambda language: language.code)
+def test_every_text_of_the_page_is_translated_and_nothing_else(language: Language) -> None:
+    assert untranslated(language) == {}
 
 
 @pytest.mark.parametrize("language", list_languages(), ids=lambda language: language.code)
