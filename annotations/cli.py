@@ -31,6 +31,8 @@ COMMANDS: Mapping[str, tuple[str, Add, Run]] = {
     "rollback": ("return to the previous version", versions.add_rollback, versions.run_rollback),
     "retrain": ("train on the votes, and wait for the outcome", retraining.add_retrain, retraining.run_retrain),
     "check": ("look for damage, and repair it with --repair", keeping.add_check, keeping.run_check),
+    "backup": ("copy everything to a place elsewhere", keeping.add_backup, keeping.run_backup),
+    "restore": ("bring a store back from a place elsewhere", keeping.add_restore, keeping.run_restore),
     "erase": ("erase a clip, a rater or a speaker everywhere", erasing.add_erase, erasing.run_erase),
     "withdraw": ("take back the consent to a clip", erasing.add_withdraw, erasing.run_withdraw),
     "retention": ("erase clips that were kept long enough", erasing.add_retention, erasing.run_retention),

@@ -37,3 +37,23 @@ class ExchangeError(SerError):
 
 class InvalidSettingError(SerError):
     """A setting of the annotation is not what it can be."""
+
+
+class ElsewhereError(StoreError):
+    """The store elsewhere is out of reach or refuses; a later try may succeed.
+
+    Attributes:
+        retry_after: seconds that it asks to be left alone; None if it says nothing.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class MovedOnError(ElsewhereError):
+    """Something was written elsewhere since it was last looked at: look again."""
+
+
+class TakenOverError(StoreError):
+    """Another program writes to the store elsewhere."""

@@ -49,6 +49,9 @@ MOST_QUEUED = 128
 THREADS = 64
 """Threads of events: recordings that wait take `MOST_WAITING` of them, and votes need theirs."""
 
+HEADER_EVERY = 30.0
+"""Seconds between looks at when all was saved elsewhere."""
+
 SMALLEST_COMPRESSED = 2000
 """Bytes under which compressing a response gains nothing."""
 
@@ -101,6 +104,10 @@ def build_app(services: Services) -> gr.Blocks:
         demo.load(
             shows_errors(label_handlers.on_question), who, question, show_progress="hidden", api_visibility="private"
         )
+        if services.saver is not None:
+            fresh = {"fn": services.header, "outputs": header, "show_progress": "hidden", "api_visibility": "private"}
+            demo.load(**fresh)
+            gr.Timer(HEADER_EVERY).tick(**fresh, trigger_mode="once")
         build_api(services)
         build_calls({**acts, **regions, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
 

@@ -1,13 +1,22 @@
-"""`stats` and `check`: what there is, and whether it is whole."""
+"""`stats`, `check`, `backup` and `restore`: what there is, whether it is whole, and a copy of it elsewhere."""
 
 import argparse
+import os
+import secrets
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from tqdm import tqdm
 
 from annotations.commands.common import add_json, open_existing, print_result
+from annotations.elsewhere.copying import Copier
+from annotations.elsewhere.layout import is_recording
+from annotations.elsewhere.places import open_place
+from annotations.elsewhere.restoring import is_in_use, restore
+from annotations.errors import StoreError
 from annotations.exchange.registry import list_exports
 from annotations.maintenance.inspection import inspect
 from annotations.maintenance.repair import repair
@@ -127,3 +136,76 @@ def run_check(options: argparse.Namespace) -> int:
     lines = report.lines() or report.found.lines() or ["All is well."]
     print_result({**result, "well": report.after.is_well}, lines, options.json)
     return 0 if report.after.is_well else 1
+
+
+URL_HELP = "hf://datasets/USER/NAME, hf://buckets/USER/NAME, a folder, or what fsspec knows, such as s3://BUCKET/FOLDER"
+
+
+def add_backup(parser: argparse.ArgumentParser) -> None:
+    """The options of `backup`."""
+    parser.add_argument("url", metavar="URL", help=URL_HELP)
+    parser.add_argument("--overwrite", action="store_true", help="replace another store that lies there")
+    add_json(parser)
+
+
+def run_backup(options: argparse.Namespace) -> int:
+    """Copy everything to a place elsewhere; what was erased here since the last time is erased there."""
+    with open_existing(options.data_dir) as store:
+        copier = Copier(store, open_place(options.url))
+        copier.back_up(overwrite=options.overwrite)
+        numbers = stats(store)
+        lost = numbers["lost"]
+    counts = {
+        "url": copier.place.url,
+        "clips": numbers["clips"],
+        "recordings": sum(map(is_recording, copier.files)),
+        "votes": numbers["votes"],
+        "files": len(copier.files),
+        "bytes": sum(copier.files.values()),
+    }
+    said = (
+        f"{counts['clips']} clips with {counts['recordings']} recordings and {counts['votes']} votes are at "
+        f"{counts['url']}: {counts['files']} files, {int(str(counts['bytes'])) / 1e6:.1f} MB."
+    )
+    missing = int(str(counts["clips"])) - int(str(counts["recordings"]))
+    more = [f"{missing} clips have no recording here; `check` names them."] if missing else []
+    print_result({**counts, "missing": missing}, [said, *more], options.json)
+    return 1 if missing and missing != lost else 0
+
+
+def add_restore(parser: argparse.ArgumentParser) -> None:
+    """The options of `restore`."""
+    parser.add_argument("url", metavar="URL", help=URL_HELP)
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="put it in place of what the data folder holds, which is kept beside it",
+    )
+    parser.add_argument(
+        "--partial", action="store_true", help="leave out what is damaged or missing there, and name it"
+    )
+    add_json(parser)
+
+
+def run_restore(options: argparse.Namespace) -> int:
+    """Bring a store back into a data folder; returns 1 if something was missing."""
+    folder: Path = options.data_dir.absolute()
+    used = is_in_use(folder)
+    if used and not options.overwrite:
+        raise StoreError(
+            f"{folder} is not empty, and a restoration would mix with what is in it. Name another folder with "
+            "--data-dir, or say --overwrite: what is there is kept beside it under another name."
+        )
+    place = open_place(options.url)
+    target = folder.with_name(f"{folder.name}.restored-{secrets.token_hex(4)}") if used else folder
+    report = restore(place, target, partial=options.partial, say=lambda text: print(text, file=sys.stderr, flush=True))
+    lines = report.lines()
+    if used:
+        aside = folder.with_name(f"{folder.name}.replaced-{secrets.token_hex(4)}")
+        os.replace(folder, aside)
+        os.replace(target, folder)
+        lines.append(
+            f"What was in {folder} is in {aside} now, out of reach of erasures: delete it when you are content."
+        )
+    print_result({"url": place.url, **report.as_dict()}, lines, options.json)
+    return 0 if report.is_whole else 1

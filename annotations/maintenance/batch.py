@@ -77,7 +77,7 @@ def set_consent(store: AnnotationStore, clip_ids: Sequence[int], purposes: Seque
     touched = {clip_id for clip_id, _ in (*new, *gone)}
     if gone:
         withdrawn = sorted({purpose for _, purpose in gone})
-        found = withdraw_from_clips(store, f"{len(kept)} clips", kept, withdrawn, by)
+        found = withdraw_from_clips(store, f"{len(kept)} clips", kept, withdrawn, by, dry_run=False)
         report.lines += found.lines()
     report.changed, report.unchanged = len(touched), len(kept) - len(touched)
     return report

@@ -5,107 +5,36 @@ may not see others' votes find and see clips by their own votes alone, and visit
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, date, datetime, timedelta
-from sqlite3 import Connection
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from annotations.errors import StoreError
-from annotations.labels.label_set import LabelSet
-from annotations.labels.stored import label_set, read_label_set
+from annotations.labels.stored import label_set
 from annotations.raters.disclosure import hides_answers, voting_is_over
 from annotations.raters.people import Person
 from annotations.raters.votes import gold_labels
-from annotations.review.filters import QueueFilter, apply_filter
-from annotations.review.index import NOTHING, Mask, QueueIndex, index_of
-from annotations.review.suspects import OPEN, REQUEUED
+from annotations.review.clip_filters import (
+    SEE_VOTES,
+    ClipFilter,
+    apply_columns,
+    check_allowed,
+    chosen_by_votes,
+    mask_of,
+    with_text,
+)
+from annotations.review.filters import apply_filter
+from annotations.review.index import NOTHING, QueueIndex, index_of
 from annotations.store import AnnotationStore
-from annotations.store.records import CONSENT_PURPOSES, Clip
+from annotations.store.records import Clip
 from annotations.store.rows import CLIPS, to_clip
 
 Ids = npt.NDArray[np.int64]
 
-SEE_VOTES = "see other people's votes"
-
-DISAGREE = 0.5
-"""Divergence in bits from which on voice and words are found as disagreeing."""
-
 ORDERS = ("stored", "voted", "duration", "label", "certainty", "words", "dispute", "votes", "source", "speaker")
 """Columns that the list can be sorted by; `voted` is the time of the rater's vote, else of the person's own."""
-
-TRAINING = {
-    "trained": "SELECT clip_id FROM run_clips WHERE side IN ('training', 'out of fold')",
-    "held out": "SELECT clip_id FROM run_clips WHERE side = 'held out' "
-    "EXCEPT SELECT clip_id FROM run_clips WHERE side IN ('training', 'out of fold')",
-    "not yet": "SELECT clip_id FROM judgements WHERE label IS NOT NULL EXCEPT SELECT clip_id FROM run_clips",
-    "suspected": OPEN,
-    "queued again": REQUEUED,
-}
-"""{training status: the clips that have it}"""
-
-DISAGREEMENTS = ("raters", "words", "model", "pair")
-"""Who disagrees: raters with each other, voice and words, people and the model, the two raters of the filter."""
-
-VOTES = {"none": (0, 0), "one": (1, 1), "some": (1, 32767), "several": (2, 32767)}
-"""{name: least and greatest number of votes with a label}"""
-
-
-@dataclass(frozen=True)
-class ClipFilter(QueueFilter):
-    """Filters of the list; None does not filter. `text` is looked for in comments and file names, too.
-
-    Attributes:
-        voted: a label that a standing vote names, or `unsure` or `skip`.
-        also_voted: a label that another standing vote names.
-        other_rater: somebody else who has labelled the clip.
-        speaker: of the clip.
-        since: first day on which it was stored, ISO date, UTC.
-        until: last day.
-        voted_since: first day of a standing vote.
-        voted_until: last day.
-        consent: a purpose of `CONSENT_PURPOSES` that is allowed; with `no ` before it, one that is not.
-        gold: whether its label is known.
-        training: one of `TRAINING`.
-        disagreement: one of `DISAGREEMENTS`.
-        votes: one of `VOTES`.
-        hasty: only clips with a vote that came before half of the clip had been played.
-        mine: only clips that the person has voted on.
-        clips: only these ids.
-    """
-
-    voted: str | None = None
-    also_voted: str | None = None
-    other_rater: str | None = None
-    speaker: str | None = None
-    since: str | None = None
-    until: str | None = None
-    voted_since: str | None = None
-    voted_until: str | None = None
-    consent: str | None = None
-    gold: bool | None = None
-    training: str | None = None
-    disagreement: str | None = None
-    votes: str | None = None
-    hasty: bool | None = None
-    mine: bool | None = None
-    clips: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        purposes = (*CONSENT_PURPOSES, *(f"no {purpose}" for purpose in CONSENT_PURPOSES))
-        for name, known in (
-            ("training", TRAINING),
-            ("disagreement", DISAGREEMENTS),
-            ("votes", VOTES),
-            ("consent", purposes),
-        ):
-            value = getattr(self, name)
-            if value is not None and value not in known:
-                raise StoreError(f"The filter {name} is '{value}'; expected one of {', '.join(known)}.")
-        for name in ("since", "until", "voted_since", "voted_until"):
-            _day(name, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -164,9 +93,9 @@ def find_clips(
     filters = filters or ClipFilter()
     if order not in ORDERS:
         raise StoreError(f"The order is '{order}'; expected one of {', '.join(ORDERS)}.")
-    _check_allowed(store, person, filters, order)
+    check_allowed(store, person, filters, order)
     # What is read of other tables is read before the lock is taken, so that votes need not wait for it.
-    chosen = _chosen_by_votes(store, person, filters)
+    chosen = chosen_by_votes(store, person, filters)
     times = _vote_times(store, filters.rater or person.name) if order == "voted" else {}
     index = index_of(store)
     with index.lock, store.reading() as connection:
@@ -175,11 +104,11 @@ def find_clips(
         mask[index.places(row["clip_id"] for row in connection.execute("SELECT clip_id FROM missing_media"))] = True
         # Rows whose clip was erased are marked dead and have no row any more.
         apply_filter(index, connection, replace(filters, text=None), mask)
-        _apply_columns(index, filters, mask)
+        apply_columns(index, filters, mask)
         for ids in chosen:
-            mask &= _mask(index, ids)
+            mask &= mask_of(index, ids)
         if filters.text is not None:
-            mask &= _with_text(index, connection, person, filters.text)
+            mask &= with_text(index, connection, person, filters.text)
         places = np.flatnonzero(mask)
         keys = _keys(index, order, times)[places]
         ids = index.columns["id"][places]
@@ -257,171 +186,10 @@ WHERE verdict IS NOT NULL AND clip_id IN (SELECT value FROM json_each(?)) ORDER 
 """
 
 
-def _day(name: str, day: str | None) -> date | None:
-    try:
-        return date.fromisoformat(day) if day is not None else None
-    except ValueError as error:
-        raise StoreError(f"The filter {name} is '{day}'; expected a day such as 2026-01-31.") from error
-
-
-def _check_allowed(store: AnnotationStore, person: Person, filters: ClipFilter, order: str) -> None:
-    """Refuse what would tell of others' votes, of gold clips, or of answers that are hidden until a vote."""
-    if person.may(SEE_VOTES):
-        return
-    for name in ("also_voted", "other_rater", "gold", "training", "suspected", "disagreement", "hasty"):
-        if getattr(filters, name) is not None and (name, filters.disagreement) != ("disagreement", "words"):
-            person.require(SEE_VOTES)
-    if order == "dispute" or filters.rater not in (None, person.name):
-        person.require(SEE_VOTES)
-    tells = filters.label is not None or filters.disagreement == "words" or order in ("label", "certainty", "words")
-    if tells:
-        with store.reading() as connection:
-            if hides_answers(connection, person):
-                person.require(SEE_VOTES)
-
-
-def _chosen_by_votes(store: AnnotationStore, person: Person, filters: ClipFilter) -> list[Iterable[int]]:
-    """Sets of ids that other tables choose; a clip has to be in each."""
-    with store.reading() as connection:
-        chosen: list[Iterable[int]] = []
-        if not person.may("review stored clips"):
-            chosen.append(_ids(connection, _OWN, (person.name, person.name)) if person.proved else [])
-        if filters.mine and not person.proved:
-            chosen.append([])
-        votes = _votes_query(person, filters, read_label_set(connection))
-        if votes is not None:
-            chosen.append(_ids(connection, *votes))
-        if filters.also_voted is not None:
-            other = _votes_query(person, ClipFilter(voted=filters.also_voted), read_label_set(connection))
-            chosen.append(_ids(connection, *other) if other else [])
-        if filters.training is not None:
-            chosen.append(_ids(connection, TRAINING[filters.training]))
-        if filters.disagreement == "model":
-            chosen.append(_against_model(connection, read_label_set(connection)))
-        if filters.disagreement == "pair":
-            chosen.append(_ids(connection, _PAIR, (filters.rater, filters.other_rater)))
-        if filters.other_rater is not None:
-            query = "SELECT clip_id FROM judgements WHERE verdict IS NOT NULL AND rater = ?"
-            chosen.append(_ids(connection, query, (filters.other_rater,)))
-        if filters.clips is not None:
-            chosen.append(filters.clips)
-    return chosen
-
-
-_OWN = "SELECT clip_id FROM judgements WHERE rater = ? UNION SELECT clip_id FROM consents_in_force WHERE given_by = ?"
-
-_PAIR = """
-SELECT one.clip_id FROM judgements AS one JOIN judgements AS other USING (clip_id)
-WHERE one.rater = ? AND other.rater = ? AND one.label != other.label
-"""
-
-_HASTY = (
-    "corrections.seconds IS NOT NULL "
-    "AND corrections.seconds < 0.5 * (SELECT duration FROM queue_clips WHERE clip_id = corrections.clip_id)"
-)
-
-_OF_JUDGEMENTS = """
-corrections CROSS JOIN judgements ON judgements.rater = corrections.rater
-    AND judgements.clip_id = corrections.clip_id AND judgements.correction_id = corrections.id
-"""
-"""Standing votes with their time, read in the order of the larger table: its rows are looked up by nothing."""
-
-
-def _votes_query(person: Person, filters: ClipFilter, labels: LabelSet) -> tuple[str, list[object]] | None:
-    """The clips with one standing vote that fits all that is asked of a vote; None if nothing is."""
-    where, values, joined = ["judgements.verdict IS NOT NULL"], list[object](), False
-    if filters.voted is not None:
-        if filters.voted in ("unsure", "skip"):
-            where.append("judgements.verdict = ?")
-            values.append(filters.voted)
-        else:
-            names = labels.sources(filters.voted)
-            where.append(f"judgements.label IN ({','.join('?' * len(names))})")
-            values += names
-    for day, sign, later in ((filters.voted_since, ">=", 0), (filters.voted_until, "<", 1)):
-        if (parsed := _day("voted", day)) is not None:
-            joined = True
-            where.append(f"corrections.created_at {sign} ?")
-            values.append((parsed + timedelta(days=later)).isoformat())
-    if filters.hasty:
-        joined = True
-        where.append(_HASTY)
-    if not filters.mine and len(where) == 1:
-        return None
-    rater = person.name if filters.mine or not person.may(SEE_VOTES) else filters.rater
-    if rater is not None:
-        where.append("judgements.rater = ?")
-        values.append(rater)
-    source = _OF_JUDGEMENTS if joined else "judgements"
-    return f"SELECT judgements.clip_id FROM {source} WHERE {' AND '.join(where)}", values
-
-
-def _against_model(connection: Connection, labels: LabelSet) -> Iterable[int]:
-    """Clips with a vote that names another label than the newest answer, both as the label set sees them."""
-    apart = "FROM judgements JOIN queue_clips USING (clip_id) WHERE judgements.label != queue_clips.label"
-    if labels.is_default:
-        return _ids(connection, f"SELECT DISTINCT clip_id {apart}")
-    rows = connection.execute(f"SELECT clip_id, judgements.label, queue_clips.label {apart}")
-    places = {name: labels.place_of(name) for name in labels.accepted}
-    return [clip_id for clip_id, voted, answered in rows if places.get(voted, voted) != places.get(answered, answered)]
-
-
-def _ids(connection: Connection, query: str, values: Sequence[object] = ()) -> list[int]:
-    return [row[0] for row in connection.execute(query, values)]
-
-
 def _vote_times(store: AnnotationStore, rater: str) -> Mapping[int, int]:
     """{clip: number of a rater's standing vote}, which grows with time."""
     query = "SELECT clip_id, correction_id FROM judgements WHERE rater = ? AND verdict IS NOT NULL"
     return dict(tuple(row) for row in store.fetch(query, (rater,)))
-
-
-def _mask(index: QueueIndex, ids: Iterable[int]) -> Mask:
-    mask = np.zeros(index.size, np.bool_)
-    mask[index.places(ids)] = True
-    return mask
-
-
-def _apply_columns(index: QueueIndex, filters: ClipFilter, mask: Mask) -> None:
-    columns, size = index.columns, index.size
-    if filters.speaker is not None:
-        mask &= columns["speaker"][:size] == index.code("speaker", filters.speaker)
-    for day, later in ((filters.since, 0), (filters.until, 1)):
-        if (parsed := _day("since", day)) is not None:
-            moment = datetime.combine(parsed + timedelta(days=later), datetime.min.time(), UTC).timestamp()
-            stored = columns["stored"][:size]
-            mask &= stored < moment if later else stored >= moment
-    if filters.consent is not None:
-        allowed = columns["consent"][:size] & (1 << CONSENT_PURPOSES.index(filters.consent.removeprefix("no ")))
-        mask &= (allowed == 0) == filters.consent.startswith("no ")
-    if filters.gold is not None:
-        mask &= columns["gold"][:size] == filters.gold
-    if filters.votes is not None:
-        least, most = VOTES[filters.votes]
-        votes = columns["votes"][:size]
-        mask &= (votes >= least) & (votes <= most)
-    if filters.disagreement == "raters":
-        mask &= columns["dispute"][:size] > 0
-    if filters.disagreement == "words":
-        mask &= columns["disagreement"][:size] >= DISAGREE
-
-
-def _with_text(index: QueueIndex, connection: Connection, person: Person, text: str) -> Mask:
-    """Mask of clips whose transcript has all the words, or whose file name or comment has the text as it is."""
-    found = index.with_words(connection, text)
-    mask = np.zeros(index.size, np.bool_) if found is None else found.copy()
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    pattern = f"%{escaped}%"
-    named = connection.execute("SELECT id FROM clips WHERE original_name LIKE ? ESCAPE '\\'", (pattern,))
-    mask[index.places(row[0] for row in named)] = True
-    everybody = person.may(SEE_VOTES)
-    commented = connection.execute(
-        "SELECT clip_id FROM corrections WHERE comment IS NOT NULL AND comment LIKE ? ESCAPE '\\'"
-        + ("" if everybody else " AND rater = ?"),
-        (pattern,) if everybody else (pattern, person.name),
-    )
-    mask[index.places(row[0] for row in commented)] = True
-    return mask
 
 
 def _keys(index: QueueIndex, order: str, times: Mapping[int, int]) -> npt.NDArray[np.float64]:
@@ -436,7 +204,3 @@ def _keys(index: QueueIndex, order: str, times: Mapping[int, int]) -> npt.NDArra
     if name in ("entropy", "disagreement"):
         keys[keys == NOTHING] = np.nan
     return 1 - keys if order == "certainty" else keys
-
-
-FIELDS = tuple(one.name for one in fields(ClipFilter))
-"""Names of all filters."""

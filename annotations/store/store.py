@@ -256,6 +256,23 @@ class AnnotationStore(TrainingRecords):
             insert_retraction(connection, row["id"], timestamp())
             return read_correction(connection, row["id"])
 
+    def retract_votes(self, clip_id: int, rater: str) -> int:
+        """Take back all votes of a rater on a clip that stand; they stay on record, marked. Returns how many.
+
+        Raises:
+            NothingToUndoError: if none stands.
+        """
+        rater = check_rater(rater)
+        with self.database.writing() as connection:
+            standing = connection.execute(
+                f"{CORRECTIONS} WHERE clip_id = ? AND rater = ? AND retracted_at IS NULL", (clip_id, rater)
+            ).fetchall()
+            if not standing:
+                raise NothingToUndoError(f"{rater} has no vote on clip {clip_id} to take back.")
+            for row in standing:
+                insert_retraction(connection, row["id"], timestamp())
+            return len(standing)
+
     # The whole
 
     def snapshot(self, path: Path) -> Path:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from annotations.elsewhere.journal import begin_journal
 from annotations.store import AnnotationStore
 from benchmarks.machine import run_benchmark
 from benchmarks.store.filling import fill, fill_votes
@@ -46,11 +47,13 @@ def measure(options: argparse.Namespace) -> Numbers:
                 fill_votes(store, clips // 10, OTHERS, max(1, clips // 200), options.seed)
             filling = {"clips": _count(store), "fill_s": round(time.perf_counter() - start, 1)}
             queue = {**time_queue(store, rounds), **time_table(store, rounds)}
+            if options.journal:
+                begin_journal(store)
         saves = time_saves(folder, votes)
         killed = kill_writers(Path(scratch, "killed"), kills, options.seed, 15.0 if options.quick else float("inf"))
     lost = int(str(saves["lost_saves"])) + int(str(killed["lost_votes"]))
     sizes = {"lost_votes": lost, "raters_at_once": PROCESSES * THREADS, "sqlite": sqlite3.sqlite_version}
-    return {"benchmark": "store", **filling, **queue, **saves, **killed, **sizes}
+    return {"benchmark": "store", "journal": options.journal, **filling, **queue, **saves, **killed, **sizes}
 
 
 def _count(store: AnnotationStore) -> int:
@@ -65,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, help="of a writing process (default 500; quick 20)")
     parser.add_argument("--votes", type=int, help="by each of 20 annotators at once (default 30; quick 4)")
     parser.add_argument("--rounds", type=int, help="of all orders with all filters (default 4; quick 1)")
+    parser.add_argument("--journal", action="store_true", help="note each change, as for a store elsewhere")
     parser.add_argument("--store", type=Path, help="a folder to keep the filled store in, and to find it in again")
     return run_benchmark(parser, measure, ("sqlite-utils", "numpy"), argv=argv, quick="within a minute", passed=is_safe)
 

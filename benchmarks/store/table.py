@@ -4,7 +4,8 @@ import time
 from collections.abc import Mapping
 
 from annotations.raters.people import Person
-from annotations.review.table import ClipFilter, find_clips, read_rows
+from annotations.review.clip_filters import ClipFilter
+from annotations.review.table import find_clips, read_rows
 from annotations.store import AnnotationStore, NewVote
 from benchmarks.store.filling import VETERAN
 from benchmarks.store.queue import percentile_ms

@@ -30,6 +30,9 @@ CTRANSLATE2_WEIGHTS = "model.bin"
 CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", CTRANSLATE2_WEIGHTS]
 """Files that are downloaded of a checkpoint: settings, vocabularies and weights, no pickles and no code."""
 
+_switched_off = threading.Event()
+"""Set if offline mode comes from here, and not from somebody who asked for it."""
+
 PICKLED_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -47,10 +50,24 @@ def hub_reachable() -> bool:
         probe.start()
         probe.join(PROBE_DURATION)
     reachable = any(answers)
-    if not reachable:
+    if not reachable and not constants.HF_HUB_OFFLINE:
+        _switched_off.set()
         os.environ["HF_HUB_OFFLINE"] = "1"
         constants.HF_HUB_OFFLINE = True
     return reachable
+
+
+def look_again() -> bool:
+    """Find out if a hub answers now that did not when it was looked for; switches offline mode off if so.
+
+    Offline mode that somebody has asked for stays.
+    """
+    if _switched_off.is_set():
+        _switched_off.clear()
+        os.environ.pop("HF_HUB_OFFLINE", None)
+        constants.HF_HUB_OFFLINE = False
+        hub_reachable.cache_clear()
+    return hub_reachable()
 
 
 def _answers(endpoint: str) -> bool:

@@ -1,5 +1,6 @@
+import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 import soundfile
 from playwright.sync_api import Page, expect
 
+from annotations.elsewhere.places import open_place
+from annotations.elsewhere.saver import Saver
 from annotations.raters.people import Access
 from annotations.raters.votes import effective_corrections
-from annotations.store import AnnotationStore, queries
+from annotations.store import AnnotationStore, NewVote, queries
 from annotations.store.settings import read_settings
 from ser.testing import synthetic_speech
 from tests.unit.stored import list_clips
@@ -120,6 +123,34 @@ def test_a_clip_just_saved_is_withdrawn(page: Page, services: Services, speech: 
     page.click("#withdraw-saved")
     expect(page.locator("#save-status")).to_contain_text("erased")
     assert list_clips(services.store) == []
+
+
+class TestSavedElsewhere:
+    @pytest.fixture
+    def services(self, services: Services, tmp_path: Path) -> Iterator[Services]:
+        saver = Saver(services.store, open_place(str(tmp_path / "place")), window=600.0).start()
+        yield replace(services, saver=saver)
+        saver.stop()
+
+    def test_the_page_says_what_is_saved(
+        self, open_page: Callable[..., Page], services: Services, fill: Callable[[int], None], tmp_path: Path
+    ) -> None:
+        page = open_page()
+        expect(page.locator("#header .saved")).to_have_text(re.compile("saved elsewhere (just now|1 min ago)"))
+        fill(1)
+        unfold(page, "saving")
+        table = page.locator("#saving-table")
+        expect(table).to_contain_text(str(tmp_path / "place"))
+        page.click("#save-now")
+        expect(table).to_contain_text("All saved.")
+        (tmp_path / "place").rename(tmp_path / "unplugged")
+        services.store.add_correction(1, NewVote("bob", "correct", label="fear"))
+        page.click("#save-now")
+        expect(table).to_contain_text("Check that its disk is there")
+        page.reload()
+        expect(page.locator("#header .saved")).to_contain_text("not saved elsewhere")
+        expect(page.locator("#header .saved")).to_contain_text("not copied: 1 change")
+        (tmp_path / "unplugged").rename(tmp_path / "place")
 
 
 class TestWhereOthersCome:

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ser.errors import SettingsError
 from ui.backend import server as app
 from ui.backend.server import DEFAULT_PORT, UPLOADS, main, parse_arguments, remove_leftovers
 
@@ -35,6 +37,14 @@ def test_the_command_line_wins_over_variables() -> None:
     assert (server.host, server.port, server.data_dir, server.auth_file) == ("1.2.3.4", 100, Path("/a"), Path("/b"))
 
 
+def test_a_store_elsewhere_is_named_by_one_address() -> None:
+    server = parse_arguments([], {"SER_STORE": "hf://datasets/ann/studio", "SER_STORE_WINDOW": "90"})
+    assert (server.elsewhere, server.window) == ("hf://datasets/ann/studio", 90.0)
+    assert parse_arguments(["--store", "/mnt/disk"], {"SER_STORE": "s3://bucket"}).elsewhere == "/mnt/disk"
+    with pytest.raises(SettingsError, match="window of saving is 'soon'"):
+        parse_arguments(["--store-window", "soon"], {})
+
+
 def test_a_wrong_port_ends_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", "http"]) == 2
     assert capsys.readouterr().err == "The port is 'http'; a number from 1 to 65535 is needed.\n"
@@ -56,8 +66,9 @@ def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts the program on stand-ins."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(port: int) -> subprocess.Popen[str]:
-        command = [sys.executable, "-u", "app.py", "--fake", "--port", str(port), "--data-dir", str(tmp_path / "data")]
+    def start(port: int, name: str = "data") -> subprocess.Popen[str]:
+        command = [sys.executable, "-u", "app.py", "--fake", "--port", str(port), "--data-dir", str(tmp_path / name)]
+        command += ["--store", str(tmp_path / f"{name} elsewhere")]
         (tmp_path / "tmp").mkdir(exist_ok=True)
         started.append(
             subprocess.Popen(
@@ -77,7 +88,7 @@ def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.wait()
 
 
-def test_the_program_prints_its_address_and_leaves_no_upload_behind(
+def test_the_program_prints_its_address_saves_and_leaves_no_upload_behind(
     program: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     with socket.socket() as probe:
@@ -88,7 +99,7 @@ def test_the_program_prints_its_address_and_leaves_no_upload_behind(
     lines = iter(process.stdout.readline, "")
     assert any(f"http://127.0.0.1:{port}" in line for line in lines)
     assert list((tmp_path / "tmp").glob(f"{UPLOADS}*"))
-    second = program(port)
+    second = program(port, "other")
     assert second.wait(timeout=300) == 2
     assert second.stderr is not None and "Name another address or port" in second.stderr.read()
     with socket.create_connection(("127.0.0.1", port), timeout=60) as under_way:
@@ -105,3 +116,6 @@ def test_the_program_prints_its_address_and_leaves_no_upload_behind(
     assert b" 200 OK" in answer and b'"text"' in answer, "what was under way is answered"
     assert process.wait(timeout=300) == 0
     assert not list((tmp_path / "tmp").glob(f"{UPLOADS}*"))
+    # It has saved everything elsewhere and let go.
+    writer = json.loads((tmp_path / "data elsewhere" / "writer.json").read_bytes())
+    assert writer["released"] and list((tmp_path / "data elsewhere" / "snapshots").iterdir())

@@ -13,8 +13,9 @@ from annotations.exchange.registry import list_exports
 from annotations.maintenance import batch
 from annotations.raters.people import NotAllowedError, Person
 from annotations.raters.votes import gold_labels
+from annotations.review.clip_filters import ClipFilter
 from annotations.review.queue import next_clip
-from annotations.review.table import ClipFilter, find_clips, read_rows
+from annotations.review.table import find_clips, read_rows
 from annotations.store import AnnotationStore, NewVote
 from annotations.store.settings import change_settings, read_settings
 from tests.unit.stored import answer, recording

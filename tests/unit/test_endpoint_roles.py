@@ -21,7 +21,7 @@ from ser.testing import fake_recognizer, synthetic_speech
 from ui.app import build_app, launch_options
 from ui.backend.logins import HASHER, Logins
 from ui.backend.services import Services
-from ui.backend.startup import load_parts
+from ui.backend.startup import Saving, load_parts
 
 EVERYBODY, REVIEWERS, MAINTAINERS = "visitor", "annotator", "maintainer"
 PROOF = "who proves the name"
@@ -66,6 +66,9 @@ DECLARED = {
     # Erases nothing unless this session has just saved a clip; who may is asked then.
     "RecognizeHandlers.on_withdraw": EVERYBODY,
     "RoleHandlers.on_load": EVERYBODY,
+    "SavingHandlers.on_open": MAINTAINERS,
+    "SavingHandlers.on_save": MAINTAINERS,
+    "Services.header": EVERYBODY,
     "TrainHandlers.on_cancel": MAINTAINERS,
     "TrainHandlers.on_log": MAINTAINERS,
     "TrainHandlers.on_open": EVERYBODY,
@@ -183,7 +186,11 @@ class Server:
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Services:
     found = load_parts(
-        tmp_path_factory.mktemp("data"), Settings(), fake=True, access=Access(role_without_login="visitor")
+        tmp_path_factory.mktemp("data"),
+        Settings(),
+        fake=True,
+        access=Access(role_without_login="visitor"),
+        saving=Saving(str(tmp_path_factory.mktemp("elsewhere") / "place")),
     )
     store = found.store
     for seed in range(3):

@@ -201,3 +201,11 @@ def test_upkeep_erases_what_is_past_its_time(page_services: Services) -> None:
         upkeep.wait(0.05)
     upkeep.stop()
     assert list_clips(store) == []
+
+
+def test_a_space_without_a_store_elsewhere_says_that_all_is_lost(
+    page_services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "saved" not in page_services.header()
+    monkeypatch.setenv("SPACE_ID", "ann/studio")
+    assert "Everything stored here is lost when this Space restarts" in page_services.header()

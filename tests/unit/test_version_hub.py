@@ -73,7 +73,7 @@ def test_a_version_goes_out_and_comes_back_as_one_that_can_be_promoted(
     there.ensure_base_version("embedded", "e" * 64)
     pulled = pull_version(there, "me/voices", load=load, api=api)
     assert (pulled.name, pulled.sha256, pulled.path) == ("voices", version.sha256, "models/voices")
-    assert pulled.lineage["origin"] == {"repository": "me/voices", "commit": "0" * 40, "name": "v2"}
+    assert pulled.lineage["origin"] == {"repository": "me/voices", "commit": hub.heads["me/voices"], "name": "v2"}
     assert list_entries(there)[0].decision == "not compared"
     with pytest.raises(StoreError, match="was not compared with the current one"):
         promote_version(there, pulled, by="ann")

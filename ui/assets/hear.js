@@ -131,6 +131,7 @@
     if (end !== null && end !== start) {
       audioOf(player).currentTime = loops.get(player)[0];
       audioOf(player).play().catch(() => {});
+      keepWithin(player);
     }
   };
   const open = async (player) => {
@@ -219,14 +220,18 @@
     if (!player) return;
     other.pause();
     remember(player);
+    keepWithin(player);
     const speed = player.querySelector(".speed");
     if (speed) target.playbackRate = Number(speed.value);
   }, true);
-  document.addEventListener("timeupdate", ({ target }) => {
-    const player = playerOf(target);
-    const [start, end] = (player && loops.get(player)) || [null, null];
-    if (start !== null && end !== null && (target.currentTime >= end || target.currentTime < start - 0.1)) target.currentTime = start;
-  }, true);
+  // With every picture that is drawn: the browser's own news of the time come four times a second.
+  const keepWithin = (player) => {
+    const audio = audioOf(player);
+    const [start, end] = loops.get(player) || [null, null];
+    if (start === null || end === null || !audio || !audio.isConnected || audio.paused) return;
+    if (audio.currentTime >= end || audio.currentTime < start - 0.1) audio.currentTime = start;
+    requestAnimationFrame(() => keepWithin(player));
+  };
   // A loop that ends with the clip goes on, too.
   document.addEventListener("ended", ({ target }) => {
     const player = playerOf(target);

@@ -4,6 +4,7 @@ import argparse
 import getpass
 import importlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -18,6 +19,9 @@ from ser.config import Settings
 from ser.errors import SerError, SettingsError
 
 DEFAULT_PORT = 7860
+
+DEFAULT_WINDOW = 60.0
+"""Seconds that a change may wait until it is saved elsewhere."""
 
 FINISHING = 10.0
 """Seconds that requests under way may take at the end."""
@@ -38,6 +42,8 @@ class ServerSettings:
         fake: small untrained stand-ins in place of the models, to work on the page itself.
         proxy: addresses of reverse proxies, whose forwarding headers are trusted, or a word that there is one; empty
             for none.
+        elsewhere: address of the place that everything is saved to; None if the data folder is all there is.
+        window: seconds that a change may wait until it is saved there.
         json_logs: whether logs are lines of JSON without personal data.
     """
 
@@ -47,6 +53,8 @@ class ServerSettings:
     auth_file: Path | None
     fake: bool
     proxy: str = ""
+    elsewhere: str | None = None
+    window: float = DEFAULT_WINDOW
     json_logs: bool = False
 
 
@@ -56,6 +64,25 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
     Raises:
         SettingsError: if a value cannot be used.
     """
+    options = _build_parser(environ).parse_args(argv)
+    if not options.port.isdecimal() or not 0 < int(options.port) < 65536:
+        raise SettingsError(f"The port is '{options.port}'; a number from 1 to 65535 is needed.")
+    if not re.fullmatch(r"\d+(\.\d+)?", options.store_window) or not 1 <= float(options.store_window) <= 3600:
+        raise SettingsError(f"The window of saving is '{options.store_window}'; expected 1 to 3600 seconds.")
+    return ServerSettings(
+        host=options.host,
+        port=int(options.port),
+        data_dir=Path(options.data_dir).expanduser(),
+        auth_file=Path(options.auth_file).expanduser() if options.auth_file else None,
+        fake=options.fake,
+        proxy=options.proxy,
+        json_logs=options.log == "json",
+        elsewhere=options.store,
+        window=float(options.store_window),
+    )
+
+
+def _build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     # A Space is reached from outside its container; a machine of one's own is not, unless asked.
     default_host = "0.0.0.0" if environ.get("SYSTEM") == "spaces" else "127.0.0.1"
     parser = argparse.ArgumentParser(
@@ -104,19 +131,21 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         default=environ.get("SER_LOG") or "text",
         help="logs as text, or as lines of JSON without personal data (SER_LOG; default %(default)s)",
     )
-    parser.add_argument("--fake", action="store_true", help="untrained stand-ins for the models: to work on the page")
-    options = parser.parse_args(argv)
-    if not options.port.isdecimal() or not 0 < int(options.port) < 65536:
-        raise SettingsError(f"The port is '{options.port}'; a number from 1 to 65535 is needed.")
-    return ServerSettings(
-        host=options.host,
-        port=int(options.port),
-        data_dir=Path(options.data_dir).expanduser(),
-        auth_file=Path(options.auth_file).expanduser() if options.auth_file else None,
-        fake=options.fake,
-        proxy=options.proxy,
-        json_logs=options.log == "json",
+    parser.add_argument(
+        "--store",
+        default=environ.get("SER_STORE") or None,
+        metavar="URL",
+        help="save everything elsewhere, too, and restore it from there on an empty disk: hf://datasets/USER/NAME, a "
+        "folder, s3://... (SER_STORE; default: nowhere)",
     )
+    parser.add_argument(
+        "--store-window",
+        default=environ.get("SER_STORE_WINDOW") or str(DEFAULT_WINDOW),
+        metavar="SECONDS",
+        help="what is saved elsewhere is at most so old (SER_STORE_WINDOW; default %(default)s)",
+    )
+    parser.add_argument("--fake", action="store_true", help="untrained stand-ins for the models: to work on the page")
+    return parser
 
 
 def serve(server: ServerSettings, settings: Settings) -> None:
@@ -140,7 +169,8 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         people = importlib.import_module("annotations.raters.people")
         access = people.access_from(os.environ, host=server.host, logins=logins, proxy=bool(server.proxy))
         parts = importlib.import_module("ui.backend.startup")
-        services = parts.load_parts(server.data_dir, settings, fake=server.fake, access=access)
+        saving = parts.Saving(server.elsewhere, server.window) if server.elsewhere else None
+        services = parts.load_parts(server.data_dir, settings, fake=server.fake, access=access, saving=saving)
         print(services.recognizer.transcriber_reason or "Stand-ins answer.", flush=True)
         demo = page.build_app(services)
         network = importlib.import_module("ui.backend.boundary").Network.from_env(os.environ, proxy=server.proxy)
@@ -161,6 +191,8 @@ def serve(server: ServerSettings, settings: Settings) -> None:
             ) from error
         finally:
             upkeep.stop()
+            if services.saver is not None:
+                services.saver.stop()
 
 
 def stop_gently(drain: Callable[[], bool]) -> None:

@@ -1,10 +1,12 @@
 """The services of every tab in one value, built once when the page starts."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from annotations.elsewhere.saver import Saver
 from annotations.labels.label_set import LabelSet
 from annotations.labels.stored import label_set, label_set_number
 from annotations.learning.runs.retrainer import Retrainer
@@ -19,6 +21,7 @@ from ui.backend.turns import Turns, Waiting
 from ui.backend.uploads import Uploads
 from ui.operations.measures import Measures
 from ui.parts.presentation import as_written, escape
+from ui.parts.saving import saved_line
 from ui.recognize.session_profiles import SessionProfiles
 
 T = TypeVar("T")
@@ -36,6 +39,7 @@ class Services:
         profiles: what the recordings of each open session have in common.
         turns: in which recordings are answered.
         limits: on what strangers may use up.
+        saver: saves the store elsewhere; None if the data folder is all there is.
         measures: counts and times for who operates the page.
         jobs: acts that take longer than a request.
     """
@@ -47,6 +51,7 @@ class Services:
     profiles: SessionProfiles = field(default_factory=SessionProfiles)
     turns: Turns = field(default_factory=Turns)
     limits: Limits = field(default_factory=Limits)
+    saver: Saver | None = None
     measures: Measures = field(default_factory=Measures)
     jobs: Jobs = field(default_factory=Jobs)
 
@@ -87,11 +92,13 @@ class Services:
         return label_set_number(self.store)
 
     def header(self) -> str:
-        """The page's first line: its name, and the current models, as HTML."""
+        """The page's first lines: its name, the current models, and when all was last saved elsewhere, as HTML."""
         transcriber = self.recognizer.transcriber
         words = transcriber.name if transcriber else "none"
+        saving = None if self.saver is None else self.saver.status()
         return (
             '<div class="masthead"><h1 translate="no">Speech Emotion Studio</h1><p>model: <strong translate="no">'
             f"{escape(self.store.active_version().name)}</strong> · transcripts: "
-            f'<strong title="{escape(self.recognizer.transcriber_reason)}">{as_written(words)}</strong></p></div>'
+            f'<strong title="{escape(self.recognizer.transcriber_reason)}">{as_written(words)}</strong></p>'
+            f"{saved_line(saving, 'SPACE_ID' in os.environ)}</div>"
         )

@@ -106,6 +106,8 @@ class Changes:
     def _check(self, act: str, person: Person) -> None:
         if act == "withdraw":
             person.require_proof("withdraw a consent")
+        elif act == "retract":
+            person.require_proof("take a vote back")
         elif act not in NEEDED:
             raise SerError(f"There is no act '{act}' here; expected one of {', '.join(NEEDED)}. Load the page again.")
         else:
@@ -117,6 +119,8 @@ class Changes:
         if act == "erase":
             report = batch.erase_many(store, clips, by=person.name, dry_run=True)
             return [*report.lines, "This cannot be undone."]
+        if act == "retract":
+            return ["It stays on record as taken back, and counts no more."]
         if act == "withdraw":
             if len(clips) != 1:
                 raise SerError("Consent is withdrawn from one clip at a time. Open it first.")
@@ -146,6 +150,8 @@ class Changes:
     def _work(self, asked: Asked, values: Mapping[str, object], person: Person) -> Callable[[Job], None]:
         """What the job does; values are checked before it begins."""
         store, clips, by = self.services.store, asked.clips, person.name
+        if asked.act == "retract":
+            return lambda job: _tell_retracted(job, [store.retract_votes(clip_id, by) for clip_id in clips])
         if asked.act == "export":
             return self._export(clips, str(values.get("format")), str(values.get("purpose")))
         if asked.act == "withdraw":
@@ -232,6 +238,7 @@ def _titles(act: str, count: int) -> tuple[str, str]:
         "queue": (f"Queue {clips} again", f"Queue {clips} again"),
         "export": (f"Export {clips}", f"Export {clips}"),
         "erase": (f"Erase {clips} for good?", f"Erase {clips}"),
+        "retract": ("Take your vote back?", "Take it back"),
         "withdraw": ("Withdraw your consent?", "Withdraw my consent"),
     }[act]
 
@@ -290,6 +297,10 @@ def _tell(job: Job, report: BatchReport, done: str) -> None:
         more = f"; and {len(report.left_out) - 5} more" if len(report.left_out) > 5 else ""
         job.lines.append(f"{counted(len(report.left_out), 'clip')} left out ({shown}{more}).")
     job.lines += report.lines
+
+
+def _tell_retracted(job: Job, counts: Sequence[int]) -> None:
+    job.message = f"{counted(sum(counts), 'vote')} taken back."
 
 
 def _tell_erasure(job: Job, report: ErasureReport) -> None:

@@ -58,7 +58,7 @@ def drawer(view: ClipView, player: str, labels: LabelSet, person: Person) -> str
         + (_vote_form(view, labels) if person.may("review stored clips") else "")
         + _answers(answers, labels)
         + _votes(votes)
-        + _acts(person, view.withdraws)
+        + _acts(person, view)
     )
 
 
@@ -184,8 +184,10 @@ def act_buttons(person: Person) -> str:
     )
 
 
-def _acts(person: Person, withdraws: bool) -> str:
+def _acts(person: Person, view: ClipView) -> str:
     buttons = act_buttons(person)
-    if withdraws:
+    if view.own is not None:
+        buttons += '<button type="button" class="act" data-act="retract">Take my vote back …</button>'
+    if view.withdraws:
         buttons += '<button type="button" class="act danger" data-act="withdraw">Withdraw my consent …</button>'
     return f'<div class="drawer-acts">{buttons}</div>' if buttons else ""

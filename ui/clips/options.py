@@ -5,7 +5,8 @@ from typing import Any
 
 from annotations.labels.stored import label_set
 from annotations.raters.people import Person
-from annotations.review.table import ORDERS, SEE_VOTES, ClipFilter, known_texts
+from annotations.review.clip_filters import SEE_VOTES, ClipFilter
+from annotations.review.table import ORDERS, known_texts
 from annotations.store import AnnotationStore, queries
 from annotations.store.records import CONSENT_PURPOSES
 from ser.errors import SerError

@@ -11,7 +11,8 @@ from annotations.errors import ClipNotFoundError
 from annotations.raters.disclosure import own_consents, visible_clip_history
 from annotations.raters.people import Person
 from annotations.raters.votes import gold_labels
-from annotations.review.table import ClipFilter, find_clips, read_rows
+from annotations.review.clip_filters import ClipFilter
+from annotations.review.table import find_clips, read_rows
 from annotations.store import queries
 from annotations.store.records import Clip, Correction, HistoryEntry
 from ser.errors import SerError

@@ -1,5 +1,6 @@
 """The manage tab, for maintainers: clips in and out, how people annotate, who they are, what is stored."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -15,8 +16,12 @@ from ui.maintain.labels import label_card
 from ui.maintain.overview import card
 from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
-from ui.parts.presentation import as_written, status_line
+from ui.parts.presentation import as_written, escape, status_line
+from ui.parts.saving import ago
 from ui.train.run_cards import moment
+
+SAVING_PATIENCE = 20.0
+"""Seconds that *Save now* waits for the end of the save."""
 
 MASKED = {"no": None, "in exports": "export", "when stored, and in exports": "store"}
 """{words: value of the setting}"""
@@ -109,6 +114,53 @@ class MaintainHandlers:
         return gr.update(choices=[one.name for one in people]), (status_line(said) if said else "") + table
 
 
+class SavingHandlers:
+    """Events of the card on the store elsewhere."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    def on_open(self, who: Who, request: gr.Request) -> str:
+        """Show the state of the saving."""
+        person(self.services, request, who).require("change settings")
+        return self._shown()
+
+    def on_save(self, who: Who, request: gr.Request) -> str:
+        """Save now, and say what came of it."""
+        person(self.services, request, who).require("change settings")
+        saver = self.services.saver
+        if saver is None:
+            return self._shown()
+        saver.ask()
+        end = time.monotonic() + SAVING_PATIENCE
+        while (status := saver.status()).waiting and status.error is None and time.monotonic() < end:
+            time.sleep(0.1)
+        said = (
+            ("", "") if status.error else ("It takes longer.", "gentle") if status.waiting else ("All saved.", "good")
+        )
+        return (status_line(*said) if said[0] else "") + self._shown()
+
+    def _shown(self) -> str:
+        if self.services.saver is None:
+            return (
+                "<p>Everything is in the data folder alone. Start the page with <code>--store URL</code> "
+                "(<code>SER_STORE</code>) to save it to a private data set of the Hub or to a folder as well.</p>"
+            )
+        status = self.services.saver.status()
+        rows = {
+            "Place": status.url,
+            "Saved": "not yet" if status.age is None else f"{ago(status.age)} ({moment(str(status.saved_at))})",
+            "Changes that wait": status.waiting,
+            "Files since the last snapshot": status.fragments,
+            "Last snapshot": moment(status.snapshot_at) if status.snapshot_at else "before the page started",
+            "Failed tries": f"{status.failures} since the last save, {status.retries} since the start",
+        }
+        if status.error:
+            rows["Last error"] = status.error
+        lines = "".join(f'<tr><th scope="row">{name}</th><td>{escape(value)}</td></tr>' for name, value in rows.items())
+        return f'<table class="plain"><tbody>{lines}</tbody></table>'
+
+
 def whole(number: float | None) -> int | None:
     """A count as the settings want it; nothing and zero are no limit.
 
@@ -168,7 +220,15 @@ def build_maintain_cards(services: Services, demo: gr.Blocks, who: gr.BrowserSta
                 release = gr.Button("Release name", elem_id="people-release", scale=0, min_width=140)
             people = gr.HTML("", elem_id="people-table", apply_default_css=False)
         html_card("Storage", "storage")
+        with gr.Accordion("Store elsewhere", open=False, elem_id="maintain-saving") as saving_card:
+            saving = gr.HTML("", elem_id="saving-table", apply_default_css=False)
+            save_now = gr.Button(
+                "Save now", elem_id="save-now", scale=0, min_width=120, visible=services.saver is not None
+            )
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    saves = SavingHandlers(services)
+    saving_card.expand(shows_errors(saves.on_open), who, saving, **quiet)
+    save_now.click(shows_errors(saves.on_save), who, saving, **quiet)
     shown = [*values, settings_status]
     demo.load(shows_errors(handlers.on_load), who, [cards, *shown, name, people], **quiet)
     save.click(shows_errors(handlers.on_settings), [*values, who], shown, **quiet)

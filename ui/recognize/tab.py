@@ -174,7 +174,7 @@ class RecognizeHandlers:
         )
         analysed.audio = None
         self.services.uploads.release(str(request.session_hash))
-        said = f"Saved as clip {clip.id}: {label or 'unsure'}. You can undo it under History."
+        said = f"Saved as clip {clip.id}: {label or 'unsure'}. You can take it back under Clips."
         form = blank(cards.empty_card(self._texts(request)), live=said, status=status_line(said, "good"))
         return form._replace(audio=None, saved=clip.id, withdraw=gr.update(visible=True, value=f"Erase clip {clip.id}"))
 

@@ -188,13 +188,7 @@ def withdraw_consent(
 
 
 def withdraw_from_clips(
-    store: AnnotationStore,
-    subject: str,
-    clip_ids: Sequence[int],
-    purposes: Iterable[str],
-    by: str,
-    *,
-    dry_run: bool = False,
+    store: AnnotationStore, subject: str, clip_ids: Sequence[int], purposes: Iterable[str], by: str, *, dry_run: bool
 ) -> ErasureReport:
     """Take back the consent to use clips for some purposes, as one entry of the log; each keeps another purpose.
 
