@@ -11,6 +11,7 @@ from ui.parts.palette import UNSURE
 COMMAND_LINE = (
     "annotations/cli.py",
     "annotations/commands",
+    "annotations/elsewhere",
     "annotations/maintenance/inspection.py",
     "annotations/maintenance/repair.py",
     "ser/__init__.py",
