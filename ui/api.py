@@ -97,7 +97,7 @@ class ApiHandlers:
             # It takes several times as long as an answer.
             charge(self.services, request, "recognitions", amount=EXPLANATION_COST)
             connection = str(request.session_hash) if request else ""
-            steps = self.services.turns.run(
+            steps = self.services.answers(
                 connection, recording.duration, lambda: iter([recognizer.explain(recording, label=label or None)])
             )
             (found,) = (step for step in steps if not isinstance(step, Waiting))

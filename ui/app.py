@@ -1,5 +1,7 @@
 """Puts the tabs together into the page, and says how it is to be launched."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import gradio as gr
@@ -8,6 +10,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
 from annotations.labels.label_set import DEFAULT, LabelSet
+from annotations.store.settings import read_settings
 from ser.errors import SerError
 from ui.api import build_api
 from ui.backend import identity
@@ -29,6 +32,7 @@ from ui.parts import style
 from ui.parts.calls import build_calls
 from ui.parts.errors import Page, shows_errors
 from ui.parts.palette import keys_row
+from ui.parts.presentation import escape
 from ui.recognize.tab import build_recognize_tab
 from ui.review.guidelines import GuidelinesHandlers, guidelines_dialog
 from ui.review.tab import build_review_tab
@@ -90,13 +94,13 @@ def build_app(services: Services) -> gr.Blocks:
                 build_maintain_cards(services, demo, who)
                 acts = {**acts, **OverviewHandlers(services).acts()}
             with gr.Tab("About", id="about", elem_id="tab-about"):
-                build_about_tab(services.labels)
+                stored_note = build_about_tab(services.labels)
         build_drawer()
         # Where somebody may do nothing, they are not led.
         demo.load(
             shows_errors(RoleHandlers(services).on_load),
             who,
-            visitor_note,
+            [visitor_note, stored_note],
             show_progress="hidden",
             api_visibility="private",
         )
@@ -127,8 +131,14 @@ class RoleHandlers:
     def __init__(self, services: Services) -> None:
         self.services = services
 
-    def on_load(self, who: identity.Who, request: gr.Request) -> str:
-        """Tell visitors what they may do; with it the style sheet hides the tabs in which they could do nothing."""
+    def on_load(self, who: identity.Who, request: gr.Request) -> tuple[str, str]:
+        """Tell visitors what they may do, and everybody where and how long clips are kept, and whom to ask.
+
+        With what visitors are told, the style sheet hides the tabs in which they could do nothing.
+        """
+        return self._note(who, request), stored_html(self.services, os.environ)
+
+    def _note(self, who: identity.Who, request: gr.Request) -> str:
         try:
             found = identity.person(self.services, request, who)
         except SerError:  # A name that is another's: the refusal comes with the first act.
@@ -196,9 +206,36 @@ def about_html(labels: LabelSet = DEFAULT) -> str:
     return (ASSETS / "about.html").read_text(encoding="utf-8").replace("{keys}", keys_table(labels))
 
 
-def build_about_tab(labels: LabelSet) -> None:
-    """Lay out the tab; it has no events."""
+def build_about_tab(labels: LabelSet) -> gr.HTML:
+    """Lay out the tab; returns the part on what is stored here, which is filled when a page opens."""
+    stored = gr.HTML("", elem_id="about-stored", elem_classes="panel about", apply_default_css=False)
     gr.HTML(about_html(labels), elem_id="about", elem_classes="panel", apply_default_css=False)
+    return stored
+
+
+def stored_html(services: Services, environ: Mapping[str, str]) -> str:
+    """Where clips are stored, how long, how transcripts are kept, and whom to ask, as the settings have it now.
+
+    Args:
+        services: of the page.
+        environ: variables; `SER_CONTACT` names whom to ask.
+    """
+    settings, space = read_settings(services.store), environ.get("SPACE_ID", "")
+    copied = bool(environ.get("SER_STORE")) or getattr(services, "saver", None) is not None
+    where = "On the machine that serves this page" + (", and as a copy at another place." if copied else " alone.")
+    if space and not copied:
+        where += " Its disk is emptied at every restart: what you save here may be gone tomorrow."
+    days = settings.retention_days
+    long = f"{days} days, or until you withdraw it." if days else "Until you withdraw it: no other time is set."
+    words = {
+        None: "As recognised or corrected.",
+        "export": "As recognised or corrected; in exports names and numbers are masked, as far as rules find them.",
+        "store": "With names and numbers masked, as far as rules find them.",
+    }[settings.mask_transcripts]
+    owner = f"Who runs the Space {space}, under its discussions." if space else "Whoever gave you this address."
+    asked = environ.get("SER_CONTACT", "").strip() or owner
+    rows = (("Where clips are stored", where), ("How long", long), ("Transcripts", words), ("Whom to ask", asked))
+    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{escape(said)}</dd>" for name, said in rows) + "</dl>"
 
 
 KEYS = (

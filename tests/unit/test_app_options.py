@@ -50,6 +50,24 @@ def test_a_wrong_port_ends_with_a_sentence(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == "The port is 'http'; a number from 1 to 65535 is needed.\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "environ", "message"),
+    [
+        (["--mcp", "--host", "0.0.0.0"], {}, "Say it twice"),
+        (["--mcp", "--proxy"], {}, "Say it twice"),
+        (["--mcp"], {"SPACE_ID": "ann/studio"}, "Say it twice"),
+        ([], {"SER_MCP": "1", "SER_HOST": "192.168.0.7"}, "Say it twice"),
+        (["--mcp", "--auth-file", "logins"], {}, "has no logins"),
+    ],
+)
+def test_tools_on_a_public_page_are_refused_unless_said_twice(
+    arguments: list[str], environ: dict[str, str], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        parse_arguments(arguments, environ)
+    assert parse_arguments([], {}).mcp is False
+
+
 def test_uploads_of_killed_programs_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ended = subprocess.Popen([sys.executable, "-c", ""])
@@ -74,7 +92,7 @@ def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
             subprocess.Popen(
                 command,
                 cwd=Path(app.__file__).parents[2],
-                env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+                env={**os.environ, "TMPDIR": str(tmp_path / "tmp"), "SER_STOP_SECONDS": "300"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -106,11 +124,15 @@ def test_the_program_prints_its_address_saves_and_leaves_no_upload_behind(
         body = b'{"data": ["guidelines", {}]}'
         head = f"POST /gradio_api/run/page HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         under_way.sendall(f"{head}Content-Type: application/json\r\nConnection: close\r\n\r\n".encode() + body[:9])
+        # Once a later request is answered, this one has arrived: nothing would be under way otherwise.
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
         deadline = time.monotonic() + 60
-        process.send_signal(signal.SIGTERM)
-        while httpx.get(f"http://127.0.0.1:{port}/readyz").status_code != 503:
+        while not httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).json()["under_way"]:
             assert time.monotonic() < deadline
-        assert httpx.post(f"http://127.0.0.1:{port}/gradio_api/run/page", json={}).status_code == 503
+        process.send_signal(signal.SIGTERM)
+        while httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).status_code != 503:
+            assert time.monotonic() < deadline
+        assert httpx.post(f"http://127.0.0.1:{port}/gradio_api/run/page", json={}, timeout=60).status_code == 503
         under_way.sendall(body[9:])
         answer = b"".join(iter(lambda: under_way.recv(65536), b""))
     assert b" 200 OK" in answer and b'"text"' in answer, "what was under way is answered"

@@ -14,8 +14,9 @@ from gradio_client import Client, handle_file
 from prometheus_client.parser import text_string_to_metric_families
 
 from annotations.store import NewVote
+from annotations.store.settings import AnnotationSettings, change_settings
 from ser.testing import synthetic_speech
-from ui.app import build_app, launch_options
+from ui.app import build_app, launch_options, stored_html
 from ui.backend.boundary import Network
 from ui.backend.services import Services
 from ui.operations.exposition import FRESH, StudioCollector, exposition, metric_names
@@ -53,7 +54,7 @@ def samples(text: str) -> dict[tuple[str, str], float]:
 
 def test_health_and_metrics_of_a_page_in_use(page: httpx.Client, traffic: Traffic, speech: Path) -> None:
     assert page.get("/healthz").text == "ok\n"
-    assert page.get("/readyz").json() == {"ready": True, "problems": []}
+    assert page.get("/readyz").json() == {"ready": True, "problems": [], "under_way": 0}
     client = Client(str(page.base_url), verbose=False)
     answer = client.predict(handle_file(str(speech)), api_name="/recognize")
     assert page.post("/gradio_api/run/page", json={"data": ["vote", {"vote": 3}]}).status_code == 200
@@ -83,6 +84,17 @@ def speech(tmp_path: Path) -> Path:
     copied = tmp_path / "a-private-name.flac"
     copied.write_bytes(example.read_bytes())
     return copied
+
+
+def test_about_tells_where_and_how_long_and_whom_to_ask(page_services: Services) -> None:
+    said = stored_html(page_services, {"SER_CONTACT": "<ann@example.org>"})
+    assert "&lt;ann@example.org&gt;" in said and "alone." in said and "no other time is set" in said
+    settings = AnnotationSettings(retention_days=30, mask_transcripts="store")
+    change_settings(page_services.store, settings, by="mia")
+    said = stored_html(page_services, {"SPACE_ID": "ann/studio"})
+    assert "30 days, or until you withdraw it." in said and "emptied at every restart" in said
+    assert "names and numbers masked" in said and "Who runs the Space ann/studio" in said
+    assert "a copy at another place" in stored_html(page_services, {"SER_STORE": "hf://datasets/ann/store"})
 
 
 def test_who_may_read_the_metrics(page: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import importlib
+import importlib.util
 import os
 import re
 import shutil
@@ -23,8 +24,8 @@ DEFAULT_PORT = 7860
 DEFAULT_WINDOW = 60.0
 """Seconds that a change may wait until it is saved elsewhere."""
 
-FINISHING = 10.0
-"""Seconds that requests under way may take at the end."""
+FINISHING = "10"
+"""Seconds that requests under way may take at the end, unless SER_STOP_SECONDS says otherwise."""
 
 UPLOADS = "speech-emotion-studio-"
 """Prefix of the temporary folder of uploads; the number of the process follows."""
@@ -42,6 +43,7 @@ class ServerSettings:
         fake: small untrained stand-ins in place of the models, to work on the page itself.
         proxy: addresses of reverse proxies, whose forwarding headers are trusted, or a word that there is one; empty
             for none.
+        mcp: whether the endpoints are tools for language models as well (Model Context Protocol).
         elsewhere: address of the place that everything is saved to; None if the data folder is all there is.
         window: seconds that a change may wait until it is saved there.
         json_logs: whether logs are lines of JSON without personal data.
@@ -56,6 +58,7 @@ class ServerSettings:
     elsewhere: str | None = None
     window: float = DEFAULT_WINDOW
     json_logs: bool = False
+    mcp: bool = False
 
 
 def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> ServerSettings:
@@ -77,6 +80,7 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         fake=options.fake,
         proxy=options.proxy,
         json_logs=options.log == "json",
+        mcp=_mcp(options, environ),
         elsewhere=options.store,
         window=float(options.store_window),
     )
@@ -132,6 +136,13 @@ def _build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         help="logs as text, or as lines of JSON without personal data (SER_LOG; default %(default)s)",
     )
     parser.add_argument(
+        "--mcp",
+        action="count",
+        default=int(environ.get("SER_MCP") or 0) if (environ.get("SER_MCP") or "0").isdecimal() else 0,
+        help="offer the endpoints as tools by the Model Context Protocol, at /gradio_api/mcp (SER_MCP=1); on a page "
+        "that others reach it has to be said twice (--mcp --mcp, SER_MCP=2); needs the extra `mcp`",
+    )
+    parser.add_argument(
         "--store",
         default=environ.get("SER_STORE") or None,
         metavar="URL",
@@ -146,6 +157,27 @@ def _build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--fake", action="store_true", help="untrained stand-ins for the models: to work on the page")
     return parser
+
+
+def _mcp(options: argparse.Namespace, environ: Mapping[str, str]) -> bool:
+    """Tell if the endpoints are to be tools.
+
+    Raises:
+        SettingsError: if the page is public and it was said once only, has logins, or the package is missing.
+    """
+    if not options.mcp:
+        return False
+    if options.auth_file:
+        raise SettingsError("--mcp has no logins, and --auth-file lets nobody else in. Leave one of them out.")
+    public = options.host not in ("127.0.0.1", "localhost", "::1") or options.proxy or "SPACE_ID" in environ
+    if public and options.mcp < 2:
+        raise SettingsError(
+            "This page can be reached by others, and --mcp would let language models act on it for anybody. "
+            "Say it twice (--mcp --mcp, or SER_MCP=2) if that is meant."
+        )
+    if importlib.util.find_spec("mcp") is None:
+        raise SettingsError("--mcp needs the package mcp. Install it: pip install 'mcp>=1.21,<2'.")
+    return True
 
 
 def serve(server: ServerSettings, settings: Settings) -> None:
@@ -175,13 +207,17 @@ def serve(server: ServerSettings, settings: Settings) -> None:
         demo = page.build_app(services)
         network = importlib.import_module("ui.backend.boundary").Network.from_env(os.environ, proxy=server.proxy)
         traffic = importlib.import_module("ui.operations.routes").Traffic()
-        stop_gently(lambda: traffic.drain(services, FINISHING))
+        stop_gently(lambda: traffic.drain(services, _seconds_to_stop(os.environ)))
+        hooks = importlib.import_module("ui.operations.webhooks")
+        webhook = hooks.Webhook.from_env(os.environ)
+        telling = hooks.Webhooks(services.store, webhook).start() if webhook else None
         upkeep = importlib.import_module("ui.maintain.upkeep").Upkeep(services).start()
         try:
             demo.launch(
                 server_name=server.host,
                 server_port=server.port,
                 auth=listed.Logins(logins).check if listed else None,
+                mcp_server=server.mcp,
                 **page.launch_options(services, network, traffic),
             )
         except OSError as error:
@@ -191,8 +227,15 @@ def serve(server: ServerSettings, settings: Settings) -> None:
             ) from error
         finally:
             upkeep.stop()
+            if telling is not None:
+                telling.stop()
             if services.saver is not None:
                 services.saver.stop()
+
+
+def _seconds_to_stop(environ: Mapping[str, str]) -> float:
+    asked = environ.get("SER_STOP_SECONDS") or FINISHING
+    return float(asked) if asked.isdecimal() else float(FINISHING)
 
 
 def stop_gently(drain: Callable[[], bool]) -> None:
@@ -202,7 +245,7 @@ def stop_gently(drain: Callable[[], bool]) -> None:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
         print("Stopping: no new work is taken, what is under way is answered.", flush=True)
         if not drain():
-            print(f"Some requests were not answered within {FINISHING:.0f} s and are given up.", file=sys.stderr)
+            print("Some requests were not answered in time and are given up.", file=sys.stderr)
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, stop)

@@ -49,6 +49,11 @@ class Traffic:
         with self._lock:
             self._under_way -= 1
 
+    @property
+    def under_way(self) -> int:
+        """Requests that have come and are not answered yet."""
+        return self._under_way
+
     def drain(self, services: Services, seconds: float) -> bool:
         """Take no new work, and wait for what is under way; returns whether all of it was answered in time."""
         self.stopping = True
@@ -112,7 +117,7 @@ class Operations:
             return PlainTextResponse("ok\n")
         if path == "/readyz":
             problems = self._problems()
-            found = {"ready": not problems, "problems": problems}
+            found = {"ready": not problems, "problems": problems, "under_way": self.traffic.under_way}
             return Response(json.dumps(found) + "\n", 503 if problems else 200, media_type="application/json")
         if refusal := metrics_refusal(scope, os.environ.get(TOKEN_VARIABLE, "")):
             return PlainTextResponse(refusal, 403)

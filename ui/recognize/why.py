@@ -49,7 +49,7 @@ class WhyHandlers:
             yield recognizer.explain(audio, analysed.profiles, answer=answer, usual=usual)
 
         yield status_line("Looking for the reasons …", "quiet")
-        for step in self.services.turns.run(session, audio.duration, steps):
+        for step in self.services.answers(session, audio.duration, steps):
             if isinstance(step, Waiting):
                 yield status_line(f"Place {step.place} in the queue.", "quiet")
             else:

@@ -69,7 +69,7 @@ class TimelineHandlers:
             yield recognizer.timeline(recording, channels or AUTO, profiles=self.services.profiles.of(session))
 
         yield status_line(f"Answering {clock(recording.duration)} of sound …", "quiet")
-        for step in self.services.turns.run(session, recording.duration, steps, budget=TIMELINE_BUDGET):
+        for step in self.services.answers(session, recording.duration, steps, budget=TIMELINE_BUDGET):
             if isinstance(step, Waiting):
                 yield status_line(f"Place {step.place} in the queue.", "quiet")
             else:
@@ -129,7 +129,7 @@ class TimelineHandlers:
         limit = serving.recognizer.max_duration
         if limit and audio.duration > limit:
             raise SerError(f"A region lasts {audio.duration:.0f} s; a clip may have {limit:g} s. Split it first.")
-        steps = self.services.turns.run(kept.session, audio.duration, lambda: serving.recognizer.recognize_steps(audio))
+        steps = self.services.answers(kept.session, audio.duration, lambda: serving.recognizer.recognize_steps(audio))
         try:
             *_, answer = (step for step in steps if not isinstance(step, Waiting))
         except AudioError:
