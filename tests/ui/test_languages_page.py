@@ -17,7 +17,7 @@ TABS = {
     "clips": "#clips-table td.source",
     "insights": "#insights-disputed h4",
     "train": "#train-versions td",
-    "manage": "#set-save",
+    "manage": "#tab-manage .label-wrap",
     "about": "#about td",
 }
 """What each tab shows at the end."""
