@@ -22,6 +22,8 @@ from ui.backend.services import Services
 from ui.backend.upload_guard import ARCHIVE, UploadGuard
 from ui.clips.tab import build_clips_tab, build_drawer
 from ui.insights.tab import build_insights_tab
+from ui.languages import catalogue
+from ui.languages.english_start import EnglishStart
 from ui.maintain.cards import build_maintain_cards
 from ui.maintain.labels import LabelHandlers, labels_dialog
 from ui.maintain.overview import OverviewHandlers
@@ -67,10 +69,12 @@ def build_app(services: Services) -> gr.Blocks:
     Returns:
         Blocks to be launched with `launch_options`.
     """
+    gr.set_static_paths([language.path for language in catalogue.list_languages()])
     with Page(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SWEEP) as demo:
         with gr.Row(elem_classes="top", equal_height=True):
             header = gr.HTML(services.header(), elem_id="header", apply_default_css=False)
             who = identity.build_name_field(services, demo)
+            gr.HTML(catalogue.menu(), elem_id="language-menu", apply_default_css=False)
         dialogs = keys_dialog(services.labels) + guidelines_dialog() + labels_dialog()
         gr.HTML(dialogs, apply_default_css=False, elem_id="keys")
         question = gr.HTML("", elem_id="label-question", apply_default_css=False)
@@ -185,6 +189,7 @@ def launch_options(services: Services, network: Network = AT_HOME, traffic: Traf
                 Middleware(UploadGuard, services=services),
                 Middleware(EndpointGuard),
                 Middleware(LoginPage),
+                Middleware(EnglishStart),
             ],
             "lifespan": guard(network),
             "routes": [Route(DOWNLOAD, services.jobs.download)],

@@ -97,7 +97,9 @@ def test_unsure_words_are_greyed_with_their_confidence() -> None:
         "we were here", [Segment(0, 1, "we", 0.6), Segment(1, 2, "were", 0.59), Segment(2, 3, "here")]
     )
     assert drawn == (
-        '“<span title="60\xa0% sure">we</span> <span class="unsure" title="59\xa0% sure">were</span> <span>here</span>”'
+        '“<span title="60\xa0% sure"><span translate="no">we</span></span> '
+        '<span class="unsure" title="59\xa0% sure"><span translate="no">were</span></span> '
+        '<span translate="no">here</span>”'
     )
 
 

@@ -26,7 +26,7 @@
     recognize: {
       e: () => transcript("recognize"),
       enter: () => click("#save"),
-      " ": () => click("#recognize-audio button[aria-label=Play], #recognize-audio button[aria-label=Pause]"),
+      " ": () => click("#recognize-audio button:is([aria-label=Play], [aria-label=Pause], [data-said=Play], [data-said=Pause])"),
     },
     review: {
       e: () => transcript("review"),

@@ -29,7 +29,7 @@
   };
   // An example plays as soon as its answer begins to appear.
   const play = (label) => {
-    const arrived = () => find("#clip-line").textContent.includes(`Example: ${label}`) && part("button[aria-label=Play]");
+    const arrived = () => window.studioLanguage.english(find("#clip-line")).includes(`Example: ${label}`) && part("button:is([aria-label=Play], [data-said=Play])");
     until(() => (/[1-9]/.test((part("time#duration, time.duration, .timestamps time:last-child") || {}).textContent || "") ? arrived() : null), (button) => button.click(), 200);
   };
   let seconds = 0;
@@ -76,8 +76,8 @@
     const example = target.closest("[data-example]");
     if (example) play(example.dataset.example);
     if (target.closest(".record-button")) begin();
-    else if (target.closest("[aria-label='Upload file'], #examples")) trouble("");
-    if (!target.closest("[aria-label='Record audio']")) return;
+    else if (target.closest("[aria-label='Upload file'], [data-said='Upload file'], #examples")) trouble("");
+    if (!target.closest("[aria-label='Record audio'], [data-said='Record audio']")) return;
     if (!navigator.mediaDevices) return explain("insecure");
     // The first click only shows the recorder: it is to record.
     until(() => part(".record-button"), (button) => visible(button) && button.click());
@@ -85,7 +85,7 @@
   // A file may be dropped while the recorder is shown, too.
   document.addEventListener("dragenter", ({ target }) => {
     if (!target.closest || !target.closest("#recognize-audio") || stopButton()) return;
-    const upload = part("[aria-label='Upload file']:not(.selected)");
+    const upload = part(":is([aria-label='Upload file'], [data-said='Upload file']):not(.selected)");
     if (upload) upload.click();
   });
 })();

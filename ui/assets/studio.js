@@ -77,6 +77,7 @@
     const headers = new Headers(options.headers || (resource instanceof Request ? resource.headers : undefined));
     const token = /(?:^|; )studio-token=([^;]+)/.exec(document.cookie);
     headers.set("X-Rater-Key", key());
+    headers.set("X-Studio-Language", window.studioLanguage.now);
     if (token) headers.set("X-Studio-Token", token[1]);
     return plain(resource, { ...options, headers });
   };

@@ -187,7 +187,7 @@
       row.firstChild.append(
         make("span", { class: "tl-time" }, `${time(region.start)}–${time(region.end)}`), face(one), make("strong", {}, region.label),
         make("span", { class: "quiet", title: region.unsure || "" }, sure),
-        make("span", { class: "tl-words" }, [region.speaker ? `${region.speaker}: ` : "", region.transcript || ""].join(""))
+        make("span", { class: "tl-words", translate: "no" }, [region.speaker ? `${region.speaker}: ` : "", region.transcript || ""].join(""))
       );
       list.append(row);
     };
@@ -220,7 +220,7 @@
       regions.forEach(drawRegion);
       drawEditor();
       drawLines();
-      saveButton.textContent = `Save ${waiting().length || ""} corrected region${waiting().length === 1 ? "" : "s"}`.replace("  ", " ");
+      saveButton.textContent = !waiting().length ? "Save corrected regions" : waiting().length === 1 ? "Save 1 corrected region" : `Save ${waiting().length} corrected regions`;
       saveButton.disabled = !waiting().length;
       // A redrawn button would lose the focus, and with it the keys.
       if (focused && !root.contains(document.activeElement)) root.focus({ preventScroll: true });
@@ -246,7 +246,7 @@
           part.forEach((one) => (one.saved = true));
           done += part.length;
         }
-        tell(`${done} region${done === 1 ? " is" : "s are"} saved, each as a clip with your vote.`);
+        tell(done === 1 ? "1 region is saved as a clip with your vote." : `${done} regions are saved, each as a clip with your vote.`);
       } catch (error) {
         tell(`${done} of ${left.length} are saved. ${error.message}`, "gentle");
       }

@@ -73,8 +73,9 @@ def signed_in(request: gr.Request | None) -> str | None:
 
 
 def label_texts(labels: LabelSet, request: gr.Request | None) -> dict[str, str]:
-    """Names of labels to show, in the language that the browser prefers to others."""
-    accepted = request_headers(request).get("accept-language") or ""
+    """Names of labels to show, in the language that the person chose, else in the one that the browser prefers."""
+    headers = request_headers(request)
+    accepted = headers.get("x-studio-language") or headers.get("accept-language") or ""
     return labels.texts(accepted.partition(",")[0].partition(";")[0].strip())
 
 

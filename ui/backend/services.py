@@ -20,7 +20,7 @@ from ui.backend.limits import Limits
 from ui.backend.turns import Turns, Waiting
 from ui.backend.uploads import Uploads
 from ui.operations.measures import Measures
-from ui.parts.presentation import escape
+from ui.parts.presentation import as_written, escape
 from ui.parts.saving import saved_line
 from ui.recognize.session_profiles import SessionProfiles
 
@@ -97,8 +97,8 @@ class Services:
         words = transcriber.name if transcriber else "none"
         saving = None if self.saver is None else self.saver.status()
         return (
-            '<div class="masthead"><h1>Speech Emotion Studio</h1><p>model: <strong>'
+            '<div class="masthead"><h1 translate="no">Speech Emotion Studio</h1><p>model: <strong translate="no">'
             f"{escape(self.store.active_version().name)}</strong> · transcripts: "
-            f'<strong title="{escape(self.recognizer.transcriber_reason)}">{escape(words)}</strong></p>'
+            f'<strong title="{escape(self.recognizer.transcriber_reason)}">{as_written(words)}</strong></p>'
             f"{saved_line(saving, 'SPACE_ID' in os.environ)}</div>"
         )

@@ -7,7 +7,7 @@ from annotations.labels.label_set import LabelSet
 from annotations.raters.people import Person
 from annotations.store.records import Clip, Correction, HistoryEntry, Prediction
 from ui.parts.palette import icon, label_choices
-from ui.parts.presentation import clock, escape, percent
+from ui.parts.presentation import as_written, clock, escape, percent
 from ui.train.run_cards import moment
 
 
@@ -52,7 +52,7 @@ def drawer(view: ClipView, player: str, labels: LabelSet, person: Person) -> str
     """Draw a clip with its player, for a person of some role."""
     answers = [entry for entry in view.entries if entry.correction is None]
     votes = [entry for entry in view.entries if entry.correction is not None]
-    words = f"“{escape(view.text)}”" if view.text.strip() else '<span class="quiet">No words.</span>'
+    words = f"“{as_written(view.text)}”" if view.text.strip() else '<span class="quiet">No words.</span>'
     return (
         f'<p class="clip-line">{view.about}</p>{player}<p class="transcript" dir="auto">{words}</p>'
         + (_vote_form(view, labels) if person.may("review stored clips") else "")
@@ -64,9 +64,13 @@ def drawer(view: ClipView, player: str, labels: LabelSet, person: Person) -> str
 
 def described(clip: Clip, file: str | None, original: str | None, gold: str | None) -> str:
     """Describe where a recording comes from and what it may be used for, as HTML."""
-    parts = [escape(clip.source), escape(clip.speaker) if clip.speaker else "speaker unknown", clock(clip.duration)]
-    parts += [f"file {escape(file)}"] if file else []
-    parts += [f"original label {escape(original)}"] if original else []
+    parts = [
+        as_written(clip.source),
+        as_written(clip.speaker) if clip.speaker else "speaker unknown",
+        clock(clip.duration),
+    ]
+    parts += [f"file {as_written(file)}"] if file else []
+    parts += [f"original label {as_written(original)}"] if original else []
     parts += [f"gold: <strong>{escape(gold)}</strong>"] if gold else []
     parts += [f"stored {moment(clip.created_at)}", f"allowed for {', '.join(clip.consent) or 'nothing'}"]
     return " · ".join(parts)
@@ -113,7 +117,8 @@ def _answer(entry: HistoryEntry, labels: LabelSet) -> str:
         else "none of these labels"
     )
     return (
-        f'<tr><th scope="row"><a href="?tab=train&amp;version={escape(name)}">{escape(name)}</a></th><td>{said}</td>'
+        f'<tr><th scope="row"><a href="?tab=train&amp;version={escape(name)}">{as_written(name)}</a></th>'
+        f"<td>{said}</td>"
         f'<td class="quiet">{moment(entry.at)}</td></tr>'
     )
 
@@ -134,7 +139,7 @@ def _vote_row(entry: HistoryEntry) -> str:
     seen = {True: " · saw the model’s answer", False: " · did not see the model’s answer", None: ""}
     return (
         f"<tr{' class=retracted' if vote.retracted_at else ''}><td>{moment(entry.at)}</td>"
-        f"<td>{escape(vote.rater)}</td><td>{vote_text(entry)}{seen[vote.answer_shown]}</td></tr>"
+        f"<td>{as_written(vote.rater)}</td><td>{vote_text(entry)}{seen[vote.answer_shown]}</td></tr>"
     )
 
 
@@ -151,8 +156,8 @@ def vote_text(entry: HistoryEntry) -> str:
         for name, value in (("intensity", vote.intensity), ("valence", vote.valence), ("arousal", vote.arousal))
         if value is not None
     ]
-    parts += [f"“{escape(vote.transcript)}”"] if vote.transcript else []
-    parts += [f"comment: {escape(vote.comment)}"] if vote.comment else []
+    parts += [f"“{as_written(vote.transcript)}”"] if vote.transcript else []
+    parts += [f"comment: {as_written(vote.comment)}"] if vote.comment else []
     if vote.seconds is not None:
         hasty = entry.clip is not None and vote.seconds < entry.clip.duration / 2
         parts.append(f"{vote.seconds:.1f} s{', before half of the clip was over' if hasty else ''}")

@@ -6,7 +6,7 @@ from annotations.review.table import ClipRow
 from annotations.store.records import CONSENT_PURPOSES
 from ui.clips.options import NAMES
 from ui.parts.palette import css_class, icon
-from ui.parts.presentation import clock, counted, escape, percent
+from ui.parts.presentation import as_written, clock, counted, escape, percent
 
 PAGE = 50
 """Clips on one page."""
@@ -91,15 +91,15 @@ def _row(row: ClipRow, selects: bool) -> str:
         else ""
     )
     gold = f' <span class="badge gold" title="Gold clip: {escape(row.gold)}">gold</span>' if row.gold else ""
-    words = f"“{escape(row.text)}”" if row.text.strip() else '<span class="quiet">no words</span>'
-    file = f'<br><span class="quiet file-name">{escape(row.file)}</span>' if row.file else ""
+    words = f"“{as_written(row.text)}”" if row.text.strip() else '<span class="quiet">no words</span>'
+    file = f'<br><span class="quiet file-name" translate="no">{escape(row.file)}</span>' if row.file else ""
     return (
         f'<tr data-clip="{clip.id}">{box}<td class="clip"><a href="?clip={clip.id}" data-clip="{clip.id}">{clip.id}</a>'
         f"{gold}<br><span class='quiet'>{clip.created_at[:10]}</span></td>"
         f'<td class="words" dir="auto">{words}{file}</td><td class="model">{_model(row)}</td>'
         f'<td class="people">{_people(row)}</td><td class="mine">{_label(row.mine) if row.mine else ""}</td>'
-        f'<td class="speaker">{escape(clip.speaker) if clip.speaker else "–"}</td>'
-        f'<td class="source">{escape(clip.source)}</td><td class="length">{clock(clip.duration)}</td>'
+        f'<td class="speaker">{as_written(clip.speaker) if clip.speaker else "–"}</td>'
+        f'<td class="source">{as_written(clip.source)}</td><td class="length">{clock(clip.duration)}</td>'
         f'<td class="allowed">{allowed(clip.consent)}</td></tr>'
     )
 

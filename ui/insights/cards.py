@@ -12,7 +12,7 @@ from annotations.raters.reliability import RaterReliability
 from ui.insights.charts import DARKEST, figure_on_scale, heat_table, span, stacked_periods
 from ui.insights.links import to_clips
 from ui.parts.palette import css_class, icon
-from ui.parts.presentation import counted, escape, outside_line, percent, progress_bar
+from ui.parts.presentation import as_written, counted, escape, outside_line, percent, progress_bar
 
 LOWEST = -0.2
 """Left end of the scale that alpha is drawn on; agreement below it is drawn there."""
@@ -140,7 +140,7 @@ def raters_card(
         return f"{title}<p class='quiet'>You have given no label yet.</p>"
     ordered = sorted(raters, key=lambda rater: -rater.votes)
     rows = "".join(
-        f'<tr><th scope="row">{escape(rater.rater)}</th><td>'
+        f'<tr><th scope="row">{as_written(rater.rater)}</th><td>'
         f"{to_clips(f'{rater.votes:,}', everybody, rater=rater.rater)}</td>"
         f'<td class="scale" aria-hidden="true">{figure_on_scale(rater.reliability, *rater.interval, 0.0)}</td>'
         f"<td>{percent(rater.reliability)} <span class='quiet'>{round(100 * rater.interval[0])} to "
@@ -220,7 +220,7 @@ def _groups(grouping: str, groups: Sequence[Group], labels: Sequence[str], links
         )
         agreed = percent(group.agreed / group.compared) if group.compared else "–"
         rows += (
-            f'<tr><th scope="row">{escape(group.name)}</th>'
+            f'<tr><th scope="row">{as_written(group.name)}</th>'
             f"<td>{to_clips(f'{group.votes:,}', links, votes='some', **where)}</td>{cells}"
             f"<td>{to_clips(agreed, links and bool(group.compared), disagreement='model', **where)}</td></tr>"
         )
@@ -278,7 +278,7 @@ def _pairs(pairs: Sequence[PairAgreement]) -> str:
         both = {"rater": pair.first, "other_rater": pair.second}
         kappa = "–" if pair.kappa is None else f"{pair.kappa:.2f}"
         rows += (
-            f'<tr><th scope="row">{escape(pair.first)} and {escape(pair.second)}</th>'
+            f'<tr><th scope="row">{as_written(pair.first)} and {as_written(pair.second)}</th>'
             f"<td>{to_clips(f'{pair.clips:,}', **both)}</td><td>{percent(pair.share)}</td><td>{kappa}</td>"
             f"<td>{to_clips('where they differ', **both, disagreement='pair')}</td></tr>"
         )

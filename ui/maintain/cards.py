@@ -16,7 +16,7 @@ from ui.maintain.labels import label_card
 from ui.maintain.overview import card
 from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
-from ui.parts.presentation import escape, status_line
+from ui.parts.presentation import as_written, escape, status_line
 from ui.parts.saving import ago
 from ui.train.run_cards import moment
 
@@ -109,7 +109,7 @@ class MaintainHandlers:
 
     def _people_shown(self, said: str = "") -> tuple[object, ...]:
         people = list_people(self.services.store, self.services.access)
-        rows = "".join(f'<tr><th scope="row">{escape(one.name)}</th><td>{one.role}</td></tr>' for one in people)
+        rows = "".join(f'<tr><th scope="row">{as_written(one.name)}</th><td>{one.role}</td></tr>' for one in people)
         table = f'<table class="plain"><tbody>{rows}</tbody></table>' if people else '<p class="quiet">Nobody yet.</p>'
         return gr.update(choices=[one.name for one in people]), (status_line(said) if said else "") + table
 
@@ -177,7 +177,8 @@ def changes_table(services: Services, most: int = 5) -> str:
         return ""
     before = [change.settings for change in changes[1:]] + [AnnotationSettings()]
     rows = "".join(
-        f"<tr><td>{moment(change.at)}</td><td>{escape(change.by)}</td><td>{_difference(old, change.settings)}</td></tr>"
+        f"<tr><td>{moment(change.at)}</td><td>{as_written(change.by)}</td>"
+        f"<td>{_difference(old, change.settings)}</td></tr>"
         for change, old in list(zip(changes, before, strict=True))[:most]
     )
     return f'<table class="plain history"><tbody>{rows}</tbody></table>'

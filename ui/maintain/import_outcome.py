@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from annotations.exchange.imports.options import ImportProgress, ImportReport, failure_lines
 from annotations.exchange.imports.preview import Preview
 from ui.parts.charts import label_bars
-from ui.parts.presentation import escape, progress_bar, size
+from ui.parts.presentation import as_written, escape, progress_bar, size
 
 ON_THE_PAGE = {
     "--labels counts them as votes, --gold as known answers.": "Choose above if they count.",
@@ -62,7 +62,9 @@ def _card(lines: Sequence[str], failed: Sequence[tuple[str, str]], good: bool) -
         for command, words in ON_THE_PAGE.items():
             line = line.replace(command, words)
         items.append(escape(line.partition(" --map-label ")[0]))
-    named = [f"<li><strong>{escape(name)}</strong>: {escape(reason)}</li>" for name, reason in failure_lines(failed)]
+    named = [
+        f"<li><strong>{as_written(name)}</strong>: {escape(reason)}</li>" for name, reason in failure_lines(failed)
+    ]
     rest = "".join(f"<li>{item}</li>" for item in items[1:])
     return (
         f'<p class="status {"good" if good else "gentle"}" role="status">{items[0]}</p>'

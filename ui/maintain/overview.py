@@ -19,7 +19,7 @@ from ui.backend.jobs import Job, download_folder
 from ui.backend.services import Services
 from ui.insights.links import to_clips
 from ui.parts.calls import Act, Given
-from ui.parts.presentation import counted, escape, progress_bar, size
+from ui.parts.presentation import as_written, counted, escape, progress_bar, size
 from ui.train.run_cards import moment
 
 SHOWN_EXPORTS = 8
@@ -112,7 +112,8 @@ def export_card(store: AnnotationStore) -> str:
     )
     kept = list_exports(store)[-SHOWN_EXPORTS:][::-1]
     listed = "".join(
-        f"<li>{escape(one.path)} <span class='quiet'>{escape(one.form)}, {one.purpose}, {moment(one.created_at)}</span>"
+        f"<li>{as_written(one.path)} "
+        f"<span class='quiet'>{escape(one.form)}, {one.purpose}, {moment(one.created_at)}</span>"
         "</li>"
         for one in kept
     )
@@ -143,7 +144,7 @@ def storage_card(store: AnnotationStore) -> str:
     )
     tiles = "".join(f"<li><strong>{number}</strong> {text}</li>" for number, text in parts)
     return (
-        f'<ul class="tiles" role="list">{tiles}</ul><p class="quiet">{escape(store.data_dir)}</p>'
+        f'<ul class="tiles" role="list">{tiles}</ul><p class="quiet" translate="no">{escape(store.data_dir)}</p>'
         '<button type="button" class="backup">Download the database</button> <span class="quiet">Votes, answers and '
         "consents; recordings are in an export.</span>"
     )

@@ -36,6 +36,15 @@ def escape(text: object) -> str:
     return escaped.replace("$", "&#36;").replace("{", "&#123;").replace("}", "&#125;")
 
 
+def as_written(text: object) -> str:
+    """What a person or a model wrote, for HTML: it is shown as it is in every language.
+
+    >>> as_written("hi & you")
+    '<span translate="no">hi &amp; you</span>'
+    """
+    return f'<span translate="no">{escape(text)}</span>'
+
+
 def percent(probability: float) -> str:
     r"""A probability as whole percent.
 
@@ -308,11 +317,11 @@ def transcript_line(recognition: Recognition) -> str:
 def words_html(text: str, segments: Sequence[Segment]) -> str:
     r"""A transcript in quotation marks; each word's confidence in its title, unsure ones greyed.
 
-    >>> words_html("hi you", [Segment(0, 1, "hi", 0.9), Segment(1, 2, "you", 0.3)])
-    '“<span title="90\xa0% sure">hi</span> <span class="unsure" title="30\xa0% sure">you</span>”'
+    >>> words_html("hi", [Segment(0, 1, "hi", 0.9)])
+    '“<span title="90\xa0% sure"><span translate="no">hi</span></span>”'
     """
     if not segments:
-        return f"“{escape(text)}”"
+        return f"“{as_written(text)}”"
     return "“" + " ".join(_word(segment) for segment in segments) + "”"
 
 
@@ -339,6 +348,6 @@ def _waiting(recognition: Recognition) -> str:
 
 def _word(segment: Segment) -> str:
     if segment.confidence is None:
-        return f"<span>{escape(segment.text)}</span>"
+        return as_written(segment.text)
     unsure = ' class="unsure"' if segment.confidence < UNSURE_WORD else ""
-    return f'<span{unsure} title="{percent(segment.confidence)} sure">{escape(segment.text)}</span>'
+    return f'<span{unsure} title="{percent(segment.confidence)} sure">{as_written(segment.text)}</span>'

@@ -7,12 +7,14 @@ import gradio as gr
 
 from annotations.labels.colours import SURFACE_DARK
 from annotations.labels.label_set import DEFAULT, LabelSet
+from ui.languages.catalogue import settings
 from ui.parts.palette import key_range, palette_css, script_keys
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SHEETS = ("page.css", "recognize.css", "timeline.css", "review.css", "insights.css", "training.css", "clips.css")
 SCRIPTS = (
     "studio.js",
+    "translate.js",
     "microphone.js",
     "recognize.js",
     "player.js",
@@ -115,6 +117,6 @@ def head(labels: LabelSet = DEFAULT) -> str:
     keys = json.dumps(script_keys(labels))
     return (
         f'<meta name="color-scheme" content="light dark"><style>{frame}</style>'
-        f"<script>window.studioKeys = {keys}; window.studioKeyRange = {json.dumps(key_range(labels))};</script>"
-        + scripts
+        f"<script>window.studioKeys = {keys}; window.studioKeyRange = {json.dumps(key_range(labels))}; "
+        f"window.studioLanguages = {settings(labels)};</script>" + scripts
     )

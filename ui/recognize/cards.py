@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ser.types import Recognition
 from ui.parts.palette import SEVEN, Texts
-from ui.parts.presentation import bars, clock, escape, legend
+from ui.parts.presentation import as_written, bars, clock, escape, legend
 
 
 def empty_card(texts: Texts = SEVEN) -> str:
@@ -57,7 +57,7 @@ def details_table(recognition: Recognition) -> str:
     steps = ("decode", "vad", "acoustic", "transcription", "text", "total")
     times = "".join(f"<tr><th>{step}</th><td>{getattr(timings, step):.3f} s</td></tr>" for step in steps)
     models = "".join(
-        f"<tr><th>{escape(part)}</th><td>{escape(name)}</td></tr>" for part, name in recognition.models.items()
+        f"<tr><th>{escape(part)}</th><td>{as_written(name)}</td></tr>" for part, name in recognition.models.items()
     )
     return (
         '<div class="details"><table><caption>Time</caption>' + times + "</table>"

@@ -14,7 +14,7 @@ from ui.backend.turns import MOST_WAITING, Waiting
 from ui.parts.errors import shows_errors
 from ui.parts.palette import css_class
 from ui.parts.player import HEIGHT, WIDTH, waveform
-from ui.parts.presentation import NO_BREAK_SPACE, clock, escape, status_line
+from ui.parts.presentation import NO_BREAK_SPACE, as_written, clock, escape, status_line
 from ui.recognize.form import ASK_WHY, Analysed
 
 LEAST_EFFECT = 0.005
@@ -139,11 +139,11 @@ def _words(explanation: Explanation) -> str:
 
 def _word(word: Word, most: float) -> str:
     if abs(word.effect) < LEAST_EFFECT:
-        return f"<span>{escape(word.text)}</span>"
+        return as_written(word.text)
     kind = "for" if word.effect > 0 else "against"
     return (
         f'<mark class="{kind}" style="--share:{100 * abs(word.effect) / most:.0f}%" title="{points(word.effect)}">'
-        f'{escape(word.text)}<sup aria-hidden="true">{points(word.effect).split(NO_BREAK_SPACE)[0]}</sup></mark>'
+        f'{as_written(word.text)}<sup aria-hidden="true">{points(word.effect).split(NO_BREAK_SPACE)[0]}</sup></mark>'
     )
 
 

@@ -10,7 +10,17 @@ from annotations.store.records import Prediction, ReviewItem
 from ser.types import Segment
 from ui.parts.palette import NO_TEXTS, Texts
 from ui.parts.player import silent_player
-from ui.parts.presentation import Scores, bars, counted, escape, headline, legend, notes_list, ratings_line, words_html
+from ui.parts.presentation import (
+    Scores,
+    as_written,
+    bars,
+    counted,
+    headline,
+    legend,
+    notes_list,
+    ratings_line,
+    words_html,
+)
 
 EMPTY_QUEUE = """
 <div class="empty-queue"><h3>No clip is waiting</h3>
@@ -47,10 +57,10 @@ def card(item: ReviewItem) -> str:
     except (soundfile.LibsndfileError, OSError):
         return _broken(clip.id, "damaged", "Its file cannot be read.")
     others = f" · {counted(item.raters, 'vote')}" if item.raters else " · no votes yet"
-    speaker = f" · {escape(clip.speaker)}" if clip.speaker else ""
+    speaker = f" · {as_written(clip.speaker)}" if clip.speaker else ""
     return (
-        f'<div class="review-clip" data-clip="{clip.id}"><p class="clip-line">Clip {clip.id} · {escape(clip.source)}'
-        f"{speaker}{others}</p>"
+        f'<div class="review-clip" data-clip="{clip.id}"><p class="clip-line">Clip {clip.id} · '
+        f"{as_written(clip.source)}{speaker}{others}</p>"
         + drawn
         + _words(item.prediction)
         + f'<div class="model-answer hidden-answer">{HIDDEN}</div></div>'

@@ -65,7 +65,10 @@ class GuidelinesHandlers:
             else []
         )
         return {
-            "html": MARKDOWN.render(text.text),
+            # What comes with the program is translated, what people wrote is not.
+            "html": MARKDOWN.render(text.text)
+            if not text.version
+            else f'<div translate="no">{MARKDOWN.render(text.text)}</div>',
             "text": text.text,
             "version": text.version,
             "title": escape(_named(text, with_editor=editable)),

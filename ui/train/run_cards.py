@@ -52,8 +52,8 @@ def feedback_card(
     enough = f"Enough to retrain: {summary.training_clips} clips ({speakers})."
     state = f'<p class="status {"gentle" if missing else "good"}">{escape(missing or enough)}</p>'
     return (
-        f"<h3>Feedback</h3><p>{_count(summary.votes, 'vote')} on {_count(summary.clips, 'clip')} by "
-        f"{_count(summary.raters, 'rater')}{again} · "
+        f"<h3>Feedback</h3><p>{_counted(summary.votes, 'vote')} on {_counted(summary.clips, 'clip')} by "
+        f"{_counted(summary.raters, 'rater')}{again} · "
         f"{counted(summary.new_votes, 'new vote')} since this model was trained</p>"
         + label_bars(summary.labels)
         + outside_line(summary.outside)
@@ -202,7 +202,7 @@ def log_card(name: str, text: str, encoded: bytes, lines: int = 30) -> str:
         f'<p><a class="file" download="{escape(name)}" href="data:text/plain;base64,{encoded.decode("ascii")}">'
         f"Download {escape(name)}</a></p>"
         '<div class="log-end" tabindex="0" role="region" aria-label="End of the log">'
-        f'<pre class="log-text">{escape(end)}</pre></div>'
+        f'<pre class="log-text" translate="no">{escape(end)}</pre></div>'
     )
 
 
@@ -303,5 +303,5 @@ def points(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "−")
 
 
-def _count(count: int, noun: str) -> str:
+def _counted(count: int, noun: str) -> str:
     return f"<strong>{count}</strong> {noun if count == 1 else noun + 's'}"

@@ -14,7 +14,7 @@ from ui.insights.charts import heat_table
 from ui.insights.links import to_clips
 from ui.parts.charts import change_bars, comparison_table
 from ui.parts.palette import icon
-from ui.parts.presentation import counted, escape, percent
+from ui.parts.presentation import as_written, counted, escape, percent
 from ui.train.run_cards import moment
 
 CHANGED = 50
@@ -167,11 +167,11 @@ def _row(entry: VersionEntry, acts: str) -> str:
         notes.append("trained on something that was erased since")
     note = "".join(f'<br><span class="quiet">{text}</span>' for text in notes)
     votes = counted(entry.votes, "vote") if entry.votes else "–"
-    source = f", from {escape(entry.parent)}" if entry.parent else ""
+    source = f", from {as_written(entry.parent)}" if entry.parent else ""
     target = "" if version.target == "acoustic" else f' <span class="badge">{version.target}</span>'
     active = " class=active" if entry.in_use else ""
     return (
-        f'<tr{active} data-version="{escape(version.name)}"><th scope="row">{escape(version.name)}{target}</th>'
+        f'<tr{active} data-version="{escape(version.name)}"><th scope="row">{as_written(version.name)}{target}</th>'
         f"<td>{escape(state)}{note}</td><td>{_uar(version.metrics)}</td><td>{votes}{source}</td>"
         f'<td class="when">{escape(moment(version.created_at))}</td><td>{acts}</td></tr>'
     )
@@ -181,7 +181,7 @@ def _speakers(speakers: Mapping[str, Mapping[str, float]]) -> str:
     if not speakers:
         return ""
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{found["clips"]:g}</td><td>{percent(found["before"])}</td>'
+        f'<tr><th scope="row">{as_written(name)}</th><td>{found["clips"]:g}</td><td>{percent(found["before"])}</td>'
         f"<td>{percent(found['after'])}</td></tr>"
         for name, found in speakers.items()
     )
