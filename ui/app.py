@@ -73,8 +73,9 @@ def build_app(services: Services) -> gr.Blocks:
     with Page(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SWEEP) as demo:
         with gr.Row(elem_classes="top", equal_height=True):
             header = gr.HTML(services.header(), elem_id="header", apply_default_css=False)
-            who = identity.build_name_field(services, demo)
+            # Before the name: the Tab key leads from there to the page, where single keys vote.
             gr.HTML(catalogue.menu(), elem_id="language-menu", apply_default_css=False)
+            who = identity.build_name_field(services, demo)
         dialogs = keys_dialog(services.labels) + guidelines_dialog() + labels_dialog()
         gr.HTML(dialogs, apply_default_css=False, elem_id="keys")
         question = gr.HTML("", elem_id="label-question", apply_default_css=False)

@@ -77,7 +77,8 @@
     const headers = new Headers(options.headers || (resource instanceof Request ? resource.headers : undefined));
     const token = /(?:^|; )studio-token=([^;]+)/.exec(document.cookie);
     headers.set("X-Rater-Key", key());
-    headers.set("X-Studio-Language", window.studioLanguage.now);
+    // Without a choice the browser's own languages count, which may be others than the page has.
+    if (window.studioLanguage.chosen) headers.set("X-Studio-Language", window.studioLanguage.chosen);
     if (token) headers.set("X-Studio-Token", token[1]);
     return plain(resource, { ...options, headers });
   };

@@ -106,21 +106,22 @@
     });
 
     // Correcting
-    const change = (act) => {
+    const change = (act, show = draw) => {
       undo.push(JSON.stringify(regions));
       if (undo.length > 50) undo.shift();
       act();
-      draw();
+      show();
     };
     const touched = (region) => Object.assign(region, { touched: true, saved: false });
     const setLabel = (name) => chosen !== null && change(() => (touched(regions[chosen]).label = name));
-    // Called once the focus has moved on: what is redrawn meanwhile would lose it.
+    // Redrawn once the focus has moved on: what is redrawn meanwhile would lose it.
+    const drawSoon = () => setTimeout(draw, 0);
     const setBorder = (side, value) => {
       const region = regions[chosen];
       const low = side === "start" ? 0 : region.start + SHORTEST;
       const high = side === "start" ? region.end - SHORTEST : data.duration;
-      if (!Number.isFinite(value)) return draw();
-      change(() => (touched(region)[side] = Math.round(100 * Math.max(low, Math.min(high, value))) / 100));
+      if (!Number.isFinite(value)) return drawSoon();
+      change(() => (touched(region)[side] = Math.round(100 * Math.max(low, Math.min(high, value))) / 100), drawSoon);
     };
     const split = () => {
       if (chosen === null) return;
@@ -196,7 +197,7 @@
       if (chosen === null || !regions[chosen]) return editor.append(make("p", { class: "quiet" }, "Choose a region to hear and correct it."));
       const region = regions[chosen];
       const number = (side, text) =>
-        make("label", {}, text, make("input", { type: "number", step: "0.05", min: "0", max: String(data.duration), value: region[side].toFixed(2), on: { change: (event) => setTimeout(setBorder, 0, side, parseFloat(event.target.value)) } }));
+        make("label", {}, text, make("input", { type: "number", step: "0.05", min: "0", max: String(data.duration), value: region[side].toFixed(2), on: { change: (event) => setBorder(side, parseFloat(event.target.value)) } }));
       const names = make("div", { class: "tl-labels", role: "group", "aria-label": "Label" });
       for (const one of data.labels) {
         const choice = button("", () => setLabel(one.name), { class: one.css, "aria-pressed": region.label === one.name ? "true" : "false" });

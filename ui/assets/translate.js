@@ -362,8 +362,10 @@
   });
   window.studioLanguage = {
     use,
-    get now() {
-      return language;
+    // The language that a person chose on the page; undefined where the browser's was taken.
+    get chosen() {
+      const kept = read(KEY);
+      return kept === "en" || kept in offered ? kept : undefined;
     },
     // What an element says in English, whatever is shown.
     english: (element) => {
