@@ -31,9 +31,10 @@ def blocks(language: str, heading: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `clip.wav` and a small `corpus`, as the examples take them for granted."""
+    """A folder with `clip.wav`, `talk.wav` and a small `corpus`, as the examples take them for granted."""
     folder = tmp_path_factory.mktemp("desk")
     soundfile.write(folder / "clip.wav", synthetic_speech(2.5, pitch=100).signal, SAMPLING_RATE)
+    soundfile.write(folder / "talk.wav", synthetic_speech(6.0, pitch=120).signal, SAMPLING_RATE)
     (folder / "corpus").mkdir()
     rows = ["file_name,label,speaker"]
     for number in range(24):
