@@ -129,7 +129,7 @@ def open_page(browser: Browser, profile: BrowserContext, url: str) -> Iterator[C
         page.on("request", lambda request: problems.append(request.url) if _is_foreign(request.url, url) else None)
         page.goto(url)
         page.wait_for_selector("#answer-card .bars")
-        page.wait_for_function("document.querySelector('#rater textarea, #rater input').value !== ''")
+        page.wait_for_function("(document.querySelector('#rater textarea, #rater input') || {value: ''}).value !== ''")
         return page
 
     yield open_one

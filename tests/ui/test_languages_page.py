@@ -103,7 +103,7 @@ def test_the_choice_is_kept_and_english_is_as_it_was(open_page: Callable[..., Pa
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     page.reload()
     expect(tabs.get_by_role("tab").first).to_have_text("识别")
-    page.wait_for_function("document.querySelector('#rater textarea, #rater input').value !== ''")
+    page.wait_for_function("(document.querySelector('#rater textarea, #rater input') || {value: ''}).value !== ''")
     assert page.get_by_label("语言").input_value() == "zh"
     # Recording is started by a button that scripts know by its name in English.
     page.locator("#recognize-audio [data-said='Record audio']").click()
@@ -116,5 +116,5 @@ def test_the_choice_is_kept_and_english_is_as_it_was(open_page: Callable[..., Pa
     expect(page.locator("html")).to_have_attribute("lang", "en")
     page.reload()
     expect(tabs.get_by_role("tab").first).to_have_text("Recognize")
-    page.wait_for_function("document.querySelector('#rater textarea, #rater input').value !== ''")
+    page.wait_for_function("(document.querySelector('#rater textarea, #rater input') || {value: ''}).value !== ''")
     assert [page.locator(part).first.inner_text() for part in still] == english

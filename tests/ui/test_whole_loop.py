@@ -57,7 +57,7 @@ def page(
     page.set_default_timeout(PATIENCE)
     page.goto(url)
     page.wait_for_selector("#answer-card .bars")
-    page.wait_for_function("document.querySelector('#rater textarea, #rater input').value !== ''")
+    page.wait_for_function("(document.querySelector('#rater textarea, #rater input') || {value: ''}).value !== ''")
     yield page
     browser.close()
 

@@ -365,7 +365,8 @@
     // The language that a person chose on the page; undefined where the browser's was taken.
     get chosen() {
       const kept = read(KEY);
-      return kept === "en" || kept in offered ? kept : undefined;
+      const base = preferred[0].toLowerCase().split("-")[0];
+      return kept === "en" || kept in offered ? kept : base === language ? language : undefined;
     },
     // What an element says in English, whatever is shown.
     english: (element) => {
