@@ -61,7 +61,6 @@ def test_a_moved_slider_counts_as_a_rating(page: Page, services: Services, speec
     for _ in range(5):
         page.keyboard.press("ArrowRight")
     expect(page.locator("#recognize-rated input")).to_be_checked()
-    page.locator("#recognize-vote label").first.click()
     page.get_by_label("research").check()
     page.keyboard.press("Enter")
     expect(page.locator("#save-status")).to_contain_text("Saved")

@@ -238,9 +238,10 @@ class RecognizeHandlers:
         )
         # A field is filled when its value first comes, so that nothing a person has typed meanwhile is overwritten.
         if shown is None or shown.fused.label != answer.fused.label:
+            # The value alone: where choices come with it and the next step follows at once, the browser drops it.
             best = labels.most_probable(answer.fused.as_dict())
             form = form._replace(
-                vote=gr.update(choices=label_choices(labels, texts), value=best),
+                vote=best,
                 live=presentation.announcement(answer, labels, texts),
             )
         if answer.transcript and not (shown and shown.transcript):
