@@ -75,7 +75,7 @@ def build_app(services: Services) -> gr.Blocks:
             header = gr.HTML(services.header(), elem_id="header", apply_default_css=False)
             # Before the name: the Tab key leads from there to the page, where single keys vote.
             gr.HTML(catalogue.menu(), elem_id="language-menu", apply_default_css=False)
-            who = identity.build_name_field(services, demo)
+            rater, who = identity.build_name_field(services)
         dialogs = keys_dialog(services.labels) + guidelines_dialog() + labels_dialog()
         gr.HTML(dialogs, apply_default_css=False, elem_id="keys")
         question = gr.HTML("", elem_id="label-question", apply_default_css=False)
@@ -97,17 +97,16 @@ def build_app(services: Services) -> gr.Blocks:
             with gr.Tab("About", id="about", elem_id="tab-about"):
                 stored_note = build_about_tab(services.labels)
         build_drawer()
-        # Where somebody may do nothing, they are not led.
+        label_handlers = LabelHandlers(services)
+        # One event: the page moves once while it opens, not with each answer.
         demo.load(
-            shows_errors(RoleHandlers(services).on_load),
+            shows_errors(OpeningHandlers(services, label_handlers).on_load),
             who,
-            [visitor_note, stored_note],
+            [rater, who, question, visitor_note, stored_note],
+            js=identity.WITH_KEY,
+            queue=False,
             show_progress="hidden",
             api_visibility="private",
-        )
-        label_handlers = LabelHandlers(services)
-        demo.load(
-            shows_errors(label_handlers.on_question), who, question, show_progress="hidden", api_visibility="private"
         )
         if services.saver is not None:
             fresh = {"fn": services.header, "outputs": header, "show_progress": "hidden", "api_visibility": "private"}
@@ -126,18 +125,21 @@ def build_app(services: Services) -> gr.Blocks:
     return demo
 
 
-class RoleHandlers:
-    """What depends on a person's role for the page as a whole."""
+class OpeningHandlers:
+    """What a person finds when the page opens: their name, and what depends on their role for the page as a whole."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, labels: LabelHandlers) -> None:
         self.services = services
+        self.labels = labels
 
-    def on_load(self, who: identity.Who, request: gr.Request) -> tuple[str, str]:
-        """Tell visitors what they may do, and everybody where and how long clips are kept, and whom to ask.
+    def on_load(self, stored: identity.Who, request: gr.Request) -> tuple[object, identity.Who, str, str, str]:
+        """Fill the name field, ask a maintainer about labels, tell visitors what they may do, and all what is stored.
 
         With what visitors are told, the style sheet hides the tabs in which they could do nothing.
         """
-        return self._note(who, request), stored_html(self.services, os.environ)
+        name, who = identity.IdentityHandlers(self.services).on_load(stored, request)
+        question = self.labels.on_question(who, request)
+        return name, who, question, self._note(who, request), stored_html(self.services, os.environ)
 
     def _note(self, who: identity.Who, request: gr.Request) -> str:
         try:
@@ -233,7 +235,7 @@ def stored_html(services: Services, environ: Mapping[str, str]) -> str:
         "export": "As recognised or corrected; in exports names and numbers are masked, as far as rules find them.",
         "store": "With names and numbers masked, as far as rules find them.",
     }[settings.mask_transcripts]
-    owner = f"Who runs the Space {space}, under its discussions." if space else "Whoever gave you this address."
+    owner = f"Who runs the Space {space}, under its discussions." if space else "The person who gave you this address."
     asked = environ.get("SER_CONTACT", "").strip() or owner
     rows = (("Where clips are stored", where), ("How long", long), ("Transcripts", words), ("Whom to ask", asked))
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{escape(said)}</dd>" for name, said in rows) + "</dl>"

@@ -179,7 +179,7 @@ def add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="put it in place of what the data folder holds, which is kept beside it",
+        help="replace what the data folder holds, which is kept under another name",
     )
     parser.add_argument(
         "--partial", action="store_true", help="leave out what is damaged or missing there, and name it"
@@ -194,7 +194,7 @@ def run_restore(options: argparse.Namespace) -> int:
     if used and not options.overwrite:
         raise StoreError(
             f"{folder} is not empty, and a restoration would mix with what is in it. Name another folder with "
-            "--data-dir, or say --overwrite: what is there is kept beside it under another name."
+            "--data-dir, or say --overwrite: what is there is kept under another name."
         )
     place = open_place(options.url)
     target = folder.with_name(f"{folder.name}.restored-{secrets.token_hex(4)}") if used else folder

@@ -47,7 +47,7 @@ class _HubPlace:
             return None if file is None else file.read_bytes()
 
     def download(self, path: str, target: Path) -> None:
-        """Copy a file to this disk, by way of a folder beside it."""
+        """Copy a file to this disk, through a temporary folder next to it."""
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=target.parent) as scratch:
             file = self._fetch(path, Path(scratch))
             if file is None:

@@ -1,4 +1,4 @@
-"""The journal of a database: triggers note which rows a transaction has changed, whoever wrote it.
+"""The journal of a database: triggers note which rows each transaction has changed.
 
 Notes hold keys only; the rows are read when they are saved. So what was erased meanwhile is in no note and no fragment,
 and a vote costs one short row more. A fragment is one JSON object a line: a head, then rows as they stand, or deleted.

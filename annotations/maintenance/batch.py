@@ -1,6 +1,6 @@
 """The same change to many clips at once: speaker, consent, known answer, another look, erasure.
 
-What one clip cannot take is named and the rest goes on. Roles are checked by whoever calls.
+What one clip cannot take is named and the rest goes on. Roles are checked by the caller.
 """
 
 import json

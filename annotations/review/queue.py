@@ -182,7 +182,7 @@ def _looking(store: AnnotationStore, rater: str, filters: QueueFilter, exclude: 
         settings = settings_in_force(connection)
         judged = index.judged_by(connection, rater)
         mask = index.alive[: index.size] & ~judged
-        # A suspected label error, and what was queued again, is to be labelled once more, by whoever comes.
+        # A suspected label error, and what was queued again, is to be labelled once more, by anybody.
         returned = index.places(returned_clips(connection))
         mask[returned] = index.alive[returned]
         lost = connection.execute("SELECT clip_id FROM missing_media")
@@ -240,13 +240,13 @@ def _new_or_second(look: _Look, mask: Mask) -> list[int]:
     Of clips with votes some drawn at random are looked at; beyond `MOST_VOTES` another vote tells little.
     """
     index = look.index
-    judged = index.columns["judged"][: index.size]
+    voted = index.columns["judged"][: index.size]
     free = mask.copy()
     free[index.places(leased_to_others(look.connection, look.rater))] = False
     returned = look.returned[free[look.returned]]
     free[returned] = False
-    new = _ordered(look, QueueOrder.MOST_INFORMATIVE, free & (judged == 0), CANDIDATES)
-    several = free & (judged > 0) & (judged < MOST_VOTES)
+    new = _ordered(look, QueueOrder.MOST_INFORMATIVE, free & (voted == 0), CANDIDATES)
+    several = free & (voted > 0) & (voted < MOST_VOTES)
     doubtful = _ordered(look, QueueOrder.RANDOM, several, DOUBTFUL)
     merged = new_and_doubtful(look.connection, new, doubtful) if doubtful else new
     rest = [] if merged else _ordered(look, QueueOrder.RANDOM, free, CANDIDATES)

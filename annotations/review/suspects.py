@@ -98,7 +98,7 @@ def queue_again(store: AnnotationStore, clips: Collection[int], *, by: str) -> i
 
 
 def returned_clips(connection: sqlite3.Connection) -> list[int]:
-    """Clips that anybody may label again, whoever has labelled them: open suspects, and those queued again."""
+    """Clips that anybody may label again, even those who have labelled them: open suspects, and those queued again."""
     return [row["clip_id"] for row in connection.execute(f"{OPEN} UNION {REQUEUED}")]
 
 

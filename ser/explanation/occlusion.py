@@ -138,7 +138,7 @@ class Voice:
         answers = np.array([probability(scores) for scores in self._ask(cut)])
         if not drawn:
             return probability(self.scores) - answers
-        # The mean is fitted beside the weights and not punished.
+        # The mean is fitted together with the weights and not penalised.
         table = np.concatenate([np.ones((len(kept), 1)), kept.astype(np.float64)], axis=1)
         penalty = RIDGE * np.diag([0.0] + [1.0] * len(spans))
         return np.asarray(np.linalg.solve(table.T @ table + penalty, table.T @ answers), dtype=np.float64)[1:]

@@ -39,7 +39,6 @@ DECLARED = {
     "ApiHandlers.retrain": MAINTAINERS,
     "ApiHandlers.timeline": EVERYBODY,
     "ApiHandlers.training_status": EVERYBODY,
-    "IdentityHandlers.on_load": EVERYBODY,
     "IdentityHandlers.on_rename": EVERYBODY,
     # Both change what this session has chosen, and nothing else.
     "ImportHandlers.on_change": EVERYBODY,
@@ -48,14 +47,14 @@ DECLARED = {
     "ImportHandlers.on_preview": MAINTAINERS,
     "ImportHandlers.on_stop": MAINTAINERS,
     "InsightsHandlers.on_open": EVERYBODY,
-    # Empty for everybody but a maintainer.
-    "LabelHandlers.on_question": EVERYBODY,
     "MaintainHandlers.on_load": EVERYBODY,
     "MaintainHandlers.on_release": MAINTAINERS,
     "MaintainHandlers.on_role": MAINTAINERS,
     "MaintainHandlers.on_settings": MAINTAINERS,
     "NeutralHandlers.on_forget": EVERYBODY,
     "NeutralHandlers.on_neutral": EVERYBODY,
+    # The question about labels is empty for everybody but a maintainer.
+    "OpeningHandlers.on_load": EVERYBODY,
     "RecognizeHandlers.on_audio": EVERYBODY,
     "RecognizeHandlers.on_beginning": EVERYBODY,
     "RecognizeHandlers.on_change": EVERYBODY,
@@ -65,7 +64,6 @@ DECLARED = {
     "RecognizeHandlers.on_save": EVERYBODY,
     # Erases nothing unless this session has just saved a clip; who may is asked then.
     "RecognizeHandlers.on_withdraw": EVERYBODY,
-    "RoleHandlers.on_load": EVERYBODY,
     "SavingHandlers.on_open": MAINTAINERS,
     "SavingHandlers.on_save": MAINTAINERS,
     "Services.header": EVERYBODY,

@@ -96,7 +96,7 @@ def test_chinese_is_set_as_chinese_is() -> None:
 
 
 HOLES = re.compile(rf"(?<={HAN})\{{\w+\}}|\{{\w+\}}(?={HAN})")
-"""Holes beside Chinese: the page's script sets the space by what fills them."""
+"""Holes next to Chinese: the page's script sets the space by what fills them."""
 
 
 def test_labels_of_a_set_bring_their_own_names() -> None:

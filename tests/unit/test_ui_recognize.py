@@ -63,7 +63,7 @@ def test_the_answer_grows_from_sound_to_words(page_services: Services, page_cach
     forms = list(RecognizeHandlers(page_services).on_audio(upload(page_cache), True, ANN))
     assert "Listening …" in str(forms[0].card)
     assert "Listening to the words" in str(forms[1].card)
-    assert forms[1].vote == forms[-1].analysed.recognition.fused.label, "alone: a browser drops it beside choices"  # type: ignore[attr-defined]
+    assert forms[1].vote == forms[-1].analysed.recognition.fused.label, "a browser may drop a value sent with choices"  # type: ignore[attr-defined]
     assert all(f">{word}</span>" in str(forms[2].card) for word in "what a wonderful day".split())
     assert forms[-1].save == gr.update(interactive=True)
     assert forms[-1].analysed.recognition.timings.decode > 0  # type: ignore[attr-defined]

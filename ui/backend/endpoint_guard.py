@@ -1,6 +1,6 @@
 """Requests that Gradio would fail at before a handler of the page sees them, refused with a sentence.
 
-Also refuses Gradio's routes that the page has no use for: some keep a connection, a file or a session for whoever asks.
+Also refuses Gradio's routes that the page has no use for: some keep a connection, a file or a session for anybody.
 """
 
 import json

@@ -208,11 +208,12 @@ class IdentityHandlers:
         return free, {"name": free, "key": key}
 
 
-def build_name_field(services: Services, demo: gr.Blocks) -> gr.BrowserState:
+def build_name_field(services: Services) -> tuple[gr.Textbox, gr.BrowserState]:
     """The field, the sign-in button if there is one, and what the browser keeps of them.
 
     Returns:
-        What the browser says of itself, `Who`: an input of every event that needs to know.
+        The field, which `IdentityHandlers.on_load` fills when the page opens, and what the browser says of itself,
+        `Who`: an input of every event that needs to know.
     """
     who = gr.BrowserState({}, storage_key=STORAGE_KEY, secret=STORAGE_SECRET)
     handlers = IdentityHandlers(services)
@@ -220,9 +221,9 @@ def build_name_field(services: Services, demo: gr.Blocks) -> gr.BrowserState:
         gr.LoginButton(size="sm", min_width=200, elem_id="sign-in")
     rater = gr.Textbox(label="Your name as rater", max_length=MAX_NAME, elem_id="rater", scale=0, min_width=240)
     quiet = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-    demo.load(shows_errors(handlers.on_load), who, [rater, who], js=_WITH_KEY, **quiet)
     gr.on([rater.blur, rater.submit], shows_errors(handlers.on_rename), [rater, who], [rater, who], **quiet)
-    return who
+    return rater, who
 
 
-_WITH_KEY = "(who) => [{ ...(who && who.name ? { name: who.name } : {}), key: window.studio.key }]"
+WITH_KEY = "(who) => [{ ...(who && who.name ? { name: who.name } : {}), key: window.studio.key }]"
+"""Adds the browser's key to what it says of itself when the page opens."""

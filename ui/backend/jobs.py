@@ -145,7 +145,7 @@ class Jobs:
                 shutil.rmtree(job.file.parent, ignore_errors=True)
 
     async def download(self, request: Request) -> Response:
-        """Give out the file of an act to whoever knows its number."""
+        """Give out the file of an act to those who know its number."""
         with self._lock:
             job = self._jobs.get(request.path_params["number"])
         if job is None or job.file is None or not job.file.is_file():

@@ -105,7 +105,7 @@ def _row(row: ClipRow, selects: bool) -> str:
 
 
 def allowed(purposes: Sequence[str]) -> str:
-    """The purposes that a clip may be used for, each by its first letter with its name in full for whoever asks.
+    """The purposes that a clip may be used for, each by its first letter with its name in full as a hint.
 
     >>> allowed(["training"])
     '<span class="purpose" title="training" aria-label="training">T</span>'

@@ -202,7 +202,7 @@ def _elsewhere(environ: Mapping[str, str]) -> Iterator[Finding]:
 def _logins(server: ServerSettings) -> Iterator[Finding]:
     if server.auth_file is None:
         if not is_loopback(server.host) and "SPACE_ID" not in os.environ:
-            said = f"Whoever reaches {server.host} may label stored clips."
+            said = f"Everybody who reaches {server.host} may label stored clips."
             yield Finding("logins", ADVICE, said, "Name a login list with --auth-file (ser-studio hash-password NAME).")
         return
     names = read_auth_file(server.auth_file)

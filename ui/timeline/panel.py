@@ -103,12 +103,12 @@ class TimelineHandlers:
             verdict, label = verdict_of(
                 region.label, labels.most_probable(answer.fused.as_dict()) if answer is not None else None
             )
-            heard = answer.transcript.text if answer is not None and answer.transcript is not None else ""
+            recognised = answer.transcript.text if answer is not None and answer.transcript is not None else ""
             vote = NewVote(
                 rater.name,
                 verdict,
                 label=label,
-                transcript=changed_transcript(region.transcript or "", heard),
+                transcript=changed_transcript(region.transcript or "", recognised),
                 may_replace=rater.proved,
                 label_set=labels.names,
             )
@@ -148,7 +148,7 @@ class TimelineHandlers:
 
 
 def _speaker_of(region: EditedRegion, speaker: str) -> str | None:
-    """The name of who speaks: what the person typed, and beside it who of several it is."""
+    """The name of who speaks: what the person typed, and who of several it is."""
     return " ".join(filter(None, (speaker, region.speaker))) or None if speaker else None
 
 

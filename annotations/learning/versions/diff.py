@@ -153,8 +153,8 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
         ChangedClip(clip.id, old, new, truths.get(clip.id), clip.speaker, str(store.clip_path(clip)))
         for clip, old, new in zip(clips, before, after, strict=True)
     ]
-    judged = [row for row in rows if row.truth is not None]
-    truth = [row.truth or "" for row in judged]
+    labelled = [row for row in rows if row.truth is not None]
+    truth = [row.truth or "" for row in labelled]
     held_out, trained = set(held_out_clips(store)), read_trained(store)
     order = ("worse", "better", "other", "unjudged")
     changed = sorted((row for row in rows if row.before != row.after), key=lambda row: order.index(row.change))
@@ -162,17 +162,17 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
         first=first.name,
         second=second.name,
         clips=len(rows),
-        judged=len(judged),
+        judged=len(labelled),
         held_out=sum(row.clip_id in held_out for row in rows),
         trained=sum(row.clip_id in trained for row in rows),
-        before=figures_of(truth, [row.before for row in judged], labels=names) if judged else {},
-        after=figures_of(truth, [row.after for row in judged], labels=names) if judged else {},
-        speakers=_by_speaker(judged, names),
+        before=figures_of(truth, [row.before for row in labelled], labels=names) if labelled else {},
+        after=figures_of(truth, [row.after for row in labelled], labels=names) if labelled else {},
+        speakers=_by_speaker(labelled, names),
         changed=tuple(changed),
         failed=tuple(failed),
         labels=labels.names,
-        confusion_before=_confusion(truth, [row.before for row in judged], labels.names),
-        confusion_after=_confusion(truth, [row.after for row in judged], labels.names),
+        confusion_before=_confusion(truth, [row.before for row in labelled], labels.names),
+        confusion_after=_confusion(truth, [row.after for row in labelled], labels.names),
     )
 
 
@@ -226,9 +226,9 @@ def _confusion(truth: Sequence[str], answers: Sequence[str], labels: Sequence[st
     return tuple(tuple(counts[row, column] for column in labels) for row in labels)
 
 
-def _by_speaker(judged: Sequence[ChangedClip], names: Sequence[str]) -> dict[str, dict[str, float]]:
+def _by_speaker(labelled: Sequence[ChangedClip], names: Sequence[str]) -> dict[str, dict[str, float]]:
     groups: dict[str, list[ChangedClip]] = defaultdict(list)
-    for row in judged:
+    for row in labelled:
         groups[row.speaker or "unknown"].append(row)
     return {
         speaker: {
