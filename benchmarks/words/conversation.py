@@ -19,6 +19,7 @@ from benchmarks.machine import run_benchmark
 from ser.conversation.model.dialogue import DIALOGUE_FOLDER, load_dialogue_model
 from ser.conversation.model.dialogues import Dialogue, read_dialogues
 from ser.conversation.model.network import DialogueNetwork
+from ser.conversation.model.recipe import unlike
 from ser.conversation.model.task import NEUTRAL, Answers, answer, make_examples, pair_f1
 from ser.evaluation.metrics import macro_f1
 from ser.labels import EMOTIONS
@@ -54,7 +55,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     told, predicted = (
         expit(scale * logits + bias) > model.threshold for logits in (tested.pairs, tested.predicted_pairs)
     )
-    plain = answer(network, make_examples(_unlike(others, dialogues), 0.0))
+    plain = answer(network, make_examples(unlike(others, dialogues), 0.0))
     rows = plain.emotions.argmax(1)
     return {
         "benchmark": "conversation",
@@ -111,12 +112,6 @@ def _nearest(dialogues: Sequence[Dialogue]) -> np.ndarray:
             if label != NEUTRAL
         ]
     )
-
-
-def _unlike(dialogues: Sequence[Dialogue], others: Sequence[Dialogue]) -> list[Dialogue]:
-    """Dialogues of one corpus of which none of the other has a turn."""
-    known = {text for dialogue in others for text in dialogue.texts if len(text.split()) > 4}
-    return [dialogue for dialogue in dialogues if not known & set(dialogue.texts)]
 
 
 def _time(dialogues: Sequence[Dialogue]) -> dict[str, float]:

@@ -60,7 +60,8 @@ def readers() -> Readers:
         ("Who;Words\nA;Hi, Bo!\nBo Li;Good morning, my friend.\n", ""),
         ('[{"speaker": "A", "text": "Hi, Bo!"}, {"role": "Bo Li", "content": "Good morning, my friend."}]', ""),
         (
-            '{"regions": [{"speaker": "A", "transcript": "Hi, Bo!"}, {"who": "Bo Li", "words": "Good morning, my friend."}]}',
+            '{"regions": [{"speaker": "A", "transcript": "Hi, Bo!"}, '
+            '{"who": "Bo Li", "words": "Good morning, my friend."}]}',
             "",
         ),
         ('{"speaker": "A", "text": "Hi, Bo!"}\n{"speaker": "Bo Li", "text": "Good morning, my friend."}\n', ".jsonl"),
