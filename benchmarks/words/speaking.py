@@ -47,8 +47,8 @@ def measure(voice: Voice, sentences: Sequence[str]) -> dict[str, object]:
         sentences: texts of two sentences each.
 
     Returns:
-        Of each tone the median `pitch` (Hz), `rate` (words in a second of speech), `pauses` (share); `first_sound` (seconds, median
-        and largest) and `told_apart` (share of tones found, and by chance).
+        Of each tone the median `pitch` (Hz), `rate` (words in a second of speech) and `pauses` (share); `first_sound`
+        (seconds, median and largest), and `told_apart` (share of tones found, and by chance).
     """
     recognizer = load_recognizer(Settings(transcriber="none", text_model="none"))
     cues: dict[str, list[list[float]]] = {tone: [] for tone in TONES}
