@@ -67,7 +67,7 @@
   const go = (number) => {
     const row = turn(number);
     if (!row) return;
-    row.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth", block: "center" });
+    row.scrollIntoView({ block: "center" });
     row.focus({ preventScroll: true });
   };
 

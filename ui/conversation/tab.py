@@ -25,6 +25,7 @@ from ui.backend.identity import charge
 from ui.backend.services import Services
 from ui.backend.turns import MOST_WAITING, Waiting
 from ui.conversation.drawing import conversation_html, limits_html, why_html
+from ui.conversation.endpoint import build_endpoint
 from ui.parts.calls import Act, Given, whole_number
 from ui.parts.errors import shows_errors
 from ui.parts.presentation import clock, escape, status_line
@@ -225,7 +226,7 @@ class ConversationHandlers:
 
 def held(session: str) -> str:
     """The name under which a session's recording of a conversation is kept, beside that of the first tab."""
-    return f"{session} conversation"
+    return f"{session}-conversation"
 
 
 def build_conversation_tab(services: Services) -> dict[str, Act]:
@@ -269,19 +270,5 @@ def build_conversation_tab(services: Services) -> dict[str, Act]:
         concurrency_id="recognition",
         api_visibility="private",
     )
-    with gr.Row(visible=False):
-        trigger = gr.Button()
-        written = gr.Textbox(label="a transcript; empty if audio is given", value="")
-        talk = gr.Audio(label="a recording of at most 15 minutes, or null", type="filepath", value=None)
-        way = gr.Textbox(label="channels: split, mix or auto", value=AUTO)
-        answer = gr.JSON(label="the conversation, as `python -m ser converse --json` prints it")
-    trigger.click(
-        shows_errors(handlers.converse),
-        [written, talk, way],
-        [answer],
-        api_name="converse",
-        api_description=handlers.converse.__doc__,
-        concurrency_limit=MOST_WAITING,
-        concurrency_id="recognition",
-    )
+    build_endpoint(handlers.converse)
     return handlers.acts()
