@@ -184,6 +184,8 @@ def launch_options(services: Services, network: Network = AT_HOME, traffic: Traf
         "run_history": False,
         "ssr_mode": False,
         "show_error": False,
+        # Gradio would ask its own page whether it answers, and give up after 3 s: a busy machine could not start it.
+        "_frontend": False,
         # The page is 378 kB of HTML as it is, 106 kB compressed; event streams are left as they are.
         "app_kwargs": {
             "middleware": [
