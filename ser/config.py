@@ -38,6 +38,8 @@ class Settings:
             `embedded`, `none`, `whisper` for `whisper_model`, or the folder or Hub id of a speech recognition
             checkpoint of transformers or in CTranslate2's form.
         whisper_model: folder or Hub id of such a checkpoint, for `whisper` and `auto`; empty for none.
+        language_model: `none`; the folder or Hub id of a causal language model; the address of an endpoint, with
+            `#MODEL` if it serves several; or `inference:MODEL`. It gives a second opinion on the words.
         device: `auto` takes CUDA if there is any.
         transcriber_threads: of the CPU, for the embedded transcriber and others in CTranslate2's form.
         max_duration: longest accepted recording in seconds; None for no limit.
@@ -47,6 +49,7 @@ class Settings:
     text_model: str = EMBEDDED
     transcriber: str = "auto"
     whisper_model: str = ""
+    language_model: str = NO_MODEL
     device: str = "auto"
     max_duration: float | None = 60.0
     transcriber_threads: int = 1
@@ -77,8 +80,8 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Read the variables; what is unset or empty keeps its default.
 
-        They are `SER_ACOUSTIC_MODEL`, `SER_TEXT_MODEL`, `SER_TRANSCRIBER`, `SER_WHISPER_MODEL`, `SER_DEVICE`,
-        `SER_MAX_DURATION` and `SER_TRANSCRIBER_THREADS`.
+        They are `SER_ACOUSTIC_MODEL`, `SER_TEXT_MODEL`, `SER_TRANSCRIBER`, `SER_WHISPER_MODEL`,
+        `SER_LANGUAGE_MODEL`, `SER_DEVICE`, `SER_MAX_DURATION` and `SER_TRANSCRIBER_THREADS`.
 
         Raises:
             SettingsError: if a variable holds a value that cannot be used.
@@ -99,6 +102,7 @@ class Settings:
             text_model=environ.get("SER_TEXT_MODEL") or cls.text_model,
             transcriber=environ.get("SER_TRANSCRIBER") or cls.transcriber,
             whisper_model=environ.get("SER_WHISPER_MODEL") or cls.whisper_model,
+            language_model=environ.get("SER_LANGUAGE_MODEL") or cls.language_model,
             device=environ.get("SER_DEVICE") or cls.device,
             max_duration=max_duration,
             transcriber_threads=int(threads),

@@ -47,3 +47,7 @@ class ExportError(SerError):
 
 class ScoringError(SerError):
     """The processes that should recognise many recordings could not go on."""
+
+
+class LanguageModelError(SerError):
+    """A language model gave no usable answer: too late, out of reach, or something else than was asked for."""

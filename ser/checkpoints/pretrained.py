@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoFeatureExtractor
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from ser.checkpoints.hub import resolve_checkpoint
 from ser.errors import ModelUnavailableError
 from ser.types import SAMPLING_RATE
 
@@ -57,6 +58,36 @@ def load_extractor(folder: Path) -> Any:
             f"The model in {folder} takes audio at {rate} Hz; {SAMPLING_RATE} Hz is expected. Take another checkpoint."
         )
     return extractor
+
+
+def load_language_network(kind: Any, checkpoint: str | Path, device: str, what: str) -> tuple[Any, Any]:
+    """Load a language model whose every weight was trained, and its tokenizer.
+
+    Args:
+        kind: class of transformers; None for whichever predicts words by its tokenizer.
+        checkpoint: a folder, or an id on the hub.
+        device: `cpu` or `cuda`.
+        what: is expected, for messages.
+
+    Raises:
+        ModelUnavailableError: if it is absent, damaged, or has no head that predicts words.
+    """
+    folder = resolve_checkpoint(checkpoint)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+        kind = kind or (AutoModelForCausalLM if tokenizer.mask_token is None else AutoModelForMaskedLM)
+        with quiet_loading():
+            model, report = kind.from_pretrained(
+                folder, use_safetensors=True, output_loading_info=True, dtype="float32", **LOCAL
+            )
+    except LOADING_ERRORS as error:
+        raise ModelUnavailableError(f"'{checkpoint}' cannot be loaded as {what}: {describe_failure(error)}") from error
+    if report["missing_keys"]:
+        missing = ", ".join(sorted(report["missing_keys"])[:2])
+        raise ModelUnavailableError(
+            f"'{checkpoint}' has no head that predicts words ({missing} missing). Take it as it was pretrained."
+        )
+    return model.to(device).eval(), tokenizer
 
 
 @contextmanager

@@ -10,16 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    DataCollatorForLanguageModeling,
-)
+from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM, DataCollatorForLanguageModeling
 
-from ser.checkpoints.hub import resolve_checkpoint
-from ser.checkpoints.pretrained import LOADING_ERRORS, LOCAL, describe_failure, quiet_loading
+from ser.checkpoints.pretrained import load_language_network
 from ser.config import LoopConfig
 from ser.errors import ModelUnavailableError, SettingsError, TrainingDataError
 from ser.text.data import LabelledTexts
@@ -57,7 +50,7 @@ def replace_with_near_words(
     Raises:
         ModelUnavailableError: if it cannot be loaded, or masks nothing.
     """
-    model, tokenizer = _load(AutoModelForMaskedLM, checkpoint, device, "a masked language model")
+    model, tokenizer = load_language_network(AutoModelForMaskedLM, checkpoint, device, "a masked language model")
     if tokenizer.mask_token_id is None:
         raise ModelUnavailableError(f"'{checkpoint}' has no token for masks; a masked language model is expected.")
     generator = torch.Generator().manual_seed(seed)
@@ -102,7 +95,7 @@ def back_translate(
     torch.manual_seed(seed)
     words = list(texts.texts)
     for checkpoint in (there, back):
-        model, tokenizer = _load(AutoModelForSeq2SeqLM, checkpoint, device, "a translation model")
+        model, tokenizer = load_language_network(AutoModelForSeq2SeqLM, checkpoint, device, "a translation model")
         translated: list[str] = []
         for batch in _batches(words):
             rows = tokenizer(batch, return_tensors="pt", padding=True, truncation=True, max_length=MAX_TOKENS)
@@ -152,7 +145,7 @@ def adapt_to_domain(
         raise TrainingDataError(f"{lines} cannot be read as text in UTF-8: {error}.") from error
     if len(texts) < MIN_LINES:
         raise TrainingDataError(f"{lines} has {len(texts)} lines of text; at least {MIN_LINES} are needed.")
-    model, tokenizer = _load(None, checkpoint, device, "a language model")
+    model, tokenizer = load_language_network(None, checkpoint, device, "a language model")
     config = LoopConfig(epochs=epochs, batch_size=16, weight_decay=0.0, warmup=0.0, seed=seed, autocast=False)
     outcome = optimise(model, _LanguageTask(tokenizer, texts, config, device), config, Surroundings(Processes(device)))
     model.cpu().save_pretrained(out)
@@ -189,26 +182,6 @@ class _LanguageTask(Task):
         loss: torch.Tensor = model(**{name: value.to(self.device) for name, value in batch.items()}).loss
         # Without a hidden word there is no loss to speak of.
         return loss.nan_to_num().expand(len(batch["labels"]))
-
-
-def _load(kind: Any, checkpoint: str | Path, device: str, what: str) -> tuple[Any, Any]:
-    """Load a model whose every weight was trained; without `kind`, whichever predicts words by its tokenizer."""
-    folder = resolve_checkpoint(checkpoint)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
-        kind = kind or (AutoModelForCausalLM if tokenizer.mask_token is None else AutoModelForMaskedLM)
-        with quiet_loading():
-            model, report = kind.from_pretrained(
-                folder, use_safetensors=True, output_loading_info=True, dtype=torch.float32, **LOCAL
-            )
-    except LOADING_ERRORS as error:
-        raise ModelUnavailableError(f"'{checkpoint}' cannot be loaded as {what}: {describe_failure(error)}") from error
-    if report["missing_keys"]:
-        missing = ", ".join(sorted(report["missing_keys"])[:2])
-        raise ModelUnavailableError(
-            f"'{checkpoint}' has no head that predicts words ({missing} missing). Take it as it was pretrained."
-        )
-    return model.to(device).eval(), tokenizer
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:

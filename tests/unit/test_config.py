@@ -15,12 +15,13 @@ def test_every_variable_is_read() -> None:
             "SER_TEXT_MODEL": "none",
             "SER_TRANSCRIBER": "whisper",
             "SER_WHISPER_MODEL": "some/whisper",
+            "SER_LANGUAGE_MODEL": "some/llm",
             "SER_DEVICE": "cpu",
             "SER_MAX_DURATION": "12.5",
             "SER_TRANSCRIBER_THREADS": "2",
         }
     )
-    assert settings == Settings("some/model", "none", "whisper", "some/whisper", "cpu", 12.5, 2)
+    assert settings == Settings("some/model", "none", "whisper", "some/whisper", "some/llm", "cpu", 12.5, 2)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,158 @@
+"""A language model's opinion on the emotion of words, given the turns before them and answered examples.
+
+Knows no store: examples are given by whoever has votes.
+"""
+
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser.labels import EMOTIONS
+from ser.language_model.client import LanguageModel, Message, Usage, normalize, read_prompt
+from ser.types import EmotionScores
+
+PROMPT = Path(__file__).with_name("emotion_prompt.txt")
+
+TURNS = 6
+"""Turns before that are shown, the latest."""
+
+LONGEST_TURN = 400
+"""Characters of the words of a turn or an example that are shown."""
+
+LEAST = 1e-6
+"""Probability that a label counts as having at least where a prompt without words is answered."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Words that were said before; `speaker` names who said them, or is empty."""
+
+    text: str
+    speaker: str = ""
+
+
+@dataclass(frozen=True)
+class AnsweredText:
+    """An example: words, and the emotion that people found in them."""
+
+    text: str
+    label: str
+
+
+Examples = Callable[[], Sequence[AnsweredText]]
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """A language model's answer.
+
+    Attributes:
+        scores: over the seven emotions.
+        model: its name.
+        usage: tokens and seconds.
+        examples: answered texts that it was shown.
+        turns: said before that it was shown.
+    """
+
+    scores: EmotionScores
+    model: str
+    usage: Usage
+    examples: int = 0
+    turns: int = 0
+
+    @property
+    def note(self) -> str:
+        """Cost as a sentence for people.
+
+        >>> Opinion(EmotionScores((1.0, 0, 0, 0, 0, 0, 0)), "tiny", Usage(210, 1, 1.26), examples=4).note
+        'The language model read 210 tokens (4 examples) in 1.3 s.'
+        """
+        shown = [
+            f"{n} {name}{'' if n == 1 else 's'}" for n, name in ((self.examples, "example"), (self.turns, "turn")) if n
+        ]
+        seen = f" ({', '.join(shown)})" if shown else ""
+        return f"The language model read {self.usage.prompt_tokens} tokens{seen} in {self.usage.seconds:.1f} s."
+
+
+class SecondOpinion:
+    """Asks a language model which emotion words express; safe to call from several threads.
+
+    Args:
+        model: to be asked.
+        examples: answered texts that the prompt begins with; called at each question.
+        seconds: time limit of an answer.
+    """
+
+    def __init__(self, model: LanguageModel, examples: Examples = lambda: (), *, seconds: float = 20.0) -> None:
+        self.model, self.examples, self.seconds = model, examples, seconds
+        self.name = model.name
+        self._usual: dict[tuple[AnsweredText, ...], Mapping[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def read(self, text: str, turns: Sequence[Turn] = ()) -> Opinion:
+        """Read words.
+
+        The probabilities are divided by those of a prompt without words, so that a model's liking for a label counts
+        for nothing.
+
+        Source: Zhao et al. 2021, "Calibrate Before Use", https://arxiv.org/abs/2102.09690
+
+        Args:
+            text: what was said.
+            turns: said before, the latest last.
+
+        Raises:
+            LanguageModelError: if the model is late, out of reach, or answers something else.
+        """
+        examples = tuple(example for example in self.examples() if example.text != text)
+        usual, spent = self._usual_answer(examples)
+        shown = list(turns)[-TURNS:]
+        shares, usage = self._ask(examples, text, shown)
+        logs = {label: math.log(max(shares[label], LEAST)) - math.log(max(usual[label], LEAST)) for label in EMOTIONS}
+        return Opinion(EmotionScores.from_dict(normalize(logs)), self.name, usage + spent, len(examples), len(shown))
+
+    def _usual_answer(self, examples: tuple[AnsweredText, ...]) -> tuple[Mapping[str, float], Usage]:
+        """The answer to a prompt without words, asked once for the same examples."""
+        with self._lock:
+            known = self._usual.get(examples)
+        if known is not None:
+            return known, Usage()
+        shares, usage = self._ask(examples, read_prompt(PROMPT)["no words"], ())
+        with self._lock:
+            self._usual = {examples: shares}
+        return shares, usage
+
+    def _ask(
+        self, examples: Sequence[AnsweredText], text: str, turns: Sequence[Turn]
+    ) -> tuple[Mapping[str, float], Usage]:
+        return self.model.choose(
+            build_prompt(text, turns, examples),
+            EMOTIONS,
+            seconds=self.seconds,
+            percentages=read_prompt(PROMPT)["percentages"].format(labels=", ".join(EMOTIONS)),
+        )
+
+
+def build_prompt(text: str, turns: Sequence[Turn] = (), examples: Sequence[AnsweredText] = ()) -> list[Message]:
+    """Fill in the prompt.
+
+    >>> [message.role for message in build_prompt("oh no", [Turn("It broke.")], [AnsweredText("great", "happiness")])]
+    ['system', 'user', 'assistant', 'user']
+    """
+    parts, labels = read_prompt(PROMPT), ", ".join(EMOTIONS)
+    messages = [Message("system", parts["instructions"].format(labels=labels))]
+    for example in examples:
+        messages.append(Message("user", parts["question"].format(text=_words(example.text), labels=labels)))
+        messages.append(Message("assistant", example.label))
+    question = parts["question"].format(text=_words(text), labels=labels)
+    if turns:
+        lines = [parts["turn"].format(speaker=turn.speaker or "Somebody", text=_words(turn.text)) for turn in turns]
+        question = f"{parts['turns'].format(turns=chr(10).join(lines))}\n{question}"
+    return [*messages, Message("user", question)]
+
+
+def _words(text: str) -> str:
+    """Words in one line without the marks that frame them."""
+    return " ".join(text.replace('"', "'").split())[:LONGEST_TURN]
