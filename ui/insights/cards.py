@@ -87,8 +87,7 @@ def model_card(found: Insights, links: bool = False) -> str:
     total = found.model.sum()
     agreed = (
         f"People and model agree on {percent(found.model.trace() / total)} of "
-        f"{to_clips(counted(round(total), 'vote'), links, votes='some')}; "
-        f"{to_clips('clips where they differ', links, disagreement='model')}."
+        f"{to_clips(counted(round(total), 'vote'), links, votes='some')}."
         if total
         else ""
     )
@@ -103,6 +102,7 @@ def model_card(found: Insights, links: bool = False) -> str:
         if total
         else "<p class='quiet'>No model has analysed the clips that have votes.</p>"
     )
+    differ = f" {to_clips('Clips where they differ', disagreement='model')}" if total and links else ""
     between = heat_table(
         found.mistaken,
         corner="one ↓ another →",
@@ -111,7 +111,7 @@ def model_card(found: Insights, links: bool = False) -> str:
         filters=_between_raters if links else None,
     )
     return (
-        f"<h3>Model against people</h3><p>{agreed}</p>{table}"
+        f"<h3>Model against people</h3><p>{agreed}{differ}</p>{table}"
         f"<details><summary>How people take one label for another</summary>{between}</details>"
     )
 
