@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from ser.config import DEVICES, Settings
+from ser.config import DEVICES, EMBEDDED, Settings
 from ser.corpora import LAYOUTS
 from ser.errors import DataLeakError, SerError
 from ser.labels import EMOTIONS
@@ -22,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recognize(commands.add_parser("recognize", help="say which emotion is in recordings"))
     _add_timeline(commands.add_parser("timeline", help="say which emotion is when in long recordings"))
     _add_explain(commands.add_parser("explain", help="say why an answer is what it is"))
+    _add_say(commands.add_parser("say", help="speak a text, in a tone, into a WAV file"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on a labelled corpus"))
     _add_train(commands.add_parser("train", help="train a model on labelled corpora"))
     _add_export(commands.add_parser("export", help="bring an acoustic model into ONNX or TorchScript form"))
@@ -118,6 +119,19 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     _add_models(parser)
+
+
+def _add_say(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", nargs="+", metavar="TEXT", help="what is to be said")
+    parser.add_argument("--out", required=True, metavar="FILE.wav", help="the file to write, marked as synthetic")
+    parser.add_argument("--tone", default="neutral", help="neutral (default), calm, gentle or bright")
+    parser.add_argument(
+        "--voice",
+        default=EMBEDDED,
+        help="embedded (default), espeak, the .onnx file of a Piper voice, or a text-to-speech checkpoint",
+    )
+    parser.add_argument("--chime", action="store_true", help="begin with two notes that tell that a machine speaks")
+    parser.add_argument("--device", choices=DEVICES, help="where a checkpoint runs")
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

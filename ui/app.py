@@ -191,6 +191,8 @@ def launch_options(services: Services, network: Network = AT_HOME, traffic: Traf
         "run_history": False,
         "ssr_mode": False,
         "show_error": False,
+        # Gradio would ask its own page whether it answers, and give up after 3 s: a busy machine could not start it.
+        "_frontend": False,
         # Answers of calls; event streams are left as they are, and `Delivery` compresses documents and files.
         "app_kwargs": {
             "middleware": [

@@ -21,9 +21,6 @@ from ui.backend.startup import load_parts
 PATIENCE = 60_000
 """Milliseconds that anything on the page may take; machines that run tests are often busy."""
 
-STARTS = 3
-"""Tries to serve the page, each on a free port."""
-
 expect.set_options(timeout=PATIENCE)
 
 FLAGS = (
@@ -93,14 +90,7 @@ def services(tmp_path: Path, cache: Path) -> Services:
 def url(services: Services) -> Iterator[str]:
     """Serve the page and return its address."""
     demo = build_app(services)
-    for left in reversed(range(STARTS)):
-        try:
-            _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(services))
-            break
-        except ValueError as error:  # On a busy machine Gradio gives up on its own server after a few seconds.
-            demo.close()
-            if not left or "localhost is not accessible" not in str(error):
-                raise
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options(services))
     yield address
     demo.close()
 

@@ -8,6 +8,7 @@ from annotations.store import AnnotationStore
 from ser.config import Settings
 from ser.errors import SerError
 from ser.testing import synthetic_speech
+from tests.unit.elsewhere_stores import begin, joined
 from ui.backend.logins import hash_line
 from ui.backend.server import ServerSettings, main, parse_arguments
 from ui.operations import doctor
@@ -25,7 +26,7 @@ def options(tmp_path: Path, *more: str) -> ServerSettings:
 
 
 def test_a_machine_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = states(examine(options(tmp_path), Settings(), {"SER_STORE": str(tmp_path / "copy")}))
+    found = states(examine(options(tmp_path, "--store", str(tmp_path / "copy")), Settings(), {}))
     assert WRONG not in {state for name, state in found.items() if name != "packages"}
     assert {"python", "packages", "disk", "weights", "permissions", "store", "elsewhere", "network"} <= set(found)
     assert main(["doctor", "--data-dir", str(tmp_path / "data")]) in (0, 1)
@@ -70,3 +71,23 @@ def test_a_full_disk_and_foreign_weights(tmp_path: Path, monkeypatch: pytest.Mon
     finally:
         doctor.find_weights.cache_clear()
     assert found["disk"] == WRONG and found["weights"] == WRONG
+
+
+def test_the_store_elsewhere_is_asked(tmp_path: Path) -> None:
+    def said(url: str) -> Finding:
+        (one,) = [one for one in examine(options(tmp_path, "--store", url), Settings(), {}) if one.check == "elsewhere"]
+        return one
+
+    copy = tmp_path / "copy"
+    assert (said(str(copy)).state, copy.exists()) == (GOOD, False)
+    assert "Nothing is at" in said(str(copy)).said
+    with begin(tmp_path / "other") as store:
+        saver = joined(store, str(copy))
+        saver.save()
+        saver.leave()
+    assert said(str(copy)).state == GOOD and "last written" in said(str(copy)).said
+    (copy / "store.json").write_text("{")
+    assert said(str(copy)).state == WRONG and "damaged" in said(str(copy)).said
+    (tmp_path / "file").write_text("no folder")
+    assert said(str(tmp_path / "file")).state == WRONG
+    assert said("hf://me/studio").state == WRONG

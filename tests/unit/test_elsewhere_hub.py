@@ -18,6 +18,8 @@ from ser.errors import SettingsError
 from tests.unit.elsewhere_stores import RATER, SECRET, begin, contents, do_everything, joined, rebuilt, save_vote
 from tests.unit.forked_workers import wait_for
 from tests.unit.hub_stand_in import TOKEN, TROUBLES, HubStandIn, hub_stand_in
+from ui.backend.server import parse_arguments
+from ui.operations.doctor import _elsewhere
 
 URL = "hf://datasets/me/studio"
 NAME = "me/studio"
@@ -44,9 +46,12 @@ def found(hub: HubStandIn, *needles: str | bytes) -> bool:
 
 
 def test_a_private_data_set_keeps_everything_and_forgets_what_was_erased(hub: HubStandIn, tmp_path: Path) -> None:
+    server = parse_arguments(["--data-dir", str(tmp_path / "a"), "--store", URL], {})
+    assert [one.said for one in _elsewhere(server, {})] == [f"{URL} answers, and holds no store yet."]
     with begin(tmp_path / "a") as store:
         copier = joined(store, URL)
         copier.save()
+        assert [one.said.split(" written")[0] for one in _elsewhere(server, {})] == [f"{URL} answers, last"]
         do_everything(store, tmp_path)
         copier.save()
         save_vote(store, 4)

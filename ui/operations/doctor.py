@@ -15,6 +15,10 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from annotations.elsewhere.layout import read_manifest
+from annotations.elsewhere.lease import read_writer
+from annotations.elsewhere.places import open_place
+from annotations.errors import ElsewhereError
 from annotations.maintenance.inspection import inspect
 from annotations.store import DATABASE, AnnotationStore
 from ser.checkpoints.folder import file_sha256
@@ -78,7 +82,7 @@ def examine(server: ServerSettings, settings: Settings, environ: Mapping[str, st
         "weights": lambda: _weights(settings),
         "permissions": lambda: _permissions(server),
         "store": lambda: _store(server.data_dir),
-        "elsewhere": lambda: _elsewhere(environ),
+        "elsewhere": lambda: _elsewhere(server, environ),
         "logins": lambda: _logins(server),
         "network": lambda: _network(server, environ),
     }
@@ -189,14 +193,29 @@ def _store(data_dir: Path) -> Iterator[Finding]:
     yield Finding("store", GOOD if found.is_well else WRONG, said, do)
 
 
-def _elsewhere(environ: Mapping[str, str]) -> Iterator[Finding]:
-    if environ.get("SER_STORE"):
-        yield Finding("elsewhere", GOOD, "Saved elsewhere, as SER_STORE says.")
+def _elsewhere(server: ServerSettings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    if server.elsewhere:
+        place = open_place(server.elsewhere)
+        try:
+            held, writer = read_manifest(place), read_writer(place)
+        except ElsewhereError as error:
+            if not _is_missing(error.__cause__):
+                raise
+            yield Finding("elsewhere", GOOD, f"Nothing is at {place.url} yet: the page begins a store there.")
+            return
+        last = f", last written {writer.at[:16]} UTC by {writer.who}" if writer else ""
+        said = f"{place.url} answers{'' if held else ', and holds no store yet'}{last}."
+        yield Finding("elsewhere", GOOD, said)
     elif "SPACE_ID" in environ:
         said = "The disk of a Space is emptied at every restart, and nothing is saved elsewhere."
         yield Finding("elsewhere", WRONG, said, "Name a place in SER_STORE, such as a private data set.")
     else:
         yield Finding("elsewhere", ADVICE, "Nothing is saved elsewhere.", "Name a place with --store or SER_STORE.")
+
+
+def _is_missing(cause: BaseException | None) -> bool:
+    """Tell a place that is not there yet from one that is out of reach; both without the right to see it look alike."""
+    return isinstance(cause, FileNotFoundError) or getattr(getattr(cause, "response", None), "status_code", 0) == 404
 
 
 def _logins(server: ServerSettings) -> Iterator[Finding]:
