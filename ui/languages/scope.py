@@ -37,6 +37,7 @@ COMMAND_LINE = (
     "ui/languages/markup.py",
     "ui/languages/scope.py",
     "ui/operations",
+    "ui/parts/delivery.py",
     "ui/parts/style.py",
 )
 """What only programs and terminals meet; there it is English."""

@@ -274,16 +274,13 @@ def bars(
                 f'<span class="track unlearnt">{UNLEARNT}</span><span class="number">–</span></li>'
             )
             continue
-        parts = [
-            f"{name} {percent(share)}"
-            for name, scores in (("voice", acoustic), ("words", text))
+        marked = [
+            (name, mark, share)
+            for name, mark, scores in (("voice", "sound", acoustic), ("words", "words", text))
             if scores and (share := scores.get(label)) is not None
         ]
-        marks = "".join(
-            f'<i class="mark {name}" style="left:{100 * share:.1f}%"></i>'
-            for name, scores in (("sound", acoustic), ("words", text))
-            if scores and (share := scores.get(label)) is not None
-        )
+        parts = [f"{name} {percent(share)}" for name, _, share in marked]
+        marks = "".join(f'<i class="mark {mark}" style="left:{100 * share:.1f}%"></i>' for _, mark, share in marked)
         rows.append(
             f'<li class="{css_class(label)}{" first" if label == first else ""}" '
             f'title="{name_shown}: {", ".join(parts) or "no answer yet"}">'
