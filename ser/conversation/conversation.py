@@ -14,7 +14,8 @@ from ser.conversation.model.dialogue import DialogueModel
 from ser.conversation.turns import Turn
 from ser.errors import SettingsError
 from ser.explanation.occlusion import leave_each_out
-from ser.fusion.rule import FusionRule, find_doubt, fuse
+from ser.fusion.remarks import find_doubt
+from ser.fusion.rule import FusionRule, fuse
 from ser.labels import EMOTIONS
 from ser.protocols import TextModel
 from ser.serialization import DIGITS, scores_to_dict

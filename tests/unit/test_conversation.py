@@ -30,13 +30,12 @@ from ser.training.gradients.processes import Processes
 from ser.training.gradients.task import Surroundings
 from ser.types import SAMPLING_RATE, EmotionScores
 
-TALK = """Anna: I finally heard back from the company.
-Ben: And? What did they say?
-Anna: They gave the job to somebody else. After four interviews!
-Ben: Oh no, I am so sorry. You prepared so hard for it.
-Anna: I am so sad. I really thought I had it this time.
-Ben: My sister's firm is looking for someone just like you!
-Anna: Really? That would be wonderful! I am so happy."""
+TALK = """Tom: Guess what, I passed the final exam!
+Eve: Congratulations! I am so happy for you.
+Tom: Thank you! Let's celebrate tonight.
+Eve: My dog died this morning, so I don't feel like going out.
+Tom: Oh no, I am so sorry to hear that.
+Eve: I miss him so much. I can't stop crying, I am sad."""
 
 CORPUS = """dialogue,turn,speaker,text,label,cause_turns,cause_spans
 d1,1,A,I lost my keys !,sadness,1 b,I lost my keys
@@ -121,26 +120,25 @@ def test_long_dialogues_are_read_in_windows_with_a_history(readers: Readers) -> 
 
 def test_a_conversation_says_what_is_felt_and_why(readers: Readers) -> None:
     conversation = build_conversation(parse_turns(TALK), readers)
-    assert conversation.speakers == ["Anna", "Ben"]
-    assert conversation.turns[4].label == "sadness" and conversation.turns[6].label in ("happiness", "surprise")
-    sources = [cause.source for cause in conversation.causes_of(4)]
-    assert 2 in sources and all(cause.probability > conversation.threshold for cause in conversation.causes)
+    assert conversation.speakers == ["Tom", "Eve"]
+    assert [conversation.turns[place].label for place in (1, 2, 5)] == ["happiness", "happiness", "sadness"]
+    assert 0 in [cause.source for cause in conversation.causes_of(1)]
+    assert all(cause.probability > conversation.threshold for cause in conversation.causes)
     assert all(cause.source <= cause.turn and conversation.turns[cause.turn].felt for cause in conversation.causes)
-    chain = next(chain for chain in conversation.chains if chain.turn == 4)
-    assert chain.response == 5 and conversation.response_to(6) is None
-    cause = next(cause for cause in conversation.causes_of(4) if cause.source == 2)
+    chain = next(chain for chain in conversation.chains if chain.turn == 1)
+    assert (chain.cause, chain.response) == (0, 2) and conversation.response_to(5) is None
+    cause = next(cause for cause in conversation.causes_of(1) if cause.source == 0)
     words = explain_cause(conversation, cause, readers)
-    assert [word for word, _ in words] == conversation.turns[2].turn.words.split()
+    assert [word for word, _ in words] == conversation.turns[0].turn.words.split()
     assert max(effect for _, effect in words) > 0
     with pytest.raises(SettingsError, match="cannot have caused"):
         explain_cause(conversation, type(cause)(2, 4, 0.5), readers)
     sentences = summarise(conversation)
-    assert any("sadness" in one.text and 4 in one.turns for one in sentences)
+    assert any("sadness" in one.text and 5 in one.turns for one in sentences)
     plain = json.loads(json.dumps(conversation.as_dict("talk.txt")))
-    assert plain["turns"][4]["label"] == "sadness" and {"turn": 5, "cause": 3} in [
-        {name: one[name] for name in ("turn", "cause")} for one in plain["causes"]
-    ]
-    assert sum(plain["shares"]["Anna"].values()) == pytest.approx(1.0, abs=1e-3)
+    assert plain["turns"][5]["label"] == "sadness"
+    assert (2, 1) in [(one["turn"], one["cause"]) for one in plain["causes"]]
+    assert sum(plain["shares"]["Tom"].values()) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_voice_counts_and_words_of_another_script_do_not(readers: Readers) -> None:
@@ -180,10 +178,10 @@ def test_the_command_reads_a_transcript(tmp_path: Path, capsys: pytest.CaptureFi
     path.write_text(TALK, encoding="utf-8")
     assert main(["converse", str(path)]) == 0
     said = capsys.readouterr().out
-    assert "Anna: sadness" in said and "may come from turn" in said
+    assert "Eve: sadness" in said and "may come from turn" in said
     assert main(["converse", str(path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert len(found["turns"]) == 7 and found["summary"] and found["left_out"] == {}
+    assert len(found["turns"]) == 6 and found["summary"] and found["left_out"] == {}
     assert main(["converse", str(path), str(tmp_path / "a.wav")]) == 2
     assert "read alone" in capsys.readouterr().err
 

@@ -41,6 +41,7 @@ COMMAND_LINE = (
     "ui/languages/markup.py",
     "ui/languages/scope.py",
     "ui/operations",
+    "ui/parts/delivery.py",
     "ui/parts/style.py",
 )
 """What only programs and terminals meet; there it is English."""
@@ -62,7 +63,8 @@ SENTENCES = (
     "ser/conversation/conversation.py",
     "ser/conversation/summary.py",
     "ser/encoder/profiles.py",
-    "ser/fusion/rule.py",
+    "ser/fusion/remarks.py",
+    "ser/language_model/opinion.py",
     "ser/recognizer.py",
     "ser/timeline/timeline.py",
     "ser/transcription/__init__.py",
