@@ -28,7 +28,7 @@ from ser.text.embedded import TrainedText
 from ser.training.gradients.engine import optimise
 from ser.training.gradients.processes import Processes
 from ser.training.gradients.task import Surroundings
-from ser.types import SAMPLING_RATE, EmotionScores
+from ser.types import SAMPLING_RATE, Audio, EmotionScores, SpeechRegion
 
 TALK = """Tom: Guess what, I passed the final exam!
 Eve: Congratulations! I am so happy for you.
@@ -154,8 +154,21 @@ def test_voice_counts_and_words_of_another_script_do_not(readers: Readers) -> No
     assert any("script" in note for note in conversation.notes) and any("no answer" in n for n in conversation.notes)
 
 
+class PauseDetector:
+    """Finds speech between pauses of a tenth of a second."""
+
+    name = "pauses"
+
+    def detect(self, audio: Audio) -> tuple[SpeechRegion, ...]:
+        step = SAMPLING_RATE // 10
+        loud = [bool(np.abs(audio.signal[at : at + step]).max() > 0.01) for at in range(0, len(audio.signal), step)]
+        edges = np.flatnonzero(np.diff([False, *loud, False])) / 10
+        return tuple(SpeechRegion(*pair) for pair in edges.reshape(-1, 2).tolist())
+
+
 def test_calls_and_clips_become_turns(tmp_path: Path) -> None:
     recognizer, silence = fake_recognizer(), np.zeros(2 * SAMPLING_RATE, np.float32)
+    recognizer.detector = PauseDetector()
     left, right = (synthetic_speech(2.0, pitch=pitch, seed=seed).signal for seed, pitch in ((1, 120.0), (2, 220.0)))
     rows = [(left, silence), (silence, right), (left, silence)]
     call = np.stack([np.concatenate([row[side] for row in rows]) for side in (0, 1)], axis=1)

@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     kinds = {name: found for name, (_, found) in sentences.items()}
     threshold, recall = choose_threshold(vectors, kinds, options.seed)
     weight, bias = fit(vectors, kinds)
-    save_file({"weight": weight, "bias": bias, "threshold": np.float32([threshold])}, options.out)
+    save_file({"weight": weight, "bias": bias, "threshold": np.array([threshold], dtype=np.float32)}, options.out)
     print(f"Saved {options.out}. Threshold {threshold:.3f}; {recall:.1%} of the phrases above it out of fold.")
     return 0
 

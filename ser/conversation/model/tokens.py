@@ -96,7 +96,7 @@ def cut_windows(lengths: Sequence[int], limit: int = MAX_TOKENS) -> list[Window]
         lengths: tokens of each turn, marks left out.
         limit: of a window, marks included.
 
-    >>> cut_windows([3, 3, 3], 9)
+    >>> cut_windows([3, 3, 3], 12)
     [Window(first=0, answered=0, end=2), Window(first=1, answered=2, end=3)]
     """
     windows: list[Window] = []
