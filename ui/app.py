@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -23,13 +24,13 @@ from ui.backend.upload_guard import ARCHIVE, UploadGuard
 from ui.clips.tab import build_clips_tab, build_drawer
 from ui.insights.tab import build_insights_tab
 from ui.languages import catalogue
-from ui.languages.english_start import EnglishStart
 from ui.maintain.cards import build_maintain_cards
 from ui.maintain.labels import LabelHandlers, labels_dialog
 from ui.maintain.overview import OverviewHandlers
 from ui.operations.routes import Operations, Traffic
 from ui.parts import style
 from ui.parts.calls import build_calls
+from ui.parts.delivery import Delivery
 from ui.parts.errors import Page, shows_errors
 from ui.parts.palette import keys_row
 from ui.parts.presentation import escape
@@ -69,7 +70,6 @@ def build_app(services: Services) -> gr.Blocks:
     Returns:
         Blocks to be launched with `launch_options`.
     """
-    gr.set_static_paths([language.path for language in catalogue.list_languages()])
     with Page(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SWEEP) as demo:
         with gr.Row(elem_classes="top", equal_height=True):
             header = gr.HTML(services.header(), elem_id="header", apply_default_css=False)
@@ -88,13 +88,16 @@ def build_app(services: Services) -> gr.Blocks:
             with gr.Tab("Clips", id="clips-tab", elem_id="tab-clips"):
                 acts = {**acts, **build_clips_tab(services)}
             with gr.Tab("Insights", id="insights", elem_id="tab-insights") as insights_tab:
+                heading("Insights")
                 build_insights_tab(services, insights_tab, who)
             with gr.Tab("Train", id="train", elem_id="tab-train") as train_tab:
+                heading("Train")
                 acts = {**acts, **build_train_tab(services, demo, train_tab, who, header)}
             with gr.Tab("Manage", id="manage", elem_id="tab-manage"):
                 build_maintain_cards(services, demo, who)
                 acts = {**acts, **OverviewHandlers(services).acts()}
             with gr.Tab("About", id="about", elem_id="tab-about"):
+                heading("About")
                 stored_note = build_about_tab(services.labels)
         build_drawer()
         label_handlers = LabelHandlers(services)
@@ -123,6 +126,11 @@ def build_app(services: Services) -> gr.Blocks:
     # The queue's default of one run at a time per event would make people wait for each other's clicks.
     demo.queue(default_concurrency_limit=16, max_size=MOST_QUEUED)
     return demo
+
+
+def heading(name: str) -> None:
+    """Head a tab for screen readers: what the cards in it are under."""
+    gr.HTML(f"<h2>{name}</h2>", elem_classes="announcer", apply_default_css=False)
 
 
 class OpeningHandlers:
@@ -175,7 +183,6 @@ def launch_options(services: Services, network: Network = AT_HOME, traffic: Traf
     return {
         "theme": style.theme(),
         "css": style.css(services.labels),
-        "head": style.head(services.labels),
         "footer_links": ["api", "settings"],
         "max_file_size": ARCHIVE,
         "max_threads": THREADS,
@@ -186,7 +193,7 @@ def launch_options(services: Services, network: Network = AT_HOME, traffic: Traf
         "show_error": False,
         # Gradio would ask its own page whether it answers, and give up after 3 s: a busy machine could not start it.
         "_frontend": False,
-        # The page is 378 kB of HTML as it is, 106 kB compressed; event streams are left as they are.
+        # Answers of calls; event streams are left as they are, and `Delivery` compresses documents and files.
         "app_kwargs": {
             "middleware": [
                 Middleware(Operations, services=services, traffic=traffic or Traffic()),
@@ -194,13 +201,19 @@ def launch_options(services: Services, network: Network = AT_HOME, traffic: Traf
                 Middleware(UploadGuard, services=services),
                 Middleware(EndpointGuard),
                 Middleware(LoginPage),
-                Middleware(EnglishStart),
+                Middleware(Delivery, **delivered(services.labels)),
             ],
             "lifespan": guard(network),
             "routes": [Route(DOWNLOAD, services.jobs.download)],
         },
         "auth_message": "After three failures a login has to wait, each time longer.",
     }
+
+
+def delivered(labels: LabelSet) -> dict[str, Any]:
+    """Return the arguments of `Delivery`: what the document begins with, the scripts, the languages."""
+    languages = {language.address: language.path.read_bytes() for language in catalogue.list_languages()}
+    return {"head": style.head(), "script": style.script(labels).encode(), "others": languages}
 
 
 ASSETS = Path(__file__).parent / "assets"

@@ -12,7 +12,8 @@ from ser.audio.vad import trim_to_speech
 from ser.errors import SettingsError
 from ser.explanation.cues import CHANGES, CUES, VoiceCues, measure_cues
 from ser.explanation.occlusion import Center, Voice, band_edges, cut_moments
-from ser.fusion.rule import FusionRule, abstention
+from ser.fusion.remarks import abstention
+from ser.fusion.rule import FusionRule
 from ser.protocols import AcousticModel, TextModel
 from ser.types import SAMPLING_RATE, Audio, EmotionScores, Recognition, Segment, SpeechRegion, Transcript
 
@@ -212,6 +213,8 @@ class _Words:
         self._models, self._label, self._transcript = models, label, answer.transcript
         # Words that abstained in the answer have no part in it.
         self._scores = answer.text
+        # A language model is not asked again for each part that is left out.
+        self._opinion = answer.opinion.scores if answer.opinion else None
 
     def probability(self, voice: EmotionScores, *, spoken: bool = True) -> float:
         """Probability of the label, with these scores of the voice."""
@@ -219,9 +222,12 @@ class _Words:
 
     def _join(self, voice: EmotionScores, text: EmotionScores | None, transcript: Transcript | None) -> float:
         fusion = self._models.fusion
-        if text is None or transcript is None:
-            return fusion.temper_acoustic(voice).as_dict()[self._label]
-        return fusion.join(voice, text, transcript)[0].as_dict()[self._label]
+        fused = fusion.temper_acoustic(voice)
+        if text is not None and transcript is not None:
+            fused, _ = fusion.join(voice, text, transcript)
+        if self._opinion is not None and self._transcript is not None:
+            fused, _ = fusion.add_opinion(fused, self._opinion, self._transcript)
+        return fused.as_dict()[self._label]
 
     def effects(self, voice: EmotionScores) -> list[Word]:
         """The effect of each word: it is left out of the transcript, and what is left is read anew."""

@@ -12,8 +12,10 @@ from ser.acoustic.model import require_seven
 from ser.audio.long_recordings import LongRecording
 from ser.audio.vad import no_speech
 from ser.errors import SettingsError
-from ser.fusion.rule import FusionRule, abstention, find_doubt
+from ser.fusion.remarks import UNFAMILIAR, abstention, find_doubt
+from ser.fusion.rule import FusionRule
 from ser.labels import EMOTIONS
+from ser.language_model.opinion import SecondOpinion, Turn
 from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector, TextModel, Transcriber
 from ser.serialization import scores_to_dict
 from ser.timeline.passages import Passage, cut_passages
@@ -135,7 +137,10 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Parts:
-    """The models that a timeline is built with, see `ser.recognizer.Recognizer`, and the `center` of a profile."""
+    """The models that a timeline is built with, see `ser.recognizer.Recognizer`, and the `center` of a profile.
+
+    A language model reads each region's words with those of the regions before.
+    """
 
     detector: SpeechDetector
     acoustic: AcousticModel
@@ -143,6 +148,7 @@ class Parts:
     transcriber: Transcriber | None
     fusion: FusionRule
     center: npt.NDArray[np.float32] | None = None
+    opinion: SecondOpinion | None = None
 
 
 def build_timeline(
@@ -178,7 +184,9 @@ def build_timeline(
     if not regions:
         raise no_speech(recording.duration)
     regions.sort(key=lambda region: (region.start, region.channel or 0))
-    notes = (*recording.notes, *_note_channels(recording, split))
+    with clock.lap("language_model"):
+        regions, remarks = _add_opinions(regions, parts)
+    notes = (*recording.notes, *_note_channels(recording, split), *remarks)
     return Timeline(recording.duration, recording.channels, tuple(regions), clock.timings(), notes)
 
 
@@ -205,6 +213,27 @@ def _answer(passage: Passage, parts: Parts, config: SegmentationConfig, clock: "
             doubt = find_doubt(scores, span.novelty)
             regions.append(FeelingRegion(start, end, None, None, scores, doubt, text.text if text else None))
     return regions
+
+
+def _add_opinions(regions: list[FeelingRegion], parts: Parts) -> tuple[list[FeelingRegion], list[str]]:
+    """Ask a language model about the words of each region; after a failure no more, as each costs a time limit."""
+    if parts.opinion is None:
+        return regions, []
+    turns, tokens, asked, answered = list[Turn](), 0, 0, list[FeelingRegion]()
+    trouble: str | None = None
+    for region in regions:
+        words = Transcript(region.transcript or "", None, (), "timeline")
+        if abstention(words, None) is None and trouble is None:
+            opinion, trouble = parts.opinion.ask(words.text, turns)
+            if opinion is not None:
+                tokens, asked = tokens + opinion.usage.prompt_tokens + opinion.usage.answer_tokens, asked + 1
+                scores, _ = parts.fusion.add_opinion(region.scores, opinion.scores, words)
+                doubt = UNFAMILIAR if region.unsure == UNFAMILIAR else find_doubt(scores)
+                region = replace(region, scores=scores, unsure=doubt)
+        answered.append(region)
+        turns.append(Turn(words.text, region.speaker or ""))
+    notes = [f"A language model read {asked} of {len(regions)} regions: {tokens} tokens."]
+    return answered, [*notes, *([trouble] if trouble else [])]
 
 
 def _crop(audio: Audio, phrases: Sequence[SpeechRegion], run: Run) -> Audio:

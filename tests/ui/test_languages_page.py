@@ -50,7 +50,8 @@ def _open(page: Page, tab: str) -> None:
     expect(page.locator(f"#tab-{tab}")).to_be_visible()
 
 
-def _fill(services: Services) -> None:
+def fill_labelled(services: Services) -> None:
+    """Store four clips with answers and the votes of two people."""
     for seed in range(4):
         audio = synthetic_speech(0.8, seed=seed)
         clip = services.store.add_clip(audio, source="import", speaker="Train", consent=("research", "training"))
@@ -62,7 +63,7 @@ def _fill(services: Services) -> None:
 
 
 def test_a_browser_in_chinese_finds_a_page_in_chinese(open_page: Callable[..., Page], services: Services) -> None:
-    _fill(services)
+    fill_labelled(services)
     page = open_page(locale="zh-TW")
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     page.locator("[data-example=anger]").click()
@@ -93,7 +94,7 @@ def test_a_browser_in_chinese_finds_a_page_in_chinese(open_page: Callable[..., P
 
 
 def test_the_choice_is_kept_and_english_is_as_it_was(open_page: Callable[..., Page], services: Services) -> None:
-    _fill(services)
+    fill_labelled(services)
     page = open_page(locale="de-DE")
     tabs, still = page.get_by_role("tablist"), ("#lead", "#record-line", "#examples", "#consent", "#trained-on")
     expect(page.locator("html")).to_have_attribute("lang", "en")

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from annotations.labels.label_set import DEFAULT, LabelSet, emotion_label
 from ui.languages.catalogue import Language, list_languages, menu, settings
-from ui.languages.english_start import SCRIPT, EnglishStart
 from ui.languages.extract import texts, untranslated
 from ui.languages.markup import holes, script_literals, split
+from ui.parts.delivery import ENGLISH, Delivery
 
 HAN = "[一-鿿]"
 
@@ -103,14 +103,35 @@ def test_labels_of_a_set_bring_their_own_names() -> None:
     own = emotion_label("anger")
     named = type(own)("annoyed", "2", own.light, own.dark, ("anger",), {"zh": "恼火", "de": "verärgert"})
     told = json.loads(settings(LabelSet((own, named))))["zh"]
-    assert told["labels"] == {"annoyed": "恼火"} and Path(told["file"]).is_file()
+    assert told["labels"] == {"annoyed": "恼火"} and told["file"].startswith("studio/zh.")
     assert json.loads(settings(DEFAULT))["zh"]["labels"] == {}
     assert '<option value="zh" lang="zh-CN">中文</option>' in menu()
 
 
-def test_a_document_begins_with_the_script_and_other_answers_are_as_they_were() -> None:
-    html = Route("/", lambda request: HTMLResponse("<html><head><title>中</title></head></html>"))
+def test_a_document_gets_the_scripts_and_is_sent_once() -> None:
+    title = "<title>中</title>" + " " * 300
+    html = Route("/", lambda request: HTMLResponse(f"<html><head>{title}</head></html>"))
     plain = Route("/api", lambda request: JSONResponse({"html": "<head>"}))
-    client = TestClient(EnglishStart(Starlette(routes=[html, plain])))
-    assert client.get("/").content == b"<html><head>" + SCRIPT + "<title>中</title></head></html>".encode()
+    module = Route(
+        "/assets/hls-a1.js", lambda request: Response(b"var a;export{a as n};", media_type="text/javascript")
+    )
+    app = Delivery(Starlette(routes=[html, plain, module]), "<i>", b"own script", {"studio/zh.1.json": b"{}"})
+    client = TestClient(app)
+    answer = client.get("/")
+    start, end = f"<html><head>{ENGLISH}<i>", f"{title}</head></html>"
+    script = answer.text.removeprefix(start).removesuffix(end)
+    address = re.fullmatch(r'<script defer src="(studio/\w+\.js)"></script>', script)
+    assert address is not None and answer.text == start + script + end
+    assert answer.headers["content-encoding"] == "br"
+    for coding in ("gzip", "identity"):
+        other = client.get("/", headers={"Accept-Encoding": coding})
+        assert other.text == answer.text and other.headers.get("content-encoding", "identity") == coding
+    again = client.get("/", headers={"If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304 and again.content == b""
+    own = client.get(f"/{address[1]}")
+    assert own.content == b"own script" and "immutable" in own.headers["cache-control"]
+    assert client.get("/studio/zh.1.json").json() == {}
     assert client.get("/api").json() == {"html": "<head>"}
+    for _ in range(2):
+        assert client.get("/assets/hls-a1.js").text == "const no = () => false; export { no as n };"
+    assert client.get("/assets/none.js").status_code == 404

@@ -10,6 +10,7 @@ from annotations.store import AnnotationStore, NewVote, queries
 from annotations.store.new_records import NewVersion
 from annotations.store.rows import insert_version
 from ser.errors import SerError
+from tests.unit.forked_workers import wait_for
 from ui.backend.services import Services
 from ui.train.versions import VersionHandlers
 
@@ -68,7 +69,11 @@ def test_two_versions_side_by_side(page_services: Services, refused: int, page_f
     page_fill(3)
     versions, base = VersionHandlers(page_services), page_services.store.active_version().id
     page_services.store.add_correction(1, NewVote("bob", "correct", label="fear"))
-    card = versions.on_compare(given(version=refused, against=base), ANN)
+    begun = versions.on_compare(given(version=refused, against=base), ANN)
+    job = page_services.jobs.get(str(begun["job"]), "ann")
+    wait_for(lambda: job.state != "running")
+    card = job.html
+    assert job.state == "done" and job.done == job.total == 9
     assert "of 3 answers differ" in card and "; 1 of the clips have votes" in card
     changed = card.count('<th scope="row"><a href="?clip=')
     assert changed > 0 and f"see all {changed} in the table" in card

@@ -19,6 +19,7 @@ from annotations.learning.versions.diff import clips_to_ask, diff_versions
 from annotations.raters.votes import mark_gold, training_examples
 from annotations.store import AnnotationStore, NewVote
 from ser.audio.vad import trim_to_speech
+from ser.errors import SerError
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, synthetic_speech
 from ser.types import Audio
@@ -136,6 +137,21 @@ def test_no_more_clips_are_asked_than_wanted_and_none_that_was_trained_on(active
     asked = [clip.id for clip in clips_to_ask(active.store, 1000)]
     assert asked == [*held, *range(CLIPS + 10, CLIPS, -1)]
     assert not {c for c, side in read_splits(active.store).items() if side == "training"} & set(asked)
+
+
+def test_a_comparison_is_stopped_between_two_clips(active: ActiveModel) -> None:
+    active.store.add_clip(speech(300), source="test", consent=("research",))
+    told = []
+
+    def stop_soon(done: int, total: int) -> None:
+        told.append((done, total))
+        if done == 2:
+            raise SerError("Stopped.")
+
+    total = 3 * len(clips_to_ask(active.store, 1000))
+    with pytest.raises(SerError, match="Stopped"):
+        diff_versions(active, active.base_version, add_version(active.store, "v1", "1" * 64), on_step=stop_soon)
+    assert told == [(0, total), (1, total), (2, total)]
 
 
 def test_versions_of_different_models_are_not_compared(active: ActiveModel) -> None:

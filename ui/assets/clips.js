@@ -221,6 +221,10 @@
     place.replaceChildren(line);
   };
   const outcome = (place, job) => {
+    if (job.html) {
+      place.innerHTML = job.html;
+      return;
+    }
     const line = document.createElement("p");
     line.className = `status ${job.state === "done" ? "good" : "gentle"}`;
     line.textContent = job.message;

@@ -41,7 +41,7 @@
     if (player) {
       const audio = player.querySelector("audio");
       const wave = event.target.closest(".wave");
-      if (event.target.closest(".hear, .closely")) return;
+      if (event.target.closest(".listen, .closely")) return;
       if (event.target.closest(".play")) window.studioPlayer.toggle(audio);
       else if (wave && audio.duration) {
         const box = wave.getBoundingClientRect();

@@ -3,7 +3,7 @@
 // Gradio's own I18n is not used: it follows the browser alone, knows static labels only and changes <html lang> by itself.
 (() => {
   const { read, write } = window.studio;
-  const offered = window.studioLanguages; // {language: {tag, file, version, labels}}
+  const offered = window.studioLanguages; // {language: {tag, file, labels}}
   const KEY = "studio-language";
   const INLINE = /^(A|B|CODE|EM|KBD|STRONG)$/; // Belong to the sentence around them; `ui/languages/markup.py` has the same.
   const ATTRIBUTES = ["alt", "aria-label", "aria-valuetext", "placeholder", "title"];
@@ -316,14 +316,9 @@
     observer.observe(document.documentElement, WATCHED);
   };
   const load = async (wanted) => {
-    const { file, version } = offered[wanted];
-    const kept = read(`${KEY}-texts`);
-    if (kept && kept.version === version) return kept.texts;
-    const { root = "/", api_prefix: prefix = "/gradio_api" } = window.gradio_config || {};
-    const answer = await fetch(`${new URL(root, document.baseURI).pathname.replace(/\/$/, "")}${prefix}/file=${file}`);
+    const answer = await fetch(new URL(offered[wanted].file, document.baseURI)); // Browsers keep it: its name changes with it.
     if (!answer.ok) throw new Error(`The texts in ${wanted} did not come: ${answer.status}.`);
     const { texts } = await answer.json();
-    write(`${KEY}-texts`, { version, texts });
     return texts;
   };
   const use = async (wanted) => {

@@ -11,9 +11,11 @@
   let asked = null;
 
   const act = async (name, given) => {
-    detail().innerHTML = `<p class="quiet">${name === "compare" ? "Both answer the same clips …" : "Working …"}</p>`;
+    detail().innerHTML = '<p class="quiet">Working …</p>';
     try {
-      detail().innerHTML = (await call(`version_${name}`, given, 300000)).html;
+      const { html, job } = await call(`version_${name}`, given, 300000);
+      if (job) await window.studioClips.follow(job, detail());
+      else detail().innerHTML = html;
     } catch (error) {
       const line = Object.assign(document.createElement("p"), { className: "status gentle", textContent: error.message });
       line.setAttribute("role", "alert");

@@ -51,6 +51,7 @@ class Job:
         lines: further sentences once it is over.
         state: `running`, `done` or `failed`.
         file: what came of it, to be downloaded.
+        html: what came of it, to be shown in place of the message.
         stop: set once it is to end.
     """
 
@@ -61,6 +62,7 @@ class Job:
     lines: list[str] = field(default_factory=list)
     state: str = "running"
     file: Path | None = None
+    html: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
     since: float = field(default_factory=time.time)
 

@@ -149,11 +149,12 @@ class ClipsHandlers:
             "total": job.total,
             "message": job.message,
             "lines": job.lines,
+            "html": job.html,
             "file": number if job.file is not None and job.state == "done" else None,
         }
 
     def on_stop(self, given: Given, request: gr.Request) -> dict[str, object]:
-        """End an export before its end."""
+        """End an act before its end."""
         self.services.jobs.get(str(given.get("job")), self._person(given, request).name).stop.set()
         return {"stopped": True}
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.insights import Period
+from annotations.raters.agreement import Agreement
 from ser.labels import EMOTIONS
 from ui.insights.links import to_clips
 from ui.parts.palette import css_class, icon
@@ -90,6 +91,50 @@ def stacked_periods(periods: Sequence[Period], labels: Sequence[str] = EMOTIONS,
     )
 
 
+def agreement_periods(periods: Sequence[Period], found: Sequence[Agreement], links: bool = False) -> str:
+    """Alpha of each stretch of days as a dot with its interval, joined by a line; a dot leads to its clips.
+
+    Args:
+        periods: oldest first.
+        found: agreement in each of them; one without an alpha leaves a gap.
+        links: whether the reader may open the clips.
+    """
+    ends = [end for result in found for end in (result.alpha, result.low) if end is not None]
+    lowest = min([-0.2, *ends])
+    floor, room, step = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP, WIDTH / max(len(periods), 1)
+
+    def at(alpha: float) -> float:
+        return floor - room * (min(alpha, 1.0) - lowest) / (1 - lowest)
+
+    dots, line, joined = "", "", False
+    for index, (period, result) in enumerate(zip(periods, found, strict=False)):
+        if result.alpha is None:
+            joined = False
+            continue
+        x = step * (index + 0.5)
+        line += f"{'L' if joined else 'M'}{x:.1f} {at(result.alpha):.1f}"
+        joined = True
+        low, high = (result.alpha if end is None else end for end in (result.low, result.high))
+        behind = {"votes": "several", "voted_since": period.first, "voted_until": period.last}
+        drawn = (
+            f'<path class="range" d="M{x:.1f} {at(low):.1f}V{at(high):.1f}"/><circle cx="{x:.1f}" '
+            f'cy="{at(result.alpha):.1f}" r="6"><title>{span(period)}: {signed(result.alpha)}, '
+            f"{counted(result.clips, 'clip')}</title></circle>"
+        )
+        dots += to_clips(drawn, links, **behind)
+    if not dots:
+        return ""
+    marks = "".join(
+        f'<path class="axis" d="M0 {at(alpha):.1f}H{WIDTH}"/><text x="2" y="{at(alpha) - 4:.1f}">{alpha:g}</text>'
+        for alpha in (0, 0.5, 1)
+    )
+    return (
+        f'<figure class="periods"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="Agreement over time">'
+        f'{marks}<path class="joined" d="{line}"/>{dots}<text x="2" y="{HEIGHT - 5}">{periods[0].first}</text>'
+        f'<text x="{WIDTH - 2}" y="{HEIGHT - 5}" text-anchor="end">{periods[-1].last}</text></svg></figure>'
+    )
+
+
 def _cells(
     shares: npt.NDArray[np.float64], known: bool, own: int, labels: Sequence[str], filters: Filters | None
 ) -> str:
@@ -139,6 +184,15 @@ def _period_cell(period: Period, label: str, links: bool) -> str:
     count = period.labels.get(label, 0)
     days = {"voted_since": period.first, "voted_until": period.last}
     return to_clips(count, links and count > 0, voted=label, **days)
+
+
+def signed(value: float) -> str:
+    """A coefficient with two decimals and a true minus.
+
+    >>> signed(-0.3)
+    '−0.30'
+    """
+    return f"{value:.2f}".replace("-", "−")
 
 
 def span(period: Period) -> str:

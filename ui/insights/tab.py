@@ -60,7 +60,7 @@ class InsightsHandlers:
             else insights_cards.hidden_card()
         )
         return Form(
-            insights_cards.summary_card(found, everybody),
+            SAVING + insights_cards.summary_card(found, everybody),
             *(  # The panels are hidden until there is something in them.
                 gr.update(value=SAVING + card if "<table" in card else card, visible=bool(card))
                 for card in (

@@ -47,9 +47,9 @@ class Language:
         return self._content["texts"]
 
     @property
-    def version(self) -> str:
-        """A mark that changes with the file, so that browsers keep it until then."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()[:12]
+    def address(self) -> str:
+        """Where browsers find the file, relative to the page; it changes with the file, so that they keep it."""
+        return f"studio/{self.code}.{hashlib.sha256(self.path.read_bytes()).hexdigest()[:12]}.json"
 
 
 def list_languages() -> list[Language]:
@@ -66,8 +66,7 @@ def settings(labels: LabelSet) -> str:
     languages = {
         language.code: {
             "tag": language.tag,
-            "file": language.path.as_posix(),
-            "version": language.version,
+            "file": language.address,
             "labels": {own.name: own.names[language.code] for own in labels if language.code in own.names},
         }
         for language in list_languages()

@@ -37,6 +37,7 @@ COMMAND_LINE = (
     "ui/languages/markup.py",
     "ui/languages/scope.py",
     "ui/operations",
+    "ui/parts/delivery.py",
     "ui/parts/style.py",
 )
 """What only programs and terminals meet; there it is English."""
@@ -56,7 +57,8 @@ SENTENCES = (
     "annotations/review/table.py",
     "ser/audio",
     "ser/encoder/profiles.py",
-    "ser/fusion/rule.py",
+    "ser/fusion/remarks.py",
+    "ser/language_model/opinion.py",
     "ser/recognizer.py",
     "ser/timeline/timeline.py",
     "ser/transcription/__init__.py",

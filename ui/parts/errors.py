@@ -109,5 +109,5 @@ def sentence(error: Exception) -> str:
     log.error("An event of the page failed.", exc_info=error)
     return (
         f"The program made a mistake ({type(error).__name__}). Load the page again and try once more; "
-        "where it happens again, whoever runs this page finds more in its log."
+        "if it happens again, tell the operator of this page: the log says more."
     )

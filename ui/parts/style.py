@@ -19,7 +19,7 @@ SCRIPTS = (
     "recognize.js",
     "player.js",
     "timeline.js",
-    "hear.js",
+    "listen.js",
     "drawer.js",
     "clips.js",
     "manage.js",
@@ -94,14 +94,13 @@ def theme() -> gr.themes.Base:
     """Quiet greys, bundled fonts: nothing is fetched from elsewhere."""
     # Bold and not semi-bold: of that one Gradio bundles only the letters of its own start page.
     plex = gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700))
-    mono = gr.themes.utils.fonts.LocalFont("IBM Plex Mono", weights=(400, 700))
     return gr.themes.Base(
         primary_hue=gr.themes.colors.slate,
         secondary_hue=gr.themes.colors.slate,
         neutral_hue=gr.themes.colors.slate,
         radius_size=gr.themes.sizes.radius_md,
         font=[plex, "ui-sans-serif", "system-ui", "sans-serif"],
-        font_mono=[mono, "ui-monospace", "monospace"],
+        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
     ).set(**COLOURS)
 
 
@@ -110,13 +109,15 @@ def css(labels: LabelSet = DEFAULT) -> str:
     return palette_css(labels) + "".join((ASSETS / name).read_text(encoding="utf-8") for name in SHEETS)
 
 
-def head(labels: LabelSet = DEFAULT) -> str:
-    """The page's scripts and what surrounds it on a phone, as they stand in the document's head."""
+def head() -> str:
+    """What surrounds the page on a phone, as it stands in the document's head."""
     frame = (ASSETS / "frame.css").read_text(encoding="utf-8")
-    scripts = "".join(f"<script>{(ASSETS / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS)
-    keys = json.dumps(script_keys(labels))
-    return (
-        f'<meta name="color-scheme" content="light dark"><style>{frame}</style>'
-        f"<script>window.studioKeys = {keys}; window.studioKeyRange = {json.dumps(key_range(labels))}; "
-        f"window.studioLanguages = {settings(labels)};</script>" + scripts
-    )
+    return f'<meta name="color-scheme" content="light dark"><style>{frame}</style>'
+
+
+def script(labels: LabelSet = DEFAULT) -> str:
+    """The page's scripts with what they know of labels and languages, as one file."""
+    known = {"studioKeys": script_keys(labels), "studioKeyRange": key_range(labels)}
+    told = "".join(f"window.{name} = {json.dumps(value)};\n" for name, value in known.items())
+    languages = f"window.studioLanguages = {settings(labels)};\n"
+    return told + languages + "".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS)

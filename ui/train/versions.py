@@ -22,6 +22,7 @@ from annotations.store.records import ModelVersion
 from ser.config import EMBEDDED
 from ser.errors import SerError
 from ui.backend.identity import person
+from ui.backend.jobs import Job
 from ui.backend.services import Services
 from ui.parts.calls import Act, Given, whole_number
 from ui.parts.presentation import status_line
@@ -49,12 +50,11 @@ class VersionHandlers:
         acts: dict[str, Callable[[Given, gr.Request], str]] = {
             "version_use": self.on_use,
             "version_back": self.on_roll_back,
-            "version_compare": self.on_compare,
             "version_card": self.on_card,
             "version_push": self.on_push,
             "version_pull": self.on_pull,
         }
-        return {name: _html(act) for name, act in acts.items()}
+        return {"version_compare": self.on_compare, **{name: _html(act) for name, act in acts.items()}}
 
     def table(self) -> str:
         """All versions as they stand, and the runs that made them or made none."""
@@ -80,13 +80,18 @@ class VersionHandlers:
         version = self.services.active_model.roll_back(by=name, target=target)
         return status_line(f"{version.name} is in use again.")
 
-    def on_compare(self, given: Given, request: gr.Request) -> str:
-        """Let two versions answer the same clips."""
-        person(self.services, request, given.get("who")).require("see other people's votes")
+    def on_compare(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """Begin to let two versions answer the same clips; the job shows how far it is, and can be stopped."""
+        name = person(self.services, request, given.get("who")).require("see other people's votes").name
         first, second = self._chosen(given, "against"), self._chosen(given)
         if first.id == second.id:
             raise SerError("Choose two different versions.")
-        return version_cards.difference_card(diff_versions(self.services.active_model, first, second))
+
+        def work(job: Job) -> None:
+            found = diff_versions(self.services.active_model, first, second, on_step=job.step)
+            job.html = version_cards.difference_card(found)
+
+        return {"job": self.services.jobs.start(name, work)}
 
     def on_card(self, given: Given, request: gr.Request) -> str:
         """Read a version's model card: its head with the file to keep, and its text."""

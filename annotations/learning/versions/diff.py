@@ -4,7 +4,7 @@ Both answer the same clips, none of which any run trained on. Knows the recognis
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from annotations.errors import StoreError
@@ -21,10 +21,16 @@ from annotations.store.rows import CLIPS, to_clip
 from ser.audio.decoding import decode_file
 from ser.audio.vad import trim_to_speech
 from ser.errors import SerError
-from ser.types import Audio
+from ser.types import Audio, EmotionScores
 
 LIMIT = 200
 """Clips that both answer; some seconds on two cores."""
+
+AT_ONCE = 16
+"""Clips that are answered in one go, between two reports of progress."""
+
+OnStep = Callable[[int, int], None]
+"""Told of the parts that are done, and of how many; an error that it raises ends the comparison."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,14 @@ class VersionDiff:
         return lines
 
 
-def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion, *, limit: int = LIMIT) -> VersionDiff:
+def diff_versions(
+    active: ActiveModel,
+    first: ModelVersion,
+    second: ModelVersion,
+    *,
+    limit: int = LIMIT,
+    on_step: OnStep = lambda done, total: None,
+) -> VersionDiff:
     """Let two versions of one target answer clips, if possible clips that no run trained on.
 
     Args:
@@ -127,6 +140,7 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
         first: the one that comes before.
         second: the one that comes after.
         limit: how many clips at most.
+        on_step: told of the progress, before anything is read for the first time.
 
     Raises:
         StoreError: if they are of different targets, or there is no clip to ask.
@@ -139,13 +153,14 @@ def diff_versions(active: ActiveModel, first: ModelVersion, second: ModelVersion
         )
     store = active.store
     clips = clips_to_ask(store, limit)
-    audios, failed = _decode(active, clips)
+    steps = _Steps(3 * len(clips), on_step)
+    audios, failed = _decode(active, clips, steps)
     clips = [clip for clip in clips if clip.id in audios]
     if not clips:
         raise StoreError("There is no readable clip to compare them on. Store a few first.")
     decoded = [audios[clip.id] for clip in clips]
     labels = label_set(store)
-    before, after = (_answers(active, version, decoded, labels) for version in (first, second))
+    before, after = (_answers(active, version, decoded, labels, steps) for version in (first, second))
     # A version may have been trained on none of the labels of an own set.
     names = labels.names if labels.is_default else (*labels.names, "")
     truths = {e.clip.id: hard_label(e.soft_label) for e in training_examples(store)} | gold_labels(store)
@@ -196,10 +211,25 @@ def clips_to_ask(store: AnnotationStore, limit: int) -> list[Clip]:
     return [found[clip_id] for clip_id in wanted if clip_id in found]
 
 
-def _decode(active: ActiveModel, clips: Sequence[Clip]) -> tuple[dict[int, Audio], list[tuple[int, str]]]:
+class _Steps:
+    """Counts what is done of a comparison: every clip is read once and answered twice."""
+
+    def __init__(self, total: int, on_step: OnStep) -> None:
+        self._done, self._total, self._on_step = 0, total, on_step
+        on_step(0, total)
+
+    def add(self, count: int) -> None:
+        self._done += count
+        self._on_step(self._done, self._total)
+
+
+def _decode(
+    active: ActiveModel, clips: Sequence[Clip], steps: _Steps
+) -> tuple[dict[int, Audio], list[tuple[int, str]]]:
     audios: dict[int, Audio] = {}
     failed = []
     for clip in clips:
+        steps.add(1)
         try:
             audio = decode_file(active.store.clip_path(clip))
             if not active.recognizer.detector.detect(audio):
@@ -211,13 +241,19 @@ def _decode(active: ActiveModel, clips: Sequence[Clip]) -> tuple[dict[int, Audio
     return audios, failed
 
 
-def _answers(active: ActiveModel, version: ModelVersion, audios: Sequence[Audio], labels: LabelSet) -> list[str]:
+def _answers(
+    active: ActiveModel, version: ModelVersion, audios: Sequence[Audio], labels: LabelSet, steps: _Steps
+) -> list[str]:
     recognizer = active.recognizer_of(version)
-    if version.target == "acoustic":
-        spoken = [trim_to_speech(audio, recognizer.detector.detect(audio)) for audio in audios]
-        answers = recognizer.acoustic.classify_batch(spoken)
-    else:
-        answers = [recognizer.recognize(audio).fused for audio in audios]
+    answers: list[EmotionScores] = []
+    for start in range(0, len(audios), AT_ONCE):
+        part = audios[start : start + AT_ONCE]
+        if version.target == "acoustic":
+            spoken = [trim_to_speech(audio, recognizer.detector.detect(audio)) for audio in part]
+            answers += recognizer.acoustic.classify_batch(spoken)
+        else:
+            answers += [recognizer.recognize(audio).fused for audio in part]
+        steps.add(len(part))
     return [labels.most_probable(scores.as_dict()) or "" for scores in answers]
 
 

@@ -122,7 +122,7 @@
     band.style.left = `${(100 * start) / length}%`;
     band.style.width = `${(100 * (end - start)) / length}%`;
     player.querySelector(".loop-text").textContent = start === null ? "" : end === null ? `from ${start.toFixed(1)} s` : `${start.toFixed(1)} to ${end.toFixed(1)} s`;
-    player.querySelector("[data-hear=clear]").hidden = start === null;
+    player.querySelector("[data-listen=clear]").hidden = start === null;
   };
   const setLoop = (player, start, end) => {
     if (start === null) loops.delete(player);
@@ -136,7 +136,7 @@
   };
   const open = async (player) => {
     const button = player.querySelector(".closely");
-    const there = player.querySelector(".hear");
+    const there = player.querySelector(".listen");
     if (there) {
       there.hidden = !there.hidden;
       button.setAttribute("aria-expanded", String(!there.hidden));
@@ -146,14 +146,14 @@
     const speeds = SPEEDS.map((speed) => `<option value="${speed}"${speed === 1 ? " selected" : ""}>${speed}×</option>`).join("");
     player.insertAdjacentHTML(
       "beforeend",
-      `<div class="hear"><div class="pictures"><canvas class="spectrogram" role="img" aria-label="Spectrogram, 0 to ${TOP / 1000} kHz"></canvas>
+      `<div class="listen"><div class="pictures"><canvas class="spectrogram" role="img" aria-label="Spectrogram, 0 to ${TOP / 1000} kHz"></canvas>
        <div class="tracks"></div><div class="loop" hidden></div><div class="head"></div></div>
        <p class="measured" role="status">Looking at the sound …</p><p class="cues" role="status"></p>
-       <p class="hear-key quiet">above: 0 to ${TOP / 1000} kHz, the darker the louder · below: <span class="pitch-key">pitch</span>, ${PITCH[0]} to ${PITCH[1]} Hz, and <span class="level-key">loudness</span>, ${minus(FLOOR)} to 0 dB · drag over it to loop a part</p>
-       <div class="hear-tools"><label>Speed <select class="speed">${speeds}</select></label>
-       <button type="button" data-hear="from">Loop from here</button><button type="button" data-hear="to">to here</button>
-       <span class="loop-text"></span><button type="button" data-hear="clear" hidden>No loop</button>
-       <button type="button" data-hear="other" hidden></button></div></div>`,
+       <p class="listen-key quiet">above: 0 to ${TOP / 1000} kHz, the darker the louder · below: <span class="pitch-key">pitch</span>, ${PITCH[0]} to ${PITCH[1]} Hz, and <span class="level-key">loudness</span>, ${minus(FLOOR)} to 0 dB · drag over it to loop a part</p>
+       <div class="listen-tools"><label>Speed <select class="speed">${speeds}</select></label>
+       <button type="button" data-listen="from">Loop from here</button><button type="button" data-listen="to">to here</button>
+       <span class="loop-text"></span><button type="button" data-listen="clear" hidden>No loop</button>
+       <button type="button" data-listen="other" hidden></button></div></div>`,
     );
     drawOther(player);
     cues(player);
@@ -194,7 +194,7 @@
     drawOther(player);
   };
   const drawOther = (player) => {
-    const button = player.querySelector("[data-hear=other]");
+    const button = player.querySelector("[data-listen=other]");
     if (!button) return;
     button.hidden = !before;
     if (before) button.textContent = other.paused ? `Compare with ${before.name}` : `Back to this clip`;
@@ -245,7 +245,7 @@
     const player = playerOf(target);
     if (!player) return;
     if (target.closest(".closely")) return void open(player);
-    const act = target.dataset.hear;
+    const act = target.dataset.listen;
     const audio = audioOf(player);
     const [start] = loops.get(player) || [null];
     if (act === "from") setLoop(player, audio.currentTime, null);
@@ -263,7 +263,7 @@
     return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * (audioOf(drag.player).duration || 0);
   };
   document.addEventListener("pointerdown", (event) => {
-    const pictures = event.target.closest && event.target.closest(".hear .pictures");
+    const pictures = event.target.closest && event.target.closest(".listen .pictures");
     if (!pictures) return;
     drag = { pictures, player: playerOf(pictures) };
     drag.start = at(event);

@@ -1,0 +1,108 @@
+"""The page's weight on the wire, and what axe finds in every tab, theme, size and language."""
+
+import os
+from collections.abc import Callable
+from importlib import resources
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.ui.test_languages_page import TABS, fill_labelled
+from ui.backend.services import Services
+
+SIZES = {"desktop": (1280, 900), "phone": (390, 844), "on its side": (844, 390), "at 200 %": (640, 400)}
+
+AXE = """async () => {
+  const found = await axe.run(document, { resultTypes: ["violations"] });
+  return found.violations.filter(({ impact }) => impact === "serious" || impact === "critical")
+    .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 200)} ${node.failureSummary}`));
+}"""
+
+SETTLED = """(theme) => {
+  document.body.classList.toggle("dark", theme === "dark");
+  const moving = () => document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime < 2000);
+  return Promise.allSettled(moving().map((one) => one.finished));
+}"""
+"""Changes the theme and waits until colours have stopped changing."""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The program that looks for barriers."""
+    try:
+        return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+    except ModuleNotFoundError:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip("axe-playwright-python is not installed: pip install -r requirements-dev.txt")
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+def test_the_first_load_is_light_and_a_repeat_next_to_nothing(browser: Browser, url: str, locale: str) -> None:
+    context = browser.new_context(locale=locale)
+    page = context.new_page()
+    wire = context.new_cdp_session(page)
+    wire.send("Network.enable")
+    loaded: list[int] = []
+    wire.on("Network.loadingFinished", lambda event: loaded.append(event["encodedDataLength"]))
+    weights = []
+    for go in (lambda: page.goto(url), page.reload):
+        loaded.clear()
+        go()
+        page.wait_for_selector("#answer-card .bars")
+        page.wait_for_function("(document.querySelector('#rater textarea, #rater input') || {value: ''}).value !== ''")
+        before = -1
+        while before != len(loaded):  # Streams of events never end, so the network is never idle.
+            before = len(loaded)
+            page.wait_for_timeout(1000)
+        weights.append(sum(loaded))
+    context.close()
+    first, again = weights
+    assert 100_000 < first <= 600_000, "bytes of the first load"
+    assert 0 < again <= 60_000, "bytes of a repeat"
+
+
+LOOKS = {
+    "en-GB": [("desktop", "light"), ("phone", "dark")],
+    "zh-CN": [("desktop", "dark"), ("at 200 %", "light")],
+}
+"""What is looked at in each language; the slow test looks at all."""
+
+ALL = [(size, theme) for size in SIZES for theme in ("light", "dark")]
+
+
+def barriers(page: Page, axe: str, looks: list[tuple[str, str]]) -> dict[str, list[str]]:
+    """Walk through the tabs, with everything in them opened, and return what axe finds serious."""
+    page.add_script_tag(content=axe)
+    page.locator("[data-example=anger]").click()
+    expect(page.locator("#answer-card .headline strong")).to_be_visible()
+    expect(page.locator("#recognize-audio #duration")).to_be_visible()
+    found = {}
+    for tab in TABS:
+        page.locator(f"#tab-{tab}-button").click()
+        expect(page.locator(TABS[tab]).first).to_be_visible()
+        for closed in page.locator(f"#tab-{tab} .label-wrap:not(.open):visible").all()[::-1]:
+            closed.click()
+        page.evaluate("document.querySelectorAll('main details').forEach((one) => (one.open = true))")
+        for size, theme in looks:
+            page.set_viewport_size(dict(zip(("width", "height"), SIZES[size], strict=True)))
+            page.evaluate(SETTLED, theme)
+            if problems := page.evaluate(AXE):
+                found[f"{tab}, {size}, {theme}"] = problems
+        page.set_viewport_size({"width": 1280, "height": 900})
+    return found
+
+
+@pytest.mark.parametrize("locale", LOOKS)
+def test_axe_finds_no_barrier(open_page: Callable[..., Page], services: Services, axe: str, locale: str) -> None:
+    fill_labelled(services)
+    assert barriers(open_page(locale=locale), axe, LOOKS[locale]) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("locale", LOOKS)
+def test_axe_finds_no_barrier_anywhere(
+    open_page: Callable[..., Page], services: Services, axe: str, locale: str
+) -> None:
+    fill_labelled(services)
+    assert barriers(open_page(locale=locale), axe, ALL) == {}
