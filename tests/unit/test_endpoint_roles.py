@@ -84,7 +84,11 @@ DECLARED = {
     "build_import_card.<locals>.<lambda>": EVERYBODY,
     "build_train_tab.<locals>.<lambda>": EVERYBODY,
     # Of a conversation that the same browser had read, by a name that nobody can guess.
+    "page:conversation_forget": EVERYBODY,
+    "page:conversation_rate": EVERYBODY,
+    "page:conversation_reply": EVERYBODY,
     "page:conversation_why": EVERYBODY,
+    "page:conversation_written": EVERYBODY,
     "page:export_timeline": EVERYBODY,
     "page:change_labels": MAINTAINERS,
     "page:edit_labels": MAINTAINERS,

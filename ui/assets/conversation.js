@@ -48,19 +48,75 @@
     line.textContent = text;
     place.replaceChildren(line);
   };
-  const why = async (button) => {
+  // Opens or closes what a button controls; filled by the server when it is first opened.
+  const open = async (button, waiting, fill) => {
     const place = document.getElementById(button.getAttribute("aria-controls"));
-    const open = button.getAttribute("aria-expanded") === "true";
-    button.setAttribute("aria-expanded", String(!open));
-    place.hidden = open;
-    if (open || place.dataset.filled) return;
-    say(place, "Leaving out words one by one …");
+    const shown = button.getAttribute("aria-expanded") === "true";
+    button.setAttribute("aria-expanded", String(!shown));
+    place.hidden = shown;
+    if (shown || place.dataset.filled) return;
+    say(place, waiting);
     try {
-      const answer = await call("conversation_why", { token: root().dataset.token, turn: Number(button.dataset.turn) });
-      place.innerHTML = answer.html;
+      await fill(place, { token: root().dataset.token, turn: Number(button.dataset.turn) });
       place.dataset.filled = "yes";
     } catch (error) {
       say(place, error.message);
+    }
+  };
+  const why = (button) =>
+    open(button, "Leaving out words one by one …", async (place, given) => {
+      place.innerHTML = (await call("conversation_why", given)).html;
+    });
+
+  const answer = (button) =>
+    open(button, "Looking for words …", async (place, given) => {
+      const language = document.documentElement.lang.split("-")[0];
+      const found = await call("conversation_reply", { ...given, language });
+      place.innerHTML = found.html;
+      if (found.writing) follow(place, given);
+    });
+  // What a language model has written so far; what a person has changed stays theirs.
+  const follow = async (place, given) => {
+    const field = place.querySelector("textarea");
+    let last = field.value;
+    while (place.isConnected) {
+      await new Promise((done) => setTimeout(done, 300));
+      let found;
+      try {
+        found = await call("conversation_written", given);
+      } catch {
+        found = { writing: false };
+      }
+      const own = field.value !== last;
+      if (!found.writing) {
+        if (found.html && !own) place.innerHTML = found.html;
+        else place.querySelector(".cv-writing").remove();
+        return;
+      }
+      if (!own) field.value = last = found.text;
+    }
+  };
+  const rate = async (button) => {
+    const place = button.closest(".cv-reply");
+    const line = place.querySelector(".cv-kept");
+    const consent = [...place.querySelectorAll(".cv-keep input:checked")].map((one) => one.value);
+    const given = { token: root().dataset.token, turn: Number(place.dataset.turn) };
+    try {
+      const kept = await call("conversation_rate", { ...given, rating: button.dataset.rating, edited: place.querySelector("textarea").value, consent });
+      line.textContent = kept.said;
+      const back = document.createElement("button");
+      back.type = "button";
+      back.textContent = "Take back";
+      back.addEventListener("click", async () => {
+        try {
+          line.textContent = (await call("conversation_forget", { id: kept.id })).said;
+        } catch (error) {
+          line.textContent = error.message;
+        }
+      });
+      line.append(" ", back);
+    } catch (error) {
+      line.textContent = error.message;
     }
   };
 
@@ -82,5 +138,7 @@
     const button = event.target.closest("button");
     if (button && button.classList.contains("cv-play")) play(button);
     if (button && button.classList.contains("cv-why")) why(button);
+    if (button && button.classList.contains("cv-answer")) answer(button);
+    if (button && button.classList.contains("cv-rate")) rate(button);
   });
 })();

@@ -8,8 +8,11 @@ from ser.types import EmotionScores
 from ui.parts.palette import css_class, face, icon
 from ui.parts.presentation import as_written, clock, escape, percent
 
-STEP, LANE, TOP, LEFT, RADIUS = 46, 92, 78, 12, 13
-"""Pixels of the chart: between turns, of a speaker, above the first one, at the left, of a turn."""
+LANE, TOP, LEFT, RADIUS = 118, 56, 12, 13
+"""Pixels of the chart: of a speaker, above the first one, at the left, of a turn."""
+
+LEAST_STEP, MOST_STEP, USUAL_WIDTH = 46, 110, 1000
+"""Pixels between turns, so that a short conversation fills the usual width and a long one can be scrolled."""
 
 MOST_ARROWS = 60
 """Arrows that are drawn, the most probable ones; more would hide each other."""
@@ -87,8 +90,11 @@ def _turn(conversation: Conversation, place: int, playable: bool) -> str:
         f"{time} {_feeling(one)}</p>"
         f'<p class="cv-words">{said}</p>{_causes(conversation, place)}'
         f'<p class="cv-acts">{play}<button type="button" class="cv-why" aria-expanded="false" '
-        f'aria-controls="cv-why-{number}" data-turn="{number}">Why?</button></p>'
-        f'<div id="cv-why-{number}" class="cv-details" hidden></div></li>'
+        f'aria-controls="cv-why-{number}" data-turn="{number}">Why?</button>'
+        f'<button type="button" class="cv-answer" aria-expanded="false" aria-controls="cv-reply-{number}" '
+        f'data-turn="{number}">What could I say?</button></p>'
+        f'<div id="cv-why-{number}" class="cv-details" hidden></div>'
+        f'<div id="cv-reply-{number}" class="cv-details cv-reply" data-turn="{number}" hidden></div></li>'
     )
 
 
@@ -117,9 +123,10 @@ def _causes(conversation: Conversation, place: int) -> str:
 def chart(conversation: Conversation) -> str:
     """Feelings of each person over the turns, with arrows from causes; the list below says the same in words."""
     turns, speakers = conversation.turns, conversation.speakers
-    width, height = LEFT * 2 + STEP * len(turns), TOP + LANE * len(speakers)
+    step = min(MOST_STEP, max(LEAST_STEP, USUAL_WIDTH // max(1, len(turns))))
+    width, height = LEFT * 2 + step * len(turns), TOP + LANE * len(speakers)
     places = [
-        (LEFT + STEP * (number + 0.5), TOP + LANE * speakers.index(one.turn.speaker) + LANE / 2 - 8)
+        (LEFT + step * (number + 0.5), TOP + LANE * speakers.index(one.turn.speaker) + LANE / 2 - 8)
         for number, one in enumerate(turns)
     ]
     arrows = sorted(conversation.causes, key=lambda cause: -cause.probability)

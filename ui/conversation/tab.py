@@ -1,10 +1,12 @@
-"""The conversation tab: files or a transcript in, turns with their feelings and causes out. Nothing of it is stored."""
+"""The conversation tab: files or a transcript in, turns with their feelings and causes out.
+
+Nothing of it is stored but the replies that people rate.
+"""
 
 import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
@@ -26,6 +28,7 @@ from ui.backend.services import Services
 from ui.backend.turns import MOST_WAITING, Waiting
 from ui.conversation.drawing import conversation_html, limits_html, why_html
 from ui.conversation.endpoint import build_endpoint
+from ui.conversation.replies import Kept, forget, offer, rate, reply_html
 from ui.parts.calls import Act, Given, whole_number
 from ui.parts.errors import shows_errors
 from ui.parts.presentation import clock, escape, status_line
@@ -61,15 +64,6 @@ def is_on(environ: Mapping[str, str]) -> bool:
     return said == "on"
 
 
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """A conversation that somebody looks at."""
-
-    conversation: Conversation
-    readers: Readers
-    session: str
-
-
 class ConversationHandlers:
     """The event, the acts of the script, and the endpoint."""
 
@@ -80,7 +74,13 @@ class ConversationHandlers:
 
     def acts(self) -> dict[str, Act]:
         """{name: function} of what the script asks for."""
-        return {"conversation_why": self.why}
+        return {
+            "conversation_why": self.why,
+            "conversation_reply": self.reply,
+            "conversation_written": self.written,
+            "conversation_rate": self.rate,
+            "conversation_forget": self.forget,
+        }
 
     def on_read(
         self, files: list[str] | None, text: str, speakers: str, channels: str, request: gr.Request
@@ -119,10 +119,8 @@ class ConversationHandlers:
 
     def why(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Explain a turn: what voice and words say, and the words of its causes."""
-        kept, place = self.get(given), whole_number(given, "turn") - 1
+        kept, place = self.get(given)
         conversation = kept.conversation
-        if not 0 <= place < len(conversation.turns):
-            raise SerError(f"There is no turn {place + 1}; the conversation has {len(conversation.turns)}.")
         charge(self.services, request, "recognitions")
         causes = [
             (cause.source, cause.probability, explain_cause(conversation, cause, kept.readers))
@@ -130,17 +128,44 @@ class ConversationHandlers:
         ]
         return {"html": why_html(conversation.turns[place], causes)}
 
-    def get(self, given: Given) -> Kept:
-        """The conversation that the browser names.
+    def reply(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """Offer a reply to a turn."""
+        kept, place = self.get(given)
+        charge(self.services, request, "recognitions")
+        offered = offer(kept, place, str(given.get("language") or "en"))
+        return {"html": reply_html(offered, writing=place in kept.writing), "writing": place in kept.writing}
+
+    def written(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """What a language model has written of a reply so far."""
+        kept, place = self.get(given)
+        writing, offered = place in kept.writing, kept.replies.get(place)
+        if offered is None:
+            raise SerError("No reply was offered for this turn yet.")
+        return {"text": offered.text, "writing": writing, "html": "" if writing else reply_html(offered, writing=False)}
+
+    def rate(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """Keep what somebody thinks of a reply."""
+        kept, place = self.get(given)
+        return rate(self.services, kept, place, given, request)
+
+    def forget(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """Take a rating back."""
+        return forget(self.services, given, request)
+
+    def get(self, given: Given) -> tuple[Kept, int]:
+        """The conversation and the turn, counted from 0, that the browser names.
 
         Raises:
-            SerError: if it is not remembered.
+            SerError: if it is not remembered, or has no such turn.
         """
         with self._lock:
             kept = self._kept.get(str(given.get("token")))
         if kept is None:
             raise SerError("This conversation is not remembered any more. Read it again.")
-        return kept
+        place = whole_number(given, "turn") - 1
+        if not 0 <= place < len(kept.conversation.turns):
+            raise SerError(f"There is no turn {place + 1}; the conversation has {len(kept.conversation.turns)}.")
+        return kept, place
 
     def _plain(self, paths: list[Path], text: str, channels: str, request: gr.Request | None) -> dict[str, object]:
         steps = self._steps(paths, text, "", channels, request)
