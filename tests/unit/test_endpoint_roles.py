@@ -42,7 +42,8 @@ DECLARED = {
     "IdentityHandlers.on_rename": EVERYBODY,
     # Both change what this session has chosen, and nothing else.
     "ImportHandlers.on_change": EVERYBODY,
-    "ImportHandlers.on_meaning": EVERYBODY,
+    "ImportHandlers.on_files": EVERYBODY,
+    "ImportHandlers.on_mapping": EVERYBODY,
     "ImportHandlers.on_import": MAINTAINERS,
     "ImportHandlers.on_preview": MAINTAINERS,
     "ImportHandlers.on_stop": MAINTAINERS,
