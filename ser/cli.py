@@ -100,13 +100,19 @@ def _add_timeline(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="answer each channel by itself, all mixed, or split those that hold different speech (default)",
     )
+    parser.add_argument(
+        "--speakers",
+        default="off",
+        metavar="N|auto|off",
+        help="tell speakers of one channel apart by their voices: how many there are, or auto (default off)",
+    )
     _add_neutral(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line")
     form.add_argument("--out", metavar="DIR", help="write a file for each recording there")
     parser.add_argument(
         "--format",
-        choices=("json", "csv", "rttm", "textgrid", "vtt", "srt", "audacity", "labelstudio"),
+        choices=("json", "csv", "rttm", "textgrid", "vtt", "srt", "audacity", "labelstudio", "turns"),
         help="of the files in DIR (default json)",
     )
     _add_models(parser)
