@@ -3,7 +3,6 @@
 Knows the protocols of `ser.protocols`, not the models behind them; loads nothing (see `ser.loading`).
 """
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from ser.audio.batching import BATCH_SIZE, map_batches
 from ser.audio.decoding import decode_bytes, decode_file
 from ser.audio.long_recordings import LongRecording, read_long
 from ser.audio.vad import no_speech, trim_to_speech
+from ser.clock import Clock
 from ser.encoder.profiles import PLAIN, Profiles
 from ser.errors import AudioError
 from ser.evaluation.predictions import embedding_model
@@ -24,8 +24,11 @@ from ser.fusion.remarks import abstention, find_doubt, remark
 from ser.fusion.rule import FusionRule, combine
 from ser.language_model.opinion import SecondOpinion, Turn
 from ser.protocols import AcousticModel, SpeechDetector, TextModel, Transcriber
-from ser.timeline.timeline import AUTO, Parts, Timeline, build_timeline
-from ser.types import SAMPLING_RATE, Audio, Recognition, SpeechRegion, Timings
+from ser.timeline.regions import Timeline
+from ser.timeline.speakers import OFF, parse_speakers
+from ser.timeline.timeline import AUTO, Parts, build_timeline
+from ser.timeline.voices import load_voice_encoder
+from ser.types import SAMPLING_RATE, Audio, Recognition, SpeechRegion
 
 Source = str | Path | bytes | Audio
 
@@ -133,6 +136,7 @@ class Recognizer:
         *,
         max_duration: float | None = None,
         profiles: Profiles = PLAIN,
+        speakers: str | int = OFF,
     ) -> Timeline:
         """Find the regions of one feeling in a recording of any length.
 
@@ -141,9 +145,24 @@ class Recognizer:
             channels: see `build_timeline`.
             max_duration: longest accepted recording in seconds, in place of the recogniser's; None for no limit.
             profiles: that the answers are adapted by.
+            speakers: of one channel to be told apart by their voices: `off`, `auto`, or their number.
+
+        Raises:
+            SerError: see `build_timeline`, or if there is no encoder of voices.
         """
-        center = find_center(self.acoustic, profiles)
-        parts = Parts(self.detector, self.acoustic, self.text, self.transcriber, self.fusion, center, self.opinion)
+        center, count = find_center(self.acoustic, profiles), parse_speakers(speakers)
+        voices = None if count == OFF else load_voice_encoder()
+        parts = Parts(
+            self.detector,
+            self.acoustic,
+            self.text,
+            self.transcriber,
+            self.fusion,
+            center,
+            self.opinion,
+            voices,
+            count if isinstance(count, int) else None,
+        )
         recording = source if isinstance(source, LongRecording) else read_long(source, max_duration)
         return build_timeline(recording, parts, channels)
 
@@ -223,15 +242,15 @@ class Recognizer:
     def _analyse(self, sources: Sequence[Source], profiles: Profiles = PLAIN) -> list["_Analysis | AudioError"]:
         """Decode recordings, find their speech and classify the sound, all with one and the same acoustic model."""
         model, analyses = self.acoustic, dict[int, _Analysis | AudioError]()
-        decoded: dict[int, tuple[Audio, _Clock]] = {}
+        decoded: dict[int, tuple[Audio, Clock]] = {}
         for which, source in enumerate(sources):
-            clock = _Clock()
+            clock = Clock()
             try:
                 decoded[which] = self.decode(source), clock
             except AudioError as error:
                 analyses[which] = error
             clock.lap("decode")
-        together = _Clock()
+        together = Clock()
         regions = {which: self.detector.detect(audio) for which, (audio, _) in decoded.items()}
         together.lap("vad")
         spoken = {which: trim_to_speech(decoded[which][0], speech) for which, speech in regions.items() if speech}
@@ -319,26 +338,4 @@ class _Analysis:
     speech: tuple[SpeechRegion, ...]
     sound: Sound
     models: Mapping[str, str]
-    clock: "_Clock"
-
-
-class _Clock:
-    """Seconds between laps, by name."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self._laps[name] = now - self._last
-        self._last = now
-
-    def share(self, together: "_Clock", count: int) -> None:
-        """Take over an even part of the laps that were made together with others, in place of waiting for them."""
-        self._laps |= {name: seconds / count for name, seconds in together._laps.items()}
-        self._last = time.perf_counter()
-        self._start = self._last - sum(self._laps.values())
-
-    def timings(self) -> Timings:
-        return Timings(**self._laps, total=self._last - self._start)
+    clock: Clock

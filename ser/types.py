@@ -200,6 +200,7 @@ class Timings:
     acoustic: float = 0.0
     text: float = 0.0
     language_model: float = 0.0
+    speakers: float = 0.0
     total: float = 0.0
 
 

@@ -11,7 +11,16 @@ from ui.languages.catalogue import settings
 from ui.parts.palette import key_range, palette_css, script_keys
 
 ASSETS = Path(__file__).parents[1] / "assets"
-SHEETS = ("page.css", "recognize.css", "timeline.css", "review.css", "insights.css", "training.css", "clips.css")
+SHEETS = (
+    "page.css",
+    "recognize.css",
+    "timeline.css",
+    "review.css",
+    "insights.css",
+    "training.css",
+    "clips.css",
+    "conversation.css",
+)
 SCRIPTS = (
     "studio.js",
     "translate.js",
@@ -20,6 +29,7 @@ SCRIPTS = (
     "player.js",
     "timeline.js",
     "listen.js",
+    "conversation.js",
     "drawer.js",
     "clips.js",
     "manage.js",
