@@ -121,6 +121,7 @@ def build_app(services: Services) -> gr.Blocks:
         def on_unload(request: gr.Request) -> None:
             services.uploads.release(str(request.session_hash))
             services.profiles.release(str(request.session_hash))
+            services.live.end(str(request.session_hash))
 
         demo.unload(on_unload)
     # The queue's default of one run at a time per event would make people wait for each other's clicks.
