@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ser.audio.vad import trim_to_speech
 from ser.errors import SettingsError
 from ser.explanation.cues import CHANGES, CUES, VoiceCues, measure_cues
-from ser.explanation.occlusion import Center, Voice, band_edges, cut_moments
+from ser.explanation.occlusion import Center, Voice, band_edges, cut_moments, leave_each_out
 from ser.fusion.remarks import abstention
 from ser.fusion.rule import FusionRule
 from ser.protocols import AcousticModel, TextModel
@@ -234,13 +234,14 @@ class _Words:
         transcript, text = self._transcript, self._models.text
         if transcript is None or text is None or self._scores is None:
             return []
-        whole, effects = self.probability(voice), []
-        for at, segment in enumerate(transcript.segments):
-            rest = transcript.segments[:at] + transcript.segments[at + 1 :]
-            left = replace(transcript, text=" ".join(one.text for one in rest), segments=rest)
+
+        def probability(rest: Sequence[Segment]) -> float:
+            left = replace(transcript, text=" ".join(one.text for one in rest), segments=tuple(rest))
             scores = None if abstention(left, text.languages) else text.classify(left.text)
-            effects.append(_word(segment, whole - self._join(voice, scores, left)))
-        return effects
+            return self._join(voice, scores, left)
+
+        effects = leave_each_out(transcript.segments, probability)
+        return [_word(segment, effect) for segment, effect in zip(transcript.segments, effects, strict=True)]
 
 
 def _word(segment: Segment, effect: float) -> Word:

@@ -181,3 +181,29 @@ def test_uploads_of_sessions_that_never_ended_are_deleted(page_cache: Path, monk
     monkeypatch.setattr("ui.backend.uploads.time.time", lambda: later)
     uploads.sweep()
     assert not path.exists()
+
+
+def test_an_upload_waits_for_its_first_use_and_no_longer(page_cache: Path) -> None:
+    uploads, path = Uploads(), page_cache / "hash" / "clip.wav"
+
+    def came() -> None:
+        with uploads.arriving() as tell:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"RIFF")
+            tell([str(path)])
+
+    came()
+    came()
+    with uploads.borrow(path):
+        pass
+    assert path.exists(), "the second sender has not come for it yet"
+    with uploads.arriving():
+        with uploads.borrow(path):
+            pass
+        assert path.exists(), "nothing is deleted while an upload finds its place"
+    assert not path.exists()
+    came()
+    uploads.sweep(age=-1.0)
+    assert not path.exists(), "nobody came for it"
+    with uploads.arriving():
+        pass

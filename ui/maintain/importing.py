@@ -3,7 +3,6 @@
 import os
 import queue
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from annotations.errors import ConsentRequiredError, UnmappedTableError
 from annotations.exchange.imports.importing import ImportOptions, ImportProgress, ImportReport, import_sources
 from annotations.exchange.imports.preview import preview_sources
 from annotations.prelabelling import start_prelabelling
+from annotations.scratch import scratch
 from annotations.store.records import CONSENT_PURPOSES
 from ser.errors import SerError
 from ui.backend.identity import Who, person
@@ -53,9 +53,9 @@ class ImportHandlers:
             raise SerError(NO_FILES)
         options = self._options(importer.name, consent, labels, speaker, mapping)
         stopped = gr.update(interactive=False)
-        with tempfile.TemporaryDirectory(prefix="preview-") as folder:
+        with scratch("preview") as folder:
             try:
-                preview = preview_sources(gather([Path(name) for name in files], Path(folder)), options)
+                preview = preview_sources(gather([Path(name) for name in files], folder), options)
             except UnmappedTableError as error:
                 said = status_line(f"{error} Choose the column of recordings below, then press Preview.", "gentle")
                 hidden = [gr.update(visible=False)] * MOST_LABELS
@@ -111,10 +111,10 @@ class ImportHandlers:
             raise SerError(NO_FILES)
         options = self._options(importer.name, consent, labels, speaker, mapping)
         stop = self._stopping[str(request.session_hash)] = threading.Event()
-        with tempfile.TemporaryDirectory(prefix="import-") as folder:
+        with scratch("import") as folder:
             keeps = False
             try:
-                sources = gather([Path(name) for name in files], Path(folder))
+                sources = gather([Path(name) for name in files], folder)
                 for step in self._run(sources, options, stop):
                     if isinstance(step, ImportReport):
                         background = answer and start_prelabelling(self.services.store)
