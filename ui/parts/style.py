@@ -120,9 +120,17 @@ def css(labels: LabelSet = DEFAULT) -> str:
 
 
 def head() -> str:
-    """What surrounds the page on a phone, as it stands in the document's head."""
+    """What surrounds the page on a phone, and the fonts, as they stand in the document's head.
+
+    The browser would ask for the fonts only once the page is drawn, and lines would move when they come.
+    """
     frame = (ASSETS / "frame.css").read_text(encoding="utf-8")
-    return f'<meta name="color-scheme" content="light dark"><style>{frame}</style>'
+    fonts = "".join(
+        f'<link rel="preload" as="font" type="font/woff2" crossorigin href="static/fonts/IBMPlexSans/IBMPlexSans-'
+        f'{weight}.woff2">'
+        for weight in ("Regular", "Bold")
+    )
+    return f'<meta name="color-scheme" content="light dark">{fonts}<style>{frame}</style>'
 
 
 def script(labels: LabelSet = DEFAULT) -> str:
