@@ -35,6 +35,14 @@ class ExchangeError(SerError):
     """Something to import cannot be read, or an export cannot be written."""
 
 
+class UnmappedTableError(ExchangeError):
+    """A table to import has no column that is known to name recordings."""
+
+    def __init__(self, message: str, headers: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.headers = headers
+
+
 class InvalidSettingError(SerError):
     """A setting of the annotation is not what it can be."""
 

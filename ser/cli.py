@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_recognize(commands.add_parser("recognize", help="say which emotion is in recordings"))
     _add_timeline(commands.add_parser("timeline", help="say which emotion is when in long recordings"))
+    _add_converse(commands.add_parser("converse", help="say what is felt in a conversation, and what caused it"))
     _add_explain(commands.add_parser("explain", help="say why an answer is what it is"))
     _add_say(commands.add_parser("say", help="speak a text, in a tone, into a WAV file"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a model on a labelled corpus"))
@@ -99,15 +100,36 @@ def _add_timeline(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="answer each channel by itself, all mixed, or split those that hold different speech (default)",
     )
+    parser.add_argument(
+        "--speakers",
+        default="off",
+        metavar="N|auto|off",
+        help="tell speakers of one channel apart by their voices: how many there are, or auto (default off)",
+    )
     _add_neutral(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line")
     form.add_argument("--out", metavar="DIR", help="write a file for each recording there")
     parser.add_argument(
         "--format",
-        choices=("json", "csv", "rttm", "textgrid", "vtt", "srt", "audacity", "labelstudio"),
+        choices=("json", "csv", "rttm", "textgrid", "vtt", "srt", "audacity", "labelstudio", "turns"),
         help="of the files in DIR (default json)",
     )
+    _add_models(parser)
+
+
+def _add_converse(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a transcript (.csv, .tsv, .json, .jsonl, .txt), a recording, or several that are turns in order",
+    )
+    parser.add_argument("--channels", choices=("split", "mix", "auto"), default="auto", help="as for timeline")
+    parser.add_argument(
+        "--speakers", nargs="+", metavar="NAME", default=["A", "B"], help="who speaks in turn, for several recordings"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object")
     _add_models(parser)
 
 

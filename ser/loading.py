@@ -7,6 +7,8 @@ from ser.acoustic.classifier import load_acoustic_model
 from ser.audio.vad import SileroDetector
 from ser.checkpoints.hub import pick_device
 from ser.config import Settings
+from ser.language_model.client import load_language_model
+from ser.language_model.opinion import SecondOpinion
 from ser.protocols import AcousticModel
 from ser.recognizer import Recognizer
 from ser.text.classifier import load_text_model
@@ -30,7 +32,7 @@ def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel
     settings = settings or Settings.from_env()
     device = pick_device(settings.device)
     choice = load_transcriber(settings)
-    return Recognizer(
+    recognizer = Recognizer(
         SileroDetector(),
         acoustic or load_acoustic_model(settings.acoustic_model, device),
         load_text_model(settings.text_model, device),
@@ -38,3 +40,6 @@ def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel
         max_duration=settings.max_duration,
         transcriber_reason=choice.reason,
     )
+    model = load_language_model(settings.language_model, device)
+    recognizer.replace_opinion(None if model is None else SecondOpinion(model))
+    return recognizer

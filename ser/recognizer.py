@@ -3,7 +3,6 @@
 Knows the protocols of `ser.protocols`, not the models behind them; loads nothing (see `ser.loading`).
 """
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,15 +14,21 @@ from ser.audio.batching import BATCH_SIZE, map_batches
 from ser.audio.decoding import decode_bytes, decode_file
 from ser.audio.long_recordings import LongRecording, read_long
 from ser.audio.vad import no_speech, trim_to_speech
+from ser.clock import Clock
 from ser.encoder.profiles import PLAIN, Profiles
 from ser.errors import AudioError
 from ser.evaluation.predictions import embedding_model
 from ser.explanation.cues import VoiceCues
 from ser.explanation.explanation import Answerers, Explanation, build_explanation
-from ser.fusion.rule import FusionRule, abstention, find_doubt, remark
+from ser.fusion.remarks import abstention, find_doubt, remark
+from ser.fusion.rule import FusionRule, combine
+from ser.language_model.opinion import SecondOpinion, Turn
 from ser.protocols import AcousticModel, SpeechDetector, TextModel, Transcriber
-from ser.timeline.timeline import AUTO, Parts, Timeline, build_timeline
-from ser.types import SAMPLING_RATE, Audio, Recognition, SpeechRegion, Timings
+from ser.timeline.regions import Timeline
+from ser.timeline.speakers import OFF, parse_speakers
+from ser.timeline.timeline import AUTO, Parts, build_timeline
+from ser.timeline.voices import load_voice_encoder
+from ser.types import SAMPLING_RATE, Audio, Recognition, SpeechRegion
 
 Source = str | Path | bytes | Audio
 
@@ -59,6 +64,7 @@ class Recognizer:
         self.max_duration = max_duration
         self.transcriber_reason = transcriber_reason
         self.fusion = fusion or FusionRule()
+        self.opinion: SecondOpinion | None = None
 
     @property
     def models(self) -> dict[str, str]:
@@ -81,6 +87,10 @@ class Recognizer:
         """Replace the rule that puts voice and words together."""
         self.fusion = rule
 
+    def replace_opinion(self, opinion: SecondOpinion | None) -> None:
+        """Replace the language model that gives a second opinion on the words; there is none to begin with."""
+        self.opinion = opinion
+
     def warm_up(self) -> None:
         """Run every model once: libraries do much at their first use that nobody should have to wait for."""
         noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLING_RATE).astype(np.float32)
@@ -92,21 +102,24 @@ class Recognizer:
         if self.text is not None:
             self.text.classify("hello")
 
-    def recognize(self, source: Source, profiles: Profiles = PLAIN) -> Recognition:
+    def recognize(self, source: Source, profiles: Profiles = PLAIN, turns: Sequence[Turn] = ()) -> Recognition:
         """Recognise one recording; returns the complete answer.
 
         Args:
             source: a path, the bytes of an audio file, or decoded `Audio`.
             profiles: other recordings of the place and of the speaker, to adapt the answer by.
+            turns: said before, which a language model reads as well.
 
         Raises:
             AudioError: if the source is no usable recording, or holds no speech.
         """
-        *_, answer = self.recognize_steps(source, profiles)
+        *_, answer = self.recognize_steps(source, profiles, turns)
         return answer
 
-    def recognize_steps(self, source: Source, profiles: Profiles = PLAIN) -> Iterator[Recognition]:
-        """Recognise one recording and yield the answer as it grows: voice, then transcript, then fused.
+    def recognize_steps(
+        self, source: Source, profiles: Profiles = PLAIN, turns: Sequence[Turn] = ()
+    ) -> Iterator[Recognition]:
+        """Recognise one recording and yield the answer as it grows: voice, then transcript, then fused, then opinion.
 
         Every early answer has `complete=False` and is usable as it stands; the last one is what `recognize` returns,
         with the same errors.
@@ -114,7 +127,7 @@ class Recognizer:
         (analysis,) = self._analyse([source], profiles)
         if isinstance(analysis, AudioError):
             raise analysis
-        yield from self._answers(analysis)
+        yield from self._answers(analysis, turns)
 
     def timeline(
         self,
@@ -123,6 +136,7 @@ class Recognizer:
         *,
         max_duration: float | None = None,
         profiles: Profiles = PLAIN,
+        speakers: str | int = OFF,
     ) -> Timeline:
         """Find the regions of one feeling in a recording of any length.
 
@@ -131,9 +145,24 @@ class Recognizer:
             channels: see `build_timeline`.
             max_duration: longest accepted recording in seconds, in place of the recogniser's; None for no limit.
             profiles: that the answers are adapted by.
+            speakers: of one channel to be told apart by their voices: `off`, `auto`, or their number.
+
+        Raises:
+            SerError: see `build_timeline`, or if there is no encoder of voices.
         """
-        center = find_center(self.acoustic, profiles)
-        parts = Parts(self.detector, self.acoustic, self.text, self.transcriber, self.fusion, center)
+        center, count = find_center(self.acoustic, profiles), parse_speakers(speakers)
+        voices = None if count == OFF else load_voice_encoder()
+        parts = Parts(
+            self.detector,
+            self.acoustic,
+            self.text,
+            self.transcriber,
+            self.fusion,
+            center,
+            self.opinion,
+            voices,
+            count if isinstance(count, int) else None,
+        )
         recording = source if isinstance(source, LongRecording) else read_long(source, max_duration)
         return build_timeline(recording, parts, channels)
 
@@ -179,23 +208,12 @@ class Recognizer:
             if answer.embedding is None or answer.embedding.encoder != model.encoder_sha256:
                 raise ValueError("the answer has no embedding of the acoustic model in use")
             sound = classify_sound_embeddings(model, answer.embedding.vector[None], chosen)[0]
-            fused, weight = self.fusion.temper_acoustic(sound.scores), 0.0
-            notes = list(answer.notes)
-            if answer.text is not None and answer.transcript is not None:
-                fused, weight = self.fusion.join(sound.scores, answer.text, answer.transcript)
-                earlier = remark(answer.acoustic, answer.text, answer.text_weight)
-                now = remark(sound.scores, answer.text, weight)
-                notes = [note for note in notes if note != earlier] + ([now] if now else [])
+            made = {answer.opinion.note if answer.opinion else None}
+            if answer.text is not None:
+                made.add(remark(answer.acoustic, answer.text, answer.text_weight))
+            notes = [*(note for note in answer.notes if note not in made), *sound.notes]
             adapted.append(
-                replace(
-                    answer,
-                    acoustic=sound.scores,
-                    fused=fused,
-                    text_weight=weight,
-                    notes=(*notes, *sound.notes),
-                    unsure=find_doubt(fused, sound.novelty),
-                    profile=sound.profile,
-                )
+                replace(combine(answer, self.fusion, sound.scores, sound.novelty, notes), profile=sound.profile)
             )
         return adapted
 
@@ -224,15 +242,15 @@ class Recognizer:
     def _analyse(self, sources: Sequence[Source], profiles: Profiles = PLAIN) -> list["_Analysis | AudioError"]:
         """Decode recordings, find their speech and classify the sound, all with one and the same acoustic model."""
         model, analyses = self.acoustic, dict[int, _Analysis | AudioError]()
-        decoded: dict[int, tuple[Audio, _Clock]] = {}
+        decoded: dict[int, tuple[Audio, Clock]] = {}
         for which, source in enumerate(sources):
-            clock = _Clock()
+            clock = Clock()
             try:
                 decoded[which] = self.decode(source), clock
             except AudioError as error:
                 analyses[which] = error
             clock.lap("decode")
-        together = _Clock()
+        together = Clock()
         regions = {which: self.detector.detect(audio) for which, (audio, _) in decoded.items()}
         together.lap("vad")
         spoken = {which: trim_to_speech(decoded[which][0], speech) for which, speech in regions.items() if speech}
@@ -248,15 +266,14 @@ class Recognizer:
             analyses[which] = _Analysis(audio, regions[which], sounds[which], self._models(model), clock)
         return [analyses[which] for which in range(len(sources))]
 
-    def _answers(self, analysis: "_Analysis") -> Iterator[Recognition]:
-        """Yield the answer of the voice alone, then with the transcript, then of voice and words together."""
-        audio, speech, sound, clock = analysis.audio, analysis.speech, analysis.sound, analysis.clock
-        acoustic, notes = sound.scores, [*audio.notes, *sound.notes]
-        alone = self.fusion.temper_acoustic(acoustic)
+    def _answers(self, analysis: "_Analysis", turns: Sequence[Turn] = ()) -> Iterator[Recognition]:
+        """Yield the answer of the voice alone, then with the transcript, then with the words, then with an opinion."""
+        audio, sound, clock = analysis.audio, analysis.sound, analysis.clock
+        notes, alone = [*audio.notes, *sound.notes], self.fusion.temper_acoustic(sound.scores)
         answer = Recognition(
             duration=audio.duration,
-            speech=tuple(speech),
-            acoustic=acoustic,
+            speech=tuple(analysis.speech),
+            acoustic=sound.scores,
             transcript=None,
             text=None,
             fused=alone,
@@ -272,33 +289,28 @@ class Recognizer:
         yield answer
         if self.transcriber is None:
             return
-
-        transcript = self.transcriber.transcribe(audio, speech)
+        transcript = self.transcriber.transcribe(audio, analysis.speech)
         clock.lap("transcription")
-        if self.text is None:
-            yield replace(answer, transcript=transcript, timings=clock.timings(), complete=True)
+        asked = self.opinion if abstention(transcript, None) is None else None
+        complete = self.text is None and asked is None
+        answer = replace(answer, transcript=transcript, timings=clock.timings(), complete=complete)
+        yield answer
+        if self.text is not None:
+            reason = abstention(transcript, self.text.languages)
+            if reason is None:
+                answer = replace(answer, text=self.text.classify(transcript.text))
+                clock.lap("text")
+            else:
+                notes.append(reason)
+            answer = combine(answer, self.fusion, sound.scores, sound.novelty, notes)
+            answer = replace(answer, timings=clock.timings(), complete=asked is None)
+            yield answer
+        if asked is None:
             return
-        yield replace(answer, transcript=transcript, timings=clock.timings())
-
-        reason = abstention(transcript, self.text.languages)
-        if reason is not None:
-            yield replace(answer, transcript=transcript, notes=(*notes, reason), timings=clock.timings(), complete=True)
-            return
-        words = self.text.classify(transcript.text)
-        fused, weight = self.fusion.join(acoustic, words, transcript)
-        clock.lap("text")
-        noted = remark(acoustic, words, weight)
-        yield replace(
-            answer,
-            notes=(*notes, noted) if noted else tuple(notes),
-            transcript=transcript,
-            text=words,
-            fused=fused,
-            text_weight=weight,
-            timings=clock.timings(),
-            complete=True,
-            unsure=find_doubt(fused, sound.novelty),
-        )
+        opinion, trouble = asked.ask(transcript.text, turns)
+        clock.lap("language_model")
+        answer = replace(answer, opinion=opinion, timings=clock.timings(), complete=True)
+        yield combine(answer, self.fusion, sound.scores, sound.novelty, [*notes, trouble] if trouble else notes)
 
     def decode(self, source: Source) -> Audio:
         """Decode a source, as `recognize` does."""
@@ -314,6 +326,7 @@ class Recognizer:
             "text": self.text.name if self.text else "none",
             "transcriber": self.transcriber.name if self.transcriber else "none",
             "speech_detector": self.detector.name,
+            **({"language_model": self.opinion.name} if self.opinion else {}),
         }
 
 
@@ -325,26 +338,4 @@ class _Analysis:
     speech: tuple[SpeechRegion, ...]
     sound: Sound
     models: Mapping[str, str]
-    clock: "_Clock"
-
-
-class _Clock:
-    """Seconds between laps, by name."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self._laps[name] = now - self._last
-        self._last = now
-
-    def share(self, together: "_Clock", count: int) -> None:
-        """Take over an even part of the laps that were made together with others, in place of waiting for them."""
-        self._laps |= {name: seconds / count for name, seconds in together._laps.items()}
-        self._last = time.perf_counter()
-        self._start = self._last - sum(self._laps.values())
-
-    def timings(self) -> Timings:
-        return Timings(**self._laps, total=self._last - self._start)
+    clock: Clock

@@ -9,11 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ser.labels import EMOTIONS
+
+if TYPE_CHECKING:
+    from ser.language_model.opinion import Opinion
 
 SAMPLING_RATE = 16_000
 """Hz; every model of the project, embedded or from a hub, takes speech at this rate."""
@@ -195,6 +199,8 @@ class Timings:
     transcription: float = 0.0
     acoustic: float = 0.0
     text: float = 0.0
+    language_model: float = 0.0
+    speakers: float = 0.0
     total: float = 0.0
 
 
@@ -254,6 +260,7 @@ class Recognition:
         unsure: why the answer should not be relied on, as a sentence; None if nothing speaks against it.
         profile: statistics that the answer was adapted by; None for a plain answer.
         embedding: of the recording by the acoustic model's encoder; None if the model has none.
+        opinion: a language model's on the words; None if none was asked or gave any.
     """
 
     duration: float
@@ -270,6 +277,7 @@ class Recognition:
     unsure: str | None = None
     profile: AppliedProfile | None = None
     embedding: Embedding | None = field(default=None, repr=False, compare=False)
+    opinion: "Opinion | None" = None
 
     @property
     def label(self) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from ser.audio.long_recordings import read_long
 from ser.errors import SerError
 from ser.recognizer import Recognizer
 from ser.serialization import recognition_to_dict
-from ser.timeline.timeline import AUTO, CHANNEL_MODES, Timeline
+from ser.timeline.speakers import OFF
+from ser.timeline.timeline import AUTO, CHANNEL_MODES
 from ser.types import Audio, Recognition
 from ui.backend.identity import charge, person, signed_in, voter
 from ui.backend.services import Services
@@ -67,7 +68,7 @@ class ApiHandlers:
             return self.services.labels.answer(recognition_to_dict(answer, file=path.name))
 
     def timeline(
-        self, audio: str | None = None, channels: str = AUTO, request: gr.Request | None = None
+        self, audio: str | None = None, channels: str = AUTO, speakers: str = OFF, request: gr.Request | None = None
     ) -> dict[str, object]:
         """Find which feeling is when in a long recording; nothing of it is stored."""
         if audio is None:
@@ -76,12 +77,12 @@ class ApiHandlers:
             recognizer = self.services.active_model.serving().recognizer
             recording = read_long(path, MAX_TIMELINE_DURATION)
             charge(self.services, request, "recognitions", amount=max(1.0, recording.duration / 60.0))
-
-            def steps() -> Iterator[Timeline]:
-                yield recognizer.timeline(recording, channels or AUTO)
-
-            connection = str(request.session_hash) if request else ""
-            turns = self.services.answers(connection, recording.duration, steps, budget=TIMELINE_BUDGET)
+            turns = self.services.answers(
+                str(request.session_hash) if request else "",
+                recording.duration,
+                lambda: iter([recognizer.timeline(recording, channels or AUTO, speakers=speakers or OFF)]),
+                budget=TIMELINE_BUDGET,
+            )
             (found,) = (step for step in turns if not isinstance(step, Waiting))
             return found.as_dict(file=path.name)
 
@@ -276,6 +277,7 @@ def build_api(services: Services) -> None:
         answer = gr.JSON(label="the answer, as `python -m ser recognize --json` prints it")
         talk = gr.Audio(label="a recording of at most 15 minutes", type="filepath")
         channels = gr.Textbox(label=f"one of {', '.join(CHANNEL_MODES)}; {AUTO} where empty", value=AUTO)
+        voices = gr.Textbox(label="speakers of one channel: off, auto, or how many are told apart", value=OFF)
         regions = gr.JSON(label="the timeline, as `python -m ser timeline --json` prints it")
         puzzling = gr.Audio(label="a recording of speech, at most a minute, to explain", type="filepath")
         why = gr.Textbox(label="the label to explain; the most probable one where empty", value="")
@@ -313,7 +315,7 @@ def build_api(services: Services) -> None:
     for name, inputs, outputs in (
         ("register", [wanted], [issued]),
         ("recognize", [recording], [answer]),
-        ("timeline", [talk, channels], [regions]),
+        ("timeline", [talk, channels, voices], [regions]),
         ("explain", [puzzling, why], [reasons]),
         ("correct", [voted, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
         ("next_clip", [reviewer], [clip, clip_audio]),

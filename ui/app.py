@@ -22,6 +22,8 @@ from ui.backend.logins import LoginPage
 from ui.backend.services import Services
 from ui.backend.upload_guard import ARCHIVE, UploadGuard
 from ui.clips.tab import build_clips_tab, build_drawer
+from ui.conversation.tab import build_conversation_tab, held
+from ui.conversation.tab import is_on as conversation_is_on
 from ui.insights.tab import build_insights_tab
 from ui.languages import catalogue
 from ui.maintain.cards import build_maintain_cards
@@ -29,7 +31,7 @@ from ui.maintain.labels import LabelHandlers, labels_dialog
 from ui.maintain.overview import OverviewHandlers
 from ui.operations.routes import Operations, Traffic
 from ui.parts import style
-from ui.parts.calls import build_calls
+from ui.parts.calls import Act, build_calls
 from ui.parts.delivery import Delivery
 from ui.parts.errors import Page, shows_errors
 from ui.parts.palette import keys_row
@@ -83,6 +85,10 @@ def build_app(services: Services) -> gr.Blocks:
             with gr.Tab("Recognize", id="recognize", elem_id="tab-recognize"):
                 regions = build_recognize_tab(services, demo, who)
                 visitor_note = gr.HTML("", elem_id="visitor-note", apply_default_css=False)
+            told: dict[str, Act] = {}
+            if conversation_is_on(os.environ):
+                with gr.Tab("Conversation", id="conversation-tab", elem_id="tab-conversation"):
+                    told = build_conversation_tab(services)
             with gr.Tab("Review", id="review-tab", elem_id="tab-review"):
                 acts = build_review_tab(services)
             with gr.Tab("Clips", id="clips-tab", elem_id="tab-clips"):
@@ -116,10 +122,11 @@ def build_app(services: Services) -> gr.Blocks:
             demo.load(**fresh)
             gr.Timer(HEADER_EVERY).tick(**fresh, trigger_mode="once")
         build_api(services)
-        build_calls({**acts, **regions, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
+        build_calls({**acts, **regions, **told, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
 
         def on_unload(request: gr.Request) -> None:
             services.uploads.release(str(request.session_hash))
+            services.uploads.release(held(str(request.session_hash)))
             services.profiles.release(str(request.session_hash))
 
         demo.unload(on_unload)

@@ -20,7 +20,8 @@ from annotations.store.rows import insert_clip, insert_prediction
 from ser.audio.long_recordings import LongRecording, read_long
 from ser.commands.recognize import expand
 from ser.errors import AudioError
-from ser.timeline.timeline import CHANNEL_MODES, FeelingRegion, Timeline
+from ser.timeline.regions import FeelingRegion, Timeline
+from ser.timeline.timeline import CHANNEL_MODES
 from ser.types import Audio, Recognition
 
 LONGEST = 30.0

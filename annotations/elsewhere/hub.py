@@ -18,6 +18,7 @@ from huggingface_hub.utils import disable_progress_bars, parse_ratelimit_headers
 
 from annotations.elsewhere.places import Content, Place
 from annotations.errors import ElsewhereError, MovedOnError
+from annotations.scratch import scratch
 from annotations.store.media import TEMPORARY
 from ser.checkpoints.hub import look_again
 from ser.errors import SettingsError
@@ -42,14 +43,14 @@ class _HubPlace:
 
     def read(self, path: str) -> bytes | None:
         """The content of a file; None if there is none."""
-        with tempfile.TemporaryDirectory(prefix="speech-emotion-studio-read-") as scratch:
-            file = self._fetch(path, Path(scratch))
+        with scratch("read") as folder:
+            file = self._fetch(path, folder)
             return None if file is None else file.read_bytes()
 
     def download(self, path: str, target: Path) -> None:
         """Copy a file to this disk, through a temporary folder next to it."""
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=target.parent) as scratch:
-            file = self._fetch(path, Path(scratch))
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=target.parent) as folder:
+            file = self._fetch(path, Path(folder))
             if file is None:
                 raise ElsewhereError(f"{path} is gone from {self.url}.")
             os.replace(file, target)

@@ -1,12 +1,14 @@
 """Feeling over time on joined clips: `python -m benchmarks.timeline --data DATA [--speakers NAME ...] [--json]`.
 
 Clips of one speaker are joined (neutral, emotional, neutral, with silence between), and their timelines are compared
-with what was joined. A longer recording, all joins in a row, is timed with and without transcripts.
+with what was joined. A longer recording, all joins in a row, is timed with and without transcripts. `--turns` measures
+speakers who take turns in its place: the package resemblyzer is needed.
 """
 
 import argparse
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,20 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.acoustic.joined_clips import NEUTRAL, JoinedClips, count_close, diarization_error, draw_joined_clips
+from benchmarks.acoustic.speaker_turns import COLLAR, draw_conversations, speaker_error
 from benchmarks.machine import run_benchmark
 from ser.audio.vad import SileroDetector
 from ser.config import Settings
 from ser.errors import AudioError
 from ser.loading import load_recognizer
 from ser.recognizer import Recognizer
+from ser.timeline.passages import cut_passages
+from ser.timeline.segmentation import cut_phrases
+from ser.timeline.speakers import find_speakers
+from ser.timeline.timeline import DEFAULT_CONFIG
+from ser.timeline.voices import load_voice_encoder
 from ser.training.recipe import RESERVED_SPEAKERS
-from ser.types import Audio
+from ser.types import Audio, SpeechRegion
 
 CORPORA = ("ravdess", "nemo")
 
@@ -31,6 +39,10 @@ TOLERANCE = 0.5
 
 MAX_ERROR, MIN_BOUNDARIES = 0.30, 0.70
 """The goal: emotion diarisation error rate, and share of the boundaries within `TOLERANCE`."""
+
+KINDS = ((1, "same"), (2, "same"), (2, "mixed"), (3, "same"), (3, "mixed"))
+CONVERSATIONS, QUICK_CONVERSATIONS = 10, 2
+"""Of each kind and corpus."""
 
 DRAWS, QUICK_DRAWS = {"ravdess": 4, "nemo": 10}, 1
 TIMED, QUICK_TIMED = 300.0, 40.0
@@ -46,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
     parser.add_argument("--corpora", nargs="+", default=CORPORA, help="folders in DATA")
     parser.add_argument("--speakers", nargs="+", default=RESERVED_SPEAKERS, help="default: the reserved ones")
+    parser.add_argument("--turns", action="store_true", help="measure how speakers are told apart")
     quick = f"{QUICK_DRAWS} join of each speaker and emotion, {QUICK_TIMED:g} s timed"
     return run_benchmark(parser, measure, PACKAGES, argv=argv, quick=quick, passed=lambda result: bool(result["met"]))
 
@@ -57,6 +70,8 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         SerError: where models or clips cannot be had.
     """
     detector = SileroDetector()
+    if options.turns:
+        return measure_turns(options, detector)
     joins = [
         join
         for name in options.corpora
@@ -91,6 +106,49 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         },
         "goal": {"error": MAX_ERROR, "boundaries": MIN_BOUNDARIES},
         "met": mean["error"] <= MAX_ERROR and mean["boundaries"] >= MIN_BOUNDARIES,
+    }
+
+
+def measure_turns(options: argparse.Namespace, detector: SileroDetector) -> dict[str, object]:
+    """Diarisation error rates by corpus, number and sex of the speakers; their number given, and estimated.
+
+    The speech that is told apart is the detector's own, in reference and answer alike, so that what is wrong is who.
+    """
+    voices, seconds = load_voice_encoder(), 0.0
+    scores: dict[str, list[dict[str, float]]] = defaultdict(list)
+    draws = QUICK_CONVERSATIONS if options.quick else CONVERSATIONS
+    talks = [
+        talk
+        for name in options.corpora
+        for talk in draw_conversations(options.data / name, options.speakers, KINDS, draws, detector, options.seed)
+    ]
+    for talk in tqdm(talks, unit="conversation", disable=None):
+        passages = list(cut_passages([talk.audio.signal], detector))
+        phrases = [
+            SpeechRegion(passage.start + phrase.start, passage.start + phrase.end)
+            for passage in passages
+            for phrase in cut_phrases(passage.audio, passage.speech, DEFAULT_CONFIG)
+        ]
+        figures = dict[str, float]()
+        for name, count in (("given", talk.speakers), ("estimated", None)):
+            started = time.process_time()
+            labels = np.concatenate(find_speakers(passages, voices, count, DEFAULT_CONFIG))
+            seconds += time.process_time() - started
+            found = [(p.start, p.end, str(label)) for p, label in zip(phrases, labels, strict=True)]
+            figures[f"{name}_collar"] = speaker_error(talk.spans, found, COLLAR)
+            figures[name] = speaker_error(talk.spans, found)
+            figures[f"{name}_speakers_right"] = float(len(set(labels.tolist())) == talk.speakers)
+        scores[f"{talk.corpus}, {talk.speakers}, {talk.sex}"].append(figures)
+    total = 2 * sum(talk.audio.duration for talk in talks)
+    return {
+        "benchmark": "timeline, speakers",
+        "conversations": draws,
+        "error": {
+            kind: {key: round(float(np.mean([row[key] for row in rows])), 4) for key in rows[0]}
+            for kind, rows in scores.items()
+        },
+        "share_of_real_time": round(seconds / total, 4),
+        "met": True,
     }
 
 

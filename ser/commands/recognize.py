@@ -131,6 +131,8 @@ def describe(answer: Recognition, file: str) -> str:
     if answer.text is not None:
         head += f"   voice: {answer.acoustic.label} {answer.acoustic.confidence:.0%}"
         head += f"   words: {answer.text.label} {answer.text.confidence:.0%}"
+    if answer.opinion is not None:
+        head += f"   language model: {answer.opinion.scores.label} {answer.opinion.scores.confidence:.0%}"
     lines.append(head)
     scores = answer.fused.as_dict()
     for label in sorted(scores, key=scores.__getitem__, reverse=True):

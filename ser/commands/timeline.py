@@ -11,7 +11,7 @@ from ser.errors import AudioError, SettingsError
 from ser.loading import load_recognizer
 from ser.serialization import printable
 from ser.timeline.formats import FORMATS
-from ser.timeline.timeline import Timeline
+from ser.timeline.regions import Timeline
 
 BAR_WIDTH = 30
 
@@ -20,7 +20,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Build the timeline of every file.
 
     Args:
-        options: `files, channels, neutral, json, out, format`.
+        options: `files, channels, speakers, neutral, json, out, format`.
         settings: which models to use.
 
     Returns:
@@ -40,7 +40,11 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     for path in paths:
         try:
             timeline = recognizer.timeline(
-                path, options.channels, max_duration=settings.max_duration, profiles=profiles
+                path,
+                options.channels,
+                max_duration=settings.max_duration,
+                profiles=profiles,
+                speakers=options.speakers,
             )
             if out is not None:
                 report = f"{path} -> {_write(timeline, path, out, options.format or 'json')}"

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from ser.audio.vad import trim_to_speech
 from ser.errors import SettingsError
 from ser.explanation.cues import CHANGES, CUES, VoiceCues, measure_cues
-from ser.explanation.occlusion import Center, Voice, band_edges, cut_moments
-from ser.fusion.rule import FusionRule, abstention
+from ser.explanation.occlusion import Center, Voice, band_edges, cut_moments, leave_each_out
+from ser.fusion.remarks import abstention
+from ser.fusion.rule import FusionRule
 from ser.protocols import AcousticModel, TextModel
 from ser.types import SAMPLING_RATE, Audio, EmotionScores, Recognition, Segment, SpeechRegion, Transcript
 
@@ -212,6 +213,8 @@ class _Words:
         self._models, self._label, self._transcript = models, label, answer.transcript
         # Words that abstained in the answer have no part in it.
         self._scores = answer.text
+        # A language model is not asked again for each part that is left out.
+        self._opinion = answer.opinion.scores if answer.opinion else None
 
     def probability(self, voice: EmotionScores, *, spoken: bool = True) -> float:
         """Probability of the label, with these scores of the voice."""
@@ -219,22 +222,26 @@ class _Words:
 
     def _join(self, voice: EmotionScores, text: EmotionScores | None, transcript: Transcript | None) -> float:
         fusion = self._models.fusion
-        if text is None or transcript is None:
-            return fusion.temper_acoustic(voice).as_dict()[self._label]
-        return fusion.join(voice, text, transcript)[0].as_dict()[self._label]
+        fused = fusion.temper_acoustic(voice)
+        if text is not None and transcript is not None:
+            fused, _ = fusion.join(voice, text, transcript)
+        if self._opinion is not None and self._transcript is not None:
+            fused, _ = fusion.add_opinion(fused, self._opinion, self._transcript)
+        return fused.as_dict()[self._label]
 
     def effects(self, voice: EmotionScores) -> list[Word]:
         """The effect of each word: it is left out of the transcript, and what is left is read anew."""
         transcript, text = self._transcript, self._models.text
         if transcript is None or text is None or self._scores is None:
             return []
-        whole, effects = self.probability(voice), []
-        for at, segment in enumerate(transcript.segments):
-            rest = transcript.segments[:at] + transcript.segments[at + 1 :]
-            left = replace(transcript, text=" ".join(one.text for one in rest), segments=rest)
+
+        def probability(rest: Sequence[Segment]) -> float:
+            left = replace(transcript, text=" ".join(one.text for one in rest), segments=tuple(rest))
             scores = None if abstention(left, text.languages) else text.classify(left.text)
-            effects.append(_word(segment, whole - self._join(voice, scores, left)))
-        return effects
+            return self._join(voice, scores, left)
+
+        effects = leave_each_out(transcript.segments, probability)
+        return [_word(segment, effect) for segment, effect in zip(transcript.segments, effects, strict=True)]
 
 
 def _word(segment: Segment, effect: float) -> Word:

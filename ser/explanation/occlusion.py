@@ -5,6 +5,7 @@ Source: Zeiler & Fergus 2014, "Visualizing and Understanding Convolutional Netwo
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,12 +38,24 @@ BACKGROUND_PERCENTILE = 10
 
 STFT_LENGTH = 512
 
+Part = TypeVar("Part")
+
 Span = tuple[int, int]
 """First sample, and the one after the last."""
 
 Effects = npt.NDArray[np.float64]
 
 Center = npt.NDArray[np.float32] | None
+
+
+def leave_each_out(parts: Sequence[Part], probability: Callable[[Sequence[Part]], float]) -> list[float]:
+    """Compute for each part how much it raises a probability: that with all parts, less that without it.
+
+    >>> leave_each_out([1, 2, 3], sum)
+    [1, 2, 3]
+    """
+    whole = probability(parts)
+    return [whole - probability([*parts[:at], *parts[at + 1 :]]) for at in range(len(parts))]
 
 
 def cut_moments(samples: int) -> list[Span]:

@@ -1,4 +1,4 @@
-"""Builds the ONNX graphs of the embedded models: speech encoder, encoder with a head, text model.
+"""Builds the ONNX graphs of the embedded models: speech encoder, encoder with a head, text model, dialogues.
 
 The graphs that ship carry no weights: they are handed to onnxruntime from the installed packages when a model is
 loaded; see `ser.encoder.embedded` and `ser.text.embedded`. Run `python -m ser.export.graphs` after a change here; what
@@ -16,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ser.acoustic.head import LIMIT, ClassifierHead, emotion_of
 from ser.acoustic.places import BORDER, STEEPNESS, KnownPlaces
+from ser.conversation.model.dialogue import ATTENTION_BIAS, TOKENS
+from ser.conversation.model.dialogue import GRAPH_FILE as DIALOGUE_GRAPH_FILE
 from ser.encoder.embedded import GRAPHS, graph_tensors
 from ser.encoder.weights import DIMENSIONS, WEIGHTS_FILE, find_weights, read_weights
 from ser.labels import EMOTIONS
@@ -112,11 +114,33 @@ class Graph:
 def text_graph(*, int8: bool = True) -> bytes:
     """Build the text model: token embeddings of one sentence in, one logit for each of `EMOTIONS` out."""
     graph = Graph(int8, HIDDEN, TEXT_EPSILON)
+    state = _encode_text(graph)
+    # The encoder was trained with mean pooling, so the mean over tokens is its sentence vector.
+    axis = graph.constant("token_axis", np.array([1], np.int64))
+    pooled = graph.node("ReduceMean", [state, axis], "pooled", keepdims=0)
+    graph.node("Identity", [graph.linear(pooled, "head", HIDDEN, len(EMOTIONS), int8=False)], LOGITS)
+    return graph.serialise("text", {EMBEDDINGS: [1, "tokens", HIDDEN]}, {LOGITS: [1, len(EMOTIONS)]})
+
+
+def dialogue_graph() -> bytes:
+    """Build the encoder of dialogues: token embeddings and a bias of the attention in, vectors of the tokens out.
+
+    Weights stay float32: in 8 bits all tokens of a row share one scale, and a turn would follow from later ones.
+    """
+    graph = Graph(False, HIDDEN, TEXT_EPSILON)
+    graph.node("Identity", [_encode_text(graph, ATTENTION_BIAS)], TOKENS)
+    inputs: Shapes = {EMBEDDINGS: [1, "tokens", HIDDEN], ATTENTION_BIAS: [1, 1, "tokens", "tokens"]}
+    return graph.serialise("dialogue", inputs, {TOKENS: [1, "tokens", HIDDEN]})
+
+
+def _encode_text(graph: Graph, bias: str = "") -> str:
+    """Add the sentence encoder; return the name of its tokens' vectors."""
     state = graph.norm(EMBEDDINGS, "embeddings.LayerNorm")
     for layer in range(LAYERS):
         block = f"encoder.layer.{layer}"
         attention = f"{block}.attention"
         parts = [graph.linear(state, f"{attention}.self.{part}", HIDDEN, HIDDEN) for part in ("query", "key", "value")]
+        parts += ["", "", bias] if bias else []
         mixed = graph.node("MultiHeadAttention", parts, f"{attention}/mixed", CONTRIB, num_heads=HEADS)
         attended = graph.linear(mixed, f"{attention}.output.dense", HIDDEN, HIDDEN)
         middle = graph.norm(attended, f"{attention}.output.LayerNorm", state)
@@ -124,11 +148,7 @@ def text_graph(*, int8: bool = True) -> bytes:
         hidden = graph.node("Gelu", [hidden], f"{block}/gelu", CONTRIB)
         hidden = graph.linear(hidden, f"{block}.output.dense", INTERMEDIATE, HIDDEN)
         state = graph.norm(hidden, f"{block}.output.LayerNorm", middle)
-    # The encoder was trained with mean pooling, so the mean over tokens is its sentence vector.
-    axis = graph.constant("token_axis", np.array([1], np.int64))
-    pooled = graph.node("ReduceMean", [state, axis], "pooled", keepdims=0)
-    graph.node("Identity", [graph.linear(pooled, "head", HIDDEN, len(EMOTIONS), int8=False)], LOGITS)
-    return graph.serialise("text", {EMBEDDINGS: [1, "tokens", HIDDEN]}, {LOGITS: [1, len(EMOTIONS)]})
+    return state
 
 
 MELS: Shapes = {"mels": ["batch", DIMENSIONS.mels, "frames_in"]}
@@ -257,7 +277,7 @@ def _convolution(graph: Graph, source: str, name: str, inputs: int, stride: int)
 def shipped_graphs() -> dict[Path, bytes]:
     """Build the graphs that are part of the repository, by their files."""
     encoders = {GRAPHS / f"{name}.onnx": encoder_graph(int8=name == "int8") for name in ("float32", "int8")}
-    return {**encoders, GRAPH_FILE: text_graph()}
+    return {**encoders, GRAPH_FILE: text_graph(), DIALOGUE_GRAPH_FILE: dialogue_graph()}
 
 
 if __name__ == "__main__":

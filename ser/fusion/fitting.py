@@ -23,8 +23,12 @@ MIN_LABELS = 2
 PRIOR_CLIPS = 5.0
 """Clips that the current rule weighs as much as: few examples move it little."""
 
-USUAL_CHANGE = np.array([0.25, 0.5, 0.5])
-"""Change of the words' share and of the logarithms of both temperatures that costs `PRIOR_CLIPS` nats."""
+USUAL_CHANGE = np.array([0.25, 0.5, 0.5, 0.25, 0.5])
+"""Change that costs `PRIOR_CLIPS` nats: of the words' share, of the logarithms of both temperatures, and of a language
+model's share and temperature."""
+
+SHARES = (0, 3)
+"""Places of the shares among the parameters; the others are logarithms of temperatures."""
 
 LEAST = 1e-4
 """Probability that a label counts as having at least, so that one zero does not outweigh all the rest."""
@@ -40,6 +44,8 @@ class AnsweredClip:
         transcript: what the words were read from; there where `text` is.
         truth: {label: share}, shares sum to 1.
         weight: relative to 1.
+        opinion: what a language model said; None if it was not asked.
+        read: what it has read; there where `opinion` is.
     """
 
     acoustic: EmotionScores
@@ -47,13 +53,18 @@ class AnsweredClip:
     transcript: Transcript | None
     truth: Mapping[str, float]
     weight: float = 1.0
+    opinion: EmotionScores | None = None
+    read: Transcript | None = None
 
 
 def answer(rule: FusionRule, clip: AnsweredClip) -> EmotionScores:
     """Apply the rule to a clip."""
-    if clip.text is None or clip.transcript is None:
-        return rule.temper_acoustic(clip.acoustic)
-    return rule.join(clip.acoustic, clip.text, clip.transcript)[0]
+    fused = rule.temper_acoustic(clip.acoustic)
+    if clip.text is not None and clip.transcript is not None:
+        fused, _ = rule.join(clip.acoustic, clip.text, clip.transcript)
+    if clip.opinion is not None and clip.read is not None:
+        fused, _ = rule.add_opinion(fused, clip.opinion, clip.read)
+    return fused
 
 
 def log_losses(rule: FusionRule, clips: Sequence[AnsweredClip]) -> npt.NDArray[np.float64]:
@@ -80,12 +91,15 @@ def fit_fusion_rule(clips: Sequence[AnsweredClip], start: FusionRule) -> FusionR
     """
     check_clips(clips)
     spoken = any(clip.text is not None for clip in clips)
+    asked = any(clip.opinion is not None for clip in clips)
     weights = np.array([clip.weight for clip in clips])
-    origin = _parameters(start)
+    # What is never said anything of is no part of the search.
+    origin = _parameters(start)[: None if asked else 3]
+    usual = USUAL_CHANGE[: len(origin)]
 
     def cost(values: npt.NDArray[np.float64]) -> float:
         loss = float(weights @ log_losses(_rule(values, start, spoken), clips))
-        return (loss + PRIOR_CLIPS * float((((values - origin) / USUAL_CHANGE) ** 2).sum())) / float(
+        return (loss + PRIOR_CLIPS * float((((values - origin) / usual) ** 2).sum())) / float(
             weights.sum() + PRIOR_CLIPS
         )
 
@@ -95,11 +109,11 @@ def fit_fusion_rule(clips: Sequence[AnsweredClip], start: FusionRule) -> FusionR
         cost,
         origin,
         method="Nelder-Mead",
-        bounds=[(0.0, 1.0), (low, high), (low, high)],
+        bounds=[(0.0, 1.0), (low, high), (low, high), (0.0, 1.0), (low, high)][: len(origin)],
         options={
             "xatol": 1e-3,
             "fatol": 1e-6,
-            "maxiter": 300,
+            "maxiter": 100 * len(origin),
             "initial_simplex": _simplex(origin, low, high),
         },
     )
@@ -121,22 +135,27 @@ def check_clips(clips: Sequence[AnsweredClip]) -> None:
 
 
 def _parameters(rule: FusionRule) -> npt.NDArray[np.float64]:
-    return np.array([rule.max_weight, np.log(rule.acoustic_temperature), np.log(rule.text_temperature)])
+    temperatures = np.log([rule.acoustic_temperature, rule.text_temperature, rule.opinion_temperature])
+    return np.array([rule.max_weight, *temperatures[:2], rule.opinion_weight, temperatures[2]])
 
 
 def _rule(values: npt.NDArray[np.float64], start: FusionRule, spoken: bool) -> FusionRule:
-    acoustic = float(np.exp(values[1]))
-    if not spoken:
-        return replace(start, acoustic_temperature=acoustic)
-    return replace(
-        start, max_weight=float(values[0]), acoustic_temperature=acoustic, text_temperature=float(np.exp(values[2]))
-    )
+    rule = replace(start, acoustic_temperature=float(np.exp(values[1])))
+    if spoken:
+        rule = replace(rule, max_weight=float(values[0]), text_temperature=float(np.exp(values[2])))
+    if len(values) > 3:
+        rule = replace(rule, opinion_weight=float(values[3]), opinion_temperature=float(np.exp(values[4])))
+    return rule
 
 
 def _simplex(origin: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.float64]:
     """Corners far enough from the start that none of them falls on the same side of the threshold by chance."""
-    corners = np.tile(origin, (4, 1))
-    corners[1, 0] += -0.3 if origin[0] > 0.5 else 0.3
-    for row in (2, 3):
-        corners[row, row - 1] += -0.4 if origin[row - 1] > 0.4 else 0.4
-    return np.clip(corners, [0.0, low, low], [1.0, high, high])
+    corners = np.tile(origin, (len(origin) + 1, 1))
+    for place, value in enumerate(origin):
+        share = place in SHARES
+        corners[place + 1, place] += 0.3 if share and value <= 0.5 else -0.3 if share else -0.4 if value > 0.4 else 0.4
+    lows, highs = (
+        [0.0 if p in SHARES else low for p in range(len(origin))],
+        [1.0 if p in SHARES else high for p in range(len(origin))],
+    )
+    return np.clip(corners, lows, highs)

@@ -23,7 +23,8 @@ from ser.encoder.loading import load_encoder
 from ser.errors import SerError, TrainingDataError
 from ser.evaluation.metrics import uar
 from ser.fusion.fitting import AnsweredClip, answer, log_losses
-from ser.fusion.rule import PARAMETERS, FusionRule, abstention
+from ser.fusion.remarks import abstention
+from ser.fusion.rule import PARAMETERS, FusionRule
 from ser.labels import EMOTIONS, to_emotion
 from ser.protocols import TextModel
 from ser.text.classifier import load_text_model

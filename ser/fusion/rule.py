@@ -1,4 +1,4 @@
-"""Fusion of voice and words: when the words count, their weight, the pooling, and the rule's parameters and file.
+"""Fusion of voice, words and a language model's opinion: weights, pooling, and the rule's parameters and file.
 
 Functions of transcripts and scores; knows no model. The constants were chosen on the development speakers
 ravdess_04, 10, 12 and 14, transcribed by pocketsphinx and paired with sentences of the GoEmotions dev set; see
@@ -18,18 +18,9 @@ from ser.checkpoints.folder import Meta, save_checkpoint, verify
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError
 from ser.evaluation.metrics import TEMPERATURE_RANGE
+from ser.fusion.remarks import MIN_CONFIDENCE, find_doubt, remark
 from ser.labels import EMOTIONS
-from ser.types import EmotionScores, Transcript
-
-MIN_CONFIDENCE = 0.5
-"""Transcript confidence below which the words abstain. With a weak acoustic model (35 % UAR) wrong words cost up
-to 0.4 points at a threshold of 0.4 and none at 0.5; with the embedded one they cost nothing at either."""
-
-MIN_WORD_CONFIDENCE = 0.5
-"""Confidence from which a word counts as understood."""
-
-MIN_CONFIDENT_WORDS = 2
-"""Fewer understood words than this carry too little to be read."""
+from ser.types import EmotionScores, Recognition, Transcript
 
 UNKNOWN_CONFIDENCE = 0.8
 """Assumed where a recogniser gives no confidences."""
@@ -40,85 +31,6 @@ where words say something, and voice and words should weigh about the same where
 
 MIN_WEIGHT = 0.05
 """A smaller share is none: it could only tip an answer that stands on the edge, by words that say next to nothing."""
-
-MIN_AGREEMENT = 0.05
-"""Probability of voice and words meaning the same below which they are said to disagree: the usual level of a test."""
-
-
-def abstention(transcript: Transcript, languages: Sequence[str] | None) -> str | None:
-    """The reason to leave out the words, as a sentence; None if they count.
-
-    Args:
-        transcript: what was recognised.
-        languages: ISO 639-1 codes that the text model reads; None for any.
-
-    >>> abstention(Transcript("", "en", (), "whisper-tiny.en"), ("en",))
-    'The words are left out: none were recognised.'
-    >>> abstention(Transcript("ich bin froh", "de", (), "whisper"), ("en",))
-    'The words are left out: they are in de, and the text model reads en.'
-    """
-    if not transcript.text.strip():
-        return "The words are left out: none were recognised."
-    spoken = (transcript.language or "").lower().replace("_", "-").partition("-")[0]
-    if languages is not None and spoken and spoken not in languages:
-        return f"The words are left out: they are in {spoken}, and the text model reads {', '.join(languages)}."
-    confidence = transcript.confidence
-    if confidence is not None and confidence < MIN_CONFIDENCE:
-        return f"The words are left out: they were recognised with a confidence of only {confidence:.0%}."
-    understood = confident_words(transcript)
-    if understood < MIN_CONFIDENT_WORDS:
-        return (
-            f"The words are left out: {understood or 'no'} word{'s were' if understood != 1 else ' was'} understood, "
-            f"{MIN_CONFIDENT_WORDS} are needed."
-        )
-    return None
-
-
-def confident_words(transcript: Transcript) -> int:
-    """Count the words that are understood; a word without a confidence is.
-
-    >>> confident_words(Transcript("oh no", "en", (), "a person"))
-    2
-    """
-    if not transcript.segments:
-        return len(transcript.text.split())
-    return sum(
-        len(segment.text.split())
-        for segment in transcript.segments
-        if segment.confidence is None or segment.confidence >= MIN_WORD_CONFIDENCE
-    )
-
-
-def remark(acoustic: EmotionScores, text: EmotionScores, weight: float) -> str | None:
-    """Say in a sentence that words do not count, or that voice and words disagree more than chance explains.
-
-    Both scores are taken as probabilities of what is felt. Voice and words can then mean the same with the probability
-    that they name the same emotion, or that the words are neutral, which contradict nothing.
-
-    Args:
-        acoustic: what the voice says.
-        text: what the words say.
-        weight: their share in the answer.
-
-    >>> angry, happy = (EmotionScores.from_dict({label: 1.0}) for label in ("anger", "happiness"))
-    >>> remark(angry, happy, 0.5)
-    'Voice and words disagree: the voice says anger, the words say happiness.'
-    >>> remark(angry, angry, 0.5) is None
-    True
-    """
-    if text.over_labels_of(acoustic)[0] is None:
-        return "No label of this model means what words tell: only the voice was used."
-    if weight == 0.0:
-        return "The words say nothing certain of a feeling: only the voice was used."
-    words, _ = text.over_labels_of(acoustic)
-    assert words is not None
-    neutral = {"neutral", *(label for label in words.labels if set(words.means.get(label, ())) == {"neutral"})}
-    pairs = list(zip(words.labels, acoustic.probabilities, words.probabilities, strict=True))
-    shared = sum(a * t for label, a, t in pairs if label not in neutral)
-    if shared + sum(t for label, _, t in pairs if label in neutral) >= MIN_AGREEMENT:
-        return None
-    text = words
-    return f"Voice and words disagree: the voice says {acoustic.label}, the words say {text.label}."
 
 
 def text_weight(transcript: Transcript, text: EmotionScores, max_weight: float = MAX_WEIGHT) -> float:
@@ -208,6 +120,9 @@ WEIGHTS_FILE = "fusion.safetensors"
 """A few numbers, in the form that all weights have: what checks, keeps and publishes versions need know no other."""
 
 PARAMETERS = ("max_weight", "acoustic_temperature", "text_temperature")
+OPINION_PARAMETERS = ("opinion_weight", "opinion_temperature")
+"""Of a language model's opinion; rules that were saved before there was any have none."""
+
 TEXT_TEMPERATURE = 1.2
 """Temperature of the shipped rule: the surest that costs no more than half a point of UAR where words say nothing.
 
@@ -223,18 +138,24 @@ class FusionRule:
         acoustic_temperature: above 1 makes the voice's scores less sure.
         text_temperature: the same for the words'.
         name: of the version.
+        opinion_weight: share of a language model's opinion, as `max_weight`; 0 until it is fitted on votes: nothing is
+            known of a model that anybody may name.
+        opinion_temperature: of that opinion.
     """
 
     max_weight: float = MAX_WEIGHT
     acoustic_temperature: float = 1.0
     text_temperature: float = TEXT_TEMPERATURE
     name: str = EMBEDDED
+    opinion_weight: float = 0.0
+    opinion_temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.max_weight <= 1.0:
-            raise ValueError(f"max_weight is {self.max_weight}; it must lie in 0..1")
+        for name in ("max_weight", "opinion_weight"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must lie in 0..1")
         low, high = TEMPERATURE_RANGE
-        for temperature in (self.acoustic_temperature, self.text_temperature):
+        for temperature in (self.acoustic_temperature, self.text_temperature, self.opinion_temperature):
             if not low - 1e-6 <= temperature <= high + 1e-6:
                 raise ValueError(f"a temperature is {temperature}; it must lie in {low}..{high}")
 
@@ -256,6 +177,53 @@ class FusionRule:
         if over is None:
             return self.temper_acoustic(acoustic), 0.0
         return fuse(self.temper_acoustic(acoustic), over, weight * share), weight * share
+
+    def add_opinion(
+        self, fused: EmotionScores, opinion: EmotionScores, transcript: Transcript
+    ) -> tuple[EmotionScores, float]:
+        """The answer with a language model's opinion, and its share in it.
+
+        Args:
+            fused: the answer of voice and words.
+            opinion: as the language model gives it.
+            transcript: what it has read; the surer it is, the more the opinion weighs.
+        """
+        read = temper(opinion, self.opinion_temperature)
+        over, share = read.over_labels_of(fused)
+        weight = share * text_weight(transcript, read, self.opinion_weight)
+        return (fused, 0.0) if over is None else (fuse(fused, over, weight), weight)
+
+
+def combine(
+    answer: Recognition, rule: FusionRule, acoustic: EmotionScores, novelty: float | None, notes: Sequence[str]
+) -> Recognition:
+    """Put the parts of an answer together.
+
+    Args:
+        answer: with its transcript, words' scores and opinion, as far as there are any.
+        rule: to put them together by.
+        acoustic: scores of the voice.
+        novelty: of the recording; None if the model has none.
+        notes: what a person should know besides.
+    """
+    fused, weight, opinion = rule.temper_acoustic(acoustic), 0.0, answer.opinion
+    if answer.text is not None and answer.transcript is not None:
+        fused, weight = rule.join(acoustic, answer.text, answer.transcript)
+        noted = remark(acoustic, answer.text, weight)
+        notes = [*notes, noted] if noted else notes
+    if opinion is not None and answer.transcript is not None:
+        fused, share = rule.add_opinion(fused, opinion.scores, answer.transcript)
+        opinion, weight = replace(opinion, weight=share), weight * (1.0 - share)
+        notes = [*notes, opinion.note]
+    return replace(
+        answer,
+        acoustic=acoustic,
+        fused=fused,
+        text_weight=weight,
+        opinion=opinion,
+        notes=tuple(notes),
+        unsure=find_doubt(fused, novelty),
+    )
 
 
 def temper(scores: EmotionScores, temperature: float) -> EmotionScores:
@@ -290,8 +258,8 @@ def save_fusion_rule(
     Returns:
         SHA-256 of the file of weights.
     """
-    values = {key: np.array([getattr(rule, key)], dtype=np.float64) for key in PARAMETERS}
-    config = {key: getattr(rule, key) for key in PARAMETERS}
+    config = {key: getattr(rule, key) for key in (*PARAMETERS, *OPINION_PARAMETERS)}
+    values = {key: np.array([value], dtype=np.float64) for key, value in config.items()}
     meta = Meta(name, EMOTIONS, config=config, data=data, metrics=metrics)
     return save_checkpoint(folder, lambda place: save_file(values, place / WEIGHTS_FILE), meta, WEIGHTS_FILE).sha256
 
@@ -308,35 +276,10 @@ def load_fusion_rule(name_or_dir: str | Path) -> FusionRule:
     meta = verify(folder, WEIGHTS_FILE)
     try:
         values = load_file(folder / WEIGHTS_FILE)
-        return FusionRule(**{key: float(values[key][0]) for key in PARAMETERS}, name=meta.name)
+        found = {key: float(values[key][0]) for key in PARAMETERS}
+        found |= {key: float(values[key][0]) for key in OPINION_PARAMETERS if key in values}
+        return FusionRule(**found, name=meta.name)
     except (SafetensorError, KeyError, IndexError, ValueError) as error:
         raise ModelUnavailableError(
             f"{folder / WEIGHTS_FILE} is no rule of fusion ({error}); expected {', '.join(PARAMETERS)}. Train it again."
         ) from error
-
-
-MIN_MARGIN = 0.15
-"""Distance of the two largest probabilities below which an answer is unsure."""
-
-NOVELTY_LIMIT = 1.0
-"""Novelty above which a recording is unlike anything known; see `ser.acoustic.head.ClassifierHead`."""
-
-
-def find_doubt(scores: EmotionScores, novelty: float | None = None) -> str | None:
-    """The reason not to rely on an answer, as a sentence; None if nothing speaks against it.
-
-    Args:
-        scores: the whole answer.
-        novelty: of the recording, 1 at the limit of what is known; None if the model has none.
-
-    >>> find_doubt(EmotionScores.from_dict({"anger": 0.45, "fear": 0.4, "sadness": 0.15}))
-    'Anger (45 %) and fear (40 %) are nearly as likely.'
-    >>> find_doubt(EmotionScores.from_dict({"anger": 0.9, "fear": 0.1}), novelty=1.3)
-    'This recording is unlike the speech that the model was trained on.'
-    """
-    if novelty is not None and novelty > NOVELTY_LIMIT:
-        return "This recording is unlike the speech that the model was trained on."
-    (first, p), (second, q) = sorted(scores.as_dict().items(), key=lambda pair: -pair[1])[:2]
-    if p - q < MIN_MARGIN:
-        return f"{first.capitalize()} ({p:.0%}) and {second} ({q:.0%}) are nearly as likely.".replace("%", " %")
-    return None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ser.errors import LanguageModelError
 from ser.labels import EMOTIONS
 from ser.language_model.client import LanguageModel, Message, Usage, normalize, read_prompt
 from ser.types import EmotionScores
@@ -20,6 +21,8 @@ TURNS = 6
 
 LONGEST_TURN = 400
 """Characters of the words of a turn or an example that are shown."""
+
+DIGITS = 4
 
 LEAST = 1e-6
 """Probability that a label counts as having at least where a prompt without words is answered."""
@@ -54,6 +57,7 @@ class Opinion:
         usage: tokens and seconds.
         examples: answered texts that it was shown.
         turns: said before that it was shown.
+        weight: its share in the answer, 0..1.
     """
 
     scores: EmotionScores
@@ -61,19 +65,34 @@ class Opinion:
     usage: Usage
     examples: int = 0
     turns: int = 0
+    weight: float = 0.0
 
     @property
     def note(self) -> str:
-        """Cost as a sentence for people.
+        """Answer, share and cost as a sentence for people.
 
         >>> Opinion(EmotionScores((1.0, 0, 0, 0, 0, 0, 0)), "tiny", Usage(210, 1, 1.26), examples=4).note
-        'The language model read 210 tokens (4 examples) in 1.3 s.'
+        'The language model says anger 100 %, weight 0 %: 211 tokens in 1.3 s.'
         """
-        shown = [
-            f"{n} {name}{'' if n == 1 else 's'}" for n, name in ((self.examples, "example"), (self.turns, "turn")) if n
-        ]
-        seen = f" ({', '.join(shown)})" if shown else ""
-        return f"The language model read {self.usage.prompt_tokens} tokens{seen} in {self.usage.seconds:.1f} s."
+        tokens = self.usage.prompt_tokens + self.usage.answer_tokens
+        return (
+            f"The language model says {self.scores.label} {self.scores.confidence * 100:.0f} %, weight "
+            f"{self.weight * 100:.0f} %: {tokens} tokens in {self.usage.seconds:.1f} s."
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values: `label, scores, weight, model, examples, turns, prompt_tokens, answer_tokens, seconds`."""
+        return {
+            "label": self.scores.label,
+            "scores": {label: round(share, DIGITS) for label, share in self.scores.as_dict().items()},
+            "weight": round(self.weight, DIGITS),
+            "model": self.model,
+            "examples": self.examples,
+            "turns": self.turns,
+            "prompt_tokens": self.usage.prompt_tokens,
+            "answer_tokens": self.usage.answer_tokens,
+            "seconds": round(self.usage.seconds, DIGITS),
+        }
 
 
 class SecondOpinion:
@@ -90,6 +109,13 @@ class SecondOpinion:
         self.name = model.name
         self._usual: dict[tuple[AnsweredText, ...], Mapping[str, float]] = {}
         self._lock = threading.Lock()
+
+    def ask(self, text: str, turns: Sequence[Turn] = ()) -> tuple[Opinion | None, str | None]:
+        """Read words; where there is no answer, say in a sentence why."""
+        try:
+            return self.read(text, turns), None
+        except LanguageModelError as error:
+            return None, str(error)
 
     def read(self, text: str, turns: Sequence[Turn] = ()) -> Opinion:
         """Read words.

@@ -124,7 +124,7 @@ class EmbeddedTextModel:
         self._positions = self._positions + tensors["embeddings.token_type_embeddings.weight"][0]
         # The session reads these arrays in place; they must live as long as it does.
         self._weights = graph_weights(tensors, trained, quantized=quantized)
-        self._session = _open_session(graph, self._weights)
+        self._session = open_session(graph, self._weights)
 
     def classify(self, text: str) -> EmotionScores:
         """Scores for one sentence."""
@@ -209,15 +209,21 @@ def graph_weights(tensors: Mapping[str, Array], trained: TrainedText, *, quantiz
     Raises:
         ValueError: if the adapter has other layers or shapes than the encoder.
     """
-    merged = merge_adapter(tensors, trained)
     head = {part: trained.tensors.get(f"{HEAD_PREFIX}{part}", np.zeros(0)) for part in ("weight", "bias")}
     if head["weight"].shape != (len(EMOTIONS), HIDDEN) or head["bias"].shape != (len(EMOTIONS),):
         raise ValueError(f"the head has the shape {head['weight'].shape}, expected {(len(EMOTIONS), HIDDEN)}")
     kernel, bias = (np.ascontiguousarray(head[part].T, dtype=np.float32) for part in ("weight", "bias"))
-    weights = {"head/kernel": kernel, "head/bias": bias}
-    for name in (name for name in merged if name.startswith(IN_GRAPH) and name.endswith(".weight")):
-        layer, weight = name.removesuffix(".weight"), merged[name]
-        bias = merged[f"{layer}.bias"]
+    return {"head/kernel": kernel, "head/bias": bias} | encoder_weights(
+        merge_adapter(tensors, trained), quantized=quantized
+    )
+
+
+def encoder_weights(tensors: Mapping[str, Array], *, quantized: bool) -> dict[str, np.ndarray]:
+    """Bring the encoder's weights into the form that a graph declares; arguments as of `graph_weights`."""
+    weights: dict[str, np.ndarray] = {}
+    for name in (name for name in tensors if name.startswith(IN_GRAPH) and name.endswith(".weight")):
+        layer, weight = name.removesuffix(".weight"), tensors[name]
+        bias = tensors[f"{layer}.bias"]
         if weight.ndim == 1:
             weights |= {f"{layer}/gamma": weight, f"{layer}/beta": bias}
             continue
@@ -259,7 +265,12 @@ def merge_adapter(tensors: Mapping[str, Array], trained: TrainedText) -> dict[st
     return merged
 
 
-def _open_session(graph: Path | bytes, weights: Mapping[str, np.ndarray]) -> onnxruntime.InferenceSession:
+def open_session(graph: Path | bytes, weights: Mapping[str, np.ndarray]) -> onnxruntime.InferenceSession:
+    """Open a graph on one thread with weights that are handed over; these must live as long as the session.
+
+    Raises:
+        ModelUnavailableError: if the graph is absent or damaged.
+    """
     options = onnxruntime.SessionOptions()
     # A sentence takes some 3 ms: waiting for a second thread costs more than it gives, and spinning takes the core
     # from others.

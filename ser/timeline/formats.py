@@ -4,9 +4,10 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html import escape
 
-from ser.timeline.timeline import FeelingRegion, Timeline
+from ser.timeline.regions import FeelingRegion, Timeline
 
 COLUMNS = ("start", "end", "speaker", "channel", "label", "confidence", "unsure", "transcript")
 
@@ -38,6 +39,22 @@ def to_rttm(timeline: Timeline, file: str) -> str:
         f"SPEAKER {name} {region.channel or 1} {region.start:.3f} {region.end - region.start:.3f} <NA> <NA> "
         f"{region.label} {region.scores.confidence:.4f} <NA>\n"
         for region in timeline.regions
+    )
+
+
+def to_turns(timeline: Timeline, file: str) -> str:
+    """Lines of ten fields as for `to_rttm`, a line for each turn of a speaker, who is named."""
+    turns = list[FeelingRegion]()
+    for region in timeline.regions:
+        if turns and (turns[-1].speaker, turns[-1].channel) == (region.speaker, region.channel):
+            turns[-1] = replace(turns[-1], end=region.end)
+        else:
+            turns.append(region)
+    name = "_".join(file.split()) or "recording"
+    return "".join(
+        f"SPEAKER {name} {turn.channel or 1} {turn.start:.3f} {turn.end - turn.start:.3f} <NA> <NA> "
+        f"{'_'.join((turn.speaker or 'speaker').replace(',', '').split())} <NA> <NA>\n"
+        for turn in turns
     )
 
 
@@ -160,5 +177,6 @@ FORMATS: dict[str, tuple[str, Callable[[Timeline, str], str]]] = {
     "srt": (".srt", to_srt),
     "audacity": (".txt", to_audacity),
     "labelstudio": (".labelstudio.json", to_labelstudio),
+    "turns": (".speakers.rttm", to_turns),
 }
 """Ending of the file's name, and the writer of each form."""

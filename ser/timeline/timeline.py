@@ -1,9 +1,7 @@
 """Builds the timeline of a recording: passages, regions of one feeling, their words, changes and shares."""
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +9,18 @@ import numpy.typing as npt
 from ser.acoustic.model import require_seven
 from ser.audio.long_recordings import LongRecording
 from ser.audio.vad import no_speech
+from ser.clock import Clock
 from ser.errors import SettingsError
-from ser.fusion.rule import FusionRule, abstention, find_doubt
-from ser.labels import EMOTIONS
+from ser.fusion.remarks import UNFAMILIAR, abstention, find_doubt
+from ser.fusion.rule import FusionRule
+from ser.language_model.opinion import SecondOpinion, Turn
 from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector, TextModel, Transcriber
-from ser.serialization import scores_to_dict
 from ser.timeline.passages import Passage, cut_passages
+from ser.timeline.regions import FeelingRegion, Timeline
 from ser.timeline.segmentation import Answer, FeltSpan, Run, SegmentationConfig, cut_phrases, list_runs, segment
-from ser.types import Audio, EmotionScores, Segment, Signal, SpeechRegion, Timings, Transcript
+from ser.timeline.speakers import Labels, find_speakers
+from ser.timeline.voices import VoiceEncoder
+from ser.types import Audio, EmotionScores, Segment, SpeechRegion, Transcript
 
 SPLIT, MIX, AUTO = CHANNEL_MODES = ("split", "mix", "auto")
 
@@ -29,113 +31,12 @@ MARGIN = 0.1
 
 
 @dataclass(frozen=True)
-class FeelingRegion:
-    """A stretch of speech with one feeling.
-
-    Attributes:
-        start: seconds from the beginning of the recording.
-        end: the same.
-        speaker: who speaks; None if speakers are not distinguished.
-        channel: counted from 1; None if several are mixed.
-        scores: of voice and words.
-        unsure: why the label should not be relied on, as a sentence; None if nothing speaks against it.
-        transcript: its words; None without a transcriber.
-    """
-
-    start: float
-    end: float
-    speaker: str | None
-    channel: int | None
-    scores: EmotionScores
-    unsure: str | None
-    transcript: str | None
-
-    @property
-    def label(self) -> str:
-        """The most probable emotion."""
-        return self.scores.label
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """Feeling over the time of a recording.
-
-    Attributes:
-        duration: of the recording, seconds.
-        channels: of the file.
-        regions: in order of their starts.
-        timings: seconds.
-        notes: what a person should know, as sentences.
-    """
-
-    duration: float
-    channels: int
-    regions: tuple[FeelingRegion, ...]
-    timings: Timings
-    notes: tuple[str, ...]
-
-    @property
-    def speakers(self) -> list[str]:
-        """The distinguished speakers, in order of their first words."""
-        return list(dict.fromkeys(region.speaker for region in self.regions if region.speaker is not None))
-
-    @property
-    def changes(self) -> list[tuple[FeelingRegion, FeelingRegion]]:
-        """Regions of one speaker in a row whose labels differ, in order of time."""
-        latest: dict[int | None, FeelingRegion] = {}
-        found = []
-        for region in self.regions:
-            before = latest.get(region.channel)
-            if before is not None and before.label != region.label:
-                found.append((before, region))
-            latest[region.channel] = region
-        return found
-
-    @property
-    def summary(self) -> dict[str, float]:
-        """Share of the speech by label, sum 1; in the order of `EMOTIONS`, without those that are not there."""
-        seconds = {label: sum(r.end - r.start for r in self.regions if r.label == label) for label in EMOTIONS}
-        total = sum(seconds.values())
-        return {label: part / total for label, part in seconds.items() if part > 0}
-
-    def as_regions(self) -> list[dict[str, object]]:
-        """The regions as plain values."""
-        return [
-            {
-                "start": round(region.start, 3),
-                "end": round(region.end, 3),
-                "speaker": region.speaker,
-                "channel": region.channel,
-                "label": region.label,
-                "confidence": round(region.scores.confidence, 4),
-                "scores": scores_to_dict(region.scores),
-                "unsure": region.unsure,
-                "transcript": region.transcript,
-            }
-            for region in self.regions
-        ]
-
-    def as_dict(self, file: str | None = None) -> dict[str, object]:
-        """Plain values for JSON: `file, duration, channels, speakers, regions, changes, summary, timings, notes`."""
-        return {
-            "file": file,
-            "duration": round(self.duration, 3),
-            "channels": self.channels,
-            "speakers": self.speakers,
-            "regions": self.as_regions(),
-            "changes": [
-                {"time": round(after.start, 3), "from": before.label, "to": after.label, "speaker": after.speaker}
-                for before, after in self.changes
-            ],
-            "summary": {label: round(share, 4) for label, share in self.summary.items()},
-            "timings": {name: round(seconds, 4) for name, seconds in asdict(self.timings).items()},
-            "notes": list(self.notes),
-        }
-
-
-@dataclass(frozen=True)
 class Parts:
-    """The models that a timeline is built with, see `ser.recognizer.Recognizer`, and the `center` of a profile."""
+    """The models that a timeline is built with, see `ser.recognizer.Recognizer`, and the `center` of a profile.
+
+    A language model reads each region's words with those of the regions before. With an encoder of voices the speakers
+    of a channel are told apart; their number is estimated unless it is given.
+    """
 
     detector: SpeechDetector
     acoustic: AcousticModel
@@ -143,6 +44,9 @@ class Parts:
     transcriber: Transcriber | None
     fusion: FusionRule
     center: npt.NDArray[np.float32] | None = None
+    opinion: SecondOpinion | None = None
+    voices: VoiceEncoder | None = None
+    speakers: int | None = None
 
 
 def build_timeline(
@@ -166,45 +70,96 @@ def build_timeline(
         raise SettingsError(f"channels is '{channels}'; expected one of {', '.join(CHANNEL_MODES)}.")
     split = channels == SPLIT or (channels == AUTO and recording.differs)
     chosen: tuple[int | None, ...] = recording.used_channels if split and recording.channels > 1 else (None,)
-    clock, regions = _Clock(), list[FeelingRegion]()
+    clock, regions, quiet = Clock(), list[FeelingRegion](), list[int | None]()
     for channel in chosen:
+        who = list[Labels]()
+        if parts.voices is not None:
+            with clock.within("speakers"):
+                passages = cut_passages(recording.blocks(channel), parts.detector)
+                who = find_speakers(passages, parts.voices, parts.speakers, config)
+        several = len({int(label) for labels in who for label in labels}) > 1
         found = list[FeelingRegion]()
-        for passage in cut_passages(clock.timed(recording.blocks(channel)), parts.detector):
-            for region in _answer(passage, parts, config, clock):
+        for at, passage in enumerate(cut_passages(clock.timed(recording.blocks(channel)), parts.detector)):
+            for region in _answer(passage, parts, config, clock, who[at] if several else None):
                 _append(found, region, config.max_pause)
         number = 1 if recording.channels == 1 else None if channel is None else channel + 1
-        speaker = None if channel is None else f"channel {channel + 1}"
-        regions += [replace(region, channel=number, speaker=speaker) for region in found]
+        named = None if channel is None else f"channel {channel + 1}"
+        regions += [
+            replace(region, channel=number, speaker=", ".join(filter(None, (named, region.speaker))) or None)
+            for region in found
+        ]
+        if parts.voices is not None and not several:
+            quiet.append(channel)
     if not regions:
         raise no_speech(recording.duration)
     regions.sort(key=lambda region: (region.start, region.channel or 0))
-    notes = (*recording.notes, *_note_channels(recording, split))
-    return Timeline(recording.duration, recording.channels, tuple(regions), clock.timings(), notes)
+    with clock.within("language_model"):
+        regions, remarks = _add_opinions(regions, parts)
+    notes = (*recording.notes, *_note_channels(recording, split), *_note_speakers(quiet, parts), *remarks)
+    return Timeline(recording.duration, recording.channels, tuple(regions), clock.timings("vad"), notes)
 
 
-def _answer(passage: Passage, parts: Parts, config: SegmentationConfig, clock: "_Clock") -> list[FeelingRegion]:
-    """Regions of one feeling in a passage, with their words."""
-    with clock.lap("acoustic"):
+def _answer(
+    passage: Passage, parts: Parts, config: SegmentationConfig, clock: Clock, who: Labels | None
+) -> list[FeelingRegion]:
+    """Regions of one feeling, and of one speaker where there are several, in a passage, with their words."""
+    with clock.within("acoustic"):
         phrases = cut_phrases(passage.audio, passage.speech, config)
-        runs = list_runs(phrases, config)
-        answers = _ask(parts, [_crop(passage.audio, phrases, run) for run in runs])
-        felt = segment(phrases, dict(zip(runs, answers, strict=True)), config)
+        felt, speakers = list[FeltSpan](), list[str | None]()
+        for first, last in _turns(who, len(phrases)):
+            runs = [(first + start, first + end) for start, end in list_runs(phrases[first:last], config)]
+            answers = _ask(parts, [_crop(passage.audio, phrases, run) for run in runs])
+            told = {(start - first, end - first): one for (start, end), one in zip(runs, answers, strict=True)}
+            spans = segment(phrases[first:last], told, config)
+            felt += spans
+            speakers += [None if who is None else f"speaker {who[first] + 1}"] * len(spans)
     words: Transcript | None = None
     if parts.transcriber is not None:
-        with clock.lap("transcription"):
+        with clock.within("transcription"):
             words = parts.transcriber.transcribe(passage.audio, passage.speech)
     shares = _share_words(words.segments if words else (), felt)
     regions = []
-    with clock.lap("text"):
-        for span, own in zip(felt, shares, strict=True):
+    with clock.within("text"):
+        for span, speaker, own in zip(felt, speakers, shares, strict=True):
             text, scores = None, parts.fusion.temper_acoustic(span.scores)
             if words is not None:
                 text = replace(words, text=" ".join(word.text for word in own), segments=tuple(own))
                 scores = _fuse(span.scores, scores, text, parts)
             start, end = passage.start + span.start, passage.start + span.end
             doubt = find_doubt(scores, span.novelty)
-            regions.append(FeelingRegion(start, end, None, None, scores, doubt, text.text if text else None))
+            regions.append(FeelingRegion(start, end, speaker, None, scores, doubt, text.text if text else None))
     return regions
+
+
+def _add_opinions(regions: list[FeelingRegion], parts: Parts) -> tuple[list[FeelingRegion], list[str]]:
+    """Ask a language model about the words of each region; after a failure no more, as each costs a time limit."""
+    if parts.opinion is None:
+        return regions, []
+    turns, tokens, asked, answered = list[Turn](), 0, 0, list[FeelingRegion]()
+    trouble: str | None = None
+    for region in regions:
+        words = Transcript(region.transcript or "", None, (), "timeline")
+        if abstention(words, None) is None and trouble is None:
+            opinion, trouble = parts.opinion.ask(words.text, turns)
+            if opinion is not None:
+                tokens, asked = tokens + opinion.usage.prompt_tokens + opinion.usage.answer_tokens, asked + 1
+                scores, _ = parts.fusion.add_opinion(region.scores, opinion.scores, words)
+                doubt = UNFAMILIAR if region.unsure == UNFAMILIAR else find_doubt(scores)
+                region = replace(region, scores=scores, unsure=doubt)
+        answered.append(region)
+        turns.append(Turn(words.text, region.speaker or ""))
+    notes = [f"A language model read {asked} of {len(regions)} regions: {tokens} tokens."]
+    return answered, [*notes, *([trouble] if trouble else [])]
+
+
+def _turns(who: Labels | None, phrases: int) -> list[Run]:
+    """Runs of phrases of one speaker, as long as they are.
+
+    >>> _turns(np.array([0, 0, 1]), 3)
+    [(0, 2), (2, 3)]
+    """
+    edges = [0, *(np.flatnonzero(np.diff(who)) + 1).tolist(), phrases] if who is not None else [0, phrases]
+    return list(zip(edges[:-1], edges[1:], strict=True))
 
 
 def _crop(audio: Audio, phrases: Sequence[SpeechRegion], run: Run) -> Audio:
@@ -245,7 +200,8 @@ def _share_words(words: Sequence[Segment], spans: Sequence[FeltSpan]) -> list[li
 def _append(regions: list[FeelingRegion], region: FeelingRegion, max_pause: float) -> None:
     """Add a region, or lengthen the last one that it goes on with; scores are weighted by seconds."""
     last = regions[-1] if regions else None
-    if last is None or last.label != region.label or region.start - last.end > max_pause:
+    same = last is not None and (last.label, last.speaker) == (region.label, region.speaker)
+    if last is None or not same or region.start - last.end > max_pause:
         regions.append(region)
         return
     seconds = np.array([last.end - last.start, region.end - region.start])
@@ -265,30 +221,7 @@ def _note_channels(recording: LongRecording, split: bool) -> Iterator[str]:
         yield f"Channels {named} {reason} were answered each by itself.".replace("  ", " ")
 
 
-class _Clock:
-    """Seconds spent in each step."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    @contextmanager
-    def lap(self, name: str) -> Iterator[None]:
-        """Count the time within."""
-        started = time.perf_counter()
-        yield
-        self._laps[name] = self._laps.get(name, 0.0) + time.perf_counter() - started
-
-    def timed(self, blocks: Iterator[Signal]) -> Iterator[Signal]:
-        """Count the time that blocks take to be decoded."""
-        while True:
-            with self.lap("decode"):
-                block = next(blocks, None)
-            if block is None:
-                return
-            yield block
-
-    def timings(self) -> Timings:
-        """Seconds of each step and of all; what is in none of the other steps is the search for speech."""
-        total = time.perf_counter() - self._started
-        return Timings(**self._laps, vad=total - sum(self._laps.values()), total=total)
+def _note_speakers(alone: Sequence[int | None], parts: Parts) -> Iterator[str]:
+    if alone and parts.speakers is None:
+        named = "" if alone == [None] else f" in channel {', '.join(str((channel or 0) + 1) for channel in alone)}"
+        yield f"No second voice was told apart{named}; '--speakers N' names a number of speakers."

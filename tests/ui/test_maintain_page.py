@@ -32,7 +32,7 @@ def test_files_are_dropped_in(page: Page, services: Services, cache: Path, tmp_p
     paths = [tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "metadata.csv"]
     for seed, path in enumerate(paths[:2]):
         soundfile.write(path, synthetic_speech(0.8, seed=seed).signal, 16_000)
-    paths[2].write_text("path;emotion\na.wav;Fearful\nb.wav;satisfied\n")
+    paths[2].write_text("what;felt;spoke\na.wav;Fearful;s1\nb.wav;satisfied;s2\n")
     unfold(page, "import")
     page.set_input_files("#import-files input[type=file]", paths)
     expect(page.locator("#import-files")).to_contain_text("metadata")
@@ -40,7 +40,13 @@ def test_files_are_dropped_in(page: Page, services: Services, cache: Path, tmp_p
     page.locator("#import-consent").get_by_label("research").check()
     page.locator("#import-answer input").uncheck()
     page.click("#import-preview")
-    expect(page.locator("#import-status")).to_contain_text("2 clips of 0 known speakers would be read, with 1 votes.")
+    expect(page.locator("#import-status")).to_contain_text("Choose the column of recordings below")
+    for column, header in (("file", "what"), ("label", "felt"), ("speaker", "spoke")):
+        page.click(f"#import-column-{column} input")
+        page.get_by_role("option", name=header, exact=True).click()
+        expect(page.locator("[role=option]")).to_have_count(0)
+    page.click("#import-preview")
+    expect(page.locator("#import-status")).to_contain_text("2 clips of 2 known speakers would be read, with 1 votes.")
     expect(page.locator("#import-status .tiles")).to_contain_text("51 kB")
     assert list_clips(services.store) == []
     meaning = page.locator("#import-meaning-0")

@@ -67,6 +67,7 @@ def test_labels_are_chosen_first_and_changed_later_on_open_pages(
     open_page: Callable[..., Page], services: Services, fill: Callable[[int], None], speech: Path
 ) -> None:
     page = open_page()
+    page.click("#tab-review-button")
     page.click(".label-question .edit-labels")
     page.select_option("#labels-dialog .start-from", label="Customers")
     page.fill(".label-row:nth-child(1) .translations input", "de: zufrieden")
@@ -145,6 +146,7 @@ class TestWithTheRealModels:
 
     @pytest.mark.slow
     def test_from_an_empty_folder_to_a_promoted_model(self, page: Page, services: Services, archive: Path) -> None:
+        page.click("#tab-review-button")
         page.click(".label-question .edit-labels")
         page.wait_for_selector(".label-row")
         for _ in range(4):

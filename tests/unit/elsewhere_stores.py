@@ -15,6 +15,7 @@ from annotations.labels.stored import change_label_set
 from annotations.raters.guidelines import write_guidelines
 from annotations.raters.names import move_aside
 from annotations.raters.people import Access, Person, identify, set_role
+from annotations.raters.replies import RatedReply, save_reply
 from annotations.raters.votes import mark_gold
 from annotations.review.leases import take_lease
 from annotations.store import AnnotationStore, NewClip, NewVote, grant
@@ -73,6 +74,8 @@ def do_everything(store: AnnotationStore, scratch: Path) -> None:
     write_wav(scratch / "in" / "a.wav", 3)
     import_sources(store, [scratch / "in"], ImportOptions(consent=("research",), consent_by="boss"))
     export_store(store, "csv", scratch / "out.csv", "research")
+    said = RatedReply("helpful", (("Ann", SECRET),), f"{SECRET}?", f"{SECRET}!", "ask", "fear", "sentences", "en")
+    save_reply(store, said, RATER, ["research", "training"])
     run = begin_run(store, store.active_version().id, "boss", [vote])
     folder = store.data_dir / "models" / "v1"
     folder.mkdir(parents=True)

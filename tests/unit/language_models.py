@@ -106,7 +106,7 @@ def chat_server() -> Iterator[ChatServer]:
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
             head = {"id": "1", "created": 0, "model": "m", "system_fingerprint": ""}
-            for word in state.text.split():
+            for word in () if state.mode == "hanging" else state.text.split():
                 delta = {"index": 0, "delta": {"role": "assistant", "content": f"{word} "}}
                 self.wfile.write(f"data: {json.dumps({**head, 'choices': [delta]})}\n\n".encode())
                 self.wfile.flush()

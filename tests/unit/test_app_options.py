@@ -12,9 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from annotations.scratch import SCRATCH, remove_leftovers
 from ser.errors import SettingsError
 from ui.backend import server as app
-from ui.backend.server import DEFAULT_PORT, UPLOADS, main, parse_arguments, remove_leftovers
+from ui.backend.server import DEFAULT_PORT, main, parse_arguments
 
 
 def test_defaults_serve_this_machine_only() -> None:
@@ -73,10 +74,10 @@ def test_uploads_of_killed_programs_are_deleted(tmp_path: Path, monkeypatch: pyt
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     for pid in (ended.pid, os.getpid()):
-        (tmp_path / f"{UPLOADS}{pid}-x").mkdir()
-        (tmp_path / f"{UPLOADS}{pid}-x" / "clip.wav").write_bytes(b"voice")
+        (tmp_path / f"{SCRATCH}{pid}-x").mkdir()
+        (tmp_path / f"{SCRATCH}{pid}-x" / "clip.wav").write_bytes(b"voice")
     remove_leftovers()
-    assert [folder.name for folder in tmp_path.iterdir()] == [f"{UPLOADS}{os.getpid()}-x"]
+    assert [folder.name for folder in tmp_path.iterdir()] == [f"{SCRATCH}{os.getpid()}-x"]
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_the_program_prints_its_address_saves_and_leaves_no_upload_behind(
     assert process.stdout is not None
     lines = iter(process.stdout.readline, "")
     assert any(f"http://127.0.0.1:{port}" in line for line in lines)
-    assert list((tmp_path / "tmp").glob(f"{UPLOADS}*"))
+    assert list((tmp_path / "tmp").glob(f"{SCRATCH}*"))
     second = program(port, "other")
     assert second.wait(timeout=300) == 2
     assert second.stderr is not None and "Name another address or port" in second.stderr.read()
@@ -137,7 +138,7 @@ def test_the_program_prints_its_address_saves_and_leaves_no_upload_behind(
         answer = b"".join(iter(lambda: under_way.recv(65536), b""))
     assert b" 200 OK" in answer and b'"text"' in answer, "what was under way is answered"
     assert process.wait(timeout=300) == 0
-    assert not list((tmp_path / "tmp").glob(f"{UPLOADS}*"))
+    assert not list((tmp_path / "tmp").glob(f"{SCRATCH}*"))
     # It has saved everything elsewhere and let go.
     writer = json.loads((tmp_path / "data elsewhere" / "writer.json").read_bytes())
     assert writer["released"] and list((tmp_path / "data elsewhere" / "snapshots").iterdir())

@@ -39,10 +39,13 @@ DECLARED = {
     "ApiHandlers.retrain": MAINTAINERS,
     "ApiHandlers.timeline": EVERYBODY,
     "ApiHandlers.training_status": EVERYBODY,
+    "ConversationHandlers.converse": EVERYBODY,
+    "ConversationHandlers.on_read": EVERYBODY,
     "IdentityHandlers.on_rename": EVERYBODY,
     # Both change what this session has chosen, and nothing else.
     "ImportHandlers.on_change": EVERYBODY,
-    "ImportHandlers.on_meaning": EVERYBODY,
+    "ImportHandlers.on_files": EVERYBODY,
+    "ImportHandlers.on_mapping": EVERYBODY,
     "ImportHandlers.on_import": MAINTAINERS,
     "ImportHandlers.on_preview": MAINTAINERS,
     "ImportHandlers.on_stop": MAINTAINERS,
@@ -80,6 +83,12 @@ DECLARED = {
     # Lights the stop button of the browser that asks, and nothing else.
     "build_import_card.<locals>.<lambda>": EVERYBODY,
     "build_train_tab.<locals>.<lambda>": EVERYBODY,
+    # Of a conversation that the same browser had read, by a name that nobody can guess.
+    "page:conversation_forget": EVERYBODY,
+    "page:conversation_rate": EVERYBODY,
+    "page:conversation_reply": EVERYBODY,
+    "page:conversation_why": EVERYBODY,
+    "page:conversation_written": EVERYBODY,
     "page:export_timeline": EVERYBODY,
     "page:change_labels": MAINTAINERS,
     "page:edit_labels": MAINTAINERS,

@@ -1,18 +1,14 @@
 import numpy as np
 import pytest
 
-from ser.fusion.rule import (
-    MAX_WEIGHT,
+from ser.fusion.remarks import (
     MIN_CONFIDENCE,
     MIN_CONFIDENT_WORDS,
-    MIN_WEIGHT,
     MIN_WORD_CONFIDENCE,
     abstention,
     confident_words,
-    fuse,
-    informativeness,
-    text_weight,
 )
+from ser.fusion.rule import MAX_WEIGHT, MIN_WEIGHT, fuse, informativeness, text_weight
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Segment, Transcript
 

@@ -45,7 +45,14 @@ def world() -> World:
     return World(head, replayed, guard, guard, test, new, project)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SHAMS if kind not in ("permuted", "channel")])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[] if kind == "shuffled within speakers" else pytest.mark.slow)
+        for kind in SHAMS
+        if kind not in ("permuted", "channel")
+    ],
+)
 def test_shams_are_seldom_promoted(world: World, kind: str) -> None:
     rows = play(world, kind, 8, np.random.default_rng(1))
     assert len(rows) == 8 and rate(rows) <= 1 / 8

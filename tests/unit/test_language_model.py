@@ -4,15 +4,21 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from huggingface_hub import constants
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ser.errors import LanguageModelError, ModelUnavailableError
+from ser.fusion.rule import FusionRule
 from ser.labels import EMOTIONS
 from ser.language_model.client import Message, load_language_model, within
 from ser.language_model.opinion import AnsweredText, SecondOpinion, Turn, build_prompt
+from ser.serialization import recognition_to_dict
+from ser.testing import fake_recognizer, synthetic_speech
+from ser.types import SAMPLING_RATE
 from tests.unit.language_models import TEMPLATE, chat_server, write_language_model
 
 ASKED = [Message("system", "Name it."), Message("user", "I lost it all.")]
@@ -166,7 +172,7 @@ def test_the_prompt_shows_examples_and_the_turns_before() -> None:
         assert [message["role"] for message in asked] == ["system", "user", "assistant", "user"]
         assert asked[2]["content"] == "anger", "a clip is no example of itself"
         assert 'Ann: "What happened?"\nSomebody: "They said \'no\'."' in asked[-1]["content"]
-        assert (found.examples, found.turns) == (1, 2) and "1 example, 2 turns" in found.note
+        assert (found.examples, found.turns) == (1, 2)
 
 
 def test_a_tiny_checkpoint_gives_an_opinion(tmp_path: Path) -> None:
@@ -174,3 +180,50 @@ def test_a_tiny_checkpoint_gives_an_opinion(tmp_path: Path) -> None:
     found = opinion.read("I am so glad you came.", [Turn("Hello.")])
     assert sum(found.scores.probabilities) == pytest.approx(1)
     assert found.usage.prompt_tokens > len(build_prompt("I am so glad you came.")[1].text)
+
+
+def test_the_answer_comes_first_and_the_opinion_after_it() -> None:
+    with chat_server() as server:
+        server.text, server.mode = '{"sadness": 100}', "percentages"
+        recognizer = fake_recognizer("what a wonderful day")
+        recognizer.replace_opinion(SecondOpinion(load_language_model(server.url)))
+        recognizer.replace_fusion(FusionRule(opinion_weight=0.5))
+        *_, both, last = recognizer.recognize_steps(synthetic_speech(2.0), turns=[Turn("How was it?")])
+        assert (both.complete, last.complete, both.opinion) == (False, True, None)
+        assert "How was it?" in server.requests[-1]["messages"][-1]["content"]
+        # Both prompts get the same percentages: the words told the model nothing, and weigh nothing.
+        assert last.opinion is not None and last.opinion.weight == 0 and last.fused == both.fused
+        server.text = '{"fear": 90, "sadness": 10}'
+        swayed = recognizer.recognize(synthetic_speech(2.0))
+        assert swayed.opinion is not None and swayed.opinion.weight > 0.1
+        assert swayed.fused.as_dict()["fear"] > both.fused.as_dict()["fear"]
+        assert swayed.text_weight < both.text_weight
+        assert f"The language model says fear 100 %, weight {swayed.opinion.weight * 100:.0f} %" in swayed.notes[-1]
+        told = recognition_to_dict(swayed)["opinion"]
+        assert told["label"] == "fear" and told["prompt_tokens"] == 50 and told["model"] == server.url
+        server.mode = "broken"
+        without = recognizer.recognize(synthetic_speech(2.0))
+        assert without.fused == both.fused and "gave no answer" in without.notes[-1] and without.complete
+
+
+def test_a_timeline_shows_each_region_with_those_before_and_stops_asking_after_a_failure(
+    tmp_path: Path,
+) -> None:
+    with chat_server() as server:
+        recognizer = fake_recognizer("what a wonderful day")
+        recognizer.replace_opinion(SecondOpinion(load_language_model(server.url)))
+        one, other = synthetic_speech(2.0, seed=1).signal, synthetic_speech(2.0, seed=2).signal
+        silence = np.zeros_like(one)
+        call = np.stack([np.concatenate([one, silence]), np.concatenate([silence, other])], 1)
+        soundfile.write(tmp_path / "call.wav", call, SAMPLING_RATE)
+        timeline = recognizer.timeline(tmp_path / "call.wav")
+        count = len(timeline.regions)
+        read = f"A language model read {count} of {count} regions: {51 * (count + 1)} tokens."
+        assert count == 2 and timeline.notes[-1] == read
+        asked = server.requests[-1]["messages"][-1]["content"]
+        assert asked.count("what a wonderful day") == 2 and 'channel 1: "what a wonderful day"' in asked
+        server.mode = "broken"
+        before = len(server.requests)
+        failed = recognizer.timeline(tmp_path / "call.wav")
+        assert len(server.requests) == before + 1 and "gave no answer" in failed.notes[-1]
+        assert [region.scores for region in failed.regions] == [region.scores for region in timeline.regions]

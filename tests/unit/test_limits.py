@@ -94,11 +94,11 @@ def test_votes_by_keys_are_fast_enough_and_floods_are_not(
     acts = ReviewHandlers(shared)
     # Nearly all is used up: at two hundred a minute votes live on what comes back.
     shared.limits.spend("votes", person="ann", address="1.2.3.4", amount=LIMITS["votes"].person - 1)
-    for _ in range(60):
+    for _ in range(20):
         clock[0] += 60 / 200
         acts.on_vote(vote, ann)
     with pytest.raises(TooMuchError, match="more than 400 votes a minute"):
-        for _ in range(63):  # the first vote of all is not yet anybody's
+        for _ in range(23):  # the first vote of all is not yet anybody's
             acts.on_vote(vote, ann)
 
 
@@ -181,3 +181,29 @@ def test_uploads_of_sessions_that_never_ended_are_deleted(page_cache: Path, monk
     monkeypatch.setattr("ui.backend.uploads.time.time", lambda: later)
     uploads.sweep()
     assert not path.exists()
+
+
+def test_an_upload_waits_for_its_first_use_and_no_longer(page_cache: Path) -> None:
+    uploads, path = Uploads(), page_cache / "hash" / "clip.wav"
+
+    def came() -> None:
+        with uploads.arriving() as tell:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"RIFF")
+            tell([str(path)])
+
+    came()
+    came()
+    with uploads.borrow(path):
+        pass
+    assert path.exists(), "the second sender has not come for it yet"
+    with uploads.arriving():
+        with uploads.borrow(path):
+            pass
+        assert path.exists(), "nothing is deleted while an upload finds its place"
+    assert not path.exists()
+    came()
+    uploads.sweep(age=-1.0)
+    assert not path.exists(), "nobody came for it"
+    with uploads.arriving():
+        pass

@@ -6,13 +6,15 @@ import pytest
 
 from annotations.learning.runs.retrainer import Retrainer
 from annotations.learning.versions.active import ActiveModel
-from annotations.learning.versions.loading import follow_parts
-from annotations.store import AnnotationStore
+from annotations.learning.versions.loading import VotedTexts, follow_parts
+from annotations.raters.votes import mark_gold
+from annotations.store import AnnotationStore, NewVote
 from annotations.store.new_records import NewVersion
 from ser.config import Settings
 from ser.fusion.rule import FusionRule, save_fusion_rule
+from ser.language_model.opinion import AnsweredText
 from ser.recognizer import Recognizer
-from ser.testing import BandEnergyModel, EnergyDetector, FixedTranscriber, WordListModel
+from ser.testing import BandEnergyModel, EnergyDetector, FixedTranscriber, WordListModel, synthetic_speech
 from tests.unit.speech_checkpoints import write_wav2vec2
 from tests.unit.stored import begin_run
 
@@ -68,3 +70,29 @@ def test_a_part_that_is_left_out_has_no_versions(tmp_path: Path) -> None:
     made = ActiveModel(AnnotationStore(tmp_path / "data"), recognizer, lambda location: BandEnergyModel())
     follow_parts(made, recognizer, Settings(transcriber="none", text_model="none"), "cpu")
     assert set(made.targets) == {"acoustic", "fusion"}
+
+
+def test_examples_for_a_language_model_are_texts_that_people_agree_on(active: ActiveModel) -> None:
+    store = active.store
+    shown = VotedTexts(store)
+    assert shown.examples() == ()
+
+    def voted(number: int, votes: dict[str, str], text: str | None, consent: tuple[str, ...] = ("training",)) -> int:
+        clip = store.add_clip(synthetic_speech(0.3, seed=number), source="test", consent=consent)
+        for rater, label in votes.items():
+            store.add_correction(clip.id, NewVote(rater, "correct", label=label, transcript=text))
+        return clip.id
+
+    voted(1, {"ann": "fear"}, "Who is there?")
+    voted(2, {"ann": "anger", "bob": "fear"}, "They disagree.")
+    voted(3, {"ann": "sadness"}, "It may not train.", consent=("research",))
+    gold = voted(4, {"ann": "happiness"}, "It measures raters.")
+    mark_gold(store, gold, "happiness", by="ann")
+    spoken = voted(5, {"ann": "anger", "bob": "anger"}, None)
+    store.add_prediction(spoken, active.recognizer.recognize(synthetic_speech(0.3, seed=5)), active.version.id)
+    assert shown.examples() == (
+        AnsweredText("kids are talking by the door", "anger"),
+        AnsweredText("Who is there?", "fear"),
+    )
+    voted(6, {"ann": "fear"}, "Did you hear that?")
+    assert shown.examples()[1] == AnsweredText("Did you hear that?", "fear"), "newer, and as many votes"

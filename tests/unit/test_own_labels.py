@@ -27,7 +27,8 @@ from ser.checkpoints.folder import Meta
 from ser.commands.recognize import describe
 from ser.errors import ExportError, ModelUnavailableError, TrainingDataError
 from ser.export.models import export_model
-from ser.fusion.rule import FusionRule, remark
+from ser.fusion.remarks import remark
+from ser.fusion.rule import FusionRule
 from ser.labels import EMOTIONS
 from ser.training.heads import FineTuneConfig, fine_tune_head
 from ser.training.rehearsal import draw_rehearsal

@@ -84,6 +84,7 @@ def folder_of(store: AnnotationStore, run: TrainingRun) -> Path:
     return store.data_dir / version.path
 
 
+@pytest.mark.slow
 def test_text(tmp_path: Path) -> None:
     active = active_model(tmp_path / "data")
     fill_with_words(active.store)
@@ -146,6 +147,7 @@ def test_what_a_frozen_encoder_cannot_learn_is_said_beforehand(tmp_path: Path, t
     assert not active.store.unfinished_runs(), "nothing was asked for"
 
 
+@pytest.mark.slow
 def test_fusion_by_the_command_line(tmp_path: Path) -> None:
     store = AnnotationStore(tmp_path / "data")
     fill_with_answers(store, sound=0.3, words=0.95)

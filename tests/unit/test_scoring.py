@@ -163,7 +163,8 @@ def test_a_worker_of_two_that_is_killed_from_outside_costs_nothing(tmp_path: Pat
     assert not [row for row in found.values() if "died" in str(row["error"])]
 
 
-@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "ray"])
 def test_a_run_that_is_killed_goes_on_when_the_command_is_given_again(tmp_path: Path, engine: str) -> None:
     if engine == "ray":
         pytest.importorskip("ray")

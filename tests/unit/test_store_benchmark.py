@@ -1,8 +1,11 @@
 import json
 
+import pytest
+
 from benchmarks.store.__main__ import main
 
 
+@pytest.mark.slow
 def test_the_benchmark_counts_and_loses_nothing(capsys):
     assert main(["--clips", "200", "--votes", "1", "--kills", "1", "--rounds", "1", "--seed", "7", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

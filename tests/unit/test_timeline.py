@@ -18,8 +18,8 @@ from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, FixedTranscriber, WordListModel, fake_recognizer
 from ser.timeline.formats import FORMATS, to_audacity, to_csv, to_rttm, to_srt, to_textgrid, to_vtt
 from ser.timeline.passages import LONGEST, cut_passages
+from ser.timeline.regions import FeelingRegion, Timeline
 from ser.timeline.segmentation import Answer, SegmentationConfig, cut_phrases, list_runs, segment
-from ser.timeline.timeline import FeelingRegion, Timeline
 from ser.types import SAMPLING_RATE, Audio, EmotionScores, Signal, SpeechRegion, Timings
 from tests.unit.recordings import voice
 from ui.recognize.examples import EXAMPLES

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.acoustic.joined_clips import NEUTRAL, count_close, diarization_error, draw_joined_clips
+from benchmarks.acoustic.speaker_turns import TURNS, draw_conversations, speaker_error
 from benchmarks.acoustic.timeline import main, row_of, score, summarise
 from ser.errors import TrainingDataError
 from ser.recognizer import Recognizer
@@ -65,3 +66,30 @@ def test_the_quick_measurement_beats_always_neutral_on_reserved_speakers(
     assert {name: figures["joins"] for name, figures in result["corpora"].items()} == {"ravdess": 24, "nemo": 9}
     assert result["mean"]["error"] < result["mean"]["error_always_neutral"]
     assert result["share_of_real_time"]["with_transcript"]["processor"] > 0.0
+
+
+def test_the_error_of_speakers_is_that_of_the_best_match_and_borders_have_a_collar() -> None:
+    reference = [(0.0, 4.0, "a"), (4.0, 8.0, "b"), (9.0, 10.0, "a")]
+    assert speaker_error(reference, [(0.0, 4.0, "x"), (4.0, 8.0, "y"), (9.0, 10.0, "x")]) == 0.0
+    # A second late: a ninth of the speech; the collar leaves out what lies near the border.
+    assert speaker_error(reference, [(0.0, 5.0, "x"), (5.0, 8.0, "y"), (9.0, 10.0, "x")]) == pytest.approx(1 / 9)
+    assert speaker_error(reference, [(0.0, 4.2, "x"), (4.2, 8.0, "y"), (9.0, 10.0, "x")], 0.25) == 0.0
+    # One for all, a third one, a false alarm.
+    assert speaker_error(reference, [(0.0, 8.0, "x"), (9.0, 10.0, "x")]) == pytest.approx(4 / 9)
+    assert speaker_error(reference, [(0.0, 4.0, "x"), (4.0, 8.0, "y"), (9.0, 10.0, "z")]) == pytest.approx(1 / 9)
+    assert speaker_error(reference, [(0.0, 4.0, "x"), (4.0, 9.0, "y")]) == pytest.approx(2 / 9)
+
+
+def test_conversations_are_of_the_speakers_asked_for(shared_data: Path) -> None:
+    detector, people = EnergyDetector(-35.0), {f"ravdess_{number:02d}" for number in (3, 4, 5, 6)}
+    kinds = ((1, "same"), (2, "same"), (3, "mixed"), (3, "same"))
+    talks = draw_conversations(shared_data / "ravdess", people, kinds, 1, detector, seed=2)
+    assert [(talk.speakers, talk.sex) for talk in talks] == [(1, "same"), (2, "same"), (3, "mixed")], (
+        "no three of a sex"
+    )
+    for talk in talks:
+        who = [span[2] for span in talk.spans]
+        changes = sum(one != other for one, other in zip(who, who[1:], strict=False))
+        assert len(set(who)) == talk.speakers and changes == (TURNS[talk.speakers] - 1) * (talk.speakers > 1)
+    odd = {int(name[-2:]) % 2 for name in {span[2] for span in talks[1].spans}}
+    assert len(odd) == 1, "RAVDESS's men have odd numbers"

@@ -12,12 +12,12 @@ import soundfile
 from annotations.raters.people import Access, Person, identify
 from annotations.raters.votes import effective_corrections
 from annotations.store.settings import AnnotationSettings, read_settings
-from ser.errors import SerError
 from ser.testing import synthetic_speech
 from tests.unit.stored import list_clips
 from ui.backend.services import Services
 from ui.maintain.cards import MaintainHandlers
-from ui.maintain.importing import KEEP, ImportHandlers, Meanings
+from ui.maintain.import_mapping import COLUMNS, KEEP, MOST_LABELS, NONE, ImportMapping
+from ui.maintain.importing import ImportHandlers
 from ui.maintain.upkeep import Upkeep
 from ui.parts.calls import run_act
 from ui.parts.errors import shows_errors
@@ -84,7 +84,7 @@ def dropped(cache: Path) -> list[str]:
 
 def test_dropped_files_are_imported_and_gone(page_services: Services, page_cache: Path) -> None:
     handlers = ImportHandlers(page_services)
-    steps = list(handlers.on_import(dropped(page_cache), ["research"], "votes", "", Meanings(), False, "mia", MIA))
+    steps = list(handlers.on_import(dropped(page_cache), ["research"], "votes", "", ImportMapping(), False, "mia", MIA))
     assert "3 clips added" in steps[-1][0] and "2 votes added" in steps[-1][0]
     clips = list_clips(page_services.store)
     assert [clip.speaker for clip in clips] == ["s1", "s2", None]
@@ -97,7 +97,7 @@ def test_an_import_that_cannot_be_says_why(page_services: Services, annotators: 
 
     def run(files: list[str], services: Services = page_services, consent: tuple[str, ...] = ("research",)) -> None:
         handler = shows_errors(ImportHandlers(services).on_import)
-        list(handler(files, list(consent), "votes", "", Meanings(), False, "ann", MIA))
+        list(handler(files, list(consent), "votes", "", ImportMapping(), False, "ann", MIA))
 
     with pytest.raises(gr.Error, match="ann may not import clips"):
         run(files, annotators)
@@ -119,37 +119,60 @@ def test_a_preview_asks_for_unknown_labels_and_writes_nothing(page_services: Ser
     files = dropped(page_cache)
     Path(files[2]).write_text("path,label,who\na.wav,satisfied,s1\nb.wav,Angry,<b>\n")
 
-    def preview(consent: list[str], speaker: str = "", meanings: Meanings | None = None) -> tuple[object, ...]:
-        return handlers.on_preview(files, consent, "votes", speaker, meanings or Meanings(), "mia", MIA)
+    def preview(consent: list[str], speaker: str = "", mapping: ImportMapping | None = None) -> tuple[object, ...]:
+        return handlers.on_preview(files, consent, "votes", speaker, mapping or ImportMapping(), "mia", MIA)
 
-    card, start, meanings, first, second, *others = preview(["research"])
+    card, start, mapping, first, second, *others = preview(["research"])
     assert "3 clips of 0 known speakers would be read, with 1 votes" in str(card)
     assert "satisfied (1)" in str(card) and "columns that were not read: who" in str(card)
     assert "--" not in str(card) and start == gr.update(interactive=True)
-    assert isinstance(meanings, Meanings) and meanings.names == ("satisfied", "Angry")
+    assert isinstance(mapping, ImportMapping) and mapping.names == ("satisfied", "Angry")
     assert (first["value"], second["value"]) == (KEEP, "anger")  # type: ignore[index]
-    assert all(other == gr.update(visible=False) for other in others)
+    labels, columns = others[: MOST_LABELS - 2], others[MOST_LABELS - 2 :]
+    assert all(other == gr.update(visible=False) for other in labels)
+    shown = dict(zip(COLUMNS, columns, strict=True))
+    assert shown["file"] == gr.update(visible=True, choices=[NONE, "path", "label", "who"], value="path")
+    assert shown["label"]["value"] == "label" and shown["speaker"]["value"] == NONE  # type: ignore[index]
     assert preview([])[1] == gr.update(interactive=False) and list_clips(page_services.store) == []
-    meanings, start = handlers.on_meaning(0, "happiness", meanings)
-    meanings, start = handlers.on_meaning(1, KEEP, meanings)
+    headers = ["path", "label", "who", NONE, NONE, NONE, NONE]
+    values = ["happiness", KEEP, *[None] * (MOST_LABELS - 2), *headers]
+    mapping, start = handlers.on_mapping(mapping, *values)
+    assert mapping.columns == {"speaker": "who"}, "what was found is no choice of a person"
     assert start == gr.update(interactive=False)
-    card, start, *_ = preview(["research"], "who", meanings)
+    card, start, *_ = preview(["research"], "", mapping)
     assert "3 clips of 2 known speakers" in str(card) and "satisfied → happiness (1)" in str(card)
-    list(handlers.on_import(files, ["research"], "votes", "who", meanings, False, "mia", MIA))
+    list(handlers.on_import(files, ["research"], "votes", "", mapping, False, "mia", MIA))
     (vote,) = effective_corrections(page_services.store)
     assert (vote.label, vote.rater[:7]) == ("happiness", "import:")
     assert [clip.speaker for clip in list_clips(page_services.store)] == ["s1", "<b>", None]
-    assert handlers.on_change()[:3] == ("", gr.update(interactive=False), Meanings())
+    assert handlers.on_files()[:3] == ("", gr.update(interactive=False), ImportMapping())
 
 
-def test_a_meaning_needs_a_preview(page_services: Services) -> None:
-    with pytest.raises(SerError, match="Press Preview first"):
-        ImportHandlers(page_services).on_meaning(0, "happiness", Meanings())
+def test_a_table_of_unknown_columns_is_mapped_by_hand(page_services: Services, page_cache: Path) -> None:
+    handlers, files = ImportHandlers(page_services), dropped(page_cache)
+    Path(files[2]).write_text("what,sounds like,label,id\na.wav,fear,x,7\nb.wav,anger,y,8\n".replace("id", "sort"))
+
+    def preview(mapping: ImportMapping) -> tuple[object, ...]:
+        return handlers.on_preview(files, ["research"], "votes", "", mapping, "mia", MIA)
+
+    card, start, mapping, *choices = preview(ImportMapping())
+    assert "has the columns what, sounds like, label, sort" in str(card) and "Choose the column of" in str(card)
+    assert start == gr.update(interactive=False) and isinstance(mapping, ImportMapping)
+    file = choices[MOST_LABELS]
+    assert file == gr.update(visible=True, choices=[NONE, "what", "sounds like", "label", "sort"], value=NONE)
+    chosen = ["what", "sounds like", NONE, NONE, NONE, NONE, NONE]
+    mapping, _ = handlers.on_mapping(mapping, *[None] * MOST_LABELS, *chosen)
+    card, start, mapping, *_ = preview(mapping)
+    assert "3 clips of 0 known speakers would be read, with 2 votes" in str(card) and start["interactive"]  # type: ignore[index]
+    mapping, _ = handlers.on_mapping(mapping, *[None] * MOST_LABELS, "what", NONE, *chosen[2:])  # type: ignore[arg-type]
+    assert "with 0 votes" in str(preview(mapping)[0]), "a column that was taken for labels is let go"
 
 
 def test_speakers_come_from_the_names_of_files(page_services: Services, page_cache: Path) -> None:
     handlers = ImportHandlers(page_services)
-    card, *_ = handlers.on_preview(dropped(page_cache), ["research"], "nothing", r"^(\w)\.wav", Meanings(), "mia", MIA)
+    card, *_ = handlers.on_preview(
+        dropped(page_cache), ["research"], "nothing", r"^(\w)\.wav", ImportMapping(), "mia", MIA
+    )
     assert "3 clips of 3 known speakers would be read, with 0 votes" in str(card)
     assert "2 labels were not counted" in str(card)
 

@@ -45,7 +45,7 @@ def talk(folder: Path, seconds: float = 70.0) -> str:
 def shown(page_services: Services, page_cache: Path) -> tuple[TimelineHandlers, dict[str, Any], Path]:
     """Handlers that have drawn a timeline, its values as the script reads them, and the recording."""
     handlers, path = TimelineHandlers(page_services), talk(page_cache)
-    *_, drawn = handlers.on_timeline(path, "auto", ANN)
+    *_, drawn = handlers.on_timeline(path, "auto", "off", ANN)
     found = re.search('data-timeline="([^"]*)"', drawn)
     assert found is not None
     return handlers, json.loads(unescape(found[1])), Path(path)
@@ -149,7 +149,7 @@ def test_exports_hold_the_regions_as_a_person_left_them(shown: tuple[TimelineHan
 
 
 def test_what_is_too_long_for_the_page_names_the_command(page_services: Services, page_cache: Path) -> None:
-    *_, said = TimelineHandlers(page_services).on_timeline(talk(page_cache, 15 * 60 + 5.0), "auto", ANN)
+    *_, said = TimelineHandlers(page_services).on_timeline(talk(page_cache, 15 * 60 + 5.0), "auto", "off", ANN)
     assert "python -m ser timeline" in said and "15:05" in said
 
 

@@ -210,12 +210,22 @@
     }
   };
   const working = (place, job, number) => {
-    const line = document.createElement("p");
-    line.className = "status";
-    line.textContent = job.total ? `Working: ${job.done} of ${job.total} … ` : "Working … ";
+    const said = job.total ? `Working: ${job.done} of ${job.total} … ` : "Working … ";
+    const shown = place.querySelector(`[data-job="${number}"]`);
+    if (shown && job.total) {
+      // The button stays: who presses it, or has it in focus, must not lose it.
+      shown.firstChild.data = said;
+      Object.assign(shown.querySelector("progress"), { max: job.total, value: job.done });
+      return;
+    }
+    const line = Object.assign(document.createElement("p"), { className: "status", textContent: said });
     if (job.total) {
+      line.dataset.job = number;
       const stop = Object.assign(document.createElement("button"), { type: "button", textContent: "Stop" });
-      stop.addEventListener("click", () => call("clips_stop", { job: number }).catch(() => {}));
+      stop.addEventListener("click", () => {
+        stop.disabled = true;
+        call("clips_stop", { job: number }).catch(() => (stop.disabled = false));
+      });
       line.append(Object.assign(document.createElement("progress"), { max: job.total, value: job.done }), " ", stop);
     }
     place.replaceChildren(line);

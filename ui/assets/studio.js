@@ -1,5 +1,9 @@
 // What the page's own scripts share: this browser's key, what it remembers, and calls to the server.
 (() => {
+  // Gradio's client says this of its own streams whenever one ends; what is left in the console is worth a look.
+  const { warn } = console;
+  console.warn = (...said) => /^Method not implemented/.test(said[0]) || warn.apply(console, said);
+
   const memory = new Map();
   // Storage is refused in some private windows and frames: then things are remembered until the page is left.
   const read = (name) => {

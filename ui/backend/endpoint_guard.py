@@ -93,7 +93,8 @@ def _check(functions: Mapping[int, Any], way: str | None, name: str | None, body
     else:
         return
     # The second version of calls by name reads the values off the public description of the endpoints.
-    if function is None or (way == "call/v2" and function.api_visibility == "private"):
+    # Nor is one of an event that only the page's script answers.
+    if function is None or function.fn is None or (way == "call/v2" and function.api_visibility == "private"):
         asked = name if number is None else number
         raise SerError(f"There is no endpoint '{str(asked)[:60]}' here. /gradio_api/info lists those that there are.")
     if given.get("batched"):

@@ -5,11 +5,9 @@ Also the files that come of them, each given out for a while under an address th
 
 import secrets
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,21 +20,10 @@ from ui.parts.errors import sentence
 KEPT = 900.0
 """Seconds that the outcome of an act, and its file, are kept."""
 
-LEFT = 24 * 3600.0
-"""Age in seconds of a file that no act of this process knows, from which on nobody will come for it."""
-
 MOST = 50
 """Acts whose outcome is kept; the oldest that is over goes first."""
 
-PREFIX = "studio-download-"
-"""Beginning of the names of temporary folders that hold a file to be downloaded."""
-
 DOWNLOAD = "/studio/download/{number}"
-
-
-def download_folder() -> Path:
-    """Make a folder for a file to be downloaded; it is deleted with the act that made it."""
-    return Path(tempfile.mkdtemp(prefix=PREFIX))
 
 
 @dataclass
@@ -120,21 +107,13 @@ class Jobs:
         return job
 
     def sweep(self, age: float = KEPT) -> None:
-        """Forget acts that were over for longer than `age` seconds, and those above `MOST`, with their files.
-
-        Files that an earlier process left are deleted, too.
-        """
+        """Forget acts that were over for longer than `age` seconds, and those above `MOST`, with their files."""
         with self._lock:
             over = [number for number, job in self._jobs.items() if job.state != "running"]
             old = [number for number in over if self._jobs[number].since < time.time() - age]
             surplus = over[: max(0, len(self._jobs) - MOST)]
             gone = [self._jobs.pop(number) for number in dict.fromkeys([*old, *surplus])]
-            kept = {job.file.parent for job in self._jobs.values() if job.file is not None}
         folders = [job.file.parent for job in gone if job.file is not None]
-        for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-            with suppress(OSError):  # Another process was quicker.
-                if folder not in kept and folder.stat().st_mtime < time.time() - LEFT:
-                    folders.append(folder)
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 

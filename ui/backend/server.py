@@ -6,16 +6,13 @@ import importlib
 import importlib.util
 import os
 import re
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
+from annotations.scratch import remove_leftovers, scratch
 from ser.config import Settings
 from ser.errors import SerError, SettingsError
 
@@ -26,9 +23,6 @@ DEFAULT_WINDOW = 60.0
 
 FINISHING = "10"
 """Seconds that requests under way may take at the end, unless SER_STOP_SECONDS says otherwise."""
-
-UPLOADS = "speech-emotion-studio-"
-"""Prefix of the temporary folder of uploads; the number of the process follows."""
 
 
 @dataclass(frozen=True)
@@ -193,9 +187,9 @@ def serve(server: ServerSettings, settings: Settings) -> None:
     if server.json_logs:
         importlib.import_module("ui.operations.logs").write_json_logs()
     remove_leftovers()
-    with tempfile.TemporaryDirectory(prefix=f"{UPLOADS}{os.getpid()}-") as uploads:
+    with scratch("uploads") as uploads:
         # Uploads of people who did not consent must not outlive the program, so they get a folder of their own.
-        os.environ["GRADIO_TEMP_DIR"] = uploads
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)
         # Imported by name, after the options are known: `--help` and a wrong option answer at once.
         page = importlib.import_module("ui.app")
         people = importlib.import_module("annotations.raters.people")
@@ -258,14 +252,6 @@ def hash_password(arguments: Sequence[str]) -> int:
     asked = getpass.getpass if sys.stdin.isatty() else lambda prompt: sys.stdin.readline().rstrip("\n")
     print(importlib.import_module("ui.backend.logins").hash_line(arguments[0], asked("Password: ")))
     return 0
-
-
-def remove_leftovers() -> None:
-    """Delete the uploads of programs that were killed before they could."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{UPLOADS}*"):
-        pid = folder.name.removeprefix(UPLOADS).partition("-")[0]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,9 +1,13 @@
 """Limits on the size of uploads and other requests, checked before the first byte is read; within the page's logins."""
 
+import json
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
 import gradio as gr
 from fastapi import Request
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ser.errors import SerError
 from ui.backend.identity import charge, person
@@ -43,7 +47,30 @@ class UploadGuard:
             except SerError as error:
                 await _drain(receive)
                 return await PlainTextResponse(str(error), 413)(scope, receive, send)
+            if scope["path"].rstrip("/").endswith(UPLOADS[0]):
+                return await self._take_in(scope, receive, send)
         await self.app(scope, receive, send)
+
+    async def _take_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an upload on; what was put in its place is kept until its sender uses it."""
+        body = bytearray()
+        with ExitStack() as stack:
+            came: list[Callable[[Sequence[str]], None]] = []
+
+            async def received() -> Message:
+                message = await receive()
+                # Only now: a slow upload must not keep the recordings of others.
+                if not came and message["type"] == "http.request" and not message.get("more_body"):
+                    came.append(stack.enter_context(self.services.uploads.arriving()))
+                return message
+
+            async def sent(message: Message) -> None:
+                body.extend(message.get("body", b""))
+                if came and message["type"] == "http.response.body" and not message.get("more_body"):
+                    came[0](_paths(bytes(body)))
+                await send(message)
+
+            await self.app(scope, received, sent)
 
     def _check(self, scope: Scope) -> None:
         web = Request(scope)
@@ -67,6 +94,15 @@ class UploadGuard:
             )
         charge(self.services, request, "uploads", who)
         charge(self.services, request, "bytes", who, int(size))
+
+
+def _paths(body: bytes) -> list[str]:
+    """The files that an answer to an upload lists; none if it is a refusal."""
+    try:
+        listed = json.loads(body)
+    except ValueError:
+        return []
+    return [path for path in listed if isinstance(path, str)] if isinstance(listed, list) else []
 
 
 async def _drain(receive: Receive) -> None:

@@ -15,10 +15,11 @@ from annotations.maintenance.batch import BatchReport
 from annotations.maintenance.erasure.erase import ErasureReport, withdraw_consent
 from annotations.raters.disclosure import own_consents
 from annotations.raters.people import Person
+from annotations.scratch import scratch_folder
 from annotations.store import AnnotationStore
 from annotations.store.records import CONSENT_PURPOSES
 from ser.errors import SerError
-from ui.backend.jobs import Job, download_folder
+from ui.backend.jobs import Job
 from ui.backend.services import Services
 from ui.clips.drawer import ACTS
 from ui.parts.presentation import counted, escape
@@ -191,7 +192,7 @@ class Changes:
             raise SerError("Choose a format and a purpose for the export.")
 
         def work(job: Job) -> None:
-            folder = download_folder()
+            folder = scratch_folder("download")
             job.file = folder / f"clips-{form}.zip"
             written = folder / "clips"
             suffix = {"parquet": ".parquet", "csv": ".csv", "jsonl": ".jsonl", "labelstudio": ".json"}.get(form, "")

@@ -9,7 +9,7 @@ from annotations.group_insights import Group, Haste
 from annotations.insights import DisputedClip, Insights
 from annotations.raters.agreement import Agreement, PairAgreement, in_words
 from annotations.raters.reliability import RaterReliability
-from ui.insights.charts import DARKEST, agreement_periods, figure_on_scale, heat_table, span, stacked_periods
+from ui.insights.charts import DARKEST, agreement_periods, figure_on_scale, heat_table, signed, span, stacked_periods
 from ui.insights.links import to_clips
 from ui.parts.palette import css_class, icon
 from ui.parts.presentation import as_written, counted, escape, outside_line, percent, progress_bar
@@ -51,7 +51,7 @@ def summary_card(found: Insights, links: bool = False) -> str:
 def agreement_card(found: Insights, links: bool = False) -> str:
     """Krippendorff's alpha in words and figures: on the label, on each label, on the scales, and over time."""
     whole = found.agreement
-    figure = "–" if whole.alpha is None else to_clips(f"{whole.alpha:.2f}", links, votes="several")
+    figure = "–" if whole.alpha is None else to_clips(signed(whole.alpha), links, votes="several")
     range_ = "" if whole.low is None else f" <span class='quiet'>(95 % interval {_interval(whole)})</span>"
     share = "" if whole.share is None else f" Two raters of a clip agree {percent(whole.share)} of the time."
     by_label = "".join(
@@ -196,7 +196,7 @@ def _over_time(found: Insights, links: bool) -> str:
     rows = "".join(
         f'<tr><th scope="row">{span(period)}</th><td>'
         f"{to_clips(f'{result.clips:,}', links, votes='several', voted_since=period.first, voted_until=period.last)}"
-        f"</td><td>{'–' if result.alpha is None else f'{result.alpha:.2f}'} <span class='quiet'>{_interval(result)}"
+        f"</td><td>{'–' if result.alpha is None else signed(result.alpha)} <span class='quiet'>{_interval(result)}"
         "</span></td></tr>"
         for period, result in zip(found.periods, found.over_time, strict=False)
         if result.clips
@@ -205,7 +205,7 @@ def _over_time(found: Insights, links: bool) -> str:
         return ""
     return (
         "<h4>Agreement over time</h4>"
-        f"{agreement_periods(found.periods, found.over_time, links, LOWEST)}"
+        f"{agreement_periods(found.periods, found.over_time, links)}"
         '<p class="quiet">Alpha on the clips whose last vote falls in these days, with its 95 % interval.</p>'
         '<details><summary>The numbers as a table</summary><table class="plain"><thead><tr><th scope="col">days</th>'
         '<th scope="col">clips</th><th scope="col">alpha</th></tr></thead>'
@@ -255,13 +255,16 @@ def _agreement_row(name: str, kind: str, found: Agreement) -> str:
         low, high = (found.alpha if end is None else end for end in (found.low, found.high))
         cells = (
             f'<td class="scale {kind}" aria-hidden="true">{figure_on_scale(found.alpha, low, high, LOWEST)}</td>'
-            f"<td>{found.alpha:.2f} <span class='quiet'>{_interval(found)}</span></td>"
+            f"<td>{signed(found.alpha)} <span class='quiet'>{_interval(found)}</span></td>"
         )
     return f'<tr><th scope="row">{name}</th>{cells}<td>{"–" if found.share is None else percent(found.share)}</td></tr>'
 
 
 def _interval(found: Agreement) -> str:
-    return "" if found.low is None or found.high is None else f"{found.low:.2f} to {found.high:.2f}".replace("-", "−")
+    if found.low is None or found.high is None:
+        return ""
+    low, high = signed(found.low), signed(found.high)
+    return f"{low} to {high}"
 
 
 def _gold(rater: RaterReliability) -> str:
@@ -281,7 +284,7 @@ def _pairs(pairs: Sequence[PairAgreement]) -> str:
     rows = ""
     for pair in ordered:
         both = {"rater": pair.first, "other_rater": pair.second}
-        kappa = "–" if pair.kappa is None else f"{pair.kappa:.2f}"
+        kappa = "–" if pair.kappa is None else signed(pair.kappa)
         rows += (
             f'<tr><th scope="row">{as_written(pair.first)} and {as_written(pair.second)}</th>'
             f"<td>{to_clips(f'{pair.clips:,}', **both)}</td><td>{percent(pair.share)}</td><td>{kappa}</td>"

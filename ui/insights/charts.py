@@ -91,21 +91,20 @@ def stacked_periods(periods: Sequence[Period], labels: Sequence[str] = EMOTIONS,
     )
 
 
-def agreement_periods(
-    periods: Sequence[Period], found: Sequence[Agreement], links: bool = False, lowest: float = -0.2
-) -> str:
+def agreement_periods(periods: Sequence[Period], found: Sequence[Agreement], links: bool = False) -> str:
     """Alpha of each stretch of days as a dot with its interval, joined by a line; a dot leads to its clips.
 
     Args:
         periods: oldest first.
         found: agreement in each of them; one without an alpha leaves a gap.
         links: whether the reader may open the clips.
-        lowest: lower end of the scale; what lies below is drawn there.
     """
+    ends = [end for result in found for end in (result.alpha, result.low) if end is not None]
+    lowest = min([-0.2, *ends])
     floor, room, step = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP, WIDTH / max(len(periods), 1)
 
     def at(alpha: float) -> float:
-        return floor - room * (min(max(alpha, lowest), 1.0) - lowest) / (1 - lowest)
+        return floor - room * (min(alpha, 1.0) - lowest) / (1 - lowest)
 
     dots, line, joined = "", "", False
     for index, (period, result) in enumerate(zip(periods, found, strict=False)):
@@ -119,7 +118,7 @@ def agreement_periods(
         behind = {"votes": "several", "voted_since": period.first, "voted_until": period.last}
         drawn = (
             f'<path class="range" d="M{x:.1f} {at(low):.1f}V{at(high):.1f}"/><circle cx="{x:.1f}" '
-            f'cy="{at(result.alpha):.1f}" r="6"><title>{span(period)}: {result.alpha:.2f}, '
+            f'cy="{at(result.alpha):.1f}" r="6"><title>{span(period)}: {signed(result.alpha)}, '
             f"{counted(result.clips, 'clip')}</title></circle>"
         )
         dots += to_clips(drawn, links, **behind)
@@ -185,6 +184,15 @@ def _period_cell(period: Period, label: str, links: bool) -> str:
     count = period.labels.get(label, 0)
     days = {"voted_since": period.first, "voted_until": period.last}
     return to_clips(count, links and count > 0, voted=label, **days)
+
+
+def signed(value: float) -> str:
+    """A coefficient with two decimals and a true minus.
+
+    >>> signed(-0.3)
+    '−0.30'
+    """
+    return f"{value:.2f}".replace("-", "−")
 
 
 def span(period: Period) -> str:

@@ -1,54 +1,33 @@
 """Drag-in import on the review tab: recordings, tables, archives; a preview first, then progress and a stop button."""
 
-import functools
 import os
 import queue
 import shutil
-import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import gradio as gr
 
-from annotations.errors import ConsentRequiredError
+from annotations.errors import ConsentRequiredError, UnmappedTableError
 from annotations.exchange.imports.importing import ImportOptions, ImportProgress, ImportReport, import_sources
 from annotations.exchange.imports.preview import preview_sources
 from annotations.prelabelling import start_prelabelling
+from annotations.scratch import scratch
 from annotations.store.records import CONSENT_PURPOSES
 from ser.errors import SerError
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
+from ui.maintain.import_mapping import MOST_LABELS, SHOWN, ImportMapping, build_choices
 from ui.maintain.import_outcome import preview_card, progress, summary
 from ui.parts.errors import shows_errors
+from ui.parts.presentation import status_line
 
 LOOK = 0.3
 """Seconds between two pictures of the progress."""
 
-MOST_LABELS = 12
-"""Labels whose meaning can be chosen on the page."""
-
-KEEP, OUT = "no vote, keep as original label", "leave out"
 NO_FILES = "Drop recordings, a zip archive, or recordings with their table first."
-
-
-@dataclass(frozen=True)
-class Meanings:
-    """Labels of a preview in their order, and what a person chose that they mean; kept with the page.
-
-    Attributes:
-        names: labels as the table spells them.
-        chosen: {label as the table spells it: one of the store, `KEEP` or `OUT`}.
-    """
-
-    names: tuple[str, ...] = ()
-    chosen: Mapping[str, str] = field(default_factory=dict)
-
-    def label_map(self) -> dict[str, str | None]:
-        """As an import takes it."""
-        return {name: {KEEP: None, OUT: ""}.get(label, label) for name, label in self.chosen.items()}
 
 
 class ImportHandlers:
@@ -64,54 +43,53 @@ class ImportHandlers:
         consent: list[str],
         labels: str,
         speaker: str,
-        meanings: Meanings,
+        mapping: ImportMapping,
         who: Who,
         request: gr.Request,
     ) -> tuple[object, ...]:
-        """Show what an import would do, with a choice for each label whose meaning is not plain."""
+        """Show what an import would do, with a choice for each column and each label whose meaning is not plain."""
         importer = person(self.services, request, who).require("import clips")
         if not files:
             raise SerError(NO_FILES)
-        options = self._options(importer.name, consent, labels, speaker, meanings)
-        with tempfile.TemporaryDirectory(prefix="preview-") as folder:
-            preview = preview_sources(gather([Path(name) for name in files], Path(folder)), options)
-        asked = [(given, label, votes) for given, label, votes in preview.asked_labels if given != label]
-        meanings = Meanings(tuple(given for given, _, _ in asked[:MOST_LABELS]), meanings.chosen)
-        shown = [
-            gr.update(
-                visible=True,
-                choices=[*self.services.labels.names, KEEP, OUT],
-                label=f"{given} ({votes})",
-                value=meanings.chosen.get(given) or (KEEP if label is None else label or OUT),
-            )
-            for given, label, votes in asked[:MOST_LABELS]
-        ]
-        hidden = [gr.update(visible=False)] * (MOST_LABELS - len(shown))
-        ready = preview.clips > 0 and not preview.without_consent
-        return preview_card(preview), gr.update(interactive=ready), meanings, *shown, *hidden
+        options = self._options(importer.name, consent, labels, speaker, mapping)
+        stopped = gr.update(interactive=False)
+        with scratch("preview") as folder:
+            try:
+                preview = preview_sources(gather([Path(name) for name in files], folder), options)
+            except UnmappedTableError as error:
+                said = status_line(f"{error} Choose the column of recordings below, then press Preview.", "gentle")
+                hidden = [gr.update(visible=False)] * MOST_LABELS
+                return said, stopped, mapping, *hidden, *mapping.column_choices(error.headers)
+        mapping = mapping.after(preview)
+        ready = gr.update(interactive=True) if preview.clips > 0 and not preview.without_consent else stopped
+        return preview_card(preview), ready, mapping, *mapping.choices(preview, self.services.labels)
 
-    def on_change(self) -> tuple[object, ...]:
-        """Something else is to be imported, or in another way: what was shown holds no more."""
-        return "", gr.update(interactive=False), Meanings(), *([gr.update(visible=False)] * MOST_LABELS)
+    def on_files(self) -> tuple[object, ...]:
+        """Something else is to be imported: what was shown and chosen holds no more."""
+        return *self.on_change(), ImportMapping(), *([gr.update(visible=False, value=None)] * SHOWN)
 
-    def on_meaning(self, place: int, label: str, meanings: Meanings) -> tuple[Meanings, object]:
-        """Let a label of the table mean something else; what was shown must be looked at again."""
-        if place >= len(meanings.names):
-            raise SerError("Nothing is shown that this label stands in. Press Preview first.")
-        chosen = {**meanings.chosen, meanings.names[place]: label}
-        return Meanings(meanings.names, chosen), gr.update(interactive=False)
+    def on_change(self) -> tuple[object, object]:
+        """It is to be imported in another way: what was shown must be looked at again."""
+        return "", gr.update(interactive=False)
 
-    def _options(self, by: str, consent: Sequence[str], labels: str, speaker: str, meanings: Meanings) -> ImportOptions:
+    def on_mapping(self, mapping: ImportMapping, *values: str | None) -> tuple[ImportMapping, object]:
+        """Let a label or a column of the table mean something else; what was shown must be looked at again."""
+        return mapping.chosen(values), gr.update(interactive=False)
+
+    def _options(
+        self, by: str, consent: Sequence[str], labels: str, speaker: str, mapping: ImportMapping
+    ) -> ImportOptions:
         # A name of a column holds none of these.
         pattern = speaker.strip() if any(mark in speaker for mark in "()[]^$\\+*") else None
+        columns = {"speaker": speaker.strip()} if speaker.strip() and pattern is None else {}
         return ImportOptions(
             consent=tuple(consent),
             consent_by=by,
             labels=labels == "votes",
             gold=labels == "gold",
             max_duration=self.services.recognizer.max_duration,
-            label_map=meanings.label_map(),
-            columns={"speaker": speaker.strip()} if speaker.strip() and pattern is None else {},
+            label_map=mapping.label_map(),
+            columns={**columns, **mapping.columns},
             speaker_from=pattern,
             label_set=self.services.labels,
         )
@@ -122,7 +100,7 @@ class ImportHandlers:
         consent: list[str],
         labels: str,
         speaker: str,
-        meanings: Meanings,
+        mapping: ImportMapping,
         answer: bool,
         who: Who,
         request: gr.Request,
@@ -131,12 +109,12 @@ class ImportHandlers:
         importer = person(self.services, request, who).require("import clips")
         if not files:
             raise SerError(NO_FILES)
-        options = self._options(importer.name, consent, labels, speaker, meanings)
+        options = self._options(importer.name, consent, labels, speaker, mapping)
         stop = self._stopping[str(request.session_hash)] = threading.Event()
-        with tempfile.TemporaryDirectory(prefix="import-") as folder:
+        with scratch("import") as folder:
             keeps = False
             try:
-                sources = gather([Path(name) for name in files], Path(folder))
+                sources = gather([Path(name) for name in files], folder)
                 for step in self._run(sources, options, stop):
                     if isinstance(step, ImportReport):
                         background = answer and start_prelabelling(self.services.store)
@@ -246,7 +224,7 @@ def link_or_copy(path: Path, target: Path) -> None:
 def build_import_card(services: Services, who: gr.BrowserState) -> None:
     """Lay out the card and connect its events."""
     handlers = ImportHandlers(services)
-    meanings = gr.State(Meanings())
+    mapping = gr.State(ImportMapping())
     files = gr.File(
         label="Recordings, a zip archive, or recordings with their table (CSV, JSON, Label Studio, ...)",
         file_count="multiple",
@@ -278,31 +256,16 @@ def build_import_card(services: Services, who: gr.BrowserState) -> None:
         start = gr.Button("Import", elem_id="import-start", interactive=False, scale=0, min_width=150)
         stop = gr.Button("Stop", elem_id="import-stop", interactive=False, scale=0, min_width=100)
     status = gr.HTML("", elem_id="import-status", apply_default_css=False)
-    with gr.Row(elem_id="import-meanings"):
-        choices = [
-            gr.Dropdown(
-                [*services.labels.names, KEEP, OUT],
-                visible=False,
-                label="label",
-                elem_id=f"import-meaning-{place}",
-                min_width=200,
-            )
-            for place in range(MOST_LABELS)
-        ]
+    choices = build_choices(services.labels)
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    given = [files, consent, labels, speaker, meanings]
-    shown = [status, start, meanings, *choices]
+    given = [files, consent, labels, speaker, mapping]
+    shown = [status, start, mapping, *choices]
     look.click(shows_errors(handlers.on_preview), [*given, who], shown, trigger_mode="once", **quiet)
-    gr.on(
-        [files.upload, files.clear, files.delete, labels.input, speaker.input, consent.input],
-        shows_errors(handlers.on_change),
-        None,
-        shown,
-        **quiet,
-    )
-    for place, choice in enumerate(choices):
-        on_meaning = functools.partial(handlers.on_meaning, place)
-        choice.input(shows_errors(on_meaning), [choice, meanings], [meanings, start], **quiet)
+    gr.on([files.upload, files.clear, files.delete], shows_errors(handlers.on_files), None, shown, **quiet)
+    changes = [labels.input, speaker.input, consent.input]
+    gr.on(changes, shows_errors(handlers.on_change), None, [status, start], **quiet)
+    chosen = [choice.input for choice in choices]
+    gr.on(chosen, shows_errors(handlers.on_mapping), [mapping, *choices], [mapping, start], **quiet)
     # Stop has something to stop from here on, and no longer, however the import ends.
     start.click(lambda: gr.update(interactive=True), None, stop, queue=False, **quiet)
     running = start.click(

@@ -12,10 +12,11 @@ import gradio as gr
 from annotations.exchange.registry import list_exports
 from annotations.prelabelling import Prelabelling, prelabelling_state, start_prelabelling, stop_prelabelling
 from annotations.raters.people import Person
+from annotations.scratch import scratch_folder
 from annotations.store import AnnotationStore
 from annotations.store.records import CONSENT_PURPOSES
 from ui.backend.identity import person
-from ui.backend.jobs import Job, download_folder
+from ui.backend.jobs import Job
 from ui.backend.services import Services
 from ui.insights.links import to_clips
 from ui.parts.calls import Act, Given
@@ -68,7 +69,7 @@ class OverviewHandlers:
         store = self.services.store
 
         def work(job: Job) -> None:
-            job.file = download_folder() / "annotations.db"
+            job.file = scratch_folder("download") / "annotations.db"
             store.snapshot(job.file)
             job.message = f"Copied: {size(job.file.stat().st_size)}."
             job.lines.append("What is erased here from now on stays in this copy: delete it when it is not needed.")

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from annotations.labels.label_set import DEFAULT, LabelSet, most_probable
 from annotations.raters.votes import in_order
+from ser.config import NO_MODEL
 from ser.types import Recognition, Segment
 from ui.parts.palette import NO_TEXTS, SEVEN, Texts, css_class, icon
 
@@ -166,11 +167,21 @@ def answer_card(recognition: Recognition, labels: LabelSet = DEFAULT, texts: Tex
     fused, acoustic = labels.scores(recognition.fused.as_dict()), labels.scores(recognition.acoustic.as_dict())
     words = counted_words(recognition)
     text = None if words is None else labels.scores(words)
+    opinion = None if recognition.opinion is None else labels.scores(recognition.opinion.scores.as_dict())
     waiting = "" if recognition.complete else _waiting(recognition)
     neutral = labels.meaning("neutral")
     return (
         '<div class="answer">'
-        + headline(fused, acoustic, text, waiting=waiting, unsure=recognition.unsure, neutral=neutral, texts=texts)
+        + headline(
+            fused,
+            acoustic,
+            text,
+            opinion=opinion,
+            waiting=waiting,
+            unsure=recognition.unsure,
+            neutral=neutral,
+            texts=texts,
+        )
         + bars(fused, acoustic, text, texts or labels.texts(""))
         + legend(text is not None, recognition.text_weight)
         + ratings_line(recognition.acoustic.ratings)
@@ -190,6 +201,7 @@ def headline(
     acoustic: Scores,
     text: Scores | None,
     *,
+    opinion: Scores | None = None,
     waiting: str = "",
     unsure: str | None = None,
     neutral: Collection[str] = ("neutral",),
@@ -201,7 +213,8 @@ def headline(
         fused: {label: probability} of voice and words together.
         acoustic: of the voice.
         text: of the words; None if they were left out or are awaited.
-        waiting: what is still going on, shown in place of the words.
+        opinion: of a language model; None if none was asked.
+        waiting: what is still going on.
         unsure: why the answer should not be relied on; the two most probable labels then stand as a question.
         neutral: labels that contradict none.
         texts: names of labels to show.
@@ -215,7 +228,9 @@ def headline(
     parts = [f"voice: {said(acoustic, texts)}"] if known(acoustic) else []
     if text is not None and known(text):
         parts.append(f"words: {said(text, texts)}")
-    elif waiting:
+    if opinion is not None and known(opinion):
+        parts.append(f"language model: {said(opinion, texts)}")
+    if waiting:
         parts.append(f'<span class="waiting">{escape(waiting)}</span>')
     hint = '<span class="hint">Voice and words disagree</span>' if disagree(acoustic, text, neutral) else ""
     first, other = (escape(texts.get(name, name)) for name in (label, second(fused)))
@@ -340,7 +355,10 @@ def announcement(recognition: Recognition, labels: LabelSet = DEFAULT, texts: Te
 
 
 def _waiting(recognition: Recognition) -> str:
-    return "words: listening …" if recognition.transcript is None else "words: reading …"
+    if recognition.transcript is None:
+        return "words: listening …"
+    read = recognition.text is not None or recognition.models.get("text") == NO_MODEL
+    return "language model: reading …" if read else "words: reading …"
 
 
 def _word(segment: Segment) -> str:

@@ -11,7 +11,16 @@ from ui.languages.catalogue import settings
 from ui.parts.palette import key_range, palette_css, script_keys
 
 ASSETS = Path(__file__).parents[1] / "assets"
-SHEETS = ("page.css", "recognize.css", "timeline.css", "review.css", "insights.css", "training.css", "clips.css")
+SHEETS = (
+    "page.css",
+    "recognize.css",
+    "timeline.css",
+    "review.css",
+    "insights.css",
+    "training.css",
+    "clips.css",
+    "conversation.css",
+)
 SCRIPTS = (
     "studio.js",
     "translate.js",
@@ -20,6 +29,7 @@ SCRIPTS = (
     "player.js",
     "timeline.js",
     "listen.js",
+    "conversation.js",
     "drawer.js",
     "clips.js",
     "manage.js",
@@ -110,9 +120,17 @@ def css(labels: LabelSet = DEFAULT) -> str:
 
 
 def head() -> str:
-    """What surrounds the page on a phone, as it stands in the document's head."""
+    """What surrounds the page on a phone, and the fonts, as they stand in the document's head.
+
+    The browser would ask for the fonts only once the page is drawn, and lines would move when they come.
+    """
     frame = (ASSETS / "frame.css").read_text(encoding="utf-8")
-    return f'<meta name="color-scheme" content="light dark"><style>{frame}</style>'
+    fonts = "".join(
+        f'<link rel="preload" as="font" type="font/woff2" crossorigin href="static/fonts/IBMPlexSans/IBMPlexSans-'
+        f'{weight}.woff2">'
+        for weight in ("Regular", "Bold")
+    )
+    return f'<meta name="color-scheme" content="light dark">{fonts}<style>{frame}</style>'
 
 
 def script(labels: LabelSet = DEFAULT) -> str:

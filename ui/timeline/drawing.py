@@ -4,7 +4,7 @@ import json
 
 from annotations.labels.label_set import LabelSet
 from ser.timeline.formats import FORMATS
-from ser.timeline.timeline import Timeline
+from ser.timeline.regions import Timeline
 from ser.types import Signal
 from ui.parts.palette import UNSURE, UNSURE_KEY, css_class, icon
 from ui.parts.player import HEIGHT, WIDTH, waveform

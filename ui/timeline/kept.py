@@ -10,7 +10,7 @@ import numpy as np
 
 from ser.audio.long_recordings import LongRecording, read_long
 from ser.errors import SerError
-from ser.timeline.timeline import Timeline
+from ser.timeline.regions import Timeline
 from ser.types import Audio
 
 MOST_KEPT = 64

@@ -12,7 +12,9 @@ from ser.audio.long_recordings import LongRecording, read_long
 from ser.errors import AudioError, SerError
 from ser.serialization import printable
 from ser.timeline.formats import FORMATS
-from ser.timeline.timeline import AUTO, Timeline
+from ser.timeline.regions import Timeline
+from ser.timeline.speakers import OFF
+from ser.timeline.timeline import AUTO
 from ser.types import Audio, Recognition
 from ui.api import MAX_TIMELINE_DURATION, TIMELINE_BUDGET
 from ui.backend.identity import charge, voter
@@ -29,6 +31,11 @@ from ui.timeline.kept import KeptTimeline, KeptTimelines, read_channel
 from ui.timeline.regions import EditedRegion, read_regions, with_regions
 
 CHANNELS = [("split if they differ", "auto"), ("each by itself", "split"), ("all mixed", "mix")]
+SPEAKERS = [
+    ("not told apart", "off"),
+    ("told apart by voice", "auto"),
+    *((f"{count} by voice", str(count)) for count in range(2, 6)),
+]
 TOO_LONG = (
     "This recording has {length}; the page takes {limit}. On the command line it may last hours: "
     "python -m ser timeline FILE"
@@ -48,7 +55,7 @@ class TimelineHandlers:
         """{name: function} of what the script asks for."""
         return {"save_regions": self.save, "export_timeline": self.export}
 
-    def on_timeline(self, path: str | None, channels: str, request: gr.Request) -> Iterator[str]:
+    def on_timeline(self, path: str | None, channels: str, speakers: str, request: gr.Request) -> Iterator[str]:
         """Build the timeline of the recording that is chosen."""
         if path is None:
             yield ASK_TIMELINE
@@ -66,7 +73,8 @@ class TimelineHandlers:
         recognizer = self.services.active_model.serving().recognizer
 
         def steps() -> Iterator[Timeline]:
-            yield recognizer.timeline(recording, channels or AUTO, profiles=self.services.profiles.of(session))
+            profiles = self.services.profiles.of(session)
+            yield recognizer.timeline(recording, channels or AUTO, profiles=profiles, speakers=speakers or OFF)
 
         yield status_line(f"Answering {clock(recording.duration)} of sound …", "quiet")
         for step in self.services.answers(session, recording.duration, steps, budget=TIMELINE_BUDGET):
@@ -166,12 +174,13 @@ def build_timeline(handlers: TimelineHandlers, capture: Capture) -> gr.HTML:
         with gr.Row(elem_classes="timeline-start"):
             button = gr.Button("Show the feeling over time", size="sm", scale=0, min_width=220, elem_id="show-timeline")
             channels = gr.Dropdown(CHANNELS, value=AUTO, label="Channels", scale=0, min_width=200, elem_id="channels")
+            speakers = gr.Dropdown(SPEAKERS, value=OFF, label="Speakers", scale=0, min_width=200, elem_id="speakers")
         place = gr.HTML(ASK_TIMELINE, elem_id="timeline", apply_default_css=False)
     capture.whole.click(fn=None, js=OPEN, api_visibility="private")
     gr.on(
         [button.click, capture.whole.click],
         shows_errors(handlers.on_timeline),
-        [capture.audio, channels],
+        [capture.audio, channels, speakers],
         place,
         show_progress="hidden",
         trigger_mode="once",

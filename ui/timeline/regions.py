@@ -8,7 +8,7 @@ from typing import Any
 from annotations.labels.label_set import LabelSet
 from ser.errors import SerError
 from ser.labels import EMOTIONS
-from ser.timeline.timeline import FeelingRegion, Timeline
+from ser.timeline.regions import FeelingRegion, Timeline
 from ser.types import EmotionScores
 from ui.parts.palette import UNSURE
 

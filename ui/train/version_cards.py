@@ -32,7 +32,7 @@ def versions_table(entries: Sequence[VersionEntry], ways_back: Mapping[str, str]
     heads = ("Version", "State", "UAR on held-out feedback, before → after", "Trained on", "Created", "")
     titles = "".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)
     return (
-        f'<h3>Versions</h3><div class="scrolls" tabindex="0" role="region" aria-label="Versions">'
+        f'<h3>Versions</h3><div class="scrolls versions-table" tabindex="0" role="region" aria-label="Versions">'
         f'<table class="plain"><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 

@@ -3,7 +3,6 @@
 The only place here that talks to the Hub. Makes the export in a scratch folder; knows no form of it.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from annotations.exchange.exports.card import CARD
 from annotations.exchange.exports.exporting import export_store
 from annotations.exchange.exports.reading import ExportReport
 from annotations.exchange.registry import HUB, remember_export
+from annotations.scratch import scratch
 from annotations.store import AnnotationStore
 from ser.checkpoints.hub import hub_reachable
 
@@ -85,11 +85,11 @@ def publish(
         ExchangeError: if the Hub is out of reach or refuses; nothing is changed there then.
     """
     api = reach_hub(api)
-    with tempfile.TemporaryDirectory(prefix="speech-emotion-studio-export-") as scratch:
-        folder = Path(scratch, "data")
+    with scratch("export") as whole:
+        folder = whole / "data"
         made = folder / Path(SHARD).name
         report = export_store(store, "parquet", made, purpose, licence=licence, remembered=False)
-        (folder / f"{made.stem}_{CARD}").rename(Path(scratch, CARD))
+        (folder / f"{made.stem}_{CARD}").rename(whole / CARD)
         with plain_hub_errors(
             f"The Hub refuses to take {name} ({{reason}}). Log in with `hf auth login`, and name a data set that you "
             "may write to."
@@ -100,7 +100,7 @@ def publish(
             api.upload_folder(
                 repo_id=name,
                 repo_type="dataset",
-                folder_path=scratch,
+                folder_path=whole,
                 delete_patterns="data/*.parquet",
                 commit_message=f"Export of {report.clips} clips with {report.votes} votes",
             )

@@ -46,12 +46,16 @@ class Findings:
         refused: (name, reason) of what will not be read.
         unlisted: recordings in the folder of a table which does not name them; they are left out.
         notes: sentences on what of the tables was left aside.
+        headers: of the columns of its tables.
+        columns: {one of `ser.corpora.tables.columns.COLUMNS`: the header that it was read from}.
     """
 
     incoming: tuple[Incoming, ...]
     refused: tuple[tuple[str, str], ...] = ()
     unlisted: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    headers: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def listed_purposes(consent: str | None) -> tuple[str, ...]:

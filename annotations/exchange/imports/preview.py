@@ -27,6 +27,8 @@ class Preview:
         without_consent: clips that carry no consent, if none is given for them.
         size: bytes of their files, as far as that is known without reading them.
         report: labels, speakers and what would be left out, as after an import.
+        headers: of the columns of the tables.
+        columns: {one of `ser.corpora.tables.columns.COLUMNS`: the header that it is read from}.
     """
 
     clips: int = 0
@@ -36,6 +38,8 @@ class Preview:
     without_consent: int = 0
     size: int = 0
     report: ImportReport = field(default_factory=ImportReport)
+    headers: list[str] = field(default_factory=list)
+    columns: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -69,6 +73,8 @@ class Preview:
             "by_label": dict(self.by_label),
             "gold": self.gold,
             "without_consent": self.without_consent,
+            "headers": self.headers,
+            "columns": self.columns,
             **{name: found[name] for name in kept},
         }
 
@@ -108,6 +114,8 @@ def preview_sources(sources: Sequence[Path | str], options: ImportOptions) -> Pr
             report.unlisted += len(findings.unlisted)
             report.unlisted_names += findings.unlisted
             report.notes += findings.notes
+            preview.headers += [header for header in findings.headers if header not in preview.headers]
+            preview.columns = {**findings.columns, **preview.columns}
             for item in findings.incoming:
                 _add(preview, item, options)
     preview.report.added = preview.clips

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from annotations.errors import ExchangeError
+from annotations.errors import ExchangeError, UnmappedTableError
 from annotations.exchange import OWN_TABLE
 from annotations.exchange.imports.incoming import Findings, Incoming
 from annotations.exchange.imports.options import ImportOptions
@@ -20,7 +20,7 @@ from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora import LAYOUTS
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.folders import is_sorted_by_label, rows_by_folder
-from ser.corpora.tables.columns import read_json
+from ser.corpora.tables.columns import NoRecordingColumnError, read_json
 from ser.corpora.tables.files import TABLE_SUFFIXES, decode_text
 from ser.corpora.tables.trees import Description, describe, find_tables
 from ser.errors import TrainingDataError
@@ -43,11 +43,14 @@ def find_recordings(source: Path | str, stack: ExitStack, options: ImportOptions
         options: say which columns and which parts of names hold what.
 
     Raises:
+        UnmappedTableError: if a table has no column that is known to name recordings.
         ExchangeError: if there is nothing there, or nothing that could be imported, or a table is malformed.
     """
     options = options or ImportOptions()
     try:
         return _with_speakers(_find(source, stack, options), options)
+    except NoRecordingColumnError as error:
+        raise UnmappedTableError(str(error), error.headers) from error
     except TrainingDataError as error:
         raise ExchangeError(str(error)) from error
 
@@ -123,7 +126,7 @@ def _search(place: Place, options: ImportOptions) -> Findings:
             f"There is no recording in {place.name}. Expected audio files, or a table such as metadata.csv that names "
             "them."
         )
-    return Findings(found.incoming, refused, tuple(unlisted), found.notes)
+    return replace(found, refused=refused, unlisted=tuple(unlisted))
 
 
 def _together(parts: Iterable[Findings]) -> Findings:
@@ -132,6 +135,8 @@ def _together(parts: Iterable[Findings]) -> Findings:
         tuple(item for part in parts for item in part.incoming),
         tuple(reason for part in parts for reason in part.refused),
         notes=tuple(note for part in parts for note in part.notes),
+        headers=tuple(dict.fromkeys(header for part in parts for header in part.headers)),
+        columns={name: header for part in reversed(parts) for name, header in part.columns.items()},
     )
 
 
@@ -165,7 +170,7 @@ def _taken(place: Place, described: Description) -> Findings:
             rows = tuple(replace(row, label="", shares=None) if row.rater is None else row for row in rows)
         incoming.append(Incoming(place, name, folder.name or place.name, rows, sha256=elsewhere))
     refused = [(broken.where, broken.why) for broken in described.broken]
-    return Findings(tuple(incoming), tuple(refused), notes=described.notes)
+    return Findings(tuple(incoming), tuple(refused), (), described.notes, described.headers, described.columns)
 
 
 def _is_own(place: Place, table: str) -> bool:

@@ -49,6 +49,11 @@ class Answered:
         """Clips whose words said something."""
         return sum(clip.text is not None for clip in self.clips)
 
+    @property
+    def with_opinions(self) -> int:
+        """Clips that a language model gave an opinion on."""
+        return sum(clip.opinion is not None for clip in self.clips)
+
 
 class FusionTrainer:
     """Trainer of the fusion rule. A run takes seconds: after a kill it starts again, with the same result."""
@@ -75,12 +80,16 @@ class FusionTrainer:
             "training_loss_after": float(log_losses(rule, known.clips).mean()),
         }
         facts = {**job.facts(), "answered_clips": len(known.clips), "clips_with_words": known.with_words}
+        facts["clips_with_opinions"] = known.with_opinions
         sha256 = save_fusion_rule(rule, job.model_dir, name=job.name, data=facts, metrics=loss)
         parameters = {
             "max_weight": round(rule.max_weight, 4),
             "acoustic_temperature": round(rule.acoustic_temperature, 4),
             "text_temperature": round(rule.text_temperature, 4),
         }
+        if known.with_opinions:
+            parameters["opinion_weight"] = round(rule.opinion_weight, 4)
+            parameters["opinion_temperature"] = round(rule.opinion_temperature, 4)
         return job.new_version(sha256, {"fusion": parameters, "clips_without_answer": known.without})
 
     def compare(self, job: TrainingJob, version: NewVersion) -> Decision:
@@ -199,21 +208,31 @@ def label_shares(clips: Sequence[AnsweredClip]) -> dict[str, float]:
 def answered(store: AnnotationStore, examples: Sequence[FeedbackExample], acoustic: int | None) -> Answered:
     """Clips with their stored answers: the newest of the current acoustic version, else the newest of any.
 
+    Of language models' opinions those of the model count that was asked last: a weight holds for one model.
+
     Args:
         store: where the answers are.
         examples: labelled clips.
         acoustic: id of the current acoustic version.
     """
     found: list[tuple[FeedbackExample, AnsweredClip]] = []
+    models: list[tuple[int, str]] = []
     with store.reading() as connection:
         for example in examples:
             row = connection.execute(
                 "SELECT * FROM predictions WHERE clip_id = ? ORDER BY model_version_id = ? DESC, id DESC LIMIT 1",
                 (example.clip.id, acoustic),
             ).fetchone()
-            clip = answered_clip(to_prediction(row), example) if row else None
-            if clip is not None:
+            prediction = to_prediction(row) if row else None
+            clip = answered_clip(prediction, example) if prediction else None
+            if prediction is not None and clip is not None:
                 found.append((example, clip))
+                models.append((prediction.id, _opinion_model(prediction) if clip.opinion else ""))
+    newest = max((asked for asked in models if asked[1]), default=(0, ""))[1]
+    found = [
+        (example, clip if model == newest else replace(clip, opinion=None, read=None))
+        for (example, clip), (_, model) in zip(found, models, strict=True)
+    ]
     return Answered(
         tuple(example for example, _ in found), tuple(clip for _, clip in found), len(examples) - len(found)
     )
@@ -226,13 +245,27 @@ def answered_clip(prediction: Prediction, example: FeedbackExample) -> AnsweredC
         return None
     transcript = _transcript(prediction)
     text = _scores(words) if words and transcript is not None else None
-    return AnsweredClip(_scores(sound), text, transcript if text else None, example.soft_label)
+    asked = prediction.details.get("opinion")
+    opinion = _scores(asked["scores"]) if isinstance(asked, Mapping) and transcript is not None else None
+    return AnsweredClip(
+        _scores(sound),
+        text,
+        transcript if text else None,
+        example.soft_label,
+        opinion=opinion,
+        read=transcript if opinion else None,
+    )
 
 
 def _scores(stored: Mapping[str, float]) -> EmotionScores:
     """Stored scores are rounded to four digits: their sum is brought back to 1."""
     total = math.fsum(stored.values())
     return EmotionScores.from_dict({label: share / total for label, share in stored.items()})
+
+
+def _opinion_model(prediction: Prediction) -> str:
+    asked = prediction.details["opinion"]
+    return str(asked.get("model")) if isinstance(asked, Mapping) else ""
 
 
 def _transcript(prediction: Prediction) -> Transcript | None:

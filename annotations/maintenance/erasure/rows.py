@@ -13,7 +13,7 @@ WHOSE = "rater"
 OWN_ROWS = (("role_grants", "name"), ("rater_names", "name"))
 """Further rows that belong to a person: (table, column)."""
 
-FREE_TEXT = ("transcript", "comment")
+FREE_TEXT = ("transcript", "comment", "reply", "edited")
 """Columns of a rater's own words; they may say who the rater is, so no anonymous vote keeps them."""
 
 

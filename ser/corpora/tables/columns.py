@@ -60,7 +60,19 @@ Cells = Mapping[str, object]
 
 
 class MissingColumnError(TrainingDataError):
-    """A table has no column of the name that a person gave."""
+    """A table has no column of the name that a person gave for one of `COLUMNS`."""
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+class NoRecordingColumnError(TrainingDataError):
+    """None of a table's headers is known to name recordings."""
+
+    def __init__(self, message: str, headers: Sequence[str]) -> None:
+        super().__init__(message)
+        self.headers = tuple(headers)
 
 
 def plain_name(header: object) -> str:
@@ -115,7 +127,7 @@ class Columns:
         Args:
             rows: all of its lines, by header.
             known: tells if a text names a label.
-            chosen: {one of `COLUMNS`: header} that a person named.
+            chosen: {one of `COLUMNS`: header} that a person named; an empty one is for a column that there is not.
 
         Raises:
             MissingColumnError: if there is no such header.
@@ -124,9 +136,13 @@ class Columns:
         plain = {plain_name(header): header for header in headers}
         named = find_columns(headers)
         for name, header in chosen.items():
+            if not header:
+                named.pop(name, None)
+                continue
             if plain_name(header) not in plain:
                 listed = ", ".join(header.strip() for header in headers)
-                raise MissingColumnError(f"There are the columns {listed}; none is '{header}', named for the {name}.")
+                message = f"There are the columns {listed}; none is '{header}', named for the {name}."
+                raise MissingColumnError(message, name)
             named[name] = plain[plain_name(header)]
         free = [header for header in headers if header not in named.values()]
         prefixed = {header: match["label"] for header in free if (match := _SHARE.fullmatch(plain_name(header)))}

@@ -6,13 +6,13 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora.corpus import Broken, Row
-from ser.corpora.tables.columns import Cells, Columns, find_columns, read_json
+from ser.corpora.tables.columns import Cells, Columns, NoRecordingColumnError, find_columns, read_json
 from ser.corpora.tables.tasks import is_task, task_rows
 from ser.errors import TrainingDataError
 from ser.labels import to_emotion
@@ -34,10 +34,14 @@ class Table:
     Attributes:
         rows: and what cannot be read of it.
         notes: on what was left aside, as sentences.
+        headers: of its columns, in order.
+        named: {one of `columns.COLUMNS`: its header}.
     """
 
     rows: tuple[Row | Broken, ...]
     notes: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    named: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_table(content: bytes, name: str, known: Callable[[str], object] = to_emotion, **chosen: str) -> Table:
@@ -50,7 +54,8 @@ def read_table(content: bytes, name: str, known: Callable[[str], object] = to_em
         chosen: {one of `columns.COLUMNS`: header} that a person named.
 
     Raises:
-        TrainingDataError: if it is no table, or has no column of recordings.
+        NoRecordingColumnError: if it has no column of recordings.
+        TrainingDataError: if it is no table.
     """
     lines = list(read_lines(content, name))
     if not lines:
@@ -60,16 +65,16 @@ def read_table(content: bytes, name: str, known: Callable[[str], object] = to_em
     if not lines:
         return Table(tuple(answers), tuple(aside))
     columns = Columns.of([cells for _, cells in lines], known, **chosen)
-    headers = ", ".join(dict.fromkeys(header.strip() for _, cells in lines for header in cells))
+    headers = tuple(dict.fromkeys(header.strip() for _, cells in lines for header in cells if header.strip()))
     if "file" not in columns.named and "sha256" not in columns.named:
         if answers:  # Of tasks some are damaged.
             odd = [Broken(where, "it is no task and names no recording; export it again") for where, _ in lines]
             return Table((*answers, *odd), tuple(aside))
-        raise TrainingDataError(f"{name} has the columns {headers}. Expected {EXPECTED}.")
+        raise NoRecordingColumnError(f"{name} has the columns {', '.join(headers)}. Expected {EXPECTED}.", headers)
     rows, repeated = _tell_raters([row for where, cells in lines for row in columns.rows(where, cells)])
     notes = [f"{name}: columns that were not read: {', '.join(columns.unread)}."] if columns.unread else []
     notes += [f"{name}: {repeated} rows say the same as others and count once."] if repeated else []
-    return Table((*answers, *rows), (*aside, *notes))
+    return Table((*answers, *rows), (*aside, *notes), headers, columns.named)
 
 
 def _tell_raters(rows: Sequence[Row | Broken]) -> tuple[list[Row | Broken], int]:

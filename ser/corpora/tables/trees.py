@@ -2,9 +2,9 @@
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import unquote
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from ser.audio.formats import AUDIO_SUFFIXES
 from ser.corpora.corpus import Broken, Row
 from ser.corpora.tables.audformats import HEADER, read_audformat
-from ser.corpora.tables.columns import MissingColumnError
+from ser.corpora.tables.columns import MissingColumnError, NoRecordingColumnError
 from ser.corpora.tables.files import TABLE_SUFFIXES, Table, read_table
 from ser.errors import TrainingDataError
 from ser.labels import to_emotion
@@ -59,12 +59,16 @@ class Description:
         folders: those with tables; what lies below and is named by none of them is not described.
         broken: rows that cannot be understood.
         notes: sentences on what was left aside.
+        headers: of the columns of its tables, those that were not read included.
+        columns: {one of `columns.COLUMNS`: the header that it was read from}.
     """
 
     rows: Mapping[str, tuple[Row, ...]]
     folders: frozenset[PurePosixPath] = frozenset()
     broken: tuple[Broken, ...] = ()
     notes: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_tables(names: Iterable[str], *, any_name: bool = False) -> list[str]:
@@ -102,7 +106,7 @@ def describe(
         tables: names of files in it.
         strict: whether a file that is no table of recordings is an error; else it is noted.
         known: tells if a text names a label.
-        columns: {one of `columns.COLUMNS`: header} that a person named.
+        columns: {one of `columns.COLUMNS`: header} that a person named; of several tables one may have it.
 
     Raises:
         TrainingDataError: if a table cannot be read.
@@ -110,7 +114,8 @@ def describe(
     files = Files(tree.names)
     rows: defaultdict[str, list[Row]] = defaultdict(list)
     folders, broken, notes = set(), list[Broken](), list[str]()
-    refusals: list[TrainingDataError] = []
+    refusals: list[MissingColumnError] = []
+    headers, named = dict[str, None](), dict[str, str]()
     seen: set[str] = set()
     for name in tables:
         folder = PurePosixPath(name).parent
@@ -118,16 +123,15 @@ def describe(
             if PurePosixPath(name).name == HEADER:
                 table = read_audformat(tree.read, folder, tree.names, known)
             else:
-                table = read_table(tree.read(name), name, known, **(columns or {}))
-        except MissingColumnError as error:
-            # Of several tables one may have the column.
-            refusals.append(error)
-            table = read_table(tree.read(name), name, known)
+                table = _read_with(tree, name, known, columns or {}, refusals)
         except TrainingDataError as error:
             if strict:
                 raise
+            headers |= dict.fromkeys(error.headers if isinstance(error, NoRecordingColumnError) else ())
             notes.append(f"Not read: {error}")
             continue
+        headers |= dict.fromkeys(table.headers)
+        named = {**table.named, **named}
         found = _place(table, folder, files)
         if not strict and not any(files.has_recording(row.file) for row in found if isinstance(row, Row)):
             notes.append(f"Not read: {name} names no recording that is here.")
@@ -140,11 +144,29 @@ def describe(
             elif (same := _identity(row)) not in seen:
                 seen.add(same)
                 rows[row.file or str(row.sha256)].append(row)
-    if refusals and len(refusals) == len(tables):
-        raise refusals[0]
-    return Description(
-        {name: tuple(said) for name, said in rows.items()}, frozenset(folders), tuple(broken), tuple(notes)
-    )
+    times = Counter(refusal.column for refusal in refusals)
+    for refusal in refusals:
+        if times[refusal.column] == len(tables):
+            raise refusal
+    said = {name: tuple(rows_of) for name, rows_of in rows.items()}
+    return Description(said, frozenset(folders), tuple(broken), tuple(notes), tuple(headers), named)
+
+
+def _read_with(
+    tree: Tree,
+    name: str,
+    known: Callable[[str], object],
+    columns: Mapping[str, str],
+    refusals: list[MissingColumnError],
+) -> Table:
+    """Read a table by those of the chosen columns that it has, and note those that it has not."""
+    chosen = dict(columns)
+    while True:
+        try:
+            return read_table(tree.read(name), name, known, **chosen)
+        except MissingColumnError as error:
+            refusals.append(error)
+            del chosen[error.column]
 
 
 def _place(table: Table, folder: PurePosixPath, files: "Files") -> list[Row | Broken]:
