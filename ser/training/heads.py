@@ -38,10 +38,10 @@ class HeadConfig:
         seed: of what is drawn.
     """
 
-    dimensions: int = 600
+    dimensions: int = 1500
     penalty: float = 1e-4
     absent: float = -2.0
-    copies: float = 0.6
+    copies: float = 0.4
     corpora: Mapping[str, float] = field(default_factory=dict)
     iterations: int = 200
     seed: int = 0
