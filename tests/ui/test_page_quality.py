@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -106,3 +107,40 @@ def test_axe_finds_no_barrier_anywhere(
 ) -> None:
     fill_labelled(services)
     assert barriers(open_page(locale=locale), axe, ALL) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("locale", "theme"), [("en-GB", "light"), ("zh-CN", "dark")])
+def test_axe_finds_no_barrier_in_windows(
+    open_page: Callable[..., Page], services: Services, axe: str, speech: Path, locale: str, theme: str
+) -> None:
+    """Look at what opens above the tabs: a clip, the questions, the keys, the guidelines, the labels, a timeline."""
+    fill_labelled(services)
+    page = open_page(locale=locale, color_scheme=theme)
+    page.goto(f"{page.url.split('?')[0]}?clip=1")
+    page.locator("#clip-drawer .closely").click()
+    expect(page.locator("#clip-drawer .spectrogram")).to_be_visible()
+    page.add_script_tag(content=axe)
+    found = {"clip": page.evaluate(AXE)}
+    page.keyboard.press("Escape")
+    page.locator("#tab-review-button").click()
+    expect(page.locator("#review-card .clip-line")).to_be_visible()
+    for key, window in (("?", "#keys-dialog"), ("g", "#guidelines-dialog")):
+        page.keyboard.press(key)
+        expect(page.locator(window)).to_be_visible()
+        found[window] = page.evaluate(AXE)
+        page.keyboard.press("Escape")
+    page.locator("#tab-manage-button").click()
+    page.locator("#maintain-labels .label-wrap").click()
+    page.locator("#maintain-labels .edit-labels").click()
+    expect(page.locator(".label-row").first).to_be_visible()
+    found["labels"] = page.evaluate(AXE)
+    page.keyboard.press("Escape")
+    page.locator("#tab-recognize-button").click()
+    page.set_input_files("#recognize-audio input[type=file]", speech)
+    page.locator("#recognize-timeline .label-wrap").click()
+    expect(page.locator("#answer-card .headline strong")).to_be_visible()
+    page.locator("#show-timeline").click()
+    expect(page.locator(".tl-region").first).to_be_visible()
+    found["timeline"] = page.evaluate(AXE)
+    assert {where: problems for where, problems in found.items() if problems} == {}

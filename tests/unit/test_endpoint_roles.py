@@ -59,6 +59,9 @@ DECLARED = {
     # The question about labels is empty for everybody but a maintainer.
     "OpeningHandlers.on_load": EVERYBODY,
     "RecognizeHandlers.on_audio": EVERYBODY,
+    "LiveHandlers.on_start": EVERYBODY,
+    "LiveHandlers.on_stop": EVERYBODY,
+    "LiveHandlers.on_stream": EVERYBODY,
     "RecognizeHandlers.on_beginning": EVERYBODY,
     "RecognizeHandlers.on_change": EVERYBODY,
     "RecognizeHandlers.on_clear": EVERYBODY,
@@ -87,6 +90,7 @@ DECLARED = {
     "page:conversation_forget": EVERYBODY,
     "page:conversation_rate": EVERYBODY,
     "page:conversation_reply": EVERYBODY,
+    "page:conversation_speak": EVERYBODY,
     "page:conversation_why": EVERYBODY,
     "page:conversation_written": EVERYBODY,
     "page:export_timeline": EVERYBODY,

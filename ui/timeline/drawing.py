@@ -44,9 +44,10 @@ def timeline_html(timeline: Timeline, signal: Signal, labels: LabelSet, *, token
         "wave": waveform(signal, min(MOST_BINS, max(200, round(BINS_A_SECOND * timeline.duration)))),
         "box": [WIDTH, HEIGHT],
     }
-    said = ", ".join(f"{label} {percent(share)}" for label, share in timeline.summary.items())
+    shares = ", ".join(f"{label} {percent(share)}" for label, share in timeline.summary.items())
+    said = f"Of the speech: {shares}"
     return (
         f'<div class="timeline" tabindex="0" role="region" aria-label="Feeling over time" '
         f'data-timeline="{escape(json.dumps(values, ensure_ascii=False))}">'
-        f'<p class="tl-said" role="status">{counted(len(timeline.regions), "region")}; of the speech: {said}.</p></div>'
+        f'<p class="tl-said" role="status">{counted(len(timeline.regions), "region")} · {said}</p></div>'
     )
