@@ -40,6 +40,7 @@ class Settings:
         whisper_model: folder or Hub id of such a checkpoint, for `whisper` and `auto`; empty for none.
         language_model: `none`; the folder or Hub id of a causal language model; the address of an endpoint, with
             `#MODEL` if it serves several; or `inference:MODEL`. It gives a second opinion on the words.
+        voice: that speaks replies: `embedded`, `none`, `espeak`, the file of a Piper voice, or a folder or Hub id.
         device: `auto` takes CUDA if there is any.
         transcriber_threads: of the CPU, for the embedded transcriber and others in CTranslate2's form.
         max_duration: longest accepted recording in seconds; None for no limit.
@@ -50,6 +51,7 @@ class Settings:
     transcriber: str = "auto"
     whisper_model: str = ""
     language_model: str = NO_MODEL
+    voice: str = EMBEDDED
     device: str = "auto"
     max_duration: float | None = 60.0
     transcriber_threads: int = 1
@@ -81,7 +83,7 @@ class Settings:
         """Read the variables; what is unset or empty keeps its default.
 
         They are `SER_ACOUSTIC_MODEL`, `SER_TEXT_MODEL`, `SER_TRANSCRIBER`, `SER_WHISPER_MODEL`,
-        `SER_LANGUAGE_MODEL`, `SER_DEVICE`, `SER_MAX_DURATION` and `SER_TRANSCRIBER_THREADS`.
+        `SER_LANGUAGE_MODEL`, `SER_VOICE`, `SER_DEVICE`, `SER_MAX_DURATION` and `SER_TRANSCRIBER_THREADS`.
 
         Raises:
             SettingsError: if a variable holds a value that cannot be used.
@@ -103,6 +105,7 @@ class Settings:
             transcriber=environ.get("SER_TRANSCRIBER") or cls.transcriber,
             whisper_model=environ.get("SER_WHISPER_MODEL") or cls.whisper_model,
             language_model=environ.get("SER_LANGUAGE_MODEL") or cls.language_model,
+            voice=environ.get("SER_VOICE") or cls.voice,
             device=environ.get("SER_DEVICE") or cls.device,
             max_duration=max_duration,
             transcriber_threads=int(threads),

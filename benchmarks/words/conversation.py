@@ -17,9 +17,8 @@ from scipy.special import expit
 
 from benchmarks.machine import run_benchmark
 from ser.conversation.model.dialogue import DIALOGUE_FOLDER, load_dialogue_model
-from ser.conversation.model.dialogues import Dialogue, read_dialogues
+from ser.conversation.model.dialogues import Dialogue, read_dialogues, unlike
 from ser.conversation.model.network import DialogueNetwork
-from ser.conversation.model.recipe import unlike
 from ser.conversation.model.task import NEUTRAL, Answers, answer, make_examples, pair_f1
 from ser.evaluation.metrics import macro_f1
 from ser.labels import EMOTIONS

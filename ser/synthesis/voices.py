@@ -124,14 +124,14 @@ class EspeakVoice:
     """The program espeak-ng, for machines without another voice.
 
     Args:
-        language: that it speaks, as `espeak-ng --voices` names it.
+        language: that it speaks, as `espeak-ng --voices` names it; `zh` is Mandarin.
     """
 
     def __init__(self, language: str = "en") -> None:
         self.name = f"{ESPEAK} {language}"
         self.sampling_rate = 22_050
         self.language = language.partition("-")[0]
-        self._voice = language
+        self._voice = "cmn" if language == "zh" else language
 
     def say(self, sentence: str, tone: Tone) -> Signal:
         """Speak one sentence in a process of its own.

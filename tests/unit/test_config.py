@@ -16,12 +16,13 @@ def test_every_variable_is_read() -> None:
             "SER_TRANSCRIBER": "whisper",
             "SER_WHISPER_MODEL": "some/whisper",
             "SER_LANGUAGE_MODEL": "some/llm",
+            "SER_VOICE": "espeak",
             "SER_DEVICE": "cpu",
             "SER_MAX_DURATION": "12.5",
             "SER_TRANSCRIBER_THREADS": "2",
         }
     )
-    assert settings == Settings("some/model", "none", "whisper", "some/whisper", "some/llm", "cpu", 12.5, 2)
+    assert settings == Settings("some/model", "none", "whisper", "some/whisper", "some/llm", "espeak", "cpu", 12.5, 2)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,7 @@ DECLARED = {
     "page:conversation_forget": EVERYBODY,
     "page:conversation_rate": EVERYBODY,
     "page:conversation_reply": EVERYBODY,
+    "page:conversation_speak": EVERYBODY,
     "page:conversation_why": EVERYBODY,
     "page:conversation_written": EVERYBODY,
     "page:export_timeline": EVERYBODY,

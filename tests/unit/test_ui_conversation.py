@@ -1,5 +1,7 @@
 """The conversation tab as functions: transcripts, calls and clips read, turns explained, the tab switched off."""
 
+import base64
+import io
 import re
 from pathlib import Path
 
@@ -73,3 +75,24 @@ def test_the_tab_can_be_switched_off() -> None:
     assert is_on({}) and not is_on({"SER_CONVERSATION": "off"})
     with pytest.raises(SettingsError, match="expected on or off"):
         is_on({"SER_CONVERSATION": "maybe"})
+
+
+def test_a_reply_is_spoken_sentence_by_sentence(page_services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers = ConversationHandlers(page_services)
+    acts, given = handlers.acts(), {"token": token(read(handlers, text=TALK)), "turn": 1}
+    with pytest.raises(SerError, match="No reply was offered"):
+        acts["conversation_speak"]({**given, "text": "Well done.", "sentence": 0}, ANN)
+    assert "cv-listen" in str(acts["conversation_reply"](given, ANN)["html"])
+    said = {**given, "text": "Well done! How was it?"}
+    first = acts["conversation_speak"]({**said, "sentence": 0, "chime": True}, ANN)
+    last = acts["conversation_speak"]({**said, "sentence": 1}, ANN)
+    assert (first["more"], last["more"]) == (True, False)
+    kind, _, data = str(first["audio"]).partition(",")
+    with soundfile.SoundFile(io.BytesIO(base64.b64decode(data))) as file:
+        assert kind == "data:audio/wav;base64" and "no person" in file.comment and file.frames > 0.5 * file.samplerate
+    for wrong in ({"sentence": 2}, {"sentence": -1}, {"sentence": True}, {"sentence": 0, "text": "x" * 1001}):
+        with pytest.raises(SerError, match="no such sentence|at most 1000 letters"):
+            acts["conversation_speak"]({**said, **wrong}, ANN)
+    monkeypatch.setenv("SER_VOICE", "none")
+    with pytest.raises(SerError, match="not spoken on this page"):
+        acts["conversation_speak"]({**said, "sentence": 0}, ANN)

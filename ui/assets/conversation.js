@@ -96,6 +96,50 @@
       if (!own) field.value = last = found.text;
     }
   };
+  // Speaks the reply as it stands, each sentence while the next is made; a second press stops it.
+  let speaking = null;
+  const hush = () => {
+    if (!speaking) return;
+    speaking.stopped = true;
+    if (speaking.player) speaking.player.pause();
+    speaking.button.textContent = "Listen";
+    speaking = null;
+  };
+  const listen = async (button) => {
+    const mine = speaking && speaking.button === button;
+    hush();
+    stop();
+    if (mine) return;
+    const own = (speaking = { button, stopped: false, player: null });
+    const row = button.closest(".cv-speak");
+    const line = row.querySelector(".cv-spoken");
+    const given = {
+      token: root().dataset.token,
+      turn: Number(row.dataset.turn),
+      text: row.closest(".cv-reply").querySelector("textarea").value,
+      chime: row.querySelector(".cv-chime").checked,
+    };
+    const made = (sentence) => call("conversation_speak", { ...given, sentence });
+    button.textContent = "Stop";
+    line.textContent = "";
+    try {
+      let next = made(0);
+      for (let sentence = 1; next && !own.stopped; sentence += 1) {
+        const found = await next;
+        if (own.stopped) return;
+        next = found.more ? made(sentence) : null;
+        if (next) next.catch(() => {}); // Told when its turn comes.
+        own.player = new Audio(found.audio);
+        const over = new Promise((done) => ["ended", "pause", "error"].forEach((one) => own.player.addEventListener(one, done)));
+        await own.player.play();
+        await over;
+      }
+    } catch (error) {
+      if (!own.stopped) line.textContent = error.message;
+    }
+    if (speaking === own) hush();
+  };
+
   const rate = async (button) => {
     const place = button.closest(".cv-reply");
     const line = place.querySelector(".cv-kept");
@@ -139,6 +183,7 @@
     if (button && button.classList.contains("cv-play")) play(button);
     if (button && button.classList.contains("cv-why")) why(button);
     if (button && button.classList.contains("cv-answer")) answer(button);
+    if (button && button.classList.contains("cv-listen")) listen(button);
     if (button && button.classList.contains("cv-rate")) rate(button);
   });
 })();

@@ -29,6 +29,7 @@ from ui.backend.turns import MOST_WAITING, Waiting
 from ui.conversation.drawing import conversation_html, limits_html, why_html
 from ui.conversation.endpoint import build_endpoint
 from ui.conversation.replies import Kept, forget, offer, rate, reply_html
+from ui.conversation.speaking import speak_reply
 from ui.parts.calls import Act, Given, whole_number
 from ui.parts.errors import shows_errors
 from ui.parts.presentation import clock, escape, status_line
@@ -78,6 +79,7 @@ class ConversationHandlers:
             "conversation_why": self.why,
             "conversation_reply": self.reply,
             "conversation_written": self.written,
+            "conversation_speak": self.speak,
             "conversation_rate": self.rate,
             "conversation_forget": self.forget,
         }
@@ -142,6 +144,11 @@ class ConversationHandlers:
         if offered is None:
             raise SerError("No reply was offered for this turn yet.")
         return {"text": offered.text, "writing": writing, "html": "" if writing else reply_html(offered, writing=False)}
+
+    def speak(self, given: Given, request: gr.Request) -> dict[str, object]:
+        """Speak a sentence of an offered reply."""
+        kept, place = self.get(given)
+        return speak_reply(self.services, kept, place, given, request)
 
     def rate(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Keep what somebody thinks of a reply."""

@@ -49,6 +49,17 @@ PLAIN = {
         r"(cut|cuts|cutting) (all over |on )?(my|her|his) (wrists?|arms?|legs?|thighs?|skin|veins?)",
         r"(better off|happier|better place)( \w+)? (without me|if i (was|were|am) (gone|dead|not))",
         r"(not|isn't|nothing|no reason|no point)( \w+){0,3} (worth living|live for|of living|in living|being alive)",
+        r"(done|tired|sick) (with|of) (living|life|being alive|being here)(?! (in|with|at|here|alone|on|like))",
+        r"(pills?|tablets|bleach|insulin)( \w+){0,6} (kill me|to die|die|be enough|go quietly|on purpose)",
+        r"(whole|entire) (bottle|pack|box) of( \w+)? (pills|tablets|painkillers)",
+        r"(jump|jumping|jumped|step|stepping|throw myself) (off|from|in front of) (the|a|that)( \w+)? "
+        r"(roof|bridge|building|balcony|cliff|window|park|train|tram|truck)",
+        r"(i'll|i will|he'll|she'll|will) be dead by|six feet under|dead and buried",
+        r"last (night|day|message|words) (on|in|to) (this|the) (planet|earth|world)",
+        r"(no|lost the|lost all) (reason|will|wish|desire) to (live|go on|carry on)",
+        r"life (has no|isn't worth|is not worth|is worth nothing|means nothing)",
+        r"(wake|waking) up( again)? (is|would be) (too|un)|(never|not|don't|won't) (to )?wake up (again|any ?more)",
+        r"(found|tried) hanging|hanged (himself|herself|themselves)|ways to (die|kill)|bleed out|goodbye for ever",
         r"自杀|不想活|想死|活不下去|割腕|轻生|结束(我的|自己的)?生命|自残|自殺|跳楼|上吊",
     ),
     "violence": (
@@ -61,20 +72,36 @@ PLAIN = {
         r"(at|threatened|pulled|held)( \w+){0,4} (gun|knife)(point| to| at| on| against)",
         r"(build|building|made|plant|planting) a bomb|blow up the",
         rf"beat(s|ing|en)? {_PERSON} (up|to death|until|so)",
+        r"machete|lynch\w*|gunshots?|shots? (were )?(fired|at (us|our|my|me|him|her))|(was|were|got) (shot|stabbed)",
+        r"(they|you|he|she|you all|they all)('ll| will|'re going to| are going to) (all )?(die|bleed)\b",
+        r"(coming|going) (to|and) (kill|shoot|stab) (you|him|her|them)|hunt (them|him|her|you) down",
+        r"(shook|shake|shaking|smother\w*|drown\w*) (the|my|her|his) (baby|child|kids?|toddler|children)",
+        r"(attack|bomb|shooting) (on|at|in) (the|a|my|our) (school|church|mosque|synagogue|office|station)",
+        r"(pushed|threw|pulled|dragged|shoved|slammed) (me|her|him|my \w+) "
+        r"(down|against|across|by (the|my|her) hair|into (a|the) wall)",
+        r"(petrol|fire) ?bomb|acid in (my|her|his) face|slit (his|her|their) throats?|cut (my|his|her) throat",
         r"杀(了|死)(他|她|你|我|他们)|捅死|砍死|要杀|打死(他|她|你|我)",
     ),
     "abuse": (
         r"(rape[ds]?|raping|molest\w*|grope[ds]?)",
         r"(sexual(ly)?) (abus|assault|harass)\w*|domestic violence",
         rf"{_KIN} (\w+ )?{_HITS} (me|us|her|him|them|my \w+|our \w+|the (children|kids|child|boy|girl|baby|residents))"
-        r"(?! (at|in|to|on) (chess|tennis|cards|golf|the game|it|the (news|phone|shop|door)))",
+        r"(?! (out|off|(at|in|to|on) (chess|tennis|cards|golf|the game|it|the (news|phone|shop|door))))",
         r"(been|was|were|am|is|being) (physically |sexually |emotionally )?abused",
         r"forc(e|es|ed|ing) (me|her|him|himself|herself) (to have sex|into|on me|to (undress|touch|sleep))",
+        r"(drugged|spiked|put something in) my drink|without my (clothes on|consent)|i never consented",
+        r"when i (say|said) (no|stop)|i (say|said) (no|stop) (but|and) (he|she|they)|sex with me|inside (me|her)\b",
+        r"(naked|nude|intimate) (photos?|pictures?|videos?) (of me|of her|around|to people)|took (my|her) passport",
+        rf"{_KIN} (\w+ )?(broke|breaks) (my|her|his|two of my|three of my) (ribs?|arm|nose|jaw|wrist|teeth|finger)",
+        r"(touch\w*|fondle\w*|kisse[sd]) (me|her|him|the (girls|boys|children))( \w+)? "
+        r"(there|down there|in bed|at night|when i)",
         r"(bruises|welts) (all over|because|from|from him|on her)|hide the bruises",
         r"家暴|强奸|强暴|性侵|猥亵|虐待|(老公|丈夫|爸爸|父亲|男朋友|妈妈)(又)?打我",
     ),
 }
 """Phrases that leave little doubt, as regular expressions on lower case."""
+
+_FICTION = re.compile(r"\b(film|movie|game|series|novel|book|story|episode|laser tag|documentary|news|history)\b")
 
 _PATTERNS = {
     kind: re.compile("|".join(rf"(?:\b(?:{one})\b)" if one.isascii() else f"(?:{one})" for one in patterns))
@@ -188,7 +215,8 @@ def find_plain(sentence: str) -> str | None:
     ('self-harm', None)
     """
     said = sentence.lower().replace("’", "'")
-    return next((kind for kind, pattern in _PATTERNS.items() if pattern.search(said)), None)
+    found = next((kind for kind, pattern in _PATTERNS.items() if pattern.search(said)), None)
+    return None if found == "violence" and _FICTION.search(said) else found
 
 
 def split_sentences(words: str) -> list[str]:

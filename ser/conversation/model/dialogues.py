@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ser.errors import TrainingDataError
 from ser.labels import EMOTIONS, to_emotion
-from ser.text.recipe import join_punctuation
+from ser.text.recipe import MIN_UNIQUE_WORDS, join_punctuation
 
 COLUMNS = ("dialogue", "turn", "speaker", "text", "label")
 CAUSES = "cause_turns"
@@ -74,3 +74,9 @@ def _dialogue(path: Path, name: str, rows: Sequence[dict[str, str]]) -> Dialogue
         tuple(causes) if CAUSES in rows[0] else None,
         later,
     )
+
+
+def unlike(dialogues: Sequence[Dialogue], others: Sequence[Dialogue]) -> list[Dialogue]:
+    """Keep the dialogues that have no turn of more than a few words in common with others."""
+    known = {text for dialogue in others for text in dialogue.texts if len(text.split()) >= MIN_UNIQUE_WORDS}
+    return [dialogue for dialogue in dialogues if not known & set(dialogue.texts)]

@@ -1,7 +1,6 @@
 """The recipe of the shipped dialogue model: `python -m ser.conversation.model.recipe --data DIR --out DIR [--seed N]`.
 
-Dialogues with feelings and their causes in, a folder of weights out. Test files are read only to leave out of training
-what they contain.
+Dialogues with feelings and their causes in, a folder of weights out. Test files are not read.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from ser.conversation.model.task import Answers, DialogueTask, DialogueTrainConf
 from ser.errors import SerError
 from ser.labels import EMOTIONS
 from ser.text.embedded import BASE_NAME, BASE_SHA256, HEAD_PREFIX, TrainedText
-from ser.text.recipe import MIN_UNIQUE_WORDS, choose_biases
+from ser.text.recipe import choose_biases
 from ser.text.training import fit_bias
 from ser.training.gradients.engine import optimise
 from ser.training.gradients.processes import Processes
@@ -32,9 +31,6 @@ from ser.training.gradients.task import Surroundings
 from ser.training.progress import TrainProgress
 
 CORPUS = "dialog-causes"
-
-MORE = "dailydialog/validation.csv"
-"""Dialogues with feelings alone, few of them: the model learns what neutral turns are like, too."""
 
 DEV_EVERY = 8
 """One training dialogue in so many joins the validation file's: that alone has 4 turns of fear and 2 of disgust. The
@@ -46,21 +42,11 @@ SMOOTHING = 7
 
 
 def split_dialogues(root: Path) -> tuple[list[Dialogue], list[Dialogue]]:
-    """Read the dialogues to train on, and those that choose and calibrate.
-
-    Dialogues repeat each other: of `MORE` those are left out that have a turn in common with held-out or test files.
-    """
+    """Read the dialogues to train on, and those that choose and calibrate."""
     found = read_dialogues(root / CORPUS / "train.csv")
     dev = [dialogue for place, dialogue in enumerate(found) if place % DEV_EVERY == DEV_EVERY - 1]
     train = [dialogue for place, dialogue in enumerate(found) if place % DEV_EVERY != DEV_EVERY - 1]
-    dev = read_dialogues(root / CORPUS / "valid.csv") + dev
-    return train + unlike(read_dialogues(root / MORE), dev + read_dialogues(root / CORPUS / "test.csv")), dev
-
-
-def unlike(dialogues: Sequence[Dialogue], others: Sequence[Dialogue]) -> list[Dialogue]:
-    """Keep the dialogues that have no turn of more than a few words in common with others."""
-    known = {text for dialogue in others for text in dialogue.texts if len(text.split()) >= MIN_UNIQUE_WORDS}
-    return [dialogue for dialogue in dialogues if not known & set(dialogue.texts)]
+    return train, read_dialogues(root / CORPUS / "valid.csv") + dev
 
 
 def train_dialogue_model(
@@ -69,7 +55,7 @@ def train_dialogue_model(
     """Train on the dialogues, keep the best epoch, calibrate, and write the folder `out`.
 
     Args:
-        root: with the folders `dialog-causes` and `dailydialog`.
+        root: with the folder `dialog-causes`.
         out: the new folder.
         config: the recipe.
         device: `cpu` or `cuda`.
@@ -157,7 +143,7 @@ def choose_threshold(truth: npt.NDArray[np.int64], chances: npt.NDArray[np.float
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and print the figures; 0 if done, 2 if the data or the encoder cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m ser.conversation.model.recipe", description=__doc__)
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help=f"{CORPUS} and dailydialog in it")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help=f"{CORPUS} in it")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the weights go")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default 0)")
     parser.add_argument("--threads", type=int, metavar="N", help="of torch (default: all)")

@@ -38,7 +38,7 @@ class DialogueTrainConfig(LoopConfig):
 
     tune: str = "lora"
     lora_rank: int = 16
-    epochs: int = 2
+    epochs: int = 4
     batch_size: int = 8
     learning_rate: float = 1e-3
     warmup: float = 0.06
