@@ -4,6 +4,7 @@ Knows the protocols of `ser.protocols`, not the models behind them; loads nothin
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ser.fusion.remarks import abstention, find_doubt, remark
 from ser.fusion.rule import FusionRule, combine
 from ser.language_model.opinion import SecondOpinion, Turn
 from ser.protocols import AcousticModel, SpeechDetector, TextModel, Transcriber
+from ser.timeline.live import LiveTimeline
 from ser.timeline.regions import Timeline
 from ser.timeline.speakers import OFF, parse_speakers
 from ser.timeline.timeline import AUTO, Parts, build_timeline
@@ -150,21 +152,23 @@ class Recognizer:
         Raises:
             SerError: see `build_timeline`, or if there is no encoder of voices.
         """
-        center, count = find_center(self.acoustic, profiles), parse_speakers(speakers)
-        voices = None if count == OFF else load_voice_encoder()
-        parts = Parts(
-            self.detector,
-            self.acoustic,
-            self.text,
-            self.transcriber,
-            self.fusion,
-            center,
-            self.opinion,
-            voices,
-            count if isinstance(count, int) else None,
-        )
+        parts = self._parts(profiles, parse_speakers(speakers))
         recording = source if isinstance(source, LongRecording) else read_long(source, max_duration)
         return build_timeline(recording, parts, channels)
+
+    def live(self, executor: Executor, profiles: Profiles = PLAIN) -> LiveTimeline:
+        """Begin to answer a stream of sound.
+
+        Args:
+            executor: reads the words of what was said while the stream goes on.
+            profiles: that the answers are adapted by.
+        """
+        return LiveTimeline(self._parts(profiles, OFF), executor)
+
+    def _parts(self, profiles: Profiles, speakers: int | str) -> Parts:
+        models = (self.detector, self.acoustic, self.text, self.transcriber, self.fusion)
+        center, voices = find_center(self.acoustic, profiles), None if speakers == OFF else load_voice_encoder()
+        return Parts(*models, center, self.opinion, voices, speakers if isinstance(speakers, int) else None)
 
     def explain(
         self,

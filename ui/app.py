@@ -128,6 +128,7 @@ def build_app(services: Services) -> gr.Blocks:
             services.uploads.release(str(request.session_hash))
             services.uploads.release(held(str(request.session_hash)))
             services.profiles.release(str(request.session_hash))
+            services.live.end(str(request.session_hash))
 
         demo.unload(on_unload)
     # The queue's default of one run at a time per event would make people wait for each other's clicks.

@@ -80,7 +80,7 @@ def build_timeline(
         several = len({int(label) for labels in who for label in labels}) > 1
         found = list[FeelingRegion]()
         for at, passage in enumerate(cut_passages(clock.timed(recording.blocks(channel)), parts.detector)):
-            for region in _answer(passage, parts, config, clock, who[at] if several else None):
+            for region in answer_passage(passage, parts, config, clock, who[at] if several else None):
                 _append(found, region, config.max_pause)
         number = 1 if recording.channels == 1 else None if channel is None else channel + 1
         named = None if channel is None else f"channel {channel + 1}"
@@ -99,16 +99,24 @@ def build_timeline(
     return Timeline(recording.duration, recording.channels, tuple(regions), clock.timings("vad"), notes)
 
 
-def _answer(
+def answer_passage(
     passage: Passage, parts: Parts, config: SegmentationConfig, clock: Clock, who: Labels | None
 ) -> list[FeelingRegion]:
-    """Regions of one feeling, and of one speaker where there are several, in a passage, with their words."""
+    """Regions of one feeling, and of one speaker where there are several, in a passage, with their words.
+
+    Args:
+        passage: with its speech.
+        parts: the models.
+        config: of the segmentation.
+        clock: counts the time of each step.
+        who: the speaker of each phrase; None if they are not told apart.
+    """
     with clock.within("acoustic"):
         phrases = cut_phrases(passage.audio, passage.speech, config)
         felt, speakers = list[FeltSpan](), list[str | None]()
         for first, last in _turns(who, len(phrases)):
             runs = [(first + start, first + end) for start, end in list_runs(phrases[first:last], config)]
-            answers = _ask(parts, [_crop(passage.audio, phrases, run) for run in runs])
+            answers = ask_model(parts, [_crop(passage.audio, phrases, run) for run in runs])
             told = {(start - first, end - first): one for (start, end), one in zip(runs, answers, strict=True)}
             spans = segment(phrases[first:last], told, config)
             felt += spans
@@ -173,7 +181,8 @@ def _crop(audio: Audio, phrases: Sequence[SpeechRegion], run: Run) -> Audio:
     return Audio(cut.signal[sounding[0] : sounding[-1] + 1]) if len(sounding) else cut
 
 
-def _ask(parts: Parts, audios: Sequence[Audio]) -> list[Answer]:
+def ask_model(parts: Parts, audios: Sequence[Audio]) -> list[Answer]:
+    """The acoustic model's answers to stretches of speech."""
     model, center = parts.acoustic, parts.center
     if not isinstance(model, EmbeddingModel):
         return [Answer(scores) for scores in model.classify_batch(audios)]

@@ -59,6 +59,9 @@ DECLARED = {
     # The question about labels is empty for everybody but a maintainer.
     "OpeningHandlers.on_load": EVERYBODY,
     "RecognizeHandlers.on_audio": EVERYBODY,
+    "LiveHandlers.on_start": EVERYBODY,
+    "LiveHandlers.on_stop": EVERYBODY,
+    "LiveHandlers.on_stream": EVERYBODY,
     "RecognizeHandlers.on_beginning": EVERYBODY,
     "RecognizeHandlers.on_change": EVERYBODY,
     "RecognizeHandlers.on_clear": EVERYBODY,

@@ -7,9 +7,10 @@ import pytest
 from benchmarks.acoustic.joined_clips import NEUTRAL, count_close, diarization_error, draw_joined_clips
 from benchmarks.acoustic.speaker_turns import TURNS, draw_conversations, speaker_error
 from benchmarks.acoustic.timeline import main, row_of, score, summarise
-from ser.errors import TrainingDataError
+from ser.errors import ModelUnavailableError, TrainingDataError
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector
+from ser.timeline.voices import load_voice_encoder
 
 
 def test_the_error_rate_is_that_of_the_published_scorer() -> None:
@@ -93,3 +94,17 @@ def test_conversations_are_of_the_speakers_asked_for(shared_data: Path) -> None:
         assert len(set(who)) == talk.speakers and changes == (TURNS[talk.speakers] - 1) * (talk.speakers > 1)
     odd = {int(name[-2:]) % 2 for name in {span[2] for span in talks[1].spans}}
     assert len(odd) == 1, "RAVDESS's men have odd numbers"
+
+
+@pytest.mark.slow
+def test_speakers_who_take_turns_are_measured(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        load_voice_encoder()
+    except ModelUnavailableError as error:
+        pytest.skip(str(error))
+    assert main(["--data", str(shared_data), "--turns", "--quick", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    print(result)
+    for kind, figures in result["error"].items():
+        assert 0 <= figures["given_collar"] <= 1 and figures["given"] >= figures["given_collar"] - 0.05, kind
+    assert result["error"]["ravdess, 2, mixed"]["given"] < 0.5, "better than naming one for all"

@@ -2,6 +2,7 @@
 (() => {
   const { call, find } = window.studio;
   const SHORTEST = 0.3; // Seconds of a region at least, as on the server.
+  const NUDGE = 0.05;
   const BATCH = 5; // Regions that are saved in one call.
   const make = (name, values = {}, ...inside) => {
     const element = document.createElement(name);
@@ -123,6 +124,27 @@
       if (!Number.isFinite(value)) return drawSoon();
       change(() => (touched(region)[side] = Math.round(100 * Math.max(low, Math.min(high, value))) / 100), drawSoon);
     };
+    // The border that is nearer to the playhead.
+    const nudge = (seconds) => {
+      if (chosen === null) return;
+      const { start, end } = regions[chosen];
+      const side = Math.abs(audio.currentTime - start) <= Math.abs(audio.currentTime - end) ? "start" : "end";
+      setBorder(side, regions[chosen][side] + seconds);
+    };
+    const grip = (region, side) => {
+      const handle = make("span", { class: "tl-grip", title: side === "start" ? "Drag the beginning" : "Drag the end", "data-side": side });
+      handle.style.left = place(region[side]);
+      handle.style.setProperty("--lane", lanes.indexOf(region.speaker || ""));
+      const under = (event) => ((event.clientX - inner.getBoundingClientRect().left) / inner.clientWidth) * data.duration;
+      handle.addEventListener("pointerdown", (event) => {
+        event.preventDefault();
+        handle.setPointerCapture(event.pointerId);
+        handle.onpointermove = (moved) => (handle.style.left = place(Math.max(0, Math.min(data.duration, under(moved)))));
+        handle.onpointerup = (left) => setBorder(side, under(left));
+        handle.onpointercancel = draw;
+      });
+      return handle;
+    };
     const split = () => {
       if (chosen === null) return;
       const region = regions[chosen];
@@ -180,6 +202,7 @@
       mark.style.setProperty("--lane", lanes.indexOf(region.speaker || ""));
       mark.append(make("span", {}, region.label));
       marks.append(mark);
+      if (at === chosen) marks.append(grip(region, "start"), grip(region, "end"));
       const sure = region.touched ? (region.saved ? "saved" : "yours") : region.unsure ? "not sure" : `${Math.round(100 * (region.confidence || 0))} %`;
       const row = make("li", { class: at === chosen ? "chosen" : "" });
       row.append(
@@ -276,7 +299,7 @@
       make("div", { class: "tl-columns" }, list, editor),
       make("fieldset", { class: "tl-consent" }, make("legend", {}, data.question), ...ticks, make("label", {}, "Who is speaking? ", who), saveButton),
       status,
-      make("div", { class: "tl-bar" }, make("label", {}, "Export as ", format), button("Download", download), make("span", { class: "quiet" }, "Keys: Space plays, ↑ ↓ choose, 1–7 label, S splits, J joins, Z undoes, + − zoom"))
+      make("div", { class: "tl-bar" }, make("label", {}, "Export as ", format), button("Download", download), make("span", { class: "quiet" }, "Keys: Space plays, ↑ ↓ choose, 1–7 label, Shift ← → move the nearer border, S splits, J joins, Z undoes, + − zoom"))
     );
     root.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input[type=text], input[type=number], select")) return;
@@ -285,6 +308,7 @@
       const pressing = event.target.matches("button, input");
       const acts = {
         " ": pressing ? null : toggle, arrowleft: () => seek(audio.currentTime - 2), arrowright: () => seek(audio.currentTime + 2),
+        ...(event.shiftKey ? { arrowleft: () => nudge(-NUDGE), arrowright: () => nudge(NUDGE) } : {}),
         arrowup: () => choose((chosen ?? 1) - 1, true), arrowdown: () => choose((chosen ?? -1) + 1, true),
         s: split, j: join, z: back, "+": () => zoomTo(zoom * 2), "-": () => zoomTo(zoom / 2),
       };

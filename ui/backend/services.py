@@ -22,6 +22,7 @@ from ui.backend.uploads import Uploads
 from ui.operations.measures import Measures
 from ui.parts.presentation import as_written, escape
 from ui.parts.saving import saved_line
+from ui.recognize.live_streams import LiveStreams
 from ui.recognize.session_profiles import SessionProfiles
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Services:
         saver: saves the store elsewhere; None if the data folder is all there is.
         measures: counts and times for who operates the page.
         jobs: acts that take longer than a request.
+        live: streams of microphones.
     """
 
     active_model: ActiveModel
@@ -54,6 +56,7 @@ class Services:
     saver: Saver | None = None
     measures: Measures = field(default_factory=Measures)
     jobs: Jobs = field(default_factory=Jobs)
+    live: LiveStreams = field(default_factory=LiveStreams)
 
     @property
     def recognizer(self) -> Recognizer:

@@ -39,6 +39,7 @@ from ui.recognize.form import (
     consent_words,
     what_is_missing,
 )
+from ui.recognize.live import build_live
 from ui.recognize.neutral import build_neutral
 from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
 from ui.recognize.why import build_why
@@ -286,6 +287,7 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
             withdraw = gr.Button("", size="sm", visible=False, scale=0, min_width=150, elem_id="withdraw-saved")
     why = build_why(services, analysed)
     build_neutral(services, analysed)
+    recorded = build_live(services, capture)
     timelines = TimelineHandlers(services)
     over_time = build_timeline(timelines, capture)
     adapt, details, answer_json = build_details()
@@ -298,7 +300,7 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
         withdraw, consent, capture.beginning, capture.whole, why, over_time,
     )  # fmt: skip
     handlers = RecognizeHandlers(services)
-    _connect_clip(handlers, form, adapt, capture)
+    _connect_clip(handlers, form, adapt, capture, recorded)
     # Pressed by the page's script as well, when the labels have changed.
     labels_changed = gr.Button("", elem_id="labels-changed", elem_classes="pressed-by-script")
     gr.on(
@@ -331,13 +333,16 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
     return timelines.acts()
 
 
-def _connect_clip(handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, capture: Capture) -> None:
+def _connect_clip(
+    handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, capture: Capture, recorded: gr.events.Dependency
+) -> None:
     """A clip comes, is taken away by the player's own cross, or is cleared."""
     outputs, audio = list(form), capture.audio
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     heavy = {"concurrency_limit": MOST_WAITING, "concurrency_id": "recognition", **quiet}
     answering = [
         audio.input(shows_errors(handlers.on_audio), [audio, adapt], outputs, trigger_mode="always_last", **heavy),
+        recorded.then(shows_errors(handlers.on_audio), [audio, adapt], outputs, **heavy),
         capture.beginning.click(
             shows_errors(handlers.on_beginning), [audio, adapt], outputs, trigger_mode="once", **heavy
         ),
