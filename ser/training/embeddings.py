@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,10 +77,6 @@ class EmbeddingSet:
             [self.paths[row] for row in rows],
             self.intensities[rows],
         )
-
-    def of_speakers(self, speakers: Collection[str]) -> "EmbeddingSet":
-        """The examples of these speakers, in their order."""
-        return self.take([row for row, speaker in enumerate(self.speakers) if speaker in speakers])
 
 
 @dataclass(frozen=True)
