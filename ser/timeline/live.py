@@ -21,6 +21,10 @@ EVERY = 0.4
 PATIENCE = 0.25
 """Seconds that a block waits for its answer: a browser that waits longer than a block lasts sends blocks no more."""
 
+LEAST_MISSING, MISSING_SHARE = 1.0, 0.1
+"""Seconds, and share of the time, that blocks may be late before sound counts as missing: browsers send a block only
+after the answer to the one before has come, and drop what comes meanwhile."""
+
 WINDOW = 3.0
 """Seconds of speech, the latest, that the rolling answer is about."""
 
@@ -168,13 +172,24 @@ class LiveStream:
         answers: runs that.
         latest: answer; None before the first.
         heard: when the last block came.
+        began: when the sound of the first block did.
     """
 
     timeline: LiveTimeline
     answers: Executor
     latest: LiveAnswer | None = None
     heard: float = field(default_factory=time.monotonic)
+    began: float | None = None
     _running: Future[LiveAnswer] | None = None
+
+    @property
+    def missing(self) -> float:
+        """Seconds of sound that should have come since the first block, and have not; 0 if they are few."""
+        if self.began is None:
+            return 0.0
+        passed = self.heard - self.began
+        lost = passed - self.timeline.seconds
+        return lost if lost > max(LEAST_MISSING, MISSING_SHARE * passed) else 0.0
 
     def push(self, rate: int, samples: Signal) -> LiveAnswer | None:
         """Take a block; returns the answer to it, or the one before if it takes too long.
@@ -184,6 +199,8 @@ class LiveStream:
         """
         self.timeline.take(rate, samples)
         self.heard = time.monotonic()
+        if self.began is None:
+            self.began = self.heard - self.timeline.seconds
         if self._running is None or self._running.done():
             self._running = self.answers.submit(self.timeline.answer)
         try:

@@ -13,6 +13,7 @@ from ui.recognize.examples import EXAMPLES
 
 TABS = {
     "recognize": "#answer-card .notes li",
+    "conversation": "#conversation .cv-limits",
     "review": "#review-card .clip-line",
     "clips": "#clips-table td.source",
     "insights": "#insights-disputed h4",

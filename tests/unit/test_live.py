@@ -13,7 +13,7 @@ from ser.testing import BandEnergyModel, FixedTranscriber, WordListModel, synthe
 from ser.timeline.live import LiveAnswer, LiveTimeline
 from ser.types import SAMPLING_RATE, Audio, Signal, SpeechRegion
 from ui.backend.turns import BusyError
-from ui.recognize.live import to_float
+from ui.recognize.live import live_html, missing_line, to_float
 from ui.recognize.live_streams import LiveStreams
 
 
@@ -131,3 +131,15 @@ def test_a_slow_answer_holds_up_no_block() -> None:
     goes_on.set()
     assert live.push(SAMPLING_RATE, quiet(0.1)) is not None
     assert live.timeline.finish().seconds == pytest.approx(2.1) and len(live.timeline.signal) == len(speech) + 1600
+
+
+def test_sound_that_a_browser_dropped_is_told() -> None:
+    live = LiveStreams().get("a", Recognizer(LoudDetector(), BandEnergyModel(), None, None).live)
+    assert live is not None and live.missing == 0.0
+    for _ in range(5):
+        live.push(SAMPLING_RATE, quiet(0.4))
+    assert live.missing == 0.0 and missing_line(live.missing) == ""
+    assert live.began is not None
+    live.began -= 4.0
+    assert live.missing == pytest.approx(4.0 - 2.0 + (live.heard - live.began - 4.0), abs=0.05)
+    assert "of sound have not arrived" in live_html(live.push(SAMPLING_RATE, quiet(0.4)), dict, {}, live.missing)  # type: ignore[arg-type]

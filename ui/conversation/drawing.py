@@ -139,9 +139,9 @@ def chart(conversation: Conversation) -> str:
     marks = "".join(_mark(one, number + 1, places[number]) for number, one in enumerate(turns))
     return (
         '<figure class="cv-chart"><figcaption>Feelings over time; an arrow leads from a turn to the feeling that it '
-        'may have caused.</figcaption><div class="cv-scroll" tabindex="0" role="group" aria-label="Chart of the turns">'
-        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        'may have caused.</figcaption><div class="cv-scroll" tabindex="0" role="group" '
         'aria-label="Feelings over time; the turns below say the same">'
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true">'
         '<defs><marker id="cv-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto-start-reverse"><path d="M0 0 8 4 0 8z"/></marker></defs>'
         f"{lanes}{drawn}{marks}</svg></div></figure>"

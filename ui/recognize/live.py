@@ -53,7 +53,9 @@ class LiveHandlers:
         if not before or before // 60 != (before + len(samples) / max(1, rate)) // 60:
             charge(self.services, request, "recognitions")
         answer, labels = live.push(rate, samples), self.services.labels
-        return gr.skip() if answer is None else live_html(answer, labels.scores, label_texts(labels, request))
+        if answer is None:
+            return gr.skip()
+        return live_html(answer, labels.scores, label_texts(labels, request), live.missing)
 
     def on_stop(self, request: gr.Request) -> tuple[Any, str]:
         """The stream has ended: what was recorded goes on as if it had been uploaded."""
@@ -64,7 +66,8 @@ class LiveHandlers:
         if len(signal) < SAMPLING_RATE / 4:
             return gr.skip(), status_line("Nothing was recorded. Press Record and speak.", "gentle")
         said = f"{clock(len(signal) / SAMPLING_RATE)} recorded: the answer to the whole stands above."
-        return (SAMPLING_RATE, np.rint(signal * 32767).astype(np.int16)), status_line(said)
+        recorded = (SAMPLING_RATE, np.rint(signal * 32767).astype(np.int16))
+        return recorded, missing_line(live.missing) + status_line(said)
 
 
 def to_float(samples: np.ndarray) -> Signal:
@@ -78,13 +81,20 @@ def to_float(samples: np.ndarray) -> Signal:
     return np.asarray(samples, dtype=np.float32)
 
 
-def live_html(answer: LiveAnswer, scores: Callable[[Any], Any], texts: Texts) -> str:
+def missing_line(seconds: float) -> str:
+    """Say that sound is missing, if any is."""
+    lost = f"{clock(seconds)} of sound have not arrived: the machine or the network is too slow. Record a clip instead."
+    return status_line(lost, "gentle") if seconds else ""
+
+
+def live_html(answer: LiveAnswer, scores: Callable[[Any], Any], texts: Texts, missing: float = 0.0) -> str:
     """Draw the rolling answer, the strip, and the words of each utterance.
 
     Args:
         answer: the state of the stream.
         scores: brings {label: probability} to the labels of the store.
         texts: their names.
+        missing: seconds of sound that have not arrived.
     """
 
     def best(given: Any) -> tuple[str, float]:
@@ -116,7 +126,7 @@ def live_html(answer: LiveAnswer, scores: Callable[[Any], Any], texts: Texts) ->
     return (
         f'<div class="live" role="region" aria-label="Live">{now}<div class="live-strip" aria-hidden="true">'
         f'{"".join(marks)}</div><p class="quiet live-clock">{clock(answer.seconds, tenths=False)}</p>'
-        f'<ol class="live-lines" role="list">{"".join(lines[-30:])}{reading}</ol></div>'
+        f'{missing_line(missing)}<ol class="live-lines" role="list">{"".join(lines[-30:])}{reading}</ol></div>'
     )
 
 

@@ -21,8 +21,14 @@ FOLDER = Path(__file__).resolve().parent
 SENTENCES, GUARD, MODEL = "sentences", "guard", "language model"
 """Where the words of a reply come from."""
 
+HOMES = {"zh": "CN"}
+"""Country whose help lines come first, by language."""
+
 CHECKED_TURNS = 6
 """Turns up to the answered one that the guard reads: what was said a moment ago still counts."""
+
+BEYOND_DOUBT = 0.95
+"""Probability from which an alarm in an earlier turn counts: six turns would raise six times the false alarms."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,10 @@ class Reply:
 
 
 def find_alarm(conversation: Conversation, place: int, guard: Guard) -> Alarm | None:
-    """Look for talk of self-harm, violence or abuse in a turn and the few before it; the nearest one counts."""
+    """Look for talk of self-harm, violence or abuse in a turn, and for what is beyond doubt in the few before it."""
     for number in range(place, max(-1, place - CHECKED_TURNS), -1):
         alarm = guard.check(conversation.turns[number].turn.words)
-        if alarm is not None:
+        if alarm is not None and (number == place or alarm.probability >= BEYOND_DOUBT):
             return alarm
     return None
 
@@ -117,7 +123,7 @@ def compose_reply(
     if alarm is not None:
         texts = read_help()[language]
         return Reply(
-            texts[alarm.kind], None, texts["listener"], GUARD, place, language, alarm, find_help_lines(alarm.kind)
+            texts[alarm.kind], None, texts["listener"], GUARD, place, language, alarm, _lines(alarm.kind, language)
         )
     situation = find_situation(conversation, place)
     text = _sentence(conversation, situation, readers, language)
@@ -145,6 +151,12 @@ def find_help_lines(kind: str, region: str | None = None) -> tuple[HelpLine, ...
                 if kind in kinds
             ]
     return tuple(found)
+
+
+def _lines(kind: str, language: str) -> tuple[HelpLine, ...]:
+    """All services, those where the language is at home first."""
+    home = find_help_lines(kind, HOMES.get(language, ""))
+    return home + tuple(line for line in find_help_lines(kind) if line not in home)
 
 
 @lru_cache(maxsize=1)
