@@ -11,8 +11,9 @@ from annotations.raters.agreement import Agreement, PairAgreement, in_words
 from annotations.raters.reliability import RaterReliability
 from ui.insights.charts import DARKEST, agreement_periods, figure_on_scale, heat_table, signed, span, stacked_periods
 from ui.insights.links import to_clips
+from ui.parts.charts import outside_line, progress_bar
 from ui.parts.palette import css_class, icon
-from ui.parts.presentation import as_written, counted, escape, outside_line, percent, progress_bar
+from ui.parts.presentation import as_written, counted, escape, percent
 
 LOWEST = -0.2
 """Left end of the scale that alpha is drawn on; agreement below it is drawn there."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from annotations.exchange.imports.options import ImportProgress, ImportReport, failure_lines
 from annotations.exchange.imports.preview import Preview
-from ui.parts.charts import label_bars
-from ui.parts.presentation import as_written, escape, progress_bar, size
+from ui.parts.charts import label_bars, progress_bar
+from ui.parts.presentation import as_written, escape, size
 
 ON_THE_PAGE = {
     "--labels counts them as votes, --gold as known answers.": "Choose above if they count.",

@@ -20,7 +20,8 @@ from ui.backend.jobs import Job
 from ui.backend.services import Services
 from ui.insights.links import to_clips
 from ui.parts.calls import Act, Given
-from ui.parts.presentation import as_written, counted, escape, progress_bar, size
+from ui.parts.charts import progress_bar
+from ui.parts.presentation import as_written, counted, escape, size
 from ui.train.run_cards import moment
 
 SHOWN_EXPORTS = 8

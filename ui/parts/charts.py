@@ -1,11 +1,11 @@
-"""Small drawings of training: feedback per label, curves of a run, figures before and after. Pure HTML and SVG."""
+"""Small drawings: progress, feedback per label, curves of a run, figures before and after. Pure HTML and SVG."""
 
 from collections.abc import Mapping, Sequence
 
 from annotations.raters.votes import in_order
 from ser.labels import EMOTIONS
 from ui.parts.palette import css_class, icon
-from ui.parts.presentation import escape, percent
+from ui.parts.presentation import counted, escape, percent
 
 WIDTH, HEIGHT, MARGIN = 420, 140, 26
 
@@ -170,3 +170,24 @@ def _change(before: float | None, after: float | None) -> str:
     if before is None or after is None:
         return "–"
     return f"{100 * (after - before):+.1f}".replace("-", "−")
+
+
+def outside_line(outside: Mapping[str, int]) -> str:
+    """Name the votes whose label has no place in the label set; empty if there are none.
+
+    >>> outside_line({"boredom": 2, "calm": 1})
+    '<p class="reason">3 votes name labels that have no place in the label set: boredom 2, calm 1.</p>'
+    """
+    if not outside:
+        return ""
+    named = ", ".join(f"{escape(label)} {count}" for label, count in outside.items())
+    verb = "names a label that has" if sum(outside.values()) == 1 else "name labels that have"
+    return f'<p class="reason">{counted(sum(outside.values()), "vote")} {verb} no place in the label set: {named}.</p>'
+
+
+def progress_bar(name: str, share: float) -> str:
+    """Draw a bar that is filled to a share from 0 to 1."""
+    return (
+        f'<div class="progress" role="progressbar" aria-label="{escape(name)}" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{round(100 * share)}"><i style="width:{100 * share:.1f}%"></i></div>'
+    )

@@ -64,19 +64,6 @@ def counted(count: int, noun: str, *, more: bool = False) -> str:
     return f"{count:,} {'more ' if more else ''}{noun if count == 1 else noun + 's'}"
 
 
-def outside_line(outside: Mapping[str, int]) -> str:
-    """Name the votes whose label has no place in the label set; empty if there are none.
-
-    >>> outside_line({"boredom": 2, "calm": 1})
-    '<p class="reason">3 votes name labels that have no place in the label set: boredom 2, calm 1.</p>'
-    """
-    if not outside:
-        return ""
-    named = ", ".join(f"{escape(label)} {count}" for label, count in outside.items())
-    verb = "names a label that has" if sum(outside.values()) == 1 else "name labels that have"
-    return f'<p class="reason">{counted(sum(outside.values()), "vote")} {verb} no place in the label set: {named}.</p>'
-
-
 def clock(seconds: float, *, tenths: bool = True) -> str:
     """A duration as minutes and seconds, with tenths below a minute if wanted.
 
@@ -105,14 +92,6 @@ def size(count: int) -> str:
 def status_line(message: str, kind: str = "good") -> str:
     """Draw what an act has come to; `kind` is good or gentle."""
     return f'<p class="status {kind}" role="status">{escape(message)}</p>'
-
-
-def progress_bar(name: str, share: float) -> str:
-    """Draw a bar that is filled to a share from 0 to 1."""
-    return (
-        f'<div class="progress" role="progressbar" aria-label="{escape(name)}" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-valuenow="{round(100 * share)}"><i style="width:{100 * share:.1f}%"></i></div>'
-    )
 
 
 def top(scores: Scores) -> str:

@@ -8,8 +8,8 @@ from annotations.learning.drift import BLOCK
 from annotations.learning.runs.estimate import Estimate
 from annotations.learning.runs.status import TrainingStatus
 from annotations.store.records import FeedbackSummary, TrainingRun
-from ui.parts.charts import change_bars, comparison_table, curve, gain_curve, label_bars
-from ui.parts.presentation import clock, counted, escape, outside_line, percent, progress_bar
+from ui.parts.charts import change_bars, comparison_table, curve, gain_curve, label_bars, outside_line, progress_bar
+from ui.parts.presentation import clock, counted, escape, percent
 
 QUIET = 20.0
 """Seconds without news of a run, from which on the page says so."""
