@@ -197,7 +197,7 @@ class TestPeopleOfLesserRoles:
         tabs = page.locator("[role=tab]:visible")
         if visitor:
             expect(page.locator("#visitor-note")).to_contain_text("You are a visitor")
-            expect(tabs).to_have_text(["Recognize", "Clips", "Insights", "About"])
+            expect(tabs).to_have_text(["Recognize", "Conversation", "Clips", "Insights", "About"])
             return
         expect(page.locator("#visitor-note p")).to_have_count(0)
         page.click("[role=tab]:has-text('Train')")

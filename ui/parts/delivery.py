@@ -35,9 +35,9 @@ FOREVER = "public, max-age=31536000, immutable"
 ASKED_AGAIN = "private, no-cache"
 """A browser keeps the document, and asks if it is still the same."""
 
-QUALITY, BEST = 5, 11
-"""Of Brotli: 0.05 s for all of Gradio's files of a first load, where the best would take 1.6 s for 8 % less; the page's
-own few files are compressed as well as can be, in 0.4 s each, once and in a thread."""
+QUALITY, GOOD, BEST = 5, 9, 11
+"""Of Brotli: 0.05 s for all of Gradio's files of a first load, where the best would take 1.6 s for 8 % less. In a
+thread documents are compressed well, in 0.1 s, and the page's own few files as well as can be, in 0.4 s each, once."""
 
 SMALLEST = 200
 """Bytes under which compressing gains nothing."""
@@ -128,7 +128,7 @@ class Delivery:
             self._files[path] = Sent(without_hls(body) if HLS.match(path) else body, kind, FOREVER)
             return self._files[path]
         head = ENGLISH.encode() if LOGIN in body else self._head
-        return Sent(body.replace(HEAD, HEAD + head, 1), kind, ASKED_AGAIN)
+        return Sent(body.replace(HEAD, HEAD + head, 1), kind, ASKED_AGAIN, GOOD)
 
     async def _answer(
         self, sent: Sent, cookies: Iterable[tuple[bytes, bytes]], scope: Scope, receive: Receive, send: Send
@@ -153,7 +153,7 @@ class Delivery:
         key = (sent.digest, coding)
         packed = self._packed.pop(key, b"")
         if not packed:
-            thread = sent.quality == BEST
+            thread = sent.quality > QUALITY
             packed = await asyncio.to_thread(PACKERS[coding], sent) if thread else PACKERS[coding](sent)
         self._packed[key] = packed
         while len(self._packed) > MOST_KEPT:
