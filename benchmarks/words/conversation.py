@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.machine import run_benchmark
-from ser.conversation.model.dialogue import DIALOGUE_FOLDER, load_dialogue_model
+from ser.conversation.model.dialogue import DIALOGUE_FOLDER, DialogueModel, load_dialogue_model
 from ser.conversation.model.dialogues import Dialogue, read_dialogues, unlike
 from ser.conversation.model.network import DialogueNetwork
 from ser.conversation.model.task import NEUTRAL, Answers, answer, make_examples, pair_f1
@@ -51,9 +51,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     dialogues, others = (read_dialogues(path)[: QUICK if options.quick else None] for path in files.values())
     tested = answer(network, make_examples(dialogues, 0.0))
     scale, bias = (float(str(config[f"cause_{name}"])) for name in ("scale", "bias"))
-    told, predicted = (
-        expit(scale * logits + bias) > model.threshold for logits in (tested.pairs, tested.predicted_pairs)
-    )
+    truth = tested.causes.astype(np.int64)
+    told, predicted = (expit(scale * logits + bias) for logits in (tested.pairs, tested.predicted_pairs))
+    nearest = np.zeros(len(truth))
+    if config["context"]:
+        truth, told, predicted, nearest = _serve(model, dialogues)
     plain = answer(network, make_examples(unlike(others, dialogues), 0.0))
     rows = plain.emotions.argmax(1)
     return {
@@ -63,12 +65,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "turns": len(tested.truth),
         "emotions_macro_f1": round(_emotions(tested), 4),
         "emotions_macro_f1_ci": _interval(tested, dialogues),
-        "pairs": len(tested.causes),
-        "causes": int(tested.causes.sum()),
+        "pairs": len(truth),
+        "causes": int(truth.sum()),
         "later_causes_left_out": sum(dialogue.later for dialogue in dialogues),
-        "label_told": _pairs(tested, told),
-        "label_predicted": _pairs(tested, predicted),
-        "self_or_turn_before": _pairs(tested, _nearest(dialogues)),
+        "label_told": _pairs(truth, told > model.threshold),
+        "label_predicted": _pairs(truth, predicted > model.threshold),
+        "self_or_turn_before": _pairs(truth, nearest > 0),
         "dailydialog_turns": len(plain.truth),
         "dailydialog_macro_f1": round(_emotions(plain), 4),
         "dailydialog_neutral_said_felt": round(float((rows[plain.truth == NEUTRAL] != NEUTRAL).mean()), 4),
@@ -95,22 +97,26 @@ def _interval(answers: Answers, dialogues: Sequence[Dialogue]) -> list[float]:
     return [round(float(value), 4) for value in np.percentile(drawn, [2.5, 97.5])]
 
 
-def _pairs(answers: Answers, said: np.ndarray) -> dict[str, float]:
-    positive, negative = pair_f1(answers.causes, said)
+def _pairs(truth: np.ndarray, said: np.ndarray) -> dict[str, float]:
+    positive, negative = pair_f1(truth, said)
     figures = {"macro_f1": (positive + negative) / 2, "positive_f1": positive, "negative_f1": negative}
     return {name: round(value, 4) for name, value in figures.items()}
 
 
-def _nearest(dialogues: Sequence[Dialogue]) -> np.ndarray:
-    """What needs no model: the turn itself and the one before it are causes."""
-    return np.concatenate(
-        [
-            np.arange(place + 1) >= place - 1
-            for dialogue in dialogues
-            for place, label in enumerate(dialogue.labels)
-            if label != NEUTRAL
-        ]
-    )
+def _serve(model: DialogueModel, dialogues: Sequence[Dialogue]) -> list[np.ndarray]:
+    """All pairs of a turn of feeling and one up to it as the model serves: truth, told, predicted, and no model."""
+    columns: tuple[list[float], ...] = ([], [], [], [])
+    for dialogue in dialogues:
+        reading = model.read(dialogue.texts, dialogue.speakers)
+        told, predicted = model.causes(reading, np.eye(len(EMOTIONS))[list(dialogue.labels)]), model.causes(reading)
+        for place, label in enumerate(dialogue.labels):
+            if label != NEUTRAL and dialogue.causes is not None:
+                upto = range(place + 1)
+                columns[0].extend(source in dialogue.causes[place] for source in upto)
+                columns[1].extend(told[place, : place + 1].tolist())
+                columns[2].extend(predicted[place, : place + 1].tolist())
+                columns[3].extend(source >= place - 1 for source in upto)
+    return [np.array(columns[0], dtype=np.int64), *(np.array(column, dtype=float) for column in columns[1:])]
 
 
 def _time(dialogues: Sequence[Dialogue]) -> dict[str, float]:
