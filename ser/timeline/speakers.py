@@ -37,7 +37,7 @@ class SpeakerConfig:
     context: float = 0.15
     short: float = 1.0
     distance: float = 0.4
-    least_seconds: float = 2.0
+    least_seconds: float = 3.5
 
 
 DEFAULT_CONFIG = SpeakerConfig()

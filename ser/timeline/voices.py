@@ -113,9 +113,8 @@ def _bands() -> Array:
     return np.asarray(filters.mel(sr=SAMPLING_RATE, n_fft=FRAME, n_mels=MELS), dtype=np.float32)
 
 
-@lru_cache(maxsize=1)
 def load_voice_encoder() -> LstmVoiceEncoder:
-    """Load the network, once; its weights' hash is checked before they are read.
+    """Find the network and load it; one that was loaded before is given again.
 
     Raises:
         ModelUnavailableError: if the package is not installed, or the weights are not the expected ones.
@@ -124,16 +123,22 @@ def load_voice_encoder() -> LstmVoiceEncoder:
     folders = [named] if named else list((spec.submodule_search_locations or ()) if spec else ())
     for path in (Path(folder) / WEIGHTS_FILE for folder in folders):
         if path.is_file():
-            found = file_sha256(path)
-            if found != SHA256:
-                raise ModelUnavailableError(
-                    f"{path} is damaged or another model: its SHA-256 is {found[:12]}..., expected {SHA256[:12]}.... "
-                    f"Run: {INSTALL}"
-                )
-            return LstmVoiceEncoder(read_voice_weights(path))
+            return _load(path)
     raise ModelUnavailableError(
         f"Speakers cannot be told apart: the package {PACKAGE} is not installed. Run: {INSTALL}"
     )
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path) -> LstmVoiceEncoder:
+    """Check the hash of the weights, then read them."""
+    found = file_sha256(path)
+    if found != SHA256:
+        raise ModelUnavailableError(
+            f"{path} is damaged or another model: its SHA-256 is {found[:12]}..., expected {SHA256[:12]}.... "
+            f"Run: {INSTALL}"
+        )
+    return LstmVoiceEncoder(read_voice_weights(path))
 
 
 def read_voice_weights(path: Path) -> dict[str, Array]:
