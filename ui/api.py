@@ -338,15 +338,7 @@ def build_api(services: Services) -> None:
 
 
 def served_copy(path: Path, clip_id: int) -> Path:
-    """Copy a clip's file to where Gradio may serve it.
-
-    Args:
-        path: of the store's FLAC file.
-        clip_id: becomes the name.
-
-    Returns:
-        The copy.
-    """
+    """Copy the store's FLAC file of a clip to where Gradio may serve it, named after the clip; returns the copy."""
     folder = Path(get_upload_folder()) / secrets.token_hex(32)
     folder.mkdir(parents=True)
     return Path(shutil.copyfile(path, folder / f"clip-{clip_id}.flac"))

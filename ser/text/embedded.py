@@ -74,11 +74,7 @@ class TrainedText:
     meta: Meta
 
     def save(self, folder: Path) -> Meta:
-        """Write the folder, whole or not at all.
-
-        Raises:
-            ModelUnavailableError: if the folder holds something already.
-        """
+        """Write the folder, whole or not at all; a `ModelUnavailableError` if it holds something already."""
         return save_checkpoint(
             folder, lambda place: save_file(dict(self.tensors), place / WEIGHTS_FILE), self.meta, WEIGHTS_FILE
         )
@@ -213,9 +209,8 @@ def graph_weights(tensors: Mapping[str, Array], trained: TrainedText, *, quantiz
     if head["weight"].shape != (len(EMOTIONS), HIDDEN) or head["bias"].shape != (len(EMOTIONS),):
         raise ValueError(f"the head has the shape {head['weight'].shape}, expected {(len(EMOTIONS), HIDDEN)}")
     kernel, bias = (np.ascontiguousarray(head[part].T, dtype=np.float32) for part in ("weight", "bias"))
-    return {"head/kernel": kernel, "head/bias": bias} | encoder_weights(
-        merge_adapter(tensors, trained), quantized=quantized
-    )
+    merged = merge_adapter(tensors, trained)
+    return {"head/kernel": kernel, "head/bias": bias} | encoder_weights(merged, quantized=quantized)
 
 
 def encoder_weights(tensors: Mapping[str, Array], *, quantized: bool) -> dict[str, np.ndarray]:
@@ -344,8 +339,8 @@ def map_word_embeddings(folder: Path) -> npt.NDArray[np.float32]:
     with weights.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         entry = json.loads(file.read(size))[WORD_EMBEDDINGS]
-    start = 8 + size + entry["data_offsets"][0]
-    return np.memmap(weights, dtype="<f4", mode="r", offset=start, shape=tuple(entry["shape"]))
+    place, shape = 8 + size + entry["data_offsets"][0], tuple(entry["shape"])
+    return np.memmap(weights, dtype="<f4", mode="r", offset=place, shape=shape)
 
 
 @lru_cache(maxsize=8)

@@ -303,32 +303,24 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
     _connect_clip(handlers, form, adapt, capture, recorded)
     # Pressed by the page's script as well, when the labels have changed.
     labels_changed = gr.Button("", elem_id="labels-changed", elem_classes="pressed-by-script")
-    gr.on(
-        [demo.load, labels_changed.click],
-        shows_errors(handlers.on_labels),
-        analysed,
-        list(form),
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    gr.on([demo.load, labels_changed.click], shows_errors(handlers.on_labels), analysed, list(form), **quiet)
     withdraw.click(
         shows_errors(handlers.on_withdraw),
         # What the server keeps is out of a script's reach: whether they are sure travels on its own.
         [saved, who, sure],
         list(form),
         js=f"(saved, who) => [saved, who, confirm({ASK!r})]",
-        show_progress="hidden",
         trigger_mode="once",
-        api_visibility="private",
+        **quiet,
     )
     gr.on(
         [save.click, fields.transcript.submit, speaker.submit],
         shows_errors(handlers.on_save),
         [analysed, *voting, speaker, consent, who],
         list(form),
-        show_progress="hidden",
         trigger_mode="once",
-        api_visibility="private",
+        **quiet,
     )
     return timelines.acts()
 
