@@ -46,7 +46,7 @@ def recognition_to_dict(recognition: Recognition, file: str | None = None) -> di
         },
         "speech": [{"start": round(r.start, 3), "end": round(r.end, 3)} for r in recognition.speech],
         "notes": list(recognition.notes),
-        "timings": {name: round(seconds, 4) for name, seconds in asdict(recognition.timings).items()},
+        "timings": recognition.timings.as_dict(),
         "models": dict(recognition.models),
         "complete": recognition.complete,
         "unsure": recognition.unsure,

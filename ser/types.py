@@ -6,7 +6,7 @@ Pure values; nothing here loads a model, opens a file or knows of storage.
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -202,6 +202,18 @@ class Timings:
     language_model: float = 0.0
     speakers: float = 0.0
     total: float = 0.0
+
+    def as_dict(self) -> dict[str, float]:
+        """{step: seconds}; the steps that are off unless asked for are left out where they were not run.
+
+        >>> list(Timings(text=0.2).as_dict())
+        ['decode', 'vad', 'transcription', 'acoustic', 'text', 'total']
+        """
+        return {
+            name: round(seconds, 4)
+            for name, seconds in asdict(self).items()
+            if seconds or name not in ("language_model", "speakers")
+        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,6 @@ from ui.backend import identity
 from ui.backend.boundary import AT_HOME, Network, guard
 from ui.backend.endpoint_guard import EndpointGuard
 from ui.backend.jobs import DOWNLOAD
-from ui.backend.logins import LoginPage
 from ui.backend.services import Services
 from ui.backend.upload_guard import ARCHIVE, UploadGuard
 from ui.clips.tab import build_clips_tab, build_drawer
@@ -208,7 +207,6 @@ def launch_options(services: Services, network: Network = AT_HOME, traffic: Traf
                 Middleware(GZipMiddleware, minimum_size=SMALLEST_COMPRESSED),
                 Middleware(UploadGuard, services=services),
                 Middleware(EndpointGuard),
-                Middleware(LoginPage),
                 Middleware(Delivery, **delivered(services.labels)),
             ],
             "lifespan": guard(network),
@@ -221,7 +219,8 @@ def launch_options(services: Services, network: Network = AT_HOME, traffic: Traf
 def delivered(labels: LabelSet) -> dict[str, Any]:
     """Return the arguments of `Delivery`: what the document begins with, the scripts, the languages."""
     languages = {language.address: language.path.read_bytes() for language in catalogue.list_languages()}
-    return {"head": style.head(), "script": style.script(labels).encode(), "others": languages}
+    login = (ASSETS / "login.js").read_text(encoding="utf-8")
+    return {"head": style.head(), "login": login, "script": style.script(labels).encode(), "others": languages}
 
 
 ASSETS = Path(__file__).parent / "assets"

@@ -1,6 +1,6 @@
 """A timeline as values: regions of one feeling, changes and shares, and plain values for JSON. Pure."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from ser.labels import EMOTIONS
 from ser.serialization import scores_to_dict
@@ -107,6 +107,6 @@ class Timeline:
                 for before, after in self.changes
             ],
             "summary": {label: round(share, 4) for label, share in self.summary.items()},
-            "timings": {name: round(seconds, 4) for name, seconds in asdict(self.timings).items()},
+            "timings": self.timings.as_dict(),
             "notes": list(self.notes),
         }

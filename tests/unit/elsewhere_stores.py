@@ -57,6 +57,8 @@ def do_everything(store: AnnotationStore, scratch: Path) -> None:
     me = Person("boss", "maintainer")
     first, vote = save_vote(store, 1)
     second, _ = save_vote(store, 2)
+    said = RatedReply("helpful", (("Ann", SECRET),), f"{SECRET}?", f"{SECRET}!", "ask", "fear", "sentences", "en")
+    save_reply(store, said, RATER, ["research", "training"])
     store.add_correction(first, NewVote("bob", "unsure"))
     store.add_correction(first, NewVote("bob", "correct", "anger"))
     store.undo_last_correction("bob")
@@ -74,8 +76,6 @@ def do_everything(store: AnnotationStore, scratch: Path) -> None:
     write_wav(scratch / "in" / "a.wav", 3)
     import_sources(store, [scratch / "in"], ImportOptions(consent=("research",), consent_by="boss"))
     export_store(store, "csv", scratch / "out.csv", "research")
-    said = RatedReply("helpful", (("Ann", SECRET),), f"{SECRET}?", f"{SECRET}!", "ask", "fear", "sentences", "en")
-    save_reply(store, said, RATER, ["research", "training"])
     run = begin_run(store, store.active_version().id, "boss", [vote])
     folder = store.data_dir / "models" / "v1"
     folder.mkdir(parents=True)

@@ -93,7 +93,7 @@ def test_long_recordings_are_the_mean_of_their_windows(exact: EmbeddedEncoder) -
 
 def test_graphs_in_the_repository_are_what_the_builder_builds() -> None:
     graphs = shipped_graphs()
-    assert len(graphs) == 3
+    assert len(graphs) == 4
     for path, content in graphs.items():
         assert path.read_bytes() == content and len(content) < 100_000
 

@@ -115,7 +115,10 @@ def test_a_document_gets_the_scripts_and_is_sent_once() -> None:
     module = Route(
         "/assets/hls-a1.js", lambda request: Response(b"var a;export{a as n};", media_type="text/javascript")
     )
-    app = Delivery(Starlette(routes=[html, plain, module]), "<i>", b"own script", {"studio/zh.1.json": b"{}"})
+    form = Route("/form", lambda request: HTMLResponse('<html><head></head>{"auth_required":true}</html>'))
+    app = Delivery(
+        Starlette(routes=[html, plain, module, form]), "<i>", "wait()", b"own script", {"studio/zh.1.json": b"{}"}
+    )
     client = TestClient(app)
     answer = client.get("/")
     start, end = f"<html><head>{ENGLISH}<i>", f"{title}</head></html>"
@@ -123,6 +126,7 @@ def test_a_document_gets_the_scripts_and_is_sent_once() -> None:
     address = re.fullmatch(r'<script defer src="(studio/\w+\.js)"></script>', script)
     assert address is not None and answer.text == start + script + end
     assert answer.headers["content-encoding"] == "br"
+    assert f"<head>{ENGLISH}<script>wait()</script></head>" in client.get("/form").text
     for coding in ("gzip", "identity"):
         other = client.get("/", headers={"Accept-Encoding": coding})
         assert other.text == answer.text and other.headers.get("content-encoding", "identity") == coding

@@ -11,8 +11,6 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from fastapi import HTTPException
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from annotations.raters.names import comparable_name
 from ser.errors import SettingsError
@@ -184,41 +182,6 @@ class Sessions(dict[str, str]):
     def get(self, token: str, default: str | None = None) -> str | None:  # type: ignore[override]
         """The name of a session; None if there is none, or it is over."""
         return super().get(token, default) if self._ends.get(token, 0.0) > self._clock() else default
-
-
-SCRIPT = Path(__file__).parents[1] / "assets" / "login.js"
-
-
-class LoginPage:
-    """Middleware that gives the login page a script: Gradio's own form does not show how long one has to wait.
-
-    Args:
-        app: all that is within.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through; the page with the form gets the script."""
-        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] not in ("", "/"):
-            return await self.app(scope, receive, send)
-        held: list[Message] = []
-
-        async def add_script(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                held.append(message)
-                return
-            if held:
-                start, body = held.pop(), message.get("body", b"")
-                if b'"auth_required"' in body:
-                    script = f"<script>{SCRIPT.read_text(encoding='utf-8')}</script></head>".encode()
-                    message = {**message, "body": body.replace(b"</head>", script, 1)}
-                    MutableHeaders(scope=start)["content-length"] = str(len(message["body"]))
-                await send(start)
-            await send(message)
-
-        await self.app(scope, receive, add_script)
 
 
 def _verify(hashed: str, password: str) -> bool:

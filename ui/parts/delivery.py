@@ -77,12 +77,14 @@ class Delivery:
     Args:
         app: all that is within.
         head: HTML that the document's head begins with.
+        login: script of the login page, where Gradio's own form does not show how long one has to wait.
         script: the page's scripts as one file.
         others: {address relative to the page: JSON that the script asks for}; addresses change with their content.
     """
 
-    def __init__(self, app: ASGIApp, head: str, script: bytes, others: Mapping[str, bytes]) -> None:
+    def __init__(self, app: ASGIApp, head: str, login: str, script: bytes, others: Mapping[str, bytes]) -> None:
         self.app = app
+        self._login = f"{ENGLISH}<script>{login}</script>".encode()
         file = Sent(script, "text/javascript; charset=utf-8", FOREVER, BEST)
         address = f"studio/{file.digest}.js"
         # Deferred: it runs before the module that starts Gradio, which waits for the document as well.
@@ -127,7 +129,7 @@ class Delivery:
         if FILES.match(path):
             self._files[path] = Sent(without_hls(body) if HLS.match(path) else body, kind, FOREVER)
             return self._files[path]
-        head = ENGLISH.encode() if LOGIN in body else self._head
+        head = self._login if LOGIN in body else self._head
         return Sent(body.replace(HEAD, HEAD + head, 1), kind, ASKED_AGAIN, GOOD)
 
     async def _answer(

@@ -53,12 +53,9 @@ def clip_line(duration: float, notes: Sequence[str], stored: str) -> str:
 
 def details_table(recognition: Recognition) -> str:
     """Seconds spent in each step, and the models."""
-    timings = recognition.timings
-    steps = ("decode", "vad", "acoustic", "transcription", "text", "language_model", "total")
     times = "".join(
-        f"<tr><th>{step.replace('_', ' ')}</th><td>{getattr(timings, step):.3f} s</td></tr>"
-        for step in steps
-        if getattr(timings, step) or step != "language_model"
+        f"<tr><th>{step.replace('_', ' ')}</th><td>{seconds:.3f} s</td></tr>"
+        for step, seconds in recognition.timings.as_dict().items()
     )
     models = "".join(
         f"<tr><th>{escape(part)}</th><td>{as_written(name)}</td></tr>" for part, name in recognition.models.items()
