@@ -93,6 +93,7 @@ def test_a_program_that_is_killed_with_its_disk_loses_at_most_the_window(tmp_pat
     assert longest < MOST_LOST
 
 
+@pytest.mark.slow
 def test_so_it_is_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on_the_hub(lambda url, environment: kill_again_and_again(tmp_path, url, 2, environment), monkeypatch)
 

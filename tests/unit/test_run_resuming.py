@@ -133,6 +133,7 @@ def test_killed_at_every_point_in_turn(
         assert weights_sha256(tmp_path / "models" / "v1") == undisturbed[1]
 
 
+@pytest.mark.slow
 def test_a_head_is_killed_at_any_moment_and_done_again(base: Path, tmp_path: Path) -> None:
     outcomes = []
     for name, deaths in (("straight", ()), ("killed", ("reading", "choosing", "saved", "decided"))):

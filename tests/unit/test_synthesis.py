@@ -95,6 +95,7 @@ def test_a_missing_voice_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest
         load_voice()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_transformers_speaks(tmp_path: Path) -> None:
     """A tiny VITS with drawn weights: what it says is noise, of a length that follows the rate."""
     from transformers import VitsConfig, VitsModel, VitsTokenizer  # noqa: PLC0415

@@ -32,6 +32,7 @@ def shares(labels: list[str]) -> np.ndarray:
     return np.eye(len(EMOTIONS), dtype=np.float32)[[EMOTIONS.index(label) for label in labels]]
 
 
+@pytest.mark.slow
 def test_it_learns_the_words_of_a_domain_and_keeps_what_it_knew(tmp_path: Path) -> None:
     labelled = sentences()[:20]
     adapt_text_model("embedded", [t for t, _ in labelled], shares([lb for _, lb in labelled]), tmp_path / "v2",
