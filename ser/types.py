@@ -186,8 +186,7 @@ class EmotionScores:
     @property
     def entropy(self) -> float:
         """Shannon entropy divided by its maximum: 0 is certain, 1 knows nothing."""
-        nats = -sum(p * math.log(p) for p in self.probabilities if p > 0)
-        return nats / math.log(len(self.labels))
+        return -sum(p * math.log(p) for p in self.probabilities if p > 0) / math.log(len(self.labels))
 
 
 @dataclass(frozen=True)
@@ -209,11 +208,8 @@ class Timings:
         >>> list(Timings(text=0.2).as_dict())
         ['decode', 'vad', 'transcription', 'acoustic', 'text', 'total']
         """
-        return {
-            name: round(seconds, 4)
-            for name, seconds in asdict(self).items()
-            if seconds or name not in ("language_model", "speakers")
-        }
+        off = ("language_model", "speakers")
+        return {name: round(spent, 4) for name, spent in asdict(self).items() if spent or name not in off}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 """How a voice follows the tones: `python -m benchmarks.speaking [--voice NAME] [--quick] [--json]`.
 
 Speaks the same sentences in every tone and measures what comes out: pitch, rate and pauses, the time until the first
-sentence can be heard, and whether the recogniser's scores tell the tones apart (nearest mean of the other sentences'
-log-probabilities, so that no sentence helps to judge itself).
+sentence can be played, and whether the recogniser's scores tell the tones apart (nearest mean of the other sentences'
+log-probabilities, so that no sentence is scored by itself).
 """
 
 import argparse

@@ -163,7 +163,7 @@ def within(seconds: float, name: str, produce: Callable[[threading.Event], Itera
                     return
                 pieces.put(("piece", piece))
             pieces.put(("end", None))
-        except BaseException as error:  # raised again by whoever waits
+        except BaseException as error:  # raised again by the caller
             pieces.put(("error", error))
 
     deadline = time.monotonic() + seconds

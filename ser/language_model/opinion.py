@@ -1,6 +1,6 @@
 """A language model's opinion on the emotion of words, given the turns before them and answered examples.
 
-Knows no store: examples are given by whoever has votes.
+Knows no store: the caller gives examples from votes.
 """
 
 import math

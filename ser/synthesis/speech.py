@@ -101,7 +101,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def speak(voice: Voice, text: str, tone: str = "neutral", *, chime: bool = False) -> Iterator[Signal]:
-    """Speak a text, sentence by sentence, so that the first is heard while the next are made.
+    """Speak a text, sentence by sentence, so that the first is played while the next are synthesised.
 
     Args:
         voice: that speaks.

@@ -171,14 +171,14 @@ class LiveStream:
         timeline: answers it.
         answers: runs that.
         latest: answer; None before the first.
-        heard: when the last block came.
+        last_block: when it came, seconds of the monotonic clock.
         began: when the sound of the first block did.
     """
 
     timeline: LiveTimeline
     answers: Executor
     latest: LiveAnswer | None = None
-    heard: float = field(default_factory=time.monotonic)
+    last_block: float = field(default_factory=time.monotonic)
     began: float | None = None
     _running: Future[LiveAnswer] | None = None
 
@@ -187,7 +187,7 @@ class LiveStream:
         """Seconds of sound that should have come since the first block, and have not; 0 if they are few."""
         if self.began is None:
             return 0.0
-        passed = self.heard - self.began
+        passed = self.last_block - self.began
         lost = passed - self.timeline.seconds
         return lost if lost > max(LEAST_MISSING, MISSING_SHARE * passed) else 0.0
 
@@ -198,9 +198,9 @@ class LiveStream:
             AudioError: if the block cannot be used.
         """
         self.timeline.take(rate, samples)
-        self.heard = time.monotonic()
+        self.last_block = time.monotonic()
         if self.began is None:
-            self.began = self.heard - self.timeline.seconds
+            self.began = self.last_block - self.timeline.seconds
         if self._running is None or self._running.done():
             self._running = self.answers.submit(self.timeline.answer)
         try:

@@ -109,7 +109,7 @@ def test_the_fourth_stream_is_told_to_wait_until_one_has_ended_or_was_left() -> 
     streams.open("b")
     with pytest.raises(BusyError):
         streams.get("b", recognizer.live)
-    first.heard -= 2000.0
+    first.last_block -= 2000.0
     assert streams.get("b", recognizer.live) not in (None, second), "nothing came from the first one for long"
     assert fourth is not None and fourth.push(SAMPLING_RATE, said(1.0)).scores is not None  # type: ignore[union-attr]
     assert third is not None and third.push(SAMPLING_RATE, quiet(1.0)).scores is None  # type: ignore[union-attr]
@@ -141,5 +141,5 @@ def test_sound_that_a_browser_dropped_is_told() -> None:
     assert live.missing == 0.0 and missing_line(live.missing) == ""
     assert live.began is not None
     live.began -= 4.0
-    assert live.missing == pytest.approx(4.0 - 2.0 + (live.heard - live.began - 4.0), abs=0.05)
+    assert live.missing == pytest.approx(4.0 - 2.0 + (live.last_block - live.began - 4.0), abs=0.05)
     assert "of sound have not arrived" in live_html(live.push(SAMPLING_RATE, quiet(0.4)), dict, {}, live.missing)  # type: ignore[arg-type]

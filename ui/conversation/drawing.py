@@ -26,7 +26,7 @@ LEAST_EFFECT = 0.02
 LIMITS = (
     "What this page cannot know: what happened before or outside of these turns, irony, gestures, and what a person "
     "keeps to themselves. A cause is a guess from words: it may be wrong, and it blames nobody.",
-    "Learnt from written English dialogues, in which people are happy more often than in life. It is no diagnosis and "
+    "Trained on written English dialogues, in which people are happy more often than in life. It is no diagnosis and "
     "no measure of a person, and must not be used at work or at school to judge anybody.",
 )
 

@@ -78,10 +78,10 @@ def rate(services: Services, kept: Kept, place: int, given: Given, request: gr.R
     rater = voter(services, request, given.get("who"))
     edited = str(given.get("edited") or "").strip()
     one = kept.conversation.turns[place]
-    heard = kept.conversation.turns[: place + 1]
+    turns = kept.conversation.turns[: place + 1]
     rated = RatedReply(
         str(given.get("rating")),
-        tuple((turn.turn.speaker, turn.turn.words) for turn in heard),
+        tuple((turn.turn.speaker, turn.turn.words) for turn in turns),
         offered.text,
         edited if edited and edited != offered.text else None,
         offered.strategy,

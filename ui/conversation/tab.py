@@ -257,7 +257,7 @@ class ConversationHandlers:
 
 
 def held(session: str) -> str:
-    """The name under which a session's recording of a conversation is kept, beside that of the first tab."""
+    """The name under which a session's recording of a conversation is kept, besides that of the first tab."""
     return f"{session}-conversation"
 
 

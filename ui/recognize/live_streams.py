@@ -54,7 +54,7 @@ class LiveStreams:
             self._ended = {one: at for one, at in self._ended.items() if now - at < ENDED}
             if session in self._streams or session in self._ended:
                 return self._streams.get(session)
-            self._streams = {one: live for one, live in self._streams.items() if now - live.heard < self._silent}
+            self._streams = {one: live for one, live in self._streams.items() if now - live.last_block < self._silent}
             if len(self._streams) >= self._most:
                 raise BusyError(
                     f"{len(self._streams)} people are live already, as many as this machine can follow. "

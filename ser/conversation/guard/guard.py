@@ -139,7 +139,7 @@ CUES = (
 Counted together: harm and somebody who is harmed, harm and oneself."""
 
 CUE_SIZE = 0.6
-"""Length of a cue beside sentence vectors of length 1."""
+"""Length of a cue relative to sentence vectors of length 1."""
 
 _CUES = [re.compile(cue) for cue in CUES]
 

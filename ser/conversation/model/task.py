@@ -31,7 +31,7 @@ class DialogueTrainConfig(LoopConfig):
         context: False lets each turn be read without those before it, to measure what they give.
         dropout: on vectors of turns and in the cause head.
         class_balance: power of the rarity of a label that weighs its turns.
-        cause_weight: of the causes' loss beside the emotions'.
+        cause_weight: of the causes' loss relative to the emotions'.
         told_share: share of targets whose label the cause head is told; it gets predicted probabilities for the rest.
         transcript_share: share of dialogues shown without case and punctuation.
     """
