@@ -17,13 +17,14 @@ from annotations.learning.targets.head_tuning import Feedback
 from annotations.learning.targets.presets import HeadPreset
 from annotations.store.records import Correction
 from ser.acoustic.head import LIMIT, ClassifierHead
+from ser.acoustic.hidden import HiddenLayer
 from ser.corpora import read_corpus
 from ser.encoder.loading import load_encoder
 from ser.evaluation.metrics import uar
 from ser.labels import EMOTIONS
 from ser.training.clip_embeddings import CACHE_VERSION, CopyPlan
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
-from ser.training.heads import FineTuneConfig, HeadConfig, fit_head
+from ser.training.heads import FineTuneConfig, HeadConfig, HiddenConfig, fit_head
 from ser.training.recipe import HEAD_LABELS, RESERVED_SPEAKERS, plainly_labelled
 from ser.training.rehearsal import Rehearsal
 
@@ -178,8 +179,15 @@ def load_new(data: Path, corpus: str) -> Clips:
     return replace(clips, channel=np.load(file))
 
 
-def world_without(data: Path, corpus: str, rng: Rng) -> World:
-    """Train a base head on the corpora but one, and keep that one as new."""
+def world_without(data: Path, corpus: str, rng: Rng, *, hidden: bool = True) -> World:
+    """Train a base head on the corpora but one, and keep that one as new.
+
+    Args:
+        data: folder of the corpora.
+        corpus: that is new.
+        rng: draws speakers and clips.
+        hidden: whether the head has a hidden layer, as the shipped one does.
+    """
     base = Clips.joined([load_embedded(data, name) for name in TRAINED if name != corpus])
     new = load_new(data, corpus)
     unit = np.zeros((1, 1), dtype=np.float32)
@@ -192,8 +200,8 @@ def world_without(data: Path, corpus: str, rng: Rng) -> World:
     bounding, testing = _speakers_apart(base, rng)
     bound, test = (base.take(np.isin(base.speakers, names)) for names in (bounding, testing))
     train = base.take(~np.isin(base.speakers, bounding + testing))
-    head = fit_head(_as_set(train), HeadConfig(dimensions=DIMENSIONS), encoder="projected", encoder_sha256="0" * 64)
-    head = _unscaled(head)
+    config = HeadConfig(dimensions=DIMENSIONS, hidden=HiddenConfig(dimensions=DIMENSIONS) if hidden else None)
+    head = _unscaled(fit_head(_as_set(train), config, encoder="projected", encoder_sha256="0" * 64))
     parts = ((train, REHEARSAL_CLIPS), (bound, GUARD_CLIPS), (test, TEST_CLIPS))
     replayed, guard, tested = (_as_rehearsal(part.take(_evenly(part, count, rng))) for part, count in parts)
     return World(head, distilled(replayed, head), guard, tested, test, new, project)
@@ -261,11 +269,24 @@ def _evenly(clips: Clips, count: int, rng: Rng) -> npt.NDArray[np.int64]:
 
 
 def _unscaled(head: ClassifierHead) -> ClassifierHead:
-    """The same head without a scale of its own for each direction, as distances between weights are penalised."""
-    kernel = head.weights / head.scale[:, None]
-    bias = head.bias - head.mean @ kernel
-    one = np.ones_like(head.scale)
-    return replace(head, mean=0.0 * head.mean, scale=one, weights=kernel, bias=bias)
+    """The same head without a scale of its own for each direction, as distances between weights are penalised.
+
+    The features of a hidden layer are divided by `SHRINK`, as embeddings are.
+    """
+    size, one = len(head.scale), np.ones_like(head.scale)
+    kernel = head.weights.copy()
+    kernel[:size] /= head.scale[:, None]
+    bias = head.bias - head.mean @ kernel[:size]
+    plain = replace(head, mean=0.0 * head.mean, scale=one, weights=kernel, bias=bias)
+    if head.hidden is None:
+        return plain
+    components, weights = head.hidden.maps
+    inner = components / head.scale[:, None] @ weights / SHRINK
+    # Not rounded: with steps of one, the numbers are what they are.
+    steps, shift = np.ones(head.hidden.width, dtype=np.float32), head.mean @ inner
+    layer = HiddenLayer(np.eye(size), one, inner, steps, head.hidden.bias / SHRINK - shift)  # type: ignore[arg-type]
+    kernel[size:] *= SHRINK
+    return replace(plain, weights=kernel, hidden=layer)
 
 
 def _targets(truth: npt.NDArray[np.int64]) -> Array:
