@@ -61,6 +61,7 @@ def _add_recognize(parser: argparse.ArgumentParser) -> None:
         "--same-source", action="store_true", help="one microphone and room: adapt the answers to it (from 16 files)"
     )
     _add_neutral(parser)
+    parser.add_argument("--face", metavar="PICTURE", help="of who speaks in the one recording (SER_FACE)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     _add_models(parser)
     parser.add_argument(

@@ -41,6 +41,8 @@ DECLARED = {
     "ApiHandlers.training_status": EVERYBODY,
     "ConversationHandlers.converse": EVERYBODY,
     "ConversationHandlers.on_read": EVERYBODY,
+    "FaceHandlers.on_picture": EVERYBODY,
+    "FaceHandlers.recognize_with_face": EVERYBODY,
     "IdentityHandlers.on_rename": EVERYBODY,
     # Both change what this session has chosen, and nothing else.
     "ImportHandlers.on_change": EVERYBODY,
