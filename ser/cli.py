@@ -130,6 +130,8 @@ def _add_converse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speakers", nargs="+", metavar="NAME", default=["A", "B"], help="who speaks in turn, for several recordings"
     )
+    parser.add_argument("--reply", type=int, metavar="TURN", help="offer a reply to a turn, from 1; 0 for the last")
+    parser.add_argument("--language", default="en", help="of the reply: en (default) or zh")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     _add_models(parser)
 

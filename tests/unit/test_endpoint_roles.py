@@ -72,6 +72,10 @@ DECLARED = {
     "RecognizeHandlers.on_save": EVERYBODY,
     # Erases nothing unless this session has just saved a clip; who may is asked then.
     "RecognizeHandlers.on_withdraw": EVERYBODY,
+    # A rating is of one's own name, and only its rater takes it back.
+    "ReplyHandlers.forget_reply": EVERYBODY,
+    "ReplyHandlers.rate_reply": EVERYBODY,
+    "ReplyHandlers.reply": EVERYBODY,
     "SavingHandlers.on_open": MAINTAINERS,
     "SavingHandlers.on_save": MAINTAINERS,
     "Services.header": EVERYBODY,
