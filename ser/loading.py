@@ -4,6 +4,7 @@ Importing it brings torch and transformers in; `import ser` alone does not.
 """
 
 from ser.acoustic.classifier import load_acoustic_model
+from ser.audio.denoising import load_suppressor
 from ser.audio.vad import SileroDetector
 from ser.checkpoints.hub import pick_device
 from ser.config import Settings
@@ -32,6 +33,8 @@ def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel
     settings = settings or Settings.from_env()
     device = pick_device(settings.device)
     choice = load_transcriber(settings)
+    if settings.denoise:
+        load_suppressor()  # Said now and not at the first recording, if it is not installed.
     recognizer = Recognizer(
         SileroDetector(),
         acoustic or load_acoustic_model(settings.acoustic_model, device),
@@ -39,6 +42,7 @@ def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel
         choice.transcriber,
         max_duration=settings.max_duration,
         transcriber_reason=choice.reason,
+        denoise=settings.denoise,
     )
     model = load_language_model(settings.language_model, device)
     recognizer.replace_opinion(None if model is None else SecondOpinion(model))

@@ -122,7 +122,7 @@ class LiveTimeline:
         scores, unsure = None, None
         if speech and quiet < FRESH:
             start = max(speech[0].start, speech[-1].end - WINDOW)
-            found = ask_model(self._parts, [recent.crop(start, speech[-1].end)])[0]
+            found = ask_model(self._parts, [recent.crop(start, speech[-1].end)], self._parts.center)[0]
             if found.is_speech:
                 scores = self._parts.fusion.temper_acoustic(found.scores)
                 unsure = find_doubt(scores, found.novelty)

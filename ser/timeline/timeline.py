@@ -1,15 +1,18 @@
 """Builds the timeline of a recording: passages, regions of one feeling, their words, changes and shares."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ser.acoustic.model import require_seven
+from ser.acoustic.sounds import find_center
+from ser.audio.denoising import NOTE, denoise_blocks
 from ser.audio.long_recordings import LongRecording
 from ser.audio.vad import no_speech
 from ser.clock import Clock
+from ser.encoder.profiles import PLAIN, SPEAKER, Profile, Profiles
 from ser.errors import SettingsError
 from ser.fusion.remarks import UNFAMILIAR, abstention, find_doubt
 from ser.fusion.rule import FusionRule
@@ -20,7 +23,7 @@ from ser.timeline.regions import FeelingRegion, Timeline
 from ser.timeline.segmentation import Answer, FeltSpan, Run, SegmentationConfig, cut_phrases, list_runs, segment
 from ser.timeline.speakers import Labels, find_speakers
 from ser.timeline.voices import VoiceEncoder
-from ser.types import Audio, EmotionScores, Segment, SpeechRegion, Transcript
+from ser.types import Audio, EmotionScores, Segment, Signal, SpeechRegion, Transcript
 
 SPLIT, MIX, AUTO = CHANNEL_MODES = ("split", "mix", "auto")
 
@@ -29,13 +32,19 @@ DEFAULT_CONFIG = SegmentationConfig()
 MARGIN = 0.1
 """Seconds of sound around a run that the acoustic model gets."""
 
+LEAST_OWN, MOST_OWN = 16, 64
+"""Runs of a speaker that are enough for a profile of their own, and after which no more are embedded for it."""
+
+Center = npt.NDArray[np.float32] | None
+
 
 @dataclass(frozen=True)
 class Parts:
-    """The models that a timeline is built with, see `ser.recognizer.Recognizer`, and the `center` of a profile.
+    """The models that a timeline is built with, see `ser.recognizer.Recognizer`, and the profiles to adapt them by.
 
     A language model reads each region's words with those of the regions before. With an encoder of voices the speakers
-    of a channel are told apart; their number is estimated unless it is given.
+    of a channel are told apart; their number is estimated unless it is given. Several speakers are adapted to
+    themselves where `own_voices` says so; `center` is the mean for speakers who are not.
     """
 
     detector: SpeechDetector
@@ -43,10 +52,18 @@ class Parts:
     text: TextModel | None
     transcriber: Transcriber | None
     fusion: FusionRule
-    center: npt.NDArray[np.float32] | None = None
+    center: Center = None
     opinion: SecondOpinion | None = None
     voices: VoiceEncoder | None = None
     speakers: int | None = None
+    profiles: Profiles = PLAIN
+    own_voices: bool = True
+    denoise: bool = False
+
+    def sound(self, recording: LongRecording, channel: int | None) -> Iterator[Signal]:
+        """The sound of a channel in blocks, without noise if that is wanted."""
+        blocks = recording.blocks(channel)
+        return denoise_blocks(blocks) if self.denoise else blocks
 
 
 def build_timeline(
@@ -75,12 +92,16 @@ def build_timeline(
         who = list[Labels]()
         if parts.voices is not None:
             with clock.within("speakers"):
-                passages = cut_passages(recording.blocks(channel), parts.detector)
+                passages = cut_passages(parts.sound(recording, channel), parts.detector)
                 who = find_speakers(passages, parts.voices, parts.speakers, config)
         several = len({int(label) for labels in who for label in labels}) > 1
-        found = list[FeelingRegion]()
-        for at, passage in enumerate(cut_passages(clock.timed(recording.blocks(channel)), parts.detector)):
-            for region in answer_passage(passage, parts, config, clock, who[at] if several else None):
+        found, centers = list[FeelingRegion](), dict[int, Center]()
+        if parts.own_voices and (several or len(chosen) > 1):
+            with clock.within("speakers"):
+                passages = cut_passages(parts.sound(recording, channel), parts.detector)
+                centers = find_own_centers(passages, who if several else None, parts, config)
+        for at, passage in enumerate(cut_passages(clock.timed(parts.sound(recording, channel)), parts.detector)):
+            for region in answer_passage(passage, parts, config, clock, who[at] if several else None, centers):
                 _append(found, region, config.max_pause)
         number = 1 if recording.channels == 1 else None if channel is None else channel + 1
         named = None if channel is None else f"channel {channel + 1}"
@@ -96,11 +117,57 @@ def build_timeline(
     with clock.within("language_model"):
         regions, remarks = _add_opinions(regions, parts)
     notes = (*recording.notes, *_note_channels(recording, split), *_note_speakers(quiet, parts), *remarks)
+    notes = (*notes, NOTE) if parts.denoise else notes
     return Timeline(recording.duration, recording.channels, tuple(regions), clock.timings("vad"), notes)
 
 
+def find_own_centers(
+    passages: Iterable[Passage], who: Sequence[Labels] | None, parts: Parts, config: SegmentationConfig
+) -> dict[int, Center]:
+    """The means that adapt answers to each speaker's own voice, of those who say enough.
+
+    Args:
+        passages: of a channel, read as far as all speakers have said `MOST_OWN` runs.
+        who: the speaker of each phrase of each passage; None if one person speaks.
+        parts: the models; a neutral voice that is known already is not replaced.
+        config: of the segmentation.
+    """
+    model = parts.acoustic
+    if not isinstance(model, EmbeddingModel) or parts.profiles.known_neutral is not None:
+        return {}
+    people = {0} if who is None else {int(label) for labels in who for label in labels}
+    own: dict[int, Profile] = {}
+    for at, passage in enumerate(passages):
+        phrases, labels = cut_phrases(passage.audio, passage.speech, config), None if who is None else who[at]
+        for first, last in _turns(labels, len(phrases)):
+            person = 0 if labels is None else int(labels[first])
+            if person in own and own[person].clips >= MOST_OWN:
+                continue
+            runs = [(first + start, first + end) for start, end in list_runs(phrases[first:last], config)]
+            taken = list[Run]()
+            # The longest run from a phrase on, then that from the phrase after it.
+            for run in sorted(runs, key=lambda run: (run[0], -run[1])):
+                if not taken or run[0] >= taken[-1][1]:
+                    taken.append(run)
+            rows = model.embed_batch([_crop(passage.audio, phrases, run) for run in taken])
+            newest = Profile.of(SPEAKER, model.encoder_sha256, rows)
+            own[person] = own[person].merge(newest) if person in own else newest
+        if all(person in own and own[person].clips >= MOST_OWN for person in people):
+            break
+    return {
+        person: find_center(model, replace(parts.profiles, speaker=profile))
+        for person, profile in own.items()
+        if profile.clips >= LEAST_OWN
+    }
+
+
 def answer_passage(
-    passage: Passage, parts: Parts, config: SegmentationConfig, clock: Clock, who: Labels | None
+    passage: Passage,
+    parts: Parts,
+    config: SegmentationConfig,
+    clock: Clock,
+    who: Labels | None,
+    centers: Mapping[int, Center] | None = None,
 ) -> list[FeelingRegion]:
     """Regions of one feeling, and of one speaker where there are several, in a passage, with their words.
 
@@ -110,13 +177,15 @@ def answer_passage(
         config: of the segmentation.
         clock: counts the time of each step.
         who: the speaker of each phrase; None if they are not told apart.
+        centers: of speakers who are adapted to their own voice.
     """
     with clock.within("acoustic"):
         phrases = cut_phrases(passage.audio, passage.speech, config)
         felt, speakers = list[FeltSpan](), list[str | None]()
         for first, last in _turns(who, len(phrases)):
             runs = [(first + start, first + end) for start, end in list_runs(phrases[first:last], config)]
-            answers = ask_model(parts, [_crop(passage.audio, phrases, run) for run in runs])
+            center = (centers or {}).get(0 if who is None else int(who[first]), parts.center)
+            answers = ask_model(parts, [_crop(passage.audio, phrases, run) for run in runs], center)
             told = {(start - first, end - first): one for (start, end), one in zip(runs, answers, strict=True)}
             spans = segment(phrases[first:last], told, config)
             felt += spans
@@ -181,9 +250,9 @@ def _crop(audio: Audio, phrases: Sequence[SpeechRegion], run: Run) -> Audio:
     return Audio(cut.signal[sounding[0] : sounding[-1] + 1]) if len(sounding) else cut
 
 
-def ask_model(parts: Parts, audios: Sequence[Audio]) -> list[Answer]:
+def ask_model(parts: Parts, audios: Sequence[Audio], center: Center) -> list[Answer]:
     """The acoustic model's answers to stretches of speech."""
-    model, center = parts.acoustic, parts.center
+    model = parts.acoustic
     if not isinstance(model, EmbeddingModel):
         return [Answer(scores) for scores in model.classify_batch(audios)]
     rows = model.embed_batch(audios)

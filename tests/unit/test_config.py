@@ -20,9 +20,11 @@ def test_every_variable_is_read() -> None:
             "SER_DEVICE": "cpu",
             "SER_MAX_DURATION": "12.5",
             "SER_TRANSCRIBER_THREADS": "2",
+            "SER_DENOISE": "on",
         }
     )
-    assert settings == Settings("some/model", "none", "whisper", "some/whisper", "some/llm", "espeak", "cpu", 12.5, 2)
+    models = ("some/model", "none", "whisper", "some/whisper", "some/llm", "espeak")
+    assert settings == Settings(*models, "cpu", 12.5, 2, denoise=True)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,7 @@ def test_every_variable_is_read() -> None:
     [
         ("SER_TRANSCRIBER_THREADS", "two", "SER_TRANSCRIBER_THREADS is 'two'; a whole number from 1 is needed."),
         ("SER_TRANSCRIBER_THREADS", "0", "transcriber_threads is 0; it must be 1 or more."),
+        ("SER_DENOISE", "yes", "SER_DENOISE is 'yes'; expected one of on, off."),
         ("SER_DEVICE", "tpu", "device is 'tpu'; expected one of auto, cpu, cuda."),
         ("SER_MAX_DURATION", "long", "SER_MAX_DURATION is 'long'; a number of seconds is needed."),
         ("SER_MAX_DURATION", "-1", "max_duration is -1.0 s; it must be above 0. Leave it out for no limit."),

@@ -10,6 +10,7 @@ import torch
 
 from ser.audio.long_recordings import read_long
 from ser.cli import main
+from ser.conversation.recordings import turns_of_recording
 from ser.errors import ModelUnavailableError, SettingsError
 from ser.fusion.rule import FusionRule
 from ser.testing import BandEnergyModel, EnergyDetector, fake_recognizer, synthetic_speech
@@ -114,6 +115,17 @@ def test_speakers_take_turns_and_no_region_is_of_two(tmp_path: Path) -> None:
     assert float(turns[1][3]) == pytest.approx(5.0, abs=0.6) and {len(turn) for turn in turns} == {10}
     assert len(to_rttm(timeline, "a").splitlines()) == len(timeline.regions)
     assert json.loads(json.dumps(timeline.as_dict("a")))["speakers"] == ["speaker 1", "speaker 2"]
+
+
+def test_a_conversation_of_one_channel_has_the_speakers_that_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ser.recognizer.load_voice_encoder", PitchEncoder)
+    recognizer = fake_recognizer()
+    recognizer.detector = EnergyDetector()
+    turns, notes = turns_of_recording(recognizer, read_long(CALL), speakers=2)
+    assert [turn.speaker for turn in turns] == ["speaker 1", "speaker 2", "speaker 1"]
+    assert turns[1].start == pytest.approx(5.0, abs=0.5) and notes == ()
+    alone, _ = turns_of_recording(recognizer, read_long(CALL))
+    assert {turn.speaker for turn in alone} == {"speaker"}
 
 
 def test_one_voice_is_no_speaker_and_a_note_says_so() -> None:
