@@ -46,7 +46,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         turns, notes = read_turns(written[0]), tuple[str, ...]()
     else:
         recognizer = load_recognizer(settings)
-        readers = Readers(dialogue, recognizer.text, recognizer.fusion)
+        readers = Readers(dialogue, recognizer.text, recognizer.fusion, recognizer.opinion)
         if len(paths) == 1:
             limit = MAX_DURATION if settings.max_duration is None else settings.max_duration
             speakers = " ".join(options.speakers or (OFF,))

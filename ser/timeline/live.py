@@ -204,7 +204,8 @@ class LiveStream:
         if self._running is None or self._running.done():
             self._running = self.answers.submit(self.timeline.answer)
         try:
-            self.latest = self._running.result(PATIENCE)
+            # Of blocks that come while one is answered Gradio keeps the newest: where sound is lost, none waits.
+            self.latest = self._running.result(0.0 if self.missing else PATIENCE)
         except TimeoutError:
             return self.latest
         return self.latest

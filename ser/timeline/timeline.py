@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ser.acoustic.model import require_seven
 from ser.acoustic.sounds import find_center
 from ser.audio.denoising import NOTE, denoise_blocks
 from ser.audio.long_recordings import LongRecording
@@ -16,11 +15,20 @@ from ser.encoder.profiles import PLAIN, SPEAKER, Profile, Profiles
 from ser.errors import SettingsError
 from ser.fusion.remarks import UNFAMILIAR, abstention, find_doubt
 from ser.fusion.rule import FusionRule
-from ser.language_model.opinion import SecondOpinion, Turn
+from ser.language_model.opinion import Reading, SecondOpinion, Turn
 from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector, TextModel, Transcriber
 from ser.timeline.passages import Passage, cut_passages
 from ser.timeline.regions import FeelingRegion, Timeline
-from ser.timeline.segmentation import Answer, FeltSpan, Run, SegmentationConfig, cut_phrases, list_runs, segment
+from ser.timeline.segmentation import (
+    Answer,
+    FeltSpan,
+    Run,
+    SegmentationConfig,
+    cut_phrases,
+    list_runs,
+    segment,
+    with_shares,
+)
 from ser.timeline.speakers import Labels, find_speakers
 from ser.timeline.voices import VoiceEncoder
 from ser.types import Audio, EmotionScores, Segment, Signal, SpeechRegion, Transcript
@@ -80,9 +88,7 @@ def build_timeline(
     Raises:
         AudioError: if it holds no speech, or cannot be read to its end.
         SettingsError: if there is no such way with channels.
-        ModelUnavailableError: if the acoustic model has labels of its own.
     """
-    require_seven(parts.acoustic)
     if channels not in CHANNEL_MODES:
         raise SettingsError(f"channels is '{channels}'; expected one of {', '.join(CHANNEL_MODES)}.")
     split = channels == SPLIT or (channels == AUTO and recording.differs)
@@ -209,24 +215,22 @@ def answer_passage(
 
 
 def _add_opinions(regions: list[FeelingRegion], parts: Parts) -> tuple[list[FeelingRegion], list[str]]:
-    """Ask a language model about the words of each region; after a failure no more, as each costs a time limit."""
+    """Ask a language model about the words of each region, given those of the regions before."""
     if parts.opinion is None:
         return regions, []
-    turns, tokens, asked, answered = list[Turn](), 0, 0, list[FeelingRegion]()
-    trouble: str | None = None
+    reading, turns, answered = Reading(parts.opinion), list[Turn](), list[FeelingRegion]()
     for region in regions:
         words = Transcript(region.transcript or "", None, (), "timeline")
-        if abstention(words, None) is None and trouble is None:
-            opinion, trouble = parts.opinion.ask(words.text, turns)
+        if abstention(words, None) is None:
+            opinion = reading.ask(words.text, turns)
             if opinion is not None:
-                tokens, asked = tokens + opinion.usage.prompt_tokens + opinion.usage.answer_tokens, asked + 1
                 scores, _ = parts.fusion.add_opinion(region.scores, opinion.scores, words)
                 doubt = UNFAMILIAR if region.unsure == UNFAMILIAR else find_doubt(scores)
                 region = replace(region, scores=scores, unsure=doubt)
         answered.append(region)
         turns.append(Turn(words.text, region.speaker or ""))
-    notes = [f"A language model read {asked} of {len(regions)} regions: {tokens} tokens."]
-    return answered, [*notes, *([trouble] if trouble else [])]
+    said = f"A language model read {reading.answered} of {len(regions)} regions: {reading.tokens} tokens."
+    return answered, [said, *reading.trouble]
 
 
 def _turns(who: Labels | None, phrases: int) -> list[Run]:
@@ -285,7 +289,7 @@ def _append(regions: list[FeelingRegion], region: FeelingRegion, max_pause: floa
     seconds = np.array([last.end - last.start, region.end - region.start])
     mean = np.average([last.scores.probabilities, region.scores.probabilities], axis=0, weights=seconds)
     texts = [text for text in (last.transcript, region.transcript) if text is not None]
-    scores = EmotionScores(tuple((mean / mean.sum()).tolist()))
+    scores = with_shares(last.scores, mean)
     joined = " ".join(filter(None, texts)) if texts else None
     regions[-1] = replace(last, end=region.end, scores=scores, unsure=last.unsure and region.unsure, transcript=joined)
 

@@ -252,8 +252,9 @@ def test_a_neutral_voice_is_kept_with_consent_used_by_name_and_erased_with_its_p
     assert "Say whose voice it is" in handlers.on_neutral(analysed, " ", True, "ann", ANN)[0]
     assert "Say who you are" in handlers.on_neutral(analysed, "Mia", True, None, ANN)[0]
     for rater in ("ann", "bob", "cem"):
-        said, listed = handlers.on_neutral(analysed, "Mia", True, rater, ANN)
+        said, listed, shelf = handlers.on_neutral(analysed, "Mia", True, rater, ANN)
         assert "Kept as the voice of Mia" in said and isinstance(listed, dict) and listed["value"] == "Mia"
+        assert isinstance(shelf, dict) and shelf["visible"]
     kept, made = find_voice(store, "Mia", "ann"), page_services.profiles.of("ann").neutral
     assert kept is not None and made is not None and kept.encoder == made.encoder and kept.clips == 1
     assert np.allclose(kept.embeddings, made.embeddings, atol=1e-2, rtol=1e-3)
@@ -270,8 +271,9 @@ def test_a_neutral_voice_is_kept_with_consent_used_by_name_and_erased_with_its_p
     assert "Choose a voice" in handlers.on_use("Mia", "dan", BOB)
     assert "adapted to 1" in handlers.on_use("Mia", "ann", BOB)
     assert page_services.profiles.of("bob").neutral is not None
-    said, listed = handlers.on_delete("Mia", "ann", BOB)
+    said, listed, shelf = handlers.on_delete("Mia", "ann", BOB)
     assert "was deleted" in said and isinstance(listed, dict) and listed["choices"] == []
+    assert isinstance(shelf, dict) and not shelf["visible"]
     assert "deleted already" in handlers.on_delete("Mia", "ann", BOB)[0]
     assert page_services.profiles.of("bob").neutral is None
     # An anonymous vote may stay; a voice never does.

@@ -197,7 +197,7 @@ class ConversationHandlers:
             request: says whose it is.
         """
         recognizer = self.services.active_model.serving().recognizer
-        readers = Readers(load_dialogue_model(), recognizer.text, recognizer.fusion)
+        readers = Readers(load_dialogue_model(), recognizer.text, recognizer.fusion, recognizer.opinion)
         connection = str(request.session_hash) if request else ""
         written = [path for path in paths if path.suffix.lower() in TRANSCRIPTS]
         if written or not paths:

@@ -39,6 +39,7 @@ EXPECTED = (
 
 KEEP = "Keep it for good: statistics of these sentences, no sound"
 KEEP_INFO = "Used again when this speaker is named. You can delete it here at any time."
+UNCHANGED = (gr.skip(), gr.skip())
 NOBODY = "Say who you are at the top of the page first: a voice that is kept belongs to its person."
 
 
@@ -58,28 +59,28 @@ class NeutralHandlers:
 
     def on_neutral(
         self, analysed: Analysed | None, speaker: str, keep: bool, who: Who, request: gr.Request
-    ) -> tuple[str, object]:
+    ) -> tuple[str, object, object]:
         """Take the clip that is on the page for the visitor's neutral voice."""
         if analysed is None or analysed.audio is None or analysed.example:
-            return status_line("Record the sentences first.", "gentle"), gr.skip()
+            return status_line("Record the sentences first.", "gentle"), *UNCHANGED
         if keep and check_name("The speaker", speaker) is None:
-            return status_line("Say whose voice it is; a pseudonym will do.", "gentle"), gr.skip()
+            return status_line("Say whose voice it is; a pseudonym will do.", "gentle"), *UNCHANGED
         charge(self.services, request, "recognitions")
         try:
             profile = neutral_profile(self.services.recognizer.acoustic, analysed.audio, analysed.recognition.speech)
         except SerError as error:
-            return status_line(str(error), "gentle"), gr.skip()
+            return status_line(str(error), "gentle"), *UNCHANGED
         self.services.profiles.set_neutral(str(request.session_hash), profile)
         said = f"Your next answers are adapted to {counted(profile.clips, 'neutral sentence')}."
         if not keep:
-            return status_line(said), gr.skip()
+            return status_line(said), *UNCHANGED
         if person(self.services, request, who).name == ANONYMOUS:
-            return status_line(NOBODY, "gentle"), gr.skip()
+            return status_line(NOBODY, "gentle"), *UNCHANGED
         rater = voter(self.services, request, who)
         kept = keep_voice(self.services.store, speaker, rater.name, profile, KEEP)
-        return status_line(f"{said} Kept as the voice of {kept.speaker}."), self._listed(who, request, kept.speaker)
+        return status_line(f"{said} Kept as the voice of {kept.speaker}."), *self._listed(who, request, kept.speaker)
 
-    def on_open(self, who: Who, request: gr.Request) -> object:
+    def on_open(self, who: Who, request: gr.Request) -> tuple[object, object]:
         """The part was opened: list the voices that this person keeps."""
         return self._listed(who, request, None)
 
@@ -91,23 +92,23 @@ class NeutralHandlers:
         self.services.profiles.set_neutral(str(request.session_hash), voice)
         return status_line(f"Your next answers are adapted to {counted(voice.clips, 'neutral sentence')}.")
 
-    def on_delete(self, speaker: str | None, who: Who, request: gr.Request) -> tuple[str, object]:
+    def on_delete(self, speaker: str | None, who: Who, request: gr.Request) -> tuple[str, object, object]:
         """Erase a voice that is kept."""
         if not speaker:
-            return status_line("Choose a voice that is kept.", "gentle"), gr.skip()
+            return status_line("Choose a voice that is kept.", "gentle"), *UNCHANGED
         try:
             forget_voice(self.services.store, speaker, person(self.services, request, who).name)
         except SerError as error:
-            return status_line(str(error), "gentle"), self._listed(who, request, None)
+            return status_line(str(error), "gentle"), *self._listed(who, request, None)
         self.services.profiles.set_neutral(str(request.session_hash), None)
-        return status_line(f"The voice of {speaker} was deleted."), self._listed(who, request, None)
+        return status_line(f"The voice of {speaker} was deleted."), *self._listed(who, request, None)
 
-    def _listed(self, who: Who, request: gr.Request, chosen: str | None) -> object:
+    def _listed(self, who: Who, request: gr.Request, chosen: str | None) -> tuple[object, object]:
         voices = list_voices(self.services.store, person(self.services, request, who).name)
         choices = [
             (f"{one.speaker} · {counted(one.clips, 'sentence')} · {one.created_at[:10]}", one.speaker) for one in voices
         ]
-        return gr.update(choices=choices, value=chosen, visible=bool(voices))
+        return gr.update(choices=choices, value=chosen), gr.update(visible=bool(voices))
 
     def on_forget(self, request: gr.Request) -> str:
         """Forget the neutral voice."""
@@ -120,24 +121,23 @@ def build_neutral(services: Services, analysed: gr.State, who: gr.BrowserState) 
     handlers = NeutralHandlers(services)
     with gr.Accordion("Adapt to a voice", open=False, elem_id="recognize-neutral") as part:
         gr.HTML(f'<div class="neutral">{LEAD}{EXPECTED}</div>', apply_default_css=False)
-        with gr.Row(elem_classes="consent-row"):
-            keep = gr.Checkbox(False, label=KEEP, info=KEEP_INFO, elem_id="keep-neutral", scale=5, min_width=280)
-            speaker = gr.Textbox(
-                label="Whose voice is it?", placeholder="a pseudonym", max_length=80, scale=2, min_width=150,
-                elem_id="neutral-speaker",
-            )  # fmt: skip
+        keep = gr.Checkbox(False, label=KEEP, info=KEEP_INFO, elem_id="keep-neutral")
+        speaker = gr.Textbox(
+            label="Whose voice is it?", placeholder="a pseudonym", max_length=80, elem_id="neutral-speaker"
+        )
         with gr.Row():
             use = gr.Button("Use this clip as my neutral voice", size="sm", elem_id="use-neutral")
             forget = gr.Button("Forget it", size="sm", scale=0, min_width=120, elem_id="forget-neutral")
-        kept = gr.Dropdown([], label="Voices that you keep", visible=False, elem_id="kept-voices")
-        with gr.Row():
-            again = gr.Button("Use this voice", size="sm", elem_id="use-kept-voice")
-            delete = gr.Button("Delete it for good", size="sm", scale=0, min_width=160, elem_id="delete-voice")
+        with gr.Column(visible=False) as shelf:
+            kept = gr.Dropdown([], label="Voices that you keep", elem_id="kept-voices")
+            with gr.Row():
+                again = gr.Button("Use this voice", size="sm", elem_id="use-kept-voice")
+                delete = gr.Button("Delete it for good", size="sm", scale=0, min_width=160, elem_id="delete-voice")
         said = gr.HTML(status_line("", "quiet"), elem_id="neutral-status", apply_default_css=False)
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     taken = [analysed, speaker, keep, who]
-    use.click(shows_errors(handlers.on_neutral), taken, [said, kept], trigger_mode="once", **quiet)
-    part.expand(shows_errors(handlers.on_open), who, kept, **quiet)
+    use.click(shows_errors(handlers.on_neutral), taken, [said, kept, shelf], trigger_mode="once", **quiet)
+    part.expand(shows_errors(handlers.on_open), who, [kept, shelf], **quiet)
     again.click(shows_errors(handlers.on_use), [kept, who], said, **quiet)
-    delete.click(shows_errors(handlers.on_delete), [kept, who], [said, kept], trigger_mode="once", **quiet)
+    delete.click(shows_errors(handlers.on_delete), [kept, who], [said, kept, shelf], trigger_mode="once", **quiet)
     forget.click(shows_errors(handlers.on_forget), None, said, **quiet)
