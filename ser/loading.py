@@ -8,6 +8,7 @@ from ser.audio.denoising import load_suppressor
 from ser.audio.vad import SileroDetector
 from ser.checkpoints.hub import pick_device
 from ser.config import Settings
+from ser.face import FaceReader
 from ser.language_model.client import load_language_model
 from ser.language_model.opinion import SecondOpinion
 from ser.protocols import AcousticModel
@@ -42,8 +43,9 @@ def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel
         choice.transcriber,
         max_duration=settings.max_duration,
         transcriber_reason=choice.reason,
-        denoise=settings.denoise,
     )
+    recognizer.denoise = settings.denoise
     model = load_language_model(settings.language_model, device)
-    recognizer.replace_opinion(None if model is None else SecondOpinion(model))
+    recognizer.opinion = None if model is None else SecondOpinion(model)
+    recognizer.face = FaceReader(settings.face, device)
     return recognizer

@@ -18,6 +18,8 @@ from ui.parts.presentation import status_line
 EMPTY_LINE = '<p class="clip-line">Nothing is stored unless you say so below.</p>'
 ASK_WHY = '<p class="quiet">Record or choose a clip: then press the button to see what its answer hangs on.</p>'
 ASK_TIMELINE = '<p class="quiet">Choose a recording of up to 15 minutes: see what is felt when, region by region.</p>'
+ASK_FACE = '<p class="quiet">Take or choose a picture of who speaks, from the front, near, in even light.</p>'
+KEEP_FACE = "Keep this picture of the face with the recording"
 EXAMPLE_NOT_SAVED = (
     "An example is to listen to: nothing of it is saved. Record or upload a clip of your own to save it."
 )
@@ -37,6 +39,19 @@ CLEAN_MISSING = "The server lacks the package for it (webrtc-noise-gain)."
 CONSENT_QUESTION = "May we keep this recording? Nothing is kept unless you tick."
 
 
+@dataclass(frozen=True)
+class AddedFace:
+    """A face that was added to a clip.
+
+    Attributes:
+        recognition: the answer with it.
+        jpeg: its picture.
+    """
+
+    recognition: Recognition
+    jpeg: bytes
+
+
 @dataclass
 class Analysed:
     """A clip with its answer, kept in the server's memory until it is saved, replaced or cleared.
@@ -48,6 +63,7 @@ class Analysed:
         file: name of the upload.
         example: sentence on a clip that came with the page; empty for a person's own.
         profiles: that the answer is adapted by.
+        face: that was added on request; None without.
     """
 
     audio: Audio | None
@@ -56,24 +72,7 @@ class Analysed:
     file: str
     example: str = ""
     profiles: Profiles = PLAIN
-
-
-class KeptClips:
-    """Clips of all sessions that wait in memory to be saved; safe to call from several threads."""
-
-    def __init__(self) -> None:
-        self._clips: deque[Analysed] = deque()
-        self._lock = threading.Lock()
-
-    def keep(self, analysed: Analysed) -> None:
-        """Hold a clip for its session; pages that are never seen again must not fill the memory with theirs."""
-        with self._lock:
-            self._clips.append(analysed)
-            held = sum(one.audio.signal.nbytes for one in self._clips if one.audio)
-            while held > MOST_KEPT and len(self._clips) > 1:
-                oldest = self._clips.popleft()
-                held -= oldest.audio.signal.nbytes if oldest.audio else 0
-                oldest.audio = None
+    face: AddedFace | None = None
 
 
 class Form(NamedTuple):
@@ -102,6 +101,9 @@ class Form(NamedTuple):
     whole: object = UNCHANGED
     why: object = UNCHANGED
     timeline: object = UNCHANGED
+    picture: object = UNCHANGED
+    face: object = UNCHANGED
+    keep_face: object = UNCHANGED
 
 
 def blank(card: str, *, live: str = "", status: str = "") -> Form:
@@ -125,7 +127,25 @@ def blank(card: str, *, live: str = "", status: str = "") -> Form:
         whole=gr.update(visible=False),
         why=ASK_WHY,
         timeline=ASK_TIMELINE,
+        picture=None,
+        face=ASK_FACE,
+        keep_face=gr.update(value=False, visible=False),
     )
+
+
+class KeptClips:
+    """Sound of analysed clips: pages that are never seen again must not fill the memory with theirs."""
+
+    def __init__(self) -> None:
+        self._kept: deque[Analysed] = deque()
+        self._lock = threading.Lock()
+
+    def keep(self, analysed: Analysed) -> None:
+        """Hold a clip, and let go of the oldest ones above `MOST_KEPT`."""
+        with self._lock:
+            self._kept.append(analysed)
+            while sum(one.audio.signal.nbytes for one in self._kept if one.audio) > MOST_KEPT and len(self._kept) > 1:
+                self._kept.popleft().audio = None
 
 
 def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[str], labels: LabelSet = DEFAULT) -> str:

@@ -28,6 +28,7 @@ from ui.parts.presentation import status_line
 from ui.recognize import cards
 from ui.recognize.capture import Capture, build_capture, trained_line
 from ui.recognize.examples import ExampleAnswers, find_example
+from ui.recognize.face import build_face, connect_face, to_store
 from ui.recognize.form import (
     EMPTY_LINE,
     EXAMPLE_NOT_SAVED,
@@ -156,6 +157,7 @@ class RecognizeHandlers:
         rated: bool,
         speaker: str,
         consent: list[str],
+        keep_face: bool,
         who: Who,
         request: gr.Request,
     ) -> Form:
@@ -163,13 +165,13 @@ class RecognizeHandlers:
         refusal = what_is_missing(analysed, vote, consent, self.services.labels)
         if analysed is None or analysed.audio is None or vote is None or refusal:
             return Form(status=status_line(refusal, "gentle"))
-        recognised = analysed.recognition.transcript.text if analysed.recognition.transcript else ""
-        labels = self.services.labels
-        verdict, label = verdict_of(vote, labels.most_probable(analysed.recognition.fused.as_dict()))
-        rater = voter(self.services, request, who)
+        rater, labels = voter(self.services, request, who), self.services.labels
+        recognition, face = to_store(analysed, keep_face, rater.name)
+        recognised = recognition.transcript.text if recognition.transcript else ""
+        verdict, label = verdict_of(vote, labels.most_probable(recognition.fused.as_dict()))
         clip, _ = self.services.store.save_feedback(
             analysed.audio,
-            analysed.recognition,
+            recognition,
             NewVote(
                 rater.name,
                 verdict,
@@ -184,6 +186,7 @@ class RecognizeHandlers:
                 speaker=speaker.strip() or None,
                 session=str(request.session_hash),
                 grants=grant(consent, rater.name, consent_words(consent)),
+                face=face,
             ),
             model_version_id=analysed.model_version_id,
         )
@@ -204,11 +207,7 @@ class RecognizeHandlers:
     def on_labels(self, analysed: Analysed | None, request: gr.Request) -> Form:
         """The page opens, or the labels have changed: the buttons, and the answer if there is one, in these labels."""
         labels, texts = self.services.labels, self._texts(request)
-        card = (
-            cards.empty_card(texts)
-            if analysed is None
-            else presentation.answer_card(analysed.recognition, labels, texts)
-        )
+        card = presentation.answer_card(analysed.recognition, labels, texts) if analysed else cards.empty_card(texts)
         return Form(card=card, vote=gr.update(choices=label_choices(labels, texts)))
 
     def _texts(self, request: gr.Request) -> Texts:
@@ -248,10 +247,7 @@ class RecognizeHandlers:
         if shown is None or shown.fused.label != answer.fused.label:
             # The value alone: where choices come with it and the next step follows at once, the browser drops it.
             best = labels.most_probable(answer.fused.as_dict())
-            form = form._replace(
-                vote=best,
-                live=presentation.announcement(answer, labels, texts),
-            )
+            form = form._replace(vote=best, live=presentation.announcement(answer, labels, texts))
         if answer.transcript and not (shown and shown.transcript):
             form = form._replace(transcript=answer.transcript.text)
         if not answer.complete:
@@ -294,6 +290,7 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
             withdraw = gr.Button("", size="sm", visible=False, scale=0, min_width=150, elem_id="withdraw-saved")
     why = build_why(services, analysed)
     build_neutral(services, analysed, who)
+    face = build_face(services)
     recorded = build_live(services, capture)
     timelines = TimelineHandlers(services)
     over_time = build_timeline(timelines, capture)
@@ -305,9 +302,11 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
     form = Form(
         capture.audio, analysed, card, live, capture.clip_line, *voting, details, answer_json, save, status, saved,
         withdraw, consent, capture.beginning, capture.whole, why, over_time,
+        face.picture, face.said, face.keep,
     )  # fmt: skip
     handlers = RecognizeHandlers(services)
     _connect_clip(handlers, form, [capture.audio, adapt, clean, speaker, who], capture, recorded)
+    connect_face(services, face, form)
     # Pressed by the page's script as well, when the labels have changed.
     labels_changed = gr.Button("", elem_id="labels-changed", elem_classes="pressed-by-script")
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
@@ -324,7 +323,7 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
     gr.on(
         [save.click, fields.transcript.submit, speaker.submit],
         shows_errors(handlers.on_save),
-        [analysed, *voting, speaker, consent, who],
+        [analysed, *voting, speaker, consent, face.keep, who],
         list(form),
         trigger_mode="once",
         **quiet,

@@ -3,7 +3,7 @@
 from annotations.store.migrations import migration
 
 migration(
-    "m020_keep_voices",
+    "m021_keep_voices",
     # Half-precision floats, little-endian, a row for each sentence.
     """
     CREATE TABLE voices (
