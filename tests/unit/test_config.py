@@ -17,14 +17,26 @@ def test_every_variable_is_read() -> None:
             "SER_WHISPER_MODEL": "some/whisper",
             "SER_LANGUAGE_MODEL": "some/llm",
             "SER_VOICE": "espeak",
+            "SER_FACE": "none",
             "SER_DEVICE": "cpu",
             "SER_MAX_DURATION": "12.5",
             "SER_TRANSCRIBER_THREADS": "2",
             "SER_DENOISE": "on",
         }
     )
-    models = ("some/model", "none", "whisper", "some/whisper", "some/llm", "espeak")
-    assert settings == Settings(*models, "cpu", 12.5, 2, denoise=True)
+    assert settings == Settings(
+        acoustic_model="some/model",
+        text_model="none",
+        transcriber="whisper",
+        whisper_model="some/whisper",
+        language_model="some/llm",
+        voice="espeak",
+        face="none",
+        device="cpu",
+        max_duration=12.5,
+        transcriber_threads=2,
+        denoise=True,
+    )
 
 
 @pytest.mark.parametrize(
