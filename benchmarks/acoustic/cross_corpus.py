@@ -74,11 +74,13 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     copied = () if options.quick else trained_on
     clips = {name: embed_corpus(options, name, AUGMENTATIONS if name in copied else ()) for name in options.corpora}
     figures: dict[str, dict[str, dict[str, Any]]] = {}
+    heads: dict[tuple[str, ...], ClassifierHead] = {}
     with threadpool_limits(1):
         for name in tqdm(held_out, unit="corpus", disable=None):
-            train = join([clips[other] for other in trained_on if other != name])
-            head = fit(train, options.seed)
-            for way, row in answer(head, clips[name], options.seed).items():
+            others = tuple(other for other in trained_on if other != name)
+            if others not in heads:
+                heads[others] = fit(join([clips[other] for other in others]), options.seed)
+            for way, row in answer(heads[others], clips[name], options.seed).items():
                 figures.setdefault(way, {})[name] = row
     means = {way: mean_of(rows, "uar") for way, rows in figures.items()}
     errors = {way: mean_of(rows, "ece") for way, rows in figures.items()}

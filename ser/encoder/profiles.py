@@ -157,6 +157,10 @@ class Head(Protocol):
         """The linear map, shape (size + width of a hidden layer, outputs)."""
 
     @property
+    def temperature(self) -> float:
+        """The logits are divided by it."""
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The labels of the outputs."""
 
@@ -229,7 +233,9 @@ def _even_offset(head: Head, profiles: Profiles) -> tuple[Array, Matrix]:
             clips = len(profile.embeddings)
             trust = head.unfamiliarity(profile.embeddings) * clips / (clips + CENTER_SHRINKAGE)
             center = center + np.float32(trust) * (profile.embeddings.mean(axis=0) - center)
-            apart = even_shares(head.scores(profile.embeddings, center) - offset, [group for group in groups if group])
+            # At the temperature of the answers: the hotter it is, the more a label of several outputs gets.
+            scores = (head.scores(profile.embeddings, center) - offset) / head.temperature
+            apart = head.temperature * even_shares(scores, [group for group in groups if group])
             offset = offset + apart * clips / (clips + EVEN_SHRINKAGE)
     return center, offset
 

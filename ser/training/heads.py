@@ -149,18 +149,32 @@ def fit_head(data: EmbeddingSet, config: HeadConfig, *, encoder: str, encoder_sh
     if config.hidden is None:
         return head
     inner = components[:, : config.hidden.dimensions]
-    narrow = [rows[:, : config.hidden.dimensions] for rows in values]
+    return _with_hidden_layer(
+        head, [rows[:, : inner.shape[1]] for rows in values], data, weights, absent, inner, center, config
+    )
+
+
+def _with_hidden_layer(
+    head: ClassifierHead,
+    values: Sequence[Array],
+    data: EmbeddingSet,
+    weights: Array,
+    absent: Array,
+    components: Array,
+    center: Array,
+    config: HeadConfig,
+) -> ClassifierHead:
+    """Train a hidden layer on the components of clips and copies, and add its logits to a linear head's."""
     # Only here is torch brought in.
     trainer = importlib.import_module("ser.training.hidden_layer")
-    clips = trainer.Clips(narrow, data.targets, weights, absent)
+    clips = trainer.Clips(values, data.targets, weights, absent)
     trained = trainer.train_hidden_layer(clips, config.hidden, config.hidden_copies, config.seed)
-    layer = HiddenLayer.of(inner, trained.weights, trained.bias - center @ inner @ trained.weights)
-    direct = inner @ trained.direct
+    direct = components @ trained.direct
     return replace(
         head,
         weights=np.vstack([head.weights + direct, trained.outputs]),
         bias=head.bias + trained.output_bias - center @ direct,
-        hidden=layer,
+        hidden=HiddenLayer.of(components, trained.weights, trained.bias - center @ components @ trained.weights),
     )
 
 

@@ -73,6 +73,8 @@ def train_hidden_layer(clips: Clips, config: HiddenConfig, copies: float, seed: 
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         choose_best=False,
+        # The same digits however many cores there are.
+        threads=1,
         seed=seed,
     )
     torch.manual_seed(seed)

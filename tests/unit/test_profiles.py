@@ -172,6 +172,21 @@ def test_a_speaker_is_shrunk_towards_the_place(head: ClassifierHead) -> None:
     assert np.linalg.norm(both - place) < 0.5 * np.linalg.norm(alone - place)
 
 
+def test_shares_are_made_even_at_the_temperature_of_the_answers(head: ClassifierHead) -> None:
+    """Three outputs that count as neutral are together three times as likely where all are flattened."""
+    generator = np.random.default_rng(9)
+    labels = np.arange(210) % len(EMOTIONS)
+    neutral = head.weights[:, [EMOTIONS.index("neutral")]]
+    weights = np.hstack([head.weights, neutral, neutral])
+    bias = np.zeros(len(EMOTIONS) + 2, dtype=np.float32)
+    hot = replace(head, labels=(*EMOTIONS, "calm", "boredom"), weights=weights, bias=bias, temperature=6.0, prior=None)
+    rows = clips_of(labels, generator, biased())
+    known = Profiles(Profile.of(SOURCE, ENCODER, rows), even_labels=EMOTIONS)
+    shares = hot.probabilities(rows, combine(hot, known)).mean(axis=0)
+    assert hot.probabilities(rows).mean(axis=0).max() > 0.3 and shares.max() < 0.18
+    assert accuracy(hot, rows, labels, known) > accuracy(hot, rows, labels) + 0.1
+
+
 def test_a_hidden_layer_does_not_bend_the_offset_of_a_place(head: ClassifierHead) -> None:
     generator = np.random.default_rng(8)
     layer = HiddenLayer.of(
