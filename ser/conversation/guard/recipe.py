@@ -36,7 +36,7 @@ WEIGHTS = {"phrases": 30.0, "templates": 3.0, "harmless": 10.0, "turns": 1.0, "f
 INVERSE_PENALTY = 1.0
 """Of the machine; with 3 (and a gamma of 1) it finds one more phrase in fifty out of fold, and alarms on half as many
 harmless ones again. A linear classifier finds 78 % of the first phrases and 55 % of the later ones out of fold, the
-machine 89 % and 68 %."""
+machine 89 % and 68 %, each at alarms on 0.3 % of ordinary sentences."""
 
 KIND_PENALTY = 10.0
 """The same, of the linear classifier that names the kind of what was found."""
