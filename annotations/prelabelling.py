@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from annotations.learning.runs.process import run_module
 from annotations.learning.versions.active import ActiveModel
 from annotations.store import AnnotationStore
+from annotations.store.records import WHOLE
 from annotations.store.training_records import find_active_version
 from ser.audio.decoding import decode_file
 from ser.errors import SerError
@@ -62,9 +63,9 @@ def unanalysed_clips(store: AnnotationStore) -> list[int]:
     with store.reading() as connection:
         version = find_active_version(connection)
         rows = connection.execute(
-            "SELECT id FROM clips WHERE id NOT IN (SELECT clip_id FROM missing_media) "
-            "AND NOT EXISTS (SELECT 1 FROM predictions WHERE clip_id = clips.id AND model_version_id = ?) ORDER BY id",
-            (version.id if version else None,),
+            "SELECT id FROM clips WHERE id NOT IN (SELECT clip_id FROM missing_media) AND source <> ?2 "
+            "AND NOT EXISTS (SELECT 1 FROM predictions WHERE clip_id = clips.id AND model_version_id = ?1) ORDER BY id",
+            (version.id if version else None, WHOLE),
         )
         return [row["id"] for row in rows]
 
@@ -103,7 +104,8 @@ class Prelabelling:
 
 def prelabelling_state(store: AnnotationStore) -> Prelabelling:
     """Count the clips that have an answer of the current model version."""
-    clips = store.fetch("SELECT count(*) FROM clips WHERE id NOT IN (SELECT clip_id FROM missing_media)")[0][0]
+    present = "id NOT IN (SELECT clip_id FROM missing_media) AND source <> ?"
+    clips = store.fetch(f"SELECT count(*) FROM clips WHERE {present}", (WHOLE,))[0][0]
     waiting = len(unanalysed_clips(store))
     running, log = is_prelabelling(store), store.data_dir / LOG
     said = log.read_text("utf-8", "replace").splitlines() if log.is_file() and not running else []

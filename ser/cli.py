@@ -12,7 +12,7 @@ from ser.errors import DataLeakError, SerError
 from ser.labels import EMOTIONS
 from ser.serialization import print_everything
 
-_SETTINGS_OPTIONS = ("text_model", "transcriber", "whisper_model", "device", "max_duration")
+_SETTINGS_OPTIONS = ("text_model", "transcriber", "whisper_model", "device", "max_duration", "denoise")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -91,6 +91,9 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--whisper-model", metavar="MODEL", help="older name of --transcriber")
     parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="refuse longer recordings")
     parser.add_argument("--device", choices=DEVICES, help="where the models run")
+    parser.add_argument(
+        "--denoise", action="store_true", default=None, help="reduce noise first (pip install webrtc-noise-gain)"
+    )
 
 
 def _add_timeline(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +131,10 @@ def _add_converse(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--channels", choices=("split", "mix", "auto"), default="auto", help="as for timeline")
     parser.add_argument(
-        "--speakers", nargs="+", metavar="NAME", default=["A", "B"], help="who speaks in turn, for several recordings"
+        "--speakers",
+        nargs="+",
+        metavar="NAME",
+        help="who speaks in turn, for several recordings (default A B); for one, N|auto|off as for timeline",
     )
     parser.add_argument("--reply", type=int, metavar="TURN", help="offer a reply to a turn, from 1; 0 for the last")
     parser.add_argument("--language", default="en", help="of the reply: en (default) or zh")

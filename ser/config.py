@@ -45,6 +45,7 @@ class Settings:
             checkpoint; loaded with the first picture.
         device: `auto` takes CUDA if there is any.
         transcriber_threads: of the CPU, for the embedded transcriber and others in CTranslate2's form.
+        denoise: reduce noise before every analysis; a package is needed, see `ser.audio.denoising`.
         max_duration: longest accepted recording in seconds; None for no limit.
     """
 
@@ -58,6 +59,7 @@ class Settings:
     device: str = "auto"
     max_duration: float | None = 60.0
     transcriber_threads: int = 1
+    denoise: bool = False
 
     def __post_init__(self) -> None:
         _require_one_of("device", self.device, DEVICES)
@@ -86,7 +88,8 @@ class Settings:
         """Read the variables; what is unset or empty keeps its default.
 
         They are `SER_ACOUSTIC_MODEL`, `SER_TEXT_MODEL`, `SER_TRANSCRIBER`, `SER_WHISPER_MODEL`,
-        `SER_LANGUAGE_MODEL`, `SER_VOICE`, `SER_FACE`, `SER_DEVICE`, `SER_MAX_DURATION` and `SER_TRANSCRIBER_THREADS`.
+        `SER_LANGUAGE_MODEL`, `SER_VOICE`, `SER_FACE`, `SER_DEVICE`, `SER_MAX_DURATION`, `SER_TRANSCRIBER_THREADS`
+        and `SER_DENOISE`.
 
         Raises:
             SettingsError: if a variable holds a value that cannot be used.
@@ -102,6 +105,8 @@ class Settings:
         threads = environ.get("SER_TRANSCRIBER_THREADS") or "1"
         if not threads.isdecimal():
             raise SettingsError(f"SER_TRANSCRIBER_THREADS is '{threads}'; a whole number from 1 is needed.")
+        denoise = environ.get("SER_DENOISE") or "off"
+        _require_one_of("SER_DENOISE", denoise, ("on", "off"))
         return cls(
             acoustic_model=environ.get("SER_ACOUSTIC_MODEL") or cls.acoustic_model,
             text_model=environ.get("SER_TEXT_MODEL") or cls.text_model,
@@ -113,6 +118,7 @@ class Settings:
             device=environ.get("SER_DEVICE") or cls.device,
             max_duration=max_duration,
             transcriber_threads=int(threads),
+            denoise=denoise == "on",
         )
 
 

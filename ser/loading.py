@@ -4,6 +4,7 @@ Importing it brings torch and transformers in; `import ser` alone does not.
 """
 
 from ser.acoustic.classifier import load_acoustic_model
+from ser.audio.denoising import load_suppressor
 from ser.audio.vad import SileroDetector
 from ser.checkpoints.hub import pick_device
 from ser.config import Settings
@@ -33,6 +34,8 @@ def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel
     settings = settings or Settings.from_env()
     device = pick_device(settings.device)
     choice = load_transcriber(settings)
+    if settings.denoise:
+        load_suppressor()  # Said now and not at the first recording, if it is not installed.
     recognizer = Recognizer(
         SileroDetector(),
         acoustic or load_acoustic_model(settings.acoustic_model, device),
@@ -41,6 +44,7 @@ def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel
         max_duration=settings.max_duration,
         transcriber_reason=choice.reason,
     )
+    recognizer.denoise = settings.denoise
     model = load_language_model(settings.language_model, device)
     recognizer.opinion = None if model is None else SecondOpinion(model)
     recognizer.face = FaceReader(settings.face, device)

@@ -13,6 +13,7 @@ import numpy as np
 from ser.acoustic.sounds import Sound, classify_sound_embeddings, classify_sounds, find_center
 from ser.audio.batching import BATCH_SIZE, map_batches
 from ser.audio.decoding import decode_bytes, decode_file
+from ser.audio.denoising import NOTE, denoise
 from ser.audio.long_recordings import LongRecording, read_long
 from ser.audio.vad import no_speech, trim_to_speech
 from ser.clock import Clock
@@ -68,6 +69,7 @@ class Recognizer:
         self.max_duration = max_duration
         self.transcriber_reason = transcriber_reason
         self.fusion = fusion or FusionRule()
+        self.denoise = False  # Before every analysis; for one, give `ser.audio.denoising.denoise(audio)`.
         self.opinion: SecondOpinion | None = None
         self.face = FaceReader(NO_MODEL)
 
@@ -94,8 +96,7 @@ class Recognizer:
 
     def warm_up(self) -> None:
         """Run every model once: libraries do much at their first use that nobody should have to wait for."""
-        noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLING_RATE).astype(np.float32)
-        audio = Audio(noise)
+        audio = Audio(np.random.default_rng(0).normal(0.0, 0.01, SAMPLING_RATE).astype(np.float32))
         self.detector.detect(audio)
         self.acoustic.classify(audio)
         if self.transcriber is not None:
@@ -173,7 +174,8 @@ class Recognizer:
     def _parts(self, profiles: Profiles, speakers: int | str) -> Parts:
         models = (self.detector, self.acoustic, self.text, self.transcriber, self.fusion)
         center, voices = find_center(self.acoustic, profiles), None if speakers == OFF else load_voice_encoder()
-        return Parts(*models, center, self.opinion, voices, speakers if isinstance(speakers, int) else None)
+        count = speakers if isinstance(speakers, int) else None
+        return Parts(*models, center, self.opinion, voices, count, profiles, denoise=self.denoise)
 
     def explain(
         self,
@@ -199,7 +201,7 @@ class Recognizer:
         audio, acoustic = self.decode(source), self.acoustic
         answer = self.recognize(audio, profiles) if answer is None else answer
         models = Answerers(acoustic, self.text, self.fusion, find_center(acoustic, profiles))
-        return build_explanation(audio, answer, models, label, usual)
+        return build_explanation(denoise(audio) if NOTE in answer.notes else audio, answer, models, label, usual)
 
     def adapt(self, answers: Sequence[Recognition], profiles: Sequence[Profiles]) -> list[Recognition]:
         """Adapt complete answers by profiles, without embedding their recordings again.
@@ -292,7 +294,7 @@ class Recognizer:
             complete=self.transcriber is None,
             unsure=find_doubt(alone, sound.novelty),
             profile=sound.profile,
-            embedding=sound.embedding,
+            embedding=None if NOTE in audio.notes else sound.embedding,
         )
         yield answer
         if self.transcriber is None:
@@ -322,11 +324,10 @@ class Recognizer:
 
     def decode(self, source: Source) -> Audio:
         """Decode a source, as `recognize` does."""
-        if isinstance(source, bytes):
-            return decode_bytes(source, max_duration=self.max_duration)
-        if isinstance(source, str | Path):
-            return decode_file(source, max_duration=self.max_duration)
-        return source
+        limit = self.max_duration
+        if not isinstance(source, Audio):
+            source = decode_bytes(source, "", limit) if isinstance(source, bytes) else decode_file(source, limit)
+        return denoise(source) if self.denoise else source
 
     def _models(self, acoustic: AcousticModel) -> dict[str, str]:
         return {

@@ -20,6 +20,7 @@ from annotations.review.queue import next_clip
 from annotations.store import NewClip, NewVote, grant
 from annotations.store.records import CONSENT_PURPOSES, TARGETS
 from annotations.store.settings import read_settings
+from ser.audio import denoising
 from ser.audio.decoding import decode_file
 from ser.audio.long_recordings import read_long
 from ser.errors import SerError
@@ -52,7 +53,9 @@ class ApiHandlers:
     def __init__(self, services: Services) -> None:
         self.services = services
 
-    def recognize(self, audio: str | None = None, request: gr.Request | None = None) -> dict[str, object]:
+    def recognize(
+        self, audio: str | None = None, denoise: bool = False, request: gr.Request | None = None
+    ) -> dict[str, object]:
         """Recognise one recording; nothing of it is stored."""
         if audio is None:
             raise SerError("No audio was given. Send a file under `audio`.")
@@ -61,6 +64,7 @@ class ApiHandlers:
             start = time.perf_counter()
             with self.services.measures.timed("decode"):
                 recording = decode_file(path, max_duration=serving.recognizer.max_duration)
+                recording = denoising.denoise(recording) if denoise else recording
             decoding = time.perf_counter() - start
             answer = self._answer(serving.recognizer, recording, request)
             timings = dataclasses.replace(answer.timings, decode=decoding, total=answer.timings.total + decoding)
@@ -274,6 +278,7 @@ def build_api(services: Services) -> None:
         wanted = gr.Textbox(label="the name to vote under")
         issued = gr.JSON(label="{rater, key}; keep the key, it is shown once")
         recording = gr.Audio(label="a recording of speech, at most a minute", type="filepath")
+        clean = gr.Checkbox(False, label=f"reduce noise first; the server needs {denoising.PACKAGE}")
         answer = gr.JSON(label="the answer, as `python -m ser recognize --json` prints it")
         talk = gr.Audio(label="a recording of at most 15 minutes", type="filepath")
         channels = gr.Textbox(label=f"one of {', '.join(CHANNEL_MODES)}; {AUTO} where empty", value=AUTO)
@@ -314,7 +319,7 @@ def build_api(services: Services) -> None:
 
     for name, inputs, outputs in (
         ("register", [wanted], [issued]),
-        ("recognize", [recording], [answer]),
+        ("recognize", [recording, clean], [answer]),
         ("timeline", [talk, channels, voices], [regions]),
         ("explain", [puzzling, why], [reasons]),
         ("correct", [voted, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from sqlite3 import Connection
 
+import numpy as np
 from tqdm import tqdm
 
 from annotations.commands.common import add_json, load_active, names, print_result
@@ -15,7 +16,7 @@ from annotations.learning.versions.active import ActiveModel, Serving
 from annotations.store import AnnotationStore, NewClip, grant
 from annotations.store.erasure_log import was_erased
 from annotations.store.new_records import Grant, Parent
-from annotations.store.records import CONSENT_PURPOSES
+from annotations.store.records import CONSENT_PURPOSES, WHOLE
 from annotations.store.rows import insert_clip, insert_prediction
 from ser.audio.long_recordings import LongRecording, read_long
 from ser.commands.recognize import expand
@@ -26,6 +27,11 @@ from ser.types import Audio, Recognition
 
 LONGEST = 30.0
 """Seconds of a clip; longer regions become several."""
+
+LONGEST_WHOLE = 3600.0
+"""Seconds of a recording that is kept whole: it is in memory while it is written."""
+
+ERASED = "This recording was erased here: nothing is cut from it."
 
 
 def add_cut(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +47,9 @@ def add_cut(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--consent-by", default=IMPORTER, metavar="NAME", help="who says so (default: %(default)s)")
     parser.add_argument("--consent-wording", metavar="TEXT", help="what they agreed to: its words or their version")
     parser.add_argument("--speaker", metavar="NAME", help="who speaks, if it is one person")
+    parser.add_argument(
+        "--keep-whole", action="store_true", help="also keep the whole recording, under the same consent"
+    )
     parser.add_argument("--channels", choices=CHANNEL_MODES, default="auto", help="see `python -m ser timeline`")
     add_json(parser)
 
@@ -56,7 +65,10 @@ def run_cut(options: argparse.Namespace) -> int:
         active = load_active(store)
         for path in tqdm(paths, desc="cut", unit="file", disable=None):
             try:
-                added[str(path)] = cut_recording(active, read_long(path), grants, options.speaker, options.channels)
+                recording = read_long(path)
+                if options.keep_whole:
+                    keep_whole(store, recording, grants, options.speaker)
+                added[str(path)] = cut_recording(active, recording, grants, options.speaker, options.channels)
             except AudioError as error:
                 failed.append((str(path), str(error)))
     for name, reason in failed:
@@ -70,7 +82,7 @@ def run_cut(options: argparse.Namespace) -> int:
 def cut_recording(
     active: ActiveModel, recording: LongRecording, grants: Sequence[Grant], speaker: str | None, channels: str
 ) -> int:
-    """Store the regions of a recording's timeline as clips, each with the model's answer; the whole is not kept.
+    """Store the regions of a recording's timeline as clips, each with the model's answer.
 
     Returns:
         How many clips there are of it.
@@ -81,7 +93,7 @@ def cut_recording(
     store, serving = active.store, active.serving()
     sha256 = recording.sha256()
     if was_erased(store, sha256):
-        raise AudioError("This recording was erased here: nothing is cut from it.")
+        raise AudioError(ERASED)
     timeline = serving.recognizer.timeline(recording, channels)
     count = 0
     for region, (start, end), audio in _pieces(recording, timeline):
@@ -96,6 +108,24 @@ def cut_recording(
         _store(store, serving, audio, clip)
         count += 1
     return count
+
+
+def keep_whole(store: AnnotationStore, recording: LongRecording, grants: Sequence[Grant], speaker: str | None) -> None:
+    """Store a whole recording, all channels mixed, as the parent of its clips; nobody is asked to label it.
+
+    Raises:
+        AudioError: if it is too long to be kept, or was erased here.
+    """
+    if recording.duration > LONGEST_WHOLE:
+        raise AudioError(
+            f"The recording has {recording.duration / 60:.0f} minutes; at most {LONGEST_WHOLE / 60:.0f} are kept "
+            "whole. Leave out --keep-whole, or divide it."
+        )
+    if was_erased(store, recording.sha256()):
+        raise AudioError(ERASED)
+    audio = Audio(np.concatenate(list(recording.blocks())))
+    clip = NewClip(WHOLE, speaker=speaker, session=f"recording {audio.sha256[:16]}", grants=tuple(grants))
+    store.write_clip(audio, lambda connection: insert_clip(connection, audio, clip))
 
 
 def _pieces(recording: LongRecording, timeline: Timeline) -> Iterator[tuple[FeelingRegion, tuple[float, float], Audio]]:

@@ -22,7 +22,7 @@ from annotations.review.suspects import returned_clips
 from annotations.store import AnnotationStore
 from annotations.store.embeddings import Embeddings, read_embeddings
 from annotations.store.new_records import check_rater
-from annotations.store.records import ReviewItem
+from annotations.store.records import WHOLE, ReviewItem
 from annotations.store.settings import AnnotationSettings, settings_in_force
 
 __all__ = ["QueueFilter", "QueueOrder", "next_clip", "order_note", "queue_length", "queue_page", "release_lease"]
@@ -187,6 +187,8 @@ def _looking(store: AnnotationStore, rater: str, filters: QueueFilter, exclude: 
         mask[returned] = index.alive[returned]
         lost = connection.execute("SELECT clip_id FROM missing_media")
         mask[index.places(row["clip_id"] for row in lost)] = False
+        # Its parts are labelled, not a recording of an hour.
+        mask &= index.columns["source"][: index.size] != index.code("source", WHOLE)
         if settings.overlap is not None:
             _leave_finished(index, connection, rater, settings, mask, returned)
         apply_filter(index, connection, filters, mask)

@@ -10,6 +10,9 @@ VERDICTS = ("accept", "correct", "skip", "unsure")
 CONSENT_PURPOSES = ("research", "training", "publication")
 """Purposes that a speaker can consent to; without any of them nothing is stored."""
 
+WHOLE = "whole recording"
+"""Source of recordings that are kept whole besides the clips cut from them: nobody labels them, no model answers."""
+
 RUN_STATUSES = ("queued", "running", "paused", "promoted", "refused", "cancelled", "failed", "interrupted")
 UNFINISHED = ("queued", "running", "paused")
 """The statuses of runs that have not ended."""

@@ -9,7 +9,7 @@ clip gets the same stretch of noise at each level.
 import argparse
 import sys
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from benchmarks.acoustic.degradations import Degrade, conditions, read_held_out_
 from benchmarks.machine import run_benchmark
 from ser.acoustic.classifier import load_acoustic_model
 from ser.audio.decoding import decode_file
+from ser.audio.denoising import denoise
 from ser.audio.vad import SileroDetector, trim_to_speech
 from ser.config import EMBEDDED
 from ser.corpora import load_corpus
@@ -63,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpora", nargs="+", default=CORPORA, help="folders in DATA")
     parser.add_argument("--speakers", nargs="+", default=RESERVED_SPEAKERS)
     parser.add_argument("--conditions", nargs="+", metavar="NAME", help="some of them only")
+    parser.add_argument("--denoise", action="store_true", help="reduce noise first (pip install webrtc-noise-gain)")
     parser.add_argument("--limit", type=int, metavar="N", help="clips drawn from each corpus; all if left out")
     return run_benchmark(parser, measure, PACKAGES, argv=argv, quick=f"{QUICK_CLIPS} clips of each corpus")
 
@@ -82,14 +84,16 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         options.seed,
     )
     model, detector = load_acoustic_model(options.model), SileroDetector()
+    clean = denoise if options.denoise else None
     answers = {
-        name: predict(model, detector, clips, degrade, options.seed)
+        name: predict(model, detector, clips, degrade, options.seed, clean)
         for name, degrade in tqdm(chosen.items(), unit="condition", disable=None)
     }
     return {
         "benchmark": "robustness",
         "model": model.name,
         "sha256": model.sha256,
+        "denoise": options.denoise,
         "clips": {corpus: sum(clip.corpus == corpus for clip in clips) for corpus in options.corpora},
         **compare(clips, answers, options.seed),
     }
@@ -124,9 +128,14 @@ def read_clips(folders: Sequence[Path], speakers: Collection[str], limit: int | 
 
 
 def predict(
-    model: AcousticModel, detector: SpeechDetector, clips: Sequence[Clip], degrade: Degrade, seed: int
+    model: AcousticModel,
+    detector: SpeechDetector,
+    clips: Sequence[Clip],
+    degrade: Degrade,
+    seed: int,
+    clean: Callable[[Audio], Audio] | None = None,
 ) -> list[str]:
-    """The model's label for every clip in one condition."""
+    """The model's label for every clip in one condition, without noise if `clean` takes it away."""
     answers: list[str] = []
     for first in range(0, len(clips), BATCH_SIZE):
         audios = []
@@ -134,6 +143,7 @@ def predict(
             # Seeded by the clip alone, so that all noise levels use one stretch of one noise.
             generator = np.random.default_rng([seed, zlib.crc32(clip.name.encode())])
             audio = Audio(degrade(clip.audio.signal, generator))
+            audio = audio if clean is None else clean(audio)
             audios.append(trim_to_speech(audio, detector.detect(audio)))
         answers += [scores.label for scores in model.classify_batch(audios)]
     return answers

@@ -32,6 +32,9 @@ PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "silero-vad", "numpy
 STEPS = ("decode", "vad", "transcription", "acoustic", "text")
 """Fields of `ser.types.Timings`."""
 
+EXPLAINED = 10
+"""Clips whose answers are explained, too: that takes several times as long."""
+
 HEAVY = ("torch", "transformers", "peft", "librosa", "datasets")
 """Packages that answering must not import; see the contracts in pyproject.toml."""
 
@@ -46,8 +49,8 @@ def recognize_all(paths: Sequence[Path], threads: int) -> dict[str, object]:
 
     Returns:
         Seconds to load; median and 95th percentile of each step and of all, ms; processor time of an answer, ms, which
-        counts where other programs hold the machine; real-time factor; resident memory after the first and after the
-        last clip, MB; which of `HEAVY` were imported.
+        counts where other programs hold the machine; the same of an explanation, on up to `EXPLAINED` clips;
+        real-time factor; resident memory after the first and after the last clip, MB; which of `HEAVY` were imported.
     """
     started = time.perf_counter()
     # Importing it is part of what is measured.
@@ -56,6 +59,7 @@ def recognize_all(paths: Sequence[Path], threads: int) -> dict[str, object]:
     recognizer.warm_up()
     rows: list[dict[str, float]] = []
     durations, processor, resident, refused = list[float](), list[float](), list[int](), 0
+    explaining = list[float]()
     for path in tqdm(paths, unit="clip", disable=None):
         used = time.process_time()
         try:
@@ -67,6 +71,10 @@ def recognize_all(paths: Sequence[Path], threads: int) -> dict[str, object]:
         processor.append(1000 * (time.process_time() - used))
         durations.append(answer.duration)
         resident.append(psutil.Process().memory_info().rss // 2**20)
+        if len(explaining) < EXPLAINED:
+            used = time.process_time()
+            recognizer.explain(path, answer=answer)
+            explaining.append(1000 * (time.process_time() - used))
     steps = {name: 1000 * np.array([row[name] for row in rows]) for name in (*STEPS, "total")}
     return {
         "clips": len(rows),
@@ -77,6 +85,8 @@ def recognize_all(paths: Sequence[Path], threads: int) -> dict[str, object]:
         "p95_ms": {name: round(float(np.percentile(values, 95)), 1) for name, values in steps.items()},
         "min_ms": {name: round(float(values.min()), 1) for name, values in steps.items()},
         "median_cpu_ms": round(float(np.median(processor)), 1),
+        "explain_median_cpu_ms": round(float(np.median(explaining)), 1),
+        "explain_max_cpu_ms": round(max(explaining), 1),
         "real_time_factor": round(float(steps["total"].sum() / 1000 / np.sum(durations)), 3),
         "resident_mb_after_first": resident[0],
         "resident_mb": resident[-1],

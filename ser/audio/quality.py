@@ -30,6 +30,9 @@ NOISY_RATIO = 14.0
 
 The cleanest corpora lie above 17 (nEMO) to 46 (RAVDESS); rain or a helicopter as loud as the speech gives 8 to 12."""
 
+REDUCE = "Reducing the noise first may help the voice's answer; in a clean recording it costs more than it helps."
+"""Of noisy recordings: what `ser.audio.denoising` was measured to do (benchmarks/README.md, "Acoustic model")."""
+
 WIDE_BAND = 16_000
 """Hz; below this sampling rate consonants lose their upper half, as on the telephone."""
 
@@ -89,7 +92,7 @@ def describe_quality(signal: Signal, native_rate: int) -> tuple[str, ...]:
     if level > CLIPPED_LEVEL and clipped_share(signal) > CLIPPED_SHARE:
         notes.append("Clipped: the loudest parts are flattened. Turn the recording level down.")
     if len(signal) >= NOISE_MIN_DURATION * SAMPLING_RATE and (ratio := signal_to_noise(signal)) < NOISY_RATIO:
-        notes.append(f"Noisy: speech is only about {max(ratio, 0):.0f} dB above the background.")
+        notes += [f"Noisy: speech is only about {max(ratio, 0):.0f} dB above the background.", REDUCE]
     if native_rate < WIDE_BAND:
         notes.append(f"Telephone quality: sampled at {native_rate} Hz, so high frequencies are missing.")
     return tuple(notes)

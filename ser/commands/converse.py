@@ -21,6 +21,10 @@ from ser.fusion.rule import FusionRule
 from ser.language_model.client import load_language_model
 from ser.loading import load_recognizer
 from ser.text.classifier import load_text_model
+from ser.timeline.speakers import OFF
+
+PAIR = ("A", "B")
+"""Who speaks in turn in several recordings, unless they are named."""
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -47,12 +51,14 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         turns, notes = read_turns(written[0]), tuple[str, ...]()
     else:
         recognizer = load_recognizer(settings)
-        readers = Readers(dialogue, recognizer.text, recognizer.fusion)
+        readers = Readers(dialogue, recognizer.text, recognizer.fusion, recognizer.opinion)
         if len(paths) == 1:
             limit = MAX_DURATION if settings.max_duration is None else settings.max_duration
-            turns, notes = turns_of_recording(recognizer, read_long(paths[0], limit), options.channels)
+            speakers = " ".join(options.speakers or (OFF,))
+            recording = read_long(paths[0], limit)
+            turns, notes = turns_of_recording(recognizer, recording, options.channels, speakers=speakers)
         else:
-            turns, failed = turns_of_clips(recognizer, paths, options.speakers)
+            turns, failed = turns_of_clips(recognizer, paths, options.speakers or PAIR)
             notes = ()
     for path, reason in failed.items():
         print(f"{path} is left out: {reason}", file=sys.stderr)

@@ -5,7 +5,7 @@ score of a person.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,11 @@ from ser.conversation.model.dialogue import DialogueModel
 from ser.conversation.turns import Turn
 from ser.errors import SettingsError
 from ser.explanation.occlusion import leave_each_out
-from ser.fusion.remarks import find_doubt
+from ser.fusion.remarks import abstention, find_doubt
 from ser.fusion.rule import FusionRule, fuse
 from ser.labels import EMOTIONS
+from ser.language_model.opinion import Reading, SecondOpinion
+from ser.language_model.opinion import Turn as SaidTurn
 from ser.protocols import TextModel
 from ser.serialization import DIGITS, scores_to_dict
 from ser.types import EmotionScores, Segment, Transcript
@@ -26,9 +28,10 @@ NEUTRAL = "neutral"
 MIN_READABLE = 0.6
 """Share of a turn's letters that are ASCII's below which the words are in a script that the models do not read."""
 
-ALONE_WEIGHT = 0.4
-"""Share of the words alone in what words say in context. The text model knows far more kinds of text: on held-out
-dialogues both together are right in 71.7 % of turns, the dialogue model alone in 70.6 %."""
+ALONE_WEIGHT = 0.1
+"""Share of the words alone in what words say in context, chosen on held-out dialogues by macro-F1 and accuracy: 0.528
+and 72.1 %, against 0.533 and 70.9 % without the words alone and 0.475 and 71.2 % with a share of 0.4. On test
+dialogues 0.485 and 69.7 %, 0.489 and 68.0 %, 0.472 and 71.6 %: the larger share makes rare feelings rarer."""
 
 ANOTHER_SCRIPT = "{count} turns are in a script that the text models do not read: only the voice counts there."
 WORDLESS = "{count} turns have neither readable words nor a voice: they have no answer."
@@ -46,6 +49,7 @@ class FeltTurn:
         context: the feeling by its words given the turns before, words alone included; None likewise.
         feeling: of voice and words in context together; None if there is neither.
         unsure: why the feeling should not be relied on, as a sentence; None if nothing speaks against it.
+        opinion: of a language model on the words, given the turns before; None if none was asked, or it said nothing.
     """
 
     turn: Turn
@@ -53,6 +57,7 @@ class FeltTurn:
     context: EmotionScores | None
     feeling: EmotionScores | None
     unsure: str | None
+    opinion: EmotionScores | None = None
 
     @property
     def label(self) -> str | None:
@@ -188,16 +193,21 @@ class Conversation:
             "confidence": None if one.feeling is None else round(one.feeling.confidence, DIGITS),
             "unsure": one.unsure,
             **{name: None if scores is None else scores_to_dict(scores) for name, scores in parts.items()},
+            **({"language_model": scores_to_dict(one.opinion)} if one.opinion is not None else {}),
         }
 
 
 @dataclass(frozen=True)
 class Readers:
-    """The models that turns are read with; see `ser.recognizer.Recognizer`."""
+    """The models that turns are read with; see `ser.recognizer.Recognizer`.
+
+    A language model, if there is one, reads each turn's words with those of the turns before.
+    """
 
     dialogue: DialogueModel
     text: TextModel | None
     fusion: FusionRule
+    opinion: SecondOpinion | None = None
 
 
 def build_conversation(turns: Sequence[Turn], readers: Readers, notes: Sequence[str] = ()) -> Conversation:
@@ -214,6 +224,7 @@ def build_conversation(turns: Sequence[Turn], readers: Readers, notes: Sequence[
     reading = readers.dialogue.read(texts, [turn.speaker for turn in turns])
     contexts = [_scores(row) if read else None for row, read in zip(reading.feelings, readable, strict=True)]
     felt = [_feel(turn, context, readers) for turn, context in zip(turns, contexts, strict=True)]
+    felt, remarks = _add_opinions(felt, readers)
     told = reading.feelings.copy()
     for place, one in enumerate(felt):
         if one.feeling is not None:
@@ -228,7 +239,8 @@ def build_conversation(turns: Sequence[Turn], readers: Readers, notes: Sequence[
         if chances[place, source] > threshold and felt[source].context is not None
     ]
     models = {"dialogue": readers.dialogue.name, "text": readers.text.name if readers.text else "none"}
-    return Conversation(tuple(felt), tuple(causes), threshold, (*notes, *_notes(felt)), models)
+    models |= {"language_model": readers.opinion.name} if readers.opinion else {}
+    return Conversation(tuple(felt), tuple(causes), threshold, (*notes, *_notes(felt), *remarks), models)
 
 
 def explain_cause(conversation: Conversation, cause: Cause, readers: Readers) -> list[tuple[str, float]]:
@@ -282,6 +294,23 @@ def _feel(turn: Turn, context: EmotionScores | None, readers: Readers) -> FeltTu
         segments = _segments(turn)
         feeling, _ = readers.fusion.join(turn.voice, context, Transcript(turn.words, "en", segments, "turn"))
     return FeltTurn(turn, words, context, feeling, None if feeling is None else find_doubt(feeling))
+
+
+def _add_opinions(felt: list[FeltTurn], readers: Readers) -> tuple[list[FeltTurn], list[str]]:
+    """Ask a language model about each turn's words, given the turns before."""
+    if readers.opinion is None:
+        return felt, []
+    reading, before, answered = Reading(readers.opinion), list[SaidTurn](), list[FeltTurn]()
+    for one in felt:
+        words = Transcript(one.turn.words, None, _segments(one.turn), "turn")
+        opinion = None if one.feeling is None or abstention(words, None) else reading.ask(words.text, before)
+        if opinion is not None and one.feeling is not None:
+            feeling, _ = readers.fusion.add_opinion(one.feeling, opinion.scores, words)
+            one = replace(one, feeling=feeling, unsure=find_doubt(feeling), opinion=opinion.scores)
+        answered.append(one)
+        before.append(SaidTurn(one.turn.words, one.turn.speaker))
+    said = f"A language model read {reading.answered} of {len(felt)} turns: {reading.tokens} tokens."
+    return answered, [said, *reading.trouble]
 
 
 def _segments(turn: Turn) -> tuple[Segment, ...]:

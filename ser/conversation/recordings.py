@@ -11,6 +11,7 @@ from ser.conversation.turns import Turn
 from ser.encoder.profiles import PLAIN, Profiles
 from ser.errors import AudioError, SettingsError
 from ser.recognizer import Recognizer
+from ser.timeline.speakers import OFF
 from ser.timeline.timeline import AUTO, FeelingRegion
 from ser.types import Audio
 
@@ -27,7 +28,11 @@ ALONE = "speaker"
 
 
 def turns_of_recording(
-    recognizer: Recognizer, recording: LongRecording, channels: str = AUTO, profiles: Profiles = PLAIN
+    recognizer: Recognizer,
+    recording: LongRecording,
+    channels: str = AUTO,
+    profiles: Profiles = PLAIN,
+    speakers: str | int = OFF,
 ) -> tuple[list[Turn], tuple[str, ...]]:
     """Divide a recording into turns, as its timeline finds them.
 
@@ -36,20 +41,21 @@ def turns_of_recording(
         recording: at most `MAX_DURATION`.
         channels: see `ser.timeline.timeline.build_timeline`; with speakers in channels of their own each is one.
         profiles: that the answers are adapted by.
+        speakers: of one channel to be told apart by their voices: `off`, `auto`, or their number.
 
     Returns:
         The turns, and notes on the recording.
 
     Raises:
         AudioError: if it is too long or holds no speech.
-        SettingsError: if there is no such way with channels.
+        SerError: if there is no such way with channels or speakers, or no encoder of voices.
     """
     if recording.duration > MAX_DURATION:
         raise AudioError(
             f"The recording has {recording.duration / 60:.0f} minutes; at most {MAX_DURATION / 60:.0f} are read as a "
             "conversation. Cut it, or give its transcript."
         )
-    timeline = recognizer.timeline(recording, channels, profiles=profiles)
+    timeline = recognizer.timeline(recording, channels, profiles=profiles, speakers=speakers)
     sounds: dict[int | None, Audio] = {}
     turns = []
     for regions in _group(timeline.regions):

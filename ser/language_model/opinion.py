@@ -161,6 +161,34 @@ class SecondOpinion:
         )
 
 
+class Reading:
+    """A row of texts that a language model is asked about; after a failure no more, as each costs a time limit.
+
+    Args:
+        opinion: asks.
+
+    Attributes:
+        answered: texts so far.
+        tokens: that they took.
+        trouble: why no more are asked about, as a sentence in a list; empty if nothing went wrong.
+    """
+
+    def __init__(self, opinion: SecondOpinion) -> None:
+        self._opinion = opinion
+        self.answered, self.tokens, self.trouble = 0, 0, list[str]()
+
+    def ask(self, text: str, turns: Sequence[Turn]) -> Opinion | None:
+        """Read words, given the turns before them; None if there is no answer."""
+        if self.trouble:
+            return None
+        found, trouble = self._opinion.ask(text, turns)
+        self.trouble += [trouble] if trouble else []
+        if found is not None:
+            self.answered += 1
+            self.tokens += found.usage.prompt_tokens + found.usage.answer_tokens
+        return found
+
+
 def build_prompt(text: str, turns: Sequence[Turn] = (), examples: Sequence[AnsweredText] = ()) -> list[Message]:
     """Fill in the prompt.
 

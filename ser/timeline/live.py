@@ -122,7 +122,7 @@ class LiveTimeline:
         scores, unsure = None, None
         if speech and quiet < FRESH:
             start = max(speech[0].start, speech[-1].end - WINDOW)
-            found = ask_model(self._parts, [recent.crop(start, speech[-1].end)])[0]
+            found = ask_model(self._parts, [recent.crop(start, speech[-1].end)], self._parts.center)[0]
             if found.is_speech:
                 scores = self._parts.fusion.temper_acoustic(found.scores)
                 unsure = find_doubt(scores, found.novelty)
@@ -204,7 +204,8 @@ class LiveStream:
         if self._running is None or self._running.done():
             self._running = self.answers.submit(self.timeline.answer)
         try:
-            self.latest = self._running.result(PATIENCE)
+            # Of blocks that come while one is answered Gradio keeps the newest: where sound is lost, none waits.
+            self.latest = self._running.result(0.0 if self.missing else PATIENCE)
         except TimeoutError:
             return self.latest
         return self.latest

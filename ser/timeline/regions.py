@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from ser.labels import EMOTIONS
 from ser.serialization import scores_to_dict
 from ser.types import EmotionScores, Timings
 
@@ -72,8 +71,9 @@ class Timeline:
 
     @property
     def summary(self) -> dict[str, float]:
-        """Share of the speech by label, sum 1; in the order of `EMOTIONS`, without those that are not there."""
-        seconds = {label: sum(r.end - r.start for r in self.regions if r.label == label) for label in EMOTIONS}
+        """Share of the speech by label, sum 1; in the order of the answers' labels, without those that are absent."""
+        labels = dict.fromkeys(label for region in self.regions for label in region.scores.labels)
+        seconds = {label: sum(r.end - r.start for r in self.regions if r.label == label) for label in labels}
         total = sum(seconds.values())
         return {label: part / total for label, part in seconds.items() if part > 0}
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ser.labels import EMOTIONS
 from ser.types import SAMPLING_RATE, Audio, EmotionScores, Signal, SpeechRegion
 
 DIP = 0.05
@@ -164,8 +163,9 @@ def adapted_odds(phrases: Sequence[SpeechRegion], answers: Mapping[Run, Answer],
     has no such parts, and keeps the usual odds.
     Source: Otsu 1979, "A threshold selection method from gray-level histograms", 10.1109/TSMC.1979.4310076
     """
-    neutral = EMOTIONS.index("neutral")
-    single = np.array([answers[at, at + 1].scores.probabilities[neutral] for at in range(len(phrases))])
+    single = np.array(
+        [_neutral_of(scores := answers[at, at + 1].scores) @ scores.probabilities for at in range(len(phrases))]
+    )
     odds = np.log(np.clip(single, 1e-6, 1 - 1e-6) / (1 - np.clip(single, 1e-6, 1 - 1e-6)) * config.neutral_odds)
     order = np.argsort(odds)
     levels, seconds = odds[order], np.array([phrase.end - phrase.start for phrase in phrases])[order]
@@ -185,8 +185,18 @@ def adapted_odds(phrases: Sequence[SpeechRegion], answers: Mapping[Run, Answer],
 
 def _log_probabilities(scores: EmotionScores, neutral_odds: float) -> npt.NDArray[np.float64]:
     powers = np.maximum(scores.probabilities, 1e-6)
-    powers[EMOTIONS.index("neutral")] *= neutral_odds
+    powers[_neutral_of(scores)] *= neutral_odds
     return np.asarray(np.log(powers / powers.sum()))
+
+
+def _neutral_of(scores: EmotionScores) -> npt.NDArray[np.bool_]:
+    """The labels that mean neutral and nothing else: one of the seven, any number of a model's own."""
+    return np.array([tuple(scores.means.get(label, (label,))) == ("neutral",) for label in scores.labels])
+
+
+def with_shares(scores: EmotionScores, powers: npt.NDArray[np.float64]) -> EmotionScores:
+    """Scores over the same labels with other probabilities, brought to a sum of 1; what else they hold is let go."""
+    return EmotionScores(tuple((powers / powers.sum()).tolist()), labels=scores.labels, means=scores.means)
 
 
 def _tempered(logs: npt.NDArray[np.float64], config: SegmentationConfig) -> npt.NDArray[np.float64]:
@@ -224,5 +234,5 @@ def _join(
     novelties = [answers[run].novelty for run, _ in group]
     known = [value for value in novelties if value is not None]
     novelty = float(np.average(known, weights=weights)) if len(known) == len(group) else None
-    scores = EmotionScores(tuple((powers / powers.sum()).tolist()))
+    scores = with_shares(answers[group[0][0]].scores, powers)
     return FeltSpan(phrases[group[0][0][0]].start, phrases[group[-1][0][1] - 1].end, scores, novelty)

@@ -1,26 +1,37 @@
 """Builds the timeline of a recording: passages, regions of one feeling, their words, changes and shares."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ser.acoustic.model import require_seven
+from ser.acoustic.sounds import find_center
+from ser.audio.denoising import NOTE, denoise_blocks
 from ser.audio.long_recordings import LongRecording
 from ser.audio.vad import no_speech
 from ser.clock import Clock
+from ser.encoder.profiles import PLAIN, SPEAKER, Profile, Profiles
 from ser.errors import SettingsError
 from ser.fusion.remarks import UNFAMILIAR, abstention, find_doubt
 from ser.fusion.rule import FusionRule
-from ser.language_model.opinion import SecondOpinion, Turn
+from ser.language_model.opinion import Reading, SecondOpinion, Turn
 from ser.protocols import AcousticModel, EmbeddingModel, SpeechDetector, TextModel, Transcriber
 from ser.timeline.passages import Passage, cut_passages
 from ser.timeline.regions import FeelingRegion, Timeline
-from ser.timeline.segmentation import Answer, FeltSpan, Run, SegmentationConfig, cut_phrases, list_runs, segment
+from ser.timeline.segmentation import (
+    Answer,
+    FeltSpan,
+    Run,
+    SegmentationConfig,
+    cut_phrases,
+    list_runs,
+    segment,
+    with_shares,
+)
 from ser.timeline.speakers import Labels, find_speakers
 from ser.timeline.voices import VoiceEncoder
-from ser.types import Audio, EmotionScores, Segment, SpeechRegion, Transcript
+from ser.types import Audio, EmotionScores, Segment, Signal, SpeechRegion, Transcript
 
 SPLIT, MIX, AUTO = CHANNEL_MODES = ("split", "mix", "auto")
 
@@ -29,13 +40,19 @@ DEFAULT_CONFIG = SegmentationConfig()
 MARGIN = 0.1
 """Seconds of sound around a run that the acoustic model gets."""
 
+LEAST_OWN, MOST_OWN = 16, 64
+"""Runs of a speaker that are enough for a profile of their own, and after which no more are embedded for it."""
+
+Center = npt.NDArray[np.float32] | None
+
 
 @dataclass(frozen=True)
 class Parts:
-    """The models that a timeline is built with, see `ser.recognizer.Recognizer`, and the `center` of a profile.
+    """The models that a timeline is built with, see `ser.recognizer.Recognizer`, and the profiles to adapt them by.
 
     A language model reads each region's words with those of the regions before. With an encoder of voices the speakers
-    of a channel are told apart; their number is estimated unless it is given.
+    of a channel are told apart; their number is estimated unless it is given. Several speakers are adapted to
+    themselves where `own_voices` says so; `center` is the mean for speakers who are not.
     """
 
     detector: SpeechDetector
@@ -43,10 +60,18 @@ class Parts:
     text: TextModel | None
     transcriber: Transcriber | None
     fusion: FusionRule
-    center: npt.NDArray[np.float32] | None = None
+    center: Center = None
     opinion: SecondOpinion | None = None
     voices: VoiceEncoder | None = None
     speakers: int | None = None
+    profiles: Profiles = PLAIN
+    own_voices: bool = True
+    denoise: bool = False
+
+    def sound(self, recording: LongRecording, channel: int | None) -> Iterator[Signal]:
+        """The sound of a channel in blocks, without noise if that is wanted."""
+        blocks = recording.blocks(channel)
+        return denoise_blocks(blocks) if self.denoise else blocks
 
 
 def build_timeline(
@@ -63,9 +88,7 @@ def build_timeline(
     Raises:
         AudioError: if it holds no speech, or cannot be read to its end.
         SettingsError: if there is no such way with channels.
-        ModelUnavailableError: if the acoustic model has labels of its own.
     """
-    require_seven(parts.acoustic)
     if channels not in CHANNEL_MODES:
         raise SettingsError(f"channels is '{channels}'; expected one of {', '.join(CHANNEL_MODES)}.")
     split = channels == SPLIT or (channels == AUTO and recording.differs)
@@ -75,12 +98,16 @@ def build_timeline(
         who = list[Labels]()
         if parts.voices is not None:
             with clock.within("speakers"):
-                passages = cut_passages(recording.blocks(channel), parts.detector)
+                passages = cut_passages(parts.sound(recording, channel), parts.detector)
                 who = find_speakers(passages, parts.voices, parts.speakers, config)
         several = len({int(label) for labels in who for label in labels}) > 1
-        found = list[FeelingRegion]()
-        for at, passage in enumerate(cut_passages(clock.timed(recording.blocks(channel)), parts.detector)):
-            for region in answer_passage(passage, parts, config, clock, who[at] if several else None):
+        found, centers = list[FeelingRegion](), dict[int, Center]()
+        if parts.own_voices and (several or len(chosen) > 1):
+            with clock.within("speakers"):
+                passages = cut_passages(parts.sound(recording, channel), parts.detector)
+                centers = find_own_centers(passages, who if several else None, parts, config)
+        for at, passage in enumerate(cut_passages(clock.timed(parts.sound(recording, channel)), parts.detector)):
+            for region in answer_passage(passage, parts, config, clock, who[at] if several else None, centers):
                 _append(found, region, config.max_pause)
         number = 1 if recording.channels == 1 else None if channel is None else channel + 1
         named = None if channel is None else f"channel {channel + 1}"
@@ -96,11 +123,57 @@ def build_timeline(
     with clock.within("language_model"):
         regions, remarks = _add_opinions(regions, parts)
     notes = (*recording.notes, *_note_channels(recording, split), *_note_speakers(quiet, parts), *remarks)
+    notes = (*notes, NOTE) if parts.denoise else notes
     return Timeline(recording.duration, recording.channels, tuple(regions), clock.timings("vad"), notes)
 
 
+def find_own_centers(
+    passages: Iterable[Passage], who: Sequence[Labels] | None, parts: Parts, config: SegmentationConfig
+) -> dict[int, Center]:
+    """The means that adapt answers to each speaker's own voice, of those who say enough.
+
+    Args:
+        passages: of a channel, read as far as all speakers have said `MOST_OWN` runs.
+        who: the speaker of each phrase of each passage; None if one person speaks.
+        parts: the models; a neutral voice that is known already is not replaced.
+        config: of the segmentation.
+    """
+    model = parts.acoustic
+    if not isinstance(model, EmbeddingModel) or parts.profiles.known_neutral is not None:
+        return {}
+    people = {0} if who is None else {int(label) for labels in who for label in labels}
+    own: dict[int, Profile] = {}
+    for at, passage in enumerate(passages):
+        phrases, labels = cut_phrases(passage.audio, passage.speech, config), None if who is None else who[at]
+        for first, last in _turns(labels, len(phrases)):
+            person = 0 if labels is None else int(labels[first])
+            if person in own and own[person].clips >= MOST_OWN:
+                continue
+            runs = [(first + start, first + end) for start, end in list_runs(phrases[first:last], config)]
+            taken = list[Run]()
+            # The longest run from a phrase on, then that from the phrase after it.
+            for run in sorted(runs, key=lambda run: (run[0], -run[1])):
+                if not taken or run[0] >= taken[-1][1]:
+                    taken.append(run)
+            rows = model.embed_batch([_crop(passage.audio, phrases, run) for run in taken])
+            newest = Profile.of(SPEAKER, model.encoder_sha256, rows)
+            own[person] = own[person].merge(newest) if person in own else newest
+        if all(person in own and own[person].clips >= MOST_OWN for person in people):
+            break
+    return {
+        person: find_center(model, replace(parts.profiles, speaker=profile))
+        for person, profile in own.items()
+        if profile.clips >= LEAST_OWN
+    }
+
+
 def answer_passage(
-    passage: Passage, parts: Parts, config: SegmentationConfig, clock: Clock, who: Labels | None
+    passage: Passage,
+    parts: Parts,
+    config: SegmentationConfig,
+    clock: Clock,
+    who: Labels | None,
+    centers: Mapping[int, Center] | None = None,
 ) -> list[FeelingRegion]:
     """Regions of one feeling, and of one speaker where there are several, in a passage, with their words.
 
@@ -110,13 +183,15 @@ def answer_passage(
         config: of the segmentation.
         clock: counts the time of each step.
         who: the speaker of each phrase; None if they are not told apart.
+        centers: of speakers who are adapted to their own voice.
     """
     with clock.within("acoustic"):
         phrases = cut_phrases(passage.audio, passage.speech, config)
         felt, speakers = list[FeltSpan](), list[str | None]()
         for first, last in _turns(who, len(phrases)):
             runs = [(first + start, first + end) for start, end in list_runs(phrases[first:last], config)]
-            answers = ask_model(parts, [_crop(passage.audio, phrases, run) for run in runs])
+            center = (centers or {}).get(0 if who is None else int(who[first]), parts.center)
+            answers = ask_model(parts, [_crop(passage.audio, phrases, run) for run in runs], center)
             told = {(start - first, end - first): one for (start, end), one in zip(runs, answers, strict=True)}
             spans = segment(phrases[first:last], told, config)
             felt += spans
@@ -140,24 +215,22 @@ def answer_passage(
 
 
 def _add_opinions(regions: list[FeelingRegion], parts: Parts) -> tuple[list[FeelingRegion], list[str]]:
-    """Ask a language model about the words of each region; after a failure no more, as each costs a time limit."""
+    """Ask a language model about the words of each region, given those of the regions before."""
     if parts.opinion is None:
         return regions, []
-    turns, tokens, asked, answered = list[Turn](), 0, 0, list[FeelingRegion]()
-    trouble: str | None = None
+    reading, turns, answered = Reading(parts.opinion), list[Turn](), list[FeelingRegion]()
     for region in regions:
         words = Transcript(region.transcript or "", None, (), "timeline")
-        if abstention(words, None) is None and trouble is None:
-            opinion, trouble = parts.opinion.ask(words.text, turns)
+        if abstention(words, None) is None:
+            opinion = reading.ask(words.text, turns)
             if opinion is not None:
-                tokens, asked = tokens + opinion.usage.prompt_tokens + opinion.usage.answer_tokens, asked + 1
                 scores, _ = parts.fusion.add_opinion(region.scores, opinion.scores, words)
                 doubt = UNFAMILIAR if region.unsure == UNFAMILIAR else find_doubt(scores)
                 region = replace(region, scores=scores, unsure=doubt)
         answered.append(region)
         turns.append(Turn(words.text, region.speaker or ""))
-    notes = [f"A language model read {asked} of {len(regions)} regions: {tokens} tokens."]
-    return answered, [*notes, *([trouble] if trouble else [])]
+    said = f"A language model read {reading.answered} of {len(regions)} regions: {reading.tokens} tokens."
+    return answered, [said, *reading.trouble]
 
 
 def _turns(who: Labels | None, phrases: int) -> list[Run]:
@@ -181,9 +254,9 @@ def _crop(audio: Audio, phrases: Sequence[SpeechRegion], run: Run) -> Audio:
     return Audio(cut.signal[sounding[0] : sounding[-1] + 1]) if len(sounding) else cut
 
 
-def ask_model(parts: Parts, audios: Sequence[Audio]) -> list[Answer]:
+def ask_model(parts: Parts, audios: Sequence[Audio], center: Center) -> list[Answer]:
     """The acoustic model's answers to stretches of speech."""
-    model, center = parts.acoustic, parts.center
+    model = parts.acoustic
     if not isinstance(model, EmbeddingModel):
         return [Answer(scores) for scores in model.classify_batch(audios)]
     rows = model.embed_batch(audios)
@@ -216,7 +289,7 @@ def _append(regions: list[FeelingRegion], region: FeelingRegion, max_pause: floa
     seconds = np.array([last.end - last.start, region.end - region.start])
     mean = np.average([last.scores.probabilities, region.scores.probabilities], axis=0, weights=seconds)
     texts = [text for text in (last.transcript, region.transcript) if text is not None]
-    scores = EmotionScores(tuple((mean / mean.sum()).tolist()))
+    scores = with_shares(last.scores, mean)
     joined = " ".join(filter(None, texts)) if texts else None
     regions[-1] = replace(last, end=region.end, scores=scores, unsure=last.unsure and region.unsure, transcript=joined)
 

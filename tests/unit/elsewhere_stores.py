@@ -16,6 +16,7 @@ from annotations.raters.guidelines import write_guidelines
 from annotations.raters.names import move_aside
 from annotations.raters.people import Access, Person, identify, set_role
 from annotations.raters.replies import RatedReply, save_reply
+from annotations.raters.voices import keep_voice
 from annotations.raters.votes import mark_gold
 from annotations.review.leases import take_lease
 from annotations.store import AnnotationStore, NewClip, NewVote, grant
@@ -23,6 +24,7 @@ from annotations.store.embeddings import insert_embedding
 from annotations.store.faces import NewFace
 from annotations.store.new_records import NewVersion
 from annotations.store.settings import AnnotationSettings, change_settings
+from ser.encoder.profiles import NEUTRAL, Profile
 from ser.types import Embedding
 from tests.unit.stored import answer, begin_run, recording, write_wav
 
@@ -61,6 +63,8 @@ def do_everything(store: AnnotationStore, scratch: Path) -> None:
     second, _ = save_vote(store, 2)
     said = RatedReply("helpful", (("Ann", SECRET),), f"{SECRET}?", f"{SECRET}!", "ask", "fear", "sentences", "en")
     save_reply(store, said, RATER, ["research", "training"])
+    profile = Profile.of(NEUTRAL, "a" * 64, [[0.5, -1.25], [2.0, 0.25]])
+    keep_voice(store, f"{RATER}'s voice", RATER, profile, "I agree")
     store.add_correction(first, NewVote("bob", "unsure"))
     store.add_correction(first, NewVote("bob", "correct", "anger"))
     store.undo_last_correction("bob")

@@ -17,12 +17,26 @@ def test_every_variable_is_read() -> None:
             "SER_WHISPER_MODEL": "some/whisper",
             "SER_LANGUAGE_MODEL": "some/llm",
             "SER_VOICE": "espeak",
+            "SER_FACE": "none",
             "SER_DEVICE": "cpu",
             "SER_MAX_DURATION": "12.5",
             "SER_TRANSCRIBER_THREADS": "2",
+            "SER_DENOISE": "on",
         }
     )
-    assert settings == Settings("some/model", "none", "whisper", "some/whisper", "some/llm", "espeak", "cpu", 12.5, 2)
+    assert settings == Settings(
+        acoustic_model="some/model",
+        text_model="none",
+        transcriber="whisper",
+        whisper_model="some/whisper",
+        language_model="some/llm",
+        voice="espeak",
+        face="none",
+        device="cpu",
+        max_duration=12.5,
+        transcriber_threads=2,
+        denoise=True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -30,6 +44,7 @@ def test_every_variable_is_read() -> None:
     [
         ("SER_TRANSCRIBER_THREADS", "two", "SER_TRANSCRIBER_THREADS is 'two'; a whole number from 1 is needed."),
         ("SER_TRANSCRIBER_THREADS", "0", "transcriber_threads is 0; it must be 1 or more."),
+        ("SER_DENOISE", "yes", "SER_DENOISE is 'yes'; expected one of on, off."),
         ("SER_DEVICE", "tpu", "device is 'tpu'; expected one of auto, cpu, cuda."),
         ("SER_MAX_DURATION", "long", "SER_MAX_DURATION is 'long'; a number of seconds is needed."),
         ("SER_MAX_DURATION", "-1", "max_duration is -1.0 s; it must be above 0. Leave it out for no limit."),

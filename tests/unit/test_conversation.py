@@ -1,6 +1,7 @@
 """Conversations from text, calls and clips: what is read, what is felt in it, and what caused it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,15 @@ from ser.conversation.turns import TranscriptError, Turn, parse_turns
 from ser.errors import SettingsError
 from ser.fusion.rule import FusionRule
 from ser.labels import EMOTIONS
+from ser.language_model.client import load_language_model
+from ser.language_model.opinion import SecondOpinion
 from ser.testing import WordListModel, fake_recognizer, synthetic_speech
 from ser.text.embedded import TrainedText
 from ser.training.gradients.engine import optimise
 from ser.training.gradients.processes import Processes
 from ser.training.gradients.task import Surroundings
 from ser.types import SAMPLING_RATE, Audio, EmotionScores, SpeechRegion
+from tests.unit.language_models import chat_server
 
 TALK = """Tom: Guess what, I passed the final exam!
 Eve: Congratulations! I am so happy for you.
@@ -152,6 +156,28 @@ def test_voice_counts_and_words_of_another_script_do_not(readers: Readers) -> No
     assert [one.label for one in conversation.turns] == ["anger", "anger", None]
     assert conversation.turns[1].context is None and all(cause.source != 1 for cause in conversation.causes)
     assert any("script" in note for note in conversation.notes) and any("no answer" in n for n in conversation.notes)
+
+
+def test_a_language_model_reads_each_turn_after_those_before_and_is_asked_no_more_after_a_failure(
+    readers: Readers,
+) -> None:
+    turns = parse_turns(TALK)
+    with chat_server() as server:
+        asking = replace(readers, opinion=SecondOpinion(load_language_model(server.url)))
+        conversation = build_conversation(turns, asking)
+        asked = server.requests[-1]["messages"][-1]["content"]
+        assert "Eve: " in asked and "My dog died" in asked and len(server.requests) == len(turns) + 1
+        rows = conversation.as_dict()["turns"]
+        assert all("language_model" in row for row in rows)  # type: ignore[attr-defined]
+        assert conversation.notes[-1].startswith(f"A language model read 6 of 6 turns: {51 * 7} tokens")
+        plain = build_conversation(turns, readers)
+        # Its weight is none until it is fitted.
+        assert [one.feeling for one in conversation.turns] == [one.feeling for one in plain.turns]
+        assert "language_model" not in plain.as_dict()["turns"][0]  # type: ignore[index]
+        server.mode = "broken"
+        before = len(server.requests)
+        failed = build_conversation(turns, asking)
+        assert len(server.requests) == before + 1 and "gave no answer" in failed.notes[-1]
 
 
 class PauseDetector:

@@ -7,6 +7,8 @@ import soundfile
 
 from annotations.cli import main
 from annotations.maintenance.erasure.erase import erase_recording
+from annotations.prelabelling import unanalysed_clips
+from annotations.review.queue import queue_length
 from annotations.store import AnnotationStore
 from ser.audio.decoding import decode_file
 from ser.audio.long_recordings import read_long
@@ -57,8 +59,12 @@ def test_a_long_recording_becomes_clips_with_answers_and_parents(
             assert clip.parent_start is not None and clip.parent_end is not None
             assert clip.sha256 == whole.crop(clip.parent_start, clip.parent_end).sha256
         assert len(store.fetch("SELECT DISTINCT clip_id FROM predictions")) >= 4
-        assert main(command) == 1, "again: nothing comes twice"
-        assert len(list_clips(store)) == len(clips)
+        assert main([*command, "--keep-whole"]) == 1, "again: no part comes twice"
+        kept = store.find_clip(whole.sha256)
+        assert kept is not None and kept.source == "whole recording" and kept.consent == ("research",)
+        assert decode_file(store.clip_path(kept)).sha256 == whole.sha256 and len(list_clips(store)) == len(clips) + 1
+        # Its parts are labelled and answered, not the whole.
+        assert queue_length(store, "ann") == len(clips) and kept.id not in unanalysed_clips(store)
         erase_recording(store, whole.sha256, by="ann")
         assert main(command) == 1 and list_clips(store) == []
     assert "erased here" in capsys.readouterr().err

@@ -58,6 +58,10 @@ DECLARED = {
     "MaintainHandlers.on_settings": MAINTAINERS,
     "NeutralHandlers.on_forget": EVERYBODY,
     "NeutralHandlers.on_neutral": EVERYBODY,
+    # Of voices that the same person keeps.
+    "NeutralHandlers.on_delete": EVERYBODY,
+    "NeutralHandlers.on_open": EVERYBODY,
+    "NeutralHandlers.on_use": EVERYBODY,
     # The question about labels is empty for everybody but a maintainer.
     "OpeningHandlers.on_load": EVERYBODY,
     "RecognizeHandlers.on_audio": EVERYBODY,

@@ -215,6 +215,8 @@ def test_from_an_empty_folder_to_a_promoted_model(
     assert answers["sadness"].fused.labels == labels.names
     entry = next(entry for entry in list_entries(active.store) if entry.version.id == version.id)
     assert f"- labels: {labels.names[0]} (" in card_text(entry, "embedded", None)
+    timeline = active.recognizer.timeline(speech("sadness", 500))
+    assert set(timeline.summary) == {names["sadness"]} and timeline.regions[0].scores.labels == labels.names
     with pytest.raises(ModelUnavailableError, match="here the seven emotions are counted"):
         require_seven(active.recognizer.acoustic)
     assert names["sadness"].upper() in describe(answers["sadness"], "a.wav")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ import torch
 
 from ser.audio.long_recordings import read_long
 from ser.cli import main
+from ser.conversation.recordings import turns_of_recording
+from ser.encoder.profiles import NEUTRAL, Profile, Profiles
 from ser.errors import ModelUnavailableError, SettingsError
 from ser.fusion.rule import FusionRule
 from ser.testing import BandEnergyModel, EnergyDetector, fake_recognizer, synthetic_speech
 from ser.timeline.formats import to_rttm, to_turns
-from ser.timeline.speakers import SpeakerConfig, cluster_voices
-from ser.timeline.timeline import Parts, build_timeline
+from ser.timeline.passages import cut_passages
+from ser.timeline.speakers import SpeakerConfig, cluster_voices, find_speakers
+from ser.timeline.timeline import DEFAULT_CONFIG, Parts, build_timeline, find_own_centers
 from ser.timeline.voices import FOLDER_VARIABLE, LstmVoiceEncoder, mel_spectrogram, read_voice_weights
 from ser.types import SAMPLING_RATE, Audio, Signal
 from tests.unit.recordings import voice
@@ -114,6 +118,39 @@ def test_speakers_take_turns_and_no_region_is_of_two(tmp_path: Path) -> None:
     assert float(turns[1][3]) == pytest.approx(5.0, abs=0.6) and {len(turn) for turn in turns} == {10}
     assert len(to_rttm(timeline, "a").splitlines()) == len(timeline.regions)
     assert json.loads(json.dumps(timeline.as_dict("a")))["speakers"] == ["speaker 1", "speaker 2"]
+
+
+def test_each_speaker_is_adapted_to_their_own_voice_once_enough_is_heard() -> None:
+    talk = Audio(np.concatenate([sound for _ in range(10) for sound in (tone(110, 5.0), tone(450, 5.0))]))
+    given, model = parts(voices=PitchEncoder()), BandEnergyModel()
+
+    def centers_of(audio: Audio, **changes: object) -> dict[int, object]:
+        passages = list(cut_passages([audio.signal], given.detector))
+        who = find_speakers(passages, PitchEncoder(), None, DEFAULT_CONFIG)
+        return find_own_centers(passages, who, replace(given, **changes), DEFAULT_CONFIG)  # type: ignore[arg-type, return-value]
+
+    centers = centers_of(talk)
+    voices = [model.embed_batch([Audio(tone(pitch, 1.0))])[0] for pitch in (110, 450)]
+    assert sorted(centers) == [0, 1]
+    for person, other in ((0, 1), (1, 0)):
+        apart = [float(np.linalg.norm(centers[whose] - voices[person])) for whose in (person, other)]  # type: ignore[operator]
+        assert apart[0] < 0.7 * apart[1]
+    assert centers_of(CALL) == {}, "a few words are no profile"
+    known = Profiles(neutral=Profile.of(NEUTRAL, model.encoder_sha256, voices))
+    assert centers_of(talk, profiles=known) == {}, "a neutral voice that is known is the better one"
+    plain = build_timeline(read_long(talk), replace(given, own_voices=False))
+    assert build_timeline(read_long(talk), given).regions != plain.regions
+
+
+def test_a_conversation_of_one_channel_has_the_speakers_that_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ser.recognizer.load_voice_encoder", PitchEncoder)
+    recognizer = fake_recognizer()
+    recognizer.detector = EnergyDetector()
+    turns, notes = turns_of_recording(recognizer, read_long(CALL), speakers=2)
+    assert [turn.speaker for turn in turns] == ["speaker 1", "speaker 2", "speaker 1"]
+    assert turns[1].start == pytest.approx(5.0, abs=0.5) and notes == ()
+    alone, _ = turns_of_recording(recognizer, read_long(CALL))
+    assert {turn.speaker for turn in alone} == {"speaker"}
 
 
 def test_one_voice_is_no_speaker_and_a_note_says_so() -> None:

@@ -21,7 +21,7 @@ TALK = "Tom: I passed the <b>exam</b>!\nEve: Congratulations! I am so happy for 
 
 
 def read(handlers: ConversationHandlers, files: list[str] | None = None, text: str = "", speakers: str = "A, B") -> str:
-    *_, drawn = handlers.on_read(files, text, speakers, "auto", ANN)
+    *_, drawn = handlers.on_read(files, text, speakers, "auto", "off", ANN)
     return drawn
 
 

@@ -11,6 +11,8 @@ import pytest
 import soundfile
 
 from annotations.errors import ClipNotFoundError
+from annotations.maintenance.erasure.erase import erase_rater, erase_speaker
+from annotations.raters.voices import find_voice, list_voices
 from annotations.store import queries
 from annotations.store.embeddings import read_embeddings
 from ser.encoder.profiles import MIN_CLIPS
@@ -231,12 +233,56 @@ def test_a_neutral_voice_is_taken_from_a_clip_and_adapts_the_next_answers(
     page_services: Services, page_cache: Path
 ) -> None:
     handlers = NeutralHandlers(page_services)
-    assert "Record the sentences first" in handlers.on_neutral(None, ANN)
+    assert "Record the sentences first" in handlers.on_neutral(None, "", False, "ann", ANN)[0]
     analysed = analyse(page_services, page_cache)
-    assert "adapted to 1 neutral sentence." in handlers.on_neutral(analysed, ANN)
+    assert "adapted to 1 neutral sentence." in handlers.on_neutral(analysed, "", False, "ann", ANN)[0]
+    assert list_voices(page_services.store, "ann") == []
     profiles = page_services.profiles.of("ann")
     assert profiles.applied == ("neutral", 1) and page_services.profiles.of("bob").neutral is None
     assert "Forgotten" in handlers.on_forget(ANN) and page_services.profiles.of("ann").neutral is None
     page_services.profiles.set_neutral("ann", profiles.neutral)
     page_services.profiles.release("ann")
     assert page_services.profiles.of("ann").neutral is None
+
+
+def test_a_neutral_voice_is_kept_with_consent_used_by_name_and_erased_with_its_person(
+    page_services: Services, page_cache: Path
+) -> None:
+    handlers, store = NeutralHandlers(page_services), page_services.store
+    analysed = analyse(page_services, page_cache)
+    assert "Say whose voice it is" in handlers.on_neutral(analysed, " ", True, "ann", ANN)[0]
+    assert "Say who you are" in handlers.on_neutral(analysed, "Mia", True, None, ANN)[0]
+    for rater in ("ann", "bob", "cem"):
+        said, listed, shelf = handlers.on_neutral(analysed, "Mia", True, rater, ANN)
+        assert "Kept as the voice of Mia" in said and isinstance(listed, dict) and listed["value"] == "Mia"
+        assert isinstance(shelf, dict) and shelf["visible"]
+    kept, made = find_voice(store, "Mia", "ann"), page_services.profiles.of("ann").neutral
+    assert kept is not None and made is not None and kept.encoder == made.encoder and kept.clips == 1
+    assert np.allclose(kept.embeddings, made.embeddings, atol=1e-2, rtol=1e-3)
+    # Another session of the same person adapts to it as soon as the speaker is named; nobody else's does.
+    tab = RecognizeHandlers(page_services)
+
+    def adapted(speaker: str, who: str) -> bool:
+        *_, last = tab.on_audio(upload(page_cache, 7), False, BOB, False, speaker, who)
+        assert isinstance(last.analysed, Analysed)
+        return last.analysed.profiles.neutral is not None
+
+    assert adapted(" Mia ", "ann")
+    assert not adapted("Mia", "dan") and not adapted("Tom", "ann") and not adapted("", "ann")
+    assert "Choose a voice" in handlers.on_use("Mia", "dan", BOB)
+    assert "adapted to 1" in handlers.on_use("Mia", "ann", BOB)
+    assert page_services.profiles.of("bob").neutral is not None
+    said, listed, shelf = handlers.on_delete("Mia", "ann", BOB)
+    assert "was deleted" in said and isinstance(listed, dict) and listed["choices"] == []
+    assert isinstance(shelf, dict) and not shelf["visible"]
+    assert "deleted already" in handlers.on_delete("Mia", "ann", BOB)[0]
+    assert page_services.profiles.of("bob").neutral is None
+    # An anonymous vote may stay; a voice never does.
+    erase_rater(store, "bob", by="boss", keep_votes=True)
+    assert (
+        store.fetch("SELECT rater FROM voices")[0]["rater"] == "cem" and len(store.fetch("SELECT 1 FROM voices")) == 1
+    )
+    report = erase_speaker(store, "Mia", by="boss")
+    assert report.rows == {"voices": 1} and store.fetch("SELECT 1 FROM voices") == []
+    with pytest.raises(ClipNotFoundError):
+        erase_speaker(store, "Mia", by="boss")

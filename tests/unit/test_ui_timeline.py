@@ -14,14 +14,20 @@ import soundfile
 from annotations.errors import StoreError
 from annotations.exchange.exports.exporting import export_store
 from annotations.exchange.imports.importing import ImportOptions, import_sources
+from annotations.labels.label_set import Label, LabelSet, emotion_label
+from annotations.labels.stored import change_label_set
 from annotations.maintenance.erasure.erase import erase_clip, erase_recording
 from annotations.raters.votes import effective_corrections
 from annotations.store import AnnotationStore
 from annotations.store.new_records import Parent
 from ser.audio.decoding import decode_file
 from ser.errors import SerError
+from ser.language_model.client import load_language_model
+from ser.language_model.opinion import SecondOpinion
 from ser.testing import synthetic_speech
+from ser.timeline.formats import FORMATS
 from ser.types import SAMPLING_RATE
+from tests.unit.language_models import chat_server
 from tests.unit.stored import list_clips
 from ui.backend.services import Services
 from ui.timeline.panel import TimelineHandlers
@@ -70,6 +76,7 @@ def test_corrected_regions_become_clips_of_their_own(
     unsure = {"start": 4.0, "end": 6.0, "label": "unsure"}
     saved = handlers.save(given(values, [region, unsure], speaker="Kim"), ANN)
     store = page_services.store
+    assert store.find_clip(decode_file(path, max_duration=100.0).sha256) is None, "it is kept only if that is asked"
     clips = {clip.id: clip for clip in list_clips(store)}
     assert sorted(saved["clips"]) == sorted(clips) and len(clips) == 2  # type: ignore[call-overload]
     whole = decode_file(path, max_duration=100.0)
@@ -94,7 +101,9 @@ def test_corrected_regions_become_clips_of_their_own(
         for row in ("csv", "parquet", "audformat", "labelstudio"):
             export_store(store, row, tmp_path / row, "research")
 
-    kept = store.add_clip(whole, source="page")
+    handlers.save(given(values, [region], keep=True), ANN)
+    kept = store.find_clip(whole.sha256)
+    assert kept is not None and kept.source == "whole recording" and kept.consent == ("research",)
     assert erase_clip(store, kept.id, by="ann").clips == 3 and list_clips(store) == []
 
 
@@ -132,6 +141,48 @@ def test_nothing_is_saved_without_consent_or_of_what_is_gone(
     with pytest.raises(SerError, match="talk.wav was let go"):
         handlers.save(given(values, [region]), ANN)
     assert list_clips(page_services.store) == []
+
+
+def test_a_store_of_its_own_labels_has_them_on_the_timeline_in_votes_and_in_exports(
+    page_services: Services, page_cache: Path
+) -> None:
+    calm = Label("calm", "1", "#1b6ca8", "#6cb4e8", ("neutral", "sadness"))
+    tense = Label("in distress", "2", "#b3261e", "#f2958f", ("anger", "fear", "disgust"))
+    change_label_set(page_services.store, LabelSet((calm, tense, emotion_label("happiness", "3"))), by="mia")
+    handlers, path = TimelineHandlers(page_services), talk(page_cache)
+    *_, drawn = handlers.on_timeline(path, "auto", "off", ANN)
+    found = re.search('data-timeline="([^"]*)"', drawn)
+    assert found is not None
+    values = json.loads(unescape(found[1]))
+    names = ["calm", "in distress", "happiness"]
+    assert [one["name"] for one in values["labels"]] == [*names, "unsure"]
+    assert {region["label"] for region in values["regions"]} <= set(names)
+    assert all(sum(region["scores"].values()) == pytest.approx(1.0) for region in values["regions"])
+    said = drawn.partition("Of the speech: ")[2]
+    assert said.split(" ")[0] in ("calm", "in", "happiness")
+    chosen = next(name for name in names[1:] if name != values["regions"][0]["label"])
+    regions = [{**values["regions"][0], "label": chosen, "end": 2.0}]
+    table = str(handlers.export(given(values, regions, format="csv"), ANN)["text"]).splitlines()
+    assert table[0].endswith(",calm,in distress,happiness") and f",{chosen},1.0," in table[1]
+    for form in sorted(set(FORMATS) - {"turns"}):
+        assert chosen in str(handlers.export(given(values, regions, format=form), ANN)["text"]), form
+    plain = json.loads(str(handlers.export(given(values, [], format="json"), ANN)["text"]))
+    assert {region["label"] for region in plain["regions"]} <= set(names) and set(plain["summary"]) <= set(names)
+    handlers.save(given(values, regions), ANN)
+    (vote,) = effective_corrections(page_services.store)
+    assert vote.label == chosen
+
+
+def test_a_region_is_read_after_the_words_of_those_before_it(
+    shown: tuple[TimelineHandlers, dict[str, Any], Path], page_services: Services
+) -> None:
+    handlers, values, _ = shown
+    with chat_server() as server:
+        page_services.recognizer.replace_opinion(SecondOpinion(load_language_model(server.url)))
+        for start, words in ((60.0, 2), (0.5, 1)):
+            handlers.save(given(values, [{"start": start, "end": start + 2.0, "label": "fear"}]), ANN)
+            asked = server.requests[-1]["messages"][-1]["content"]
+            assert (asked.count("what a wonderful day") >= 2) == (words == 2), asked
 
 
 def test_exports_hold_the_regions_as_a_person_left_them(shown: tuple[TimelineHandlers, dict[str, Any], Path]) -> None:

@@ -254,6 +254,7 @@
     // Saving and exporting
     const plain = (one) => ({ start: one.start, end: one.end, label: one.label, speaker: one.speaker, channel: one.channel, transcript: one.transcript });
     const ticks = data.consent.map(([words, purpose]) => make("label", {}, make("input", { type: "checkbox", value: purpose }), ` ${words}`));
+    const whole = make("input", { type: "checkbox" });
     const who = make("input", { type: "text", maxlength: "80", placeholder: "a pseudonym", "aria-label": "Who is speaking? (optional)" });
     const save = async () => {
       const left = waiting();
@@ -266,7 +267,7 @@
         for (let at = 0; at < left.length; at += BATCH) {
           const part = left.slice(at, at + BATCH);
           tell(`Saving ${done} of ${left.length} …`, "quiet");
-          await call("save_regions", { token: data.token, regions: part.map(plain), consent, speaker: who.value }, 120000);
+          await call("save_regions", { token: data.token, regions: part.map(plain), consent, speaker: who.value, keep: whole.checked && !at }, 120000);
           part.forEach((one) => (one.saved = true));
           done += part.length;
         }
@@ -297,7 +298,7 @@
       strip,
       ...data.notes.map((note) => make("p", { class: "quiet" }, note)),
       make("div", { class: "tl-columns" }, list, editor),
-      make("fieldset", { class: "tl-consent" }, make("legend", {}, data.question), ...ticks, make("label", {}, "Who is speaking? ", who), saveButton),
+      make("fieldset", { class: "tl-consent" }, make("legend", {}, data.question), ...ticks, make("label", {}, whole, " Keep the whole recording, too"), make("label", {}, "Who is speaking? ", who), saveButton),
       status,
       make("div", { class: "tl-bar" }, make("label", {}, "Export as ", format), button("Download", download), make("span", { class: "quiet" }, "Keys: Space plays, ↑ ↓ choose, 1–7 label, Shift ← → move the nearer border, S splits, J joins, Z undoes, + − zoom"))
     );

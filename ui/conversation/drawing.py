@@ -199,6 +199,7 @@ def why_html(
         ("Voice", one.turn.voice),
         ("Words alone", one.words),
         ("Words after the turns before", one.context),
+        ("Language model", one.opinion),
         ("Together", one.feeling),
     )
     rows = "".join(

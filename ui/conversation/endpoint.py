@@ -17,6 +17,7 @@ from ser.conversation.reply.reply import GUARD, SENTENCES, Reply, compose_reply,
 from ser.conversation.reply.written import write_reply
 from ser.conversation.turns import parse_turns
 from ser.errors import SerError
+from ser.timeline.speakers import OFF
 from ser.timeline.timeline import AUTO, CHANNEL_MODES
 from ui.backend.identity import charge, voter
 from ui.backend.services import Services
@@ -122,7 +123,7 @@ def build_endpoints(converse: Callable[..., dict[str, object]], services: Servic
     """Add the endpoints.
 
     Args:
-        converse: answers a transcript, or a recording and the way with its channels.
+        converse: answers a transcript, or a recording and the way with its channels and speakers.
         services: the domain.
     """
     replies = ReplyHandlers(services)
@@ -132,6 +133,7 @@ def build_endpoints(converse: Callable[..., dict[str, object]], services: Servic
         written = gr.Textbox(label="a transcript; empty if audio is given", value="")
         talk = gr.Audio(label="a recording of at most 15 minutes, or null", type="filepath", value=None)
         way = gr.Textbox(label=f"one of {', '.join(CHANNEL_MODES)}; {AUTO} where empty", value=AUTO)
+        voices = gr.Textbox(label="speakers of one channel: off, auto, or how many are told apart", value=OFF)
         answer = gr.JSON(label="the conversation, as `python -m ser converse --json` prints it")
         asked, rated = (
             [
@@ -155,7 +157,7 @@ def build_endpoints(converse: Callable[..., dict[str, object]], services: Servic
         owner = gr.Textbox(label="its rater; a login takes precedence", value="")
         gone = gr.JSON(label="{forgotten}")
     for name, handler, inputs, output in (
-        ("converse", converse, [written, talk, way], answer),
+        ("converse", converse, [written, talk, way, voices], answer),
         ("reply", replies.reply, [*asked, tongue], offered),
         ("rate_reply", replies.rate_reply, rated, kept),
         ("forget_reply", replies.forget_reply, [number, owner], gone),

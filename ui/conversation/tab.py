@@ -21,6 +21,7 @@ from ser.conversation.turns import TRANSCRIPTS, Turn, parse_turns, read_turns
 from ser.errors import AudioError, SerError, SettingsError
 from ser.recognizer import Recognizer
 from ser.serialization import printable
+from ser.timeline.speakers import OFF
 from ser.timeline.timeline import AUTO
 from ui.api import MAX_TIMELINE_DURATION, TIMELINE_BUDGET
 from ui.backend.identity import charge
@@ -33,7 +34,7 @@ from ui.conversation.speaking import speak_reply
 from ui.parts.calls import Act, Given, whole_number
 from ui.parts.errors import shows_errors
 from ui.parts.presentation import clock, escape, status_line
-from ui.timeline.panel import CHANNELS
+from ui.timeline.panel import CHANNELS, SPEAKERS
 
 SETTING = "SER_CONVERSATION"
 """`off` leaves out the tab and its endpoint."""
@@ -85,7 +86,7 @@ class ConversationHandlers:
         }
 
     def on_read(
-        self, files: list[str] | None, text: str, speakers: str, channels: str, request: gr.Request
+        self, files: list[str] | None, text: str, speakers: str, channels: str, voices: str, request: gr.Request
     ) -> Iterator[str]:
         """Read files or, without any, the text that was typed."""
         session = str(request.session_hash)
@@ -94,7 +95,7 @@ class ConversationHandlers:
             yield status_line("Choose a recording or a transcript, or write one.", "gentle") + limits_html()
             return
         yield status_line("Reading the conversation …", "quiet")
-        for step in self._steps(paths, text, speakers, channels, request):
+        for step in self._steps(paths, text, speakers, (channels, voices), request):
             if isinstance(step, Waiting):
                 yield status_line(f"Place {step.place} in the queue.", "quiet")
             else:
@@ -109,15 +110,16 @@ class ConversationHandlers:
         transcript: str = "",
         audio: str | None = None,
         channels: str = AUTO,
+        speakers: str = OFF,
         request: gr.Request | None = None,
     ) -> dict[str, object]:
         """Find what is felt in a conversation and what caused it, of a transcript or a recording; nothing is stored."""
         if audio is None:
             if not transcript.strip():
                 raise SerError("Neither transcript nor audio was given. Send one of them.")
-            return self._plain([], transcript, channels, request)
+            return self._plain([], transcript, (channels, speakers), request)
         with self.services.uploads.borrow(audio) as path:
-            return self._plain([path], "", channels, request)
+            return self._plain([path], "", (channels, speakers), request)
 
     def why(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Explain a turn: what voice and words say, and the words of its causes."""
@@ -174,18 +176,28 @@ class ConversationHandlers:
             raise SerError(f"There is no turn {place + 1}; the conversation has {len(kept.conversation.turns)}.")
         return kept, place
 
-    def _plain(self, paths: list[Path], text: str, channels: str, request: gr.Request | None) -> dict[str, object]:
-        steps = self._steps(paths, text, "", channels, request)
+    def _plain(
+        self, paths: list[Path], text: str, ways: tuple[str, str], request: gr.Request | None
+    ) -> dict[str, object]:
+        steps = self._steps(paths, text, "", ways, request)
         ((conversation, _, _),) = (step for step in steps if not isinstance(step, Waiting))
         said = [{"text": one.text, "turns": [place + 1 for place in one.turns]} for one in summarise(conversation)]
         return {**conversation.as_dict(paths[0].name if paths else None), "summary": said}
 
     def _steps(
-        self, paths: list[Path], text: str, speakers: str, channels: str, request: gr.Request | None
+        self, paths: list[Path], text: str, names: str, ways: tuple[str, str], request: gr.Request | None
     ) -> Iterator["tuple[Conversation, Readers, list[str]] | Waiting"]:
-        """Read a conversation in its turn; yields places in the queue, then the conversation."""
+        """Read a conversation in its turn; yields places in the queue, then the conversation.
+
+        Args:
+            paths: of one transcript or recording, or of clips.
+            text: read if there are none.
+            names: of who speaks in turn in clips.
+            ways: with the channels of a recording, and with the speakers of one channel.
+            request: says whose it is.
+        """
         recognizer = self.services.active_model.serving().recognizer
-        readers = Readers(load_dialogue_model(), recognizer.text, recognizer.fusion)
+        readers = Readers(load_dialogue_model(), recognizer.text, recognizer.fusion, recognizer.opinion)
         connection = str(request.session_hash) if request else ""
         written = [path for path in paths if path.suffix.lower() in TRANSCRIPTS]
         if written or not paths:
@@ -200,12 +212,12 @@ class ConversationHandlers:
 
             yield from self.services.answers(connection, letters / 15.0, read, budget=TIMELINE_BUDGET)
         elif len(paths) == 1:
-            yield from self._recording(paths[0], channels, recognizer, readers, request)
+            yield from self._recording(paths[0], ways, recognizer, readers, request)
         else:
-            yield from self._clips(paths, speakers, recognizer, readers, request)
+            yield from self._clips(paths, names, recognizer, readers, request)
 
     def _recording(
-        self, path: Path, channels: str, recognizer: Recognizer, readers: Readers, request: gr.Request | None
+        self, path: Path, ways: tuple[str, str], recognizer: Recognizer, readers: Readers, request: gr.Request | None
     ) -> Iterator["tuple[Conversation, Readers, list[str]] | Waiting"]:
         recording = read_long(path)
         if recording.duration > MAX_TIMELINE_DURATION:
@@ -217,7 +229,8 @@ class ConversationHandlers:
         charge(self.services, request, "recognitions", amount=max(1.0, recording.duration / 60.0))
 
         def read() -> Iterator[tuple[Conversation, Readers, list[str]]]:
-            turns, notes = turns_of_recording(recognizer, recording, channels or AUTO)
+            channels, voices = ways[0] or AUTO, ways[1] or OFF
+            turns, notes = turns_of_recording(recognizer, recording, channels, speakers=voices)
             yield build_conversation(turns, readers, notes), readers, []
 
         connection = str(request.session_hash) if request else ""
@@ -288,13 +301,14 @@ def build_conversation_tab(services: Services) -> dict[str, Act]:
             )
             with gr.Row():
                 channels = gr.Dropdown(CHANNELS, value=AUTO, label="Channels of a call", min_width=140)
+                voices = gr.Dropdown(SPEAKERS, value=OFF, label="Speakers of one channel", min_width=140)
                 speakers = gr.Textbox(value="A, B", label="Who speaks in turn, for several clips", min_width=140)
     button = gr.Button("Read the conversation", variant="primary", elem_id="conversation-read")
     place = gr.HTML(limits_html(), elem_id="conversation", apply_default_css=False)
     example.click(None, None, text, js=f"() => {EXAMPLE!r}", api_visibility="private")
     button.click(
         shows_errors(handlers.on_read),
-        [files, text, speakers, channels],
+        [files, text, speakers, channels, voices],
         place,
         show_progress="hidden",
         trigger_mode="once",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from annotations.labels.label_set import DEFAULT, LabelSet
+from ser.audio.denoising import is_available
 from ser.encoder.profiles import MIN_CLIPS, PLAIN, Profiles
 from ser.types import Audio, Recognition
 from ui.parts.palette import key_range
@@ -23,6 +24,9 @@ EXAMPLE_NOT_SAVED = (
     "An example is to listen to: nothing of it is saved. Record or upload a clip of your own to save it."
 )
 UNCHANGED = gr.skip()
+MOST_KEPT = 64_000_000
+"""Bytes of sound that wait in memory to be saved; a minute takes 4 MB."""
+
 CONSENT_CHOICES = [
     ("research", "research"),
     ("training the model", "training"),
@@ -30,9 +34,8 @@ CONSENT_CHOICES = [
 ]
 
 
-MOST_KEPT = 64_000_000
-"""Bytes of sound that wait in memory to be saved; a minute takes 4 MB."""
-
+CLEAN_INFO = "For the next recording. What you save stays as it was recorded."
+CLEAN_MISSING = "The server lacks the package for it (webrtc-noise-gain)."
 CONSENT_QUESTION = "May we keep this recording? Nothing is kept unless you tick."
 
 
@@ -190,8 +193,8 @@ def build_consent() -> tuple[gr.CheckboxGroup, gr.Textbox]:
     return consent, speaker
 
 
-def build_details() -> tuple[gr.Checkbox, gr.HTML, gr.JSON]:
-    """Lay out the switch of adaptation, the times and models, and the answer as JSON."""
+def build_details() -> tuple[gr.Checkbox, gr.Checkbox, gr.HTML, gr.JSON]:
+    """Lay out the switches of adaptation and of noise reduction, the times and models, and the answer as JSON."""
     with gr.Accordion("Details: times, models, JSON", open=False, elem_id="recognize-details"):
         adapt = gr.Checkbox(
             True,
@@ -199,6 +202,13 @@ def build_details() -> tuple[gr.Checkbox, gr.HTML, gr.JSON]:
             info=f"From {MIN_CLIPS} recordings on; forgotten when you close the page.",
             elem_id="adapt",
         )
+        clean = gr.Checkbox(
+            False,
+            label="Reduce noise first",
+            info=CLEAN_INFO if is_available() else CLEAN_MISSING,
+            interactive=is_available(),
+            elem_id="denoise",
+        )
         details = gr.HTML("", apply_default_css=False)
         answer_json = gr.JSON(label="Answer as JSON", show_label=False, elem_id="answer-json")
-    return adapt, details, answer_json
+    return adapt, clean, details, answer_json

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
+from gradio.components import Component
 
 from annotations.store import NewClip, NewVote, grant
 from ser.audio.decoding import decode_file
+from ser.audio.denoising import denoise
 from ser.audio.long_recordings import decode_beginning
-from ser.encoder.profiles import PLAIN
+from ser.encoder.profiles import PLAIN, Profiles
 from ser.errors import RecordingTooLongError, SerError
 from ser.serialization import recognition_to_dict
 from ser.types import Recognition
@@ -40,7 +42,7 @@ from ui.recognize.form import (
     what_is_missing,
 )
 from ui.recognize.live import build_live
-from ui.recognize.neutral import build_neutral
+from ui.recognize.neutral import adapted_to, build_neutral
 from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
 from ui.recognize.why import build_why
 from ui.timeline.panel import TimelineHandlers, build_timeline
@@ -61,25 +63,39 @@ class RecognizeHandlers:
         self._examples = ExampleAnswers()
         self._kept = KeptClips()
 
-    def on_audio(self, path: str | None, adapt: bool, request: gr.Request, *, cut: bool = False) -> Iterator[Form]:
+    def on_audio(
+        self,
+        path: str | None,
+        adapt: bool,
+        request: gr.Request,
+        clean: bool = False,
+        speaker: str = "",
+        who: Who = None,
+        *,
+        cut: bool = False,
+    ) -> Iterator[Form]:
         """A clip was recorded or chosen: yield the answer as it grows, or why there is none.
 
         Args:
             path: of the clip.
             adapt: whether to adapt to what the session's earlier clips have in common.
             request: says whose session it is.
+            clean: whether to reduce the noise first; what is saved is the clip as it came.
+            speaker: who is named as speaking; their voice counts if `who` keeps one.
+            who: says what the browser says of itself.
             cut: whether only the beginning counts, as much as is accepted.
         """
         if path is None:
-            # A generator that yields nothing would empty every output, down to the words on the buttons.
-            yield Form()
+            yield Form()  # Without a yield every output would be emptied, down to the words on the buttons.
             return
         session = str(request.session_hash)
         self.services.uploads.hold(session, path)
         yield blank(cards.listening_card(self._texts(request)))
         try:
             charge(self.services, request, "recognitions")
-            yield from self._answers(path, request, adapt, cut)
+            profiles = self.services.profiles.of(session) if adapt else PLAIN
+            profiles = adapted_to(self.services, profiles, speaker, who, request)
+            yield from self._answers(path, request, profiles, clean, cut)
         except RecordingTooLongError as error:
             yield blank(cards.refusal_card(str(error), self._texts(request)), live=str(error))._replace(
                 beginning=gr.update(visible=True), whole=gr.update(visible=True)
@@ -89,9 +105,11 @@ class RecognizeHandlers:
             # The player goes as well: it could only show a recording that no browser can play, or that holds nothing.
             yield blank(cards.refusal_card(str(error), self._texts(request)), live=str(error))._replace(audio=None)
 
-    def on_beginning(self, path: str | None, adapt: bool, request: gr.Request) -> Iterator[Form]:
+    def on_beginning(
+        self, path: str | None, adapt: bool, request: gr.Request, clean: bool, speaker: str, who: Who
+    ) -> Iterator[Form]:
         """The beginning of a recording that is too long is to be analysed."""
-        yield from self.on_audio(path, adapt, request, cut=True)
+        yield from self.on_audio(path, adapt, request, clean, speaker, who, cut=True)
 
     def on_example(self, label: str | None, request: gr.Request) -> Iterator[Form]:
         """An example was chosen: its sound, and its answer, which is computed once for all visitors."""
@@ -189,27 +207,23 @@ class RecognizeHandlers:
     def on_labels(self, analysed: Analysed | None, request: gr.Request) -> Form:
         """The page opens, or the labels have changed: the buttons, and the answer if there is one, in these labels."""
         labels, texts = self.services.labels, self._texts(request)
-        card = (
-            cards.empty_card(texts)
-            if analysed is None
-            else presentation.answer_card(analysed.recognition, labels, texts)
-        )
+        card = presentation.answer_card(analysed.recognition, labels, texts) if analysed else cards.empty_card(texts)
         return Form(card=card, vote=gr.update(choices=label_choices(labels, texts)))
 
     def _texts(self, request: gr.Request) -> Texts:
         return label_texts(self.services.labels, request)
 
-    def _answers(self, path: str, request: gr.Request, adapt: bool, cut: bool) -> Iterator[Form]:
+    def _answers(self, path: str, request: gr.Request, profiles: Profiles, clean: bool, cut: bool) -> Iterator[Form]:
         session, serving = str(request.session_hash), self.services.active_model.serving()
         recognizer, version = serving.recognizer, serving.version
         start = time.perf_counter()
         limit = recognizer.max_duration
         with self.services.measures.timed("decode"):
             audio = decode_beginning(path, limit) if cut and limit else decode_file(path, max_duration=limit)
+            heard = denoise(audio) if clean else audio
         decoding = time.perf_counter() - start
         shown: Recognition | None = None
-        profiles = self.services.profiles.of(session) if adapt else PLAIN
-        for step in self.services.answers(session, audio.duration, lambda: recognizer.recognize_steps(audio, profiles)):
+        for step in self.services.answers(session, audio.duration, lambda: recognizer.recognize_steps(heard, profiles)):
             if isinstance(step, Waiting):
                 yield Form(card=cards.listening_card(self._texts(request), step.place))
                 continue
@@ -229,14 +243,11 @@ class RecognizeHandlers:
                 answer.duration, analysed.audio.notes if analysed.audio else (), analysed.example or NOT_STORED
             ),
         )
-        # A field is filled when its value first comes, so that nothing a person has typed meanwhile is overwritten.
+        # Filled when its value first comes, so that nothing a person has typed meanwhile is overwritten.
         if shown is None or shown.fused.label != answer.fused.label:
             # The value alone: where choices come with it and the next step follows at once, the browser drops it.
             best = labels.most_probable(answer.fused.as_dict())
-            form = form._replace(
-                vote=best,
-                live=presentation.announcement(answer, labels, texts),
-            )
+            form = form._replace(vote=best, live=presentation.announcement(answer, labels, texts))
         if answer.transcript and not (shown and shown.transcript):
             form = form._replace(transcript=answer.transcript.text)
         if not answer.complete:
@@ -278,12 +289,12 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
             status = gr.HTML(status_line("", "good"), elem_id="save-status", apply_default_css=False)
             withdraw = gr.Button("", size="sm", visible=False, scale=0, min_width=150, elem_id="withdraw-saved")
     why = build_why(services, analysed)
-    build_neutral(services, analysed)
+    build_neutral(services, analysed, who)
     face = build_face(services)
     recorded = build_live(services, capture)
     timelines = TimelineHandlers(services)
     over_time = build_timeline(timelines, capture)
-    adapt, details, answer_json = build_details()
+    adapt, clean, details, answer_json = build_details()
     saved = gr.State(None)
     sure = gr.Checkbox(False, visible=False)
 
@@ -294,7 +305,7 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
         face.picture, face.said, face.keep,
     )  # fmt: skip
     handlers = RecognizeHandlers(services)
-    _connect_clip(handlers, form, adapt, capture, recorded)
+    _connect_clip(handlers, form, [capture.audio, adapt, clean, speaker, who], capture, recorded)
     connect_face(services, face, form)
     # Pressed by the page's script as well, when the labels have changed.
     labels_changed = gr.Button("", elem_id="labels-changed", elem_classes="pressed-by-script")
@@ -321,18 +332,16 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
 
 
 def _connect_clip(
-    handlers: RecognizeHandlers, form: Form, adapt: gr.Checkbox, capture: Capture, recorded: gr.events.Dependency
+    handlers: RecognizeHandlers, form: Form, given: list[Component], capture: Capture, recorded: gr.events.Dependency
 ) -> None:
     """A clip comes, is taken away by the player's own cross, or is cleared."""
     outputs, audio = list(form), capture.audio
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     heavy = {"concurrency_limit": MOST_WAITING, "concurrency_id": "recognition", **quiet}
     answering = [
-        audio.input(shows_errors(handlers.on_audio), [audio, adapt], outputs, trigger_mode="always_last", **heavy),
-        recorded.then(shows_errors(handlers.on_audio), [audio, adapt], outputs, **heavy),
-        capture.beginning.click(
-            shows_errors(handlers.on_beginning), [audio, adapt], outputs, trigger_mode="once", **heavy
-        ),
+        audio.input(shows_errors(handlers.on_audio), given, outputs, trigger_mode="always_last", **heavy),
+        recorded.then(shows_errors(handlers.on_audio), given, outputs, **heavy),
+        capture.beginning.click(shows_errors(handlers.on_beginning), given, outputs, trigger_mode="once", **heavy),
         capture.examples.submit(
             shows_errors(handlers.on_example), capture.examples, outputs, trigger_mode="always_last", **heavy
         ),

@@ -10,7 +10,7 @@ from ui.parts.palette import UNSURE, UNSURE_KEY, css_class, icon
 from ui.parts.player import HEIGHT, WIDTH, waveform
 from ui.parts.presentation import counted, escape, percent
 from ui.recognize.form import CONSENT_CHOICES, CONSENT_QUESTION
-from ui.timeline.regions import page_regions
+from ui.timeline.regions import in_labels, page_regions
 
 BINS_A_SECOND, MOST_BINS = 8, 4000
 """Bars of the waveform."""
@@ -44,7 +44,8 @@ def timeline_html(timeline: Timeline, signal: Signal, labels: LabelSet, *, token
         "wave": waveform(signal, min(MOST_BINS, max(200, round(BINS_A_SECOND * timeline.duration)))),
         "box": [WIDTH, HEIGHT],
     }
-    shares = ", ".join(f"{label} {percent(share)}" for label, share in timeline.summary.items())
+    summary = in_labels(timeline, labels).summary
+    shares = ", ".join(f"{label} {percent(share)}" for label, share in summary.items())
     said = f"Of the speech: {shares}"
     return (
         f'<div class="timeline" tabindex="0" role="region" aria-label="Feeling over time" '

@@ -8,8 +8,11 @@ import numpy as np
 
 from annotations.store import NewClip, NewVote, grant
 from annotations.store.new_records import Parent
+from annotations.store.records import WHOLE
+from annotations.store.rows import insert_clip
 from ser.audio.long_recordings import LongRecording, read_long
 from ser.errors import AudioError, SerError
+from ser.language_model.opinion import Turn
 from ser.serialization import printable
 from ser.timeline.formats import FORMATS
 from ser.timeline.regions import Timeline
@@ -28,7 +31,7 @@ from ui.recognize.form import ASK_TIMELINE, consent_words
 from ui.recognize.votes import changed_transcript, verdict_of
 from ui.timeline.drawing import timeline_html
 from ui.timeline.kept import KeptTimeline, KeptTimelines, read_channel
-from ui.timeline.regions import EditedRegion, read_regions, with_regions
+from ui.timeline.regions import EditedRegion, in_labels, read_regions, with_regions
 
 CHANNELS = [("split if they differ", "auto"), ("each by itself", "split"), ("all mixed", "mix")]
 SPEAKERS = [
@@ -101,13 +104,18 @@ class TimelineHandlers:
         rater = voter(self.services, request, given.get("who"))
         charge(self.services, request, "recognitions", amount=float(len(regions)), who=rater)
         speaker = str(given.get("speaker") or "").strip()
+        grants = grant([str(purpose) for purpose in consent], rater.name, consent_words(consent))
         recording = kept.read()
         whole = read_channel(recording, None)
+        if given.get("keep"):
+            session, speaking = f"recording {whole.sha256[:16]}", speaker or None
+            kept_for = NewClip(WHOLE, speaker=speaking, session=session, grants=grants)
+            self.services.store.write_clip(whole, lambda connection: insert_clip(connection, whole, kept_for))
         sounds = {region.channel: read_channel(recording, region.channel) for region in regions}
         saved = []
         for region in regions:
             audio = sounds[region.channel].crop(region.start, region.end)
-            answer, version = self._answer(audio, kept)
+            answer, version = self._answer(audio, kept, region.start)
             verdict, label = verdict_of(
                 region.label, labels.most_probable(answer.fused.as_dict()) if answer is not None else None
             )
@@ -124,20 +132,30 @@ class TimelineHandlers:
                 "page",
                 speaker=_speaker_of(region, speaker),
                 session=f"recording {whole.sha256[:16]}",
-                grants=grant([str(purpose) for purpose in consent], rater.name, consent_words(consent)),
+                grants=grants,
                 parent=Parent(whole.sha256, region.start, region.end),
             )
             stored, _ = self.services.store.save_feedback(audio, answer, vote, clip, model_version_id=version)
             saved.append(stored.id)
         return {"clips": saved}
 
-    def _answer(self, audio: Audio, kept: KeptTimeline) -> tuple[Recognition | None, int]:
-        """The model's answer to a region as a clip; None if it finds no speech in it, which a person may well."""
+    def _answer(self, audio: Audio, kept: KeptTimeline, start: float) -> tuple[Recognition | None, int]:
+        """The model's answer to a region as a clip, given the words of the regions before its start.
+
+        None if it finds no speech in it, which a person may well.
+        """
         serving = self.services.active_model.serving()
         limit = serving.recognizer.max_duration
         if limit and audio.duration > limit:
             raise SerError(f"A region lasts {audio.duration:.0f} s; a clip may have {limit:g} s. Split it first.")
-        steps = self.services.answers(kept.session, audio.duration, lambda: serving.recognizer.recognize_steps(audio))
+        turns = [
+            Turn(one.transcript, one.speaker or "")
+            for one in kept.timeline.regions
+            if one.transcript and (one.start + one.end) / 2 < start
+        ]
+        steps = self.services.answers(
+            kept.session, audio.duration, lambda: serving.recognizer.recognize_steps(audio, turns=turns)
+        )
         try:
             *_, answer = (step for step in steps if not isinstance(step, Waiting))
         except AudioError:
@@ -146,12 +164,13 @@ class TimelineHandlers:
 
     def export(self, given: Given, request: gr.Request) -> dict[str, object]:
         """Write the timeline, as a person left it, in one of the formats."""
-        kept, form = self.kept.get(given.get("token")), given.get("format")
+        kept, form, labels = self.kept.get(given.get("token")), given.get("format"), self.services.labels
         if form not in FORMATS:
             raise SerError(f"The format is '{str(form)[:60]}'; expected one of {', '.join(FORMATS)}.")
-        regions = read_regions(given.get("regions"), kept.timeline.duration, self.services.labels)
+        regions = read_regions(given.get("regions"), kept.timeline.duration, labels)
         ending, write = FORMATS[str(form)]
-        timeline = with_regions(kept.timeline, regions) if regions else kept.timeline
+        timeline = in_labels(kept.timeline, labels)
+        timeline = with_regions(timeline, regions, labels) if regions else timeline
         return {"name": f"{kept.file}{ending}", "text": write(timeline, kept.file)}
 
 

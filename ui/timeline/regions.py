@@ -7,7 +7,6 @@ from typing import Any
 
 from annotations.labels.label_set import LabelSet
 from ser.errors import SerError
-from ser.labels import EMOTIONS
 from ser.timeline.regions import FeelingRegion, Timeline
 from ser.types import EmotionScores
 from ui.parts.palette import UNSURE
@@ -83,19 +82,39 @@ def _seconds(value: object, name: str) -> float:
     return float(value)
 
 
-def with_regions(timeline: Timeline, regions: Sequence[EditedRegion]) -> Timeline:
+def in_labels(timeline: Timeline, labels: LabelSet) -> Timeline:
+    """A timeline in the labels of a store; a region whose emotions have no place in them keeps its own."""
+    if labels.is_default:
+        return timeline
+    return replace(
+        timeline, regions=tuple(replace(one, scores=_in_labels(one.scores, labels)) for one in timeline.regions)
+    )
+
+
+def _in_labels(scores: EmotionScores, labels: LabelSet) -> EmotionScores:
+    shares = {name: share or 0.0 for name, share in labels.scores(scores.as_dict()).items()}
+    total = sum(shares.values())
+    if not total:
+        return scores
+    return EmotionScores(tuple(share / total for share in shares.values()), labels=tuple(shares), means=_means(labels))
+
+
+def _means(labels: LabelSet) -> dict[str, tuple[str, ...]]:
+    return {label.name: label.means for label in labels}
+
+
+def with_regions(timeline: Timeline, regions: Sequence[EditedRegion], labels: LabelSet) -> Timeline:
     """A timeline with regions as a person left them; labels of a person are certain, others keep their scores.
 
-    Raises:
-        SerError: if the store has labels that a timeline of the seven emotions cannot hold.
+    Args:
+        timeline: in the labels of the store, see `in_labels`.
+        regions: in their place.
+        labels: of the store.
     """
-    own = sorted({region.label for region in regions} - {*EMOTIONS, UNSURE})
-    if own:
-        raise SerError(f"Exports of timelines hold the seven emotions; '{own[0]}' is none of them.")
-    return replace(timeline, regions=tuple(_to_feeling(timeline, region) for region in regions))
+    return replace(timeline, regions=tuple(_to_feeling(timeline, region, labels) for region in regions))
 
 
-def _to_feeling(timeline: Timeline, region: EditedRegion) -> FeelingRegion:
+def _to_feeling(timeline: Timeline, region: EditedRegion, labels: LabelSet) -> FeelingRegion:
     answered = [one for one in timeline.regions if one.channel == region.channel]
     nearest = max(answered or timeline.regions, key=lambda one: min(one.end, region.end) - max(one.start, region.start))
     kept = region.label in (nearest.label, UNSURE)
@@ -104,7 +123,12 @@ def _to_feeling(timeline: Timeline, region: EditedRegion) -> FeelingRegion:
         region.end,
         region.speaker,
         region.channel,
-        nearest.scores if kept else EmotionScores.from_dict({region.label: 1.0}),
+        nearest.scores if kept else _certain(region.label, labels),
         "A person was not sure." if region.label == UNSURE else nearest.unsure if kept else None,
         region.transcript,
     )
+
+
+def _certain(label: str, labels: LabelSet) -> EmotionScores:
+    sure = tuple(float(name == label) for name in labels.names)
+    return EmotionScores(sure) if labels.is_default else EmotionScores(sure, labels=labels.names, means=_means(labels))

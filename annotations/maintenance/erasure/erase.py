@@ -17,6 +17,7 @@ from annotations.maintenance.erasure.rows import (
     anonymise_person,
     delete_clips,
     delete_person,
+    delete_voices,
     forget_sources,
     words_of,
 )
@@ -97,13 +98,13 @@ def _parts_of(store: AnnotationStore, sha256: str) -> list[int]:
 
 
 def erase_speaker(store: AnnotationStore, speaker: str, *, by: str, dry_run: bool = False) -> ErasureReport:
-    """Erase every clip of a speaker, as `erase_clip`.
+    """Erase every clip of a speaker, as `erase_clip`, and their voices that are kept.
 
     Raises:
-        ClipNotFoundError: if no clip has that speaker.
+        ClipNotFoundError: if no clip and no voice has that speaker.
     """
     ids = [row["id"] for row in store.fetch("SELECT id FROM clips WHERE speaker = ?", (speaker,))]
-    if not ids:
+    if not ids and not store.fetch("SELECT 1 FROM voices WHERE speaker = ?", (speaker,)):
         raise ClipNotFoundError(
             f"No clip has the speaker '{speaker}'. Check the spelling; `stats` counts the speakers."
         )
@@ -250,17 +251,17 @@ def erase_clips(
     """
 
     def begin(connection: sqlite3.Connection, number: int, report: ErasureReport) -> dict[str, object]:
-        listed = json.dumps(list(clip_ids))
+        listed, speaker = json.dumps(list(clip_ids)), kind == "speaker"
         chosen = "SELECT value FROM json_each(?)"
         rows = connection.execute(f"SELECT sha256 FROM clips WHERE id IN ({chosen})", (listed,)).fetchall()
         traces = [find_traces(store.data_dir, row["sha256"]) for row in rows]
         report.versions = mark_runs(connection, number, f"corrections.clip_id IN ({chosen})", (listed,))
         exports = exports_with_clips(connection, clip_ids, CONSENT_PURPOSES)
         needles = [trace.sha256 for trace in traces] + words_of(connection, listed)
-        if kind == "speaker":
+        if speaker:
             needles.append(subject)
             forget_sources(connection, subject)
-        report.rows = delete_clips(connection, clip_ids)
+        report.rows = delete_clips(connection, clip_ids) + delete_voices(connection, subject if speaker else "")
         report.clips = report.rows.get("clips", 0)
         report.votes = report.rows.get("corrections", 0)
         report.recordings = sum(trace.content is not None for trace in traces)
@@ -268,7 +269,8 @@ def erase_clips(
             "INSERT OR REPLACE INTO erased_recordings VALUES (?, ?)",
             [(hash_recording(sha256), number) for sha256 in [*(t.sha256 for t in traces), *([whole] if whole else [])]],
         )
-        return {"recordings": [trace.as_dict() for trace in traces], "exports": exports, "needles": needles}
+        recordings, named = [trace.as_dict() for trace in traces], subject if speaker else None
+        return {"recordings": recordings, "exports": exports, "needles": needles, "speaker": named}
 
     return _erase(store, kind, subject, begin, by, dry_run)
 
@@ -342,4 +344,5 @@ def _erase_again(connection: sqlite3.Connection, pending: Mapping[str, object]) 
         return change(connection, str(pending["rater"]), str(pending["pseudonym"]))
     hashes = json.dumps([trace["sha256"] for trace in pending.get("recordings", [])])  # type: ignore[attr-defined]
     chosen = connection.execute("SELECT id FROM clips WHERE sha256 IN (SELECT value FROM json_each(?))", (hashes,))
-    return delete_clips(connection, [row["id"] for row in chosen])
+    deleted = delete_clips(connection, [row["id"] for row in chosen])
+    return deleted + delete_voices(connection, str(pending.get("speaker") or ""))

@@ -13,6 +13,9 @@ WHOSE = "rater"
 OWN_ROWS = (("role_grants", "name"), ("rater_names", "name"))
 """Further rows that belong to a person: (table, column)."""
 
+NEVER_ANONYMOUS = ("voices",)
+"""Tables whose rows go with their rater even where votes are kept: a voice says who somebody is."""
+
 FREE_TEXT = ("transcript", "comment", "reply", "edited")
 """Columns of a rater's own words; they may say who the rater is, so no anonymous vote keeps them."""
 
@@ -44,12 +47,21 @@ def anonymise_person(connection: sqlite3.Connection, name: str, pseudonym: str) 
     counts: Counter[str] = Counter()
     for table in tables(connection):
         columns = _columns(connection, table)
-        if WHOSE not in columns:
+        if table in NEVER_ANONYMOUS:
+            counts[table] += connection.execute(f"DELETE FROM {table} WHERE {WHOSE} = ?", (name,)).rowcount
+        if WHOSE not in columns or table in NEVER_ANONYMOUS:
             continue
         emptied = "".join(f", {column} = NULL" for column in FREE_TEXT if column in columns)
         cursor = connection.execute(f"UPDATE {table} SET {WHOSE} = ?{emptied} WHERE {WHOSE} = ?", (pseudonym, name))
         counts[table] += cursor.rowcount
     return +(counts + _forget_name(connection, name, pseudonym))
+
+
+def delete_voices(connection: sqlite3.Connection, speaker: str) -> Counter[str]:
+    """Delete the kept voices of a speaker, whoever keeps them; returns {table: rows}."""
+    if "voices" not in tables(connection):  # A copy of an older store.
+        return Counter()
+    return +Counter(voices=connection.execute("DELETE FROM voices WHERE speaker = ?", (speaker,)).rowcount)
 
 
 def tables(connection: sqlite3.Connection) -> list[str]:
