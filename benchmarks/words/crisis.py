@@ -1,8 +1,8 @@
 """The guard of replies: `python -m benchmarks.words.crisis --data DIR [--quick] [--json]`.
 
 Share of phrases of self-harm, violence and abuse that raise an alarm, on the lists that its words were chosen by and on
-`crisis_test.csv`, which nothing was chosen by; alarms on harmless phrases that look like them, and on the turns of
-`DIR/dailydialog/test.csv`; the milliseconds that a turn takes.
+two that nothing was fitted to, `crisis_test.csv` and the later `crisis_later.csv`; alarms on harmless phrases that look
+like them, and on the turns of `DIR/dailydialog/test.csv`; the milliseconds that a turn takes.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from ser.conversation.guard.guard import KINDS, WEIGHTS_FILE, Guard, find_plain,
 from ser.conversation.model.dialogues import read_dialogues
 
 PACKAGES = ("onnxruntime", "tokenizers", "numpy")
-TEST = Path(__file__).parent / "crisis_test.csv"
+TESTS = ("crisis_test.csv", "crisis_later.csv")
 WRITTEN_FOR_IT = 150
 """Phrases of the list that the goal names; the further ones of the file were the test list of an earlier guard."""
 
@@ -54,8 +54,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     guard = load_guard()
     written = _read(WEIGHTS_FILE.parent / "phrases.csv")
     harmless = [text for _, text in _read(WEIGHTS_FILE.parent / "harmless.csv")]
-    tested = _read(TEST)
-    crisis = [(kind, text) for kind, text in tested if kind in KINDS]
     dialogues = read_dialogues(options.data / "dailydialog" / "test.csv")
     turns = [text for dialogue in dialogues for text in dialogue.texts][: QUICK if options.quick else None]
     started = time.perf_counter()
@@ -66,15 +64,22 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "recall_150": _share(guard, [text for _, text in written[:WRITTEN_FOR_IT]]),
         "recall_all_written": _share(guard, [text for _, text in written]),
         "harmless_alarms": _share(guard, harmless),
-        "test_phrases": len(crisis),
-        "test_recall": _share(guard, [text for _, text in crisis]),
-        "test_recall_by_kind": {kind: _share(guard, [text for own, text in crisis if own == kind]) for kind in KINDS},
-        "test_plain_phrases": round(float(np.mean([find_plain(text) is not None for _, text in crisis])), 4),
-        "test_harmless_alarms": _share(guard, [text for kind, text in tested if kind not in KINDS]),
+        "tests": {name: _tested(guard, _read(Path(__file__).parent / name)) for name in TESTS},
         "dailydialog_turns": len(turns),
         "dailydialog_alarms": alarms,
         "turn_ms": round(1000 * spent / len(turns), 2),
         "goals": GOALS,
+    }
+
+
+def _tested(guard: Guard, rows: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    crisis = [(kind, text) for kind, text in rows if kind in KINDS]
+    return {
+        "phrases": len(crisis),
+        "recall": _share(guard, [text for _, text in crisis]),
+        "recall_by_kind": {kind: _share(guard, [text for own, text in crisis if own == kind]) for kind in KINDS},
+        "plain": round(float(np.mean([find_plain(text) is not None for _, text in crisis])), 4),
+        "harmless_alarms": _share(guard, [text for kind, text in rows if kind not in KINDS]),
     }
 
 

@@ -18,6 +18,16 @@ LONGEST_TEXT = 1000
 
 SENTENCE = re.compile(r"(?<=[.!?…。!?])\s+|(?<=[。!?])")
 
+SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)]*$")
+
+CLAUSE = re.compile(r"[,;:–—，；：](?=\s|[一-龥])")
+LEAST_FIRST, LONG_FIRST = 15, 45
+"""Letters of the first part, and of a first sentence, beyond which it is cut after a comma or the like: a Piper voice
+takes some 10 ms a letter on two busy cores."""
+
+CLAUSE_PAUSE = 0.4
+"""Pause after such a part, relative to that after a sentence."""
+
 CHIME = ((880.0, 0.12), (587.3, 0.18))
 """Hz and seconds of the two notes that tell a listener that a machine speaks."""
 
@@ -92,12 +102,20 @@ class Voice(Protocol):
 
 
 def split_sentences(text: str) -> list[str]:
-    """Cut a text after the marks that end sentences.
+    """Cut a text after the marks that end sentences, and a long first one within, so that its sound comes soon.
 
     >>> split_sentences("That was hard. Was it? 我明白。你好")
     ['That was hard.', 'Was it?', '我明白。', '你好']
+    >>> split_sentences("They gave your job to somebody else – it sounds as if that makes you sad.")
+    ['They gave your job to somebody else –', 'it sounds as if that makes you sad.']
     """
-    return [part.strip() for part in SENTENCE.split(text) if part.strip()]
+    parts = [part.strip() for part in SENTENCE.split(text) if part.strip()]
+    if parts and len(parts[0]) > LONG_FIRST:
+        marks = [found.end() for found in CLAUSE.finditer(parts[0]) if found.end() >= LEAST_FIRST]
+        near = [end for end in marks if end <= LONG_FIRST] or marks[:1]
+        if near:
+            parts[:1] = [parts[0][: near[-1]].strip(), parts[0][near[-1] :].strip()]
+    return parts
 
 
 def speak(voice: Voice, text: str, tone: str = "neutral", *, chime: bool = False) -> Iterator[Signal]:
@@ -128,11 +146,14 @@ def speak(voice: Voice, text: str, tone: str = "neutral", *, chime: bool = False
 def _sentences(voice: Voice, sentences: list[str], tone: Tone, chime: bool) -> Iterator[Signal]:
     if chime:
         yield _chime(voice.sampling_rate)
-    silence = np.zeros(round(tone.pause * voice.sampling_rate), np.float32)
+    previous = ""
     for number, sentence in enumerate(sentences):
         said = voice.say(sentence, tone)
         peak = float(np.abs(said).max(initial=0.0))
         said = said * np.float32(tone.volume / max(peak, 1e-6)) if peak else said
+        pause = tone.pause if SENTENCE_END.search(previous) else CLAUSE_PAUSE * tone.pause
+        silence = np.zeros(round(pause * voice.sampling_rate), np.float32)
+        previous = sentence
         yield np.concatenate([silence, said]) if number else said
 
 

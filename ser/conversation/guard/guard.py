@@ -3,6 +3,7 @@
 It errs on the side of care: a false alarm costs a reply, a missed call for help may cost more.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,9 @@ from ser.errors import ModelUnavailableError
 WEIGHTS_FILE = Path(__file__).resolve().parent / "guard.safetensors"
 
 KINDS = ("self-harm", "violence", "abuse")
+
+GAMMA = 0.5
+"""Of the kernel exp(-gamma d²) of the support vector machine, d the distance of two sentences."""
 
 SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
 
@@ -163,7 +167,8 @@ class Guard:
     """Reads what is said for talk of self-harm, violence or abuse; safe to call from several threads.
 
     Args:
-        weights: of the linear classifier on sentence vectors: `weight` (kinds, width), `bias` and `threshold`.
+        weights: `vectors` (of support, width), their `dual` coefficients, `numbers` (intercept, scale, shift,
+            threshold), and the linear classifier that names the kind, `kind_weight` (kinds, width) and `kind_bias`.
 
     Raises:
         ModelUnavailableError: if the sentence encoder is absent or damaged.
@@ -171,8 +176,10 @@ class Guard:
 
     def __init__(self, weights: dict[str, npt.NDArray[np.float32]]) -> None:
         self._encoder = TurnEncoder()
-        self._weight, self._bias = weights["weight"], weights["bias"]
-        self.threshold = float(weights["threshold"][0])
+        self._vectors, self._dual = weights["vectors"].astype(np.float32), weights["dual"]
+        self._lengths = (self._vectors**2).sum(1)
+        self._intercept, self._scale, self._shift, self.threshold = map(float, weights["numbers"])
+        self._kind_weight, self._kind_bias = weights["kind_weight"], weights["kind_bias"]
 
     def check(self, words: str) -> Alarm | None:
         """Find the sentence that sounds most like a call for care; None if none does."""
@@ -183,14 +190,16 @@ class Guard:
         plain = find_plain(sentence)
         if plain is not None:
             return Alarm(plain, sentence, 1.0)
-        chances = self.probabilities(sentence)
-        kind = int(chances.argmax())
-        return Alarm(KINDS[kind], sentence, float(chances[kind])) if chances[kind] > self.threshold else None
+        kind, probability = self.classify(sentence)
+        return Alarm(kind, sentence, probability) if probability > self.threshold else None
 
-    def probabilities(self, sentence: str) -> npt.NDArray[np.float64]:
-        """Probability of each of `KINDS`, each against everything else."""
-        logits = self._weight @ describe(self._encoder, sentence) + self._bias
-        return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
+    def classify(self, sentence: str) -> tuple[str, float]:
+        """Estimate the kind and the probability that a sentence is a call for care of any kind."""
+        row = describe(self._encoder, sentence)
+        distances = self._lengths + row @ row - 2 * self._vectors @ row
+        answer = float(self._dual @ np.exp(-GAMMA * np.maximum(distances, 0.0))) + self._intercept
+        kind = KINDS[int((self._kind_weight @ row + self._kind_bias).argmax())]
+        return kind, 1 / (1 + math.exp(-(self._scale * answer + self._shift)))
 
 
 def describe(encoder: TurnEncoder, sentence: str) -> npt.NDArray[np.float32]:

@@ -49,7 +49,8 @@ def clean(sentence: str) -> str:
 def turn_round(sentence: str) -> str | None:
     """Say a sentence back; None if that cannot be done by exchanging words.
 
-    Questions, sentences to the listener, and very long or short ones are not turned round.
+    Questions, sentences to the listener, very long or short ones, and those that do not speak of oneself are not turned
+    round.
 
     >>> turn_round("Oh, they gave my job to somebody else!"), turn_round("Do you like it?")
     ('they gave your job to somebody else', None)
@@ -60,7 +61,7 @@ def turn_round(sentence: str) -> str | None:
         return None
     words = clean(sentence).replace("’", "'").split()
     plain = [word.lower().strip(",.;:!") for word in words]
-    if not LEAST_WORDS <= len(words) <= MOST_WORDS or SPOKEN_TO & set(plain):
+    if not LEAST_WORDS <= len(words) <= MOST_WORDS or SPOKEN_TO & set(plain) or not TURNED.keys() & set(plain):
         return None
     said = []
     for place, (word, low) in enumerate(zip(words, plain, strict=True)):

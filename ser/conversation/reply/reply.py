@@ -12,7 +12,7 @@ from typing import Any
 
 from ser.conversation.conversation import Conversation, Readers
 from ser.conversation.guard.guard import Alarm, Guard, split_sentences
-from ser.conversation.reply.mirror import clean, turn_round
+from ser.conversation.reply.mirror import LEAST_WORDS, MOST_WORDS, clean, turn_round
 from ser.conversation.reply.strategies import Situation, find_situation
 from ser.errors import SettingsError
 
@@ -183,15 +183,17 @@ def _sentence(conversation: Conversation, situation: Situation, readers: Readers
     turned = None if told is None else turn_round(told)
     quote = "" if told is None else clean(told)
     usable = [form for form in forms["mirror"] if _fits(form, turned, quote)]
-    if situation.label == "neutral" and one.turn.words.rstrip().endswith("?"):
-        usable = []
+    if situation.label == "neutral" and one.turn.words.rstrip().endswith(("?", "？")):
+        usable = forms["question"]
     chosen = _nth(usable or forms["plain"], situation.place)
     said = chosen.format(words=turned or "", quote=quote, feeling=feeling)
     return said[:1].upper() + said[1:]
 
 
 def _fits(form: str, turned: str | None, quote: str) -> bool:
-    return ("{words}" not in form or turned is not None) and ("{quote}" not in form or bool(quote))
+    long_enough = LEAST_WORDS if quote.isascii() else 1
+    quotable = long_enough <= len(quote.split()) <= MOST_WORDS and "(" not in quote
+    return ("{words}" not in form or turned is not None) and ("{quote}" not in form or quotable)
 
 
 def _told(conversation: Conversation, situation: Situation, readers: Readers) -> str | None:
