@@ -178,7 +178,7 @@ def test_a_region_is_read_after_the_words_of_those_before_it(
 ) -> None:
     handlers, values, _ = shown
     with chat_server() as server:
-        page_services.recognizer.replace_opinion(SecondOpinion(load_language_model(server.url)))
+        page_services.recognizer.opinion = SecondOpinion(load_language_model(server.url))
         for start, words in ((60.0, 2), (0.5, 1)):
             handlers.save(given(values, [{"start": start, "end": start + 2.0, "label": "fear"}]), ANN)
             asked = server.requests[-1]["messages"][-1]["content"]
