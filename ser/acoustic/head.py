@@ -6,7 +6,7 @@ The folder of a saved head holds `head.safetensors` and `meta.json`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -155,19 +155,9 @@ class ClassifierHead:
 
     def logits(self, embeddings: Array, center: Array | None = None) -> Array:
         """Logits divided by the temperature of their place, shape (clips, outputs); arguments as `standardise`'s."""
-        scores = self.scores(embeddings, center)
-        if center is None:
-            scores = scores + self.shifts(embeddings)
+        scores = self.scores(embeddings, center) / self.temperature
         # A profile's mean is of no account here: it is what tells the place.
-        divisors = 1.0 if self.places is None else self.places.divisors(self.standardise(embeddings))
-        return np.asarray(scores / self.temperature / divisors, dtype=np.float32)
-
-    def shifts(self, embeddings: Array) -> Array:
-        """What the scores of clips get added if no profile is applied, shape (clips, outputs) or (1, outputs)."""
-        neutral = np.array([[(self.means or {}).get(name, (name,)) == ("neutral",) for name in self.output_emotions]])
-        if self.places is None:
-            return np.zeros(neutral.shape, dtype=np.float32)
-        return self.places.neutral_shifts(self.standardise(embeddings)) * neutral
+        return scores if self.places is None else scores / self.places.divisors(self.standardise(embeddings))
 
     def probabilities(self, embeddings: Array, center: Array | None = None) -> npt.NDArray[np.float64]:
         """Probabilities of `classes`, shape (clips, classes), rows of sum 1; arguments as `standardise`'s."""
@@ -251,8 +241,16 @@ class ClassifierHead:
             own[OWN_LABELS] = [[name, *means] for name, means in self.means.items()]
         if self.ratings:
             own[RATINGS] = [[name, agreement] for name, agreement in self.ratings.items()]
-        config = {**meta.config, "encoder": self.encoder, "encoder_sha256": self.encoder_sha256} | own
-        whole = replace(meta, labels=self.labels, temperature=self.temperature, config=config)
+        whole = Meta(
+            name=meta.name,
+            labels=self.labels,
+            temperature=self.temperature,
+            config={**meta.config, "encoder": self.encoder, "encoder_sha256": self.encoder_sha256} | own,
+            data=meta.data,
+            metrics=meta.metrics,
+            git_commit=meta.git_commit,
+            created_at=meta.created_at,
+        )
 
         def write(place: Path) -> None:
             save_file(tensors, place / HEAD_FILE)
@@ -277,7 +275,8 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
         known = list(means or ()) if means else [label for label in meta.labels if _is_known(label)]
         if not set(meta.labels) <= set(known) or len(set(known if means else map(emotion_of, known))) < 2:
             raise ValueError(f"its labels are {', '.join(meta.labels)}")
-        strong, speech, novelty = map(tensors.get, ("intensity_weights", "speech_weights", "novelty_basis"))
+        strong, speech = tensors.get("intensity_weights"), tensors.get("speech_weights")
+        novelty = tensors.get("novelty_basis")
         head = ClassifierHead(
             labels=meta.labels,
             mean=tensors["mean"],

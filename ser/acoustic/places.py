@@ -1,8 +1,7 @@
 """Known places: how near a clip is to the corpora that a head was trained on, and how sure its answers may be there.
 
 A head that was trained on a corpus is right more often on its microphone, room and language than anywhere else, so one
-temperature would leave it unsure where it is right or too sure where it is not. And elsewhere it takes neutral speech
-for a feeling too often, as what differs from the neutral speech that it knows is a sign of one.
+temperature would leave it unsure where it is right or too sure where it is not.
 """
 
 from collections.abc import Mapping
@@ -31,14 +30,12 @@ class KnownPlaces:
         centers: of the corpora there, shape (corpora, directions).
         spreads: mean squared distance of the clips of each from its center, shape (corpora,).
         sharpening: the head's temperature is divided by it where the place is known.
-        neutral: added to the score of neutral where the place is not known.
     """
 
     basis: Array
     centers: Array
     spreads: Array
     sharpening: float = 1.0
-    neutral: float = 0.0
 
     def familiarity(self, standard: Array) -> npt.NDArray[np.float64]:
         """How far clips are of a known place, 0..1, shape (clips,), from their standardised embeddings."""
@@ -50,10 +47,6 @@ class KnownPlaces:
         """Divisor of the logits in addition to the temperature, shape (clips, 1)."""
         return np.asarray(self.sharpening ** -self.familiarity(standard)[:, None], dtype=np.float32)
 
-    def neutral_shifts(self, standard: Array) -> Array:
-        """What is added to the scores of neutral, shape (clips, 1), from standardised embeddings."""
-        return np.asarray(self.neutral * (1.0 - self.familiarity(standard)[:, None]), dtype=np.float32)
-
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What the file of a head holds of it."""
         return {
@@ -61,7 +54,6 @@ class KnownPlaces:
             "places_centers": self.centers,
             "places_spreads": self.spreads,
             "places_sharpening": np.array([self.sharpening], dtype=np.float32),
-            "places_neutral": np.array([self.neutral], dtype=np.float32),
         }
 
     @classmethod
@@ -70,5 +62,4 @@ class KnownPlaces:
         if "places_basis" not in arrays:
             return None
         basis, centers, spreads = (arrays[f"places_{name}"] for name in ("basis", "centers", "spreads"))
-        sharpening, neutral = (float(arrays.get(f"places_{name}", [0.0])[0]) for name in ("sharpening", "neutral"))
-        return cls(basis.astype(np.float32), centers, spreads, sharpening or 1.0, neutral)
+        return cls(basis.astype(np.float32), centers, spreads, float(arrays["places_sharpening"][0]))

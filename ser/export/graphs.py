@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ser.acoustic.head import LIMIT, ClassifierHead, emotion_of
 from ser.acoustic.hidden import HiddenLayer
-from ser.acoustic.places import BORDER, STEEPNESS
+from ser.acoustic.places import BORDER, STEEPNESS, KnownPlaces
 from ser.conversation.model.dialogue import ATTENTION_BIAS, TOKENS
 from ser.conversation.model.dialogue import GRAPH_FILE as DIALOGUE_GRAPH_FILE
 from ser.encoder.embedded import GRAPHS, graph_tensors
@@ -185,9 +185,9 @@ def pipeline_graph(head: ClassifierHead, *, int8: bool) -> bytes:
     logits = graph.node("MatMul", [features, graph.constant("head/weights", head.weights)], "head/product")
     logits = graph.node("Add", [logits, graph.constant("head/bias", head.bias[None])], "head/logits")
     temperature = graph.constant("head/temperature", np.array(head.temperature, dtype=np.float32))
-    if head.places is not None:
-        logits = _placed(graph, clip, logits, head)
     logits = graph.node("Div", [logits, temperature], "head/tempered")
+    if head.places is not None:
+        logits = graph.node("Mul", [logits, _sharpening(graph, clip, head.places)], "head/placed")
     shares = graph.node("Softmax", [logits], "head/shares", axis=1)
     table = np.zeros((len(head.labels), len(EMOTIONS)), dtype=np.float32)
     for row, label in enumerate(head.labels):
@@ -217,10 +217,8 @@ def _with_hidden_layer(graph: Graph, clip: str, layer: HiddenLayer) -> str:
     return graph.node("Concat", [clip, graph.node("Relu", [inner], "hidden/features")], "head/features", axis=1)
 
 
-def _placed(graph: Graph, clip: str, logits: str, head: ClassifierHead) -> str:
-    """Add what the familiarity of the clip's place changes: neutral's shift, and the inverse of the divisor."""
-    places = head.places
-    assert places is not None
+def _sharpening(graph: Graph, clip: str, places: KnownPlaces) -> str:
+    """Add the inverse of `KnownPlaces.divisors`."""
 
     def constant(name: str, value: npt.ArrayLike) -> str:
         return graph.constant(f"places/{name}", np.array(value, dtype=np.float32))
@@ -232,14 +230,8 @@ def _placed(graph: Graph, clip: str, logits: str, head: ClassifierHead) -> str:
     nearest = graph.node("ReduceMin", [relative], "places/nearest")
     ratio = graph.node("Div", [nearest, constant("border", BORDER)], "places/ratio")
     power = graph.node("Pow", [ratio, constant("steepness", STEEPNESS)], "places/power")
-    unit = constant("unit", 1.0)
-    known = graph.node("Reciprocal", [graph.node("Add", [power, unit], "places/more")], "places/known")
-    neutral = [[places.neutral if emotion == "neutral" else 0.0 for emotion in head.output_emotions]]
-    unknown = graph.node("Sub", [unit, known], "places/unknown")
-    shift = graph.node("Mul", [constant("neutral", neutral), unknown], "places/shift")
-    logits = graph.node("Add", [logits, shift], "places/shifted")
-    factor = graph.node("Pow", [constant("sharpening", places.sharpening), known], "places/factor")
-    return graph.node("Mul", [logits, factor], "places/sharpened")
+    known = graph.node("Reciprocal", [graph.node("Add", [power, constant("unit", 1.0)], "places/more")], "places/known")
+    return graph.node("Pow", [constant("sharpening", places.sharpening), known], "places/factor")
 
 
 def _encode(graph: Graph) -> list[str]:

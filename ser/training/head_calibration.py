@@ -15,7 +15,7 @@ from ser.labels import EMOTIONS
 from ser.training.embeddings import EmbeddingSet
 from ser.training.heads import HeadConfig, fit_head
 
-TEMPERATURES, SHARPENINGS, NEUTRAL = (0.4, 5.0), (1.0, 4.0), (0.0, 4.0)
+TEMPERATURES, SHARPENINGS = (0.4, 5.0), (1.0, 4.0)
 
 NOVELTY_DIRECTIONS = 32
 """Directions of largest variance in which distance from the training clips is measured. With more, every corpus that
@@ -75,8 +75,8 @@ def calibrate_head(
     if not parts:
         return head
     both = len(parts) == 2
-    temperature, sharpening, neutral = _fit_temperatures(head.labels, parts, both)
-    known_places = replace(places, sharpening=sharpening, neutral=neutral) if both else None
+    temperature, sharpening = _fit_temperatures(head.labels, parts, both)
+    known_places = replace(places, sharpening=sharpening) if both else None
     return replace(head, temperature=temperature, places=known_places)
 
 
@@ -153,21 +153,19 @@ def out_of_corpus_scores(head: ClassifierHead, data: EmbeddingSet, config: HeadC
     return scores
 
 
-def _fit_temperatures(labels: tuple[str, ...], parts: list[Part], both: bool) -> tuple[float, float, float]:
-    """Temperature, its divisor in known places, and neutral's shift elsewhere, of least cross-entropy over the seven.
+def _fit_temperatures(labels: tuple[str, ...], parts: list[Part], both: bool) -> tuple[float, float]:
+    """Temperature, and its divisor in known places, of least cross-entropy over the seven emotions.
 
-    Corpora and parts have the same weights; without `both` there is one temperature, the divisor is 1 and the shift 0.
+    Corpora and parts have the same weights; without `both` there is one temperature, and the divisor is 1.
     """
     emotions = np.array([EMOTIONS.index(emotion_of(label)) for label in labels])
     columns = np.eye(len(EMOTIONS))[emotions]
-    neutral = columns[:, EMOTIONS.index("neutral")]
 
-    def loss(found: npt.NDArray[np.float64]) -> float:
+    def loss(logs: npt.NDArray[np.float64]) -> float:
         total = 0.0
         for part in parts:
-            known = part.familiarity[:, None] if both else 0.0
-            divisors = np.exp(found[0] - found[1] * known)
-            scaled = (part.scores + (found[2] * (1.0 - known) * neutral if both else 0.0)) / divisors
+            divisors = np.exp(logs[0] - (logs[1] * part.familiarity if both else 0.0))
+            scaled = part.scores.astype(np.float64) / np.reshape(divisors, (-1, 1))
             powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
             answers = (powers / powers.sum(axis=1, keepdims=True)) @ columns
             losses = -((part.data.targets @ columns) * np.log(np.maximum(answers, 1e-12))).sum(axis=1)
@@ -177,5 +175,5 @@ def _fit_temperatures(labels: tuple[str, ...], parts: list[Part], both: bool) ->
         return total
 
     limits = [(float(np.log(low)), float(np.log(high))) for low, high in (TEMPERATURES, SHARPENINGS)]
-    found = minimize(loss, [0.0, 0.0, 0.0], method="L-BFGS-B", bounds=[*limits, NEUTRAL]).x
-    return float(np.exp(found[0])), float(np.exp(found[1])) if both else 1.0, float(found[2])
+    found = minimize(loss, [0.0, 0.0], method="L-BFGS-B", bounds=limits).x
+    return float(np.exp(found[0])), float(np.exp(found[1])) if both else 1.0

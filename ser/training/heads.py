@@ -210,9 +210,7 @@ def fine_tune_head(
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     sums = np.stack([powers[:, places == place].sum(axis=1) for place in range(len(head.classes))], axis=1)
     spread = truth[:, places] * powers / np.maximum(sums[:, places], 1e-12)
-    # Answers have the shift as well: it is there to be learnt on, and not to be learnt once more.
     offsets = np.zeros_like(spread)
-    offsets[: len(embeddings)] = head.shifts(embeddings)
     if head.means is not None and rehearsal is not None:
         # What a label means that no base clip has, the base cannot tell: there it must not learn that it never occurs.
         offsets[len(embeddings) :, ~np.asarray(rehearsal.targets.any(axis=0))[places]] = UNTOLD

@@ -47,7 +47,7 @@ def test_the_exported_pipeline_is_as_sure_in_known_places(model: HeadModel, tmp_
     standard = model.head.standardise(model.embed_batch([clip]))
     basis = np.random.default_rng(0).standard_normal((standard.shape[1], 3)).astype(np.float32) / 100.0
     centers = np.concatenate([standard @ basis + 0.6, standard @ basis - 5.0])
-    head = replace(model.head, places=KnownPlaces(basis, centers, np.array([1.2, 0.8], np.float32), 3.0, 2.0))
+    head = replace(model.head, places=KnownPlaces(basis, centers, np.array([1.2, 0.8], np.float32), 3.0))
     placed = HeadModel(head, model.encoder, model.meta)
     assert 0.05 < head.places.familiarity(standard)[0] < 0.999, "no edge case"
     head.save(tmp_path / "head", model.meta)
