@@ -20,7 +20,7 @@ from ser.acoustic.head import LIMIT, ClassifierHead
 from ser.acoustic.hidden import HiddenLayer
 from ser.corpora import read_corpus
 from ser.encoder.loading import load_encoder
-from ser.evaluation.metrics import uar
+from ser.evaluation.metrics import fit_temperature, uar
 from ser.labels import EMOTIONS
 from ser.training.clip_embeddings import CACHE_VERSION, CopyPlan
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
@@ -202,6 +202,7 @@ def world_without(data: Path, corpus: str, rng: Rng, *, hidden: bool = True) -> 
     train = base.take(~np.isin(base.speakers, bounding + testing))
     config = HeadConfig(dimensions=DIMENSIONS, hidden=HiddenConfig(dimensions=DIMENSIONS) if hidden else None)
     head = _unscaled(fit_head(_as_set(train), config, encoder="projected", encoder_sha256="0" * 64))
+    head = replace(head, temperature=fit_temperature(head.scores(bound.embeddings), _targets(bound.truth)))
     parts = ((train, REHEARSAL_CLIPS), (bound, GUARD_CLIPS), (test, TEST_CLIPS))
     replayed, guard, tested = (_as_rehearsal(part.take(_evenly(part, count, rng))) for part, count in parts)
     return World(head, distilled(replayed, head), guard, tested, test, new, project)

@@ -206,7 +206,9 @@ def fine_tune_head(
         total = np.concatenate([total, np.full(len(rehearsal), config.rehearsal / len(rehearsal), np.float32)])
     # Outputs beyond the seven share an emotion's target by what the head before held them for.
     places = head.class_places
-    logits = values @ head.weights + head.bias
+    # At the head's temperature: votes that it contradicts with too much certainty would pull too hard elsewhere, too.
+    start = np.vstack([head.weights, head.bias[None]]).astype(float) / head.temperature
+    logits = (values @ head.weights + head.bias) / head.temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     sums = np.stack([powers[:, places == place].sum(axis=1) for place in range(len(head.classes))], axis=1)
     spread = truth[:, places] * powers / np.maximum(sums[:, places], 1e-12)
@@ -214,9 +216,8 @@ def fine_tune_head(
     if head.means is not None and rehearsal is not None:
         # What a label means that no base clip has, the base cannot tell: there it must not learn that it never occurs.
         offsets[len(embeddings) :, ~np.asarray(rehearsal.targets.any(axis=0))[places]] = UNTOLD
-    start = np.vstack([head.weights, head.bias[None]]).astype(float)
     how = HeadConfig(penalty=config.penalty, iterations=config.iterations)
-    table = minimise(values, spread, total, offsets, start, how)
+    table = minimise(values, spread, total, offsets, start, how) * head.temperature
     return replace(head, weights=table[:-1].astype(np.float32), bias=table[-1].astype(np.float32))
 
 

@@ -69,7 +69,7 @@ def distilled(rehearsal: Rehearsal, head: ClassifierHead) -> Rehearsal:
         rehearsal: base clips.
         head: that training starts from.
     """
-    targets = predict(replace(head, temperature=1.0, places=None), rehearsal)
+    targets = predict(replace(head, places=None), rehearsal)
     return replace(rehearsal, targets=targets.astype(np.float32))
 
 
