@@ -175,7 +175,8 @@ def visitor_line() -> str:
     """Tell a visitor what they may do, and where to sign in."""
     way = "Sign in at the top of the page" if identity.oauth_is_on() else "Ask a maintainer of this page for a login"
     return (
-        '<p class="role visitor quiet">You are a visitor: you may analyse, correct, save and withdraw clips of your own. '
+        '<p class="role visitor quiet">'
+        "You are a visitor: you may analyse, correct, save and withdraw clips of your own. "
         f"{way} to label the clips of others.</p>"
     )
 

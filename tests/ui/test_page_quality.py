@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from benchmarks.speed.page import MOST_AGAIN, MOST_FIRST, load
 from tests.ui.test_languages_page import TABS, fill_labelled
 from ui.backend.services import Services
 
@@ -40,27 +41,9 @@ def axe() -> str:
 
 @pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
 def test_the_first_load_is_light_and_a_repeat_next_to_nothing(browser: Browser, url: str, locale: str) -> None:
-    context = browser.new_context(locale=locale)
-    page = context.new_page()
-    wire = context.new_cdp_session(page)
-    wire.send("Network.enable")
-    loaded: list[int] = []
-    wire.on("Network.loadingFinished", lambda event: loaded.append(event["encodedDataLength"]))
-    weights = []
-    for go in (lambda: page.goto(url), page.reload):
-        loaded.clear()
-        go()
-        page.wait_for_selector("#answer-card .bars")
-        page.wait_for_function("(document.querySelector('#rater textarea, #rater input') || {value: ''}).value !== ''")
-        before = -1
-        while before != len(loaded):  # Streams of events never end, so the network is never idle.
-            before = len(loaded)
-            page.wait_for_timeout(1000)
-        weights.append(sum(loaded))
-    context.close()
-    first, again = weights
-    assert 100_000 < first <= 600_000, "bytes of the first load"
-    assert 0 < again <= 60_000, "bytes of a repeat"
+    weights = load(browser, url, locale)
+    assert 100_000 < weights["first_bytes"] <= MOST_FIRST
+    assert 0 < weights["again_bytes"] <= MOST_AGAIN
 
 
 LOOKS = {

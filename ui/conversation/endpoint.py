@@ -5,7 +5,7 @@ from collections.abc import Callable
 import gradio as gr
 
 from ser.timeline.timeline import AUTO, CHANNEL_MODES
-from ui.backend.turns import MOST_WAITING
+from ui.backend.turns import RECOGNITION
 from ui.parts.errors import shows_errors
 
 
@@ -27,6 +27,5 @@ def build_endpoint(converse: Callable[..., dict[str, object]]) -> None:
         [answer],
         api_name="converse",
         api_description=converse.__doc__,
-        concurrency_limit=MOST_WAITING,
-        concurrency_id="recognition",
+        **RECOGNITION,
     )
