@@ -30,14 +30,12 @@ from ser.evaluation.metrics import bootstrap_interval, confusion, ece, fit_tempe
 from ser.training.clip_embeddings import CopyPlan
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
 from ser.training.heads import HeadConfig, fit_head
-from ser.training.recipe import AUGMENTATIONS
+from ser.training.recipe import AUGMENTATIONS, HEAD
 
 LABELS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
 PARTS = ("train", "validation", "test")
 
-SETTINGS = tuple(
-    HeadConfig(dimensions=dimensions, copies=copies) for dimensions in (1500, 600) for copies in (0.4, 0.0)
-)
+SETTINGS = (HEAD, *(replace(HEAD, copies=copies, hidden=None) for copies in (0.4, 0.0)))
 """Chosen from by accuracy on the validation actors; with `copies` 0 the head sees no augmented copy. The first one is
 the shipped head's configuration."""
 
@@ -144,7 +142,7 @@ def score(head: ClassifierHead, config: HeadConfig, validation: EmbeddingSet, te
     matrix = confusion(truth, predicted, LABELS)
     interval = bootstrap_interval(truth, predicted, LABELS, groups=test.speakers)
     return {
-        "settings": {"dimensions": config.dimensions, "penalty": config.penalty, "copies": config.copies},
+        "settings": {"hidden_layer": config.hidden is not None, "penalty": config.penalty, "copies": config.copies},
         "validation_accuracy": round(accuracy(head, validation), 4),
         "accuracy": round(war_of(matrix), 4),
         "uar": round(interval.value, 4),

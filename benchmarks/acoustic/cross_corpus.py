@@ -12,6 +12,7 @@ Calm counts as neutral where a corpus has no neutral of its own (TurEV), and is 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ from ser.labels import EMOTIONS
 from ser.training.clip_embeddings import CopyPlan
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
 from ser.training.head_calibration import calibrate_head
-from ser.training.heads import HeadConfig, fit_head
-from ser.training.recipe import AUGMENTATIONS, CORPUS_WEIGHTS, HEAD_LABELS, TOLERATED, plainly_labelled
+from ser.training.heads import fit_head
+from ser.training.recipe import AUGMENTATIONS, HEAD, HEAD_LABELS, TOLERATED, plainly_labelled
 
 TRAINED_ON = ("ravdess", "nemo", "emodb-full", "cremad")
 MEASURED_ON = ("tess", "turev")
@@ -126,7 +127,7 @@ def join(parts: Sequence[EmbeddingSet]) -> EmbeddingSet:
 
 def fit(train: EmbeddingSet, seed: int) -> ClassifierHead:
     """The shipped configuration of the head, with temperature and prior, on these clips."""
-    config = HeadConfig(corpora=CORPUS_WEIGHTS, seed=seed)
+    config = replace(HEAD, seed=seed)
     head = fit_head(train, config, encoder=EMBEDDED, encoder_sha256=load_encoder(EMBEDDED).sha256)
     return calibrate_head(head, train, None, config)
 

@@ -33,8 +33,8 @@ from ser.evaluation.metrics import bootstrap_interval, confusion, per_class, uar
 from ser.labels import RAVDESS_EIGHT
 from ser.training.clip_embeddings import CopyPlan
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
-from ser.training.heads import HeadConfig, fit_head
-from ser.training.recipe import AUGMENTATIONS
+from ser.training.heads import fit_head
+from ser.training.recipe import AUGMENTATIONS, HEAD
 
 PUBLISHED = {"wav2vec2-base": 0.543, "HuBERT-base": 0.654, "WavLM-large": 0.720, "Whisper-large-v3": 0.753}
 """Mean UAR over the folds, frozen encoders with a small head. Source: EmoBox, https://arxiv.org/abs/2406.07162"""
@@ -147,7 +147,7 @@ def answer_fold(data: EmbeddingSet, actors: set[str], seed: int) -> FoldAnswers:
 def fit_fold(train: EmbeddingSet, seed: int) -> ClassifierHead:
     """The shipped configuration of the head, on these clips alone."""
     encoder = load_encoder(EMBEDDED)
-    return fit_head(train, HeadConfig(seed=seed), encoder=EMBEDDED, encoder_sha256=encoder.sha256)
+    return fit_head(train, replace(HEAD, seed=seed), encoder=EMBEDDED, encoder_sha256=encoder.sha256)
 
 
 def with_prior(head: ClassifierHead, train: EmbeddingSet, seed: int) -> ClassifierHead:

@@ -1,12 +1,14 @@
-"""A classifier head on pooled encoder embeddings: linear, calibrated, small. Knows no encoder and no training.
+"""A classifier head on pooled encoder embeddings: linear in them and in a hidden layer's features, calibrated, small.
+
+Knows no encoder and no training.
 
 The folder of a saved head holds `head.safetensors` and `meta.json`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ser.acoustic.folders import HEAD_FILE
+from ser.acoustic.hidden import HiddenLayer
 from ser.acoustic.places import KnownPlaces
 from ser.checkpoints.folder import Meta, save_checkpoint, verify
 from ser.encoder.offsets import ProfilePrior
@@ -43,9 +46,10 @@ class ClassifierHead:
             the head has labels of its own; of these several outputs may have the same one.
         mean: of each number of an embedding over the training clips, shape (size,).
         scale: standard deviation of the same, above 0.
-        weights: shape (size, outputs).
+        weights: shape (size + width, outputs), `width` being the hidden layer's, or 0 without one.
         bias: shape (outputs,).
         temperature: the logits are divided by it.
+        hidden: makes further features of a standardised embedding; None if the head is linear in the embedding.
         places: that the head knows, where answers are surer; None if there is one temperature for all.
         intensity_weights: of the probability that the feeling is strong, shape (size,); None if it is not known.
         intensity_bias: of the same.
@@ -83,9 +87,11 @@ class ClassifierHead:
     ratings: Mapping[str, float] = field(default_factory=dict)
     rating_weights: Array | None = None
     rating_bias: Array | None = None
+    hidden: HiddenLayer | None = None
 
     def __post_init__(self) -> None:
         size, outputs = self.weights.shape
+        size -= 0 if self.hidden is None else self.hidden.width
         if self.mean.shape != (size,) or self.scale.shape != (size,) or self.bias.shape != (outputs,):
             raise ValueError(f"mean, scale and bias do not fit weights of shape {self.weights.shape}")
         if len(self.labels) != outputs:
@@ -117,13 +123,31 @@ class ClassifierHead:
 
         Args:
             embeddings: shape (clips, size).
-            center: mean to subtract in place of the training clips', of a place or a person; shape (size,).
+            center: mean to subtract in place of the training clips', of a place or a person; shape (size,). What
+                follows it is subtracted from the hidden layer's features: shape (size + width,).
         """
-        return np.clip((embeddings - (self.mean if center is None else center)) / self.scale, -LIMIT, LIMIT)
+        mean = self.mean if center is None else center[: len(self.mean)]
+        return np.clip((embeddings - mean) / self.scale, -LIMIT, LIMIT)
+
+    def features(self, embeddings: Array, center: Array | None = None) -> Array:
+        """What the weights are multiplied with: standardised embeddings and, next to them, the hidden layer's features.
+
+        Args:
+            embeddings: shape (clips, size).
+            center: as `standardise`'s.
+
+        Returns:
+            Shape (clips, size + width).
+        """
+        standard = self.standardise(embeddings, center)
+        if self.hidden is None:
+            return standard
+        shift = np.float32(0.0) if center is None or len(center) == len(self.mean) else center[len(self.mean) :]
+        return np.hstack([standard, self.hidden(standard) - shift])
 
     def scores(self, embeddings: Array, center: Array | None = None) -> Array:
         """Logits before the temperature, shape (clips, outputs); arguments as `standardise`'s."""
-        return self.standardise(embeddings, center) @ self.weights + self.bias
+        return self.features(embeddings, center) @ self.weights + self.bias
 
     def unfamiliarity(self, embeddings: Array) -> float:
         """Share of clips whose place is not known, 0..1; 0 if the head knows nothing of places."""
@@ -173,16 +197,23 @@ class ClassifierHead:
             return np.ones(len(embeddings), dtype=np.bool_)
         return np.asarray(self.standardise(embeddings) @ self.speech_weights + self.speech_bias < 0.0)
 
-    def tensors(self) -> dict[str, Array]:
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Content of `head.safetensors`."""
-        tensors = {"mean": self.mean, "scale": self.scale, "weights": self.weights, "bias": self.bias}
+        tensors: dict[str, npt.NDArray[Any]] = {
+            "mean": self.mean,
+            "scale": self.scale,
+            "weights": self.weights,
+            "bias": self.bias,
+        }
         if self.intensity_weights is not None:
             tensors["intensity_weights"] = self.intensity_weights
             tensors["intensity_bias"] = np.array([self.intensity_bias], dtype=np.float32)
         if self.rating_weights is not None and self.rating_bias is not None:
             tensors |= {"rating_weights": self.rating_weights, "rating_bias": self.rating_bias}
         if self.novelty_basis is not None:
-            tensors["novelty_basis"] = self.novelty_basis
+            tensors["novelty_basis"] = self.novelty_basis.astype(np.float16)
+        if self.hidden is not None:
+            tensors |= self.hidden.arrays()
         if self.speech_weights is not None:
             tensors["speech_weights"] = self.speech_weights
             tensors["speech_bias"] = np.array([self.speech_bias], dtype=np.float32)
@@ -237,7 +268,7 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
     """
     meta = verify(folder, HEAD_FILE)
     try:
-        tensors: Mapping[str, Array] = load_file(folder / HEAD_FILE)
+        tensors: dict[str, npt.NDArray[Any]] = load_file(folder / HEAD_FILE)
         if any(not np.isfinite(values).all() for values in tensors.values()):
             raise ValueError("it holds numbers that are not finite")
         means = _own_labels(meta.config.get(OWN_LABELS))
@@ -245,6 +276,7 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
         if not set(meta.labels) <= set(known) or len(set(known if means else map(emotion_of, known))) < 2:
             raise ValueError(f"its labels are {', '.join(meta.labels)}")
         strong, speech = tensors.get("intensity_weights"), tensors.get("speech_weights")
+        novelty = tensors.get("novelty_basis")
         head = ClassifierHead(
             labels=meta.labels,
             mean=tensors["mean"],
@@ -257,7 +289,8 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
             intensity_weights=strong,
             intensity_bias=float(tensors["intensity_bias"][0]) if strong is not None else 0.0,
             prior=ProfilePrior.from_arrays(tensors),
-            novelty_basis=tensors.get("novelty_basis"),
+            novelty_basis=None if novelty is None else novelty.astype(np.float32),
+            hidden=HiddenLayer.from_arrays(tensors),
             places=KnownPlaces.from_arrays(tensors),
             speech_weights=speech,
             speech_bias=float(tensors["speech_bias"][0]) if speech is not None else 0.0,
@@ -310,39 +343,6 @@ def _own_labels(given: object) -> dict[str, tuple[str, ...]] | None:
     if not isinstance(given, list) or not all(isinstance(row, list) and row for row in given):
         raise ValueError(f"its {OWN_LABELS} are {given!r}")
     return {str(name): tuple(map(str, means)) for name, *means in given}
-
-
-def relabel_head(
-    head: ClassifierHead, targets: Sequence[Sequence[str]], means: Mapping[str, tuple[str, ...]]
-) -> ClassifierHead:
-    """Make a head that answers with labels of its own, as far as the old one knows them.
-
-    Each label's probability is the sum of the outputs that count as it; an output of several labels is shared evenly,
-    one of none is left out. A label without an output gets one of zero weights, as likely on a typical recording as
-    the others are on average. Adaptation to a place or a speaker is lost: it was measured on the old outputs.
-
-    Args:
-        head: to begin with; it is not changed.
-        targets: labels of `means` that each output counts as.
-        means: {label: emotions of the seven that it means}, in order.
-    """
-    outputs = [(name, place, len(names)) for place, names in enumerate(targets) for name in names]
-    labels = [name for name, _, _ in outputs]
-    places = [place for _, place, _ in outputs]
-    bias = head.bias[places] - head.temperature * np.log([count for _, _, count in outputs])
-    missing = [name for name in means if name not in labels]
-    level = 0.0
-    if labels:
-        tempered = bias / head.temperature
-        level = float(tempered.max() + np.log(np.exp(tempered - tempered.max()).sum()) - np.log(len(set(labels))))
-    return replace(
-        head,
-        labels=(*labels, *missing),
-        weights=np.hstack([head.weights[:, places], np.zeros((len(head.weights), len(missing)))]).astype(np.float32),
-        bias=np.concatenate([bias, np.full(len(missing), level * head.temperature)]).astype(np.float32),
-        prior=None,
-        means=means,
-    )
 
 
 def _is_known(label: str) -> bool:

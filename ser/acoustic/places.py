@@ -6,6 +6,7 @@ temperature would leave it unsure where it is right or too sure where it is not.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,16 +47,19 @@ class KnownPlaces:
         """Divisor of the logits in addition to the temperature, shape (clips, 1)."""
         return np.asarray(self.sharpening ** -self.familiarity(standard)[:, None], dtype=np.float32)
 
-    def arrays(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What the file of a head holds of it."""
-        sharpening = np.array([self.sharpening], dtype=np.float32)
-        places = {"basis": self.basis, "centers": self.centers, "spreads": self.spreads, "sharpening": sharpening}
-        return {f"places_{name}": values for name, values in places.items()}
+        return {
+            "places_basis": self.basis.astype(np.float16),
+            "places_centers": self.centers,
+            "places_spreads": self.spreads,
+            "places_sharpening": np.array([self.sharpening], dtype=np.float32),
+        }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array]) -> "KnownPlaces | None":
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "KnownPlaces | None":
         """The places in a head's file; None where there are none."""
         if "places_basis" not in arrays:
             return None
         basis, centers, spreads = (arrays[f"places_{name}"] for name in ("basis", "centers", "spreads"))
-        return cls(basis, centers, spreads, float(arrays["places_sharpening"][0]))
+        return cls(basis.astype(np.float32), centers, spreads, float(arrays["places_sharpening"][0]))

@@ -79,7 +79,7 @@ def _run_recipe(
     checkpoint_dir: Path,
     on_progress: OnProgress,
 ) -> RecipeResult:
-    """Train a head on a frozen encoder without torch, or whatever else `--tune` names with it."""
+    """Train a head on a frozen encoder, or whatever else `--tune` names with it."""
     init = EMBEDDED if options.init in (None, NO_MODEL) else options.init
     speakers = {} if options.test_speakers is None else {"test_speakers": options.test_speakers}
     recipe = HeadRecipe(

@@ -154,7 +154,7 @@ class Head(Protocol):
 
     @property
     def weights(self) -> Array:
-        """The linear map, shape (size, outputs)."""
+        """The linear map, shape (size + width of a hidden layer, outputs)."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -193,7 +193,8 @@ def combine(head: Head, profiles: Profiles) -> Array | None:
         profiles: of the source, and of the speaker; the latter is shrunk towards the former by its number of clips.
 
     Returns:
-        Shape (size,); None where there is nothing to adapt by, or the head has no prior and the label mix is unknown.
+        Shape (size,), or (size + width,) for a head with a hidden layer; None where there is nothing to adapt by, or
+        the head has no prior and the label mix is unknown.
     """
     if profiles.known_source is None and profiles.known_speaker is None and profiles.known_neutral is None:
         return None
@@ -204,9 +205,12 @@ def combine(head: Head, profiles: Profiles) -> Array | None:
         offset = _careful_offset(head, head.prior, profiles)
     else:
         return None
-    # Of all shifts of the embedding that move the logits by the offset, the shortest one.
-    shift = np.linalg.pinv(head.weights.T.astype(np.float64), rcond=1e-6) @ offset
-    return np.asarray(center + head.scale * shift, dtype=np.float32)
+    # Of all shifts of the embedding that move the logits by the offset, the shortest one; of the hidden layer's
+    # features if there is one, as the layer would bend a shift of what goes into it.
+    size, weights = len(head.mean), head.weights.astype(np.float64)
+    if len(weights) > size:
+        return np.concatenate([center, np.linalg.pinv(weights[size:].T, rcond=1e-6) @ offset]).astype(np.float32)
+    return np.asarray(center + head.scale * (np.linalg.pinv(weights.T, rcond=1e-6) @ offset), dtype=np.float32)
 
 
 def _even_offset(head: Head, profiles: Profiles) -> tuple[Array, Matrix]:

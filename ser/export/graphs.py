@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ser.acoustic.head import LIMIT, ClassifierHead, emotion_of
+from ser.acoustic.hidden import HiddenLayer
 from ser.acoustic.places import BORDER, STEEPNESS, KnownPlaces
 from ser.conversation.model.dialogue import ATTENTION_BIAS, TOKENS
 from ser.conversation.model.dialogue import GRAPH_FILE as DIALOGUE_GRAPH_FILE
@@ -180,7 +181,8 @@ def pipeline_graph(head: ClassifierHead, *, int8: bool) -> bytes:
         for name, value in (("low", -LIMIT), ("high", LIMIT))
     ]
     clip = graph.node("Clip", [clip, *limits], "head/clipped")
-    logits = graph.node("MatMul", [clip, graph.constant("head/weights", head.weights)], "head/product")
+    features = clip if head.hidden is None else _with_hidden_layer(graph, clip, head.hidden)
+    logits = graph.node("MatMul", [features, graph.constant("head/weights", head.weights)], "head/product")
     logits = graph.node("Add", [logits, graph.constant("head/bias", head.bias[None])], "head/logits")
     temperature = graph.constant("head/temperature", np.array(head.temperature, dtype=np.float32))
     logits = graph.node("Div", [logits, temperature], "head/tempered")
@@ -204,6 +206,15 @@ def pipeline_graph(head: ClassifierHead, *, int8: bool) -> bytes:
     model = graph.serialise("speech-emotion", {"mels": ["windows", DIMENSIONS.mels, "frames_in"]}, outputs, tensors)
     onnx.checker.check_model(model)
     return model
+
+
+def _with_hidden_layer(graph: Graph, clip: str, layer: HiddenLayer) -> str:
+    """Add the hidden layer's features next to a standardised embedding."""
+    parts = dict(zip(("components", "weights", "bias"), (*layer.maps, layer.bias[None]), strict=True))
+    names = [graph.constant(f"hidden/{name}", values) for name, values in parts.items()]
+    inner = graph.node("MatMul", [clip, names[0]], "hidden/projected")
+    inner = graph.node("Add", [graph.node("MatMul", [inner, names[1]], "hidden/product"), names[2]], "hidden/sum")
+    return graph.node("Concat", [clip, graph.node("Relu", [inner], "hidden/features")], "head/features", axis=1)
 
 
 def _sharpening(graph: Graph, clip: str, places: KnownPlaces) -> str:

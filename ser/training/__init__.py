@@ -1,1 +1,1 @@
-"""Training: heads on embeddings without torch, and pretrained networks by one gradient loop."""
+"""Training: heads on embeddings, and networks by one gradient loop."""

@@ -96,7 +96,7 @@ def fit_novelty(standard: Array, seed: int) -> Array:
     directions, sizes = _directions(standard, NOVELTY_DIRECTIONS, seed)
     basis = directions / np.maximum(sizes, 1e-6)
     lengths = ((standard @ basis) ** 2).sum(axis=1)
-    return np.asarray(basis / np.sqrt(np.quantile(lengths, KNOWN_SHARE)), dtype=np.float32)
+    return _as_kept(basis / np.sqrt(np.quantile(lengths, KNOWN_SHARE)))
 
 
 def fit_places(standard: Array, directions: Array, corpora: Sequence[str]) -> KnownPlaces:
@@ -114,8 +114,13 @@ def fit_places(standard: Array, directions: Array, corpora: Sequence[str]) -> Kn
     within += np.eye(len(within)) * (1e-6 * np.trace(within) / len(within) + 1e-12)
     whitening = np.linalg.inv(np.linalg.cholesky(within)).T / np.sqrt(len(within))
     spreads = np.array([np.mean(((rows @ whitening) ** 2).sum(axis=1)) for rows in apart])
-    basis, there = directions @ whitening, centers @ whitening
-    return KnownPlaces(*(array.astype(np.float32) for array in (basis, there, np.maximum(spreads, 1e-6))))
+    basis, there = _as_kept(directions @ whitening), centers @ whitening
+    return KnownPlaces(basis, there.astype(np.float32), np.maximum(spreads, 1e-6).astype(np.float32))
+
+
+def _as_kept(basis: npt.NDArray[np.floating]) -> Array:
+    """Round to the half precision that the file of a head keeps."""
+    return basis.astype(np.float16).astype(np.float32)
 
 
 def _out_of_corpus_familiarity(standard: Array, directions: Array, corpora: Sequence[str]) -> npt.NDArray[np.float64]:

@@ -1,5 +1,9 @@
-"""Fits a classifier head on embeddings, and fine-tunes one from feedback; seeded, without torch. Reads no audio."""
+"""Fits a classifier head on embeddings, and fine-tunes one from feedback; seeded. Reads no audio.
 
+Only a hidden layer, which is trained by gradient, brings in torch.
+"""
+
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,6 +13,7 @@ from scipy.linalg import eigh
 from scipy.optimize import minimize
 
 from ser.acoustic.head import LIMIT, ClassifierHead
+from ser.acoustic.hidden import HiddenLayer
 from ser.training.embeddings import EmbeddingSet
 from ser.training.rehearsal import Rehearsal
 
@@ -20,6 +25,35 @@ BLOCK = 2048
 
 UNTOLD = -30.0
 """Added to the logit of an output that a clip says nothing of."""
+
+
+@dataclass(frozen=True)
+class HiddenConfig:
+    """How the hidden layer of a head is trained, by gradient and with a linear map past it.
+
+    Attributes:
+        dimensions: principal components that go into it.
+        width: of the layer.
+        epochs: passes over the clips, each with one of its copies.
+        batch_size: clips in a step.
+        learning_rate: of AdamW, at most.
+        weight_decay: of the same.
+        dropout: share of the features that a step does without.
+        input_dropout: the same of the components.
+        mixup: clips are mixed in pairs, the shares drawn from a beta distribution with this parameter; 0 for none.
+        moved: share of the copies in which the clip is changed by what another clip's copy was changed by.
+    """
+
+    dimensions: int = 512
+    width: int = 1024
+    epochs: int = 60
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.1
+    dropout: float = 0.6
+    input_dropout: float = 0.1
+    mixup: float = 0.2
+    moved: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -35,6 +69,8 @@ class HeadConfig:
         copies: share of the loss that augmented copies carry.
         corpora: weight of each corpus in the loss; 1 where it is not named.
         iterations: of L-BFGS at most.
+        hidden: of the layer that the head gets; None for a linear head.
+        hidden_copies: share of the clips that the layer is trained on which are copies.
         seed: of what is drawn.
     """
 
@@ -44,6 +80,8 @@ class HeadConfig:
     copies: float = 0.4
     corpora: Mapping[str, float] = field(default_factory=dict)
     iterations: int = 200
+    hidden: HiddenConfig | None = None
+    hidden_copies: float = 0.6
     seed: int = 0
 
 
@@ -65,7 +103,8 @@ class FineTuneConfig:
 def fit_head(data: EmbeddingSet, config: HeadConfig, *, encoder: str, encoder_sha256: str) -> ClassifierHead:
     """Fit a head: multinomial logistic regression on principal components, folded into one linear map.
 
-    Every label of a corpus has the same weight in the loss, and every corpus what the configuration gives it.
+    Every label of a corpus has the same weight in the loss, and every corpus what the configuration gives it. A hidden
+    layer is trained apart, and the logits of both are added: either is better on what the other is worse on.
 
     Args:
         data: to train on.
@@ -86,15 +125,16 @@ def fit_head(data: EmbeddingSet, config: HeadConfig, *, encoder: str, encoder_sh
 
     copies = data.embeddings.shape[1] - 1
     shares = [1.0 - config.copies, *[config.copies / copies] * copies] if copies else [1.0]
-    values = np.concatenate([project(data.embeddings[:, copy]) for copy in range(copies + 1)])
+    values = [project(data.embeddings[:, copy]) for copy in range(copies + 1)]
     weights, allowed = _weights_and_labels(data, config)
+    absent = np.where(allowed, 0.0, config.absent).astype(np.float32)
     total = np.concatenate([share * weights for share in shares])
     start = np.zeros((components.shape[1] + 1, data.targets.shape[1]))
-    offsets = np.tile(np.where(allowed, 0.0, config.absent), (copies + 1, 1))
-    table = minimise(values, np.tile(data.targets, (copies + 1, 1)), total, offsets, start, config)
+    targets, offsets = (np.tile(rows, (copies + 1, 1)) for rows in (data.targets, absent))
+    table = minimise(np.concatenate(values), targets, total, offsets, start, config)
+    strong, strong_bias = _intensity_head(data, values[0], weights, config)
     kernel = components @ table[:-1]
-    strong, strong_bias = _intensity_head(data, project(data.embeddings[:, 0]), weights, config)
-    return ClassifierHead(
+    head = ClassifierHead(
         labels=tuple(data.labels),
         mean=mean,
         scale=scale,
@@ -105,6 +145,22 @@ def fit_head(data: EmbeddingSet, config: HeadConfig, *, encoder: str, encoder_sh
         encoder_sha256=encoder_sha256,
         intensity_weights=None if strong is None else np.asarray(components @ strong, dtype=np.float32),
         intensity_bias=0.0 if strong is None else float(strong_bias - center @ (components @ strong)),
+    )
+    if config.hidden is None:
+        return head
+    inner = components[:, : config.hidden.dimensions]
+    narrow = [rows[:, : config.hidden.dimensions] for rows in values]
+    # Only here is torch brought in.
+    trainer = importlib.import_module("ser.training.hidden_layer")
+    clips = trainer.Clips(narrow, data.targets, weights, absent)
+    trained = trainer.train_hidden_layer(clips, config.hidden, config.hidden_copies, config.seed)
+    layer = HiddenLayer.of(inner, trained.weights, trained.bias - center @ inner @ trained.weights)
+    direct = inner @ trained.direct
+    return replace(
+        head,
+        weights=np.vstack([head.weights + direct, trained.outputs]),
+        bias=head.bias + trained.output_bias - center @ direct,
+        hidden=layer,
     )
 
 
@@ -129,9 +185,9 @@ def fine_tune_head(
         rehearsal: clips of the base; None where there are none.
         config: how.
     """
-    values, truth, total = head.standardise(embeddings), targets, weights / weights.sum()
+    values, truth, total = head.features(embeddings), targets, weights / weights.sum()
     if rehearsal is not None and len(rehearsal) and config.rehearsal:
-        values = np.concatenate([values, head.standardise(rehearsal.embeddings)])
+        values = np.concatenate([values, head.features(rehearsal.embeddings)])
         truth = np.concatenate([truth, rehearsal.targets])
         total = np.concatenate([total, np.full(len(rehearsal), config.rehearsal / len(rehearsal), np.float32)])
     # Outputs beyond the seven share an emotion's target by what the head before held them for.

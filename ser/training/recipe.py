@@ -1,7 +1,6 @@
 """Corpus folders in, a checked and measured classifier head on a frozen encoder out: `python -m ser train`.
 
-The shipped weights come from it; the speakers named here are never trained on. Imports no torch for the embedded
-encoder.
+The shipped weights come from it; the speakers named here are never trained on.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -25,7 +24,7 @@ from ser.labels import EMOTIONS, RAVDESS_EIGHT, to_emotion
 from ser.training.clip_embeddings import CopyPlan
 from ser.training.embeddings import EmbeddingPlan, EmbeddingSet, default_cache_dir, embed_examples
 from ser.training.head_calibration import calibrate_head
-from ser.training.heads import HeadConfig, fit_head
+from ser.training.heads import HeadConfig, HiddenConfig, fit_head
 from ser.training.progress import OnProgress, ShouldStop, TrainProgress
 from ser.training.recordings import describe
 from ser.training.rehearsal import DEV_SPEAKERS, draw_rehearsal
@@ -97,8 +96,8 @@ AUGMENTATIONS = (VOICE, ROOM, NOISE, SHORT)
 """Copies of training clips, one of each."""
 
 
-CORPUS_WEIGHTS = {"cremad": 2.0, "emodb-full": 0.5}
-"""In the loss, others 1: CREMA-D has the most speakers, EMO-DB the fewest clips."""
+HEAD = HeadConfig(corpora={"cremad": 2.0, "emodb-full": 0.5}, hidden=HiddenConfig())
+"""Of the shipped head. Corpora weigh 1 if not named: CREMA-D has the most speakers, EMO-DB the fewest clips."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class HeadRecipe:
     """
 
     encoder: str = EMBEDDED
-    head: HeadConfig = HeadConfig(corpora=CORPUS_WEIGHTS)
+    head: HeadConfig = HEAD
     augmentations: tuple[SignalAugmentation, ...] = AUGMENTATIONS
     noise_dir: Path | None = None
     test_speakers: Collection[str] = RESERVED_SPEAKERS

@@ -39,7 +39,7 @@ class GradualTrainer:
 
     def train(self, job: TrainingJob) -> NewVersion:
         head, _ = load_head(model_folder(job.base))
-        values = head.standardise(embed_feedback(job, head, job.holdout.training)[:, 0].astype(np.float32))
+        values = head.features(embed_feedback(job, head, job.holdout.training)[:, 0].astype(np.float32))
         labels = [max(e.soft_label, key=e.soft_label.__getitem__) for e in job.holdout.training]
         truth = np.eye(len(head.labels))[[head.labels.index(label) for label in labels]]
         kept = job.checkpoint_dir / "epoch.npz"

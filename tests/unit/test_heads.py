@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from ser.acoustic.head import ClassifierHead, load_head
 from ser.checkpoints.folder import Meta
@@ -12,8 +13,8 @@ from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 from ser.training.embeddings import EmbeddingSet
 from ser.training.head_calibration import calibrate_head
-from ser.training.heads import FineTuneConfig, HeadConfig, fine_tune_head, fit_head
-from ser.training.rehearsal import REHEARSAL_FILE, Rehearsal, draw_rehearsal, load_rehearsal
+from ser.training.heads import FineTuneConfig, HeadConfig, HiddenConfig, fine_tune_head, fit_head
+from ser.training.rehearsal import REHEARSAL_FILE, KeptRehearsal, Rehearsal, draw_rehearsal, load_rehearsal
 
 SIZE = 40
 LABELS = ("anger", "calm", "neutral", "surprise")
@@ -147,15 +148,83 @@ def test_fine_tuning_learns_a_new_corpus_and_rehearsal_keeps_the_base() -> None:
     assert np.array_equal(head.weights, fitted(base).weights), "the head before is not changed"
 
 
-def test_rehearsal_clips_survive_their_file_within_eight_bits(tmp_path: Path) -> None:
-    kept = draw_rehearsal(clips("one", LABELS, 40), clips("two", LABELS, 8), seed=0)
+def test_rehearsal_clips_survive_their_file_within_four_bits(tmp_path: Path) -> None:
+    drawn = draw_rehearsal(clips("one", LABELS, 40), clips("two", LABELS, 8), seed=0)
+    # An odd number of numbers leaves half a byte.
+    kept = replace(drawn, embeddings=drawn.embeddings[:, :-1])
     kept.save(tmp_path)
     read = load_rehearsal(tmp_path)
     assert read is not None and read.speakers == kept.speakers and read.corpora == kept.corpora
-    span = np.abs(kept.embeddings - kept.embeddings.mean(axis=0)).max(axis=0)
-    assert (np.abs(read.embeddings - kept.embeddings) <= span / 127.0).all()
+    apart, spread = kept.embeddings - kept.embeddings.mean(axis=0), kept.embeddings.std(axis=0)
+    limited = np.clip(apart, -3.5 * spread, 3.5 * spread)
+    assert (np.abs(read.embeddings - kept.embeddings.mean(axis=0) - limited) <= 0.2501 * spread).all()
     assert np.array_equal(read.targets, kept.targets)
     assert set(kept.take(np.array(kept.corpora) == "two").speakers) <= {f"two_{number}" for number in range(6)}
+    (tmp_path / "next").mkdir()
+    laid = KeptRehearsal.of(tmp_path)
+    assert laid is not None and KeptRehearsal.of(tmp_path / "next") is None
+    laid.save(tmp_path / "next")
+    assert np.array_equal(load_rehearsal(tmp_path / "next").embeddings, read.embeddings)  # type: ignore[union-attr]
+
+
+def test_rehearsal_clips_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    whole = np.array([[-127, 0], [127, 5]], dtype=np.int8)
+    tensors = {
+        "embeddings": whole,
+        "mean": np.array([1.0, 2.0], np.float32),
+        "steps": np.array([0.01, 0.1], np.float32),
+        "targets": np.eye(7, dtype=np.float16)[:2],
+        "names": np.frombuffer(b"one\tann\ntwo\tbob", dtype=np.uint8),
+    }
+    save_file(tensors, tmp_path / REHEARSAL_FILE)
+    read = load_rehearsal(tmp_path)
+    assert read is not None and read.speakers == ["ann", "bob"] and read.corpora == ["one", "two"]
+    np.testing.assert_allclose(read.embeddings, [[-0.27, 2.0], [2.27, 2.5]], atol=1e-6)
+
+
+def crossed(count: int, seed: int) -> EmbeddingSet:
+    """Clips of one corpus, anger where two directions have the same sign and calm where not: no line parts them."""
+    data, generator = clips("crossed", LABELS, count, seed), np.random.default_rng(seed)
+    signs = generator.choice([-1.0, 1.0], (count, 2))
+    plain = np.repeat(signs, SIZE // 2, axis=1) + generator.normal(0.0, 1.0, (count, SIZE))
+    values = np.stack([plain, plain + 0.1], axis=1).astype(np.float16)
+    targets = np.eye(len(LABELS), dtype=np.float32)[(signs.prod(axis=1) < 0).astype(int)]
+    return replace(data, embeddings=values, targets=targets)
+
+
+HIDDEN = HeadConfig(hidden=HiddenConfig(dimensions=SIZE, width=64, epochs=40, dropout=0.1, mixup=0.0, moved=0.2))
+
+
+def test_a_hidden_layer_learns_what_no_linear_head_can(tmp_path: Path) -> None:
+    data, strangers = crossed(800, 0), crossed(400, 1)
+    linear, head, again = fitted(data), fitted(data, HIDDEN), fitted(data, HIDDEN)
+    assert recall(linear, strangers) < 0.65 and recall(head, strangers) > 0.85
+    assert all(np.array_equal(head.tensors()[name], again.tensors()[name]) for name in head.tensors())
+    assert head.features(data.plain).shape == (800, SIZE + 64) and head.standardise(data.plain).shape == (800, SIZE)
+    head.save(tmp_path / "head", Meta("made up", LABELS))
+    read, _ = load_head(tmp_path / "head")
+    np.testing.assert_allclose(read.scores(strangers.plain), head.scores(strangers.plain), atol=1e-5)
+
+
+def test_a_head_with_a_hidden_layer_is_fine_tuned_in_its_features() -> None:
+    data, strangers = crossed(800, 0), crossed(400, 1)
+    head = fitted(data, HIDDEN)
+    turned = np.zeros((len(data), len(EMOTIONS)), dtype=np.float32)
+    turned[:, EMOTIONS.index("neutral")], turned[:, EMOTIONS.index("anger")] = data.targets[:, 0], data.targets[:, 1]
+    weights, config = np.ones(len(data), dtype=np.float32), FineTuneConfig(penalty=1e-3)
+    tuned = fine_tune_head(head, data.plain, turned, weights, groups=data.speakers, rehearsal=None, config=config)
+    said = np.array([LABELS[place] in ("calm", "neutral") for place in tuned.scores(strangers.plain).argmax(axis=1)])
+    assert (said == (strangers.targets[:, 0] > 0)).mean() > 0.85
+    assert tuned.hidden is head.hidden, "the layer itself stays as it is"
+
+
+def test_a_hidden_layer_whose_parts_do_not_fit_is_refused(tmp_path: Path) -> None:
+    head = fitted(crossed(100, 0), replace(HIDDEN, hidden=HiddenConfig(dimensions=SIZE, width=8, epochs=1)))
+    assert head.hidden is not None
+    odd = replace(head, hidden=replace(head.hidden, weight_steps=head.hidden.weight_steps[1:]))
+    odd.save(tmp_path / "head", Meta("made up", LABELS))
+    with pytest.raises(ModelUnavailableError, match="hidden layer"):
+        load_head(tmp_path / "head")
 
 
 def test_a_damaged_rehearsal_file_is_refused(tmp_path: Path) -> None:

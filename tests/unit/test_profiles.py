@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ser.acoustic.head import ClassifierHead, load_head
+from ser.acoustic.hidden import HiddenLayer
 from ser.acoustic.places import KnownPlaces
 from ser.checkpoints.folder import Meta
 from ser.encoder.offsets import fit_prior
@@ -169,6 +170,22 @@ def test_a_speaker_is_shrunk_towards_the_place(head: ClassifierHead) -> None:
     both, alone = combine(head, Profiles(source, one)), combine(head, Profiles(speaker=one))
     assert place is not None and both is not None and alone is not None
     assert np.linalg.norm(both - place) < 0.5 * np.linalg.norm(alone - place)
+
+
+def test_a_hidden_layer_does_not_bend_the_offset_of_a_place(head: ClassifierHead) -> None:
+    generator = np.random.default_rng(8)
+    layer = HiddenLayer.of(
+        *(generator.normal(size=shape).astype(np.float32) for shape in ((SIZE, 12), (12, 20), (20,)))
+    )
+    outputs = generator.normal(0.0, 0.1, (20, len(EMOTIONS))).astype(np.float32)
+    bent = replace(head, hidden=layer, weights=np.vstack([head.weights, outputs]))
+    rows = clips_of(np.arange(140) % len(EMOTIONS), generator, biased())
+    center = combine(bent, Profiles(Profile.of(SOURCE, ENCODER, rows)))
+    assert center is not None and center.shape == (SIZE + 20,)
+    np.testing.assert_array_equal(center[:SIZE], head.mean)
+    moved = bent.scores(rows) - bent.scores(rows, center)
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[0], moved.shape), atol=2e-3)
+    assert np.ptp(moved[0]) > 0.05
 
 
 def test_profiles_grow_and_are_kept() -> None:

@@ -58,7 +58,7 @@ from ser.acoustic.head import ClassifierHead, load_head
 from ser.checkpoints.folder import Meta
 from ser.errors import TrainingDataError
 from ser.training.ratings import RatingFit, fit_rating, rated_words, with_ratings
-from ser.training.rehearsal import load_rehearsal
+from ser.training.rehearsal import KeptRehearsal, load_rehearsal
 
 FOLDS = 5
 SENTENCE_FOLDS = 3
@@ -111,7 +111,7 @@ class HeadRun:
         config = {"preset": job.config.preset, "seed": job.config.seed, "tune": "head"}
         facts = {**job.facts(), "speakers": len(set(feedback.groups))}
         whole = Meta(job.name, head.labels, config=config, data=facts, metrics=metrics)
-        meta = head.save(job.model_dir, whole, load_rehearsal(self.start_folder))
+        meta = head.save(job.model_dir, whole, KeptRehearsal.of(self.start_folder))
         record(job.store, job.run.id, feedback, chosen.suspects)
         if chosen.suspects:
             job.say(f"{len(chosen.suspects)} labels look like mistakes: not trained on, and back in the review queue.")

@@ -1,11 +1,12 @@
 """Heads and base clips for the labels of a store: what the seven know of them, carried over. Pure."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from annotations.labels.label_set import LabelSet
-from ser.acoustic.head import ClassifierHead, emotion_of, relabel_head
+from ser.acoustic.head import ClassifierHead, emotion_of
 from ser.labels import EMOTIONS
 from ser.training.rehearsal import Rehearsal
 
@@ -20,6 +21,39 @@ def head_for(head: ClassifierHead, labels: LabelSet) -> ClassifierHead:
         return head
     targets = [_targets(output, head, labels) for output in head.labels]
     return relabel_head(head, targets, {own.name: own.means for own in labels})
+
+
+def relabel_head(
+    head: ClassifierHead, targets: Sequence[Sequence[str]], means: Mapping[str, tuple[str, ...]]
+) -> ClassifierHead:
+    """Make a head that answers with labels of its own, as far as the old one knows them.
+
+    Each label's probability is the sum of the outputs that count as it; an output of several labels is shared evenly,
+    one of none is left out. A label without an output gets one of zero weights, as likely on a typical recording as
+    the others are on average. Adaptation to a place or a speaker is lost: it was measured on the old outputs.
+
+    Args:
+        head: to begin with; it is not changed.
+        targets: labels of `means` that each output counts as.
+        means: {label: emotions of the seven that it means}, in order.
+    """
+    outputs = [(name, place, len(names)) for place, names in enumerate(targets) for name in names]
+    labels = [name for name, _, _ in outputs]
+    places = [place for _, place, _ in outputs]
+    bias = head.bias[places] - head.temperature * np.log([count for _, _, count in outputs])
+    missing = [name for name in means if name not in labels]
+    level = 0.0
+    if labels:
+        tempered = bias / head.temperature
+        level = float(tempered.max() + np.log(np.exp(tempered - tempered.max()).sum()) - np.log(len(set(labels))))
+    return replace(
+        head,
+        labels=(*labels, *missing),
+        weights=np.hstack([head.weights[:, places], np.zeros((len(head.weights), len(missing)))]).astype(np.float32),
+        bias=np.concatenate([bias, np.full(len(missing), level * head.temperature)]).astype(np.float32),
+        prior=None,
+        means=means,
+    )
 
 
 def _targets(output: str, head: ClassifierHead, labels: LabelSet) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ A classifier head on all layers is fitted first; unless the encoder stays frozen
 gradients from an untrained head distort what the encoder knows. Source: Kumar et al. 2022, "Fine-Tuning
 can Distort Pretrained Features and Underperform Out-of-Distribution", https://arxiv.org/abs/2202.10054
 
-Heads on the embedded encoder are trained by `ser.training.recipe`, which needs no torch.
+Heads on the embedded encoder are trained by `ser.training.recipe`.
 """
 
 from collections.abc import Mapping, Sequence
