@@ -152,8 +152,8 @@ def chosen_by_votes(store: AnnotationStore, person: Person, filters: ClipFilter)
         if filters.other_rater is not None:
             # Two raters are compared on what both have labelled: where one was unsure, there is nothing to compare.
             query = "SELECT clip_id FROM judgements WHERE label IS NOT NULL AND rater = ?"
-            pair = (filters.other_rater, filters.rater or filters.other_rater)
-            chosen += [_ids(connection, query, (rater,)) for rater in pair]
+            two = (filters.other_rater, filters.rater or filters.other_rater)
+            chosen += [_ids(connection, query, (rater,)) for rater in two]
         if filters.clips is not None:
             chosen.append(filters.clips)
     return chosen
