@@ -61,6 +61,7 @@ def _add_recognize(parser: argparse.ArgumentParser) -> None:
         "--same-source", action="store_true", help="one microphone and room: adapt the answers to it (from 16 files)"
     )
     _add_neutral(parser)
+    parser.add_argument("--face", metavar="PICTURE", help="of who speaks in the one recording (SER_FACE)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     _add_models(parser)
     parser.add_argument(
@@ -129,6 +130,8 @@ def _add_converse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speakers", nargs="+", metavar="NAME", default=["A", "B"], help="who speaks in turn, for several recordings"
     )
+    parser.add_argument("--reply", type=int, metavar="TURN", help="offer a reply to a turn, from 1; 0 for the last")
+    parser.add_argument("--language", default="en", help="of the reply: en (default) or zh")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     _add_models(parser)
 

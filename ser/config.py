@@ -41,6 +41,8 @@ class Settings:
         language_model: `none`; the folder or Hub id of a causal language model; the address of an endpoint, with
             `#MODEL` if it serves several; or `inference:MODEL`. It gives a second opinion on the words.
         voice: that speaks replies: `embedded`, `none`, `espeak`, the file of a Piper voice, or a folder or Hub id.
+        face: that reads pictures of faces: `embedded`, `none`, or a folder or Hub id of an image classification
+            checkpoint; loaded with the first picture.
         device: `auto` takes CUDA if there is any.
         transcriber_threads: of the CPU, for the embedded transcriber and others in CTranslate2's form.
         max_duration: longest accepted recording in seconds; None for no limit.
@@ -52,6 +54,7 @@ class Settings:
     whisper_model: str = ""
     language_model: str = NO_MODEL
     voice: str = EMBEDDED
+    face: str = EMBEDDED
     device: str = "auto"
     max_duration: float | None = 60.0
     transcriber_threads: int = 1
@@ -83,7 +86,7 @@ class Settings:
         """Read the variables; what is unset or empty keeps its default.
 
         They are `SER_ACOUSTIC_MODEL`, `SER_TEXT_MODEL`, `SER_TRANSCRIBER`, `SER_WHISPER_MODEL`,
-        `SER_LANGUAGE_MODEL`, `SER_VOICE`, `SER_DEVICE`, `SER_MAX_DURATION` and `SER_TRANSCRIBER_THREADS`.
+        `SER_LANGUAGE_MODEL`, `SER_VOICE`, `SER_FACE`, `SER_DEVICE`, `SER_MAX_DURATION` and `SER_TRANSCRIBER_THREADS`.
 
         Raises:
             SettingsError: if a variable holds a value that cannot be used.
@@ -106,6 +109,7 @@ class Settings:
             whisper_model=environ.get("SER_WHISPER_MODEL") or cls.whisper_model,
             language_model=environ.get("SER_LANGUAGE_MODEL") or cls.language_model,
             voice=environ.get("SER_VOICE") or cls.voice,
+            face=environ.get("SER_FACE") or cls.face,
             device=environ.get("SER_DEVICE") or cls.device,
             max_duration=max_duration,
             transcriber_threads=int(threads),

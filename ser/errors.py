@@ -17,6 +17,10 @@ class RecordingTooLongError(AudioError):
     """A recording is longer than is accepted; its beginning may be usable."""
 
 
+class PictureError(SerError):
+    """The given bytes or file are no usable picture."""
+
+
 class ModelUnavailableError(SerError):
     """A model could not be loaded: absent, damaged, incompatible, or out of reach."""
 

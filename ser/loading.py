@@ -7,6 +7,7 @@ from ser.acoustic.classifier import load_acoustic_model
 from ser.audio.vad import SileroDetector
 from ser.checkpoints.hub import pick_device
 from ser.config import Settings
+from ser.face import FaceReader
 from ser.language_model.client import load_language_model
 from ser.language_model.opinion import SecondOpinion
 from ser.protocols import AcousticModel
@@ -41,5 +42,6 @@ def load_recognizer(settings: Settings | None = None, *, acoustic: AcousticModel
         transcriber_reason=choice.reason,
     )
     model = load_language_model(settings.language_model, device)
-    recognizer.replace_opinion(None if model is None else SecondOpinion(model))
+    recognizer.opinion = None if model is None else SecondOpinion(model)
+    recognizer.face = FaceReader(settings.face, device)
     return recognizer

@@ -16,13 +16,15 @@ from ser.audio.decoding import decode_bytes, decode_file
 from ser.audio.long_recordings import LongRecording, read_long
 from ser.audio.vad import no_speech, trim_to_speech
 from ser.clock import Clock
+from ser.config import NO_MODEL
 from ser.encoder.profiles import PLAIN, Profiles
 from ser.errors import AudioError
 from ser.evaluation.predictions import embedding_model
 from ser.explanation.cues import VoiceCues
 from ser.explanation.explanation import Answerers, Explanation, build_explanation
+from ser.face import FaceReader, Picture
 from ser.fusion.remarks import abstention, find_doubt, remark
-from ser.fusion.rule import FusionRule, combine
+from ser.fusion.rule import FusionRule, combine, with_face
 from ser.language_model.opinion import SecondOpinion, Turn
 from ser.protocols import AcousticModel, SpeechDetector, TextModel, Transcriber
 from ser.timeline.live import LiveTimeline
@@ -67,6 +69,7 @@ class Recognizer:
         self.transcriber_reason = transcriber_reason
         self.fusion = fusion or FusionRule()
         self.opinion: SecondOpinion | None = None
+        self.face = FaceReader(NO_MODEL)
 
     @property
     def models(self) -> dict[str, str]:
@@ -89,10 +92,6 @@ class Recognizer:
         """Replace the rule that puts voice and words together."""
         self.fusion = rule
 
-    def replace_opinion(self, opinion: SecondOpinion | None) -> None:
-        """Replace the language model that gives a second opinion on the words; there is none to begin with."""
-        self.opinion = opinion
-
     def warm_up(self) -> None:
         """Run every model once: libraries do much at their first use that nobody should have to wait for."""
         noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLING_RATE).astype(np.float32)
@@ -104,22 +103,26 @@ class Recognizer:
         if self.text is not None:
             self.text.classify("hello")
 
-    def recognize(self, source: Source, profiles: Profiles = PLAIN, turns: Sequence[Turn] = ()) -> Recognition:
+    def recognize(
+        self, source: Source, profiles: Profiles = PLAIN, turns: Sequence[Turn] = (), face: Picture | None = None
+    ) -> Recognition:
         """Recognise one recording; returns the complete answer.
 
         Args:
             source: a path, the bytes of an audio file, or decoded `Audio`.
             profiles: other recordings of the place and of the speaker, to adapt the answer by.
             turns: said before, which a language model reads as well.
+            face: a picture of who speaks; what it shows stands beside the answer, and counts in it once votes say so.
 
         Raises:
             AudioError: if the source is no usable recording, or holds no speech.
+            SerError: if the picture is none, or the model of faces is missing.
         """
-        *_, answer = self.recognize_steps(source, profiles, turns)
+        *_, answer = self.recognize_steps(source, profiles, turns, face)
         return answer
 
     def recognize_steps(
-        self, source: Source, profiles: Profiles = PLAIN, turns: Sequence[Turn] = ()
+        self, source: Source, profiles: Profiles = PLAIN, turns: Sequence[Turn] = (), face: Picture | None = None
     ) -> Iterator[Recognition]:
         """Recognise one recording and yield the answer as it grows: voice, then transcript, then fused, then opinion.
 
@@ -129,7 +132,9 @@ class Recognizer:
         (analysis,) = self._analyse([source], profiles)
         if isinstance(analysis, AudioError):
             raise analysis
-        yield from self._answers(analysis, turns)
+        seen = None if face is None else self.face.read(face)
+        for answer in self._answers(analysis, turns):
+            yield with_face(answer, self.fusion, seen)
 
     def timeline(
         self,
@@ -216,9 +221,8 @@ class Recognizer:
             if answer.text is not None:
                 made.add(remark(answer.acoustic, answer.text, answer.text_weight))
             notes = [*(note for note in answer.notes if note not in made), *sound.notes]
-            adapted.append(
-                replace(combine(answer, self.fusion, sound.scores, sound.novelty, notes), profile=sound.profile)
-            )
+            heard = combine(answer, self.fusion, sound.scores, sound.novelty, notes)
+            adapted.append(with_face(replace(heard, profile=sound.profile), self.fusion, answer.face))
         return adapted
 
     def recognize_many(

@@ -22,7 +22,8 @@ def recognition_to_dict(recognition: Recognition, file: str | None = None) -> di
         `file, duration, label, confidence, fused, acoustic, text, transcript, timings, models, intensity,
         text_weight, unmapped, notes, speech, complete, unsure, profile`; seconds for times, 0..1 for probabilities.
         `ratings`, {rating: {value 0..100, concordance}}, if the model was trained on any;
-        `opinion` (see `ser.language_model.opinion.Opinion.as_dict`), if a language model has given one.
+        `opinion` (see `ser.language_model.opinion.Opinion.as_dict`), if a language model has given one;
+        `face` (see `ser.face.FaceAnswer.as_dict`), if a picture came with it.
     """
     rated = {
         name: {"value": round(value, 1), "concordance": round(agreement, 2)}
@@ -53,6 +54,7 @@ def recognition_to_dict(recognition: Recognition, file: str | None = None) -> di
         "profile": None if recognition.profile is None else asdict(recognition.profile),
         **({"ratings": rated} if rated else {}),
         **({"opinion": recognition.opinion.as_dict()} if recognition.opinion else {}),
+        **({"face": recognition.face.as_dict()} if recognition.face else {}),
     }
 
 

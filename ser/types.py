@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ser.labels import EMOTIONS
 
 if TYPE_CHECKING:
+    from ser.face import FaceAnswer
     from ser.language_model.opinion import Opinion
 
 SAMPLING_RATE = 16_000
@@ -111,10 +112,8 @@ class EmotionScores:
 
     Attributes:
         probabilities: in the order of `labels`, each in 0..1, sum 1.
-        unmapped: what the model gave to labels that are none of the seven, before the rest was
-            renormalised to sum 1; empty for the embedded models.
-        intensity: how strongly it is felt, as the probability of a strong rather than a normal feeling, 0..1; None
-            if the model does not predict it.
+        unmapped: given to labels that are none of the seven, before the rest was brought to sum 1; empty if embedded.
+        intensity: the probability of a strong rather than a normal feeling, 0..1; None if it is not predicted.
         labels: `EMOTIONS`, unless the model has other ones.
         means: {label: emotions of the seven that it means}, for labels of a model's own.
         ratings: {rating, such as valence: (value from 0 to 100, concordance with raters of other speakers)}.
@@ -269,6 +268,7 @@ class Recognition:
         profile: statistics that the answer was adapted by; None for a plain answer.
         embedding: of the recording by the acoustic model's encoder; None if the model has none.
         opinion: a language model's on the words; None if none was asked or gave any.
+        face: the answer to a picture of who speaks; None if there was none.
     """
 
     duration: float
@@ -286,6 +286,7 @@ class Recognition:
     profile: AppliedProfile | None = None
     embedding: Embedding | None = field(default=None, repr=False, compare=False)
     opinion: "Opinion | None" = None
+    face: "FaceAnswer | None" = None
 
     @property
     def label(self) -> str:
@@ -304,8 +305,7 @@ class Example:
 
     Attributes:
         path: the audio file.
-        label: the corpus's own label as one of `EMOTIONS` (or of the label set that its reader was asked for),
-            or soft: {label: share}, shares sum to 1.
+        label: one of `EMOTIONS`, or of the label set that its reader was asked for; or soft: {label: share}, sum 1.
         speaker: who speaks, unique across corpora; the unit that a split never divides.
         corpus: where it comes from, for figures per corpus.
         transcript: what is said, where known.

@@ -8,6 +8,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from annotations.errors import StoreError
 from annotations.store import AnnotationStore
@@ -97,6 +98,59 @@ def forget_reply(store: AnnotationStore, number: int, rater: str) -> None:
         cursor = connection.execute("DELETE FROM replies WHERE id = ? AND rater = ?", (number, rater))
         if not cursor.rowcount:
             raise StoreError(f"There is no reply {number} of yours; it was taken back already.")
+
+
+def list_replies(store: AnnotationStore) -> list[dict[str, object]]:
+    """All rated replies in order, as plain values; words are masked if the store masks them."""
+    with store.reading() as connection:
+        masked = masking_in_force(connection) is not None
+        rows = connection.execute("SELECT * FROM replies ORDER BY id").fetchall()
+    shown = ("transcript", "reply", "edited")
+    return [
+        {
+            **{name: mask(row[name]) if masked and name in shown and row[name] else row[name] for name in row.keys()},
+            "consent": json.loads(row["consent"]),
+        }
+        for row in rows
+    ]
+
+
+def read_reply(given: Any) -> tuple[RatedReply, list[str]]:
+    """A rated reply and the consent to keep it, from the JSON object of a program.
+
+    Args:
+        given: `rating`, `turns` (lists of who and words), `reply` and `consent`; if known `edited`, `strategy`,
+            `label`, `source` and `language`.
+
+    Raises:
+        StoreError: if something is missing or of another type.
+    """
+
+    def text(name: str, usual: str | None = None) -> str | None:
+        return usual if given.get(name) is None else str(given[name])
+
+    try:
+        if not isinstance(given, dict):
+            raise TypeError(f"{type(given).__name__} is no object")
+        rated = RatedReply(
+            rating=str(given["rating"]),
+            turns=tuple((str(who), str(words)) for who, words in given["turns"]),
+            reply=str(given["reply"]),
+            edited=text("edited"),
+            strategy=text("strategy"),
+            label=text("label"),
+            source=str(text("source", "import")),
+            language=str(text("language", "en")),
+        )
+        consent = [str(purpose) for purpose in given["consent"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"A rated reply is not usable ({error!r}): expected an object with rating, turns (lists of who and words), "
+            "reply and consent."
+        ) from error
+    if not rated.turns or not rated.reply.strip():
+        raise StoreError("A rated reply has no turns or no words; both are needed.")
+    return rated, consent
 
 
 def preference_pairs(store: AnnotationStore, purpose: str) -> tuple[list[dict[str, object]], int]:

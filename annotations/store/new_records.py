@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 
 from annotations.errors import ConsentRequiredError, InvalidVoteError, StoreError
+from annotations.store.faces import NewFace
 from annotations.store.records import CONSENT_PURPOSES, VERDICTS
 from ser.labels import EMOTIONS
 
@@ -257,6 +258,7 @@ class NewClip:
         grants: what was consented to, at least one purpose.
         created_at: for imports that carry their own time; None is now.
         parent: the longer recording that it was cut from; None for a whole one.
+        face: a picture of who speaks, with a consent of its own.
     """
 
     source: str
@@ -266,6 +268,7 @@ class NewClip:
     created_at: str | None = None
     language: str | None = None
     parent: Parent | None = None
+    face: NewFace | None = None
 
     def __post_init__(self) -> None:
         source = check_name("The source", self.source, MAX_SOURCE)

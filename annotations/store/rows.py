@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from annotations.errors import ClipNotFoundError, StoreError, VersionNotFoundError
 from annotations.store.embeddings import insert_embedding
+from annotations.store.faces import insert_face
 from annotations.store.masking import mask, mask_transcripts, masking_in_force
 from annotations.store.media import media_path
 from annotations.store.new_records import NewClip, NewVersion, NewVote
@@ -160,6 +161,8 @@ def insert_clip(connection: sqlite3.Connection, audio: Audio, clip: NewClip) -> 
             if new.purpose not in given
         ],
     )
+    if clip.face is not None:
+        insert_face(connection, clip_id, clip.face, now)
     return read_clip(connection, clip_id)
 
 

@@ -6,14 +6,19 @@ import sys
 from pathlib import Path
 
 from ser.audio.long_recordings import read_long
+from ser.checkpoints.hub import pick_device
 from ser.config import Settings
 from ser.conversation.conversation import Conversation, Readers, build_conversation
+from ser.conversation.guard.guard import load_guard
 from ser.conversation.model.dialogue import load_dialogue_model
 from ser.conversation.recordings import MAX_DURATION, turns_of_clips, turns_of_recording
+from ser.conversation.reply.reply import GUARD, Reply, compose_reply
+from ser.conversation.reply.written import write_reply
 from ser.conversation.summary import name_turns, summarise
 from ser.conversation.turns import TRANSCRIPTS, read_turns
 from ser.errors import AudioError, SettingsError
 from ser.fusion.rule import FusionRule
+from ser.language_model.client import load_language_model
 from ser.loading import load_recognizer
 from ser.text.classifier import load_text_model
 
@@ -22,7 +27,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Read a conversation.
 
     Args:
-        options: `files, channels, speakers, json`.
+        options: `files, channels, speakers, reply, language, json`.
         settings: which models to use.
 
     Returns:
@@ -55,15 +60,45 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         raise AudioError(f"None of {len(paths)} recordings could be read.")
     conversation = build_conversation(turns, readers, notes)
     name = ", ".join(map(str, paths))
+    reply = None if options.reply is None else offer(conversation, options, readers, settings)
     if options.json:
         said = [{"text": one.text, "turns": [place + 1 for place in one.turns]} for one in summarise(conversation)]
         left_out = {str(path): reason for path, reason in failed.items()}
-        print(json.dumps({**conversation.as_dict(name), "summary": said, "left_out": left_out}, ensure_ascii=False))
+        answer = {**conversation.as_dict(name), "summary": said, "left_out": left_out}
+        print(json.dumps({**answer, **({"reply": reply.as_dict()} if reply else {})}, ensure_ascii=False))
     else:
-        print(describe(conversation, name))
+        print(describe(conversation, name) + (describe_reply(reply) if reply else ""))
     if failed:
         print(f"{len(failed)} of {len(paths)} recordings were left out.", file=sys.stderr)
     return 1 if failed else 0
+
+
+def offer(conversation: Conversation, options: argparse.Namespace, readers: Readers, settings: Settings) -> Reply:
+    """The reply to the turn that was asked for: written by a language model if there is one, else from the sentences.
+
+    Raises:
+        SerError: if there is no such turn or language, or the language model cannot be loaded.
+    """
+    place = (options.reply or len(conversation.turns)) - 1
+    guard = load_guard()
+    plain = compose_reply(conversation, place, readers, guard, options.language)
+    model = (
+        None if plain.source == GUARD else load_language_model(settings.language_model, pick_device(settings.device))
+    )
+    if model is None:
+        return plain
+    *_, written = write_reply(conversation, plain, model, guard)
+    return written
+
+
+def describe_reply(reply: Reply) -> str:
+    """An offered reply as lines for a person."""
+    lines = [
+        f"  You could say to turn {reply.turn + 1}: {reply.text}",
+        f"  ({reply.strategy or GUARD}: {reply.reason})",
+    ]
+    lines += [f"  {line.region}: {line.name} {line.number} (emergency {line.emergency})" for line in reply.help_lines]
+    return "\n".join([*lines, *([f"  {reply.note}"] if reply.note else [])]) + "\n"
 
 
 def describe(conversation: Conversation, name: str) -> str:

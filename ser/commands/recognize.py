@@ -31,7 +31,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Recognise every file.
 
     Args:
-        options: `files, same_speaker, same_source, neutral, json, output, engine, workers`.
+        options: `files, same_speaker, same_source, neutral, face, json, output, engine, workers`.
         settings: which models to use.
 
     Returns:
@@ -43,6 +43,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     paths = list(expand(options.files))
     if not paths:
         raise AudioError(f"No recording was found in {', '.join(options.files)}. Name audio files, or folders of them.")
+    if options.face and (len(paths) > 1 or options.output or options.same_speaker or options.same_source):
+        raise SettingsError(f"--face is a picture for one recording; {len(paths)} came, or options for many.")
     if options.output:
         return score(paths, options, settings)
     if options.engine != "local" or options.workers:
@@ -86,11 +88,11 @@ def _answers(
     recognizer: Recognizer, paths: Sequence[Path], options: argparse.Namespace
 ) -> Iterator[Recognition | AudioError]:
     """Yield answers as they come; if they share a speaker or a source, adapted to it once all are recognised."""
-    if options.neutral:
-        voice = neutral_profiles(recognizer, options.neutral)
+    if options.neutral or options.face:
+        voice = neutral_profiles(recognizer, options.neutral or ())
         for path in paths:
             try:
-                yield recognizer.recognize(path, voice)
+                yield recognizer.recognize(path, voice, face=options.face)
             except AudioError as error:
                 yield error
         return
@@ -134,6 +136,8 @@ def describe(answer: Recognition, file: str) -> str:
     if answer.opinion is not None:
         head += f"   language model: {answer.opinion.scores.label} {answer.opinion.scores.confidence:.0%}"
     lines.append(head)
+    if answer.face is not None:
+        lines.append(f"  {answer.face.note}")
     scores = answer.fused.as_dict()
     for label in sorted(scores, key=scores.__getitem__, reverse=True):
         bar = "█" * round(BAR_WIDTH * scores[label])

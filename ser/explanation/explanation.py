@@ -215,6 +215,7 @@ class _Words:
         self._scores = answer.text
         # A language model is not asked again for each part that is left out.
         self._opinion = answer.opinion.scores if answer.opinion else None
+        self._face = answer.face.scores if answer.face else None
 
     def probability(self, voice: EmotionScores, *, spoken: bool = True) -> float:
         """Probability of the label, with these scores of the voice."""
@@ -227,6 +228,8 @@ class _Words:
             fused, _ = fusion.join(voice, text, transcript)
         if self._opinion is not None and self._transcript is not None:
             fused, _ = fusion.add_opinion(fused, self._opinion, self._transcript)
+        if self._face is not None:
+            fused, _ = fusion.add_face(fused, self._face)
         return fused.as_dict()[self._label]
 
     def effects(self, voice: EmotionScores) -> list[Word]:

@@ -23,12 +23,16 @@ MIN_LABELS = 2
 PRIOR_CLIPS = 5.0
 """Clips that the current rule weighs as much as: few examples move it little."""
 
-USUAL_CHANGE = np.array([0.25, 0.5, 0.5, 0.25, 0.5])
-"""Change that costs `PRIOR_CLIPS` nats: of the words' share, of the logarithms of both temperatures, and of a language
-model's share and temperature."""
+NAMES = (
+    "acoustic_temperature",
+    *("max_weight", "text_temperature"),
+    *("opinion_weight", "opinion_temperature"),
+    *("face_weight", "face_temperature"),
+)
+"""Parameters of the rule: the voice's, and those of words, a language model and faces, where any said something."""
 
-SHARES = (0, 3)
-"""Places of the shares among the parameters; the others are logarithms of temperatures."""
+USUAL_CHANGE, USUAL_LOG_CHANGE = 0.25, 0.5
+"""Change of a share, and of the logarithm of a temperature, that costs `PRIOR_CLIPS` nats."""
 
 LEAST = 1e-4
 """Probability that a label counts as having at least, so that one zero does not outweigh all the rest."""
@@ -46,6 +50,7 @@ class AnsweredClip:
         weight: relative to 1.
         opinion: what a language model said; None if it was not asked.
         read: what it has read; there where `opinion` is.
+        face: what a face showed; None without a picture, or if it abstained.
     """
 
     acoustic: EmotionScores
@@ -55,6 +60,7 @@ class AnsweredClip:
     weight: float = 1.0
     opinion: EmotionScores | None = None
     read: Transcript | None = None
+    face: EmotionScores | None = None
 
 
 def answer(rule: FusionRule, clip: AnsweredClip) -> EmotionScores:
@@ -64,6 +70,8 @@ def answer(rule: FusionRule, clip: AnsweredClip) -> EmotionScores:
         fused, _ = rule.join(clip.acoustic, clip.text, clip.transcript)
     if clip.opinion is not None and clip.read is not None:
         fused, _ = rule.add_opinion(fused, clip.opinion, clip.read)
+    if clip.face is not None:
+        fused, _ = rule.add_face(fused, clip.face)
     return fused
 
 
@@ -90,34 +98,34 @@ def fit_fusion_rule(clips: Sequence[AnsweredClip], start: FusionRule) -> FusionR
         TrainingDataError: if there are too few clips or labels, with the numbers needed.
     """
     check_clips(clips)
-    spoken = any(clip.text is not None for clip in clips)
-    asked = any(clip.opinion is not None for clip in clips)
-    weights = np.array([clip.weight for clip in clips])
+    said = (True, *(any(getattr(clip, part) is not None for clip in clips) for part in ("text", "opinion", "face")))
     # What is never said anything of is no part of the search.
-    origin = _parameters(start)[: None if asked else 3]
-    usual = USUAL_CHANGE[: len(origin)]
+    names = [name for place, name in enumerate(NAMES) if said[(place + 1) // 2]]
+    weights = np.array([clip.weight for clip in clips])
+    origin = np.array([_value(start, name) for name in names])
+    usual = np.array([USUAL_CHANGE if _is_share(name) else USUAL_LOG_CHANGE for name in names])
 
     def cost(values: npt.NDArray[np.float64]) -> float:
-        loss = float(weights @ log_losses(_rule(values, start, spoken), clips))
+        loss = float(weights @ log_losses(_rule(values, names, start), clips))
         return (loss + PRIOR_CLIPS * float((((values - origin) / usual) ** 2).sum())) / float(
             weights.sum() + PRIOR_CLIPS
         )
 
-    low, high = np.log(TEMPERATURE_RANGE)
+    bounds = [(0.0, 1.0) if _is_share(name) else tuple(np.log(TEMPERATURE_RANGE)) for name in names]
     # The threshold under which words count for nothing makes the cost jump: no gradients.
     found = minimize(
         cost,
         origin,
         method="Nelder-Mead",
-        bounds=[(0.0, 1.0), (low, high), (low, high), (0.0, 1.0), (low, high)][: len(origin)],
+        bounds=bounds,
         options={
             "xatol": 1e-3,
             "fatol": 1e-6,
             "maxiter": 100 * len(origin),
-            "initial_simplex": _simplex(origin, low, high),
+            "initial_simplex": _simplex(origin, names, bounds),
         },
     )
-    return _rule(found.x, start, spoken)
+    return _rule(found.x, names, start)
 
 
 def check_clips(clips: Sequence[AnsweredClip]) -> None:
@@ -134,28 +142,28 @@ def check_clips(clips: Sequence[AnsweredClip]) -> None:
         )
 
 
-def _parameters(rule: FusionRule) -> npt.NDArray[np.float64]:
-    temperatures = np.log([rule.acoustic_temperature, rule.text_temperature, rule.opinion_temperature])
-    return np.array([rule.max_weight, *temperatures[:2], rule.opinion_weight, temperatures[2]])
+def _is_share(name: str) -> bool:
+    return name.endswith("weight")
 
 
-def _rule(values: npt.NDArray[np.float64], start: FusionRule, spoken: bool) -> FusionRule:
-    rule = replace(start, acoustic_temperature=float(np.exp(values[1])))
-    if spoken:
-        rule = replace(rule, max_weight=float(values[0]), text_temperature=float(np.exp(values[2])))
-    if len(values) > 3:
-        rule = replace(rule, opinion_weight=float(values[3]), opinion_temperature=float(np.exp(values[4])))
-    return rule
+def _value(rule: FusionRule, name: str) -> float:
+    value: float = getattr(rule, name)
+    return value if _is_share(name) else float(np.log(value))
 
 
-def _simplex(origin: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.float64]:
+def _rule(values: npt.NDArray[np.float64], names: Sequence[str], start: FusionRule) -> FusionRule:
+    found = {
+        name: float(value if _is_share(name) else np.exp(value)) for name, value in zip(names, values, strict=True)
+    }
+    return replace(start, **found)  # type: ignore[arg-type]
+
+
+def _simplex(
+    origin: npt.NDArray[np.float64], names: Sequence[str], bounds: Sequence[tuple[float, ...]]
+) -> npt.NDArray[np.float64]:
     """Corners far enough from the start that none of them falls on the same side of the threshold by chance."""
     corners = np.tile(origin, (len(origin) + 1, 1))
-    for place, value in enumerate(origin):
-        share = place in SHARES
-        corners[place + 1, place] += 0.3 if share and value <= 0.5 else -0.3 if share else -0.4 if value > 0.4 else 0.4
-    lows, highs = (
-        [0.0 if p in SHARES else low for p in range(len(origin))],
-        [1.0 if p in SHARES else high for p in range(len(origin))],
-    )
-    return np.clip(corners, lows, highs)
+    for place, (value, name) in enumerate(zip(origin, names, strict=True)):
+        step = 0.3 if _is_share(name) else 0.4
+        corners[place + 1, place] += step if value <= (0.5 if _is_share(name) else 0.4) else -step
+    return np.clip(corners, *np.transpose(bounds))

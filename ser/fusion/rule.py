@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
@@ -18,9 +19,12 @@ from ser.checkpoints.folder import Meta, save_checkpoint, verify
 from ser.config import EMBEDDED
 from ser.errors import ModelUnavailableError
 from ser.evaluation.metrics import TEMPERATURE_RANGE
-from ser.fusion.remarks import MIN_CONFIDENCE, find_doubt, remark
+from ser.fusion.remarks import MIN_CONFIDENCE, UNFAMILIAR, find_doubt, remark
 from ser.labels import EMOTIONS
 from ser.types import EmotionScores, Recognition, Transcript
+
+if TYPE_CHECKING:
+    from ser.face import FaceAnswer
 
 UNKNOWN_CONFIDENCE = 0.8
 """Assumed where a recogniser gives no confidences."""
@@ -120,8 +124,8 @@ WEIGHTS_FILE = "fusion.safetensors"
 """A few numbers, in the form that all weights have: what checks, keeps and publishes versions need know no other."""
 
 PARAMETERS = ("max_weight", "acoustic_temperature", "text_temperature")
-OPINION_PARAMETERS = ("opinion_weight", "opinion_temperature")
-"""Of a language model's opinion; rules that were saved before there was any have none."""
+LATER_PARAMETERS = ("opinion_weight", "opinion_temperature", "face_weight", "face_temperature")
+"""Of a language model's opinion and of faces; rules that were saved before there were any have none."""
 
 TEXT_TEMPERATURE = 1.2
 """Temperature of the shipped rule: the surest that costs no more than half a point of UAR where words say nothing.
@@ -141,6 +145,8 @@ class FusionRule:
         opinion_weight: share of a language model's opinion, as `max_weight`; 0 until it is fitted on votes: nothing is
             known of a model that anybody may name.
         opinion_temperature: of that opinion.
+        face_weight: share of a face that is read; likewise 0 until it is fitted on votes.
+        face_temperature: of that face.
     """
 
     max_weight: float = MAX_WEIGHT
@@ -149,13 +155,16 @@ class FusionRule:
     name: str = EMBEDDED
     opinion_weight: float = 0.0
     opinion_temperature: float = 1.0
+    face_weight: float = 0.0
+    face_temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("max_weight", "opinion_weight"):
+        for name in ("max_weight", "opinion_weight", "face_weight"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in 0..1")
         low, high = TEMPERATURE_RANGE
-        for temperature in (self.acoustic_temperature, self.text_temperature, self.opinion_temperature):
+        for name in ("acoustic_temperature", "text_temperature", "opinion_temperature", "face_temperature"):
+            temperature = getattr(self, name)
             if not low - 1e-6 <= temperature <= high + 1e-6:
                 raise ValueError(f"a temperature is {temperature}; it must lie in {low}..{high}")
 
@@ -193,6 +202,17 @@ class FusionRule:
         weight = share * text_weight(transcript, read, self.opinion_weight)
         return (fused, 0.0) if over is None else (fuse(fused, over, weight), weight)
 
+    def add_face(self, fused: EmotionScores, face: EmotionScores) -> tuple[EmotionScores, float]:
+        """The answer with what a face shows, and its share in it.
+
+        Args:
+            fused: the answer without.
+            face: as the network of expressions gives it.
+        """
+        over, share = temper(face, self.face_temperature).over_labels_of(fused)
+        weight = share * self.face_weight
+        return (fused, 0.0) if over is None or weight < MIN_WEIGHT else (fuse(fused, over, weight), weight)
+
 
 def combine(
     answer: Recognition, rule: FusionRule, acoustic: EmotionScores, novelty: float | None, notes: Sequence[str]
@@ -223,6 +243,28 @@ def combine(
         opinion=opinion,
         notes=tuple(notes),
         unsure=find_doubt(fused, novelty),
+    )
+
+
+def with_face(answer: Recognition, rule: FusionRule, face: "FaceAnswer | None") -> Recognition:
+    """Add what a face shows to an answer of voice and words; without a face the answer as it is.
+
+    Args:
+        answer: without a face.
+        rule: to put them together by.
+        face: the answer to a picture; one that abstains is noted, and changes nothing.
+    """
+    if face is None or face.scores is None:
+        return answer if face is None else replace(answer, face=face)
+    fused, weight = rule.add_face(answer.fused, face.scores)
+    opinion = answer.opinion and replace(answer.opinion, weight=answer.opinion.weight * (1.0 - weight))
+    return replace(
+        answer,
+        fused=fused,
+        text_weight=answer.text_weight * (1.0 - weight),
+        opinion=opinion,
+        face=replace(face, weight=weight),
+        unsure=answer.unsure if answer.unsure == UNFAMILIAR else find_doubt(fused),
     )
 
 
@@ -258,7 +300,7 @@ def save_fusion_rule(
     Returns:
         SHA-256 of the file of weights.
     """
-    config = {key: getattr(rule, key) for key in (*PARAMETERS, *OPINION_PARAMETERS)}
+    config = {key: getattr(rule, key) for key in (*PARAMETERS, *LATER_PARAMETERS)}
     values = {key: np.array([value], dtype=np.float64) for key, value in config.items()}
     meta = Meta(name, EMOTIONS, config=config, data=data, metrics=metrics)
     return save_checkpoint(folder, lambda place: save_file(values, place / WEIGHTS_FILE), meta, WEIGHTS_FILE).sha256
@@ -277,7 +319,7 @@ def load_fusion_rule(name_or_dir: str | Path) -> FusionRule:
     try:
         values = load_file(folder / WEIGHTS_FILE)
         found = {key: float(values[key][0]) for key in PARAMETERS}
-        found |= {key: float(values[key][0]) for key in OPINION_PARAMETERS if key in values}
+        found |= {key: float(values[key][0]) for key in LATER_PARAMETERS if key in values}
         return FusionRule(**found, name=meta.name)
     except (SafetensorError, KeyError, IndexError, ValueError) as error:
         raise ModelUnavailableError(

@@ -7,19 +7,16 @@ leave out of training what they contain.
 import argparse
 import csv
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from ser.checkpoints.folder import Meta
 from ser.checkpoints.hub import pick_device
-from ser.config import DEVICES
-from ser.errors import SerError, TrainingDataError
+from ser.errors import TrainingDataError
 from ser.labels import DIALOGUE_SHARES, EMOTIONS
 from ser.text.config import TextTrainConfig
 from ser.text.data import LabelledTexts, as_transcript, read_labelled_texts
@@ -28,7 +25,7 @@ from ser.text.task import TextPart
 from ser.text.training import train_adapter
 from ser.training.gradients.processes import Processes
 from ser.training.gradients.task import Surroundings
-from ser.training.progress import TrainProgress
+from ser.training.progress import run_recipe, shown_progress
 
 TESTS = ("dailydialog/test.csv", "dialog-causes/test.csv")
 """Dialogues repeat each other: what the test files say is left out of training, except for phrases of a few words."""
@@ -79,13 +76,7 @@ def train_shipped_model(root: Path, out: Path, *, device: str = "cpu", config: T
     ]
     train, dev = split_dialogues(root)
     dialogues = [TextPart("dialogues", texts, DIALOGUE_SHARES) for texts in (train, dev)]
-    with tqdm(unit="step", disable=None) as bar:
-
-        def on_progress(progress: TrainProgress) -> None:
-            bar.total = progress.steps
-            bar.set_postfix_str(f"loss {progress.loss:.3f}", refresh=False)
-            bar.update(progress.step - bar.n)
-
+    with shown_progress() as on_progress:
         around = Surroundings(Processes(device), on_progress=on_progress)
         trained = train_adapter([comments[0], dialogues[0], dialogues[0]], [comments[1], dialogues[1]], around, config)
     return balanced(trained, [comments[1], dialogues[1]]).save(out)
@@ -204,20 +195,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train and print the figures; 0 if done, 2 if the data or the encoder cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m ser.text.recipe", description=__doc__)
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="goemotions-28 and the dialogues in it")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the weights go")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default 0)")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train")
-    options = parser.parse_args(argv)
-    try:
-        config = replace(CONFIG, seed=options.seed)
-        meta = train_shipped_model(options.data, options.out, device=pick_device(options.device), config=config)
-    except SerError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"Saved {options.out}.")
-    for name, value in meta.metrics.items():
-        print(f"  {name}: {value:.3f}")
-    return 0
+
+    def train(options: argparse.Namespace) -> Meta:
+        config = replace(CONFIG, seed=options.seed, threads=options.threads)
+        return train_shipped_model(options.data, options.out, device=pick_device(options.device), config=config)
+
+    return run_recipe(parser, train, argv)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from annotations.raters.votes import mark_gold
 from annotations.review.leases import take_lease
 from annotations.store import AnnotationStore, NewClip, NewVote, grant
 from annotations.store.embeddings import insert_embedding
+from annotations.store.faces import NewFace
 from annotations.store.new_records import NewVersion
 from annotations.store.settings import AnnotationSettings, change_settings
 from ser.types import Embedding
@@ -38,7 +39,8 @@ def save_vote(store: AnnotationStore, seed: int, rater: str = RATER, said: str =
     vote = NewVote(
         rater, "correct", "fear", 60, transcript=f"{said} {seed}", comment=f"{said}!", valence=20, seconds=2.5
     )
-    clip = NewClip("page", f"speaker {seed % 2}", grants=grant(["research", "training"], rater, "I agree"))
+    face = NewFace(b"\xff\xd8" + bytes(range(256)) + said.encode(), "Keep this picture", rater)
+    clip = NewClip("page", f"speaker {seed % 2}", grants=grant(["research", "training"], rater, "I agree"), face=face)
     stored, cast = store.save_feedback(recording(seed), answer(), vote, clip)
     with store.database.writing() as connection:
         insert_embedding(connection, stored.id, Embedding((0.5, -1.25, float(seed)), "a" * 64))

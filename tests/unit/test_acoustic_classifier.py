@@ -138,7 +138,7 @@ def test_an_answer_imports_no_torch() -> None:
         "from ser import load_recognizer\n"
         "from ser.testing import synthetic_speech\n"
         "load_recognizer().recognize(synthetic_speech(1.0))\n"
-        "print([name for name in ('torch', 'transformers', 'peft') if name in sys.modules])\n"
+        "print([name for name in ('torch', 'transformers', 'peft', 'PIL', 'cv2') if name in sys.modules])\n"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

@@ -41,6 +41,8 @@ DECLARED = {
     "ApiHandlers.training_status": EVERYBODY,
     "ConversationHandlers.converse": EVERYBODY,
     "ConversationHandlers.on_read": EVERYBODY,
+    "FaceHandlers.on_picture": EVERYBODY,
+    "FaceHandlers.recognize_with_face": EVERYBODY,
     "IdentityHandlers.on_rename": EVERYBODY,
     # Both change what this session has chosen, and nothing else.
     "ImportHandlers.on_change": EVERYBODY,
@@ -70,6 +72,10 @@ DECLARED = {
     "RecognizeHandlers.on_save": EVERYBODY,
     # Erases nothing unless this session has just saved a clip; who may is asked then.
     "RecognizeHandlers.on_withdraw": EVERYBODY,
+    # A rating is of one's own name, and only its rater takes it back.
+    "ReplyHandlers.forget_reply": EVERYBODY,
+    "ReplyHandlers.rate_reply": EVERYBODY,
+    "ReplyHandlers.reply": EVERYBODY,
     "SavingHandlers.on_open": MAINTAINERS,
     "SavingHandlers.on_save": MAINTAINERS,
     "Services.header": EVERYBODY,

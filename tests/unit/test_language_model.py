@@ -186,7 +186,7 @@ def test_the_answer_comes_first_and_the_opinion_after_it() -> None:
     with chat_server() as server:
         server.text, server.mode = '{"sadness": 100}', "percentages"
         recognizer = fake_recognizer("what a wonderful day")
-        recognizer.replace_opinion(SecondOpinion(load_language_model(server.url)))
+        recognizer.opinion = SecondOpinion(load_language_model(server.url))
         recognizer.replace_fusion(FusionRule(opinion_weight=0.5))
         *_, both, last = recognizer.recognize_steps(synthetic_speech(2.0), turns=[Turn("How was it?")])
         assert (both.complete, last.complete, both.opinion) == (False, True, None)
@@ -211,7 +211,7 @@ def test_a_timeline_shows_each_region_with_those_before_and_stops_asking_after_a
 ) -> None:
     with chat_server() as server:
         recognizer = fake_recognizer("what a wonderful day")
-        recognizer.replace_opinion(SecondOpinion(load_language_model(server.url)))
+        recognizer.opinion = SecondOpinion(load_language_model(server.url))
         one, other = synthetic_speech(2.0, seed=1).signal, synthetic_speech(2.0, seed=2).signal
         silence = np.zeros_like(one)
         call = np.stack([np.concatenate([one, silence]), np.concatenate([silence, other])], 1)

@@ -11,7 +11,7 @@ import pytest
 from annotations.cli import main
 from annotations.errors import ConsentRequiredError, StoreError
 from annotations.maintenance.erasure.erase import erase_rater
-from annotations.raters.replies import RatedReply, forget_reply, preference_pairs, save_reply
+from annotations.raters.replies import RatedReply, forget_reply, list_replies, preference_pairs, save_reply
 from annotations.store import AnnotationStore
 from ser.conversation.conversation import Cause, Conversation, FeltTurn, Readers, build_conversation
 from ser.conversation.guard.guard import KINDS, load_guard
@@ -26,6 +26,7 @@ from ser.language_model.client import Message, Reply
 from ser.testing import WordListModel
 from ser.types import EmotionScores
 from ui.backend.services import Services
+from ui.conversation.endpoint import OWN_WORDS, ReplyHandlers
 from ui.conversation.tab import ConversationHandlers
 
 ANN = gr.Request(session_hash="ann")
@@ -207,3 +208,55 @@ def test_replies_on_the_page(page_services: Services, monkeypatch: pytest.Monkey
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert written["text"] == "How sad." and "writer" in str(written["html"])
+
+
+def test_programs_are_offered_replies_rate_them_and_take_them_back(page_services: Services) -> None:
+    api, said = ReplyHandlers(page_services), "Ann: I lost my keys.\nBo: Oh no.\nAnn: They were new."
+    offered = api.reply(said, 1)
+    assert offered["source"] == SENTENCES and offered["turn"] == 1 and api.reply(said)["turn"] == 3
+    assert api.reply("Ann: I want to kill myself.", 1, "zh")["guard"] == {
+        "kind": "self-harm",
+        "phrase": "I want to kill myself.",
+    }
+    for wrong, message in (((said, 4), "no turn 4; the conversation has 3"), ((" ", 1), "No transcript was given")):
+        with pytest.raises(SerError, match=message):
+            api.reply(*wrong)
+    text = str(offered["text"])
+    with pytest.raises(ConsentRequiredError):
+        api.rate_reply(said, 1, text, "off", "Mine.", [], "ann")
+    number = api.rate_reply(said, 1, text, "off", "Mine.", ["training"], "ann")["id"]
+    api.rate_reply(said, 1, "Of my own.", "helpful", "", ["training"], "ann")
+    kept = list_replies(page_services.store)
+    assert [(one["transcript"], one["edited"], one["source"]) for one in kept] == [
+        ("Ann: I lost my keys.", "Mine.", SENTENCES),
+        ("Ann: I lost my keys.", None, OWN_WORDS),
+    ]
+    assert kept[0]["strategy"] == offered["strategy"] and kept[1]["strategy"] is None
+    assert api.forget_reply(number, "ann") == {"forgotten": number}
+    with pytest.raises(StoreError, match="of yours"):
+        api.forget_reply(number, "ann")
+
+
+def test_rated_replies_come_in_and_are_listed_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, file = str(tmp_path / "studio"), tmp_path / "rated.jsonl"
+    AnnotationStore(tmp_path / "studio").close()
+    good = {
+        "rating": "off",
+        "turns": [["Ann", "I lost my keys."]],
+        "reply": "So?",
+        "edited": "Oh!",
+        "consent": ["training"],
+    }
+    lines = [json.dumps(good), "{", json.dumps({**good, "turns": 3}), json.dumps({**good, "consent": []})]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    assert main(["--data-dir", data, "replies", "--add", str(file)]) == 2
+    assert "Name the rater" in capsys.readouterr().err
+    assert main(["--data-dir", data, "replies", "--add", str(file), "--rater", "ann"]) == 1
+    said = capsys.readouterr()
+    assert "1 rated replies are kept; 3 were left out" in said.out
+    assert all(f"line {place} is left out" in said.err for place in (2, 3, 4))
+    assert main(["--data-dir", data, "replies", "--list"]) == 0
+    (listed,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (listed["rater"], listed["edited"], listed["consent"]) == ("ann", "Oh!", ["training"])
+    assert main(["--data-dir", data, "replies", "--forget", str(listed["id"]), "--rater", "ann"]) == 0
+    assert main(["--data-dir", data, "replies", "--forget", "7", "--rater", "ann"]) == 2

@@ -74,7 +74,8 @@ def test_many_at_once_may_send_the_same_recording(client: Client, clip: Path, ca
 def test_only_the_named_endpoints_are_public_and_described(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     named = {"/register", "/recognize", "/timeline", "/explain", "/correct", "/next_clip", "/labels"}
-    named |= {"/retrain", "/training_status", "/control_training", "/converse"}
+    named |= {"/retrain", "/training_status", "/control_training", "/converse", "/recognize_with_face"}
+    named |= {"/reply", "/rate_reply", "/forget_reply"}
     assert set(endpoints) == named
     assert all(endpoint["description"] for endpoint in endpoints.values())
     names = {name: [p["parameter_name"] for p in endpoint["parameters"]] for name, endpoint in endpoints.items()}

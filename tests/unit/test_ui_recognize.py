@@ -53,6 +53,7 @@ def save(services: Services, analysed: Analysed | None, **changes: object) -> Fo
         "rated": False,
         "speaker": "",
         "consent": ["research"],
+        "keep_face": False,
         "who": "ann",
         "request": ANN,
     }

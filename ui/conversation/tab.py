@@ -27,7 +27,7 @@ from ui.backend.identity import charge
 from ui.backend.services import Services
 from ui.backend.turns import PRESSED, Waiting
 from ui.conversation.drawing import conversation_html, limits_html, why_html
-from ui.conversation.endpoint import build_endpoint
+from ui.conversation.endpoint import build_endpoints
 from ui.conversation.replies import Kept, forget, offer, rate, reply_html
 from ui.conversation.speaking import speak_reply
 from ui.parts.calls import Act, Given, whole_number
@@ -298,5 +298,5 @@ def build_conversation_tab(services: Services) -> dict[str, Act]:
         place,
         **PRESSED,
     )
-    build_endpoint(handlers.converse)
+    build_endpoints(handlers.converse, services)
     return handlers.acts()

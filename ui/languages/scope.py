@@ -63,6 +63,7 @@ SENTENCES = (
     "ser/conversation/conversation.py",
     "ser/conversation/summary.py",
     "ser/encoder/profiles.py",
+    "ser/face",
     "ser/fusion/remarks.py",
     "ser/language_model/opinion.py",
     "ser/recognizer.py",

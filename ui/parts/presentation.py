@@ -5,6 +5,7 @@ Everything that comes from a person or a model is escaped here, once.
 
 import html
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from annotations.labels.label_set import DEFAULT, LabelSet, most_probable
 from annotations.raters.votes import in_order
@@ -146,19 +147,18 @@ def answer_card(recognition: Recognition, labels: LabelSet = DEFAULT, texts: Tex
     fused, acoustic = labels.scores(recognition.fused.as_dict()), labels.scores(recognition.acoustic.as_dict())
     words = counted_words(recognition)
     text = None if words is None else labels.scores(words)
-    opinion = None if recognition.opinion is None else labels.scores(recognition.opinion.scores.as_dict())
-    waiting = "" if recognition.complete else _waiting(recognition)
-    neutral = labels.meaning("neutral")
+    others = {"opinion": recognition.opinion, "face": recognition.face}
+    further = {name: labels.scores(one.scores.as_dict()) for name, one in others.items() if one and one.scores}
     return (
         '<div class="answer">'
         + headline(
             fused,
             acoustic,
             text,
-            opinion=opinion,
-            waiting=waiting,
+            further=further,
+            waiting="" if recognition.complete else _waiting(recognition),
             unsure=recognition.unsure,
-            neutral=neutral,
+            neutral=labels.meaning("neutral"),
             texts=texts,
         )
         + bars(fused, acoustic, text, texts or labels.texts(""))
@@ -180,7 +180,7 @@ def headline(
     acoustic: Scores,
     text: Scores | None,
     *,
-    opinion: Scores | None = None,
+    further: Mapping[str, Scores] = MappingProxyType({}),
     waiting: str = "",
     unsure: str | None = None,
     neutral: Collection[str] = ("neutral",),
@@ -192,7 +192,7 @@ def headline(
         fused: {label: probability} of voice and words together.
         acoustic: of the voice.
         text: of the words; None if they were left out or are awaited.
-        opinion: of a language model; None if none was asked.
+        further: of a language model (`opinion`) and of a `face`, if there are any.
         waiting: what is still going on.
         unsure: why the answer should not be relied on; the two most probable labels then stand as a question.
         neutral: labels that contradict none.
@@ -207,8 +207,11 @@ def headline(
     parts = [f"voice: {said(acoustic, texts)}"] if known(acoustic) else []
     if text is not None and known(text):
         parts.append(f"words: {said(text, texts)}")
-    if opinion is not None and known(opinion):
-        parts.append(f"language model: {said(opinion, texts)}")
+    for name, scores in further.items():
+        if known(scores):
+            parts.append(
+                f"language model: {said(scores, texts)}" if name == "opinion" else f"face: {said(scores, texts)}"
+            )
     if waiting:
         parts.append(f'<span class="waiting">{escape(waiting)}</span>')
     hint = '<span class="hint">Voice and words disagree</span>' if disagree(acoustic, text, neutral) else ""

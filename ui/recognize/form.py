@@ -1,5 +1,7 @@
 """Values of all components of the recognise tab at once, the result of each event; an analysed clip; consent."""
 
+import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +17,8 @@ from ui.parts.presentation import status_line
 EMPTY_LINE = '<p class="clip-line">Nothing is stored unless you say so below.</p>'
 ASK_WHY = '<p class="quiet">Record or choose a clip: then press the button to see what its answer hangs on.</p>'
 ASK_TIMELINE = '<p class="quiet">Choose a recording of up to 15 minutes: see what is felt when, region by region.</p>'
+ASK_FACE = '<p class="quiet">Take or choose a picture of who speaks, from the front, near, in even light.</p>'
+KEEP_FACE = "Keep this picture of the face with the recording"
 EXAMPLE_NOT_SAVED = (
     "An example is to listen to: nothing of it is saved. Record or upload a clip of your own to save it."
 )
@@ -26,7 +30,23 @@ CONSENT_CHOICES = [
 ]
 
 
+MOST_KEPT = 64_000_000
+"""Bytes of sound that wait in memory to be saved; a minute takes 4 MB."""
+
 CONSENT_QUESTION = "May we keep this recording? Nothing is kept unless you tick."
+
+
+@dataclass(frozen=True)
+class AddedFace:
+    """A face that was added to a clip.
+
+    Attributes:
+        recognition: the answer with it.
+        jpeg: its picture.
+    """
+
+    recognition: Recognition
+    jpeg: bytes
 
 
 @dataclass
@@ -40,6 +60,7 @@ class Analysed:
         file: name of the upload.
         example: sentence on a clip that came with the page; empty for a person's own.
         profiles: that the answer is adapted by.
+        face: that was added on request; None without.
     """
 
     audio: Audio | None
@@ -48,6 +69,7 @@ class Analysed:
     file: str
     example: str = ""
     profiles: Profiles = PLAIN
+    face: AddedFace | None = None
 
 
 class Form(NamedTuple):
@@ -76,6 +98,9 @@ class Form(NamedTuple):
     whole: object = UNCHANGED
     why: object = UNCHANGED
     timeline: object = UNCHANGED
+    picture: object = UNCHANGED
+    face: object = UNCHANGED
+    keep_face: object = UNCHANGED
 
 
 def blank(card: str, *, live: str = "", status: str = "") -> Form:
@@ -99,7 +124,25 @@ def blank(card: str, *, live: str = "", status: str = "") -> Form:
         whole=gr.update(visible=False),
         why=ASK_WHY,
         timeline=ASK_TIMELINE,
+        picture=None,
+        face=ASK_FACE,
+        keep_face=gr.update(value=False, visible=False),
     )
+
+
+class KeptClips:
+    """Sound of analysed clips: pages that are never seen again must not fill the memory with theirs."""
+
+    def __init__(self) -> None:
+        self._kept: deque[Analysed] = deque()
+        self._lock = threading.Lock()
+
+    def keep(self, analysed: Analysed) -> None:
+        """Hold a clip, and let go of the oldest ones above `MOST_KEPT`."""
+        with self._lock:
+            self._kept.append(analysed)
+            while sum(one.audio.signal.nbytes for one in self._kept if one.audio) > MOST_KEPT and len(self._kept) > 1:
+                self._kept.popleft().audio = None
 
 
 def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[str], labels: LabelSet = DEFAULT) -> str:

@@ -1,8 +1,6 @@
 """The first tab: record or choose a clip, see the answer grow, confirm or correct it, store it with consent."""
 
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,11 +26,13 @@ from ui.parts.presentation import status_line
 from ui.recognize import cards
 from ui.recognize.capture import Capture, build_capture, trained_line
 from ui.recognize.examples import ExampleAnswers, find_example
+from ui.recognize.face import build_face, connect_face, to_store
 from ui.recognize.form import (
     EMPTY_LINE,
     EXAMPLE_NOT_SAVED,
     Analysed,
     Form,
+    KeptClips,
     blank,
     build_consent,
     build_details,
@@ -51,8 +51,6 @@ LEAD = (
     '<p class="lead">Record or upload speech: see which emotion it sounds like, how sure that is, and what was said. '
     "Then correct it.</p>"
 )
-MOST_KEPT = 64_000_000
-"""Bytes of sound that wait in memory to be saved; a minute takes 4 MB."""
 
 
 class RecognizeHandlers:
@@ -61,8 +59,7 @@ class RecognizeHandlers:
     def __init__(self, services: Services) -> None:
         self.services = services
         self._examples = ExampleAnswers()
-        self._kept: deque[Analysed] = deque()
-        self._lock = threading.Lock()
+        self._kept = KeptClips()
 
     def on_audio(self, path: str | None, adapt: bool, request: gr.Request, *, cut: bool = False) -> Iterator[Form]:
         """A clip was recorded or chosen: yield the answer as it grows, or why there is none.
@@ -142,6 +139,7 @@ class RecognizeHandlers:
         rated: bool,
         speaker: str,
         consent: list[str],
+        keep_face: bool,
         who: Who,
         request: gr.Request,
     ) -> Form:
@@ -149,13 +147,13 @@ class RecognizeHandlers:
         refusal = what_is_missing(analysed, vote, consent, self.services.labels)
         if analysed is None or analysed.audio is None or vote is None or refusal:
             return Form(status=status_line(refusal, "gentle"))
-        recognised = analysed.recognition.transcript.text if analysed.recognition.transcript else ""
-        labels = self.services.labels
-        verdict, label = verdict_of(vote, labels.most_probable(analysed.recognition.fused.as_dict()))
-        rater = voter(self.services, request, who)
+        rater, labels = voter(self.services, request, who), self.services.labels
+        recognition, face = to_store(analysed, keep_face, rater.name)
+        recognised = recognition.transcript.text if recognition.transcript else ""
+        verdict, label = verdict_of(vote, labels.most_probable(recognition.fused.as_dict()))
         clip, _ = self.services.store.save_feedback(
             analysed.audio,
-            analysed.recognition,
+            recognition,
             NewVote(
                 rater.name,
                 verdict,
@@ -170,6 +168,7 @@ class RecognizeHandlers:
                 speaker=speaker.strip() or None,
                 session=str(request.session_hash),
                 grants=grant(consent, rater.name, consent_words(consent)),
+                face=face,
             ),
             model_version_id=analysed.model_version_id,
         )
@@ -222,13 +221,6 @@ class RecognizeHandlers:
         if shown is not None:
             self.services.profiles.add(session, shown, audio)
 
-    def _keep(self, analysed: Analysed) -> None:
-        """Hold a clip for its session; pages that are never seen again must not fill the memory with theirs."""
-        with self._lock:
-            self._kept.append(analysed)
-            while sum(one.audio.signal.nbytes for one in self._kept if one.audio) > MOST_KEPT and len(self._kept) > 1:
-                self._kept.popleft().audio = None
-
     def _answer(self, analysed: Analysed, shown: Recognition | None, request: gr.Request) -> Form:
         answer, labels, texts = analysed.recognition, self.services.labels, self._texts(request)
         form = Form(
@@ -250,7 +242,7 @@ class RecognizeHandlers:
         if not answer.complete:
             return form
         if not analysed.example:
-            self._keep(analysed)
+            self._kept.keep(analysed)
         return form._replace(
             analysed=analysed,
             live=presentation.announcement(answer, labels, texts),
@@ -287,6 +279,7 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
             withdraw = gr.Button("", size="sm", visible=False, scale=0, min_width=150, elem_id="withdraw-saved")
     why = build_why(services, analysed)
     build_neutral(services, analysed)
+    face = build_face(services)
     recorded = build_live(services, capture)
     timelines = TimelineHandlers(services)
     over_time = build_timeline(timelines, capture)
@@ -298,9 +291,11 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
     form = Form(
         capture.audio, analysed, card, live, capture.clip_line, *voting, details, answer_json, save, status, saved,
         withdraw, consent, capture.beginning, capture.whole, why, over_time,
+        face.picture, face.said, face.keep,
     )  # fmt: skip
     handlers = RecognizeHandlers(services)
     _connect_clip(handlers, form, adapt, capture, recorded)
+    connect_face(services, face, form)
     # Pressed by the page's script as well, when the labels have changed.
     labels_changed = gr.Button("", elem_id="labels-changed", elem_classes="pressed-by-script")
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
@@ -317,7 +312,7 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
     gr.on(
         [save.click, fields.transcript.submit, speaker.submit],
         shows_errors(handlers.on_save),
-        [analysed, *voting, speaker, consent, who],
+        [analysed, *voting, speaker, consent, face.keep, who],
         list(form),
         trigger_mode="once",
         **quiet,

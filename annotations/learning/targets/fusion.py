@@ -29,6 +29,9 @@ MIN_HELD_OUT = 8
 LEAST_GAIN = 0.005
 """Least drop of cross entropy, nats, for which better calibration is worth a new version."""
 
+SINGLE_MODEL = ("opinion", "face")
+"""Parts of an answer that anybody's model may give: a weight holds for one model."""
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -53,6 +56,11 @@ class Answered:
     def with_opinions(self) -> int:
         """Clips that a language model gave an opinion on."""
         return sum(clip.opinion is not None for clip in self.clips)
+
+    @property
+    def with_faces(self) -> int:
+        """Clips with a face that was read."""
+        return sum(clip.face is not None for clip in self.clips)
 
 
 class FusionTrainer:
@@ -80,16 +88,18 @@ class FusionTrainer:
             "training_loss_after": float(log_losses(rule, known.clips).mean()),
         }
         facts = {**job.facts(), "answered_clips": len(known.clips), "clips_with_words": known.with_words}
-        facts["clips_with_opinions"] = known.with_opinions
+        facts |= {"clips_with_opinions": known.with_opinions, "clips_with_faces": known.with_faces}
         sha256 = save_fusion_rule(rule, job.model_dir, name=job.name, data=facts, metrics=loss)
         parameters = {
             "max_weight": round(rule.max_weight, 4),
             "acoustic_temperature": round(rule.acoustic_temperature, 4),
             "text_temperature": round(rule.text_temperature, 4),
         }
-        if known.with_opinions:
-            parameters["opinion_weight"] = round(rule.opinion_weight, 4)
-            parameters["opinion_temperature"] = round(rule.opinion_temperature, 4)
+        for part, clips in (("opinion", known.with_opinions), ("face", known.with_faces)):
+            if clips:
+                parameters |= {
+                    name: round(getattr(rule, name), 4) for name in (f"{part}_weight", f"{part}_temperature")
+                }
         return job.new_version(sha256, {"fusion": parameters, "clips_without_answer": known.without})
 
     def compare(self, job: TrainingJob, version: NewVersion) -> Decision:
@@ -208,7 +218,7 @@ def label_shares(clips: Sequence[AnsweredClip]) -> dict[str, float]:
 def answered(store: AnnotationStore, examples: Sequence[FeedbackExample], acoustic: int | None) -> Answered:
     """Clips with their stored answers: the newest of the current acoustic version, else the newest of any.
 
-    Of language models' opinions those of the model count that was asked last: a weight holds for one model.
+    Of language models' opinions, and of faces, those of the model count that was asked last: a weight holds for one.
 
     Args:
         store: where the answers are.
@@ -216,7 +226,8 @@ def answered(store: AnnotationStore, examples: Sequence[FeedbackExample], acoust
         acoustic: id of the current acoustic version.
     """
     found: list[tuple[FeedbackExample, AnsweredClip]] = []
-    models: list[tuple[int, str]] = []
+    models: list[dict[str, str]] = []
+    newest: dict[str, tuple[int, str]] = {}
     with store.reading() as connection:
         for example in examples:
             row = connection.execute(
@@ -227,11 +238,12 @@ def answered(store: AnnotationStore, examples: Sequence[FeedbackExample], acoust
             clip = answered_clip(prediction, example) if prediction else None
             if prediction is not None and clip is not None:
                 found.append((example, clip))
-                models.append((prediction.id, _opinion_model(prediction) if clip.opinion else ""))
-    newest = max((asked for asked in models if asked[1]), default=(0, ""))[1]
+                models.append({part: _model(prediction, part) for part in SINGLE_MODEL if getattr(clip, part)})
+                for part, model in models[-1].items():
+                    newest[part] = max(newest.get(part, (0, "")), (prediction.id, model))
     found = [
-        (example, clip if model == newest else replace(clip, opinion=None, read=None))
-        for (example, clip), (_, model) in zip(found, models, strict=True)
+        (example, replace(clip, **{part: None for part, model in asked.items() if model != newest[part][1]}))  # type: ignore[arg-type]
+        for (example, clip), asked in zip(found, models, strict=True)
     ]
     return Answered(
         tuple(example for example, _ in found), tuple(clip for _, clip in found), len(examples) - len(found)
@@ -245,8 +257,7 @@ def answered_clip(prediction: Prediction, example: FeedbackExample) -> AnsweredC
         return None
     transcript = _transcript(prediction)
     text = _scores(words) if words and transcript is not None else None
-    asked = prediction.details.get("opinion")
-    opinion = _scores(asked["scores"]) if isinstance(asked, Mapping) and transcript is not None else None
+    opinion = _part(prediction, "opinion") if transcript is not None else None
     return AnsweredClip(
         _scores(sound),
         text,
@@ -254,7 +265,14 @@ def answered_clip(prediction: Prediction, example: FeedbackExample) -> AnsweredC
         example.soft_label,
         opinion=opinion,
         read=transcript if opinion else None,
+        face=_part(prediction, "face"),
     )
+
+
+def _part(prediction: Prediction, name: str) -> EmotionScores | None:
+    """Scores of one of `SINGLE_MODEL`; None if it was not asked, or abstained."""
+    asked = prediction.details.get(name)
+    return _scores(asked["scores"]) if isinstance(asked, Mapping) and asked.get("scores") else None
 
 
 def _scores(stored: Mapping[str, float]) -> EmotionScores:
@@ -263,8 +281,8 @@ def _scores(stored: Mapping[str, float]) -> EmotionScores:
     return EmotionScores.from_dict({label: share / total for label, share in stored.items()})
 
 
-def _opinion_model(prediction: Prediction) -> str:
-    asked = prediction.details["opinion"]
+def _model(prediction: Prediction, part: str) -> str:
+    asked = prediction.details[part]
     return str(asked.get("model")) if isinstance(asked, Mapping) else ""
 
 

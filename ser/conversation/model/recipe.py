@@ -4,7 +4,6 @@ Dialogues with feelings and their causes in, a folder of weights out. Test files
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,14 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from accelerate.utils import set_seed
 from scipy.optimize import minimize
-from tqdm import tqdm
 
 from ser.checkpoints.folder import Meta
-from ser.config import DEVICES
+from ser.checkpoints.hub import pick_device
 from ser.conversation.model.dialogues import Dialogue, read_dialogues
 from ser.conversation.model.network import DialogueNetwork
 from ser.conversation.model.task import Answers, DialogueTask, DialogueTrainConfig, answer, make_examples, pair_f1
-from ser.errors import SerError
 from ser.labels import EMOTIONS
 from ser.text.embedded import BASE_NAME, BASE_SHA256, HEAD_PREFIX, TrainedText
 from ser.text.recipe import choose_biases
@@ -28,7 +25,7 @@ from ser.text.training import fit_bias
 from ser.training.gradients.engine import optimise
 from ser.training.gradients.processes import Processes
 from ser.training.gradients.task import Surroundings
-from ser.training.progress import TrainProgress
+from ser.training.progress import run_recipe, shown_progress
 
 CORPUS = "dialog-causes"
 
@@ -68,13 +65,7 @@ def train_dialogue_model(
     train, dev = split_dialogues(root)
     set_seed(config.seed)
     network = DialogueNetwork(config.lora_rank, config.dropout, config.context)
-    with tqdm(unit="step", disable=None) as bar:
-
-        def on_progress(progress: TrainProgress) -> None:
-            bar.total = progress.steps
-            bar.set_postfix_str(f"loss {progress.loss:.3f}", refresh=False)
-            bar.update(progress.step - bar.n)
-
+    with shown_progress() as on_progress:
         around = Surroundings(Processes(device), on_progress=on_progress)
         optimise(network, DialogueTask(train, dev, config, device), config, around)
     answers = answer(network, make_examples(dev, 0.0), device)
@@ -144,22 +135,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train and print the figures; 0 if done, 2 if the data or the encoder cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m ser.conversation.model.recipe", description=__doc__)
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help=f"{CORPUS} in it")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the weights go")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default 0)")
-    parser.add_argument("--threads", type=int, metavar="N", help="of torch (default: all)")
     parser.add_argument("--no-context", action="store_true", help="read each turn alone, to measure what context gives")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where to train")
-    options = parser.parse_args(argv)
-    config = DialogueTrainConfig(seed=options.seed, threads=options.threads, context=not options.no_context)
-    try:
-        meta = train_dialogue_model(options.data, options.out, config=config, device=options.device)
-    except SerError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"Saved {options.out}.")
-    for name, value in meta.metrics.items():
-        print(f"  {name}: {value:.3f}")
-    return 0
+
+    def train(options: argparse.Namespace) -> Meta:
+        config = DialogueTrainConfig(seed=options.seed, threads=options.threads, context=not options.no_context)
+        return train_dialogue_model(options.data, options.out, config=config, device=pick_device(options.device))
+
+    return run_recipe(parser, train, argv)
 
 
 if __name__ == "__main__":
