@@ -109,16 +109,12 @@ def _row(row: ClipRow, selects: bool) -> str:
 
 
 def allowed(purposes: Sequence[str]) -> str:
-    """The purposes that a clip may be used for, each by its first letter with its name in full as a hint.
+    """The purposes that a clip may be used for.
 
     >>> allowed(["training"])
-    '<span class="purpose" title="training" aria-label="training">T</span>'
+    '<span class="purpose">training</span>'
     """
-    return "".join(
-        f'<span class="purpose" title="{purpose}" aria-label="{purpose}">{purpose[0].upper()}</span>'
-        for purpose in CONSENT_PURPOSES
-        if purpose in purposes
-    )
+    return "".join(f'<span class="purpose">{purpose}</span>' for purpose in CONSENT_PURPOSES if purpose in purposes)
 
 
 def _model(row: ClipRow) -> str:

@@ -15,9 +15,9 @@ from ui.parts.presentation import as_written, counted, escape, percent
 
 EMPTY = (
     '<div class="empty-queue"><h3>No votes yet</h3><p>As soon as clips have votes, this page shows how far '
-    "raters agree, where the model differs from people, and which clips are disputed. Open "
-    "<strong>Review</strong> and label the first clip: one key is a vote.</p></div>"
+    "raters agree, where the model differs from people, and which clips are disputed.</p>"
 )
+BEGIN = "<p>Open <strong>Review</strong> and label the first clip: one key is a vote.</p>"
 
 
 def summary_card(found: Insights, links: bool = False, reviews: bool = False) -> str:
@@ -29,7 +29,7 @@ def summary_card(found: Insights, links: bool = False, reviews: bool = False) ->
         reviews: the reader may open clips by how many votes they have.
     """
     if not found.votes:
-        return EMPTY
+        return f"{EMPTY}{BEGIN if reviews else ''}</div>"
     left = found.clips - found.labelled
     numbers = (
         (found.votes, "vote" if found.votes == 1 else "votes", {"votes": "some"}, reviews),

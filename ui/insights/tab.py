@@ -47,12 +47,12 @@ class InsightsHandlers:
         """The tab came to the front. Others' votes and the disputed clips are for maintainers."""
         visitor = person(self.services, request, who)
         everybody = visitor.may("see other people's votes")
+        reviews = visitor.may("review stored clips")
         found = self.desk.look()
         if not found.votes:
             return Form(*[gr.update(value="", visible=False)] * len(Form._fields))._replace(
-                summary=insights_cards.summary_card(found)
+                summary=insights_cards.summary_card(found, everybody, reviews)
             )
-        reviews = visitor.may("review stored clips")
         raters = found.raters if everybody else [rater for rater in found.raters if rater.rater == visitor.name]
         heard = found.disputed[:LISTENED]
         shown = (
