@@ -36,8 +36,8 @@ Numbers = npt.NDArray[np.float64]
 SAMPLE = 30_000
 """Votes that agreement and reliability are computed on at most; clips are drawn whole."""
 
-DISPUTED = 8
-"""Clips to listen to."""
+DISPUTED = 50
+"""Clips that are listed as the most disputed ones."""
 
 PERIODS = 12
 """Bars of the drawing over time at most."""

@@ -31,7 +31,7 @@ from ser.timeline.timeline import AUTO, CHANNEL_MODES
 from ser.types import Audio, Recognition
 from ui.backend.identity import charge, person, signed_in, voter
 from ui.backend.services import Services
-from ui.backend.turns import MOST_WAITING, Waiting
+from ui.backend.turns import RECOGNITION, Waiting
 from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
 from ui.parts.palette import UNSURE
@@ -337,8 +337,7 @@ def build_api(services: Services) -> None:
             outputs,
             api_name=name,
             api_description=handler.__doc__,
-            concurrency_limit=MOST_WAITING if heavy else "default",
-            concurrency_id="recognition" if heavy else None,
+            **(RECOGNITION if heavy else {}),
         )
 
 

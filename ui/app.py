@@ -160,21 +160,23 @@ class OpeningHandlers:
         try:
             found = identity.person(self.services, request, who)
         except SerError:  # A name that is another's: the refusal comes with the first act.
-            return ""
+            return REVIEWS
         if found.may("change settings"):
             return MANAGES
-        return "" if found.may("review stored clips") else visitor_line()
+        return REVIEWS if found.may("review stored clips") else visitor_line()
 
 
-MANAGES = '<span class="manages" hidden></span>'
-"""Tells the style sheet to show the manage tab."""
+MANAGES = '<span class="role manages" hidden></span>'
+REVIEWS = '<span class="role" hidden></span>'
+"""Tell the style sheet that the role is known, and whether it shows the manage tab."""
 
 
 def visitor_line() -> str:
     """Tell a visitor what they may do, and where to sign in."""
     way = "Sign in at the top of the page" if identity.oauth_is_on() else "Ask a maintainer of this page for a login"
     return (
-        '<p class="visitor quiet">You are a visitor: you may analyse, correct, save and withdraw clips of your own. '
+        '<p class="role visitor quiet">'
+        "You are a visitor: you may analyse, correct, save and withdraw clips of your own. "
         f"{way} to label the clips of others.</p>"
     )
 

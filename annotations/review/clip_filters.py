@@ -12,6 +12,7 @@ from annotations.labels.label_set import LabelSet
 from annotations.labels.stored import read_label_set
 from annotations.raters.disclosure import hides_answers
 from annotations.raters.people import Person
+from annotations.raters.ratings import SCALES
 from annotations.review.filters import QueueFilter
 from annotations.review.index import Mask, QueueIndex
 from annotations.review.suspects import OPEN, REQUEUED
@@ -33,8 +34,9 @@ TRAINING = {
 }
 """{training status: the clips that have it}"""
 
-DISAGREEMENTS = ("raters", "words", "model", "pair")
-"""Who disagrees: raters with each other, voice and words, people and the model, the two raters of the filter."""
+DISAGREEMENTS = ("raters", "words", "model", "pair", "not-model", "not-pair")
+"""Who disagrees: raters with each other, voice and words, people and the model, the two raters of the filter; with
+`not-` before it, who agrees."""
 
 VOTES = {"none": (0, 0), "one": (1, 1), "some": (1, 32767), "several": (2, 32767)}
 """{name: least and greatest number of votes with a label}"""
@@ -59,6 +61,7 @@ class ClipFilter(QueueFilter):
         disagreement: one of `DISAGREEMENTS`.
         votes: one of `VOTES`.
         hasty: only clips with a vote that came before half of the clip had been played.
+        rated: one of `SCALES`, on which two people or more have rated the clip.
         mine: only clips that the person has voted on.
         clips: only these ids.
     """
@@ -77,6 +80,7 @@ class ClipFilter(QueueFilter):
     disagreement: str | None = None
     votes: str | None = None
     hasty: bool | None = None
+    rated: str | None = None
     mine: bool | None = None
     clips: tuple[int, ...] | None = None
 
@@ -86,6 +90,7 @@ class ClipFilter(QueueFilter):
             ("training", TRAINING),
             ("disagreement", DISAGREEMENTS),
             ("votes", VOTES),
+            ("rated", SCALES),
             ("consent", purposes),
         ):
             value = getattr(self, name)
@@ -106,8 +111,10 @@ def check_allowed(store: AnnotationStore, person: Person, filters: ClipFilter, o
     """Refuse what would tell of others' votes, of gold clips, or of answers that are hidden until a vote."""
     if person.may(SEE_VOTES):
         return
-    for name in ("also_voted", "other_rater", "gold", "training", "suspected", "disagreement", "hasty"):
-        if getattr(filters, name) is not None and (name, filters.disagreement) != ("disagreement", "words"):
+    for name in ("also_voted", "other_rater", "gold", "training", "suspected", "disagreement", "hasty", "rated"):
+        # Of their own votes they may know which came too fast.
+        allowed = (name == "disagreement" and filters.disagreement == "words") or (name == "hasty" and filters.mine)
+        if getattr(filters, name) is not None and not allowed:
             person.require(SEE_VOTES)
     if order == "dispute" or filters.rater not in (None, person.name):
         person.require(SEE_VOTES)
@@ -134,13 +141,19 @@ def chosen_by_votes(store: AnnotationStore, person: Person, filters: ClipFilter)
             chosen.append(_ids(connection, *other) if other else [])
         if filters.training is not None:
             chosen.append(_ids(connection, TRAINING[filters.training]))
-        if filters.disagreement == "model":
-            chosen.append(_against_model(connection, read_label_set(connection)))
-        if filters.disagreement == "pair":
-            chosen.append(_ids(connection, _PAIR, (filters.rater, filters.other_rater)))
+        if filters.disagreement in ("model", "not-model"):
+            same = filters.disagreement == "not-model"
+            chosen.append(_beside_model(connection, read_label_set(connection), same))
+        if filters.disagreement in ("pair", "not-pair"):
+            pair = _PAIR.format(sign="=" if filters.disagreement == "not-pair" else "!=")
+            chosen.append(_ids(connection, pair, (filters.rater, filters.other_rater)))
+        if filters.rated is not None:
+            chosen.append(_ids(connection, _RATED.format(scale=filters.rated)))
         if filters.other_rater is not None:
-            query = "SELECT clip_id FROM judgements WHERE verdict IS NOT NULL AND rater = ?"
-            chosen.append(_ids(connection, query, (filters.other_rater,)))
+            # Two raters are compared on what both have labelled: where one was unsure, there is nothing to compare.
+            query = "SELECT clip_id FROM judgements WHERE label IS NOT NULL AND rater = ?"
+            two = (filters.other_rater, filters.rater or filters.other_rater)
+            chosen += [_ids(connection, query, (rater,)) for rater in two]
         if filters.clips is not None:
             chosen.append(filters.clips)
     return chosen
@@ -150,7 +163,12 @@ _OWN = "SELECT clip_id FROM judgements WHERE rater = ? UNION SELECT clip_id FROM
 
 _PAIR = """
 SELECT one.clip_id FROM judgements AS one JOIN judgements AS other USING (clip_id)
-WHERE one.rater = ? AND other.rater = ? AND one.label != other.label
+WHERE one.rater = ? AND other.rater = ? AND one.label {sign} other.label
+"""
+
+_RATED = """
+SELECT judgements.clip_id FROM judgements JOIN corrections ON corrections.id = judgements.correction_id
+WHERE {scale} IS NOT NULL AND judgements.verdict != 'skip' GROUP BY judgements.clip_id HAVING count(*) > 1
 """
 
 _HASTY = (
@@ -194,14 +212,18 @@ def _votes_query(person: Person, filters: ClipFilter, labels: LabelSet) -> tuple
     return f"SELECT judgements.clip_id FROM {source} WHERE {' AND '.join(where)}", values
 
 
-def _against_model(connection: Connection, labels: LabelSet) -> Iterable[int]:
-    """Clips with a vote that names another label than the newest answer, both as the label set sees them."""
-    apart = "FROM judgements JOIN queue_clips USING (clip_id) WHERE judgements.label != queue_clips.label"
+def _beside_model(connection: Connection, labels: LabelSet, same: bool) -> Iterable[int]:
+    """Clips with a vote that names the label of the newest answer, or another one, as the label set sees them."""
+    both = "FROM judgements JOIN queue_clips USING (clip_id) WHERE judgements.label "
     if labels.is_default:
-        return _ids(connection, f"SELECT DISTINCT clip_id {apart}")
-    rows = connection.execute(f"SELECT clip_id, judgements.label, queue_clips.label {apart}")
+        return _ids(connection, f"SELECT DISTINCT clip_id {both}{'=' if same else '!='} queue_clips.label")
+    rows = connection.execute(f"SELECT clip_id, judgements.label, queue_clips.label {both}IS NOT NULL")
     places = {name: labels.place_of(name) for name in labels.accepted}
-    return [clip_id for clip_id, voted, answered in rows if places.get(voted, voted) != places.get(answered, answered)]
+    return [
+        clip_id
+        for clip_id, voted, answered in rows
+        if answered is not None and (places.get(voted, voted) == places.get(answered, answered)) == same
+    ]
 
 
 def _ids(connection: Connection, query: str, values: Sequence[object] = ()) -> list[int]:

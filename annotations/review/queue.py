@@ -124,7 +124,7 @@ _NO_MODEL = "No model has analysed the clips yet, so they come as they were stor
 
 _NO_EMBEDDING = (
     "embeddings",
-    "No clip has been embedded yet, so the least sure come first. 'python -m annotations prelabel' embeds them.",
+    "No clip has been embedded yet, so the least sure come first. Pre-label the clips under Manage to change that.",
 )
 
 _NEEDS = {

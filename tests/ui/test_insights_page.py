@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -53,6 +54,17 @@ def test_what_the_votes_show(votes: None, open_page: Callable[..., Page]) -> Non
         page.click("#insights-raters [data-save=csv]")
     assert "ann and bob" in saved.value.path().read_text(encoding="utf-8-sig")
     with page.expect_download() as saved:
+        page.click("#insights-disputed [data-save=csv]")
+    table = saved.value.path().read_text(encoding="utf-8-sig").splitlines()
+    assert table[0].startswith("clip,") and table[0].endswith(",model") and len(table) > 6
+    with page.expect_download() as saved:
+        page.click("#insights-agreement [data-save=csv]")
+    lines = saved.value.path().read_text(encoding="utf-8-sig").splitlines()
+    heads, anger = (next(line for line in lines if re.match(start, line)) for start in ("on,", ".* ?anger,"))
+    assert heads.split(",")[:4] == ["on", "alpha", "low", "high"]
+    low, high = (float(end) for end in anger.split(",")[2:4])
+    assert low <= float(anger.split(",")[1]) <= high
+    with page.expect_download() as saved:
         page.click("#insights-groups [data-save=png]")
     assert saved.value.path().read_bytes()[:4] == b"\x89PNG" and saved.value.path().stat().st_size > 5000
     # The most disputed clips can be played, by the keyboard alone.
@@ -68,6 +80,10 @@ def test_what_the_votes_show(votes: None, open_page: Callable[..., Page]) -> Non
     row.locator("td a").first.click()
     expect(page.locator("#clips-table tbody tr")).to_have_count(count)
     assert "rater=" in page.url and "other_rater=" in page.url
+    page.go_back()
+    page.locator("#insights-time svg rect.emotion-fear, #insights-time svg rect").first.click()
+    expect(page.locator("#clips-chips .chip")).to_have_count(3)
+    expect(page.locator("#clips-table tbody tr").first).to_be_visible()
 
 
 def test_a_narrow_page_does_not_scroll_sideways(votes: None, open_page: Callable[..., Page]) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from benchmarks.speed.page import MOST_AGAIN, MOST_FIRST, load
 from tests.ui.test_languages_page import TABS, fill_labelled
 from ui.backend.services import Services
 
 SIZES = {"desktop": (1280, 900), "phone": (390, 844), "on its side": (844, 390), "at 200 %": (640, 400)}
 
-AXE = """async () => {
-  const found = await axe.run(document, { resultTypes: ["violations"] });
+AXE = """async (part) => {
+  const found = await axe.run(part || document, { resultTypes: ["violations"] });
   return found.violations.filter(({ impact }) => impact === "serious" || impact === "critical")
     .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 200)} ${node.failureSummary}`));
 }"""
@@ -40,27 +41,9 @@ def axe() -> str:
 
 @pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
 def test_the_first_load_is_light_and_a_repeat_next_to_nothing(browser: Browser, url: str, locale: str) -> None:
-    context = browser.new_context(locale=locale)
-    page = context.new_page()
-    wire = context.new_cdp_session(page)
-    wire.send("Network.enable")
-    loaded: list[int] = []
-    wire.on("Network.loadingFinished", lambda event: loaded.append(event["encodedDataLength"]))
-    weights = []
-    for go in (lambda: page.goto(url), page.reload):
-        loaded.clear()
-        go()
-        page.wait_for_selector("#answer-card .bars")
-        page.wait_for_function("(document.querySelector('#rater textarea, #rater input') || {value: ''}).value !== ''")
-        before = -1
-        while before != len(loaded):  # Streams of events never end, so the network is never idle.
-            before = len(loaded)
-            page.wait_for_timeout(1000)
-        weights.append(sum(loaded))
-    context.close()
-    first, again = weights
-    assert 100_000 < first <= 600_000, "bytes of the first load"
-    assert 0 < again <= 60_000, "bytes of a repeat"
+    weights = load(browser, url, locale)
+    assert 100_000 < weights["first_bytes"] <= MOST_FIRST
+    assert 0 < weights["again_bytes"] <= MOST_AGAIN
 
 
 LOOKS = {
@@ -73,24 +56,36 @@ ALL = [(size, theme) for size in SIZES for theme in ("light", "dark")]
 
 
 def barriers(page: Page, axe: str, looks: list[tuple[str, str]]) -> dict[str, list[str]]:
-    """Walk through the tabs, with everything in them opened, and return what axe finds serious."""
+    """Walk through the tabs, with everything in them opened, to a clip, and return what axe finds serious."""
     page.add_script_tag(content=axe)
     page.locator("[data-example=anger]").click()
     expect(page.locator("#answer-card .headline strong")).to_be_visible()
     expect(page.locator("#recognize-audio #duration")).to_be_visible()
-    found = {}
-    for tab in TABS:
-        page.locator(f"#tab-{tab}-button").click()
-        expect(page.locator(TABS[tab]).first).to_be_visible()
-        for closed in page.locator(f"#tab-{tab} .label-wrap:not(.open):visible").all()[::-1]:
-            closed.click()
-        page.evaluate("document.querySelectorAll('main details').forEach((one) => (one.open = true))")
+    found: dict[str, list[str]] = {}
+
+    def look(where: str, part: str | None = None) -> None:
         for size, theme in looks:
             page.set_viewport_size(dict(zip(("width", "height"), SIZES[size], strict=True)))
             page.evaluate(SETTLED, theme)
-            if problems := page.evaluate(AXE):
-                found[f"{tab}, {size}, {theme}"] = problems
+            if problems := page.evaluate(AXE, part):
+                found[f"{where}, {size}, {theme}"] = problems
         page.set_viewport_size({"width": 1280, "height": 900})
+
+    for tab in TABS:
+        page.locator(f"#tab-{tab}-button").click()
+        expect(page.locator(TABS[tab]).first).to_be_visible()
+        if tab == "conversation":
+            page.locator("#conversation-example").click()
+            page.locator("#conversation-read").click()
+            expect(page.locator("#conversation .cv-turn").first).to_be_visible()
+        for closed in page.locator(f"#tab-{tab} .label-wrap:not(.open):visible").all()[::-1]:
+            closed.click()
+        page.evaluate("document.querySelectorAll('main details').forEach((one) => (one.open = true))")
+        look(tab)
+    page.evaluate("studioAddress.go({ tab: 'clips', clip: 1 })")
+    page.locator("#clip-drawer .closely").click()
+    expect(page.locator("#clip-drawer .spectrogram")).to_be_visible()
+    look("clip", "#clip-drawer")
     return found
 
 

@@ -1,26 +1,25 @@
+import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
 
 from annotations.insights import DisputedClip, InsightsDesk, Period, compute_insights, draw_clips, gather_periods
-from annotations.raters.agreement import Agreement
+from annotations.raters.agreement import Agreement, pairwise_kappa
+from annotations.raters.people import Person
 from annotations.raters.ratings import Ratings, read_ratings
 from annotations.raters.reliability import RaterReliability
 from annotations.raters.votes import mark_gold
+from annotations.review.table import find_clips
 from annotations.store import AnnotationStore, NewVote
 from ser.labels import EMOTIONS
 from tests.unit.stored import answer, recording
-from ui.insights.cards import (
-    agreement_card,
-    disputed_card,
-    groups_card,
-    model_card,
-    raters_card,
-    summary_card,
-    time_card,
-)
+from ui.clips.options import to_filter, to_order
+from ui.insights.agreement import agreement_card, raters_card
+from ui.insights.cards import disputed_card, groups_card, model_card, summary_card, time_card
 from ui.insights.charts import heat_table, stacked_periods
 
 
@@ -110,6 +109,29 @@ def test_cards_say_in_words_and_numbers_what_they_draw(store: AnnotationStore) -
     assert "numbers as a table" in time_card(found)
 
 
+def test_every_number_leads_to_the_clips_behind_it(store: AnnotationStore) -> None:
+    for clip_id in (1, 2):
+        for rater, label in (("cid", "fear"), ("dan", "sadness" if clip_id == 1 else "fear")):
+            store.add_correction(clip_id, NewVote(rater, "correct", label=label, intensity=40, seconds=0.1))
+    mark_gold(store, 1, "fear", by="ann")
+    found = compute_insights(store)
+    pairs = pairwise_kappa(read_ratings(store), least=2)
+    cards = [card(found, True) for card in (agreement_card, time_card, model_card, groups_card)]
+    cards += [summary_card(found, True, True), disputed_card(found.disputed, {}, found.labels)]
+    cards.append(raters_card(found.raters, everybody=True, pairs=pairs, haste=found.haste))
+    chief = Person("chief", "maintainer", proved=True)
+    links = re.findall(r'<a href="\?(tab=clips[^"]*)"[^>]*>(.*?)</a>', "".join(cards))
+    assert len(links) > 80
+    for address, shown in links:
+        asked = dict(parse_qsl(unescape(address)))
+        order, descending = to_order(asked.pop("order", None))
+        del asked["tab"]
+        clips = find_clips(store, chief, to_filter(asked), order=order, descending=descending)
+        assert len(clips), f"{shown} leads to nothing by {asked}"
+        if set(asked) == {"rater", "other_rater"} and shown.isdigit():
+            assert len(clips) == int(shown)
+
+
 def test_an_empty_store_is_explained(tmp_path: Path) -> None:
     with AnnotationStore(tmp_path) as empty:
         found = compute_insights(empty)
@@ -129,9 +151,12 @@ def test_names_are_escaped_and_raters_ordered_by_votes() -> None:
 
 def test_a_disputed_clip_whose_file_is_gone_says_so() -> None:
     clip = DisputedClip(7, {"fear": 2, "anger": 1}, None)
-    assert "recording is missing" in disputed_card([clip], {})
-    assert "PLAYER" in disputed_card([clip], {7: "PLAYER"})
-    assert "disagreed on a clip" in disputed_card([], {})
+    labels = ("anger", "fear")
+    assert "recording is missing" in disputed_card([clip], {7: ""}, labels)
+    assert "PLAYER" in disputed_card([clip], {7: "PLAYER"}, labels)
+    unheard = disputed_card([clip], {}, labels)
+    assert "missing" not in unheard and '<a href="?clip=7">7</a></th><td>1</td><td>2</td>' in unheard
+    assert "disagreed on a clip" in disputed_card([], {}, labels)
 
 
 def test_tables_of_shares_show_percent_and_dashes() -> None:

@@ -22,7 +22,7 @@
     const tab = given.tab || (given.version ? "train" : HOME);
     if (tab !== tabNow()) select(tab);
     if (tab === "clips") window.studioClips.show(given);
-    if (given.clip) window.studioDrawer.show(Number(given.clip));
+    if (given.clip) window.studioDrawer.show(Number(given.clip) || given.clip);
     else window.studioDrawer.hide();
     if (given.version) mark(given.version);
   };
@@ -77,5 +77,7 @@
     if (Object.keys(read()).some((name) => !foreign(name))) apply();
   };
   begin();
+  // Tabs wait for the role, which comes with the name; not for ever.
+  setTimeout(() => document.body.classList.add("settled"), 12000);
   window.studioAddress = { read, go, write };
 })();

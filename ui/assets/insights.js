@@ -6,10 +6,14 @@
     setTimeout(() => URL.revokeObjectURL(anchor.href), 10000);
   };
   const cell = (part) => {
-    const text = part.textContent.trim().replace(/\s+/g, " ");
+    // A figure with its interval is three numbers, written beside what is shown.
+    if (part.dataset && part.dataset.values) return part.dataset.values;
+    let text = part.textContent.trim().replace(/\s+/g, " ");
+    if (/^[−\d.,]+( %)?$/.test(text)) text = text.replace("−", "-").replace(/[, ]/g, "");
     // A spreadsheet must not take a name for a formula.
-    const plain = /^[=+\-@]/.test(text) && !/^[+\-]?[\d.,]+$/.test(text) ? `'${text}` : text;
-    return /[",\n]/.test(plain) ? `"${plain.replace(/"/g, '""')}"` : plain;
+    const plain = /^[=+\-@]/.test(text) && !/^[+\-]?[\d.]+%?$/.test(text) ? `'${text}` : text;
+    const quoted = /[",\n]/.test(plain) ? `"${plain.replace(/"/g, '""')}"` : plain;
+    return part.dataset && part.dataset.ends ? `${quoted},${part.dataset.ends}` : quoted;
   };
   const csv = (card) =>
     Array.from(card.querySelectorAll("table"))

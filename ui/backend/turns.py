@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ser.errors import SerError
 
@@ -23,6 +23,17 @@ LONG = 15.0
 MOST_WAITING = 32
 BUDGET = 60.0
 """Seconds that the answer to one recording may take, its waiting not counted."""
+
+RECOGNITION: dict[str, Any] = {"concurrency_limit": MOST_WAITING, "concurrency_id": "recognition"}
+"""Options of an event whose answer waits for a turn: they have a queue of their own, so that votes need not wait."""
+
+PRESSED: dict[str, Any] = {
+    **RECOGNITION,
+    "show_progress": "hidden",
+    "trigger_mode": "once",
+    "api_visibility": "private",
+}
+"""The same of a button of the page, which does nothing while its answer is on its way."""
 
 LOOK = 0.25
 """Seconds between looks at the place in the queue."""

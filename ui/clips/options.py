@@ -13,7 +13,7 @@ from ser.errors import SerError
 
 TEXTS = frozenset(
     "label voted also_voted rater other_rater source speaker language since until voted_since voted_until consent "
-    "training disagreement votes text".split()
+    "training disagreement votes rated text".split()
 )
 FLAGS = frozenset({"gold", "hasty", "mine", "suspected"})
 NUMBERS = {"version_id": int, "min_duration": float, "max_duration": float}
@@ -41,6 +41,7 @@ NAMES: Mapping[str, str] = {
     "gold": "Gold",
     "training": "Training status",
     "hasty": "Votes too fast to have listened",
+    "rated": "Rated by two or more",
     "mine": "Labelled by me",
     "clips": "Clips",
     "suspected": "Suspected label error",
@@ -50,18 +51,33 @@ NAMES: Mapping[str, str] = {
 OF_OTHERS = frozenset({"disagreement", "rater", "gold", "training", "hasty"})
 """Filters that tell of other people's votes, or which clips are gold."""
 
-DISAGREEMENT_NAMES = [
-    ("raters", "raters disagree"),
-    ("model", "people and model differ"),
-    ("words", "voice and words disagree"),
-]
-TRAINING_NAMES = [
-    ("trained", "trained on"),
-    ("held out", "held out"),
-    ("not yet", "labelled, not used yet"),
-    ("suspected", "suspected label error"),
-    ("queued again", "queued again"),
-]
+CHOICES: Mapping[str, Mapping[str, str]] = {
+    "disagreement": {
+        "raters": "raters disagree",
+        "model": "people and model differ",
+        "not-model": "people and model agree",
+        "words": "voice and words disagree",
+    },
+    "training": {
+        "trained": "trained on",
+        "held out": "held out",
+        "not yet": "labelled, not used yet",
+        "suspected": "suspected label error",
+        "queued again": "queued again",
+    },
+    "votes": {"none": "none", "one": "one", "some": "one or more", "several": "two or more"},
+    "consent": {purpose: purpose for purpose in CONSENT_PURPOSES}
+    | {f"no {purpose}": f"not for {purpose}" for purpose in CONSENT_PURPOSES},
+    "gold": {"yes": "gold", "no": "not gold"},
+    "hasty": {"yes": "with one"},
+}
+"""{filter: {value: words of the page}} of those that are chosen from a list."""
+
+FROM_LINKS: Mapping[str, Mapping[str, str]] = {
+    "disagreement": {"pair": "these two raters disagree", "not-pair": "these two raters agree"},
+    "suspected": {"yes": "yes"},
+}
+"""More of them, which only links lead to."""
 
 MOST_CHOICES = 200
 """Speakers or sources to choose from in a list; where there are more, the name is typed."""
@@ -78,22 +94,31 @@ def fields(store: AnnotationStore, person: Person) -> list[dict[str, object]]:
         _field("voted", [*labels, ("unsure", "unsure"), ("skip", "skipped")]),
         _field("label", labels),
         _field("version_id", versions),
-        _field("disagreement", DISAGREEMENT_NAMES),
-        _field("votes", [("none", "none"), ("one", "one"), ("some", "one or more"), ("several", "two or more")]),
+        _listed("disagreement"),
+        _listed("votes"),
         _field("rater"),
         _field("speaker", _known(store, "speaker")),
         _field("source", _known(store, "source")),
         _field("language", _known(store, "language")),
-        _field("consent", [(p, p) for p in CONSENT_PURPOSES] + [(f"no {p}", f"not for {p}") for p in CONSENT_PURPOSES]),
-        _field("gold", [("yes", "gold"), ("no", "not gold")]),
-        _field("training", TRAINING_NAMES),
-        _field("hasty", [("yes", "with one")]),
+        _listed("consent"),
+        _listed("gold"),
+        _listed("training"),
+        _listed("hasty"),
         _field("since", kind="date"),
         _field("until", kind="date"),
         _field("min_duration", kind="number"),
         _field("max_duration", kind="number"),
     ]
     return [field for field in offered if field["name"] not in OF_OTHERS or person.may(SEE_VOTES)]
+
+
+def words_of(name: str, value: str) -> str:
+    """The words of the page for a filter's value; the value itself if it has none.
+
+    >>> words_of("votes", "several"), words_of("disagreement", "not-pair"), words_of("speaker", "ann")
+    ('two or more', 'these two raters agree', 'ann')
+    """
+    return CHOICES.get(name, {}).get(value) or FROM_LINKS.get(name, {}).get(value) or value
 
 
 def to_filter(given: Mapping[str, Any]) -> ClipFilter:
@@ -134,6 +159,10 @@ def to_order(value: object) -> tuple[str, bool]:
 def _field(name: str, choices: list[tuple[str, str]] | None = None, kind: str = "text") -> dict[str, object]:
     field: dict[str, object] = {"name": name, "text": NAMES[name]}
     return {**field, "choices": choices} if choices is not None else {**field, "kind": kind}
+
+
+def _listed(name: str) -> dict[str, object]:
+    return _field(name, list(CHOICES[name].items()))
 
 
 def _known(store: AnnotationStore, column: str) -> list[tuple[str, str]] | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from annotations.review.table import ClipRow
 from annotations.store.records import CONSENT_PURPOSES
-from ui.clips.options import NAMES
+from ui.clips.options import NAMES, words_of
 from ui.parts.palette import css_class, icon
 from ui.parts.presentation import as_written, clock, counted, escape, percent
 
@@ -49,6 +49,10 @@ NOTHING_FITS = (
     '<div class="empty-queue"><h3>No clip fits</h3><p>No clip has all that the filters ask for. '
     '<button type="button" class="clips-clear">Clear filters</button></p></div>'
 )
+
+
+WRITTEN = frozenset({"rater", "other_rater", "speaker", "source", "language"})
+"""Filters whose values people wrote."""
 
 
 def table(rows: Sequence[ClipRow], order: str, *, selects: bool) -> str:
@@ -105,16 +109,12 @@ def _row(row: ClipRow, selects: bool) -> str:
 
 
 def allowed(purposes: Sequence[str]) -> str:
-    """The purposes that a clip may be used for, each by its first letter with its name in full as a hint.
+    """The purposes that a clip may be used for.
 
     >>> allowed(["training"])
-    '<span class="purpose" title="training" aria-label="training">T</span>'
+    '<span class="purpose">training</span>'
     """
-    return "".join(
-        f'<span class="purpose" title="{purpose}" aria-label="{purpose}">{purpose[0].upper()}</span>'
-        for purpose in CONSENT_PURPOSES
-        if purpose in purposes
-    )
+    return "".join(f'<span class="purpose">{purpose}</span>' for purpose in CONSENT_PURPOSES if purpose in purposes)
 
 
 def _model(row: ClipRow) -> str:
@@ -147,11 +147,12 @@ def chips(given: Mapping[str, object], versions: Mapping[str, str]) -> str:
     for name, value in given.items():
         if name not in NAMES or name in ("text", "mine") or not str(value).strip():
             continue
-        text = versions.get(str(value), str(value)) if name == "version_id" else str(value)
+        text = versions.get(str(value), str(value)) if name == "version_id" else words_of(name, str(value))
         if name == "clips":
             text = counted(text.count(",") + 1, "clip") + " of a list"
         parts.append(
             f'<button type="button" class="chip" data-filter="{name}" aria-label="Remove filter {NAMES[name]}">'
-            f'{NAMES[name]}: <strong>{escape(text)}</strong> <span aria-hidden="true">×</span></button>'
+            f"{NAMES[name]}: <strong>{as_written(text) if name in WRITTEN else escape(text)}</strong> "
+            '<span aria-hidden="true">×</span></button>'
         )
     return "".join(parts)

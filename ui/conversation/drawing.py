@@ -8,8 +8,8 @@ from ser.types import EmotionScores
 from ui.parts.palette import css_class, face, icon
 from ui.parts.presentation import as_written, clock, escape, percent
 
-LANE, TOP, LEFT, RADIUS = 118, 56, 12, 13
-"""Pixels of the chart: of a speaker, above the first one, at the left, of a turn."""
+LANE, TOP, LEFT, RADIUS, BELOW = 118, 56, 12, 13, 34
+"""Pixels of the chart: of a speaker, above the first one, at the left, of a turn, from it to below its number."""
 
 LEAST_STEP, MOST_STEP, USUAL_WIDTH = 46, 110, 1000
 """Pixels between turns, so that a short conversation fills the usual width and a long one can be scrolled."""
@@ -179,9 +179,10 @@ def _arrow(source: tuple[float, float], target: tuple[float, float], probability
         high = min(60.0, 18 + (x1 - x0) * 0.14)
         path = f"M{x0:.1f} {y0 - RADIUS:.1f}Q{(x0 + x1) / 2:.1f} {y0 - RADIUS - high:.1f} {x1:.1f} {y1 - RADIUS:.1f}"
     else:
-        down = RADIUS if y1 > y0 else -RADIUS
-        middle = (y0 + y1) / 2
-        path = f"M{x0:.1f} {y0 + down:.1f}C{x0:.1f} {middle:.1f} {x1:.1f} {middle:.1f} {x1:.1f} {y1 - down:.1f}"
+        # The number of a turn stands below its face: an arrow begins and ends beyond it.
+        start, end = (y0 + BELOW, y1 - RADIUS) if y1 > y0 else (y0 - RADIUS, y1 + BELOW)
+        middle = (start + end) / 2
+        path = f"M{x0:.1f} {start:.1f}C{x0:.1f} {middle:.1f} {x1:.1f} {middle:.1f} {x1:.1f} {end:.1f}"
     return f'<path class="cv-arrow" d="{path}" marker-end="url(#cv-tip)" style="opacity:{max(0.35, probability):.2f}"/>'
 
 

@@ -21,7 +21,7 @@ from ser.timeline.speakers import OFF
 from ser.timeline.timeline import AUTO, CHANNEL_MODES
 from ui.backend.identity import charge, voter
 from ui.backend.services import Services
-from ui.backend.turns import MOST_WAITING, Waiting
+from ui.backend.turns import RECOGNITION, Waiting
 from ui.conversation.replies import find_language_model
 from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
@@ -168,6 +168,5 @@ def build_endpoints(converse: Callable[..., dict[str, object]], services: Servic
             [output],
             api_name=name,
             api_description=handler.__doc__,
-            concurrency_limit=MOST_WAITING,
-            concurrency_id="recognition",
+            **RECOGNITION,
         )

@@ -26,7 +26,7 @@ from ser.timeline.timeline import AUTO
 from ui.api import MAX_TIMELINE_DURATION, TIMELINE_BUDGET
 from ui.backend.identity import charge
 from ui.backend.services import Services
-from ui.backend.turns import MOST_WAITING, Waiting
+from ui.backend.turns import PRESSED, Waiting
 from ui.conversation.drawing import conversation_html, limits_html, why_html
 from ui.conversation.endpoint import build_endpoints
 from ui.conversation.replies import Kept, forget, offer, rate, reply_html
@@ -310,11 +310,7 @@ def build_conversation_tab(services: Services) -> dict[str, Act]:
         shows_errors(handlers.on_read),
         [files, text, speakers, channels, voices],
         place,
-        show_progress="hidden",
-        trigger_mode="once",
-        concurrency_limit=MOST_WAITING,
-        concurrency_id="recognition",
-        api_visibility="private",
+        **PRESSED,
     )
     build_endpoints(handlers.converse, services)
     return handlers.acts()

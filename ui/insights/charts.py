@@ -8,7 +8,7 @@ import numpy.typing as npt
 from annotations.insights import Period
 from annotations.raters.agreement import Agreement
 from ser.labels import EMOTIONS
-from ui.insights.links import to_clips
+from ui.insights.links import drawing_to_clips, to_clips
 from ui.parts.palette import css_class, icon
 from ui.parts.presentation import counted, escape
 
@@ -76,15 +76,21 @@ def stacked_periods(periods: Sequence[Period], labels: Sequence[str] = EMOTIONS,
         return "<p class='quiet'>No votes yet.</p>"
     largest = max(sum(period.labels.values()) for period in periods) or 1
     step = WIDTH / len(periods)
-    columns = "".join(_column(period, step * index, step, largest, labels) for index, period in enumerate(periods))
+    columns = "".join(
+        _column(period, step * index, step, largest, labels, links) for index, period in enumerate(periods)
+    )
     spoken = f"Votes by label from {periods[0].first} to {periods[-1].last}; the table below has the numbers"
     dates = (
         f'<text x="2" y="{HEIGHT - 5}">{periods[0].first}</text>'
         f'<text x="{WIDTH - 2}" y="{HEIGHT - 5}" text-anchor="end">{periods[-1].last}</text>'
     )
-    legend = " ".join(f'<span class="{css_class(label)}"><i></i>{label}</span>' for label in labels)
+    voted = {label for period in periods for label in period.labels}
+    legend = " ".join(
+        f'<span class="{css_class(label)}"><i></i>{to_clips(label, links and label in voted, voted=label)}</span>'
+        for label in labels
+    )
     return (
-        f'<figure class="periods"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">'
+        f'<figure class="periods"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="{spoken}">'
         f'<path class="axis" d="M0 {HEIGHT - BOTTOM}H{WIDTH}"/><text x="2" y="12">{counted(largest, "vote")}</text>'
         f'{columns}{dates}</svg><figcaption class="key">{legend}</figcaption></figure>'
         f"<details><summary>The numbers as a table</summary>{_period_table(periods, labels, links)}</details>"
@@ -121,7 +127,7 @@ def agreement_periods(periods: Sequence[Period], found: Sequence[Agreement], lin
             f'cy="{at(result.alpha):.1f}" r="6"><title>{span(period)}: {signed(result.alpha)}, '
             f"{counted(result.clips, 'clip')}</title></circle>"
         )
-        dots += to_clips(drawn, links, **behind)
+        dots += drawing_to_clips(drawn, links, **behind)
     if not dots:
         return ""
     marks = "".join(
@@ -150,7 +156,7 @@ def _cells(
     return cells
 
 
-def _column(period: Period, left: float, step: float, largest: int, labels: Sequence[str]) -> str:
+def _column(period: Period, left: float, step: float, largest: int, labels: Sequence[str], links: bool) -> str:
     room = HEIGHT - BOTTOM - TOP
     gap = min(8.0, step * 0.15)
     floor = float(HEIGHT - BOTTOM)
@@ -159,10 +165,12 @@ def _column(period: Period, left: float, step: float, largest: int, labels: Sequ
         height = room * period.labels.get(label, 0) / largest
         if height:
             floor -= height
-            parts.append(
+            bar = (
                 f'<rect class="{css_class(label)}" x="{left + gap / 2:.1f}" y="{floor:.1f}" width="{step - gap:.1f}" '
                 f'height="{height:.1f}"><title>{span(period)}: {label} {period.labels[label]}</title></rect>'
             )
+            days = {"voted_since": period.first, "voted_until": period.last}
+            parts.append(drawing_to_clips(bar, links, voted=label, **days))
     return "".join(parts)
 
 

@@ -1,5 +1,6 @@
 """Links from a number to the clips behind it: addresses of the clips tab."""
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from ui.parts.presentation import escape
@@ -18,7 +19,14 @@ def to_clips(text: object, links: bool = True, /, **filters: object) -> str:
     >>> to_clips(3, False, voted="fear")
     '3'
     """
-    if not links:
-        return str(text)
-    query = urlencode({"tab": "clips", **{name: value for name, value in filters.items() if value is not None}})
-    return f'<a href="?{escape(query)}">{text}</a>'
+    return f'<a href="{_address(filters)}">{text}</a>' if links else str(text)
+
+
+def drawing_to_clips(drawing: str, links: bool, /, **filters: object) -> str:
+    """A drawing as such a link for pointers alone: keys and screen readers have the number, which is a link too."""
+    return f'<a href="{_address(filters)}" tabindex="-1" aria-hidden="true">{drawing}</a>' if links else drawing
+
+
+def _address(filters: Mapping[str, object]) -> str:
+    given = {name: value for name, value in filters.items() if value is not None}
+    return escape(f"?{urlencode({'tab': 'clips', **given})}")

@@ -8,6 +8,7 @@ from annotations.insights import InsightsDesk
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.insights import cards as insights_cards
+from ui.insights.agreement import agreement_card, raters_card
 from ui.parts.errors import shows_errors
 from ui.parts.player import clip_players
 
@@ -46,29 +47,33 @@ class InsightsHandlers:
         """The tab came to the front. Others' votes and the disputed clips are for maintainers."""
         visitor = person(self.services, request, who)
         everybody = visitor.may("see other people's votes")
+        reviews = visitor.may("review stored clips")
         found = self.desk.look()
         if not found.votes:
             return Form(*[gr.update(value="", visible=False)] * len(Form._fields))._replace(
-                summary=insights_cards.summary_card(found)
+                summary=insights_cards.summary_card(found, everybody, reviews)
             )
-        reviews = visitor.may("review stored clips")
         raters = found.raters if everybody else [rater for rater in found.raters if rater.rater == visitor.name]
-        clips = found.disputed[:LISTENED]
+        heard = found.disputed[:LISTENED]
         shown = (
-            insights_cards.disputed_card(clips, clip_players(self.services.store, clips))
+            insights_cards.disputed_card(
+                found.disputed,
+                {clip.clip_id: "" for clip in heard} | clip_players(self.services.store, heard),
+                found.labels,
+            )
             if everybody
             else insights_cards.hidden_card()
         )
         return Form(
-            SAVING + insights_cards.summary_card(found, everybody),
+            SAVING + insights_cards.summary_card(found, everybody, reviews),
             *(  # The panels are hidden until there is something in them.
                 gr.update(value=SAVING + card if "<table" in card else card, visible=bool(card))
                 for card in (
-                    insights_cards.agreement_card(found, everybody),
+                    agreement_card(found, everybody),
                     insights_cards.time_card(found, everybody),
                     insights_cards.model_card(found, everybody),
                     insights_cards.groups_card(found, everybody) if reviews else "",
-                    insights_cards.raters_card(raters, everybody=everybody, pairs=found.pairs, haste=found.haste),
+                    raters_card(raters, everybody=everybody, pairs=found.pairs, haste=found.haste),
                     shown,
                 )
             ),
@@ -94,10 +99,10 @@ def build_insights_tab(services: Services, tab: gr.Tab, who: gr.BrowserState) ->
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=1, min_width=320):
             agreement = panel("agreement")
-            raters = panel("raters")
         with gr.Column(scale=1, min_width=320):
             time = panel("time")
             model = panel("model")
+            raters = panel("raters")
     groups = panel("groups")
     disputed = panel("disputed")
     tab.select(

@@ -23,7 +23,7 @@ from ui.train.run_cards import moment
 SAVING_PATIENCE = 20.0
 """Seconds that *Save now* waits for the end of the save."""
 
-MASKED = {"no": None, "in exports": "export", "when stored, and in exports": "store"}
+MASKED = {"do not mask": None, "in exports": "export", "when stored, and in exports": "store"}
 """{words: value of the setting}"""
 
 SHOWN = len(fields(AnnotationSettings)) + 3
@@ -220,7 +220,7 @@ def build_maintain_cards(services: Services, demo: gr.Blocks, who: gr.BrowserSta
                 release = gr.Button("Release name", elem_id="people-release", scale=0, min_width=140)
             people = gr.HTML("", elem_id="people-table", apply_default_css=False)
         html_card("Storage", "storage")
-        with gr.Accordion("Store elsewhere", open=False, elem_id="maintain-saving") as saving_card:
+        with gr.Accordion("Backup elsewhere", open=False, elem_id="maintain-saving") as saving_card:
             saving = gr.HTML("", elem_id="saving-table", apply_default_css=False)
             save_now = gr.Button(
                 "Save now", elem_id="save-now", scale=0, min_width=120, visible=services.saver is not None

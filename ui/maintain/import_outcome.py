@@ -53,7 +53,8 @@ def _numbers(preview: Preview) -> str:
         (f"{preview.votes.total():,}", "votes"),
     ]
     tiles = "".join(f"<li><strong>{number}</strong> {escape(text)}</li>" for number, text in numbers)
-    return f'<ul class="tiles" role="list">{tiles}</ul>{label_bars(preview.by_label) if preview.by_label else ""}'
+    bars = label_bars(dict(preview.by_label.most_common())) if preview.by_label else ""
+    return f'<ul class="tiles" role="list">{tiles}</ul>{bars}'
 
 
 def _card(lines: Sequence[str], failed: Sequence[tuple[str, str]], good: bool) -> str:

@@ -86,7 +86,7 @@ def trained_line(base: str) -> str:
     """
     trained = (
         "Trained on acted speech in English, German and Polish, and on what people corrected here"
-        if base == EMBEDDED
+        if base.startswith(EMBEDDED)
         else f"Trained as the model card of {escape(Path(base).name)} says, and on what people corrected here"
     )
     return f'<p class="trained quiet">{trained}. Weaker on spontaneous speech, children, accents and noise.</p>'

@@ -14,7 +14,7 @@ from ser.serialization import recognition_to_dict
 from ser.types import Recognition
 from ui.backend.identity import charge, label_texts
 from ui.backend.services import Services
-from ui.backend.turns import MOST_WAITING, Waiting
+from ui.backend.turns import RECOGNITION, Waiting
 from ui.parts import presentation
 from ui.parts.errors import shows_errors
 from ui.parts.palette import icon
@@ -164,6 +164,5 @@ def connect_face(services: Services, part: FacePart, form: Form) -> None:
         [answer],
         api_name="recognize_with_face",
         api_description=handlers.recognize_with_face.__doc__,
-        concurrency_limit=MOST_WAITING,
-        concurrency_id="recognition",
+        **RECOGNITION,
     )

@@ -18,7 +18,7 @@ from ser.serialization import recognition_to_dict
 from ser.types import Recognition
 from ui.backend.identity import Who, charge, label_texts, person, voter
 from ui.backend.services import Services
-from ui.backend.turns import MOST_WAITING, Waiting
+from ui.backend.turns import RECOGNITION, Waiting
 from ui.clips.acts import withdraw_own
 from ui.parts import presentation
 from ui.parts.calls import Act
@@ -337,7 +337,7 @@ def _connect_clip(
     """A clip comes, is taken away by the player's own cross, or is cleared."""
     outputs, audio = list(form), capture.audio
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    heavy = {"concurrency_limit": MOST_WAITING, "concurrency_id": "recognition", **quiet}
+    heavy = {**RECOGNITION, **quiet}
     answering = [
         audio.input(shows_errors(handlers.on_audio), given, outputs, trigger_mode="always_last", **heavy),
         recorded.then(shows_errors(handlers.on_audio), given, outputs, **heavy),

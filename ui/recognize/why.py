@@ -10,7 +10,7 @@ from ser.types import Audio
 from ui.api import EXPLANATION_COST
 from ui.backend.identity import charge
 from ui.backend.services import Services
-from ui.backend.turns import MOST_WAITING, Waiting
+from ui.backend.turns import PRESSED, Waiting
 from ui.parts.errors import shows_errors
 from ui.parts.palette import css_class
 from ui.parts.player import HEIGHT, WIDTH, waveform
@@ -65,11 +65,7 @@ def build_why(services: Services, analysed: gr.State) -> gr.HTML:
         shows_errors(WhyHandlers(services).on_why),
         analysed,
         reasons,
-        show_progress="hidden",
-        trigger_mode="once",
-        concurrency_limit=MOST_WAITING,
-        concurrency_id="recognition",
-        api_visibility="private",
+        **PRESSED,
     )
     return reasons
 

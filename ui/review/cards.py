@@ -24,12 +24,19 @@ from ui.parts.presentation import (
 
 EMPTY_QUEUE = """
 <div class="empty-queue"><h3>No clip is waiting</h3>
-<p>You have labelled every stored clip, or others are labelling the last ones. New clips come in three ways:</p>
-<ul><li>record and save one under <em>Recognize</em>;</li>
-<li>a maintainer drops recordings, a folder as zip or a <code>metadata.csv</code> into <em>Add clips</em> under Manage,
-or runs<br>
-<code>python -m annotations --data-dir DIR import FOLDER --consent research,training --recognize</code>;</li>
-<li>send one over the API: <code>/correct</code>.</li></ul>
+<p>You have labelled every stored clip, or others are labelling the last ones.</p>
+"""
+
+EMPTY_STORE = """
+<div class="empty-queue"><h3>No clip is waiting</h3>
+<p>Nothing is stored here yet.</p>
+"""
+
+NEW_CLIPS = """
+<p>New clips come in three ways:</p>
+<ul><li>record one under <em>Recognize</em>, and save it;</li>
+<li>a maintainer adds recordings, a zip archive or a table under <em>Manage</em>, <em>Add clips</em>;</li>
+<li>a program sends one: <code>/correct</code> of the API.</li></ul>
 <p>This page checks again by itself.</p></div>
 """
 
@@ -42,9 +49,16 @@ NOTHING_FITS = """
 HIDDEN = '<p class="quiet">The model answer is hidden until you vote.</p>'
 
 
-def empty_queue(*, filtered: bool) -> str:
-    """Explain an empty queue, and what to do."""
-    return NOTHING_FITS if filtered else EMPTY_QUEUE
+def empty_queue(*, filtered: bool, stored: bool) -> str:
+    """Explain an empty queue, and what to do.
+
+    Args:
+        filtered: whether filters hold.
+        stored: whether there is any clip at all.
+    """
+    if filtered:
+        return NOTHING_FITS
+    return (EMPTY_QUEUE if stored else EMPTY_STORE) + NEW_CLIPS
 
 
 def card(item: ReviewItem) -> str:

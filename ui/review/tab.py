@@ -77,8 +77,11 @@ class ReviewHandlers:
         item = next_clip(self.services.store, reviewer.name, order=order, filters=filters, exclude=exclude)
         return {
             "item": self._item(item, request) if item else None,
-            "empty": review_cards.empty_queue(filtered=filters != NO_FILTER),
-            "note": order_note(self.services.store, order) or "",
+            "empty": review_cards.empty_queue(
+                filtered=filters != NO_FILTER,
+                stored=bool(self.services.store.fetch("SELECT 1 FROM clips LIMIT 1")),
+            ),
+            "note": (order_note(self.services.store, order) or "") if item else "",
             "left": queue_length(self.services.store, reviewer.name, filters),
             "labels": self.services.label_version,
         }

@@ -22,7 +22,7 @@ from ser.types import Audio, Recognition
 from ui.api import MAX_TIMELINE_DURATION, TIMELINE_BUDGET
 from ui.backend.identity import charge, voter
 from ui.backend.services import Services
-from ui.backend.turns import MOST_WAITING, Waiting
+from ui.backend.turns import PRESSED, Waiting
 from ui.parts.calls import Act, Given
 from ui.parts.errors import shows_errors
 from ui.parts.presentation import clock, status_line
@@ -201,10 +201,6 @@ def build_timeline(handlers: TimelineHandlers, capture: Capture) -> gr.HTML:
         shows_errors(handlers.on_timeline),
         [capture.audio, channels, speakers],
         place,
-        show_progress="hidden",
-        trigger_mode="once",
-        concurrency_limit=MOST_WAITING,
-        concurrency_id="recognition",
-        api_visibility="private",
+        **PRESSED,
     )
     return place

@@ -21,7 +21,8 @@ WATCHING = (
 """For those who may not train."""
 
 SENTENCES = {
-    "idle": "No run yet.",
+    "idle": "No run yet. Retrain trains a new version on the votes and compares it with the current one on clips that "
+    "it was not trained on; it replaces the current one only if it is better.",
     "queued": "Waiting for its turn.",
     "running": "Training …",
     "paused": "Paused: its progress is kept. Resume continues it.",
