@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from ser.acoustic.folders import HEAD_FILE
 from ser.acoustic.hidden import HiddenLayer
-from ser.acoustic.places import KnownPlaces
+from ser.acoustic.places import KnownPlaces, to_half
 from ser.checkpoints.folder import Meta, save_checkpoint, verify
 from ser.encoder.offsets import ProfilePrior
 from ser.errors import ModelUnavailableError
@@ -211,7 +211,7 @@ class ClassifierHead:
         if self.rating_weights is not None and self.rating_bias is not None:
             tensors |= {"rating_weights": self.rating_weights, "rating_bias": self.rating_bias}
         if self.novelty_basis is not None:
-            tensors["novelty_basis"] = self.novelty_basis.astype(np.float16)
+            tensors["novelty_basis"] = to_half(self.novelty_basis)
         if self.hidden is not None:
             tensors |= self.hidden.arrays()
         if self.speech_weights is not None:

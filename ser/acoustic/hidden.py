@@ -81,8 +81,8 @@ def to_levels(values: Array) -> tuple[Levels, Array]:
     """Round to whole steps, and give the step of each column.
 
     >>> levels, steps = to_levels(np.array([[2.0], [-1.0]], dtype=np.float32))
-    >>> levels.tolist(), (levels * steps).round(2).tolist()
-    ([[127], [-64]], [[2.0], [-1.01]])
+    >>> levels.tolist(), [round(float(value), 2) for value in levels[:, 0] * steps]
+    ([[127], [-64]], [2.0, -1.01])
     """
     steps = np.maximum(np.abs(values).max(axis=0), 1e-12).astype(np.float32) / np.float32(LEVELS)
     return np.rint(values / steps).astype(np.int8), steps

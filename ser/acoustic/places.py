@@ -50,7 +50,7 @@ class KnownPlaces:
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What the file of a head holds of it."""
         return {
-            "places_basis": self.basis.astype(np.float16),
+            "places_basis": to_half(self.basis),
             "places_centers": self.centers,
             "places_spreads": self.spreads,
             "places_sharpening": np.array([self.sharpening], dtype=np.float32),
@@ -63,3 +63,14 @@ class KnownPlaces:
             return None
         basis, centers, spreads = (arrays[f"places_{name}"] for name in ("basis", "centers", "spreads"))
         return cls(basis.astype(np.float32), centers, spreads, float(arrays["places_sharpening"][0]))
+
+
+def to_half(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Round to half precision; numbers that are too large for it stay in single precision.
+
+    >>> to_half(np.array([0.5, 3.0])).dtype, to_half(np.array([0.5, 1e6])).dtype
+    (dtype('float16'), dtype('float32'))
+    """
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    return half if np.isfinite(half).all() else values.astype(np.float32)

@@ -139,8 +139,8 @@ class CheckpointFaceNetwork:
 def to_scores(shares: npt.NDArray[np.float64], mapped: dict[int, str], names: tuple[str, ...]) -> EmotionScores:
     """Shares of a network's own labels as scores of the seven.
 
-    >>> to_scores(np.array([0.6, 0.2, 0.2]), {0: "anger", 1: "fear"}, ("mad", "afraid", "bored")).as_dict()["anger"]
-    0.75
+    >>> to_scores(np.array([0.5, 0.125, 0.375]), {0: "anger", 1: "fear"}, ("mad", "afraid", "bored")).as_dict()["anger"]
+    0.8
     """
     sums = dict.fromkeys(EMOTIONS, 0.0)
     for place, emotion in mapped.items():

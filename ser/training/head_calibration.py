@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from ser.acoustic.head import ClassifierHead, emotion_of
-from ser.acoustic.places import KnownPlaces
+from ser.acoustic.places import KnownPlaces, to_half
 from ser.encoder.offsets import fit_prior
 from ser.labels import EMOTIONS
 from ser.training.embeddings import EmbeddingSet
@@ -119,8 +119,8 @@ def fit_places(standard: Array, directions: Array, corpora: Sequence[str]) -> Kn
 
 
 def _as_kept(basis: npt.NDArray[np.floating]) -> Array:
-    """Round to the half precision that the file of a head keeps."""
-    return basis.astype(np.float16).astype(np.float32)
+    """Round to the precision that the file of a head keeps."""
+    return to_half(basis).astype(np.float32)
 
 
 def _out_of_corpus_familiarity(standard: Array, directions: Array, corpora: Sequence[str]) -> npt.NDArray[np.float64]:

@@ -134,7 +134,7 @@ def test_over_the_network_no_act_is_a_server_error(page: httpx.Client) -> None:
         ("run/page", {"data": []}, "takes 2 values"),
         ("run/page/", {"data": ["next"]}, "takes 2 values"),
         ("api/page", {"data": ["next"]}, "takes 2 values"),
-        ("run/recognize", {"data": []}, "takes 1 values"),
+        ("run/recognize", {"data": []}, "takes 2 values"),
         ("run/page", {"data": [], "fn_index": 9999}, "no endpoint '9999'"),
         ("run/predict", {"data": [], "fn_index": -1}, "no endpoint '-1'"),
         ("run/nothing", {"data": []}, "no endpoint 'nothing'"),

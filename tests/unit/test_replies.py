@@ -185,7 +185,7 @@ def test_rated_replies_become_pairs_and_are_erased_with_their_rater(
 
 def test_replies_on_the_page(page_services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     handlers = ConversationHandlers(page_services)
-    *_, drawn = handlers.on_read(None, "Ann: I lost my keys.\nBo: I want to kill myself.", "", "auto", ANN)
+    *_, drawn = handlers.on_read(None, "Ann: I lost my keys.\nBo: I want to kill myself.", "", "auto", "off", ANN)
     token = drawn.split('data-token="')[1].split('"')[0]
     acts, given = handlers.acts(), {"token": token, "turn": 1, "who": WHO}
     with pytest.raises(SerError, match="No reply was offered"):

@@ -65,7 +65,7 @@ def test_from_the_least_certain_to_the_end(page_services: Services, page_fill: F
         assert f"Saved clip {item['clip']}: {label}. The model: {prediction.label}" in ann.vote(item, label)["said"]
     assert entropies == sorted(entropies, reverse=True)
     last = ann("next")
-    assert last["item"] is None and last["left"] == 0 and "python -m annotations" in last["empty"]
+    assert last["item"] is None and last["left"] == 0 and "labelled every stored clip" in last["empty"]
     assert [label_counts(page_services.store)[label] for label in EMOTIONS[:3]] == [1, 1, 1]
 
 

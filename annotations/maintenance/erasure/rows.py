@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 WHOSE = "rater"
 """A row of any table with this column belongs to that person."""
 
-OWN_ROWS = (("role_grants", "name"), ("rater_names", "name"))
-"""Further rows that belong to a person: (table, column)."""
+OWN_ROWS = (("role_grants", "name"), ("rater_names", "name"), ("faces", "given_by"))
+"""Further rows that belong to a person: (table, column). A picture does to who agreed to keep it."""
 
 NEVER_ANONYMOUS = ("voices",)
 """Tables whose rows go with their rater even where votes are kept: a voice says who somebody is."""
