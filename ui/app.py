@@ -220,7 +220,7 @@ def launch_options(services: Services, network: Network = AT_HOME, traffic: Traf
 
 def delivered(labels: LabelSet) -> dict[str, Any]:
     """Return the arguments of `Delivery`: what the document begins with, the scripts, the languages."""
-    languages = {language.address: language.path.read_bytes() for language in catalogue.list_languages()}
+    languages = {language.address: language.packed() for language in catalogue.list_languages()}
     login = (ASSETS / "login.js").read_text(encoding="utf-8")
     return {"head": style.head(), "login": login, "script": style.script(labels).encode(), "others": languages}
 
