@@ -13,7 +13,7 @@ from annotations.elsewhere.saver import Saver
 from annotations.raters.people import Access
 from annotations.raters.votes import effective_corrections
 from annotations.store import AnnotationStore, NewVote, queries
-from annotations.store.settings import read_settings
+from annotations.store.settings import AnnotationSettings, change_settings, read_settings
 from ser.testing import synthetic_speech
 from tests.unit.stored import list_clips
 from ui.backend.services import Services
@@ -97,17 +97,19 @@ def test_clips_are_pre_labelled_exported_and_counted(
     expect(page.locator("#clips-table tbody tr")).to_have_count(3)
 
 
-def test_settings_are_changed(page: Page, services: Services) -> None:
+def test_settings_are_changed(open_page: Callable[..., Page], services: Services) -> None:
+    change_settings(services.store, AnnotationSettings(overlap=2), by="mia")
+    page = open_page()
     unfold(page, "settings")
     # What the page brings along when it is opened must be there before anything is typed over it.
     overlap = page.locator("#set-overlap input")
-    expect(overlap).to_have_value("0")
+    expect(overlap).to_have_value("2")
     overlap.fill("3")
     overlap.press("Tab")
     page.check("#set-blind input")
     expect(overlap).to_have_value("3")
     page.click("#set-save")
-    expect(page.locator("#settings-status")).to_contain_text("overlap: None → 3")
+    expect(page.locator("#settings-status")).to_contain_text("overlap: 2 → 3")
     settings = read_settings(services.store)
     assert (settings.overlap, settings.blind, settings.retention_days) == (3, True, None)
 

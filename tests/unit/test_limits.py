@@ -126,16 +126,16 @@ def test_recognitions_are_limited_for_strangers_and_not_at_ones_own_machine(
     soundfile.write(path, synthetic_speech(0.5, seed=1).signal, 16_000)
     own = str(ApiHandlers(shared).register("ann", sent("1.1.1.1"))["key"])
     for number in range(int(LIMITS["recognitions"].person)):
-        ApiHandlers(shared).recognize(str(path), sent(f"2.2.2.{number}", own))
+        ApiHandlers(shared).recognize(str(path), request=sent(f"2.2.2.{number}", own))
     with pytest.raises(TooMuchError, match="more than 30 recognitions a minute, which is all that you may use"):
-        ApiHandlers(shared).recognize(str(path), sent("3.3.3.3", own))
+        ApiHandlers(shared).recognize(str(path), request=sent("3.3.3.3", own))
     for _ in range(int(LIMITS["recognitions"].address)):
-        ApiHandlers(shared).recognize(str(path), sent("1.2.3.4"))
+        ApiHandlers(shared).recognize(str(path), request=sent("1.2.3.4"))
     with pytest.raises(TooMuchError, match="more than 90 recognitions a minute, which is all that your network"):
-        ApiHandlers(shared).recognize(str(path), sent("1.2.3.4"))
+        ApiHandlers(shared).recognize(str(path), request=sent("1.2.3.4"))
     alone = ApiHandlers(page_services)
     for _ in range(int(LIMITS["recognitions"].address) + 1):
-        alone.recognize(str(path), sent("127.0.0.1"))
+        alone.recognize(str(path), request=sent("127.0.0.1"))
     assert person(page_services, sent("127.0.0.1"), "ann").role == "maintainer"
 
 
