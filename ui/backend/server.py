@@ -81,8 +81,6 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
 
 
 def _build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    # A Space is reached from outside its container; a machine of one's own is not, unless asked.
-    default_host = "0.0.0.0" if environ.get("SYSTEM") == "spaces" else "127.0.0.1"
     parser = argparse.ArgumentParser(
         prog="ser-studio",
         description="Serve the page of Speech Emotion Studio.",
@@ -93,6 +91,22 @@ def _build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "`hash-password NAME` prints a line of the login file; `doctor`, with the options of the page, looks for "
         "what is wrong with machine, installation and store; `deploy USER/NAME` puts the page on a Hugging Face Space.",
     )
+    _add_network_options(parser, environ)
+    _add_store_options(parser, environ)
+    parser.add_argument(
+        "--log",
+        choices=("text", "json"),
+        default=environ.get("SER_LOG") or "text",
+        help="logs as text, or as lines of JSON without personal data (SER_LOG; default %(default)s)",
+    )
+    parser.add_argument("--fake", action="store_true", help="untrained stand-ins for the models: to work on the page")
+    return parser
+
+
+def _add_network_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    """Where the page listens, who is let in, and what is offered beside it."""
+    # A Space is reached from outside its container; a machine of one's own is not, unless asked.
+    default_host = "0.0.0.0" if environ.get("SYSTEM") == "spaces" else "127.0.0.1"
     parser.add_argument(
         "--host",
         default=environ.get("SER_HOST") or default_host,
@@ -102,11 +116,6 @@ def _build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "--port",
         default=environ.get("SER_PORT") or str(DEFAULT_PORT),
         help="port to listen on (SER_PORT; default %(default)s)",
-    )
-    parser.add_argument(
-        "--data-dir",
-        default=environ.get("SER_DATA_DIR") or "data",
-        help="folder of database, clips and trained models; made where missing (SER_DATA_DIR; default ./%(default)s)",
     )
     parser.add_argument(
         "--auth-file",
@@ -124,17 +133,20 @@ def _build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "addresses or networks with commas (SER_PROXY; not needed on a Space)",
     )
     parser.add_argument(
-        "--log",
-        choices=("text", "json"),
-        default=environ.get("SER_LOG") or "text",
-        help="logs as text, or as lines of JSON without personal data (SER_LOG; default %(default)s)",
-    )
-    parser.add_argument(
         "--mcp",
         action="count",
         default=int(environ.get("SER_MCP") or 0) if (environ.get("SER_MCP") or "0").isdecimal() else 0,
         help="offer the endpoints as tools by the Model Context Protocol, at /gradio_api/mcp (SER_MCP=1); on a page "
         "that others reach it has to be said twice (--mcp --mcp, SER_MCP=2); needs the extra `mcp`",
+    )
+
+
+def _add_store_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    """Where the data lies, and where it is saved besides."""
+    parser.add_argument(
+        "--data-dir",
+        default=environ.get("SER_DATA_DIR") or "data",
+        help="folder of database, clips and trained models; made where missing (SER_DATA_DIR; default ./%(default)s)",
     )
     parser.add_argument(
         "--store",
@@ -149,8 +161,6 @@ def _build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="what is saved elsewhere is at most so old (SER_STORE_WINDOW; default %(default)s)",
     )
-    parser.add_argument("--fake", action="store_true", help="untrained stand-ins for the models: to work on the page")
-    return parser
 
 
 def _mcp(options: argparse.Namespace, environ: Mapping[str, str]) -> bool:
