@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,21 +22,18 @@ def folder(tmp_path):
     return tmp_path / "in"
 
 
-def test_import_stats_and_export_as_commands(tmp_path, folder):
-    environment = {**os.environ, "SER_DATA_DIR": str(tmp_path / "data")}
-
-    def run(*arguments):
-        command = [sys.executable, "-m", "annotations", *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-
-    done = run("import", folder, "--labels", "--consent", "research,training")
+def test_import_stats_and_export_as_commands(tmp_path, folder, monkeypatch, capsys):
+    monkeypatch.setenv("SER_DATA_DIR", str(tmp_path / "data"))
+    command = [sys.executable, "-m", "annotations", "import", str(folder), "--labels", "--consent", "research,training"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "2 clips added, 0 were there already, 2 votes added.\n")
-    done = run("--data-dir", tmp_path / "data", "stats", "--json")
-    numbers = json.loads(done.stdout)
+    assert main(["--data-dir", str(tmp_path / "data"), "stats", "--json"]) == 0
+    numbers = json.loads(capsys.readouterr().out)
     assert (numbers["clips"], numbers["votes"], numbers["labels"]["fear"]) == (2, 2, 1)
-    done = run("export", "--format", "audiofolder", "--out", tmp_path / "out", "--json")
-    assert json.loads(done.stdout) == {"clips": 2, "votes": 2, "without_consent": 0, "missing": []}
-    assert run("export", "--format", "audiofolder", "--out", tmp_path / "out").returncode == 2
+    export = ["export", "--format", "audiofolder", "--out", str(tmp_path / "out")]
+    assert main([*export, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"clips": 2, "votes": 2, "without_consent": 0, "missing": []}
+    assert main(export) == 2
 
 
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(tmp_path, folder, capsys):

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -106,20 +107,23 @@ def test_what_went_to_other_labels_is_reported(clips: Path, tmp_path: Path, caps
     assert f"voice: {share:.0%} went to labels that are none of these (bored {share:.0%})" in run(capsys, *arguments)[1]
 
 
-def test_a_file_name_that_is_no_text_ends_no_batch(clips: Path, tmp_path: Path) -> None:
+def test_a_file_name_that_is_no_text_ends_no_batch(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Names are bytes; a strict stdout, as in a pipe, refuses those that are no UTF-8."""
     names = [os.fsdecode(name) for name in (b"caf\xe9.wav", b"br\xf6ken.wav")]
     (tmp_path / names[0]).write_bytes((clips / "speech0.wav").read_bytes())
     (tmp_path / names[1]).write_text("no sound")
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
-    command = [sys.executable, "-m", "ser", "recognize", str(tmp_path), "--transcriber", "none"]
+    command = ["recognize", str(tmp_path), "--transcriber", "none"]
     for extra in (["--json"], [], ["--output", str(tmp_path / "answers.parquet")]):
-        done = subprocess.run([*command, *extra], capture_output=True, env=environment, cwd=Path(__file__).parents[2])
-        assert done.returncode == 1, done.stderr
+        piped = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(piped, "utf-8", errors="strict", write_through=True))
+        assert main([*command, *extra]) == 1
         if extra == ["--json"]:
             # As JSON it is the name again, byte by byte.
-            files = [Path(json.loads(line)["file"]).name for line in done.stdout.decode().splitlines()]
+            files = [Path(json.loads(line)["file"]).name for line in piped.getvalue().decode().splitlines()]
             assert sorted(files) == sorted(names)
     # Asked again, both are known.
-    again = subprocess.run([*command, *extra], capture_output=True, env=environment, cwd=Path(__file__).parents[2])
-    assert b"2 of 2 recordings have an answer already" in again.stderr
+    capsys.readouterr()
+    main([*command, *extra])
+    assert "2 of 2 recordings have an answer already" in capsys.readouterr().err
