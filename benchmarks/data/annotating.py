@@ -138,7 +138,8 @@ def _served(data_dir: Path, log: Path) -> Iterator[str]:
 
 
 def _chromium() -> str:
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium", "chromium-browser", "chromium-headless-shell")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if found is None:
         raise SerError(
             "There is no Chromium on this machine: install Debian's package chromium, or name one by CHROMIUM."

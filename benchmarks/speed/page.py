@@ -67,7 +67,8 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     Raises:
         SerError: if there is no Chromium.
     """
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium", "chromium-browser", "chromium-headless-shell")
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if program is None:
         raise SerError("There is no Chromium here. Install it, or name its program in CHROMIUM.")
     found: dict[str, object] = {"benchmark": "page"}
