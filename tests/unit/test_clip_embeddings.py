@@ -41,6 +41,7 @@ def recording(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_killed_run(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     run = subprocess.Popen(

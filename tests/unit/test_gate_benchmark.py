@@ -72,6 +72,7 @@ def test_the_base_head_recognises_its_base(world: World) -> None:
     assert scaled_preset((FineTuneConfig(penalty=1.0),)).strengths[0].penalty == pytest.approx(1e-4)
 
 
+@pytest.mark.slow
 def test_channels_that_go_with_the_label_are_no_gain(world: World) -> None:
     """Clips that lie elsewhere by label, and features that say so."""
     rng = np.random.default_rng(3)

@@ -102,6 +102,7 @@ class SlowTrainer(GradualTrainer):
         return super().train(replace(job, on_progress=watch))
 
 
+@pytest.mark.slow
 def test_a_run_in_slices_ends_with_the_model_of_one_in_one_piece(
     zero_gpu: None,
     base: Path,  # noqa: F811
