@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -59,8 +60,8 @@ READ = """async (player) => {
 PIECE, SHIFT = 0.5, 0.03
 """Seconds of the pieces that are found again in what was played, and by which they may be out of place."""
 
-LEAST_ALIKE = 0.6
-"""Correlation with what was played from which on a piece is found."""
+LEAST_ALIKE, QUIET = 0.8, 0.002
+"""Correlation with what was played from which on a piece is found, and the level under which none is looked for."""
 
 
 @dataclass(frozen=True)
@@ -89,21 +90,27 @@ def arrived(kept: Signal, played: Signal) -> float:
         kept: the recording, 16 kHz.
         played: what was played, 16 kHz.
     """
-    size, length = round(PIECE * SAMPLING_RATE), len(played)
+    size, length, slack = round(PIECE * SAMPLING_RATE), len(played), round(SHIFT * SAMPLING_RATE)
     spectrum = np.fft.rfft(played)
     energy = np.convolve(np.concatenate([played, played[: size - 1]]) ** 2, np.ones(size), "valid")
-    offsets = []
+    offset, missing = None, 0
     for start in range(0, len(kept) - size + 1, size):
         piece = kept[start : start + size]
+        power = float(piece @ piece)
+        if power < size * QUIET**2:
+            continue
         found = np.fft.irfft(spectrum * np.conj(np.fft.rfft(piece, length)), length)
-        alike = found / np.sqrt(np.maximum(energy, 1e-3) * max(float(piece @ piece), 1e-6))
-        if alike.max() >= LEAST_ALIKE:
-            offsets.append(int(alike.argmax()) - start)
-    if len(offsets) < 2:
-        return 0.0
-    shifts = [(after - before + length // 2) % length - length // 2 for before, after in itertools.pairwise(offsets)]
-    missing = sum(abs(shift) for shift in shifts if abs(shift) > SHIFT * SAMPLING_RATE)
-    return len(kept) / (len(kept) + missing)
+        alike = np.roll(found / np.sqrt(np.maximum(energy, 1e-3) * power), -start)
+        # Where a sentence is said twice, the place that was expected counts.
+        near = np.arange(offset - slack, offset + slack) if offset is not None else np.arange(length)
+        if alike[near % length].max() < LEAST_ALIKE:
+            near = np.arange(length)
+        best = int(near[alike[near % length].argmax()]) % length
+        if alike[best] >= LEAST_ALIKE:
+            shift = 0 if offset is None else (best - offset + length // 2) % length - length // 2
+            missing += abs(shift) if abs(shift) > slack else 0
+            offset = best
+    return 0.0 if offset is None else len(kept) / (len(kept) + missing)
 
 
 def begin(page: Page, url: str) -> None:
@@ -113,6 +120,7 @@ def begin(page: Page, url: str) -> None:
     page.wait_for_selector("#answer-card .bars")
     page.locator("#recognize-live-panel > button").click()
     page.locator("#live-record").click()
+    page.wait_for_function("performance.getEntriesByName('live-answer').length")
 
 
 def recording_of(page: Page) -> Signal:
@@ -123,21 +131,28 @@ def recording_of(page: Page) -> Signal:
     return np.asarray(kept)
 
 
-def finish(page: Page, played: Signal) -> Followed:
-    """Switch the microphone off, and look at what has come of it."""
+def stop(page: Page, since: float) -> dict[str, Any]:
+    """Switch the microphone off; returns what the page has noted.
+
+    Args:
+        page: that follows it.
+        since: the page's milliseconds from which on answers count: all microphones are on.
+    """
     seen = page.evaluate(MARKS)
     page.locator("#live-record").click()
+    before = [one for one in seen["answers"] if one[0] < since]
+    return {**seen, "answers": seen["answers"][len(before) :], "before": before[-1][1] if before else 0.0}
+
+
+def follow(page: Page, seen: dict[str, Any], played: Signal) -> Followed:
+    """Look at what has come of a microphone that was switched off."""
     expect(page.locator(".live-said")).to_contain_text("recorded", timeout=PATIENCE)
     kept = recording_of(page)
     answers, since = seen["answers"], seen["began"]
-    behind = [(at - since) / 1000 - before for (_, before), (at, _) in itertools.pairwise([[since, 0.0], *answers])]
-    took = (answers[-1][0] - answers[0][0]) / 1000
-    return Followed(
-        arrived(kept, played),
-        len(kept) / SAMPLING_RATE / ((seen["end"] - since) / 1000),
-        (len(answers) - 1) / took,
-        behind,
-    )
+    pairs = itertools.pairwise([[since, seen["before"]], *answers])
+    behind = [(at - since) / 1000 - before for (_, before), (at, _) in pairs]
+    rate = (len(answers) - 1) / (answers[-1][0] - answers[0][0]) * 1000
+    return Followed(arrived(kept, played), len(kept) / SAMPLING_RATE * 1000 / (seen["end"] - since), rate, behind)
 
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
@@ -169,10 +184,12 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         for page in pages:
             begin(page, url)
         start, used = time.perf_counter(), sum(process.cpu_times()[:2])
+        all_on = [page.evaluate("performance.now()") for page in pages]
         pages[0].wait_for_timeout(1000 * seconds)
         load = os.getloadavg()[0]
         share = (sum(process.cpu_times()[:2]) - used) / (time.perf_counter() - start)
-        found = [finish(page, signal) for page, signal in zip(pages, played, strict=True)]
+        noted = [stop(page, on) for page, on in zip(pages, all_on, strict=True)]
+        found = [follow(page, seen, signal) for page, seen, signal in zip(pages, noted, played, strict=True)]
         for page in pages:
             if page.context.browser is not None:
                 page.context.browser.close()

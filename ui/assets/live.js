@@ -1,6 +1,28 @@
 // The live microphone. Sound waits here, in order, until the server says that it has it: a slow network or machine
 // delays answers, and loses none of the sound. The same file is the recorder on the browser's own thread for sound.
-const BLOCK = 0.05; // Seconds of sound that the recorder hands over at a time.
+const BLOCK = 0.05; // Seconds of sound that are handed over at a time.
+
+// Collects samples of any number of channels, full scale ±1, into blocks of one channel of 16 bit.
+class Blocks {
+  constructor(rate, hand) {
+    Object.assign(this, { hand, block: new Int16Array(Math.round(rate * BLOCK)), filled: 0 });
+  }
+
+  add(channels) {
+    for (let place = 0; channels.length && place < channels[0].length; place += 1) {
+      let sum = 0;
+      for (const channel of channels) sum += channel[place];
+      this.block[this.filled] = Math.max(-32768, Math.min(32767, Math.round((sum / channels.length) * 32768)));
+      this.filled += 1;
+      if (this.filled === this.block.length) this.rest();
+    }
+  }
+
+  rest() {
+    this.hand(this.block.slice(0, this.filled));
+    this.filled = 0;
+  }
+}
 
 if (typeof AudioWorkletProcessor === "function") {
   registerProcessor(
@@ -8,29 +30,17 @@ if (typeof AudioWorkletProcessor === "function") {
     class extends AudioWorkletProcessor {
       constructor() {
         super();
-        this.block = new Int16Array(Math.round(sampleRate * BLOCK));
-        this.filled = 0;
+        this.blocks = new Blocks(sampleRate, (block) => this.port.postMessage(block));
         this.going = true;
         this.port.onmessage = () => {
           this.going = false;
-          this.hand();
+          this.blocks.rest();
           this.port.postMessage(null);
         };
       }
 
-      hand() {
-        this.port.postMessage(this.block.slice(0, this.filled));
-        this.filled = 0;
-      }
-
       process([channels]) {
-        for (let place = 0; this.going && channels.length && place < channels[0].length; place += 1) {
-          let sum = 0;
-          for (const channel of channels) sum += channel[place];
-          this.block[this.filled] = Math.max(-32768, Math.min(32767, Math.round((sum / channels.length) * 32768)));
-          this.filled += 1;
-          if (this.filled === this.block.length) this.hand();
-        }
+        if (this.going) this.blocks.add(channels);
         return this.going;
       }
     },
@@ -61,7 +71,7 @@ const seconds = (own) => (own.taken + own.waiting) / own.rate;
 const draw = () => {
   const button = document.querySelector("#live-record");
   button.classList.toggle("on", Boolean(live));
-  button.disabled = Boolean(live && (live.ending || !live.node));
+  button.disabled = Boolean(live && (live.ending || !live.ready));
   button.textContent = live ? "Stop" : "Record";
 };
 const request = (own, method, query = "", body = undefined) =>
@@ -78,18 +88,46 @@ const request = (own, method, query = "", body = undefined) =>
 
 const listen = async (own) => {
   own.stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+  const [track] = own.stream.getAudioTracks();
+  track.onended = () => end(own, "The microphone has gone: what was recorded until then is kept.");
+  await (window.MediaStreamTrackProcessor ? read(own, track) : record(own));
+  own.ready = true;
+};
+// Where a browser offers it: frames wait to be read, however late a busy machine comes to it.
+const read = async (own, track) => {
+  const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 100 * LONGEST }).readable.getReader();
+  let frame = await reader.read();
+  if (frame.done) throw new DOMException("", "NotReadableError");
+  own.rate = frame.value.sampleRate;
+  const blocks = new Blocks(own.rate, (block) => take(own, block));
+  const go = async () => {
+    for (; !frame.done; frame = await reader.read()) {
+      const { value } = frame;
+      const channels = Array.from({ length: value.numberOfChannels }, () => new Float32Array(value.numberOfFrames));
+      channels.forEach((channel, planeIndex) => value.copyTo(channel, { planeIndex, format: "f32-planar" }));
+      value.close();
+      blocks.add(channels);
+    }
+    blocks.rest();
+    own.flushed();
+  };
+  own.flush = () => track.stop();
+  go();
+};
+// Elsewhere the thread for sound records.
+const record = async (own) => {
+  own.context.resume();
   await own.context.audioWorklet.addModule(import.meta.url);
   own.rate = Math.round(own.context.sampleRate);
-  own.node = new AudioWorkletNode(own.context, "live-recorder");
-  own.node.port.onmessage = ({ data }) => (data ? take(own, data) : own.flushed());
-  own.context.createMediaStreamSource(own.stream).connect(own.node).connect(own.context.destination);
-  own.stream.getAudioTracks()[0].onended = () => end(own, "The microphone has gone: what was recorded until then is kept.");
+  const node = new AudioWorkletNode(own.context, "live-recorder");
+  node.port.onmessage = ({ data }) => (data ? take(own, data) : own.flushed());
+  own.flush = () => node.port.postMessage("end");
+  own.context.createMediaStreamSource(own.stream).connect(node).connect(own.context.destination);
   own.context.onstatechange = () => own.context.state !== "running" && own.context.state !== "closed" && own.context.resume();
-  await own.context.resume();
 };
 const silence = (own) => {
   if (own.stream) own.stream.getTracks().forEach((track) => Object.assign(track, { onended: null }).stop());
-  if (own.context.state !== "closed") own.context.close();
+  if (own.context && own.context.state !== "closed") own.context.close();
   if (own.lock) own.lock.then((lock) => lock && lock.release());
   place("-level").style.setProperty("--level", 0);
 };
@@ -139,7 +177,7 @@ const drop = (own, size) => {
 };
 const wait = (own) => {
   own.delay = Math.min(2000, 2 * (own.delay || 125));
-  if (own.waiting > TELL * own.rate && !own.ending) show("-trouble", `${Math.round(own.waiting / own.rate)} s of sound wait in this browser: the network or the machine is slow. None is lost.`);
+  if (own.waiting > TELL * own.rate && !own.ending) show("-trouble", own.refusal || `${Math.round(own.waiting / own.rate)} s of sound wait in this browser: the network or the machine is slow. None is lost.`);
   return new Promise((resolve) => setTimeout(resolve, own.delay));
 };
 // Sends what waits; false if it has to be tried again.
@@ -153,6 +191,7 @@ const send = async (own) => {
   } catch {
     return false;
   }
+  own.refusal = response.status === 429 ? answer : "";
   if (AWAY.includes(response.status)) return false;
   if (!response.ok) {
     const error = new Error(answer || "The server could not do that. Load the page again.");
@@ -216,10 +255,10 @@ const clean = () => {
 const begin = async () => {
   clean();
   if (!navigator.mediaDevices) return show("-trouble", window.studio.microphone("insecure"));
-  if (!window.AudioWorkletNode) return show("-trouble", "This browser is too old for Live. Record a clip instead.");
+  if (!window.MediaStreamTrackProcessor && !window.AudioWorkletNode) return show("-trouble", "This browser is too old for Live. Record a clip instead.");
   // Made while the button is being pressed: later Safari would not let it run.
-  const own = { context: new AudioContext(), queue: [], taken: 0, waiting: 0, drawn: 0, missing: 0 };
-  own.context.resume();
+  const context = window.MediaStreamTrackProcessor ? null : new AudioContext();
+  const own = { context, queue: [], taken: 0, waiting: 0, drawn: 0, missing: 0, flushed: () => {} };
   live = own;
   draw();
   try {
@@ -260,8 +299,8 @@ const end = async (own, why = "") => {
   draw();
   await new Promise((resolve) => {
     own.flushed = resolve;
-    own.node.port.postMessage("end");
-    setTimeout(resolve, 1000); // A context that was paused hands nothing over any more.
+    own.flush();
+    setTimeout(resolve, 3000); // A context that was paused hands nothing over any more.
   });
   silence(own);
   own.flushing = true;

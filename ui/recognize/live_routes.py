@@ -95,7 +95,7 @@ class LiveRoutes:
         """Count each minute as a recognition, and take no more than a recording may last."""
         after = max(live.received, samples) / live.rate
         if after > MAX_TIMELINE_DURATION:
-            raise SerError(f"{clock(MAX_TIMELINE_DURATION, tenths=False)} are full. Press Stop: the recording is kept.")
+            raise SerError(f"{clock(MAX_TIMELINE_DURATION, tenths=False)} are full: the recording has ended.")
         if after // 60 > live.seconds // 60:
             charge(self.services, request, "recognitions")
 
