@@ -2,12 +2,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import soundfile
 from playwright.sync_api import Page, expect
 
 from annotations.store import queries
-from benchmarks.speed.live import arrived, recording_of
 from tests.unit.stored import list_clips
 from ui.backend.services import Services
 
@@ -175,27 +173,3 @@ def test_a_name_survives_a_reload(page: Page) -> None:
     page.wait_for_timeout(500)
     page.reload()
     expect(field).to_have_value("ann")
-
-
-def test_a_live_microphone_answers_while_somebody_speaks_and_goes_on_as_a_recording(page: Page, speech: Path) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    record = page.locator("#live-record")
-    page.locator("#recognize-live-panel > button").click()
-    record.click()
-    expect(page.locator("#live-place .live-now .number")).to_be_visible()
-    expect(page.locator("#live-place .live-clock")).to_have_text("0:04")
-    expect(record).to_have_text("Stop")
-    record.focus()
-    page.keyboard.press("Enter")
-    expect(page.locator("#live-place .live-said")).to_contain_text("recorded: the answer to the whole stands above")
-    expect(record).to_have_text("Record")
-    expect(page.locator("#answer-card .headline .number")).to_be_visible()
-    expect(page.locator("#recognize-audio")).not_to_contain_text("Drop Audio Here")
-    expect(page.locator("#save")).to_be_enabled()
-    assert len([one for one in asked if "/studio/live." in one]) == 1, "the script comes with the panel, once"
-    kept = recording_of(page)
-    assert 4.0 <= len(kept) / 16_000 < 30.0
-    assert arrived(kept, soundfile.read(speech, dtype="float32")[0]) == pytest.approx(1.0, abs=0.02)
-    page.click("#recognize-clear")
-    expect(page.locator("#answer-card .empty")).to_be_visible()
