@@ -210,7 +210,7 @@ const pump = async (own) => {
     while (live === own && own.waiting && (own.waiting >= LEAST * own.rate || own.flushing)) {
       if (await send(own)) continue;
       if (own.flushing && performance.now() - own.reached > GIVE_UP) {
-        throw new Error(`${Math.round(own.waiting / own.rate)} s of sound could not be sent: the server does not answer.`);
+        throw new Error("The server does not answer.");
       }
       await wait(own);
     }
@@ -269,7 +269,7 @@ const begin = async () => {
   }
   if (navigator.wakeLock) own.lock = navigator.wakeLock.request("screen").catch(() => null);
   draw();
-  let trouble = "The server does not answer. Try again.";
+  let trouble = "The server does not answer.";
   try {
     const response = await request(own, "POST", `?rate=${own.rate}`);
     if (response.ok) own.number = (await response.json()).number;
@@ -313,6 +313,7 @@ const finish = (own) => {
   }
   live = null;
   draw();
+  place("-now").innerHTML = "";
   place("-reading").hidden = true;
   const sent = document.querySelector("#live-sent");
   sent.dataset.number = own.number;

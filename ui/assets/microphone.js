@@ -27,7 +27,7 @@
       (live) => pressed && live.press(),
       () => {
         const trouble = panel.querySelector(".live-trouble");
-        if (trouble) Object.assign(trouble, { hidden: false, textContent: "The live microphone could not be loaded. Load the page again." });
+        if (trouble) Object.assign(trouble, { hidden: false, textContent: "The server does not answer." });
       },
     );
   });

@@ -19,14 +19,14 @@ from ui.parts.presentation import as_written, clock, escape, percent
 from ui.recognize.capture import Capture
 
 PANEL = f"""<div class="live" role="region" aria-label="Live microphone" data-limit="{MAX_TIMELINE_DURATION:g}">
-<p class="live-tools"><button type="button" id="live-record">Record</button>
+<p class="live-tools act-card"><button type="button" id="live-record">Record</button>
 <span class="live-level" aria-hidden="true"><i></i></span>
 <span class="live-clock" role="timer">0:00</span></p>
 <p class="status gentle live-trouble" role="alert" hidden></p>
 <p class="quiet live-ask">Press Record and speak: the feeling of the last three seconds is shown as you go.</p>
 <p class="status good live-said" role="status"></p>
 <div class="live-answer" hidden><div class="live-now"></div><div class="live-strip" aria-hidden="true"></div>
-<div role="log" aria-label="What was said"><ol class="live-lines" role="list"></ol></div>
+<div role="log" aria-label="Words"><ol class="live-lines" role="list"></ol></div>
 <p class="quiet live-reading" hidden>reading the words …</p></div></div>"""
 
 

@@ -22,9 +22,12 @@ from ui.backend.turns import BusyError
 from ui.parts.errors import sentence
 from ui.parts.presentation import clock
 from ui.recognize.live import live_state
-from ui.recognize.live_streams import RATES, LiveStream, MissingSoundError, NotLiveError
+from ui.recognize.live_streams import LiveStream, MissingSoundError, NotLiveError
 
 STREAMS = "/studio/live"
+
+RATES = (8_000, 192_000)
+"""Hz of the slowest and the fastest microphone."""
 
 PATIENCE = 2.0
 """Seconds that a block waits for its answer; the sound has been taken by then."""
@@ -35,7 +38,7 @@ MOST_SECONDS = 10
 LARGEST = 2 * MOST_SECONDS * RATES[1]
 """Bytes of a block of the fastest microphone."""
 
-STATUS: dict[type[SerError], int] = {NotLiveError: 404, MissingSoundError: 409, TooMuchError: 429, BusyError: 503}
+STATUS: dict[type[SerError], int] = {NotLiveError: 404, TooMuchError: 429, BusyError: 503}
 """Of errors; 422 for all others. What has 429 or 503 is worth another try."""
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -58,11 +61,11 @@ class LiveRoutes:
 
     async def begin(self, web: Request) -> Response:
         """A microphone was switched on: return the number of its stream."""
-        request = request_of(web)
+        request, rate = request_of(web), _whole(web, "rate")
+        if not RATES[0] <= rate <= RATES[1]:
+            raise SerError(f"The sound has {rate} Hz; {RATES[0]} to {RATES[1]} Hz are taken. Use another microphone.")
         charge(self.services, request, "recognitions")
-        number = self.services.live.open(
-            owner_of(request), _whole(web, "rate"), lambda words: self.services.recognizer.live(words)
-        )
+        number = self.services.live.open(owner_of(request), rate, self.services.recognizer.live)
         return JSONResponse({"number": number})
 
     async def take(self, web: Request) -> Response:
@@ -77,7 +80,11 @@ class LiveRoutes:
             raise SerError(f"A block of sound has {len(body)} bytes; expected an even number, at most {LARGEST}.")
         samples = np.frombuffer(body, "<i2")
         self._charge(request, live, at + len(samples))
-        await asyncio.to_thread(live.take, at, samples)
+        try:
+            await asyncio.to_thread(live.take, at, samples)
+        except MissingSoundError:
+            said = f"The block begins at sample {at}, and {live.received} have come. Send the ones between."
+            return PlainTextResponse(said, 409)
         state: dict[str, object] = {"have": live.received}
         answering = asyncio.wrap_future(live.answer())
         done, _ = await asyncio.wait([answering], timeout=PATIENCE)
