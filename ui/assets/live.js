@@ -55,7 +55,9 @@ const PATIENCE = 15000; // Milliseconds that an answer may take, and
 const GIVE_UP = 60000; // without any after the end of a recording.
 const AWAY = [429, 502, 503, 504]; // The server cannot take sound just now.
 const SHORTEST = 0.25; // Seconds that are a recording.
-const LEAST_MISSING = 1; // Seconds that the recorder may be behind the clock.
+const LEAST_MISSING = 1; // Seconds that the recorder may be behind the clock, looked at after
+const WATCH = 3000; // milliseconds.
+const FIRST = 10000; // Milliseconds in which a microphone has to begin.
 const SHOWN = 30; // Lines of words that stay.
 
 let live = null; // The recording that goes on.
@@ -96,7 +98,8 @@ const listen = async (own) => {
 // Where a browser offers it: frames wait to be read, however late a busy machine comes to it.
 const read = async (own, track) => {
   const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 100 * LONGEST }).readable.getReader();
-  let frame = await reader.read();
+  const mute = new Promise((resolve) => setTimeout(resolve, FIRST, { done: true }));
+  let frame = await Promise.race([reader.read(), mute]);
   if (frame.done) throw new DOMException("", "NotReadableError");
   own.rate = frame.value.sampleRate;
   const blocks = new Blocks(own.rate, (block) => take(own, block));
@@ -116,7 +119,6 @@ const read = async (own, track) => {
 };
 // Elsewhere the thread for sound records.
 const record = async (own) => {
-  own.context.resume();
   await own.context.audioWorklet.addModule(import.meta.url);
   own.rate = Math.round(own.context.sampleRate);
   const node = new AudioWorkletNode(own.context, "live-recorder");
@@ -132,25 +134,33 @@ const silence = (own) => {
   place("-level").style.setProperty("--level", 0);
 };
 const take = (own, block) => {
+  if (live !== own) return;
   const limit = Number(place("").dataset.limit) * own.rate;
   const room = limit - own.taken - own.waiting;
   const kept = block.subarray(0, Math.max(0, room));
   if (!own.began) {
-    own.began = performance.now() - (1000 * block.length) / own.rate;
+    own.began = own.watched = performance.now() - (1000 * block.length) / own.rate;
     performance.mark("live-began", { startTime: own.began });
   }
   own.queue.push(kept);
   own.waiting += kept.length;
   place("-level").style.setProperty("--level", block.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 32768);
   show("-clock", clock(seconds(own)));
-  const missing = (performance.now() - own.began) / 1000 - seconds(own);
-  if (!own.ending && missing > own.missing + LEAST_MISSING) {
-    own.missing = missing;
-    show("-trouble", `${missing.toFixed(0)} s of sound are missing: this device has paused the microphone, or is too busy.`);
-  }
+  watch(own);
   if (room <= block.length) end(own, `${clock(limit / own.rate)} are full: the recording has ended.`);
   else if (own.waiting > LONGEST * own.rate) end(own, `The server has taken no sound for ${LONGEST} s: the recording has ended. What waits in this browser is still being sent.`);
   pump(own);
+};
+// Blocks may come late and all at once: sound is missing only where none of them catches up with the clock.
+const watch = (own) => {
+  const now = performance.now();
+  own.late = Math.min(own.late, (now - own.began) / 1000 - seconds(own));
+  if (now - own.watched < WATCH) return;
+  if (!own.ending && own.late > own.missing + LEAST_MISSING) {
+    own.missing = own.late;
+    show("-trouble", `${own.missing.toFixed(0)} s of sound are missing: this device has paused the microphone, or is too busy.`);
+  }
+  Object.assign(own, { late: Infinity, watched: now });
 };
 
 // The way to the server
@@ -258,7 +268,8 @@ const begin = async () => {
   if (!window.MediaStreamTrackProcessor && !window.AudioWorkletNode) return show("-trouble", "This browser is too old for Live. Record a clip instead.");
   // Made while the button is being pressed: later Safari would not let it run.
   const context = window.MediaStreamTrackProcessor ? null : new AudioContext();
-  const own = { context, queue: [], taken: 0, waiting: 0, drawn: 0, missing: 0, flushed: () => {} };
+  if (context) context.resume();
+  const own = { context, queue: [], taken: 0, waiting: 0, drawn: 0, missing: 0, late: Infinity, flushed: () => {} };
   live = own;
   draw();
   try {
