@@ -35,6 +35,7 @@ from ui.parts.delivery import Delivery
 from ui.parts.errors import Page, shows_errors
 from ui.parts.palette import keys_row
 from ui.parts.presentation import escape
+from ui.recognize.live_routes import LiveRoutes
 from ui.recognize.tab import build_recognize_tab
 from ui.review.guidelines import GuidelinesHandlers, guidelines_dialog
 from ui.review.tab import build_review_tab
@@ -127,7 +128,6 @@ def build_app(services: Services) -> gr.Blocks:
             services.uploads.release(str(request.session_hash))
             services.uploads.release(held(str(request.session_hash)))
             services.profiles.release(str(request.session_hash))
-            services.live.end(str(request.session_hash))
 
         demo.unload(on_unload)
     # The queue's default of one run at a time per event would make people wait for each other's clicks.
@@ -212,17 +212,18 @@ def launch_options(services: Services, network: Network = AT_HOME, traffic: Traf
                 Middleware(Delivery, **delivered(services.labels)),
             ],
             "lifespan": guard(network),
-            "routes": [Route(DOWNLOAD, services.jobs.download)],
+            "routes": [Route(DOWNLOAD, services.jobs.download), *LiveRoutes(services).routes()],
         },
         "auth_message": "After three failures a login has to wait, each time longer.",
     }
 
 
 def delivered(labels: LabelSet) -> dict[str, Any]:
-    """Return the arguments of `Delivery`: what the document begins with, the scripts, the languages."""
-    languages = {language.address: language.packed() for language in catalogue.list_languages()}
+    """Return the arguments of `Delivery`: what the document begins with, the scripts, what is asked for later."""
+    others = {language.address: language.packed() for language in catalogue.list_languages()}
+    others[style.live_address()] = style.live_script().encode()
     login = (ASSETS / "login.js").read_text(encoding="utf-8")
-    return {"head": style.head(), "login": login, "script": style.script(labels).encode(), "others": languages}
+    return {"head": style.head(), "login": login, "script": style.script(labels).encode(), "others": others}
 
 
 ASSETS = Path(__file__).parent / "assets"

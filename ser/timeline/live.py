@@ -1,8 +1,7 @@
 """A stream of sound, answered while it comes: a rolling answer, and regions with their words after each pause."""
 
-import time
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import soxr
@@ -14,16 +13,6 @@ from ser.timeline.passages import Passage
 from ser.timeline.regions import FeelingRegion
 from ser.timeline.timeline import DEFAULT_CONFIG, Parts, answer_passage, ask_model
 from ser.types import SAMPLING_RATE, Audio, EmotionScores, Signal
-
-EVERY = 0.4
-"""Seconds of sound in a block."""
-
-PATIENCE = 0.25
-"""Seconds that a block waits for its answer: a browser that waits longer than a block lasts sends blocks no more."""
-
-LEAST_MISSING, MISSING_SHARE = 1.0, 0.1
-"""Seconds, and share of the time, that blocks may be late before sound counts as missing: browsers send a block only
-after the answer to the one before has come, and drop what comes meanwhile."""
 
 WINDOW = 3.0
 """Seconds of speech, the latest, that the rolling answer is about."""
@@ -109,16 +98,29 @@ class LiveTimeline:
         mono = np.ascontiguousarray(samples if samples.ndim == 1 else samples.mean(axis=1), dtype=np.float32)
         self._blocks.append(mono if self._resampler is None else self._resampler.resample_chunk(mono))
 
+    def end(self) -> None:
+        """Take what the resampler still holds: no sound comes any more."""
+        if self._resampler is not None:
+            self._blocks.append(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+            self._resampler = None
+
     def answer(self) -> LiveAnswer:
         """Answer what has come so far."""
         count = len(self._blocks)
-        self._open = np.concatenate([self._open, *self._blocks[self._taken : count]])
+        fresh = np.concatenate([self._open[:0], *self._blocks[self._taken : count]])
         self._taken = count
-        first = max(0, len(self._open) - round(LOOK_BACK * SAMPLING_RATE))
-        recent = Audio(self._open[first:])
-        speech = self._parts.detector.detect(recent) if len(recent.signal) else ()
-        quiet = recent.duration - speech[-1].end if speech else recent.duration
-        self._spoken |= bool(speech)
+        # Where much comes at once, an utterance in the middle of it must not be missed.
+        step = round(LOOK_BACK / 2 * SAMPLING_RATE)
+        for at in range(0, max(1, len(fresh)), step):
+            self._open = np.concatenate([self._open, fresh[at : at + step]])
+            recent = Audio(self._open[max(0, len(self._open) - round(LOOK_BACK * SAMPLING_RATE)) :])
+            speech = self._parts.detector.detect(recent) if len(recent.signal) else ()
+            quiet = recent.duration - speech[-1].end if speech else recent.duration
+            self._spoken |= bool(speech)
+            if self._spoken and (quiet >= PAUSE or len(self._open) >= LONGEST * SAMPLING_RATE):
+                self._end_utterance()
+            elif not self._spoken:
+                self._drop(max(0, len(self._open) - round(LEAD * SAMPLING_RATE)))
         scores, unsure = None, None
         if speech and quiet < FRESH:
             start = max(speech[0].start, speech[-1].end - WINDOW)
@@ -126,14 +128,11 @@ class LiveTimeline:
             if found.is_speech:
                 scores = self._parts.fusion.temper_acoustic(found.scores)
                 unsure = find_doubt(scores, found.novelty)
-        if self._spoken and (quiet >= PAUSE or len(self._open) >= LONGEST * SAMPLING_RATE):
-            self._end_utterance()
-        elif not self._spoken:
-            self._drop(max(0, len(self._open) - round(LEAD * SAMPLING_RATE)))
         return self._state(scores, unsure)
 
     def finish(self) -> LiveAnswer:
         """End the last utterance, and wait for the words of all."""
+        self.end()
         self.answer()
         if self._spoken:
             self._end_utterance()
@@ -161,51 +160,3 @@ def _read(parts: Parts, audio: Audio, start: float) -> list[FeelingRegion]:
     """Regions of one feeling in an utterance, with their words."""
     speech = parts.detector.detect(audio)
     return answer_passage(Passage(start, audio, speech), parts, DEFAULT_CONFIG, Clock(), None) if speech else []
-
-
-@dataclass(eq=False)
-class LiveStream:
-    """A stream of a page.
-
-    Attributes:
-        timeline: answers it.
-        answers: runs that.
-        latest: answer; None before the first.
-        last_block: when it came, seconds of the monotonic clock.
-        began: when the sound of the first block did.
-    """
-
-    timeline: LiveTimeline
-    answers: Executor
-    latest: LiveAnswer | None = None
-    last_block: float = field(default_factory=time.monotonic)
-    began: float | None = None
-    _running: Future[LiveAnswer] | None = None
-
-    @property
-    def missing(self) -> float:
-        """Seconds of sound that should have come since the first block, and have not; 0 if they are few."""
-        if self.began is None:
-            return 0.0
-        passed = self.last_block - self.began
-        lost = passed - self.timeline.seconds
-        return lost if lost > max(LEAST_MISSING, MISSING_SHARE * passed) else 0.0
-
-    def push(self, rate: int, samples: Signal) -> LiveAnswer | None:
-        """Take a block; returns the answer to it, or the one before if it takes too long.
-
-        Raises:
-            AudioError: if the block cannot be used.
-        """
-        self.timeline.take(rate, samples)
-        self.last_block = time.monotonic()
-        if self.began is None:
-            self.began = self.last_block - self.timeline.seconds
-        if self._running is None or self._running.done():
-            self._running = self.answers.submit(self.timeline.answer)
-        try:
-            # Of blocks that come while one is answered Gradio keeps the newest: where sound is lost, none waits.
-            self.latest = self._running.result(0.0 if self.missing else PATIENCE)
-        except TimeoutError:
-            return self.latest
-        return self.latest

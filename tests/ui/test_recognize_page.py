@@ -173,15 +173,3 @@ def test_a_name_survives_a_reload(page: Page) -> None:
     page.wait_for_timeout(500)
     page.reload()
     expect(field).to_have_value("ann")
-
-
-def test_a_live_microphone_answers_while_somebody_speaks_and_goes_on_as_a_recording(page: Page) -> None:
-    page.locator("#recognize-live-panel > button").click()
-    page.locator("#live-audio").get_by_role("button", name="Record").click()
-    expect(page.locator("#live-place .live-now .number")).to_be_visible()
-    page.wait_for_function("parseFloat(document.querySelector('.live-clock').textContent.split(':')[1]) >= 2")
-    page.locator("#live-audio").get_by_role("button", name="Stop").click()
-    expect(page.locator("#live-place")).to_contain_text("recorded: the answer to the whole stands above")
-    expect(page.locator("#answer-card .headline .number")).to_be_visible()
-    expect(page.locator("#recognize-audio")).not_to_contain_text("Drop Audio Here")
-    expect(page.locator("#save")).to_be_enabled()

@@ -12,9 +12,8 @@ from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, FixedTranscriber, WordListModel, synthetic_speech
 from ser.timeline.live import LiveAnswer, LiveTimeline
 from ser.types import SAMPLING_RATE, Audio, Signal, SpeechRegion
-from ui.backend.turns import BusyError
-from ui.recognize.live import live_html, missing_line, to_float
-from ui.recognize.live_streams import LiveStreams
+from ui.recognize.live import live_state
+from ui.recognize.live_streams import LiveStreams, NotLiveError
 
 
 class LoudDetector:
@@ -92,27 +91,15 @@ def test_other_rates_and_channels_are_brought_to_one(live: LiveTimeline) -> None
     assert answers[-1].scores is not None and live.seconds == pytest.approx(3.0, abs=0.1)
     with pytest.raises(AudioError, match="at 48000 Hz; 44100 Hz was expected"):
         live.take(48_000, quiet(0.1))
-    assert to_float(np.array([[-32768, 16384]], np.int16)).tolist() == [[-1.0, 0.5]]
-    assert to_float(np.array([0.25])).dtype == np.float32
 
 
-def test_the_fourth_stream_is_told_to_wait_until_one_has_ended_or_was_left() -> None:
-    streams = LiveStreams(silent=1000.0)
-    recognizer = Recognizer(LoudDetector(), BandEnergyModel(), None, None)
-    first, second, third = (streams.get(session, recognizer.live) for session in "abc")
-    assert first is not None and streams.get("a", recognizer.live) is first
-    with pytest.raises(BusyError, match="3 people are live already"):
-        streams.get("d", recognizer.live)
-    assert streams.end("b") is second and streams.end("b") is None
-    assert streams.get("b", recognizer.live) is None, "a block that comes late begins no other stream"
-    fourth = streams.get("d", recognizer.live)
-    streams.open("b")
-    with pytest.raises(BusyError):
-        streams.get("b", recognizer.live)
-    first.last_block -= 2000.0
-    assert streams.get("b", recognizer.live) not in (None, second), "nothing came from the first one for long"
-    assert fourth is not None and fourth.push(SAMPLING_RATE, said(1.0)).scores is not None  # type: ignore[union-attr]
-    assert third is not None and third.push(SAMPLING_RATE, quiet(1.0)).scores is None  # type: ignore[union-attr]
+def test_what_comes_at_once_after_a_hold_up_is_answered_like_what_comes_in_time(live: LiveTimeline) -> None:
+    """An utterance in the middle of it is not missed, though only the last seconds are looked at for the answer."""
+    live.take(SAMPLING_RATE, np.concatenate([quiet(3.0), said(3.0), quiet(8.0), said(2.0, seed=1), quiet(7.0)]))
+    assert live.answer().scores is None
+    regions = live.finish().regions
+    assert len(regions) == 2 and [region.transcript for region in regions] == ["what a wonderful day"] * 2
+    assert [round(region.start) for region in regions] == [3, 14]
 
 
 def test_a_slow_answer_holds_up_no_block() -> None:
@@ -124,22 +111,27 @@ def test_a_slow_answer_holds_up_no_block() -> None:
             return super().detect(audio)
 
     streams = LiveStreams()
-    live = streams.get("a", Recognizer(SlowDetector(), BandEnergyModel(), None, None).live)
-    assert live is not None
-    speech = said(2.0)
-    assert [live.push(SAMPLING_RATE, block) for block in np.split(speech, 5)] == [None] * 5
+    number = streams.open("a", SAMPLING_RATE, Recognizer(SlowDetector(), BandEnergyModel(), None, None).live)
+    live = streams.get(number, "a")
+    speech = np.rint(said(2.0) * 32767).astype(np.int16)
+    answers = []
+    for at, block in zip(range(0, len(speech), len(speech) // 5), np.split(speech, 5), strict=True):
+        live.take(at, block)
+        answers.append(live.answer())
+    assert not any(answer.done() for answer in answers) and len(set(answers)) == 1, "answers are left out, not sound"
     goes_on.set()
-    assert live.push(SAMPLING_RATE, quiet(0.1)) is not None
-    assert live.timeline.finish().seconds == pytest.approx(2.1) and len(live.timeline.signal) == len(speech) + 1600
+    answers[0].result(30)
+    assert live.answer().result(30).seconds == live.seconds == 2.0
+    assert np.array_equal(live.recording(), speech)
+    with pytest.raises(NotLiveError):
+        live.take(len(speech), speech)
 
 
-def test_sound_that_a_browser_dropped_is_told() -> None:
-    live = LiveStreams().get("a", Recognizer(LoudDetector(), BandEnergyModel(), None, None).live)
-    assert live is not None and live.missing == 0.0
-    for _ in range(5):
-        live.push(SAMPLING_RATE, quiet(0.4))
-    assert live.missing == 0.0 and missing_line(live.missing) == ""
-    assert live.began is not None
-    live.began -= 4.0
-    assert live.missing == pytest.approx(4.0 - 2.0 + (live.last_block - live.began - 4.0), abs=0.05)
-    assert "of sound have not arrived" in live_html(live.push(SAMPLING_RATE, quiet(0.4)), dict, {}, live.missing)  # type: ignore[arg-type]
+def test_what_stands_on_the_page_already_is_not_drawn_again(live: LiveTimeline) -> None:
+    push(live, np.concatenate([said(2.0), quiet(2.0), said(2.0, seed=1)]))
+    end = live.finish()
+    whole, rest = live_state(end, dict, {}), live_state(end, dict, {"joy": "cheer"}, drawn=1)
+    assert whole["drawn"] == rest["drawn"] == len(end.regions) >= 2
+    assert str(whole["lines"]).count("<li>") == str(rest["lines"]).count("<li>") + 1
+    assert str(whole["marks"]).count("--start:") == str(rest["marks"]).count("--start:") + 1
+    assert not whole["reading"] and "…" in str(whole["now"])

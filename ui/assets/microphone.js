@@ -15,34 +15,20 @@
   };
 })();
 
-// Gradio's streaming microphone fails for good when it is started before its recorder is there: the first press waits.
+// The live microphone's script comes when its panel is opened: a first load does without it.
 (() => {
-  const [settled, longest] = [1000, 6000]; // ms for the recorder's own process, and after which it is tried anyway
-  let files = 0;
-  let since = null;
-  let pressed = null;
-  new PerformanceObserver((list) => {
-    files += list.getEntries().filter((one) => /\/module-[\w-]+\.js/.test(one.name)).length;
-    if (files >= 2 && since === null) since = performance.now();
-  }).observe({ type: "resource", buffered: true });
-  const after = (moment, time) => moment !== null && performance.now() - moment > time;
-  const ready = () => after(since, settled) || after(pressed, longest);
-
-  document.addEventListener(
-    "click",
-    (event) => {
-      const button = event.target instanceof Element && event.target.closest("#live-audio button");
-      if (!button || ready()) return;
-      event.stopImmediatePropagation();
-      event.preventDefault();
-      if (pressed !== null) return;
-      pressed = performance.now();
-      const start = () => {
-        if (!ready()) setTimeout(start, 100);
-        else if (button.isConnected) button.click();
-      };
-      start();
-    },
-    true,
-  );
+  let script = null;
+  document.addEventListener("click", ({ target }) => {
+    const panel = target.closest && target.closest("#recognize-live-panel");
+    if (!panel) return;
+    const pressed = target.closest("#live-record");
+    script ||= import(new URL(window.studioLive, document.baseURI));
+    script.then(
+      (live) => pressed && live.press(),
+      () => {
+        const trouble = panel.querySelector(".live-trouble");
+        if (trouble) Object.assign(trouble, { hidden: false, textContent: "The server does not answer." });
+      },
+    );
+  });
 })();

@@ -15,7 +15,8 @@
     NotReadableError: "Another program is using the microphone. Close it and press Record again, or upload a file.",
     insecure: "Browsers record only on pages whose address begins with https, or on this machine itself. Upload a file instead.",
   };
-  const explain = (name) => trouble(REASONS[name] || `The microphone cannot be used (${name}). Upload a file instead.`);
+  window.studio.microphone = (name) => REASONS[name] || `The microphone cannot be used (${name}). Upload a file instead.`;
+  const explain = (name) => trouble(window.studio.microphone(name));
   document.addEventListener("studio-microphone", ({ detail }) => visible(part(".record-button, .controls")) && explain(detail));
 
   // The recorder throws an error that the sentence above has explained.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 import gradio as gr
+from fastapi import Request
 
 from annotations.errors import InvalidVoteError
 from annotations.labels.label_set import LabelSet
@@ -70,6 +71,19 @@ def signed_in(request: gr.Request | None) -> str | None:
     if not login or (login.get("expires_at") or math.inf) < time.time():
         return None
     return str(login["userinfo"]["preferred_username"])[:MAX_NAME]
+
+
+def request_of(web: Request) -> gr.Request:
+    """A request that no event of Gradio's is behind, with its login."""
+    app = web.scope["app"]
+    cookies = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+    token = next((web.cookies[name] for name in cookies if name in web.cookies), "")
+    return gr.Request(web, username=app.tokens.get(token))
+
+
+def owner_of(request: gr.Request | None) -> str:
+    """Whose something is that goes with the browser: the login, else the browser's key."""
+    return signed_in(request) or said(None, request)[1]
 
 
 def label_texts(labels: LabelSet, request: gr.Request | None) -> dict[str, str]:

@@ -4,13 +4,12 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-import gradio as gr
 from fastapi import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ser.errors import SerError
-from ui.backend.identity import charge, person
+from ui.backend.identity import charge, person, request_of
 from ui.backend.services import Services
 
 RECORDING = 48_000_000
@@ -81,10 +80,7 @@ class UploadGuard:
             if int(size) > VALUES:
                 raise SerError(f"The request has {int(size) / 1e6:.0f} MB; at most {VALUES / 1e6:.0f} MB are taken.")
             return
-        app = scope["app"]
-        cookies = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
-        token = next((web.cookies[name] for name in cookies if name in web.cookies), "")
-        request = gr.Request(web, username=app.tokens.get(token))
+        request = request_of(web)
         who = person(self.services, request, None)
         most = ARCHIVE if who.may("import clips") else RECORDING
         if int(size) > most:

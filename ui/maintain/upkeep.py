@@ -1,4 +1,4 @@
-"""Regular upkeep of a served page: leftover uploads, clips past their time, waiting runs.
+"""Regular upkeep of a served page: leftover uploads and streams, clips past their time, waiting runs.
 
 A thread of its own; knows when, and leaves how to the modules it calls.
 """
@@ -53,6 +53,7 @@ class Upkeep:
         while not self._stopped.is_set():
             self._services.uploads.sweep()
             self._services.jobs.sweep()
+            self._services.live.sweep()
             if waited >= RETENTION_EVERY:
                 waited = 0.0
                 self._sweep_clips()

@@ -31,6 +31,8 @@ HLS = re.compile(r"^/assets/hls-[\w-]+\.js$")
 
 EXPORTS = re.compile(rb"export\s*\{([^{}]*)\};?\s*$")
 
+KINDS = {"js": "text/javascript; charset=utf-8", "json": "application/json"}
+
 FOREVER = "public, max-age=31536000, immutable"
 ASKED_AGAIN = "private, no-cache"
 """A browser keeps the document, and asks if it is still the same."""
@@ -79,17 +81,17 @@ class Delivery:
         head: HTML that the document's head begins with.
         login: script of the login page, where Gradio's own form does not show how long one has to wait.
         script: the page's scripts as one file.
-        others: {address relative to the page: JSON that the script asks for}; addresses change with their content.
+        others: {address relative to the page: JSON or script that is asked for}; addresses change with their content.
     """
 
     def __init__(self, app: ASGIApp, head: str, login: str, script: bytes, others: Mapping[str, bytes]) -> None:
         self.app = app
         self._login = f"{ENGLISH}<script>{login}</script>".encode()
-        file = Sent(script, "text/javascript; charset=utf-8", FOREVER, BEST)
+        file = Sent(script, KINDS["js"], FOREVER, BEST)
         address = f"studio/{file.digest}.js"
         # Deferred: it runs before the module that starts Gradio, which waits for the document as well.
         self._head = f'{ENGLISH}{head}<script defer src="{address}"></script>'.encode()
-        told = {name: Sent(body, "application/json", FOREVER, BEST) for name, body in others.items()}
+        told = {name: Sent(body, KINDS[name.rpartition(".")[2]], FOREVER, BEST) for name, body in others.items()}
         self._files = {f"/{name}": sent for name, sent in ({address: file} | told).items()}
         self._packed: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 

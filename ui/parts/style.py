@@ -1,5 +1,6 @@
 """Theme, style sheet and scripts of the page. The accent is ink: colour is kept for emotions."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -136,10 +137,20 @@ def head() -> str:
 
 def script(labels: LabelSet = DEFAULT) -> str:
     """The page's scripts with what they know of labels and languages, as one file."""
-    known = {"studioKeys": script_keys(labels), "studioKeyRange": key_range(labels)}
+    known = {"studioKeys": script_keys(labels), "studioKeyRange": key_range(labels), "studioLive": live_address()}
     told = "".join(f"window.{name} = {json.dumps(value)};\n" for name, value in known.items())
     languages = f"window.studioLanguages = {settings(labels)};\n"
     return told + languages + SCRIPT_COMMENT.sub("", "".join(map(_asset, SCRIPTS)))
+
+
+def live_script() -> str:
+    """The script of the live microphone, which a browser asks for once its panel is opened."""
+    return SCRIPT_COMMENT.sub("", _asset("live.js"))
+
+
+def live_address() -> str:
+    """Where browsers find it, relative to the page; it changes with the script, so that they keep it."""
+    return f"studio/live.{hashlib.sha256(live_script().encode()).hexdigest()[:12]}.js"
 
 
 SHEET_COMMENT = re.compile(r"[ \t]*/\*.*?\*/[ \t]*\n?", re.DOTALL)

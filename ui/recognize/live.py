@@ -1,100 +1,54 @@
-"""A live microphone: the answer rolls, a strip grows, and what was said goes on as a recording."""
+"""A live microphone: the answer rolls, a strip grows, and what was said goes on as a recording.
+
+The sound comes by `ui.recognize.live_routes`; what stands on the page is drawn by `assets/live.js`.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
-from ser.errors import SerError
-from ser.timeline.live import EVERY, LiveAnswer
-from ser.types import SAMPLING_RATE, Signal
+from ser.timeline.live import LiveAnswer
+from ser.types import SAMPLING_RATE
 from ui.api import MAX_TIMELINE_DURATION
-from ui.backend.identity import charge, label_texts
+from ui.backend.identity import owner_of
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
 from ui.parts.palette import Texts, css_class, icon
-from ui.parts.presentation import as_written, clock, escape, percent, status_line
+from ui.parts.presentation import as_written, clock, escape, percent
 from ui.recognize.capture import Capture
 
-MOST_STREAMS = 16
-"""Streams whose blocks are taken at the same time: those that are told to wait are told at once."""
-
-ASK = '<p class="quiet live-ask">Press Record and speak: the feeling of the last three seconds is shown as you go.</p>'
+PANEL = f"""<div class="live" role="region" aria-label="Live microphone" data-limit="{MAX_TIMELINE_DURATION:g}">
+<p class="live-tools act-card"><button type="button" id="live-record">Record</button>
+<span class="live-level" aria-hidden="true"><i></i></span>
+<span class="live-clock" role="timer">0:00</span></p>
+<p class="status gentle live-trouble" role="alert" hidden></p>
+<p class="quiet live-ask">Press Record and speak: the feeling of the last three seconds is shown as you go.</p>
+<p class="status good live-said" role="status"></p>
+<div class="live-answer" hidden><div class="live-now"></div><div class="live-strip" aria-hidden="true"></div>
+<div role="log" aria-label="Words"><ol class="live-lines" role="list"></ol></div>
+<p class="quiet live-reading" hidden>reading the words …</p></div></div>"""
 
 
 class LiveHandlers:
-    """The microphone's events."""
+    """The panel's event."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
 
-    def on_start(self, request: gr.Request) -> str:
-        """The microphone is switched on."""
-        self.services.live.open(str(request.session_hash))
-        return status_line("Listening …", "quiet")
-
-    def on_stream(self, block: Any, request: gr.Request) -> Any:
-        """The next block of sound has come; what is wrong is said in its place, as blocks come twice a second."""
-        try:
-            return self._answer(block, request)
-        except SerError as error:
-            return status_line(str(error), "gentle")
-
-    def _answer(self, block: Any, request: gr.Request) -> Any:
-        session = str(request.session_hash)
-        live = self.services.live.get(session, self.services.recognizer.live)
-        if live is None or block is None:
-            return gr.skip()
-        before, rate, samples = live.timeline.seconds, int(block[0]), to_float(np.asarray(block[1]))
-        if before >= MAX_TIMELINE_DURATION:
-            full = f"{clock(MAX_TIMELINE_DURATION, tenths=False)} are full. Press Stop: the recording is kept."
-            return status_line(full, "gentle")
-        if not before or before // 60 != (before + len(samples) / max(1, rate)) // 60:
-            charge(self.services, request, "recognitions")
-        answer, labels = live.push(rate, samples), self.services.labels
-        if answer is None:
-            return gr.skip()
-        return live_html(answer, labels.scores, label_texts(labels, request), live.missing)
-
-    def on_stop(self, request: gr.Request) -> tuple[Any, str]:
-        """The stream has ended: what was recorded goes on as if it had been uploaded."""
-        live = self.services.live.end(str(request.session_hash))
-        if live is None:
-            return gr.skip(), ASK
-        signal = live.timeline.signal
-        if len(signal) < SAMPLING_RATE / 4:
-            return gr.skip(), status_line("Nothing was recorded. Press Record and speak.", "gentle")
-        said = f"{clock(len(signal) / SAMPLING_RATE)} recorded: the answer to the whole stands above."
-        recorded = (SAMPLING_RATE, np.rint(signal * 32767).astype(np.int16))
-        return recorded, missing_line(live.missing) + status_line(said)
+    def on_stop(self, number: str, request: gr.Request) -> tuple[int, Any]:
+        """All of the sound has come: what was recorded goes on as if it had been uploaded."""
+        return SAMPLING_RATE, self.services.live.end(number, owner_of(request)).recording()
 
 
-def to_float(samples: np.ndarray) -> Signal:
-    """Samples at full scale ±1.
-
-    >>> to_float(np.array([16384], dtype=np.int16)).tolist()
-    [0.5]
-    """
-    if np.issubdtype(samples.dtype, np.integer):
-        return np.asarray(samples / float(-np.iinfo(samples.dtype).min), dtype=np.float32)
-    return np.asarray(samples, dtype=np.float32)
-
-
-def missing_line(seconds: float) -> str:
-    """Say that sound is missing, if any is."""
-    lost = f"{clock(seconds)} of sound have not arrived: the machine or the network is too slow. Record a clip instead."
-    return status_line(lost, "gentle") if seconds else ""
-
-
-def live_html(answer: LiveAnswer, scores: Callable[[Any], Any], texts: Texts, missing: float = 0.0) -> str:
-    """Draw the rolling answer, the strip, and the words of each utterance.
+def live_state(answer: LiveAnswer, scores: Callable[[Any], Any], texts: Texts, drawn: int = 0) -> dict[str, object]:
+    """Draw the rolling answer, and the regions that have come since, on the strip and with their words.
 
     Args:
         answer: the state of the stream.
         scores: brings {label: probability} to the labels of the store.
         texts: their names.
-        missing: seconds of sound that have not arrived.
+        drawn: regions that stand on the page already.
     """
 
     def best(given: Any) -> tuple[str, float]:
@@ -102,58 +56,47 @@ def live_html(answer: LiveAnswer, scores: Callable[[Any], Any], texts: Texts, mi
         label = max(known, key=lambda name: known[name], default="")
         return label, known.get(label, 0.0)
 
-    now = '<p class="live-now quiet"><strong>…</strong></p>'
+    now = '<p class="quiet"><strong>…</strong></p>'
     if answer.scores is not None:
         label, share = best(answer.scores)
         doubt = '<span class="quiet">not sure</span>' if answer.unsure else ""
         now = (
-            f'<p class="live-now {css_class(label)}">{icon(label)}<strong>{escape(texts.get(label, label))}</strong> '
+            f'<p class="{css_class(label)}">{icon(label)}<strong>{escape(texts.get(label, label))}</strong> '
             f'<span class="number">{percent(share)}</span> {doubt}</p>'
         )
-    total = max(answer.seconds, 10.0)
     marks, lines = [], []
-    for region in answer.regions:
+    for region in answer.regions[drawn:]:
         label, share = best(region.scores)
         name = escape(texts.get(label, label))
-        place = f"left:{100 * region.start / total:.2f}%;width:{100 * (region.end - region.start) / total:.2f}%"
+        place = f"--start:{region.start:.2f};--length:{region.end - region.start:.2f}"
         marks.append(f'<i class="{css_class(label)}" style="{place}" title="{name}"></i>')
         words = as_written(region.transcript) if region.transcript else ""
         lines.append(
             f'<li><span class="number">{clock(region.start, tenths=False)}</span> <strong>{name}</strong> '
             f"{percent(share)} {words}</li>"
         )
-    reading = '<li class="quiet">reading the words …</li>' if answer.waiting else ""
-    return (
-        f'<div class="live" role="region" aria-label="Live">{now}<div class="live-strip" aria-hidden="true">'
-        f'{"".join(marks)}</div><p class="quiet live-clock">{clock(answer.seconds, tenths=False)}</p>'
-        f'{missing_line(missing)}<ol class="live-lines" role="list">{"".join(lines[-30:])}{reading}</ol></div>'
-    )
+    return {
+        "seconds": round(answer.seconds, 3),
+        "now": now,
+        "marks": "".join(marks),
+        "lines": "".join(lines),
+        "drawn": len(answer.regions),
+        "reading": answer.waiting > 0,
+    }
 
 
 def build_live(services: Services, capture: Capture) -> gr.events.Dependency:
-    """Lay out the panel and connect its events; returns the one after which the recording stands in its usual place."""
-    handlers = LiveHandlers(services)
+    """Lay out the panel and connect its event; returns the one after which the recording stands in its usual place."""
     with gr.Accordion("Live", open=False, elem_id="recognize-live-panel"):
-        microphone = gr.Audio(
-            label="Live microphone",
-            sources=["microphone"],
-            streaming=True,
-            type="numpy",
-            elem_id="live-audio",
-            buttons=[],
-            waveform_options=gr.WaveformOptions(sample_rate=SAMPLING_RATE),
-        )
-        place = gr.HTML(ASK, elem_id="live-place", apply_default_css=False)
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    microphone.start_recording(shows_errors(handlers.on_start), None, place, **quiet)
-    microphone.stream(
-        shows_errors(handlers.on_stream),
-        microphone,
-        place,
-        stream_every=EVERY,
-        time_limit=int(MAX_TIMELINE_DURATION) + 60,
-        concurrency_limit=MOST_STREAMS,
-        concurrency_id="live",
-        **quiet,
+        gr.HTML(PANEL, elem_id="live-place", apply_default_css=False)
+    # Pressed by the panel's script, once all of the sound has been sent.
+    sent, number = gr.Button("", elem_id="live-sent", elem_classes="pressed-by-script"), gr.Textbox(visible=False)
+    return sent.click(
+        shows_errors(LiveHandlers(services).on_stop),
+        number,
+        capture.audio,
+        js="() => [document.getElementById('live-sent').dataset.number]",
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
     )
-    return microphone.stop_recording(shows_errors(handlers.on_stop), None, [capture.audio, place], queue=False, **quiet)

@@ -310,7 +310,9 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
     # Pressed by the page's script as well, when the labels have changed.
     labels_changed = gr.Button("", elem_id="labels-changed", elem_classes="pressed-by-script")
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    gr.on([demo.load, labels_changed.click], shows_errors(handlers.on_labels), analysed, list(form), **quiet)
+    # Not queued: answers of the queue come uncompressed, and this one comes with every first load.
+    opened = [demo.load, labels_changed.click]
+    gr.on(opened, shows_errors(handlers.on_labels), analysed, list(form), queue=False, **quiet)
     withdraw.click(
         shows_errors(handlers.on_withdraw),
         # What the server keeps is out of a script's reach: whether they are sure travels on its own.
