@@ -31,7 +31,7 @@ def test_import_stats_and_export_as_commands(tmp_path, folder):
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     done = run("import", folder, "--labels", "--consent", "research,training")
-    assert (done.returncode, done.stdout) == (0, "2 clips added, 0 were there already, 2 votes added.\n")
+    assert (done.returncode, done.stdout) == (0, "2 clips added, 0 there already, 2 votes added.\n")
     done = run("--data-dir", tmp_path / "data", "stats", "--json")
     numbers = json.loads(done.stdout)
     assert (numbers["clips"], numbers["votes"], numbers["labels"]["fear"]) == (2, 2, 1)

@@ -122,4 +122,4 @@ def test_a_file_name_that_is_no_text_ends_no_batch(clips: Path, tmp_path: Path) 
             assert sorted(files) == sorted(names)
     # Asked again, both are known.
     again = subprocess.run([*command, *extra], capture_output=True, env=environment, cwd=Path(__file__).parents[2])
-    assert b"2 of 2 recordings have an answer already" in again.stderr
+    assert b"Recordings with an answer already: 2 of 2." in again.stderr
