@@ -74,7 +74,7 @@ def run_cut(options: argparse.Namespace) -> int:
     for name, reason in failed:
         print(f"{name}: {reason}", file=sys.stderr)
     result = {"clips": added, "failed": [{"file": name, "error": reason} for name, reason in failed]}
-    lines = [f"{count} clips were cut from {name}." for name, count in added.items()]
+    lines = [f"{count} {'clip was' if count == 1 else 'clips were'} cut from {name}." for name, count in added.items()]
     print_result(result, lines, options.json)
     return 1 if failed else 0
 

@@ -154,7 +154,10 @@ def run_prelabel(options: argparse.Namespace) -> int:
             raise StoreError("Another process is pre-labelling the stored clips. Wait for its end.") from error
     _print_failures(failed)
     result = {"clips": len(waiting), "failed": [{"file": name, "error": reason} for name, reason in failed]}
-    lines = [f"{len(waiting) - len(failed)} of {len(waiting)} clips were pre-labelled by the current model."]
+    lines = [
+        f"{len(waiting) - len(failed)} of {len(waiting)} clip{'' if len(waiting) == 1 else 's'} pre-labelled by the "
+        "current model."
+    ]
     print_result(result, lines, options.json)
     return 1 if failed else 0
 
@@ -223,8 +226,14 @@ def run_export(options: argparse.Namespace) -> int:
             report = export_store(store, form, options.out, purpose, licence=options.licence)
             place = options.out
     _print_failures(report.missing)
-    lines = [f"{report.clips} clips with {report.votes} votes are in {place}."]
+    lines = [
+        f"{report.clips} clip{'' if report.clips == 1 else 's'} with {report.votes} "
+        f"vote{'' if report.votes == 1 else 's'} exported: {place}."
+    ]
     if report.without_consent:
-        lines.append(f"{report.without_consent} clips were left out: there is no consent to {purpose}.")
+        lines.append(
+            f"{report.without_consent} clip{' was' if report.without_consent == 1 else 's were'} left out: "
+            f"there is no consent to {purpose}."
+        )
     print_result(report.as_dict(), lines, options.json)
     return 1 if report.missing else 0

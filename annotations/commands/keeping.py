@@ -164,11 +164,11 @@ def run_backup(options: argparse.Namespace) -> int:
         "bytes": sum(copier.files.values()),
     }
     said = (
-        f"{counts['clips']} clips with {counts['recordings']} recordings and {counts['votes']} votes are at "
-        f"{counts['url']}: {counts['files']} files, {int(str(counts['bytes'])) / 1e6:.1f} MB."
+        f"Saved at {counts['url']}: clips {counts['clips']}, recordings {counts['recordings']}, votes "
+        f"{counts['votes']}, files {counts['files']}, {int(str(counts['bytes'])) / 1e6:.1f} MB."
     )
     missing = int(str(counts["clips"])) - int(str(counts["recordings"]))
-    more = [f"{missing} clips have no recording here; `check` names them."] if missing else []
+    more = [f"Clips without a recording here: {missing}; `check` names them."] if missing else []
     print_result({**counts, "missing": missing}, [said, *more], options.json)
     return 1 if missing and missing != lost else 0
 

@@ -69,7 +69,8 @@ def run_labels(options: argparse.Namespace) -> int:
     # In a file that can be read back, what is no part of the set is a comment.
     mark = "" if changing else "# "
     lines += [
-        f"{mark}{count} votes for '{name}' have no place in the set: they are kept, and do not count. "
+        f"{mark}{count} vote{' for' if count == 1 else 's for'} '{name}' without a place in the set: kept, not "
+        "counted. "
         f"Map them with --map '{name}=...'."
         for name, count in outside.items()
     ]

@@ -62,7 +62,7 @@ def _add(store: AnnotationStore, path: Path, rater: str) -> int:
         except (json.JSONDecodeError, SerError) as error:
             failed += 1
             print(f"{path}, line {place} is left out: {error}", file=sys.stderr)
-    print(f"{len(lines) - failed} rated replies are kept; {failed} were left out.")
+    print(f"Rated replies kept: {len(lines) - failed}; left out: {failed}.")
     return 1 if failed else 0
 
 
@@ -73,7 +73,7 @@ def _write(store: AnnotationStore, out: Path, purpose: str) -> int:
             file.writelines(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)
     except OSError as error:
         raise ExchangeError(f"{out} cannot be written ({error.strerror}). Name another file.") from error
-    print(f"{len(pairs)} pairs -> {out}")
+    print(f"{len(pairs)} pair{'' if len(pairs) == 1 else 's'} -> {out}")
     if alone:
-        print(f"{alone} rated replies make no pair: none to the same turns is better or worse.", file=sys.stderr)
+        print(f"Rated replies without a pair: {alone}; none to the same turns is better or worse.", file=sys.stderr)
     return 1 if alone else 0

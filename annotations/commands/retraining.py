@@ -81,7 +81,8 @@ def ask(retrainer: Retrainer, options: argparse.Namespace) -> int:
         expected = estimate(store, retrainer.config)
         run_id = retrainer.start(options.by).id
         print(
-            f"About {expected.seconds:.0f} s for {expected.clips} clips on {expected.device}, by {expected.basis}.",
+            f"About {expected.seconds:.0f} s for {expected.clips} clip{'' if expected.clips == 1 else 's'} "
+            f"on {expected.device}, by {expected.basis}.",
             file=sys.stderr,
         )
     return report(store, follow(retrainer, run_id), options.json)

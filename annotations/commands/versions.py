@@ -117,11 +117,14 @@ def _line(entry: VersionEntry) -> str:
     words = [f"{version.id:>4} {version.name}{' (in use)' if entry.in_use else ''}"]
     if entry.erased is not None:
         lost = entry.erased
-        words.append(f"trained on {lost['votes']} votes on {lost['clips']} clips that were erased since")
+        words.append(
+            f"trained on what was erased since: {lost['votes']} vote{'' if lost['votes'] == 1 else 's'} "
+            f"on {lost['clips']} clip{'' if lost['clips'] == 1 else 's'}"
+        )
     if version.target != ACOUSTIC:
         words.append(version.target)
     if entry.parent:
-        words.append(f"from {entry.parent}, {entry.votes} votes")
+        words.append(f"from {entry.parent}, {entry.votes} vote{'' if entry.votes == 1 else 's'}")
     if entry.reason:
         words.append(entry.reason)
     if entry.override:

@@ -240,7 +240,11 @@ class Copier:
         missing = [path for path in paths if path not in self.files and (self.store.data_dir / path).is_file()]
         for first in range(0, len(missing), BATCH):
             batch = missing[first : first + BATCH]
-            self._apply({path: self.store.data_dir / path for path in batch}, [], f"{len(batch)} recordings")
+            self._apply(
+                {path: self.store.data_dir / path for path in batch},
+                [],
+                f"{len(batch)} recording{'' if len(batch) == 1 else 's'}",
+            )
 
     def _version_files(self, folders: Mapping[str, bool]) -> dict[str, Content]:
         """Files of versions' folders that are not there yet, or were written since."""

@@ -61,8 +61,8 @@ class RestoreReport:
     def lines(self) -> list[str]:
         """Describe it for people, a sentence a line."""
         lines = [
-            f"Restored: {self.clips} clips with {self.recordings} recordings, {self.votes} votes, {self.versions} "
-            f"model versions; {self.fragments} fragments came after the snapshot."
+            f"Restored: clips {self.clips}, recordings {self.recordings}, votes {self.votes}, model versions "
+            f"{self.versions}; fragments after the snapshot: {self.fragments}."
         ]
         lines += [f"Not there: {path}" for path in self.missing]
         lines += [f"Not replayed: {reason}" for reason in self.left_out]
@@ -224,7 +224,7 @@ def _require_sound(connection: sqlite3.Connection, snapshot: Entry) -> None:
 def _require_all(report: RestoreReport, place: Place) -> None:
     if report.missing:
         raise StoreError(
-            f"{len(report.missing)} files of the store at {place.url} are not there ({report.missing[0]} is the "
+            f"The store at {place.url} lacks files: {len(report.missing)} ({report.missing[0]} is the "
             "first). Bring them back, or go on without them: python -m annotations --data-dir DIR restore "
             f"{place.url} --partial."
         )
@@ -260,7 +260,7 @@ def _fetch(
     with ThreadPoolExecutor(DOWNLOADS) as pool:
         for number, _ in enumerate(pool.map(fetch, paths), 1):
             if number % 1000 == 0:
-                say(f"{number} of {len(paths)} files are back.")
+                say(f"Files back: {number} of {len(paths)}.")
     report.recordings += sum(map(is_recording, paths))
 
 

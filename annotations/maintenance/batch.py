@@ -77,7 +77,7 @@ def set_consent(store: AnnotationStore, clip_ids: Sequence[int], purposes: Seque
     touched = {clip_id for clip_id, _ in (*new, *gone)}
     if gone:
         withdrawn = sorted({purpose for _, purpose in gone})
-        found = withdraw_from_clips(store, f"{len(kept)} clips", kept, withdrawn, by, dry_run=False)
+        found = withdraw_from_clips(store, _named(kept), kept, withdrawn, by, dry_run=False)
         report.lines += found.lines()
     report.changed, report.unchanged = len(touched), len(kept) - len(touched)
     return report
@@ -120,8 +120,7 @@ def erase_many(store: AnnotationStore, clip_ids: Sequence[int], *, by: str, dry_
         report = _present(connection.execute(_THERE, (json.dumps(list(clip_ids)),)).fetchall(), clip_ids)
     left_out = {clip_id for clip_id, _ in report.left_out}
     kept = [clip_id for clip_id in clip_ids if clip_id not in left_out]
-    subject = f"clip {kept[0]}" if len(kept) == 1 else f"{len(kept)} clips"
-    found = erase_clips(store, "clip", subject, kept, by=by, dry_run=dry_run)
+    found = erase_clips(store, "clip", _named(kept), kept, by=by, dry_run=dry_run)
     report.changed, report.lines = found.clips, found.lines()
     return report
 
@@ -168,3 +167,7 @@ def _voted(store: AnnotationStore, clip_ids: Sequence[int]) -> dict[int, str]:
         for clip_id, mix in mixed.items()
         if sum(abs(share - max(mix.values())) < 1e-9 for share in mix.values()) == 1
     }
+
+
+def _named(clips: Sequence[int]) -> str:
+    return f"clip {clips[0]}" if len(clips) == 1 else f"{len(clips)} clips"

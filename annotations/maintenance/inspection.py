@@ -70,7 +70,7 @@ class Inspection:
         if self.pending_erasures:
             lines.append(f"erasures that were interrupted: {self.pending_erasures}")
         if self.lost:
-            lines.append(f"{len(self.lost)} clips have lost their recording and are left out of the queue.")
+            lines.append(f"Clips that have lost their recording and are left out of the queue: {len(self.lost)}.")
         return lines
 
 

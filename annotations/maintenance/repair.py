@@ -55,7 +55,8 @@ class RepairReport:
         lines += [f"marked as lost, and out of the queue: clip {sha256}" for sha256 in self.marked_missing]
         lines += [f"deleted, half written: {path}" for path in self.swept]
         lines += [
-            f"removed {count} rows of {name} that pointed at nothing" for name, count in self.rows_removed.items()
+            f"removed {count} row{'' if count == 1 else 's'} of {name} that pointed at nothing"
+            for name, count in self.rows_removed.items()
         ]
         lines += [f"made anew: {name}" for name in self.rebuilt]
         rest = self.after.problems if self.after else ()

@@ -34,4 +34,6 @@ def sweep(store: AnnotationStore, *, dry_run: bool = False, now: datetime | None
     ids = [row["id"] for row in store.fetch("SELECT id FROM clips WHERE created_at < ? ORDER BY id", (moment,))]
     if not ids:
         return None
-    return erase_clips(store, "retention", f"clips older than {days} days", ids, by=PROGRAM, dry_run=dry_run)
+    return erase_clips(
+        store, "retention", f"clips older than {days:g} day{'' if days == 1 else 's'}", ids, by=PROGRAM, dry_run=dry_run
+    )

@@ -53,7 +53,8 @@ def keep_voice(store: AnnotationStore, speaker: str, rater: str, profile: Profil
         raise ConsentRequiredError("The voice was not kept: without consent nothing of it stays. Tick that it may be.")
     if profile.kind != NEUTRAL or not profile.clips:
         raise StoreError(
-            f"The profile is of {profile.clips} clips of the kind {profile.kind}; a neutral voice is kept."
+            f"The profile is of {profile.clips} clip{'' if profile.clips == 1 else 's'} of the kind {profile.kind}; a "
+            "neutral voice is kept."
         )
     rows = np.asarray(profile.embeddings, dtype=np.float64).clip(-LARGEST, LARGEST).astype("<f2")
     now = timestamp()

@@ -14,6 +14,7 @@ from annotations.store.records import (
 )
 from annotations.store.rows import (
     CORRECTIONS,
+    STANDING,
     read_clip,
     to_correction,
     to_model_version,
@@ -41,6 +42,11 @@ def history(store: AnnotationStore, limit: int = 50) -> list[HistoryEntry]:
         runs = connection.execute("SELECT * FROM training_runs ORDER BY id DESC LIMIT ?", (limit,))
         entries += [HistoryEntry("training_run", run.started_at, run=run) for run in map(to_training_run, runs)]
     return sorted(entries, key=lambda entry: entry.at, reverse=True)[:limit]
+
+
+def has_voted(store: AnnotationStore, rater: str) -> bool:
+    """True if a vote of theirs stands, so that there is one to take back."""
+    return bool(store.fetch(f"SELECT 1 FROM corrections WHERE rater = ? AND {STANDING} LIMIT 1", (rater,)))
 
 
 def clip_history(store: AnnotationStore, clip_id: int) -> list[HistoryEntry]:

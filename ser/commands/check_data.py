@@ -106,12 +106,15 @@ def describe(figures: dict[str, Any]) -> str:
         labels = ", ".join(f"{label} {count}" for label, count in corpus["labels"].items())
         licence = f" ({corpus['licence']})" if corpus["licence"] else ""
         lines.append(
-            f"{corpus['name']}, read as {corpus['layout']}{licence}: {corpus['clips']} clips of {corpus['speakers']} "
-            f"speakers: {labels}"
+            f"{corpus['name']}, read as {corpus['layout']}{licence}: {_counted(corpus['clips'], 'clip')} of "
+            f"{_counted(corpus['speakers'], 'speaker')}: {labels}"
         )
         lines += [f"  {note}" for note in corpus["notes"]]
-    parts = [f"{part} {s['clips']} clips of {s['speakers']} speakers" for part, s in figures["sides"].items()]
-    lines.append(f"Parts: {', '.join(parts)}. {figures['compared']} recordings were compared.")
+    parts = [
+        f"{part} {_counted(s['clips'], 'clip')} of {_counted(s['speakers'], 'speaker')}"
+        for part, s in figures["sides"].items()
+    ]
+    lines.append(f"Parts: {', '.join(parts)}. Compared: {_counted(figures['compared'], 'recording')}.")
     for key, title in (("left_out", "Not compared"), ("within", "Copies within one part, which leak nothing")):
         if figures[key]:
             lines += [f"{title}: {len(figures[key])}", *(f"  {sentence}" for sentence in figures[key])]
@@ -121,3 +124,7 @@ def describe(figures: dict[str, Any]) -> str:
         lines += [f"LEAKS: {len(figures['leaks'])}", *(f"  {leak}" for leak in figures["leaks"])]
         lines.append("Remove the copies, or put their speakers in one part.")
     return "\n".join(lines)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun if count == 1 else noun + 's'}"

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     for path, reason in failed.items():
         print(f"{path} is left out: {reason}", file=sys.stderr)
     if not turns:
-        raise AudioError(f"None of {len(paths)} recordings could be read.")
+        raise AudioError(f"None of {len(paths)} recording{'' if len(paths) == 1 else 's'} could be read.")
     conversation = build_conversation(turns, readers, notes)
     name = ", ".join(map(str, paths))
     reply = None if options.reply is None else offer(conversation, options, readers, settings)
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     else:
         print(describe(conversation, name) + (describe_reply(reply) if reply else ""))
     if failed:
-        print(f"{len(failed)} of {len(paths)} recordings were left out.", file=sys.stderr)
+        print(f"Recordings left out: {len(failed)} of {len(paths)}.", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -94,9 +94,13 @@ def describe(figures: Mapping[str, Any]) -> str:
     """The figures as lines for a person."""
     low, high = figures["uar_ci"]
     adapted = ", adapted to the corpus" if figures.get("adapted_to_domain") else ""
-    adapted += f", adapted to the speaker by {figures['adapted_by']} clips" if figures.get("adapted_by") else ""
+    adapted += (
+        f", adapted to the speaker by {figures['adapted_by']} clip{'' if figures['adapted_by'] == 1 else 's'}"
+        if figures.get("adapted_by")
+        else ""
+    )
     lines = [
-        f"{figures['model']}: {figures['n']} examples{adapted}",
+        f"{figures['model']}: {figures['n']} example{'' if figures['n'] == 1 else 's'}{adapted}",
         f"  UAR {figures['uar']:.1%} [{low:.1%}, {high:.1%}]   WAR {figures['war']:.1%}   "
         f"macro-F1 {figures['macro_f1']:.3f}   ECE {figures['ece']:.3f} (by chance {figures['ece_by_chance']:.3f})",
         "",
@@ -117,7 +121,8 @@ def describe(figures: Mapping[str, Any]) -> str:
         low, high = scores["uar_ci"]
         recalls = ", ".join(f"{label} {recall:.0%}" for label, recall in scores["recalls"].items())
         lines.append(
-            f"  {corpus}: {scores['n']} examples, UAR {scores['uar']:.1%} [{low:.1%}, {high:.1%}], "
+            f"  {corpus}: {scores['n']} example{'' if scores['n'] == 1 else 's'}, UAR {scores['uar']:.1%} [{low:.1%}, "
+            f"{high:.1%}], "
             f"ECE {scores['ece']:.3f} (by chance {scores['ece_by_chance']:.3f}); {recalls}"
         )
     if "shares" in figures:

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             report = json.dumps({"file": str(path), "error": str(error)}) if options.json else f"{path}\n  {error}\n"
         print(report, flush=True)
     if failed:
-        print(f"{failed} of {len(paths)} recordings could not be explained.", file=sys.stderr)
+        print(f"Recordings that could not be explained: {failed} of {len(paths)}.", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -93,4 +93,4 @@ def _points(effect: float) -> str:
     >>> _points(0.123), _points(-0.02)
     ('+12 points', '-2 points')
     """
-    return f"{round(100 * effect):+d} points"
+    return f"{round(100 * effect):+d} point{'' if abs(round(100 * effect)) == 1 else 's'}"

@@ -116,7 +116,8 @@ def describe(report: Mapping[str, Any]) -> str:
     lines = [
         f"{report['folder']}: {report['model']} in {report['format']} form, {report['quantized'] or 'float32'}, "
         f"{report['bytes'] / 1e6:.2f} MB",
-        f"  {parity['clips']} clips compared: no probability moved by more than {parity['max_difference']:.2g} "
+        f"  {parity['clips']} clip{'' if parity['clips'] == 1 else 's'} compared: no probability moved by more than "
+        f"{parity['max_difference']:.2g} "
         f"({parity['tolerance']:g} accepted), same emotion in {parity['same_label']:.0%}",
         f"  3 s of speech, features included: {latency['exported']:.1f} ms "
         f"(original {latency['original']:.1f} ms), {report['speed_up']:.2f} times as fast",
@@ -124,7 +125,8 @@ def describe(report: Mapping[str, Any]) -> str:
     if "uar" in report:
         uar = report["uar"]
         lines.append(
-            f"  UAR on {uar['clips']} clips: {uar['exported']:.1%} (original {uar['original']:.1%}), "
+            f"  UAR on {uar['clips']} clip{'' if uar['clips'] == 1 else 's'}: {uar['exported']:.1%} (original "
+            f"{uar['original']:.1%}), "
             f"{100 * uar['change']:+.2f} points"
         )
     return "\n".join(lines)

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             report = json.dumps({"file": str(path), "error": str(error)}) if options.json else f"{path}\n  {error}\n"
         print(report, flush=True)
     if failed:
-        print(f"{failed} of {len(paths)} recordings have no timeline.", file=sys.stderr)
+        print(f"Recordings without a timeline: {failed} of {len(paths)}.", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -98,5 +98,7 @@ def describe(timeline: Timeline, file: str) -> str:
     for label, share in sorted(timeline.summary.items(), key=lambda pair: -pair[1]):
         lines.append(f"  {label:<10} {share:>4.0%} of the speech  {'█' * round(BAR_WIDTH * share)}")
     lines += [f"  {note}" for note in timeline.notes]
-    lines.append(f"  {len(timeline.changes)} changes, {timeline.timings.total:.2f} s")
+    lines.append(
+        f"  {len(timeline.changes)} change{'' if len(timeline.changes) == 1 else 's'}, {timeline.timings.total:.2f} s"
+    )
     return "\n".join(lines) + "\n"

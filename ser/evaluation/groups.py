@@ -133,12 +133,17 @@ def _matrices(evaluation: Evaluation, rows: Sequence[int]) -> Any:
 
 def describe_groups(figures: Mapping[str, Any]) -> list[str]:
     """Lines for a person."""
-    unknown = f" ({figures['unknown']} examples without it)" if figures["unknown"] else ""
+    unknown = (
+        f" ({figures['unknown']} example{'' if figures['unknown'] == 1 else 's'} without it)"
+        if figures["unknown"]
+        else ""
+    )
     lines = ["", f"  by {figures['by']}{unknown}"]
     for name, group in figures["groups"].items():
         low, high = group["ci"]
         lines.append(
-            f"    {name}: {group['n']} examples, {group['speakers']} speakers of {', '.join(group['corpora'])}; "
+            f"    {name}: {group['n']} example{'' if group['n'] == 1 else 's'}, {group['speakers']} "
+            f"speaker{'' if group['speakers'] == 1 else 's'} of {', '.join(group['corpora'])}; "
             f"recall {group['recall']:.1%} [{low:.1%}, {high:.1%}]"
         )
     for name, gap in figures["gaps"].items():

@@ -200,7 +200,8 @@ def _labelled(examples: Sequence[Example], chosen: Sequence[str]) -> list[Exampl
     if not wanted:
         found = Counter(example.hard_label for example in examples)
         raise TrainingDataError(
-            f"There is nothing to evaluate: {len(examples)} examples, with the labels "
+            f"There is nothing to evaluate: {len(examples)} example{'' if len(examples) == 1 else 's'}, with the "
+            "labels "
             f"{', '.join(sorted(found)) or 'none'}; needed are some of {', '.join(chosen)}."
         )
     return wanted
@@ -228,7 +229,10 @@ def _predict_all(
             on_progress(done, len(examples))
     if not answered:
         reason = next(iter(unreadable.values()))
-        raise TrainingDataError(f"None of {len(examples)} recordings could be read. The first one: {reason}")
+        raise TrainingDataError(
+            f"None of {len(examples)} recording{'' if len(examples) == 1 else 's'} could be read. The first one: "
+            f"{reason}"
+        )
     return answered, unreadable
 
 

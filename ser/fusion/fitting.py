@@ -137,7 +137,7 @@ def check_clips(clips: Sequence[AnsweredClip]) -> None:
     labels = Counter(max(EMOTIONS, key=lambda label, clip=clip: clip.truth.get(label, 0.0)) for clip in clips)  # type: ignore[misc]
     if len(clips) < MIN_CLIPS or len(labels) < MIN_LABELS:
         raise TrainingDataError(
-            f"{len(clips)} clips of {len(labels)} different labels have an answer to fit the fusion to; "
+            f"Clips with an answer to fit the fusion to: {len(clips)}, of different labels: {len(labels)}; "
             f"{MIN_CLIPS} clips of {MIN_LABELS} labels are needed. Let the model answer more clips, and label them."
         )
 

@@ -23,6 +23,8 @@ MIN_MARGIN = 0.15
 NOVELTY_LIMIT = 1.0
 """Novelty above which a recording is unlike anything known; see `ser.acoustic.head.ClassifierHead`."""
 
+NO_WORDS = "The words are left out: none were recognised."
+
 UNFAMILIAR = "This recording is unlike the speech that the model was trained on."
 
 
@@ -39,7 +41,7 @@ def abstention(transcript: Transcript, languages: Sequence[str] | None) -> str |
     'The words are left out: they are in de, and the text model reads en.'
     """
     if not transcript.text.strip():
-        return "The words are left out: none were recognised."
+        return NO_WORDS
     spoken = (transcript.language or "").lower().replace("_", "-").partition("-")[0]
     if languages is not None and spoken and spoken not in languages:
         return f"The words are left out: they are in {spoken}, and the text model reads {', '.join(languages)}."

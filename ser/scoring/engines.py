@@ -51,7 +51,7 @@ def score(paths: Sequence[Path], options: argparse.Namespace, settings: Settings
     folder = Path(options.output).absolute()
     waiting = prepare(folder, items)
     if len(waiting) < len(items):
-        print(f"{len(items) - len(waiting)} of {len(items)} recordings have an answer already.", file=sys.stderr)
+        print(f"Recordings with an answer already: {len(items) - len(waiting)} of {len(items)}.", file=sys.stderr)
     if not waiting:
         return 0
     parts, by_ray = plan_parts(waiting, workers), options.engine == "ray"
@@ -62,7 +62,10 @@ def score(paths: Sequence[Path], options: argparse.Namespace, settings: Settings
             failed += without
             progress.update(files)
     sweep(folder)
-    print(f"{len(waiting)} recordings read, {failed} without an answer; see {folder}", file=sys.stderr)
+    print(
+        f"{len(waiting)} recording{'' if len(waiting) == 1 else 's'} read, {failed} without an answer; see {folder}",
+        file=sys.stderr,
+    )
     return 1 if failed else 0
 
 
@@ -148,7 +151,8 @@ def score_with_ray(parts: Sequence[Part], folder: Path, settings: Settings, work
             stopped = stopped + 1 if len(waiting) == before else 0
             if stopped == ROUNDS_WITHOUT_A_PART:
                 raise ScoringError(
-                    f"Ray stopped {stopped} times with no part done; {len(waiting)} parts are left. The command given "
+                    f"Ray stopped {stopped} time{'' if stopped == 1 else 's'} with no part done; parts left: "
+                    f"{len(waiting)}. The command given "
                     f"again goes on with them, --engine local without Ray. The last reason: {why[-REASON:]}"
                 )
     finally:

@@ -115,7 +115,7 @@ def read_labelled_texts(path: Path) -> LabelledTexts:
             fine.append(tuple(name for name in names if _to_emotion(name) is not None))
     if not texts:
         raise TrainingDataError(
-            f"{path} has {len(rows)} rows and none with words and a known label. Known labels: {', '.join(EMOTIONS)}."
+            f"{path} has no row with words and a known label ({len(rows)} read). Known labels: {', '.join(EMOTIONS)}."
         )
     finer = any(to_emotion(name) is None for names in fine for name in names)
     return LabelledTexts(

@@ -192,6 +192,6 @@ def check_texts(texts: Sequence[str], shares: npt.NDArray[np.float32]) -> None:
     labels = {EMOTIONS[row.argmax()] for row in shares}
     if len(texts) < MIN_TEXTS or len(labels) < MIN_LABELS:
         raise TrainingDataError(
-            f"{len(texts)} clips of {len(labels)} different labels have a corrected transcript to train on; "
+            f"Clips with a corrected transcript to train on: {len(texts)}, of different labels: {len(labels)}; "
             f"{MIN_TEXTS} clips of {MIN_LABELS} labels are needed. Write the words of more clips while labelling them."
         )

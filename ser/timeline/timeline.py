@@ -32,6 +32,7 @@ from ser.timeline.segmentation import (
 from ser.timeline.speakers import Labels, find_speakers
 from ser.timeline.voices import VoiceEncoder
 from ser.types import Audio, EmotionScores, Segment, Signal, SpeechRegion, Transcript
+from ser.wording import counted
 
 SPLIT, MIX, AUTO = CHANNEL_MODES = ("split", "mix", "auto")
 
@@ -229,7 +230,10 @@ def _add_opinions(regions: list[FeelingRegion], parts: Parts) -> tuple[list[Feel
                 region = replace(region, scores=scores, unsure=doubt)
         answered.append(region)
         turns.append(Turn(words.text, region.speaker or ""))
-    said = f"A language model read {reading.answered} of {len(regions)} regions: {reading.tokens} tokens."
+    said = (
+        f"A language model read {reading.answered} of {counted(len(regions), 'region')}: "
+        f"{counted(reading.tokens, 'token')}."
+    )
     return answered, [said, *reading.trouble]
 
 

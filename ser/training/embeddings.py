@@ -135,7 +135,9 @@ def embed_examples(examples: Sequence[Example], how: EmbeddingPlan) -> Embedding
         found.append(embedded)
     skipped = tuple(sentence for sentence in found if isinstance(sentence, str))
     if len(skipped) > how.tolerated * len(examples) or len(skipped) == len(examples):
-        raise TrainingDataError(f"{len(skipped)} of {len(examples)} recordings cannot be used. First: {skipped[0]}")
+        raise TrainingDataError(
+            f"Recordings that cannot be used: {len(skipped)} of {len(examples)}. First: {skipped[0]}"
+        )
     kept = [example for example, values in zip(examples, found, strict=True) if not isinstance(values, str)]
     return EmbeddingSet(
         np.stack([values for values in found if not isinstance(values, str)]),

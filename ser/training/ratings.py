@@ -103,7 +103,8 @@ def rated_words(rated: Mapping[str, RatingFit]) -> str:
     """Say how well ratings are predicted on other speakers; empty if there are none."""
     said = [
         f"{name} is {'predicted, too' if fit.kept else 'not predicted yet'} (concordance {fit.concordance:.2f} with "
-        f"raters of {fit.speakers} speakers left out in turn, {fit.clips} clips)"
+        f"raters of {fit.speakers} speaker{'' if fit.speakers == 1 else 's'} left out in turn, "
+        f"{fit.clips} clip{'' if fit.clips == 1 else 's'})"
         for name, fit in rated.items()
     ]
     return "; ".join(said)

@@ -239,7 +239,7 @@ def check_labels(examples: Sequence[Example]) -> None:
     labels = sorted({example.hard_label for example in examples})
     if len(labels) < 2:
         raise TrainingDataError(
-            f"{len(examples)} examples with {len(labels)} label(s) ({', '.join(labels) or 'none'}) were given; at "
+            f"Examples given: {len(examples)}, with the labels {', '.join(labels) or 'none'}; at "
             "least two different labels are needed. Add examples of other emotions."
         )
 

@@ -62,7 +62,9 @@ def read_recordings(
         if should_stop is not None and should_stop():
             raise TrainingCancelledError("Training was stopped.")
     if len(skipped) > tolerated * len(examples):
-        raise TrainingDataError(f"{len(skipped)} of {len(examples)} recordings cannot be used. First: {skipped[0]}")
+        raise TrainingDataError(
+            f"Recordings that cannot be used: {len(skipped)} of {len(examples)}. First: {skipped[0]}"
+        )
     return Recordings(tuple(usable), tuple(signals), tuple(skipped))
 
 

@@ -125,7 +125,7 @@ def check_count(clips: int) -> None:
     """
     if clips < MIN_CLIPS:
         raise TrainingDataError(
-            f"{clips} clips of at most {LONGEST:.0f} s have a corrected transcript to train on; {MIN_CLIPS} "
+            f"Clips of at most {LONGEST:.0f} s with a corrected transcript to train on: {clips}; {MIN_CLIPS} "
             "are needed. Write the words of more clips while labelling them."
         )
 

@@ -148,7 +148,7 @@ def test_many_are_changed_with_one_confirmation(labelled: None, page: Page, serv
     bar.get_by_text("Clear selection").click()
     boxes.nth(8).check()
     bar.get_by_text("Erase").click()
-    expect(asked).to_contain_text("1 recordings and 1 votes would be erased")
+    expect(asked).to_contain_text("1 recording and 1 vote would be erased")
     asked.get_by_role("button", name="Erase 1 clip").click()
     expect(page.locator("#clips-job")).to_contain_text("1 clip erased.")
     expect(page.locator(ROWS)).to_have_count(8)
@@ -196,6 +196,12 @@ class TestAnnotators:
         frame = page.locator("#clips-table .scrolls").bounding_box()
         assert frame is not None and frame["x"] >= 0 and frame["x"] + frame["width"] <= 390
         assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.set_viewport_size({"width": 375, "height": 844})
+        right = "(all) => all.filter((one) => one.checkVisibility()).map((one) => one.getBoundingClientRect().right)"
+        assert max(page.locator(f"{ROWS} td").evaluate_all(right)) <= 375, "nothing of a clip is cut"
+        for kind in ("clip", "words", "model", "people", "speaker", "source", "length"):
+            expect(page.locator(f"{ROWS} td.{kind}").first).to_be_visible()
+        page.set_viewport_size({"width": 390, "height": 844})
         page.locator(f"{ROWS} td.words").first.click()
         page.wait_for_selector("#clip-drawer .player")
         box = page.locator("#clip-drawer").bounding_box()

@@ -43,7 +43,7 @@ def test_what_the_votes_show(votes: None, open_page: Callable[..., Page]) -> Non
     open_insights(page)
     expect(page.locator("#insights-summary")).to_contain_text("50 votes")
     expect(page.locator("#insights-agreement .alpha strong")).to_contain_text("0.")
-    expect(page.locator("#insights-agreement table.agreement tbody tr")).to_have_count(8)
+    expect(page.locator("#insights-agreement table.agreement tbody tr")).to_have_count(9)
     expect(page.locator("#insights-raters table.raters tbody tr")).to_have_count(5)
     expect(page.locator("#insights-raters")).to_contain_text("of 2")
     page.click("#insights-raters summary:has-text('Two by two')")
@@ -52,7 +52,12 @@ def test_what_the_votes_show(votes: None, open_page: Callable[..., Page]) -> Non
     expect(page.locator("#insights-time svg rect").first).to_be_visible()
     with page.expect_download() as saved:
         page.click("#insights-raters [data-save=csv]")
-    assert "ann and bob" in saved.value.path().read_text(encoding="utf-8-sig")
+    raters = saved.value.path().read_text(encoding="utf-8-sig")
+    assert "ann and bob" in raters
+    lines = raters.splitlines()
+    heads, ann = (next(line for line in lines if line.startswith(start)) for start in ("rater,", "ann,"))
+    assert heads == "rater,votes,reliability,low,high,gold clips right,of,too fast to have listened,of"
+    assert len(ann.split(",")) == 9 and all(re.fullmatch(r"[\d.]*", number) for number in ann.split(",")[1:])
     with page.expect_download() as saved:
         page.click("#insights-disputed [data-save=csv]")
     table = saved.value.path().read_text(encoding="utf-8-sig").splitlines()
@@ -60,7 +65,9 @@ def test_what_the_votes_show(votes: None, open_page: Callable[..., Page]) -> Non
     with page.expect_download() as saved:
         page.click("#insights-agreement [data-save=csv]")
     lines = saved.value.path().read_text(encoding="utf-8-sig").splitlines()
-    heads, anger = (next(line for line in lines if re.match(start, line)) for start in ("on,", ".* ?anger,"))
+    starts = ("on,", ".* ?anger,", "all labels,")
+    heads, anger, whole = (next(line for line in lines if re.match(start, line)) for start in starts)
+    assert -1 <= float(whole.split(",")[1]) <= 1
     assert heads.split(",")[:4] == ["on", "alpha", "low", "high"]
     low, high = (float(end) for end in anger.split(",")[2:4])
     assert low <= float(anger.split(",")[1]) <= high

@@ -17,6 +17,7 @@ from annotations.store.settings import AnnotationSettings, change_settings, read
 from ser.testing import synthetic_speech
 from tests.unit.stored import list_clips
 from ui.backend.services import Services
+from ui.maintain.import_mapping import WORD_JOINER
 
 
 def open_tab(page: Page, name: str) -> None:
@@ -43,10 +44,10 @@ def test_files_are_dropped_in(page: Page, services: Services, cache: Path, tmp_p
     expect(page.locator("#import-status")).to_contain_text("Choose the column of recordings below")
     for column, header in (("file", "what"), ("label", "felt"), ("speaker", "spoke")):
         page.click(f"#import-column-{column} input")
-        page.get_by_role("option", name=header, exact=True).click()
+        page.get_by_role("option", name=f"{header}{WORD_JOINER}", exact=True).click()
         expect(page.locator("[role=option]")).to_have_count(0)
     page.click("#import-preview")
-    expect(page.locator("#import-status")).to_contain_text("2 clips of 2 known speakers would be read, with 1 votes.")
+    expect(page.locator("#import-status")).to_contain_text("2 clips of 2 known speakers would be read, with 1 vote.")
     expect(page.locator("#import-status .tiles")).to_contain_text("51 kB")
     assert list_clips(services.store) == []
     meaning = page.locator("#import-meaning-0")
@@ -57,7 +58,7 @@ def test_files_are_dropped_in(page: Page, services: Services, cache: Path, tmp_p
     page.click("#import-preview")
     expect(page.locator("#import-status")).to_contain_text("would be read, with 2 votes.")
     page.click("#import-start")
-    expect(page.locator("#import-status")).to_contain_text("2 clips added, 0 were there already, 2 votes added.")
+    expect(page.locator("#import-status")).to_contain_text("2 clips added, 0 there already, 2 votes added.")
     assert [vote.label for vote in effective_corrections(services.store)] == ["fear", "happiness"]
     assert sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) == 0
     open_tab(page, "Review")

@@ -78,6 +78,13 @@ def test_the_votes_stand_beside_the_clip_on_a_low_screen(
 def test_progress_counts_what_the_filters_cover(page: Page, services: Services, fill: Callable) -> None:
     fill(6)
     open_review(page)
+    undo, others = (
+        page.locator("#review-undo"),
+        page.locator("#review-skip, #review-save, #review-vote input[value=anger], #review-transcript textarea"),
+    )
+    expect(undo).to_be_disabled()
+    for place in range(4):
+        expect(others.nth(place)).to_be_enabled()
     next_by(page, "1", "Enter")
     next_by(page, "u", "Enter")
     next_by(page, "s")
@@ -92,11 +99,21 @@ def test_progress_counts_what_the_filters_cover(page: Page, services: Services, 
     page.click("#review-filters summary")
     page.fill("#review-filters [name=text]", "nobody says this")
     page.press("#review-filters [name=text]", "Tab")
-    expect(page.locator("#review-card")).to_contain_text("No clip fits the filters")
+    expect(page.locator("#review-card")).to_contain_text("No more clips match these filters")
     expect(line).to_have_text("No clip to label")
+    # Nothing can be voted on: what would do it is neither pressed nor reached, but the last vote can be taken back.
+    for place in range(4):
+        expect(others.nth(place)).to_be_disabled()
+    expect(page.locator("#review-more")).to_have_attribute("inert", "")
+    expect(undo).to_be_enabled()
+    page.locator("#review-card").focus()
+    page.keyboard.press("1")
+    expect(page.locator("#review-status")).to_have_text("There is no clip to label.")
+    assert page.locator("#review-vote input:checked").count() == 0
     assert page.get_attribute("#review-progress [role=progressbar]", "aria-valuenow") == "0"
     page.click("#review-card .clear-filters")
     expect(line).to_contain_text("0 of 4")
+    expect(others.nth(1)).to_be_enabled()
 
 
 def test_escape_closes_every_panel(page: Page, fill: Callable) -> None:

@@ -132,7 +132,9 @@ def test_one_key_saves(page: Page, services: Services, fill: Callable[[int], Non
 
 def test_an_empty_queue_explains_itself(page: Page) -> None:
     open_review(page)
-    expect(page.locator("#review-card")).to_contain_text("a maintainer adds recordings")
+    expect(page.locator("#review-card")).to_contain_text("Add clips")
+    for act in ("#review-undo", "#review-skip", "#review-save"):
+        expect(page.locator(act)).to_be_disabled()
 
 
 def test_two_browsers_vote_side_by_side(

@@ -45,6 +45,11 @@ def test_too_little_feedback_says_what_is_missing(page: Page) -> None:
     expect(page.locator("#train-feedback")).to_contain_text("needed")
     expect(page.locator("#retrain")).to_be_disabled()
     expect(page.locator("#train-run")).to_contain_text("No run yet")
+    # What stands below the feedback is shown with it, so that it does not move.
+    expect(page.locator("#retrain")).to_be_visible()
+    page.evaluate("document.querySelector('#train-feedback h3').remove()")
+    for part in ("#retrain", "#train-choices", "#train-acts"):
+        expect(page.locator(part).first).to_be_hidden()
 
 
 def test_retrain_to_its_end_through_a_reload(votes: None, open_page: Callable[..., Page], services: Services) -> None:
@@ -71,7 +76,7 @@ def test_retrain_to_its_end_through_a_reload(votes: None, open_page: Callable[..
     # Every clip was trained on: the comparison says that it flatters.
     page.locator("#train-versions tbody tr").first.get_by_text("Compare").click()
     page.click("#version-ask .confirm")
-    expect(page.locator("#version-detail")).to_contain_text("were trained on, which flatters")
+    expect(page.locator("#version-detail")).to_contain_text(", which flatters the version that was")
     changed = page.locator("#version-detail table.changed a").first
     number = changed.inner_text()
     changed.click()

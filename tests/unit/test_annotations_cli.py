@@ -26,7 +26,7 @@ def test_import_stats_and_export_as_commands(tmp_path, folder, monkeypatch, caps
     monkeypatch.setenv("SER_DATA_DIR", str(tmp_path / "data"))
     command = [sys.executable, "-m", "annotations", "import", str(folder), "--labels", "--consent", "research,training"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "2 clips added, 0 were there already, 2 votes added.\n")
+    assert (done.returncode, done.stdout) == (0, "2 clips added, 0 there already, 2 votes added.\n")
     assert main(["--data-dir", str(tmp_path / "data"), "stats", "--json"]) == 0
     numbers = json.loads(capsys.readouterr().out)
     assert (numbers["clips"], numbers["votes"], numbers["labels"]["fear"]) == (2, 2, 1)

@@ -126,4 +126,4 @@ def test_a_file_name_that_is_no_text_ends_no_batch(
     # Asked again, both are known.
     capsys.readouterr()
     main([*command, *extra])
-    assert "2 of 2 recordings have an answer already" in capsys.readouterr().err
+    assert "Recordings with an answer already: 2 of 2." in capsys.readouterr().err

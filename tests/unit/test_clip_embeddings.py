@@ -107,7 +107,7 @@ def test_examples_keep_their_order_and_bad_files_are_named(tmp_path: Path) -> No
     np.testing.assert_array_equal(data.targets, [[0, 1, 0], [0.5, 0, 0.5]])
     assert data.plain.shape == (2, POOLED_SIZE) and data.weights.tolist() == [1.0, 0.5]
     assert data.take([1]).corpora == ["d"]
-    with pytest.raises(TrainingDataError, match=r"1 of 3 recordings cannot be used\. First: .*bad\.wav"):
+    with pytest.raises(TrainingDataError, match=r"cannot be used: 1 of 3\. First: .*bad\.wav"):
         embed_examples(examples, EmbeddingPlan(labels=("anger", "calm", "fear")))
     with pytest.raises(TrainingCancelledError):
         embed_examples(examples, EmbeddingPlan(should_stop=lambda: True))

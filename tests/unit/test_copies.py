@@ -104,7 +104,7 @@ def test_check_data_compares_the_owners_splits(corpus: Path, capsys: pytest.Capt
     (corpus / "metadata.csv").write_text(table)
     assert main(["check-data", "--data", str(corpus), "--owner-splits"]) == 1
     printed = capsys.readouterr().out
-    assert "speaker x is in dev and train" in printed and "test 1 clips of 1 speakers" in printed
+    assert "speaker x is in dev and train" in printed and "test 1 clip of 1 speaker" in printed
 
 
 def test_training_fails_on_a_planted_leak(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

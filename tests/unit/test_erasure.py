@@ -180,7 +180,7 @@ def test_models_that_were_trained_on_it_are_marked_and_so_are_their_children(sto
     assert versions_with_erased(store) == {version.id: {"clips": 1, "votes": 2}, child.id: {"clips": 0, "votes": 0}}
     assert main(["--data-dir", str(store.data_dir), "versions"]) == 0
     said = capsys.readouterr().out
-    assert f"{version.name}: trained on 2 votes on 1 clips that were erased since" in said
+    assert f"{version.name}: trained on what was erased since: 2 votes on 1 clip" in said
     assert "retrain --without-erased" in said
     assert main(["--data-dir", str(store.data_dir), "stats", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["versions_with_erased"] == [child.name, version.name]

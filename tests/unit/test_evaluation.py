@@ -122,7 +122,7 @@ def test_unreadable_recordings_are_named_not_dropped(examples, tmp_path):
     assert set(evaluation.unreadable) == {str(broken), str(tmp_path / "absent.wav")}
     assert all(evaluation.unreadable.values())
     assert evaluation.as_dict()["n"] == 12 and evaluation.as_dict()["uar"] == 1.0
-    with pytest.raises(TrainingDataError, match=r"None of 1 recordings could be read\. The first one: "):
+    with pytest.raises(TrainingDataError, match=r"None of 1 recording could be read\. The first one: "):
         run(PitchModel(), rows[:1])
 
 
@@ -153,7 +153,7 @@ def test_nothing_to_evaluate_is_said():
     with pytest.raises(TrainingDataError) as error:
         run(PitchModel(), rows, labels=["anger", "fear"])
     assert str(error.value) == (
-        "There is nothing to evaluate: 1 examples, with the labels neutral; needed are some of anger, fear."
+        "There is nothing to evaluate: 1 example, with the labels neutral; needed are some of anger, fear."
     )
 
 

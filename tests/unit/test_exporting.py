@@ -94,7 +94,7 @@ def test_every_form_comes_with_a_card_that_names_nobody(store, tmp_path, form):
     assert header["license"] == "cc-by-4.0"
     assert "| fear | 3 | 6 |" in card
     assert "| research | 3 |\n| training | 0 |\n| publication | 2 |" in card
-    assert "2 speakers are known" in card and "that 5 raters named" in card
+    assert "Known speakers: 2;" in card and "that 5 raters named" in card
     assert not any(name in card for name in ("bob", "cid", "speaker 0"))
     assert "All votes say the same" in card
 

@@ -257,7 +257,7 @@ def test_label_studio_exports_of_other_projects(store, folder):
     assert {clip.speaker for clip in list_clips(store)} == {"s1"}
     reasons = [reason for _, reason in report.failed]
     assert reasons == ["1 answers to 'charm' were not read", "1 answers on parts of recordings were not read"]
-    assert "project-1.json: 1 answers of models were not read." in report.lines() and report.exit_code == 1
+    assert "project-1.json: 1 answer of models not read." in report.lines() and report.exit_code == 1
 
 
 def test_records_of_argilla(store, folder):

@@ -83,7 +83,7 @@ def test_the_same_sound_in_another_container_is_the_same_clip(store, tmp_path):
     soundfile.write(tmp_path / "in" / "again.flac", samples, rate)
     report = import_sources(store, [tmp_path / "in"], RESEARCH)
     assert (report.added, report.known, report.duplicates) == (2, 1, 1)
-    assert "1 recordings came more than once" in " ".join(report.lines())
+    assert "1 recording came more than once, stored once." in " ".join(report.lines())
 
 
 def test_nothing_is_decoded_twice(store, tmp_path):

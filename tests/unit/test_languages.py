@@ -80,6 +80,46 @@ def test_every_text_of_the_page_is_translated_and_nothing_else(language: Languag
     assert untranslated(language) == {}
 
 
+PLURAL = re.compile(
+    r"\{(\w+)\}(</strong>)? ((?:[a-z]+(?:-[a-z]+)? ){0,2}?)"
+    r"(clip|vote|rater|speaker|recording|file|row|epoch|token|pair|item|change|session|request|test|note)s\b"
+)
+MORE_THAN_ONE = (
+    *(
+        "{min_clips} recordings on",
+        "{max_members} files",
+        "{block} clips",
+        "{figures}",
+        "{last} votes",
+        "{notes} notes",
+    ),
+    *("{value} votes a minute", "{number} files", "{perminute}", "held-out clips", "{feedback} labelled clips"),
+    *(
+        "{paths} clips were chosen",
+        "{with_words} of the clips",
+        "language model",
+        "{min_texts} clips",
+        "{paths} files",
+        "{min_clips} clips",
+    ),
+    *("{unknown_speaker_clips} of unknown", "All {what} clips", "has no rows", "{min_held_out} clips"),
+)
+"""Parts of texts whose number is a limit or a rate, or counts what there are always several of."""
+
+
+def test_what_is_counted_may_be_one() -> None:
+    wanted = set(texts())
+    lacking = []
+    for text in wanted:
+        found = PLURAL.search(text)
+        if found is None or any(part in text for part in MORE_THAN_ONE):
+            continue
+        one = re.compile(re.escape(f"{{{found[1]}}}{found[2] or ''} {found[3]}{found[4]}") + r"\b")
+        if not any(one.search(other) for other in wanted):
+            lacking.append(text)
+    assert lacking == []
+
+
 @pytest.mark.parametrize("language", list_languages(), ids=lambda language: language.code)
 def test_translations_have_the_holes_of_their_texts(language: Language) -> None:
     assert [text for text, said in language.texts.items() if not said or holes(text) != holes(said)] == []

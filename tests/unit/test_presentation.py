@@ -4,6 +4,7 @@ import pytest
 
 from annotations.labels.colours import EMOTION_COLOURS, SURFACE_DARK, SURFACE_LIGHT, contrast_ratio
 from annotations.labels.label_set import DEFAULT
+from ser.fusion.remarks import abstention
 from ser.labels import EMOTIONS
 from ser.testing import fake_recognizer, synthetic_speech
 from ser.types import EmotionScores, Recognition, Segment, Transcript
@@ -77,7 +78,12 @@ def test_bars_show_the_answer_and_mark_sound_and_words() -> None:
 
 def test_sound_and_words_disagree(steps: list[Recognition]) -> None:
     answer = replace(steps[-1], acoustic=sure_of("anger"), text=sure_of("happiness"), text_weight=0.4)
-    assert "Voice and words disagree" in presentation.answer_card(answer)
+    noted = replace(
+        answer, notes=("Voice and words disagree: the voice says anger, the words say happiness.", "It is short.")
+    )
+    for one in (answer, noted):
+        assert presentation.answer_card(one).count("Voice and words disagree") == 1
+    assert "It is short." in presentation.answer_card(noted)
     for text in (sure_of("anger"), sure_of("neutral"), sure_of("happiness", 0.3)):
         assert "disagree" not in presentation.answer_card(replace(answer, text=text))
 
@@ -87,9 +93,11 @@ def test_what_is_awaited_differs_from_what_is_absent(steps: list[Recognition]) -
     assert first.transcript is None and not first.complete
     assert "Listening to the words" in presentation.answer_card(first)
     assert "there is no transcriber" in presentation.answer_card(replace(first, complete=True))
-    assert "No words were recognised" in presentation.answer_card(
-        replace(last, transcript=Transcript(" ", "en", (), "x"))
+    silent = Transcript(" ", "en", (), "x")
+    card = presentation.answer_card(
+        replace(last, transcript=silent, notes=(str(abstention(silent, None)), "It is short."))
     )
+    assert card.count("recognised") == 1 and "No words were recognised." in card and "It is short." in card
 
 
 def test_unsure_words_are_greyed_with_their_confidence() -> None:

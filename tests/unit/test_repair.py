@@ -161,4 +161,4 @@ def test_the_command_repairs(store, capsys):
     said = json.loads(capsys.readouterr().out)
     assert said["repaired"]["marked_missing"] == said["missing"] and said["well"]
     assert main(["--data-dir", data, "check"]) == 0
-    assert "1 clips have lost their recording" in capsys.readouterr().out
+    assert "Clips that have lost their recording and are left out of the queue: 1." in capsys.readouterr().out

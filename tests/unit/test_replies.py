@@ -253,7 +253,7 @@ def test_rated_replies_come_in_and_are_listed_by_command(tmp_path: Path, capsys:
     assert "Name the rater" in capsys.readouterr().err
     assert main(["--data-dir", data, "replies", "--add", str(file), "--rater", "ann"]) == 1
     said = capsys.readouterr()
-    assert "1 rated replies are kept; 3 were left out" in said.out
+    assert "Rated replies kept: 1; left out: 3." in said.out
     assert all(f"line {place} is left out" in said.err for place in (2, 3, 4))
     assert main(["--data-dir", data, "replies", "--list"]) == 0
     (listed,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

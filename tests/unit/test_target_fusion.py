@@ -112,7 +112,7 @@ def test_without_words_their_part_of_the_rule_stays() -> None:
 
 
 def test_too_little_is_refused_with_the_numbers_needed() -> None:
-    with pytest.raises(TrainingDataError, match="12 clips of 4 different labels .* 20 clips of 2 labels are needed"):
+    with pytest.raises(TrainingDataError, match="to: 12, of different labels: 4; 20 clips of 2 labels are needed"):
         fit_fusion_rule(clips(12, sound=0.5, words=0.5), FusionRule())
 
 
@@ -184,7 +184,7 @@ def test_clips_without_an_answer_are_counted_and_too_few_answers_are_refused(
 ) -> None:
     fill(store, sound=0.5, words=0.5, answers=5)
     job = job_of(store, "fusion", "embedded", tmp_path / "run")
-    with pytest.raises(TrainingDataError, match="clips of .* labels have an answer to fit the fusion to"):
+    with pytest.raises(TrainingDataError, match="Clips with an answer to fit the fusion to: "):
         FusionTrainer().train(job)
     with pytest.raises(TrainingCancelledError):
         FusionTrainer().train(dataclasses.replace(job, should_stop=lambda: True))

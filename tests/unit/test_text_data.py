@@ -43,8 +43,8 @@ def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path):
     [
         ("sentence,label\nhi,anger\n", "has the columns sentence, label; needed are text, and label or labels."),
         ("", "has the columns none; needed are"),
-        ("text,label\nhi,boredom\n", "has 1 rows and none with words and a known label. Known labels: anger, "),
-        ("text,label\nhi\n", "has 1 rows and none with words"),
+        ("text,label\nhi,boredom\n", "has no row with words and a known label (1 read). Known labels: anger, "),
+        ("text,label\nhi\n", "has no row with words"),
     ],
 )
 def test_malformed_files_are_named(tmp_path, content, message):

@@ -16,7 +16,7 @@ from ser.testing import synthetic_speech
 from tests.unit.stored import list_clips
 from ui.backend.services import Services
 from ui.maintain.cards import MaintainHandlers
-from ui.maintain.import_mapping import COLUMNS, KEEP, MOST_LABELS, NONE, ImportMapping
+from ui.maintain.import_mapping import COLUMNS, KEEP, MOST_LABELS, NONE, WORD_JOINER, ImportMapping
 from ui.maintain.importing import ImportHandlers
 from ui.maintain.upkeep import Upkeep
 from ui.parts.calls import run_act
@@ -24,6 +24,11 @@ from ui.parts.errors import shows_errors
 from ui.review.guidelines import GuidelinesHandlers
 
 MIA = gr.Request(session_hash="mia")
+
+
+def offered_headers(*names: str) -> list[tuple[str, str]]:
+    """Headers as they are offered: the names that people see must be no key of Gradio's own texts."""
+    return [(f"{name}{WORD_JOINER}", name) for name in names]
 
 
 @pytest.fixture
@@ -123,7 +128,7 @@ def test_a_preview_asks_for_unknown_labels_and_writes_nothing(page_services: Ser
         return handlers.on_preview(files, consent, "votes", speaker, mapping or ImportMapping(), "mia", MIA)
 
     card, start, mapping, first, second, *others = preview(["research"])
-    assert "3 clips of 0 known speakers would be read, with 1 votes" in str(card)
+    assert "3 clips of 0 known speakers would be read, with 1 vote" in str(card)
     assert "satisfied (1)" in str(card) and "columns that were not read: who" in str(card)
     assert "--" not in str(card) and start == gr.update(interactive=True)
     assert isinstance(mapping, ImportMapping) and mapping.names == ("satisfied", "Angry")
@@ -131,7 +136,9 @@ def test_a_preview_asks_for_unknown_labels_and_writes_nothing(page_services: Ser
     labels, columns = others[: MOST_LABELS - 2], others[MOST_LABELS - 2 :]
     assert all(other == gr.update(visible=False) for other in labels)
     shown = dict(zip(COLUMNS, columns, strict=True))
-    assert shown["file"] == gr.update(visible=True, choices=[NONE, "path", "label", "who"], value="path")
+    assert shown["file"] == gr.update(
+        visible=True, choices=[NONE, *offered_headers("path", "label", "who")], value="path"
+    )
     assert shown["label"]["value"] == "label" and shown["speaker"]["value"] == NONE  # type: ignore[index]
     assert preview([])[1] == gr.update(interactive=False) and list_clips(page_services.store) == []
     headers = ["path", "label", "who", NONE, NONE, NONE, NONE]
@@ -159,7 +166,8 @@ def test_a_table_of_unknown_columns_is_mapped_by_hand(page_services: Services, p
     assert "has the columns what, sounds like, label, sort" in str(card) and "Choose the column of" in str(card)
     assert start == gr.update(interactive=False) and isinstance(mapping, ImportMapping)
     file = choices[MOST_LABELS]
-    assert file == gr.update(visible=True, choices=[NONE, "what", "sounds like", "label", "sort"], value=NONE)
+    offered = [NONE, *offered_headers("what", "sounds like", "label", "sort")]
+    assert file == gr.update(visible=True, choices=offered, value=NONE)
     chosen = ["what", "sounds like", NONE, NONE, NONE, NONE, NONE]
     mapping, _ = handlers.on_mapping(mapping, *[None] * MOST_LABELS, *chosen)
     card, start, mapping, *_ = preview(mapping)

@@ -146,7 +146,7 @@ def test_order_and_filters(page_services: Services, page_fill: Fill, ann: Browse
     item = ann.next(filters={"label": label, "text": " "}, order="oldest")
     assert newest_prediction(page_services.store, item["clip"]).label == label  # type: ignore[union-attr]
     nothing = ann("next", filters={"source": "elsewhere"})
-    assert nothing["item"] is None and "No clip fits the filters" in nothing["empty"]
+    assert nothing["item"] is None and "No more clips match these filters" in nothing["empty"]
     assert "expected a number" in ann("next", filters={"min_duration": "long"})["error"]
     assert "disagree yet" in ann("next", order="most disputed")["note"]
 

@@ -190,8 +190,8 @@ def enough_for_sound(services: Services) -> None:
 @pytest.mark.parametrize(
     ("target", "why"),
     [
-        ("text", "0 clips of 0 different labels have a corrected transcript to train on"),
-        ("fusion", "clips of 0 different labels have an answer to fit the fusion to; 20 clips"),
+        ("text", "Clips with a corrected transcript to train on: 0, of different labels: 0"),
+        ("fusion", ", of different labels: 0; 20 clips"),
         ("transcriber", "speech recogniser /nowhere/whisper cannot be trained, as it is not at hand"),
     ],
 )

@@ -74,7 +74,7 @@ def test_two_versions_side_by_side(page_services: Services, refused: int, page_f
     wait_for(lambda: job.state != "running")
     card = job.html
     assert job.state == "done" and job.done == job.total == 9
-    assert "of 3 answers differ" in card and "; 1 of the clips have votes" in card
+    assert "of 3 answers differ" in card and "; clips with votes: 1, " in card
     changed = card.count('<th scope="row"><a href="?clip=')
     assert changed > 0 and f"see all {changed} in the table" in card
     assert "Confusions before and after" in card and card.count('class="heat"') == 2

@@ -125,7 +125,7 @@ def test_the_difference_is_given_by_label_by_speaker_and_by_clip(active: ActiveM
     assert active.serving().version.name == "v0", "nothing was put to use"
     record = found.as_dict()
     assert record["changed"][0].keys() >= {"clip_id", "before", "after", "truth", "path", "change"}  # type: ignore[index]
-    assert found.lines()[0].startswith(f"v0 -> v1: {len(found.changed)} of {found.clips} answers differ")
+    assert found.lines()[0].startswith(f"v0 -> v1: answers that differ: {len(found.changed)} of {found.clips}; ")
 
 
 def test_no_more_clips_are_asked_than_wanted_and_none_that_was_trained_on(active: ActiveModel) -> None:
@@ -174,4 +174,4 @@ def test_trained_clips_are_compared_on_where_there_are_no_others(active: ActiveM
         connection.execute("UPDATE run_clips SET side = 'out of fold' WHERE training_run_id = ?", (run,))
     found = diff_versions(active, active.base_version, add_version(store, "v1", "1" * 64))
     assert found.clips == found.trained == CLIPS and found.held_out == 0
-    assert f"{CLIPS} were trained on" in found.lines()[0]
+    assert f"trained on: {CLIPS}." in found.lines()[0]

@@ -8,7 +8,7 @@
 
   const session = {
     shell: null, current: null, ready: [], past: [], stamps: [], waiting: [], kinds: [], left: null,
-    loading: null, empty: null, chain: Promise.resolve(), turn: 0, lease: 600, asked: null, waits: [],
+    loading: null, empty: null, voted: false, chain: Promise.resolve(), turn: 0, lease: 600, asked: null, waits: [],
   };
   const preferences = () => ({ order: "", filters: {}, blind: false, quick: false, ...read(PREFERENCES) });
   const keep = (changes) => write(PREFERENCES, { ...preferences(), ...changes });
@@ -130,8 +130,20 @@
     place.innerHTML = hidden ? item.hidden : item.answer;
     place.classList.toggle("hidden-answer", hidden);
   };
-  const form = (on) => find("#review-form").classList.toggle("resting", !on);
+  // Without a clip nothing can be voted on: the form is neither pressed nor reached. The last vote can be taken back still.
+  const form = (on) => {
+    const place = find("#review-form");
+    const lost = !on && place.contains(document.activeElement);
+    place.classList.toggle("resting", !on);
+    place.querySelectorAll("#review-vote, #review-transcript textarea, #review-skip, #review-save").forEach((part) => (part.disabled = !on));
+    find("#review-more").inert = !on;
+    if (lost) find("#review-card").focus();
+    drawUndo();
+  };
+  const drawUndo = () => (find("#review-undo").disabled = !session.voted && !session.past.length);
   const progress = (answer) => {
+    if (answer.voted !== undefined) session.voted = answer.voted;
+    drawUndo();
     if (answer.left === undefined) return;
     session.left = Math.max(0, answer.left - unsent().length);
     drawProgress();
@@ -192,6 +204,7 @@
     session.past.push(item);
     if (session.past.length > PAST) forget(session.past.shift());
     session.stamps = [...session.stamps, performance.now()].slice(-20);
+    drawUndo();
     item.kind = { skip: "skipped", unsure: "unsure" }[given.vote] || "labelled";
     session.kinds.push(item.kind);
     if (session.left) session.left -= 1;

@@ -318,8 +318,8 @@
   const load = async (wanted) => {
     const answer = await fetch(new URL(offered[wanted].file, document.baseURI)); // Browsers keep it: its name changes with it.
     if (!answer.ok) throw new Error(`The texts in ${wanted} did not come: ${answer.status}.`);
-    const { texts } = await answer.json();
-    return texts;
+    const { texts: [english, translations] } = await answer.json();
+    return Object.fromEntries(english.map((text, place) => [text, translations[place]]));
   };
   const use = async (wanted) => {
     let catalogue = null;

@@ -116,7 +116,10 @@ class Turns:
     def _join(self, connection: str, seconds: float, steps: Callable[[], Iterator[T]]) -> _Job[T]:
         with self._changed:
             if len(self._waiting) >= self._most_waiting:
-                raise BusyError(f"{len(self._waiting)} recordings wait already. Try again in a minute.")
+                raise BusyError(
+                    f"{len(self._waiting)} recording{' waits' if len(self._waiting) == 1 else 's wait'} already. Try "
+                    "again in a minute."
+                )
             self._ends = {one: end for one, end in self._ends.items() if end > self._now}
             tag = max(self._now, self._ends.get(connection, 0.0))
             self._ends[connection] = tag + seconds

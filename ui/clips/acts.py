@@ -19,10 +19,11 @@ from annotations.scratch import scratch_folder
 from annotations.store import AnnotationStore
 from annotations.store.records import CONSENT_PURPOSES
 from ser.errors import SerError
+from ser.wording import counted
 from ui.backend.jobs import Job
 from ui.backend.services import Services
 from ui.clips.drawer import ACTS
-from ui.parts.presentation import counted, escape
+from ui.parts.presentation import escape
 
 ASKED = 900.0
 """Seconds that a question may stand before it has to be asked again."""

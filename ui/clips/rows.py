@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from annotations.review.table import ClipRow
 from annotations.store.records import CONSENT_PURPOSES
+from ser.wording import counted
 from ui.clips.options import NAMES, words_of
 from ui.parts.palette import css_class, icon
-from ui.parts.presentation import as_written, clock, counted, escape, percent
+from ui.parts.presentation import as_written, clock, escape, percent
 
 PAGE = 50
 """Clips on one page."""
@@ -23,6 +24,9 @@ COLUMNS = (
     (None, "Allowed for", "allowed"),
 )
 """(order, heading, class) of each column."""
+
+NARROW_HEADS = ('<span class="narrow-head">Model</span> ', '<span class="narrow-head">People</span> ')
+"""Heads of the two columns that look alike, shown on a phone, where a clip is a card."""
 
 MORE_ORDERS = (
     ("-stored", "Newest first"),
@@ -100,8 +104,9 @@ def _row(row: ClipRow, selects: bool) -> str:
     return (
         f'<tr data-clip="{clip.id}">{box}<td class="clip"><a href="?clip={clip.id}" data-clip="{clip.id}">{clip.id}</a>'
         f"{gold}<br><span class='quiet'>{clip.created_at[:10]}</span></td>"
-        f'<td class="words" dir="auto">{words}{file}</td><td class="model">{_model(row)}</td>'
-        f'<td class="people">{_people(row)}</td><td class="mine">{_label(row.mine) if row.mine else ""}</td>'
+        f'<td class="words" dir="auto">{words}{file}</td><td class="model">{NARROW_HEADS[0]}{_model(row)}</td>'
+        f'<td class="people">{NARROW_HEADS[1]}{_people(row)}</td>'
+        f'<td class="mine">{_label(row.mine) if row.mine else ""}</td>'
         f'<td class="speaker">{as_written(clip.speaker) if clip.speaker else "–"}</td>'
         f'<td class="source">{as_written(clip.source)}</td><td class="length">{clock(clip.duration)}</td>'
         f'<td class="allowed">{allowed(clip.consent)}</td></tr>'

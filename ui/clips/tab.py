@@ -16,6 +16,7 @@ from annotations.review.table import find_clips, read_rows
 from annotations.store import queries
 from annotations.store.records import Clip, Correction, HistoryEntry
 from ser.errors import SerError
+from ser.wording import counted
 from ui.backend.identity import person
 from ui.backend.services import Services
 from ui.clips import rows as clip_rows
@@ -26,7 +27,6 @@ from ui.clips.drawer import shell as drawer_shell
 from ui.clips.options import fields, to_filter, to_order
 from ui.parts.calls import Act, Given, fields_of, whole_number, whole_numbers
 from ui.parts.player import broken, player
-from ui.parts.presentation import counted
 
 
 class ClipsHandlers:

@@ -19,10 +19,15 @@ SCALE_NAMES = {"intensity": "intensity", "valence": "pleasantness (valence)", "a
 ENDS = ' data-ends="low,high"'
 """Heading of a figure with an interval, whose ends are columns of their own in a file."""
 
+OF = ' data-ends="of"'
+"""Heading of a part and its whole, such as "3 of 5", which are two columns of a file."""
+
 
 def agreement_card(found: Insights, links: bool = False) -> str:
     """Krippendorff's alpha in words and figures: on the label, on each label, on the scales, and over time."""
     whole = found.agreement
+    if not whole.clips and not any(result.clips for result in found.scales.values()):
+        return f"<h3>Agreement between raters</h3><p class='quiet'>{in_words(whole)}</p>"
     figure = "–" if whole.alpha is None else to_clips(signed(whole.alpha), links, votes="several")
     behind = to_clips(_interval(whole), links, votes="several")
     range_ = "" if whole.low is None else f" <span class='quiet'>(95 % interval {behind})</span>"
@@ -47,7 +52,8 @@ def agreement_card(found: Insights, links: bool = False) -> str:
         "more than chance. The line is the 95 % interval.</caption>"
         f'<thead><tr><th scope="col">on</th><th scope="col" aria-hidden="true"></th><th scope="col"{ENDS}>alpha</th>'
         '<th scope="col">agreement when one rater chose it</th></tr></thead>'
-        f"<tbody>{by_label}{scales}</tbody></table>{_over_time(found, links)}{sample}"
+        f"<tbody>{_agreement_row('all labels', '', whole, links, votes='several')}{by_label}{scales}</tbody></table>"
+        f"{_over_time(found, links)}{sample}"
     )
 
 
@@ -75,8 +81,9 @@ def raters_card(
         f"{to_clips(f'{rater.votes:,}', True, **({'rater': rater.rater} if everybody else {'mine': 'yes'}))}</td>"
         f'<td class="scale" aria-hidden="true">{_reliability_drawn(rater, everybody)}</td>'
         f"<td{_values(rater.reliability, *rater.interval)}>{_reliability(rater, everybody)}</td>"
-        f"<td>{to_clips(_gold(rater), everybody and rater.gold_total > 0, rater=rater.rater, gold='yes')}</td>"
-        f"<td>{_haste((haste or {}).get(rater.rater), rater.rater, everybody)}</td></tr>"
+        f"<td{_values(rater.gold_right, rater.gold_total)}>"
+        f"{to_clips(_gold(rater), everybody and rater.gold_total > 0, rater=rater.rater, gold='yes')}</td>"
+        f"{_haste((haste or {}).get(rater.rater), rater.rater, everybody)}</tr>"
         for rater in ordered
     )
     return (
@@ -84,8 +91,8 @@ def raters_card(
         "as the others’ votes and the gold clips show, were all emotions equally common; with its 95 % interval. "
         "Emotions are hard to recognise: compare raters with each other, not with 100 %.</caption>"
         '<thead><tr><th scope="col">rater</th><th scope="col">votes</th><th scope="col" aria-hidden="true"></th>'
-        f'<th scope="col"{ENDS}>reliability</th><th scope="col">gold clips right</th>'
-        f'<th scope="col">too fast to have listened</th></tr></thead><tbody>{rows}</tbody>'
+        f'<th scope="col"{ENDS}>reliability</th><th scope="col"{OF}>gold clips right</th>'
+        f'<th scope="col"{OF}>too fast to have listened</th></tr></thead><tbody>{rows}</tbody>'
         f"</table>{_pairs(pairs) if everybody and pairs else ''}"
     )
 
@@ -115,7 +122,14 @@ def _over_time(found: Insights, links: bool) -> str:
 
 def _values(*numbers: float | None) -> str:
     """The numbers of a cell as a file has them: a figure and the ends of its interval."""
-    return ' data-values="' + ",".join("" if number is None else f"{number:.4g}" for number in numbers) + '"'
+    return (
+        ' data-values="'
+        + ",".join(
+            "" if number is None else f"{number:.4g}" if isinstance(number, float) else str(number)
+            for number in numbers
+        )
+        + '"'
+    )
 
 
 def _reliability_drawn(rater: RaterReliability, links: bool) -> str:
@@ -131,9 +145,10 @@ def _reliability(rater: RaterReliability, links: bool) -> str:
 
 def _haste(found: Haste | None, rater: str, links: bool) -> str:
     if found is None:
-        return "–"
+        return '<td data-values=",">–</td>'
     whose = {"rater": rater} if links else {"mine": "yes"}
-    return to_clips(f"{found.hasty} of {found.timed}", found.hasty > 0, **whose, hasty="yes")
+    said = to_clips(f"{found.hasty} of {found.timed}", found.hasty > 0, **whose, hasty="yes")
+    return f"<td{_values(found.hasty, found.timed)}>{said}</td>"
 
 
 def _agreement_row(name: str, kind: str, found: Agreement, links: bool, **behind: object) -> str:

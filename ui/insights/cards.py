@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from annotations.group_insights import Group
 from annotations.insights import DisputedClip, Insights
+from ser.wording import counted
 from ui.insights.charts import DARKEST, heat_table, stacked_periods
 from ui.insights.links import to_clips
 from ui.parts.charts import outside_line, progress_bar
 from ui.parts.palette import icon
-from ui.parts.presentation import as_written, counted, escape, percent
+from ui.parts.presentation import as_written, escape, percent
 
 EMPTY = (
     '<div class="empty-queue"><h3>No votes yet</h3><p>As soon as clips have votes, this page shows how far '
@@ -33,9 +34,19 @@ def summary_card(found: Insights, links: bool = False, reviews: bool = False) ->
     left = found.clips - found.labelled
     numbers = (
         (found.votes, "vote" if found.votes == 1 else "votes", {"votes": "some"}, reviews),
-        (found.labelled, f"of {found.clips} clips labelled", {"votes": "some"}, reviews),
-        (found.several, "clips with two votes or more", {"votes": "several"}, reviews),
-        (found.unsure, "times somebody was unsure", {"voted": "unsure"}, links),
+        (
+            found.labelled,
+            f"of {found.clips} {'clip' if found.clips == 1 else 'clips'} labelled",
+            {"votes": "some"},
+            reviews,
+        ),
+        (
+            found.several,
+            f"{'clip' if found.several == 1 else 'clips'} with two votes or more",
+            {"votes": "several"},
+            reviews,
+        ),
+        (found.unsure, f"{'time' if found.unsure == 1 else 'times'} somebody was unsure", {"voted": "unsure"}, links),
     )
     tiles = "".join(
         f"<li><strong>{to_clips(f'{count:,}', leads, **filters)}</strong> {text}</li>"

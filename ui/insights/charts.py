@@ -8,9 +8,10 @@ import numpy.typing as npt
 from annotations.insights import Period
 from annotations.raters.agreement import Agreement
 from ser.labels import EMOTIONS
+from ser.wording import counted
 from ui.insights.links import drawing_to_clips, to_clips
 from ui.parts.palette import css_class, icon
-from ui.parts.presentation import counted, escape
+from ui.parts.presentation import escape
 
 WIDTH, HEIGHT, BOTTOM, TOP = 640, 200, 22, 16
 """Size of the drawing over time, with room for days below and the largest number above."""

@@ -52,8 +52,9 @@ class Language:
         return f"studio/{self.code}.{hashlib.sha256(self.path.read_bytes()).hexdigest()[:12]}.json"
 
     def packed(self) -> bytes:
-        """The file as it is sent, without the spaces that make it readable."""
-        return json.dumps(self._content, ensure_ascii=False, separators=(",", ":")).encode()
+        """The file as it is sent, [texts, translations] in order: so it is smallest."""
+        texts = list(zip(*sorted(self.texts.items()), strict=True))
+        return json.dumps({**self._content, "texts": texts}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def list_languages() -> list[Language]:

@@ -19,6 +19,9 @@ from ui.review.guidelines import MARKDOWN
 ROOT = Path(__file__).parents[2]
 
 FORMAT = re.compile(r"\{(\w*)(?::[^{}\s]+)?\}")
+REASONS = ("Broken", "plain_hub_errors")
+"""Calls whose texts are told like those of errors: why a row is left out, and what the Hub refuses."""
+
 MOST_VARIANTS = 16
 """Texts of one expression with conditions in it."""
 
@@ -29,11 +32,11 @@ def texts(root: Path = ROOT) -> dict[str, str]:
     sources = {path.relative_to(root): ast.parse(path.read_text(encoding="utf-8")) for path in _python_files(root)}
     drawing = {name for path, tree in sources.items() if path.parts[0] == "ui" for name in _drawing_functions(tree)}
     shared = {name for name in drawing if not name.startswith("_")}
+    explaining = {name for tree in sources.values() for name in _raised(tree, ast.Call)}
     for path, tree in sources.items():
         page = path.parts[0] == "ui"
-        reader = _Reader(
-            shared | set(_drawing_functions(tree)), page=page, sentences=page or path.as_posix().startswith(SENTENCES)
-        )
+        sentences = page or path.as_posix().startswith(SENTENCES)
+        reader = _Reader(shared | set(_drawing_functions(tree)), explaining, page=page, sentences=sentences)
         reader.visit(tree)
         found |= {text: path.as_posix() for text in reader.found if text not in found}
     for path in sorted((root / "ui" / "assets").glob("examples/*.json")):
@@ -104,11 +107,20 @@ def _is_drawn(node: ast.expr | None) -> bool:
     return any(isinstance(value, str) and set(re.findall(r"</?([a-z]\w*)", value)) - set(INLINE) for value in literals)
 
 
+def _raised(tree: ast.AST, kind: type[ast.expr]) -> set[str]:
+    """Names of variables, or of functions called, that are the message of an error."""
+    calls = [one.exc for one in ast.walk(tree) if isinstance(one, ast.Raise) and isinstance(one.exc, ast.Call)]
+    given = [call.args[0] for call in calls if call.args and isinstance(call.args[0], kind)]
+    named = [one.func if isinstance(one, ast.Call) else one for one in given]
+    return {one.id for one in named if isinstance(one, ast.Name)}
+
+
 class _Reader(ast.NodeVisitor):
     """Collects the texts of one module."""
 
-    def __init__(self, drawing: set[str], *, page: bool, sentences: bool) -> None:
-        self.drawing, self.page, self.sentences = drawing, page, sentences
+    def __init__(self, drawing: set[str], explaining: set[str], *, page: bool, sentences: bool) -> None:
+        self.drawing, self.explaining, self.page, self.sentences = drawing, explaining, page, sentences
+        self.raised: set[str] = set()
         self.found: dict[str, None] = {}
         self.drawn: set[str] = set()
 
@@ -124,14 +136,23 @@ class _Reader(ast.NodeVisitor):
             self.visit(part)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        kept = self.drawn
+        kept, sentences = self.drawn, self.sentences
+        self.sentences = sentences or node.name in self.explaining
+        self.raised = _raised(node, ast.Name)
         for part in ast.walk(node):
             if isinstance(part, ast.Assign | ast.AugAssign) and _is_drawn(part.value):
                 targets = part.targets if isinstance(part, ast.Assign) else [part.target]
                 self.drawn = self.drawn | {target.id for target in targets if isinstance(target, ast.Name)}
         for statement in node.body:
             self.visit(statement)
-        self.drawn = kept
+        self.drawn, self.sentences = kept, sentences
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        """Read what is raised further down as a sentence."""
+        kept = self.sentences
+        self.sentences = kept or any(isinstance(one, ast.Name) and one.id in self.raised for one in node.targets)
+        self.generic_visit(node)
+        self.sentences = kept
 
     def visit_Expr(self, node: ast.Expr) -> None:
         if not isinstance(node.value, ast.Constant):  # Docstrings are not shown.
@@ -148,7 +169,7 @@ class _Reader(ast.NodeVisitor):
             self.visit(node.args[0])
             return
         kept = self.sentences
-        self.sentences = kept or name.endswith("Error")
+        self.sentences = kept or name.endswith("Error") or name in REASONS
         self.generic_visit(node)
         self.sentences = kept
 
@@ -209,9 +230,16 @@ def _inner(node: ast.AST) -> Iterator[ast.AST]:
         if isinstance(part, ast.JoinedStr | ast.BinOp):
             yield from _inner(part)
         elif isinstance(part, ast.FormattedValue) and not isinstance(part.value, ast.Constant):
-            yield part.value
+            if not _is_choice(part.value):  # Its words are in the text already.
+                yield part.value
         elif not isinstance(part, ast.Constant | ast.operator | ast.FormattedValue):
             yield part
+
+
+def _is_choice(node: ast.expr) -> bool:
+    """True for `'' if count == 1 else 's'` and the like."""
+    ends = (node.body, node.orelse) if isinstance(node, ast.IfExp) else (None,)
+    return all(isinstance(end, ast.Constant) and re.fullmatch("[a-z ]*", str(end.value)) for end in ends)
 
 
 def _name(node: ast.expr) -> str:

@@ -12,6 +12,7 @@ COMMAND_LINE = (
     "annotations/cli.py",
     "annotations/commands",
     "annotations/elsewhere",
+    "annotations/learning/runs/zero_gpu.py",
     "annotations/maintenance/inspection.py",
     "annotations/maintenance/repair.py",
     "ser/__init__.py",
@@ -21,19 +22,34 @@ COMMAND_LINE = (
     "ser/conversation/guard/recipe.py",
     "ser/conversation/model/dialogues.py",
     "ser/conversation/model/recipe.py",
-    "ser/corpora",
+    "ser/corpora/__init__.py",
+    "ser/corpora/acted.py",
+    "ser/corpora/copies.py",
+    "ser/corpora/corpus.py",
+    "ser/corpora/fingerprints.py",
+    "ser/corpora/iemocap.py",
+    "ser/corpora/layouts.py",
+    "ser/corpora/splits.py",
     "ser/evaluation",
     "ser/export",
     "ser/fusion/recipe.py",
     "ser/scoring",
     "ser/testing.py",
+    "ser/text/config.py",
+    "ser/text/data.py",
     "ser/text/language_models.py",
+    "ser/text/network.py",
     "ser/text/recipe.py",
     "ser/text/task.py",
     "ser/text/training.py",
+    "ser/training/gradients/processes.py",
+    "ser/training/recipe.py",
+    "ser/training/run_logs.py",
+    "ser/transcription/conversion.py",
     "ui/api.py",
     "ui/backend/boundary.py",
     "ui/backend/endpoint_guard.py",
+    "ui/backend/logins.py",
     "ui/backend/server.py",
     "ui/backend/startup.py",
     "ui/conversation/endpoint.py",
@@ -63,6 +79,10 @@ SENTENCES = (
     "ser/audio",
     "ser/conversation/conversation.py",
     "ser/conversation/summary.py",
+    "ser/corpora/tables/audformats.py",
+    "ser/corpora/tables/files.py",
+    "ser/corpora/tables/tasks.py",
+    "ser/corpora/tables/trees.py",
     "ser/encoder/profiles.py",
     "ser/face",
     "ser/fusion/remarks.py",
@@ -76,7 +96,7 @@ SENTENCES = (
 
 WORDS = (
     *(*EMOTIONS, UNSURE, *ROLES, *CONSENT_PURPOSES, *RUN_STATUSES, *TARGETS, *PRESETS, *VERDICTS),
-    *("consents", "corrections", "embeddings", "predictions", "suspects"),
+    *("UAR", "WAR", "consents", "corrections", "embeddings", "predictions", "suspects"),
     *(
         "any",
         "calm",
@@ -123,14 +143,22 @@ GRADIO = (
     *("Drop an audio file here to upload", "Adjust playback speed to {speed}x", "logo"),
     *("Skip backwards by {seconds} seconds", "Skip forward by {seconds} seconds"),
     *("processing", "queue: {place}/{size}", "Loading", "Uploading", "Uploading {number} files..."),
-    *("Stop recording", "Pause recording", "Resume recording", "Record", "No microphone found", "Adjust volume"),
+    *(
+        "Stop recording",
+        "Pause recording",
+        "Resume recording",
+        "Record",
+        "No microphone found",
+        "Adjust volume",
+        "Select input device",
+    ),
 )
 """Gradio's own texts on this page."""
 
 CODE = re.compile(
     r"\b(SELECT|INSERT|UPDATE|DELETE|WHERE|PRAGMA|JOIN|AND|IS|IN|NULL) "
     r"|^python -m|^https?:|^data[:-]|^[LM][\d{]|^[#.]\S"
-    r"|^\(\?:|^%\(|=>|[=}] \?|\[[\w-]+=|\(type=|\w#\w|:not\(|^td\.|^tbody |\} input$|^a, button"
+    r"|^\(\?:|\\d|^%\(|=>|[=}] \?|\[[\w-]+=|\(type=|\w#\w|:not\(|^td\.|^tbody |\} input$|^a, button"
     r"|^label voted|^aria-sort|--[a-z]+-|[=;{]$|^\S+=\"|^file_name sha"
     r"|^tl-|^(answer|status) [a-z{-]+( busy|\}| \{kind\})?$"
 )

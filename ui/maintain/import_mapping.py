@@ -27,6 +27,9 @@ COLUMNS = {
 NONE = "none"
 """What is shown for a column that the table does not have."""
 
+WORD_JOINER = "\u2060"
+"""A sign without width."""
+
 SHOWN = MOST_LABELS + len(COLUMNS)
 """Choices of the card: labels first, then columns."""
 
@@ -89,7 +92,13 @@ class ImportMapping:
         if not headers:
             return [gr.update(visible=False, value=None)] * len(COLUMNS)
         chosen = {**self.found, **self.columns}
-        return [gr.update(visible=True, choices=[NONE, *headers], value=chosen.get(name) or NONE) for name in COLUMNS]
+        choices = [NONE, *map(_as_written, headers)]
+        return [gr.update(visible=True, choices=choices, value=chosen.get(name) or NONE) for name in COLUMNS]
+
+
+def _as_written(header: str) -> tuple[str, str]:
+    """A header to choose, shown as it is: Gradio looks names up in its catalogue, which has a part named label."""
+    return f"{header}{WORD_JOINER}", header
 
 
 def _asked(preview: Preview) -> list[tuple[str, str | None, int]]:

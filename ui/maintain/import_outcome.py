@@ -46,13 +46,14 @@ def preview_card(preview: Preview) -> str:
 
 def _numbers(preview: Preview) -> str:
     """The size of an import at one glance: files, bytes, speakers, votes of each label."""
-    numbers = [
-        (f"{preview.clips:,}", "recordings"),
-        (size(preview.size) if preview.size else "–", "to read"),
-        (f"{len(preview.report.speakers.keys() - {''}):,}", "known speakers"),
-        (f"{preview.votes.total():,}", "votes"),
-    ]
-    tiles = "".join(f"<li><strong>{number}</strong> {escape(text)}</li>" for number, text in numbers)
+    speakers, votes = len(preview.report.speakers.keys() - {""}), preview.votes.total()
+    clips, read = preview.clips, size(preview.size) if preview.size else "–"
+    tiles = (
+        f"<li><strong>{clips:,}</strong> {'recording' if clips == 1 else 'recordings'}</li>"
+        f"<li><strong>{read}</strong> to read</li>"
+        f"<li><strong>{speakers:,}</strong> known {'speaker' if speakers == 1 else 'speakers'}</li>"
+        f"<li><strong>{votes:,}</strong> {'vote' if votes == 1 else 'votes'}</li>"
+    )
     bars = label_bars(dict(preview.by_label.most_common())) if preview.by_label else ""
     return f'<ul class="tiles" role="list">{tiles}</ul>{bars}'
 

@@ -17,11 +17,11 @@ from annotations.labels.stored import (
 from annotations.raters.names import NameTakenError
 from ser.errors import SerError
 from ser.labels import EMOTIONS
+from ser.wording import counted
 from ui.backend.identity import Who, label_texts, person
 from ui.backend.services import Services
 from ui.parts.calls import Act, Given, whole_number
 from ui.parts.palette import css_class, icon, key_range, keys_row, palette_css, script_keys
-from ui.parts.presentation import counted
 from ui.review.form import share_fields, vote_fields
 from ui.train.run_cards import moment
 

@@ -15,13 +15,14 @@ from annotations.raters.people import Person
 from annotations.scratch import scratch_folder
 from annotations.store import AnnotationStore
 from annotations.store.records import CONSENT_PURPOSES
+from ser.wording import counted
 from ui.backend.identity import person
 from ui.backend.jobs import Job
 from ui.backend.services import Services
 from ui.insights.links import to_clips
 from ui.parts.calls import Act, Given
 from ui.parts.charts import progress_bar
-from ui.parts.presentation import as_written, counted, escape, size
+from ui.parts.presentation import as_written, escape, size
 from ui.train.run_cards import moment
 
 SHOWN_EXPORTS = 8
@@ -138,7 +139,10 @@ def storage_card(store: AnnotationStore) -> str:
     folders = _sizes(store.data_dir)
     free = shutil.disk_usage(store.data_dir).free
     parts = (
-        (f"{row['clips']:,}", f"clips, {row['seconds'] / 3600:.1f} hours of speech"),
+        (
+            f"{row['clips']:,}",
+            f"{'clip' if row['clips'] == 1 else 'clips'}, {row['seconds'] / 3600:.1f} hours of speech",
+        ),
         (size(folders["clips"]), "of recordings"),
         (size(folders["database"]), "of database"),
         (size(folders["other"]), "of models, logs and features"),

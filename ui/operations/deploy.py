@@ -129,7 +129,8 @@ def steps_of(plan: Plan, environ: Mapping[str, str] = os.environ) -> Iterator[St
     count, size = _weigh(plan.source)
     torch = f", {ZERO_GPU_TORCH} in requirements.txt as ZeroGPU has it" if plan.zero_gpu else ""
     yield Step(
-        f"Upload {count} files, {size / 1e6:.1f} MB, of {plan.source}: {', '.join(UPLOADED)}{torch}.",
+        f"Upload {count} file{'' if count == 1 else 's'}, {size / 1e6:.1f} MB, of {plan.source}: "
+        f"{', '.join(UPLOADED)}{torch}.",
         lambda api: _upload(api, plan),
     )
 

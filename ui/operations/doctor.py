@@ -102,7 +102,7 @@ def run_doctor(server: ServerSettings, settings: Settings) -> int:
     found = examine(server, settings)
     print("\n".join(finding.line() for finding in found))
     wrong = sum(finding.state == WRONG for finding in found)
-    print(f"{wrong} of {len(found)} checks found something to mend." if wrong else "The page can be started.")
+    print(f"Checks that found something to mend: {wrong} of {len(found)}." if wrong else "The page can be started.")
     return 1 if wrong else 0
 
 
@@ -189,7 +189,7 @@ def _store(data_dir: Path) -> Iterator[Finding]:
         found = inspect(store, contents=False)
         (clips,) = store.fetch("SELECT count(*) AS n FROM clips")
     do = "" if found.is_well else f"python -m annotations --data-dir {data_dir} check --repair"
-    said = f"{clips['n']} clips" + ("" if found.is_well else ", and damage")
+    said = f"{clips['n']} clip{'' if clips['n'] == 1 else 's'}" + ("" if found.is_well else ", and damage")
     yield Finding("store", GOOD if found.is_well else WRONG, said, do)
 
 
@@ -227,7 +227,12 @@ def _logins(server: ServerSettings) -> Iterator[Finding]:
     names = read_auth_file(server.auth_file)
     open_to_all = server.auth_file.stat().st_mode & (stat.S_IROTH | stat.S_IRGRP)
     do = f"chmod 600 {server.auth_file}" if open_to_all else ""
-    yield Finding("logins", WRONG if open_to_all else GOOD, f"{len(names)} logins in {server.auth_file}", do)
+    yield Finding(
+        "logins",
+        WRONG if open_to_all else GOOD,
+        f"{len(names)} login{'' if len(names) == 1 else 's'} in {server.auth_file}",
+        do,
+    )
 
 
 def _network(server: ServerSettings, environ: Mapping[str, str]) -> Iterator[Finding]:

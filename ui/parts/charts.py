@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from annotations.raters.votes import in_order
 from ser.labels import EMOTIONS
+from ser.wording import counted
 from ui.parts.palette import css_class, icon
-from ui.parts.presentation import counted, escape, percent
+from ui.parts.presentation import escape, percent
 
 WIDTH, HEIGHT, MARGIN = 420, 140, 26
 
@@ -48,7 +49,7 @@ def curve(
         for index, (epoch, value) in enumerate(known)
     )
     dot = f'<circle cx="{_x(known[-1][0], last):.1f}" cy="{_y(known[-1][1], high):.1f}" r="4"/>' if known else ""
-    spoken = f"{escape(title)} over {len(known)} epochs, now {latest}"
+    spoken = f"{escape(title)} over {len(known)} epoch{'' if len(known) == 1 else 's'}, now {latest}"
     return (
         f'<figure class="curve"><figcaption>{escape(title)} <strong>{latest}</strong></figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">'

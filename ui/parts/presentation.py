@@ -10,6 +10,7 @@ from types import MappingProxyType
 from annotations.labels.label_set import DEFAULT, LabelSet, most_probable
 from annotations.raters.votes import in_order
 from ser.config import NO_MODEL
+from ser.fusion.remarks import NO_WORDS
 from ser.types import Recognition, Segment
 from ui.parts.palette import NO_TEXTS, SEVEN, Texts, css_class, icon
 
@@ -22,8 +23,6 @@ SURE_WORDS = 0.4
 
 Scores = Mapping[str, float | None]
 """{label: probability}, None for a label that the model was not trained on yet."""
-
-UNLEARNT = "not learnt yet"
 
 NO_BREAK_SPACE = "\u00a0"
 
@@ -54,15 +53,6 @@ def percent(probability: float) -> str:
     '71\xa0%'
     """
     return f"{round(100 * probability)}{NO_BREAK_SPACE}%"
-
-
-def counted(count: int, noun: str, *, more: bool = False) -> str:
-    """A count with its noun.
-
-    >>> counted(1, "speaker"), counted(1200, "vote"), counted(2, "clip", more=True)
-    ('1 speaker', '1,200 votes', '2 more clips')
-    """
-    return f"{count:,} {'more ' if more else ''}{noun if count == 1 else noun + 's'}"
 
 
 def clock(seconds: float, *, tenths: bool = True) -> str:
@@ -149,6 +139,9 @@ def answer_card(recognition: Recognition, labels: LabelSet = DEFAULT, texts: Tex
     text = None if words is None else labels.scores(words)
     others = {"opinion": recognition.opinion, "face": recognition.face}
     further = {name: labels.scores(one.scores.as_dict()) for name, one in others.items() if one and one.scores}
+    # What the place of the transcript and the hint beside the label say is not said again.
+    repeated = (NO_WORDS, "Voice and words disagree")[: 1 + disagree(acoustic, text, labels.meaning("neutral"))]
+    notes = [note for note in recognition.notes if not note.startswith(repeated)]
     return (
         '<div class="answer">'
         + headline(
@@ -165,7 +158,7 @@ def answer_card(recognition: Recognition, labels: LabelSet = DEFAULT, texts: Tex
         + legend(text is not None, recognition.text_weight)
         + ratings_line(recognition.acoustic.ratings)
         + transcript_line(recognition)
-        + notes_list([*([recognition.unsure] if recognition.unsure else []), *recognition.notes])
+        + notes_list([*([recognition.unsure] if recognition.unsure else []), *notes])
         + "</div>"
     )
 
@@ -209,9 +202,7 @@ def headline(
         parts.append(f"words: {said(text, texts)}")
     for name, scores in further.items():
         if known(scores):
-            parts.append(
-                f"language model: {said(scores, texts)}" if name == "opinion" else f"face: {said(scores, texts)}"
-            )
+            parts.append(f"{'language model' if name == 'opinion' else 'face'}: {said(scores, texts)}")
     if waiting:
         parts.append(f'<span class="waiting">{escape(waiting)}</span>')
     hint = '<span class="hint">Voice and words disagree</span>' if disagree(acoustic, text, neutral) else ""
@@ -253,7 +244,7 @@ def bars(
         if p is None:
             rows.append(
                 f'<li class="{css_class(label)}">{icon(label)}<span class="name">{name_shown}</span>'
-                f'<span class="track unlearnt">{UNLEARNT}</span><span class="number">–</span></li>'
+                f'<span class="track unlearnt">not learnt yet</span><span class="number">–</span></li>'
             )
             continue
         marked = [

@@ -1,7 +1,7 @@
 """Draws how safe what people save is, and how long ago something was."""
 
 from annotations.elsewhere.saver import SaveStatus
-from ui.parts.presentation import counted
+from ser.wording import counted
 
 
 def ago(seconds: float) -> str:

@@ -12,10 +12,11 @@ from annotations.store.new_records import check_name
 from ser.acoustic.sounds import neutral_profile
 from ser.encoder.profiles import Profiles
 from ser.errors import SerError
+from ser.wording import counted
 from ui.backend.identity import ANONYMOUS, Who, charge, person, voter
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
-from ui.parts.presentation import counted, status_line
+from ui.parts.presentation import status_line
 from ui.recognize.form import Analysed
 
 SENTENCES = (

@@ -7,14 +7,15 @@ import soundfile
 
 from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.store.records import Prediction, ReviewItem
+from ser.fusion.remarks import NO_WORDS
 from ser.types import Segment
+from ser.wording import counted
 from ui.parts.palette import NO_TEXTS, Texts
 from ui.parts.player import silent_player
 from ui.parts.presentation import (
     Scores,
     as_written,
     bars,
-    counted,
     headline,
     legend,
     notes_list,
@@ -41,8 +42,7 @@ NEW_CLIPS = """
 """
 
 NOTHING_FITS = """
-<div class="empty-queue"><h3>No clip fits the filters</h3>
-<p>No more clips match these filters.</p>
+<div class="empty-queue"><h3>No more clips match these filters</h3>
 <p><button type="button" class="clear-filters">Clear filters</button></p></div>
 """
 
@@ -116,12 +116,13 @@ def _ratings(prediction: Prediction) -> dict[str, tuple[float, float]]:
 def _why_words_do_not_count(prediction: Prediction) -> list[str]:
     """The note of the answer on words that were left out, if it has one."""
     notes = cast(Sequence[str], prediction.details.get("notes") or ())
-    return [note for note in notes if "words" in note]
+    return [note for note in notes if "words" in note and note != NO_WORDS]
 
 
 def _words(prediction: Prediction | None) -> str:
     if prediction is None or not (prediction.transcript or "").strip():
-        return '<p class="transcript quiet">No transcript.</p>'
+        said = "No transcript." if prediction is None or prediction.transcript is None else "No words were recognised."
+        return f'<p class="transcript quiet">{said}</p>'
     return f'<p class="transcript">{words_html(prediction.transcript or "", _segments(prediction))}</p>'
 
 

@@ -14,7 +14,8 @@ def shell(labels: LabelSet = DEFAULT) -> str:
     return (
         '<div id="review-shell">'
         + _bar()
-        + '<div class="review-columns"><section id="review-card" class="panel waiting-clip" aria-label="Clip">'
+        + '<div class="review-columns"><section id="review-card" class="panel waiting-clip" tabindex="-1" '
+        'aria-label="Clip">'
         '<div class="empty-queue"><h3>Looking for a clip …</h3></div></section>'
         + _form(labels)
         + '</div><div id="review-live" class="announcer" aria-live="polite" aria-atomic="true"></div></div>'
@@ -55,14 +56,14 @@ def share_fields(labels: LabelSet, texts: Texts = NO_TEXTS) -> str:
 def _form(labels: LabelSet) -> str:
     return (
         '<form id="review-form" class="panel resting" aria-label="Vote" autocomplete="off"><div class="review-thumb">'
-        '<fieldset id="review-vote" class="votes"><legend>What do you hear?</legend>'
+        '<fieldset id="review-vote" class="votes" disabled><legend>What do you hear?</legend>'
         f'<div class="wrap">{vote_fields(labels)}</div></fieldset>'
-        '<div class="save-row"><button type="button" id="review-undo">Undo <kbd>Z</kbd></button>'
-        '<button type="button" id="review-skip">Skip <kbd>S</kbd></button>'
-        '<button type="button" id="review-save" class="primary">Save, next <kbd>⏎</kbd></button></div>'
+        '<div class="save-row"><button type="button" id="review-undo" disabled>Undo <kbd>Z</kbd></button>'
+        '<button type="button" id="review-skip" disabled>Skip <kbd>S</kbd></button>'
+        '<button type="button" id="review-save" class="primary" disabled>Save, next <kbd>⏎</kbd></button></div>'
         '<p id="review-status" class="status" role="status"></p></div>'
         '<label id="review-transcript">Transcript <kbd>E</kbd>'
-        '<textarea name="transcript" rows="1" placeholder="what was said" maxlength="2000"></textarea></label>'
+        '<textarea name="transcript" rows="1" placeholder="what was said" maxlength="2000" disabled></textarea></label>'
         + _more(labels)
         + "</form>"
     )
@@ -70,7 +71,8 @@ def _form(labels: LabelSet) -> str:
 
 def _more(labels: LabelSet) -> str:
     return (
-        '<details id="review-more"><summary>More: intensity, mixed emotions, valence, arousal, comment <kbd>D</kbd>'
+        '<details id="review-more" inert><summary>More: intensity, mixed emotions, valence, arousal, comment '
+        "<kbd>D</kbd>"
         "</summary>"
         '<label class="slider">Intensity <input type="range" name="intensity" min="0" max="100" value="50">'
         '<output>–</output><button type="button" class="reset" data-resets="intensity">clear</button></label>'

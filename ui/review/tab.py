@@ -67,6 +67,7 @@ class ReviewHandlers:
             "filters": review_options.fields(self.services.store, reviewer),
             "blind": settings.blind,
             "lease": 60 * settings.lease_minutes,
+            "voted": queries.has_voted(self.services.store, reviewer.name),
         }
 
     def on_next(self, given: Given, request: gr.Request) -> dict[str, object]:
@@ -84,6 +85,7 @@ class ReviewHandlers:
             "note": (order_note(self.services.store, order) or "") if item else "",
             "left": queue_length(self.services.store, reviewer.name, filters),
             "labels": self.services.label_version,
+            "voted": queries.has_voted(self.services.store, reviewer.name),
         }
 
     def on_vote(self, given: Given, request: gr.Request) -> dict[str, object]:
@@ -122,6 +124,7 @@ class ReviewHandlers:
             },
             "said": f"Taken back: {undone.label or undone.verdict} on clip {undone.clip_id}.",
             "left": queue_length(store, reviewer.name, self._choice(given, reviewer)[1]),
+            "voted": queries.has_voted(store, reviewer.name),
         }
 
     def on_release(self, given: Given, request: gr.Request) -> dict[str, object]:

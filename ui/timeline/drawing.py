@@ -6,9 +6,10 @@ from annotations.labels.label_set import LabelSet
 from ser.timeline.formats import FORMATS
 from ser.timeline.regions import Timeline
 from ser.types import Signal
+from ser.wording import counted
 from ui.parts.palette import UNSURE, UNSURE_KEY, css_class, icon
 from ui.parts.player import HEIGHT, WIDTH, waveform
-from ui.parts.presentation import counted, escape, percent
+from ui.parts.presentation import escape, percent
 from ui.recognize.form import CONSENT_CHOICES, CONSENT_QUESTION
 from ui.timeline.regions import in_labels, page_regions
 

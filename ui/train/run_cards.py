@@ -8,8 +8,10 @@ from annotations.learning.drift import BLOCK
 from annotations.learning.runs.estimate import Estimate
 from annotations.learning.runs.status import TrainingStatus
 from annotations.store.records import FeedbackSummary, TrainingRun
+from ser.wording import counted
 from ui.parts.charts import change_bars, comparison_table, curve, gain_curve, label_bars, outside_line, progress_bar
-from ui.parts.presentation import clock, counted, escape, percent
+from ui.parts.presentation import clock, escape, percent
+from ui.train.choices import TARGET_NAMES
 
 QUIET = 20.0
 """Seconds without news of a run, from which on the page says so."""
@@ -50,7 +52,7 @@ def feedback_card(
     known = counted(summary.groups, "speaker or session").replace("speaker or sessions", "speakers or sessions")
     unknown = f"{summary.unknown_speaker_clips} of unknown speakers" if summary.unknown_speaker_clips else ""
     speakers = ", ".join(part for part in (known if summary.groups else "", unknown) if part)
-    enough = f"Enough to retrain: {summary.training_clips} clips ({speakers})."
+    enough = f"Enough to retrain: {counted(summary.training_clips, 'clip')} ({speakers})."
     state = f'<p class="status {"gentle" if missing else "good"}">{escape(missing or enough)}</p>'
     return (
         f"<h3>Feedback</h3><p>{_counted(summary.votes, 'vote')} on {_counted(summary.clips, 'clip')} by "
@@ -127,16 +129,19 @@ def run_card(status: TrainingStatus, run: TrainingRun | None, now: datetime | No
     message = status.message.removeprefix(f"Epoch {status.epoch} of {status.epochs}.").strip()
     # These two say all there is to say.
     said = message if status.run_id is not None and status.state not in ("paused", "cancelled") else ""
-    detail = f'<p class="reason">{escape(said)}</p>' if said else ""
-    what = f" · {status.target}, {status.preset}" if status.run_id is not None else ""
+    # What came out stands below in figures; the sentence with all of them is among those.
+    decision = _decision(run, said)
+    detail = f'<p class="reason">{escape(said)}</p>' if said and not decision else ""
+    target = escape(TARGET_NAMES.get(status.target, status.target))
+    what = f" · {target}, {status.preset}" if status.run_id is not None else ""
     waits = [number for number in status.queued if number != status.run_id]
     then = f'<p class="reason wait">Waiting: {", ".join(f"run {number}" for number in waits)}.</p>' if waits else ""
     return (
         f'<div class="run {escape(status.state)}"><h3>{number} <span class="badge">{escape(status.state)}</span>'
-        f'<span class="quiet what">{escape(what)}</span></h3>'
+        f'<span class="quiet what">{what}</span></h3>'
         f"<p><strong>{sentence}</strong> {figures}</p>{bar}{detail}"
         f"{_silence(status, now or datetime.now(UTC))}{_curves(status)}"
-        f"{_decision(run)}{then}</div>"
+        f"{decision}{then}</div>"
     )
 
 
@@ -241,16 +246,21 @@ def _curves(status: TrainingStatus) -> str:
     )
 
 
-def _decision(run: TrainingRun | None) -> str:
+def _decision(run: TrainingRun | None, reason: str) -> str:
     if run is None or run.status == "running":
         return ""
     before, after = run.metrics.get("before"), run.metrics.get("after")
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return ""
     old, new = cast(Mapping[str, object], before), cast(Mapping[str, object], after)
+    return _checks(run.metrics) + change_bars(old, new) + figures_of(old, new, reason) + _next_step(run)
+
+
+def figures_of(old: Mapping[str, object], new: Mapping[str, object], reason: str = "") -> str:
+    """Fold the figures before and after, and the reason with all of them; empty if there are none."""
     figures = comparison_table(old, new)
-    folded = f"<details><summary>Before and after in figures</summary>{figures}</details>" if figures else ""
-    return _checks(run.metrics) + change_bars(old, new) + folded + _next_step(run)
+    said = f'<p class="reason">{escape(reason)}</p>' if reason else ""
+    return f"<details><summary>Before and after in figures</summary>{said}{figures}</details>" if figures else said
 
 
 def _next_step(run: TrainingRun) -> str:
@@ -275,16 +285,19 @@ def _checks(metrics: Mapping[str, object]) -> str:
     if isinstance(gain, int | float) and isinstance(interval, Sequence):
         low, high = (points(end) for end in interval)
         speakers = metrics.get("speakers")
-        known = "" if metrics.get("unit", "speaker") == "speaker" else " that it was trained on"
-        people = f", {counted(speakers, 'speaker')}{known}" if isinstance(speakers, int) and speakers else ""
+        parts = [f"held-out feedback: <strong>{points(gain)}</strong> points [{low}, {high}]"]
         before, after = (cast(Mapping[str, float], metrics[name]) for name in ("before", "after"))
-        uar = f"UAR {percent(before['uar'])} → {percent(after['uar'])}, " if "uar" in before and "uar" in after else ""
-        lines.append(f"held-out feedback: {uar}<strong>{points(gain)}</strong> points [{low}, {high}]{escape(people)}")
+        if "uar" in before and "uar" in after:
+            parts.append(f"UAR {percent(before['uar'])} → {percent(after['uar'])}")
+        if isinstance(speakers, int) and speakers:
+            own = metrics.get("unit", "speaker") == "speaker"
+            parts.append(f"{counted(speakers, 'speaker')}{'' if own else ' that it was trained on'}")
+        lines.append(" · ".join(parts))
     for name, what in (("base", "Old skills"), ("gold", "Gold clips")):
         found = metrics.get(name)
         if isinstance(found, Mapping):
             change = points(found["after"] - found["before"])
-            lines.append(f"{what}: <strong>{change}</strong> points, {found['count']} test items")
+            lines.append(f"{what}: <strong>{change}</strong> points, {counted(found['count'], 'test item')}")
     needed = metrics.get("needed")
     if isinstance(needed, Mapping):
         lines.append(

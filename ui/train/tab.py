@@ -189,14 +189,14 @@ class TrainHandlers:
         begins = training_cards.by_itself_line(settings.retrain_after, settings.retrain_at, status.trigger)
         drifted = read_drift(store).sentences()
         feedback = training_cards.feedback_card(feedback_summary(store), lacking, suspects, begins, drifted)
-        feedback += training_cards.learning_line(list_training_runs(store, MOST_RUNS), self.services.labels.names)
+        gains = training_cards.learning_line(list_training_runs(store, MOST_RUNS), self.services.labels.names)
         return {
             "busy": status.state in ("running", "queued"),
             "options": [asked.preset, asked.target, asked.tune],
             "missing": lacking,
             "blocked": lacking or self._blocked(asked, feedback),
             "feedback": feedback,
-            "run": training_cards.run_card(status, run),
+            "run": training_cards.run_card(status, run) + gains,
             "can": self._can(status, run),
             "runs": runs,
             "versions": self.versions.table(),

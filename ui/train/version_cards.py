@@ -10,12 +10,15 @@ import numpy as np
 from annotations.learning.versions.diff import ChangedClip, VersionDiff
 from annotations.learning.versions.registry import VersionEntry
 from annotations.store.records import TrainingRun
+from ser.wording import counted
 from ui.insights.charts import heat_table
 from ui.insights.links import to_clips
-from ui.parts.charts import change_bars, comparison_table
+from ui.parts.charts import change_bars
 from ui.parts.palette import icon
-from ui.parts.presentation import as_written, counted, escape, percent
-from ui.train.run_cards import moment
+from ui.parts.presentation import as_written, escape, percent
+from ui.train.run_cards import figures_of, moment
+
+UAR_HEAD = "UAR on held-out feedback, before → after"
 
 CHANGED = 50
 """Changed clips that are listed."""
@@ -29,7 +32,7 @@ def versions_table(entries: Sequence[VersionEntry], ways_back: Mapping[str, str]
         ways_back: {target: name of the version that a roll back leads to}.
     """
     rows = "".join(_row(entry, _acts(entry, entries, ways_back or {})) for entry in entries)
-    heads = ("Version", "State", "UAR on held-out feedback, before → after", "Trained on", "Created", "")
+    heads = ("Version", "State", UAR_HEAD, "Trained on", "Created", "")
     titles = "".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)
     return (
         f'<h3>Versions</h3><div class="scrolls versions-table" tabindex="0" role="region" aria-label="Versions">'
@@ -103,17 +106,17 @@ def model_card(name: str, text: str) -> tuple[str, str]:
 def difference_card(diff: VersionDiff) -> str:
     """Draw the differences between two versions; clips whose answer changed open in the drawer."""
     answers = (
-        f"{len(diff.changed)} of {counted(diff.clips, 'answer')} differ; {diff.judged} of the clips have votes, "
-        f"{diff.held_out} were held out from training."
+        f"{len(diff.changed)} of {counted(diff.clips, 'answer')} differ; clips with votes: {diff.judged}, "
+        f"held out from training: {diff.held_out}."
     )
     if diff.trained:
-        answers += f" {diff.trained} were trained on, which flatters the version that was."
+        answers += f" Trained on: {diff.trained}, which flatters the version that was."
     deaf = "".join(f"<li>Clip {clip} could not be analysed: {escape(reason)}</li>" for clip, reason in diff.failed)
     return (
         f'<div class="difference"><h3>{escape(diff.first)} → {escape(diff.second)}</h3>'
         f"<p>{answers}</p>"
-        f'<div class="sides"><div>{change_bars(diff.before, diff.after)}{_speakers(diff.speakers)}</div>'
-        f"<div>{comparison_table(diff.before, diff.after)}</div></div>{_confusions(diff)}"
+        f'<div class="sides"><div>{change_bars(diff.before, diff.after)}{figures_of(diff.before, diff.after)}</div>'
+        f"<div>{_speakers(diff.speakers)}</div></div>{_confusions(diff)}"
         f"{_changed(diff.changed)}{f'<ul>{deaf}</ul>' if deaf else ''}</div>"
     )
 
@@ -167,14 +170,19 @@ def _row(entry: VersionEntry, acts: str) -> str:
         notes.append("trained on something that was erased since")
     note = "".join(f'<br><span class="quiet">{text}</span>' for text in notes)
     votes = counted(entry.votes, "vote") if entry.votes else "–"
-    source = f", from {as_written(entry.parent)}" if entry.parent else ""
+    source = f"<br>from {as_written(entry.parent)}" if entry.parent else ""
     target = "" if version.target == "acoustic" else f' <span class="badge">{version.target}</span>'
     active = " class=active" if entry.in_use else ""
     return (
         f'<tr{active} data-version="{escape(version.name)}"><th scope="row">{as_written(version.name)}{target}</th>'
-        f"<td>{escape(state)}{note}</td><td>{_uar(version.metrics)}</td><td>{votes}{source}</td>"
+        f"<td>{escape(state)}{note}</td>{_cell(UAR_HEAD, _uar(version.metrics))}{_cell('Trained on', votes + source)}"
         f'<td class="when">{escape(moment(version.created_at))}</td><td>{acts}</td></tr>'
     )
+
+
+def _cell(head: str, content: str) -> str:
+    """A cell that says what it holds on a phone, where its column has no head, and is left out there if empty."""
+    return f"<td class=none>{content}</td>" if content == "–" else f'<td title="{head}">{content}</td>'
 
 
 def _speakers(speakers: Mapping[str, Mapping[str, float]]) -> str:

@@ -98,10 +98,13 @@ class Card:
             [
                 f"# {name}",
                 "",
-                f"{self._clips} recordings of speech ({self._seconds / 3600:.2f} hours, 16 kHz mono) with the emotions "
-                f"that {len(self._raters)} raters named for them: {self._votes} votes, those taken back included.",
-                f"{speakers} speakers are known; of {nameless} recordings the speaker is not. "
-                f"{self._gold} recordings have a known answer.",
+                f"{self._clips} recording{'' if self._clips == 1 else 's'} of speech ({self._seconds / 3600:.2f} "
+                "hours, 16 kHz mono) with the emotions "
+                f"that {len(self._raters)} rater{'' if len(self._raters) == 1 else 's'} named for them: {self._votes} "
+                f"vote{'' if self._votes == 1 else 's'}, those taken back included.",
+                f"Known speakers: {speakers}; recordings of unknown speakers: {nameless}; recordings with a known "
+                "answer: "
+                f"{self._gold}.",
                 "",
                 "## Labels",
                 "",

@@ -102,6 +102,7 @@ def publish(
                 repo_type="dataset",
                 folder_path=whole,
                 delete_patterns="data/*.parquet",
-                commit_message=f"Export of {report.clips} clips with {report.votes} votes",
+                commit_message=f"Export of {report.clips} clip{'' if report.clips == 1 else 's'} with {report.votes} "
+                f"vote{'' if report.votes == 1 else 's'}",
             )
     return report

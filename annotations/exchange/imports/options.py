@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from annotations.errors import ExchangeError
 from annotations.labels.label_set import DEFAULT, LabelSet
+from ser.wording import counted
 
 IMPORTER = "importer"
 RATER_PREFIX = "import:"
@@ -161,21 +162,31 @@ class ImportReport:
 
     def lines(self) -> list[str]:
         """Describe it for people, a sentence a line."""
-        lines = [f"{self.added} clips added, {self.known} were there already, {self.votes} votes added."]
+        lines = [
+            f"{counted(self.added, 'clip')} added, {self.known:,} there already, {counted(self.votes, 'vote')} added."
+        ]
         if self.stopped:
             lines.append("Stopped before the end. Run the import again to go on.")
         if self.duplicates:
-            lines.append(f"{self.duplicates} recordings came more than once and are stored once.")
+            lines.append(
+                f"{self.duplicates} recording{' came' if self.duplicates == 1 else 's came'} more than once, stored "
+                "once."
+            )
         if self.predictions:
-            lines.append(f"{self.predictions} model answers added.")
+            lines.append(f"{self.predictions} model answer{'' if self.predictions == 1 else 's'} added.")
         if self.gold:
-            lines.append(f"{self.gold} clips have a known answer now.")
+            lines.append(f"{self.gold} {'clip has' if self.gold == 1 else 'clips have'} a known answer now.")
         if self.erased:
-            lines.append(f"{self.erased} recordings were left out: they were erased here (--readmit takes them again).")
+            lines.append(
+                f"{self.erased} recording{' was' if self.erased == 1 else 's were'} left out: erased here before "
+                "(--readmit takes them again)."
+            )
         lines += self.content_lines()
         lines += [f"{name} was imported before, on {when[:10]}." for name, when in self.finished_before.items()]
         if self.failed:
-            lines.append(f"{len(self.failed)} files or rows failed; they are named above.")
+            lines.append(
+                f"{len(self.failed)} {'file or row' if len(self.failed) == 1 else 'files or rows'} failed, named above."
+            )
         return lines
 
     def content_lines(self) -> list[str]:
@@ -193,17 +204,19 @@ class ImportReport:
             )
         if self.unasked_labels:
             lines.append(
-                f"{self.unasked_labels} labels were not counted, only kept as the clips' original labels. --labels "
-                "counts them as votes, --gold as known answers."
+                f"{self.unasked_labels} label{' was' if self.unasked_labels == 1 else 's were'} not counted, only kept "
+                "as original labels of the clips. --labels counts them as votes, --gold as known answers."
             )
         if self.unlisted:
             lines.append(
-                f"{self.unlisted} recordings were left out, as the table in their folder does not name them: "
+                f"{self.unlisted} recording{' was' if self.unlisted == 1 else 's were'} left out, as the table in "
+                "their folder does not name them: "
                 f"{first_of(self.unlisted_names)}."
             )
-        if self.speakers[""]:
+        if unknown := self.speakers[""]:
             lines.append(
-                f"The speaker of {self.speakers['']} clips is unknown, so that nothing can be shown on new speakers "
+                f"The speaker of {unknown} clip{'' if unknown == 1 else 's'} is unknown, so that nothing can be shown "
+                "on new speakers "
                 "with them. --speaker-column NAME or --speaker-from PATTERN tells who speaks."
             )
         return [*lines, *self.notes]

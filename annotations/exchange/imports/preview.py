@@ -13,6 +13,7 @@ from annotations.exchange.imports.options import ImportOptions, ImportReport
 from annotations.exchange.imports.sources import find_recordings
 from annotations.store.new_records import check_consent
 from ser.errors import SerError
+from ser.wording import counted
 
 
 @dataclass
@@ -82,20 +83,22 @@ class Preview:
         """Describe it for people, a sentence a line."""
         speakers = len(self.report.speakers.keys() - {""})
         lines = [
-            f"{self.clips} clips of {speakers} known speakers would be read, with {sum(self.votes.values())} votes."
+            f"{counted(self.clips, 'clip')} of {counted(speakers, 'known speaker')} would be read, "
+            f"with {counted(self.votes.total(), 'vote')}."
         ]
         if self.votes:
             lines.append(f"Raters: {_counts(self.votes)}.")
             lines.append(f"Votes by label: {_counts(self.by_label)}.")
         if self.gold:
-            lines.append(f"{self.gold} clips would have a known answer.")
+            lines.append(f"{self.gold} clip{'' if self.gold == 1 else 's'} would have a known answer.")
         if self.without_consent:
             lines.append(
-                f"{self.without_consent} clips carry no consent: name it with --consent, or nothing is stored."
+                f"{self.without_consent} {'clip carries' if self.without_consent == 1 else 'clips carry'} no consent: "
+                "name it with --consent, or nothing is stored."
             )
         lines += self.report.content_lines()
-        if self.report.failed:
-            lines.append(f"{len(self.report.failed)} files or rows would fail; they are named above.")
+        if failed := len(self.report.failed):
+            lines.append(f"{failed} {'file or row' if failed == 1 else 'files or rows'} would fail, named above.")
         return [*lines, "Nothing was stored. Whether every recording can be decoded shows in the import itself."]
 
 

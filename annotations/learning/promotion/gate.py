@@ -264,7 +264,10 @@ def needed_words(needed: Needed | None) -> str:
         return ""
     clips = f"{needed.held_out_clips} more held-out {'clip' if needed.held_out_clips == 1 else 'clips'}"
     people = f"{needed.speakers} more {'speaker' if needed.speakers == 1 else 'speakers'}"
-    return f"{clips} from at least {people} would settle it (about {needed.labelled_clips} more labelled clips)"
+    count = needed.labelled_clips
+    return (
+        f"{clips} from at least {people} would settle it (about {count} more labelled clip{'' if count == 1 else 's'})"
+    )
 
 
 def _roots_missing(p_value: float, alpha: float) -> float:
@@ -327,5 +330,5 @@ def _findings(
 
 
 def _learnt_words(found: Comparison) -> str:
-    gain = found.probability.words() if found.probability is not None else ""
-    return f"{points(found.gain)} if both know which labels occur; {gain}"
+    known = f"{points(found.gain)} if both know which labels occur"
+    return "; ".join([known, *([found.probability.words()] if found.probability is not None else [])])

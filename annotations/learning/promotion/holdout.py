@@ -82,7 +82,8 @@ def cross_fit(examples: Sequence[FeedbackExample]) -> Holdout:
     least = MIN_TRAINING_CLIPS + MIN_HELD_OUT_CLIPS
     if len(examples) < least:
         raise TrainingDataError(
-            f"{len(examples)} labelled clips may be used for training; {least} are needed. "
+            f"{len(examples)} labelled clip{'' if len(examples) == 1 else 's'} may be used for training; {least} are "
+            "needed. "
             "Label more clips with consent to training."
         )
     _require_labels("labelled", examples)
@@ -246,7 +247,8 @@ def _require_enough(
         )
     if lacking:
         raise TrainingDataError(
-            f"{len(examples)} labelled clips may be used for training. Needed: {' and '.join(lacking)}. "
+            f"{len(examples)} labelled clip{'' if len(examples) == 1 else 's'} may be used for training. Needed: "
+            f"{' and '.join(lacking)}. "
             "Label more clips with consent to training."
         )
     _require_labels("training", training)
@@ -257,7 +259,7 @@ def _require_labels(what: str, part: Sequence[FeedbackExample]) -> None:
     labels = Counter(max(e.soft_label, key=e.soft_label.__getitem__) for e in part)
     if len(labels) < MIN_LABELS:
         raise TrainingDataError(
-            f"All {len(part)} {what} clips are labelled {next(iter(labels))}; "
+            f"All {what} clips ({len(part)}) are labelled {next(iter(labels))}; "
             f"at least {MIN_LABELS} different labels are needed. Label clips of other emotions."
         )
 

@@ -124,7 +124,7 @@ def prepare(store: AnnotationStore, run: TrainingRun) -> TrainingStatus:
         give_up_interrupted(store, run)
         clips = _begin_anew(store, run)
         status = TrainingStatus(run_id=run.id)
-        message = f"Run {run.id}: starting on {clips} clips."
+        message = f"Run {run.id}: starting on {clips} clip{'' if clips == 1 else 's'}."
     return status.changed(state="running", message=message, eta=None, pid=None, pid_created=None)
 
 

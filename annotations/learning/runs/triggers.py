@@ -72,7 +72,14 @@ class Triggers:
             run = self.retrainer.start(PROGRAM, cause=cause)
         except SerError as error:
             return TriggerReport(f"No run began by itself: {error}", at, cause, None, votes)
-        return TriggerReport(f"Run {run.id} began by itself on {new} new votes.", at, cause, run.id, votes, began=True)
+        return TriggerReport(
+            f"Run {run.id} began by itself on {new} new vote{'' if new == 1 else 's'}.",
+            at,
+            cause,
+            run.id,
+            votes,
+            began=True,
+        )
 
 
 def is_time(setting: str, now: datetime, last: TriggerReport | None) -> bool:
@@ -105,7 +112,7 @@ def count_new(examples: Sequence[FeedbackExample], run: TrainingRun | None, stor
 def _waiting(settings: AnnotationSettings, new: int) -> str:
     conditions = []
     if settings.retrain_after is not None:
-        conditions.append(f"after {settings.retrain_after} new votes")
+        conditions.append(f"after {settings.retrain_after} new vote{'' if settings.retrain_after == 1 else 's'}")
     if settings.retrain_at is not None:
         conditions.append(f"at {settings.retrain_at} UTC if there is any")
     return f"Retraining begins by itself {' and '.join(conditions)}; there are {new}."

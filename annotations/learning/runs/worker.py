@@ -206,7 +206,8 @@ class Worker:
         held_out = f"{len(holdout.held_out)} held out by {holdout.unit}"
         if holdout.cross_fitted:
             held_out = f"each predicted by a model that has not seen its {holdout.unit}"
-        self.report.say(f"Run {self.run.id}: {len(holdout.training)} clips to train on, {held_out}.")
+        count = len(holdout.training)
+        self.report.say(f"Run {self.run.id}: {count} clip{'' if count == 1 else 's'} to train on, {held_out}.")
         device = "cpu" if self._sliced else device_of(self.config)
         self.report.say(self.report.status.message, device=device)
         return TrainingJob(

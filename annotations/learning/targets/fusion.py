@@ -76,8 +76,8 @@ class FusionTrainer:
         """Fit the rule to the answers of the training split."""
         known = answered(job.store, job.holdout.training, _version_in_use(job.store))
         job.say(
-            f"Weighing sound and words on {len(known.clips)} answered clips, {known.with_words} with words; "
-            f"{known.without} have no answer and are left out."
+            f"Weighing sound and words on {len(known.clips)} answered clip{'' if len(known.clips) == 1 else 's'}, "
+            f"{known.with_words} with words; without an answer and left out: {known.without}."
         )
         if job.should_stop():
             raise TrainingCancelledError("Stopped before the rule was fitted.")
@@ -130,7 +130,7 @@ def check_held_out(known: Answered) -> None:
     """
     if len(known.clips) < MIN_HELD_OUT:
         raise TrainingDataError(
-            f"{len(known.clips)} held-out clips have an answer to compare fusion rules on; {MIN_HELD_OUT} are needed. "
+            f"Held-out clips with an answer to compare fusion rules on: {len(known.clips)}; {MIN_HELD_OUT} are needed. "
             "Let the model answer more clips of other speakers, and label them."
         )
 

@@ -114,7 +114,7 @@ class HeadRun:
         meta = head.save(job.model_dir, whole, KeptRehearsal.of(self.start_folder))
         record(job.store, job.run.id, feedback, chosen.suspects)
         if chosen.suspects:
-            job.say(f"{len(chosen.suspects)} labels look like mistakes: not trained on, and back in the review queue.")
+            job.say(f"Probable label errors, not trained on and back in the review queue: {len(chosen.suspects)}.")
         return job.new_version(
             meta.sha256, {name: meta.metrics[kept] for name, kept in KEPT.items() if kept in meta.metrics}
         )

@@ -45,7 +45,11 @@ class TextTrainer:
         """Train the current adapter on, on the clips of the training side whose words somebody wrote down."""
         written = with_words(job.holdout.training)
         left = len(job.holdout.training) - len(written)
-        job.say(f"Training on {len(written)} clips with a written transcript; {left} have none and are left out.")
+        job.say(
+            f"Training on {len(written)} clip{'' if len(written) == 1 else 's'} with a written transcript; without "
+            "one and "
+            f"left out: {left}."
+        )
         config = TextAdaptConfig(epochs=EPOCHS[job.config.preset], seed=job.config.seed)
         meta = adapt_text_model(
             job.base,
@@ -101,8 +105,8 @@ def held_out_sentences(holdout: Holdout) -> Holdout:
     labels = {max(example.soft_label, key=example.soft_label.__getitem__) for example in new}
     if len(new) < MIN_HELD_OUT or len(labels) < 2:
         raise TrainingDataError(
-            f"{len(new)} held-out clips of {len(labels)} different labels have a written transcript that was not "
-            f"trained on ({len(written) - len(new)} more say what a training clip says); {MIN_HELD_OUT} clips of 2 "
+            f"Held-out clips with a written transcript that was not trained on: {len(new)}, of different labels: "
+            f"{len(labels)} ({len(written) - len(new)} more say what a training clip says); {MIN_HELD_OUT} clips of 2 "
             "labels are needed. Write the words of more clips, of other speakers and with other sentences."
         )
     return replace(holdout, held_out=tuple(new), gold=())

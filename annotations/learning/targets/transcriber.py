@@ -53,7 +53,11 @@ class TranscriberTrainer:
         folder = checkpoint_of(job.base)
         written = with_words(job.holdout.training)
         missing = len(job.holdout.training) - len(written)
-        job.say(f"Training on {len(written)} clips with a written transcript; {missing} have none.")
+        job.say(
+            f"Training on {len(written)} clip{'' if len(written) == 1 else 's'} with a written transcript; without "
+            "one: "
+            f"{missing}."
+        )
         clips = [
             SpokenText(decode_file(job.store.clip_path(e.clip)), e.transcript or "", e.clip.language) for e in written
         ]
@@ -95,7 +99,7 @@ def _transcribed(held_out: Sequence[FeedbackExample]) -> list[FeedbackExample]:
     written = with_words(held_out)
     if len(written) < MIN_HELD_OUT:
         raise TrainingDataError(
-            f"{len(written)} held-out clips have a corrected transcript to measure word errors on; "
+            f"Held-out clips with a corrected transcript to measure word errors on: {len(written)}; "
             f"{MIN_HELD_OUT} are needed. Write the words of more clips, of other speakers."
         )
     return written

@@ -106,8 +106,8 @@ class VersionDiff:
     def lines(self) -> list[str]:
         """Describe it for people."""
         lines = [
-            f"{self.first} -> {self.second}: {len(self.changed)} of {self.clips} answers differ; "
-            f"{self.judged} clips have votes, {self.held_out} were held out, {self.trained} were trained on."
+            f"{self.first} -> {self.second}: answers that differ: {len(self.changed)} of {self.clips}; "
+            f"clips with votes: {self.judged}, held out: {self.held_out}, trained on: {self.trained}."
         ]
         if self.judged:
             lines.append(f"UAR {self.before['uar']} -> {self.after['uar']}")
@@ -115,7 +115,8 @@ class VersionDiff:
             for label in recall[0]:  # type: ignore[attr-defined]
                 lines.append(f"  {label:<10} {recall[0][label]:.2f} -> {recall[1][label]:.2f}")  # type: ignore[index]
             lines += [
-                f"  {name}: {found['before']:.2f} -> {found['after']:.2f} ({found['clips']} clips)"
+                f"  {name}: {found['before']:.2f} -> {found['after']:.2f} ({found['clips']:g} "
+                f"clip{'' if found['clips'] == 1 else 's'})"
                 for name, found in self.speakers.items()
             ]
         lines += [

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from ser.wording import counted
+
 
 @dataclass
 class ErasureReport:
@@ -49,7 +51,8 @@ class ErasureReport:
         said = "would be erased" if self.dry_run else "erased"
         rows = ", ".join(f"{count} of {table}" for table, count in sorted(self.rows.items())) or "none"
         lines = [
-            f"{self.subject}: {self.clips} clips, {self.recordings} recordings and {self.votes} votes {said}.",
+            f"{self.subject}: {counted(self.clips, 'clip')}, {counted(self.recordings, 'recording')} and "
+            f"{counted(self.votes, 'vote')} {said}.",
             f"Rows {'that would be ' if self.dry_run else ''}erased or changed: {rows}.",
         ]
         lines += [f"Erased in or with: {path}" for path in self.files]

@@ -73,7 +73,10 @@ def read_table(content: bytes, name: str, known: Callable[[str], object] = to_em
         raise NoRecordingColumnError(f"{name} has the columns {', '.join(headers)}. Expected {EXPECTED}.", headers)
     rows, repeated = _tell_raters([row for where, cells in lines for row in columns.rows(where, cells)])
     notes = [f"{name}: columns that were not read: {', '.join(columns.unread)}."] if columns.unread else []
-    notes += [f"{name}: {repeated} rows say the same as others and count once."] if repeated else []
+    if repeated:
+        notes.append(
+            f"{name}: {repeated} {'row repeats' if repeated == 1 else 'rows repeat'} others; each counts once."
+        )
     return Table((*answers, *rows), (*aside, *notes), headers, columns.named)
 
 

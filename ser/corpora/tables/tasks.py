@@ -59,7 +59,7 @@ def task_rows(lines: Iterable[tuple[str, Cells]]) -> tuple[list[Row | Broken], l
                 answer["rater"] = f"#{nameless}" if nameless > 1 else None
             rows.append(Row(file, **{**facts, "label": "", **answer}))
     rows += [Broken(table, f"{count} {what} were not read") for what, count in aside.items()]
-    return rows, [f"{table}: {guesses} answers of models were not read."] if guesses else []
+    return rows, [f"{table}: {guesses} answer{'' if guesses == 1 else 's'} of models not read."] if guesses else []
 
 
 def _studio(task: Cells, aside: Counter[str]) -> tuple[Cells, list[Answer]]:
