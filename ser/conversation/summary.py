@@ -65,7 +65,11 @@ def _causes(conversation: Conversation) -> Iterator[Sentence]:
             continue
         answer = conversation.turns[chain.response]
         if answer.label is not None:
-            said = f"{answer.turn.speaker} answers it, and it sounds like {answer.label}."
+            said = (
+                f"{answer.turn.speaker} answers it, and it sounds neutral."
+                if answer.label == NEUTRAL
+                else f"{answer.turn.speaker} answers it, and it sounds like {answer.label}."
+            )
             yield Sentence(said, (chain.turn, chain.response))
 
 

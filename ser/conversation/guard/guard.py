@@ -118,6 +118,8 @@ class Guard:
         plain = find_plain(sentence)
         if plain is not None:
             return Alarm(plain, sentence, 1.0, beyond_doubt=True)
+        if not is_latin(sentence):
+            return None
         kind, probability = self.classify(sentence)
         if probability <= self.threshold:
             return None
@@ -140,6 +142,16 @@ def find_plain(sentence: str) -> str | None:
     said = sentence.lower().replace("’", "'")
     found = next((kind for kind, pattern in _PATTERNS.items() if pattern.search(said)), None)
     return None if found == "violence" and _FICTION.search(said) else found
+
+
+def is_latin(sentence: str) -> bool:
+    """True if most letters are of the script that the encoder was trained on; of others it makes nothing but chance.
+
+    >>> is_latin("Café, 8 o'clock"), is_latin("我快饿死了 OK")
+    (True, False)
+    """
+    letters = [letter for letter in sentence if letter.isalpha()]
+    return 2 * sum(letter < "\u0250" for letter in letters) > len(letters)
 
 
 def split_sentences(words: str) -> list[str]:
