@@ -80,7 +80,8 @@ def test_only_the_named_endpoints_are_public_and_described(client: Client) -> No
     assert all(endpoint["description"] for endpoint in endpoints.values())
     names = {name: [p["parameter_name"] for p in endpoint["parameters"]] for name, endpoint in endpoints.items()}
     assert names["/recognize"] == ["audio", "denoise"] and names["/timeline"] == ["audio", "channels", "speakers"]
-    assert names["/correct"] == ["audio", "clip_id", "label", "rater", "transcript", "intensity", "consent", "speaker"]
+    vote = ["audio", "clip_id", "label", "rater", "transcript", "intensity", "consent", "speaker"]
+    assert names["/correct"] == [*vote, "face", "face_consent"] and names["/forget_picture"] == ["clip_id", "rater"]
     assert names["/next_clip"] == ["rater"] and names["/retrain"] == ["rater", "preset", "target", "tune"]
 
 

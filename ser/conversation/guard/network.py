@@ -24,7 +24,7 @@ from ser.text.embedded import ADAPTER_PREFIX, HEAD_PREFIX, HIDDEN, find_base
 from ser.text.network import ADAPTED_LAYERS, pad
 from ser.training.gradients.task import Places, Task
 
-TRAINED_LAYERS = 2
+TRAINED_LAYERS = 3
 EVALUATION_BATCH = 64
 
 States = Mapping[str, npt.NDArray[np.float16]]
