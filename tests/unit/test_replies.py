@@ -291,8 +291,8 @@ def test_the_guard_is_small_and_finds_what_no_rule_names() -> None:
     assert found is not None and found.kind == "self-harm" and "platform" in found.phrase
     assert find_plain(found.phrase) is None and guard.threshold < found.probability < 1
     for words in (
-        "The train leaves from platform two.",
-        "My phone died.",
+        "The train to Leeds was on time.",
+        "My battery died on the way home.",
         "I killed it on stage last night.",
         "我快饿死了",
     ):

@@ -50,7 +50,7 @@ WEIGHTS = {"phrases": 2.0, "harmless": 2.0, "templates": 0.5, "turns": 1.0}
 NEAR, FURTHER = 5000, 1500
 """Ordinary sentences that are trained on: those nearest to the phrases, and others by chance."""
 
-MOST_ALARMS, MOST_BEYOND_DOUBT = 0.007, 0.001
+MOST_ALARMS, MOST_BEYOND_DOUBT = 0.005, 0.001
 """Shares of the turns left out on which there may be an alarm, and one beyond doubt, plain phrases included."""
 
 Rows = Sequence[tuple[str, int, str]]
