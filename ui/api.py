@@ -1,5 +1,6 @@
 """The endpoints that programs use, each under its own name; the page itself uses none of them."""
 
+import contextlib
 import dataclasses
 import secrets
 import shutil
@@ -14,8 +15,6 @@ from gradio.utils import get_upload_folder
 from annotations.labels.files import to_plain
 from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.learning.config import PRESETS
-from annotations.raters.people import Person
-from annotations.review.items import get_review_item
 from annotations.review.queue import next_clip
 from annotations.store import NewClip, NewVote, grant
 from annotations.store.records import CONSENT_PURPOSES, TARGETS
@@ -35,7 +34,9 @@ from ui.backend.turns import RECOGNITION, Waiting
 from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
 from ui.parts.palette import UNSURE
-from ui.recognize.votes import verdict_of
+from ui.recognize.face import read_agreed
+from ui.recognize.form import FACE_CONSENTS
+from ui.recognize.votes import verdict_of, vote_on_stored
 
 MAX_TIMELINE_DURATION = 15 * 60.0
 """Seconds of a recording that a request may have answered over time; longer ones are for the command line."""
@@ -118,22 +119,32 @@ class ApiHandlers:
         intensity: float | None = None,
         consent: Sequence[str] = (),
         speaker: str = "",
+        face: str | None = None,
+        face_consent: Sequence[str] = (),
         request: gr.Request | None = None,
     ) -> dict[str, object]:
-        """Store a vote: on a stored clip by its id, or on a new recording given with consent."""
-        labels = self.services.labels
-        if audio is None:
-            check_label(label, labels)
-            person(self.services, request, rater).require("review stored clips")
-            reviewer = voter(self.services, request, rater)
-            return self._correct_stored(clip_id, label, reviewer, transcript or None, intensity)
+        """Store a vote: on a stored clip by its id, or on a new recording given with consent, perhaps with a picture.
+
+        A picture has a consent of its own.
+        """
+        labels, picture = self.services.labels, None
+        uploads = self.services.uploads
         # Everything that can go wrong goes wrong in here, so that no upload is left behind.
-        with self.services.uploads.borrow(audio) as path:
+        with contextlib.ExitStack() as stack:
+            path, seen = (stack.enter_context(uploads.borrow(file)) if file else None for file in (audio, face))
             check_label(label, labels)
+            if path is None:
+                if seen is not None:
+                    raise SerError("A picture belongs to a new recording. Send `audio` as well, or leave `face` out.")
+                person(self.services, request, rater).require("review stored clips")
+                reviewer = voter(self.services, request, rater)
+                return vote_on_stored(self.services, clip_id, label, reviewer, transcript or None, intensity)
             reviewer = voter(self.services, request, rater)
             serving = self.services.active_model.serving()
             recording = decode_file(path, max_duration=serving.recognizer.max_duration)
             recognition = self._answer(serving.recognizer, recording, request) if consent else None
+            if recognition and seen:
+                recognition, picture = read_agreed(self.services, recognition, seen, face_consent, reviewer.name)
         verdict, vote = verdict_of(label, labels.most_probable(recognition.fused.as_dict()) if recognition else None)
         clip, correction = self.services.store.save_feedback(
             recording,
@@ -152,10 +163,12 @@ class ApiHandlers:
                 speaker=speaker.strip() or None,
                 session=str(request.session_hash) if request else None,
                 grants=grant(consent, reviewer.name),
+                face=picture,
             ),
             model_version_id=serving.version.id,
         )
-        return {"clip_id": clip.id, "correction_id": correction.id}
+        said = {"face": recognition.face.note} if recognition and recognition.face else {}
+        return {"clip_id": clip.id, "correction_id": correction.id, **said}
 
     def next_clip(
         self, rater: str = "", request: gr.Request | None = None
@@ -238,30 +251,6 @@ class ApiHandlers:
         status = dataclasses.asdict(self.services.retrainer.status(run_id))
         return {name: value for name, value in status.items() if name not in ("pid", "pid_created")}
 
-    def _correct_stored(
-        self, clip_id: float | None, label: str, rater: Person, transcript: str | None, intensity: float | None
-    ) -> dict[str, object]:
-        if clip_id is None:
-            raise SerError("Neither audio nor clip_id was given. Send a recording, or the id of a stored clip.")
-        item = get_review_item(self.services.store, as_whole(clip_id, "clip_id"))
-        labels = self.services.labels
-        prediction = item.prediction and labels.prediction(item.prediction)
-        verdict, vote = verdict_of(label, prediction.label if prediction else None)
-        correction = self.services.store.add_correction(
-            item.clip.id,
-            NewVote(
-                rater.name,
-                verdict,
-                label=vote,
-                intensity=intensity,
-                transcript=transcript,
-                may_replace=rater.proved,
-                label_set=labels.names,
-            ),
-            prediction_id=prediction.id if prediction else None,
-        )
-        return {"clip_id": item.clip.id, "correction_id": correction.id}
-
 
 def check_label(label: str, labels: LabelSet = DEFAULT) -> None:
     """Refuse what is neither a label of the store nor unsure."""
@@ -297,7 +286,11 @@ def build_api(services: Services) -> None:
             list(CONSENT_PURPOSES), value=[], label="what a new recording may be stored for; nothing is stored without"
         )
         speaker = gr.Textbox(label="a pseudonym of who speaks; training keeps speakers apart", value="")
-        stored = gr.JSON(label="{clip_id, correction_id}")
+        seen = gr.File(label="a picture of who speaks, kept with a new recording, or null", value=None)
+        face_consent = gr.CheckboxGroup(
+            list(FACE_CONSENTS), value=[], label="what the picture may be stored for; it is not stored without"
+        )
+        stored = gr.JSON(label="{clip_id, correction_id}, and what the `face` says if a picture came")
         reviewer = gr.Textbox(label="rater; each rater gets each clip once", value="")
         clip = gr.JSON(label="clip_id, duration, speaker, source, raters, prediction; null if no clip waits")
         clip_audio = gr.Audio(label="the recording as FLAC", type="filepath")
@@ -322,7 +315,11 @@ def build_api(services: Services) -> None:
         ("recognize", [recording, clean], [answer]),
         ("timeline", [talk, channels, voices], [regions]),
         ("explain", [puzzling, why], [reasons]),
-        ("correct", [voted, clip_id, label, rater, transcript, intensity, consent, speaker], [stored]),
+        (
+            "correct",
+            [voted, clip_id, label, rater, transcript, intensity, consent, speaker, seen, face_consent],
+            [stored],
+        ),
         ("next_clip", [reviewer], [clip, clip_audio]),
         ("labels", [], [label_list]),
         ("retrain", [starter, preset, target, tune], [started]),

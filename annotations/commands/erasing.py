@@ -7,6 +7,7 @@ from annotations.learning.runs.queue import forget_erased
 from annotations.maintenance.erasure.erase import (
     ErasureReport,
     erase_clip,
+    erase_picture,
     erase_rater,
     erase_recording,
     erase_speaker,
@@ -20,6 +21,7 @@ def add_erase(parser: argparse.ArgumentParser) -> None:
     """The options of `erase`."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--clip", type=int, metavar="ID", help="a clip with all that is known or was made of it")
+    what.add_argument("--picture", type=int, metavar="ID", help="the picture of a face that is kept with a clip")
     what.add_argument("--recording", metavar="SHA256", help="every clip that was cut from a longer recording")
     what.add_argument("--speaker", metavar="NAME", help="every clip of a speaker")
     what.add_argument("--rater", metavar="NAME", help="a rater's votes, words, roles and name; the clips stay")
@@ -36,6 +38,8 @@ def run_erase(options: argparse.Namespace) -> int:
     with open_existing(options.data_dir) as store:
         if options.clip is not None:
             report = erase_clip(store, options.clip, by=options.by, dry_run=options.dry_run)
+        elif options.picture is not None:
+            report = erase_picture(store, options.picture, by=options.by, dry_run=options.dry_run)
         elif options.recording is not None:
             report = erase_recording(store, options.recording, by=options.by, dry_run=options.dry_run)
         elif options.speaker is not None:

@@ -90,12 +90,13 @@ def exports_with_clips(connection: sqlite3.Connection, clip_ids: Sequence[int], 
 
 
 def exports_with_rater(connection: sqlite3.Connection, rater: str) -> list[int]:
-    """The exports that hold a clip on which a rater has voted, or to which they have consented."""
+    """The exports that hold a clip on which a rater has voted, or whose recording or picture they have agreed to."""
     rows = connection.execute(
         "SELECT DISTINCT export_id AS id FROM export_clips WHERE clip_id IN ("
         "SELECT clip_id FROM corrections WHERE rater = ? UNION SELECT clip_id FROM consents WHERE given_by = ? "
-        "UNION SELECT clip_id FROM gold_marks WHERE marked_by = ?) ORDER BY 1",
-        (rater, rater, rater),
+        "UNION SELECT clip_id FROM gold_marks WHERE marked_by = ? "
+        "UNION SELECT clip_id FROM faces WHERE given_by = ?) ORDER BY 1",
+        (rater, rater, rater, rater),
     )
     return [row["id"] for row in rows]
 

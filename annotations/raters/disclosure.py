@@ -9,6 +9,7 @@ from sqlite3 import Connection
 
 from annotations.raters.people import Person
 from annotations.store import AnnotationStore, queries
+from annotations.store.faces import read_face
 from annotations.store.records import HistoryEntry
 from annotations.store.rows import STANDING
 from annotations.store.settings import settings_in_force
@@ -40,6 +41,14 @@ def own_consents(store: AnnotationStore, name: str, clip_id: int) -> tuple[str, 
     """The purposes that a person has consented to for a clip, and may withdraw."""
     query = "SELECT purpose FROM consents_in_force WHERE clip_id = ? AND given_by = ?"
     return tuple(row["purpose"] for row in store.fetch(query, (clip_id, name)))
+
+
+def own_picture(store: AnnotationStore, person: Person, clip_id: int) -> bytes | None:
+    """The picture that is kept with a clip, for who may erase it: who agreed to keep it, and whoever erases clips."""
+    with store.reading() as connection:
+        face = read_face(connection, clip_id)
+    theirs = face is not None and person.proved and face.given_by == person.name
+    return face.jpeg if face is not None and (theirs or person.may("erase")) else None
 
 
 def hides_answers(connection: Connection, person: Person) -> bool:

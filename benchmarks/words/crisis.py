@@ -1,8 +1,8 @@
 """The guard of replies: `python -m benchmarks.words.crisis --data DIR [--quick] [--json]`.
 
-Share of phrases of self-harm, violence and abuse that raise an alarm, on the lists that its words were chosen by and on
-two that nothing was fitted to, `crisis_test.csv` and the later `crisis_later.csv`; alarms on harmless phrases that look
-like them, and on the turns of `DIR/dailydialog/test.csv`; the milliseconds that a turn takes.
+Share of phrases of self-harm, violence and abuse that raise an alarm, on the lists that it was trained on and on three
+that nothing was fitted to, `crisis_test.csv`, the later `crisis_later.csv`, and `crisis_third.csv`; alarms on harmless
+phrases that look like them, and on the turns of `DIR/dailydialog/test.csv`; the milliseconds that a turn takes.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from ser.conversation.guard.guard import KINDS, WEIGHTS_FILE, Guard, find_plain,
 from ser.conversation.model.dialogues import read_dialogues
 
 PACKAGES = ("onnxruntime", "tokenizers", "numpy")
-TESTS = ("crisis_test.csv", "crisis_later.csv")
+TESTS = ("crisis_test.csv", "crisis_later.csv", "crisis_third.csv")
 WRITTEN_FOR_IT = 150
 """Phrases of the list that the goal names; the further ones of the file were the test list of an earlier guard."""
 

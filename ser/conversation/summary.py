@@ -39,7 +39,7 @@ def _feelings(conversation: Conversation) -> Iterator[Sentence]:
         if not places:
             continue
         if not felt:
-            yield Sentence(f"{speaker}: no feeling but neutral was recognised, in {len(places)} turns.", tuple(places))
+            yield Sentence(f"{speaker}: it sounds neutral in {len(places)} of {len(places)} turns.", tuple(places))
             continue
         by_label = {
             label: [place for place in felt if conversation.turns[place].label == label]
@@ -65,14 +65,18 @@ def _causes(conversation: Conversation) -> Iterator[Sentence]:
             continue
         answer = conversation.turns[chain.response]
         if answer.label is not None:
-            said = f"{answer.turn.speaker} answers it, and it sounds like {answer.label}."
+            said = (
+                f"{answer.turn.speaker} answers it, and it sounds neutral."
+                if answer.label == NEUTRAL
+                else f"{answer.turn.speaker} answers it, and it sounds like {answer.label}."
+            )
             yield Sentence(said, (chain.turn, chain.response))
 
 
 def _doubts(conversation: Conversation) -> Iterator[Sentence]:
     unsure = [place for place, one in enumerate(conversation.turns) if one.unsure]
     if unsure:
-        yield Sentence(f"{len(unsure)} of {len(conversation.turns)} turns are not sure.", tuple(unsure))
+        yield Sentence(f"What is felt is not clear in {len(unsure)} of {len(conversation.turns)} turns.", tuple(unsure))
 
 
 def name_turns(turns: Sequence[int]) -> str:

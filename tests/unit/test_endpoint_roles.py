@@ -41,6 +41,8 @@ DECLARED = {
     "ApiHandlers.training_status": EVERYBODY,
     "ConversationHandlers.converse": EVERYBODY,
     "ConversationHandlers.on_read": EVERYBODY,
+    # Of who agreed to keep it; a maintainer may erase any.
+    "FaceHandlers.forget_picture": EVERYBODY,
     "FaceHandlers.on_picture": EVERYBODY,
     "FaceHandlers.recognize_with_face": EVERYBODY,
     "IdentityHandlers.on_rename": EVERYBODY,

@@ -12,7 +12,6 @@ from PIL import Image
 from annotations.learning.targets.fusion import answered
 from annotations.maintenance.erasure.erase import erase_clip
 from annotations.raters.votes import training_examples
-from annotations.store.faces import read_face
 from ser.cli import main
 from ser.errors import ModelUnavailableError, PictureError, SettingsError
 from ser.face import FaceAnswer, FaceReader, Picture
@@ -24,10 +23,11 @@ from ser.labels import EMOTIONS
 from ser.serialization import recognition_to_dict
 from ser.types import EmotionScores
 from tests.unit.stored import answer
+from tests.unit.test_face_pictures import is_nowhere, stored_face
 from tests.unit.test_ui_recognize import ANN, analyse
 from ui.backend.services import Services
 from ui.recognize.face import FaceHandlers
-from ui.recognize.form import KEEP_FACE, Analysed, Form
+from ui.recognize.form import FACE_CONSENTS, Analysed, Form
 from ui.recognize.tab import RecognizeHandlers
 
 needs_opencv = pytest.mark.skipif(
@@ -176,30 +176,30 @@ def add_picture(services: Services, cache: Path, analysed: Analysed | None) -> t
     return FaceHandlers(services).on_picture(str(path), analysed, ANN), path
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_the_page_keeps_a_picture_only_by_its_own_tick(page_services: Services, page_cache: Path, keep: bool) -> None:
+@pytest.mark.parametrize("keep", [["keep"], ["export"], []])
+def test_the_page_keeps_a_picture_only_by_its_own_tick(
+    page_services: Services, page_cache: Path, keep: list[str]
+) -> None:
     refused, path = add_picture(page_services, page_cache, None)
     assert "Record or choose a clip first" in str(refused.face) and not path.exists()
     analysed = analyse(page_services, page_cache)
     form, path = add_picture(page_services, page_cache, analysed)
     assert not path.exists() and "face: happiness 90" in str(form.card) and "not counted" in str(form.face)
-    assert form.keep_face == gr.update(value=False, visible=True)
+    assert form.keep_face == gr.update(value=[], visible=True)
     saved = RecognizeHandlers(page_services).on_save(
         analysed, "fear", "hello there", 50.0, False, "", ["training"], keep, "ann", ANN
     )
     store = page_services.store
-    with store.reading() as connection:
-        kept = read_face(connection, int(str(saved.saved)))
-        wording = connection.execute("SELECT wording, given_by FROM faces").fetchall()
+    kept = stored_face(store, int(str(saved.saved)))
     known = answered(store, training_examples(store), None)
     assert known.with_faces == (1 if keep else 0), "without the tick nothing that the face has said stays"
     if not keep:
         assert kept is None
         return
-    assert kept is not None and [tuple(row) for row in wording] == [(KEEP_FACE, "ann")]
+    assert kept is not None and (kept.wording, kept.given_by) == (FACE_CONSENTS[keep[0]], "ann")
+    assert kept.may_export == (keep == ["export"])
     erase_clip(store, int(str(saved.saved)), by="ann")
-    files = [file for file in store.data_dir.rglob("*") if file.is_file()]
-    assert files and not any(kept[100:164] in file.read_bytes() for file in files)
+    assert is_nowhere(store, kept)
 
 
 def test_a_face_is_for_one_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

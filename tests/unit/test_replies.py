@@ -1,6 +1,8 @@
 """Replies: what kind fits, whose words they mirror, what the guard says, and what is kept of them."""
 
+import csv
 import json
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from annotations.maintenance.erasure.erase import erase_rater
 from annotations.raters.replies import RatedReply, forget_reply, list_replies, preference_pairs, save_reply
 from annotations.store import AnnotationStore
 from ser.conversation.conversation import Cause, Conversation, FeltTurn, Readers, build_conversation
-from ser.conversation.guard.guard import KINDS, load_guard
+from ser.conversation.guard.guard import KINDS, WEIGHTS_FILE, find_plain, load_guard
 from ser.conversation.model.dialogue import load_dialogue_model
 from ser.conversation.reply.reply import GUARD, SENTENCES, compose_reply, languages, read_help, read_sentences
 from ser.conversation.reply.strategies import STRATEGIES, find_situation
@@ -260,3 +262,38 @@ def test_rated_replies_come_in_and_are_listed_by_command(tmp_path: Path, capsys:
     assert (listed["rater"], listed["edited"], listed["consent"]) == ("ann", "Oh!", ["training"])
     assert main(["--data-dir", data, "replies", "--forget", str(listed["id"]), "--rater", "ann"]) == 0
     assert main(["--data-dir", data, "replies", "--forget", "7", "--rater", "ann"]) == 2
+
+
+def words_of(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z']+|[一-鿿]", text.lower()))
+
+
+def test_the_guard_was_not_trained_on_what_tests_it_last() -> None:
+    written = []
+    for name in ("phrases.csv", "harmless.csv"):
+        rows = csv.DictReader((WEIGHTS_FILE.parent / name).open(encoding="utf-8", newline=""))
+        written += [words_of(row["text"]) for row in rows]
+    third = Path("benchmarks/words/crisis_third.csv")
+    tested = [row["text"] for row in csv.DictReader(third.open(encoding="utf-8", newline=""))]
+    assert len(tested) == 160 and len(written) > 4000
+    near = [
+        text
+        for text in tested
+        if any(len(words_of(text) & other) > 0.6 * len(words_of(text) | other) for other in written)
+    ]
+    assert not near
+
+
+def test_the_guard_is_small_and_finds_what_no_rule_names() -> None:
+    assert WEIGHTS_FILE.stat().st_size < 1_500_000
+    guard = load_guard()
+    found = guard.check("So we moved house. i keep walking up to the edge of the platform and wanting to let go.")
+    assert found is not None and found.kind == "self-harm" and "platform" in found.phrase
+    assert find_plain(found.phrase) is None and guard.threshold < found.probability < 1
+    for words in (
+        "The train to Leeds was on time.",
+        "My battery died on the way home.",
+        "I killed it on stage last night.",
+        "我快饿死了",
+    ):
+        assert guard.check(words) is None, words

@@ -75,12 +75,13 @@ def test_only_the_named_endpoints_are_public_and_described(client: Client) -> No
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     named = {"/register", "/recognize", "/timeline", "/explain", "/correct", "/next_clip", "/labels"}
     named |= {"/retrain", "/training_status", "/control_training", "/converse", "/recognize_with_face"}
-    named |= {"/reply", "/rate_reply", "/forget_reply"}
+    named |= {"/reply", "/rate_reply", "/forget_reply", "/forget_picture"}
     assert set(endpoints) == named
     assert all(endpoint["description"] for endpoint in endpoints.values())
     names = {name: [p["parameter_name"] for p in endpoint["parameters"]] for name, endpoint in endpoints.items()}
     assert names["/recognize"] == ["audio", "denoise"] and names["/timeline"] == ["audio", "channels", "speakers"]
-    assert names["/correct"] == ["audio", "clip_id", "label", "rater", "transcript", "intensity", "consent", "speaker"]
+    vote = ["audio", "clip_id", "label", "rater", "transcript", "intensity", "consent", "speaker"]
+    assert names["/correct"] == [*vote, "face", "face_consent"] and names["/forget_picture"] == ["clip_id", "rater"]
     assert names["/next_clip"] == ["rater"] and names["/retrain"] == ["rater", "preset", "target", "tune"]
 
 

@@ -96,3 +96,6 @@ def test_a_reply_is_spoken_sentence_by_sentence(page_services: Services, monkeyp
     monkeypatch.setenv("SER_VOICE", "none")
     with pytest.raises(SerError, match="not spoken on this page"):
         acts["conversation_speak"]({**said, "sentence": 0}, ANN)
+    assert "cv-listen" not in str(acts["conversation_reply"](given, ANN)["html"]), (
+        "a button that cannot work is not there"
+    )

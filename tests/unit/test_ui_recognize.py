@@ -55,7 +55,7 @@ def save(services: Services, analysed: Analysed | None, **changes: object) -> Fo
         "rated": False,
         "speaker": "",
         "consent": ["research"],
-        "keep_face": False,
+        "keep_face": [],
         "who": "ann",
         "request": ANN,
     }

@@ -12,8 +12,8 @@ from annotations.exchange.exports.exporting import FORMATS, export_store
 from annotations.labels.label_set import LabelSet
 from annotations.maintenance import batch
 from annotations.maintenance.batch import BatchReport
-from annotations.maintenance.erasure.erase import ErasureReport, withdraw_consent
-from annotations.raters.disclosure import own_consents
+from annotations.maintenance.erasure.erase import ErasureReport, erase_picture, withdraw_consent
+from annotations.raters.disclosure import own_consents, own_picture
 from annotations.raters.people import Person
 from annotations.scratch import scratch_folder
 from annotations.store import AnnotationStore
@@ -88,7 +88,7 @@ class Changes:
             "title": title,
             "body": body + _fields(act, self.services.labels),
             "confirm": confirm,
-            "danger": act in ("erase", "withdraw"),
+            "danger": act in ("erase", "withdraw", "picture"),
         }
 
     def do(self, token: str, values: Mapping[str, object], person: Person) -> str:
@@ -108,6 +108,9 @@ class Changes:
     def _check(self, act: str, person: Person) -> None:
         if act == "withdraw":
             person.require_proof("withdraw a consent")
+        elif act == "picture":
+            if not person.may("erase"):
+                person.require_proof("withdraw a consent")
         elif act == "retract":
             person.require_proof("take a vote back")
         elif act not in NEEDED:
@@ -128,6 +131,9 @@ class Changes:
                 raise SerError("Consent is withdrawn from one clip at a time. Open it first.")
             own = _own(store, person, clips[0])
             return withdraw_consent(store, clips[0], own, person.name, dry_run=True).lines()
+        if act == "picture":
+            erasure = erase_picture(store, _pictured(store, person, clips), by=person.name, dry_run=True)
+            return [*erasure.lines(), "This cannot be undone."]
         if act == "speaker":
             known = batch.count_loss(store, clips, "speaker")
             named = ", ".join(f"{name} ({count})" for name, count in known.most_common(5))
@@ -160,6 +166,9 @@ class Changes:
             return self._erasing(
                 lambda job: _tell_erasure(job, withdraw_consent(store, clips[0], _own(store, person, clips[0]), by))
             )
+        if asked.act == "picture":
+            pictured = _pictured(store, person, clips)
+            return self._erasing(lambda job: _tell_erasure(job, erase_picture(store, pictured, by=by)))
         speaker = str(values.get("speaker") or "")
         ticked = values.get("consent")
         consent = [str(purpose) for purpose in ticked] if isinstance(ticked, list) else []
@@ -242,6 +251,7 @@ def _titles(act: str, count: int) -> tuple[str, str]:
         "erase": (f"Erase {clips} for good?", f"Erase {clips}"),
         "retract": ("Take your vote back?", "Take it back"),
         "withdraw": ("Withdraw your consent?", "Withdraw my consent"),
+        "picture": ("Erase the picture for good?", "Erase the picture"),
     }[act]
 
 
@@ -279,6 +289,24 @@ def _own(store: AnnotationStore, person: Person, clip_id: int) -> tuple[str, ...
     if not own:
         raise SerError(f"{name} has allowed nothing for clip {clip_id}: only who consented can withdraw it here.")
     return own
+
+
+def _pictured(store: AnnotationStore, person: Person, clips: Sequence[int]) -> int:
+    """The one clip whose picture a person may erase."""
+    if len(clips) != 1:
+        raise SerError("A picture is erased from one clip at a time. Open it first.")
+    if own_picture(store, person, clips[0]) is None:
+        raise SerError(f"Clip {clips[0]} has no picture that you may erase: who agreed to keep it can, and who erases.")
+    return clips[0]
+
+
+def erase_own_picture(store: AnnotationStore, person: Person, clip_id: int) -> ErasureReport:
+    """Erase the picture that is kept with a clip.
+
+    Raises:
+        SerError: if there is none, or it is not the person's to erase.
+    """
+    return erase_picture(store, _pictured(store, person, [clip_id]), by=person.name)
 
 
 def withdraw_own(store: AnnotationStore, person: Person, clip_id: int) -> ErasureReport:

@@ -1,5 +1,6 @@
 """One clip with all that is known of it, as the drawer shows it. Pure HTML; knows no component."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ class ClipView:
         own: the person's own standing vote.
         text: what was said.
         withdraws: whether they may withdraw a consent of their own.
+        picture: of the face that is kept with it, as JPEG, if they may erase it.
     """
 
     clip: Clip
@@ -46,6 +48,7 @@ class ClipView:
     own: Correction | None
     text: str
     withdraws: bool
+    picture: bytes | None = None
 
 
 def drawer(view: ClipView, player: str, labels: LabelSet, person: Person) -> str:
@@ -55,10 +58,20 @@ def drawer(view: ClipView, player: str, labels: LabelSet, person: Person) -> str
     words = f"“{as_written(view.text)}”" if view.text.strip() else '<span class="quiet">No words.</span>'
     return (
         f'<p class="clip-line">{view.about}</p>{player}<p class="transcript" dir="auto">{words}</p>'
+        + (_picture(view.picture) if view.picture else "")
         + (_vote_form(view, labels) if person.may("review stored clips") else "")
         + _answers(answers, labels)
         + _votes(votes)
         + _acts(person, view)
+    )
+
+
+def _picture(jpeg: bytes) -> str:
+    source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+    return (
+        f'<div class="face-row"><img src="{source}" alt="The picture kept with this clip" width="72">'
+        '<p class="quiet">A picture is kept with this clip.</p>'
+        '<button type="button" class="act danger" data-act="picture">Erase the picture …</button></div>'
     )
 
 

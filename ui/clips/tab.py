@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import gradio as gr
 
 from annotations.errors import ClipNotFoundError
-from annotations.raters.disclosure import own_consents, visible_clip_history
+from annotations.raters.disclosure import own_consents, own_picture, visible_clip_history
 from annotations.raters.people import Person
 from annotations.raters.votes import gold_labels
 from annotations.review.clip_filters import ClipFilter
@@ -184,6 +184,7 @@ class ClipsHandlers:
             _own_vote(entries, looking),
             row["text"] or "",
             looking.proved and bool(own_consents(store, looking.name, clip.id)),
+            own_picture(store, looking, clip.id),
         )
 
     def _player(self, clip: Clip) -> str:

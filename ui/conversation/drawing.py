@@ -114,7 +114,8 @@ def _causes(conversation: Conversation, place: int) -> str:
         return ""
     itself = any(cause.source == place for cause in causes)
     others = [cause.source for cause in causes if cause.source != place]
-    parts = [f"It may come from {_links(others)}"] if others else []
+    parts = [f"It may come from turn {_links(others)}"] if len(others) == 1 else []
+    parts += [f"It may come from the turns {_links(others)}"] if len(others) > 1 else []
     if itself:
         parts.append("It may come from what is told in this turn." if not others else "and from this turn.")
     return f'<p class="cv-causes">{" ".join(parts)}</p>'
@@ -135,7 +136,8 @@ def chart(conversation: Conversation) -> str:
         for cause in arrows[:MOST_ARROWS]
         if cause.source != cause.turn
     )
-    lanes = "".join(_lane(conversation, speaker, row, width) for row, speaker in enumerate(speakers))
+    lanes = [_lane(conversation, speaker, row, width) for row, speaker in enumerate(speakers)]
+    lines, names = ("".join(parts) for parts in zip(*lanes, strict=True)) if lanes else ("", "")
     marks = "".join(_mark(one, number + 1, places[number]) for number, one in enumerate(turns))
     return (
         '<figure class="cv-chart"><figcaption>Feelings over time; an arrow leads from a turn to the feeling that it '
@@ -144,17 +146,18 @@ def chart(conversation: Conversation) -> str:
         f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true">'
         '<defs><marker id="cv-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto-start-reverse"><path d="M0 0 8 4 0 8z"/></marker></defs>'
-        f"{lanes}{drawn}{marks}</svg></div></figure>"
+        f"{lines}{drawn}{names}{marks}</svg></div></figure>"
     )
 
 
-def _lane(conversation: Conversation, speaker: str, row: int, width: int) -> str:
+def _lane(conversation: Conversation, speaker: str, row: int, width: int) -> tuple[str, str]:
+    """The line of a speaker, and the name over it, which is drawn over the arrows."""
     top = TOP + LANE * row
     shares = ", ".join(f"{label} {percent(share)}" for label, share in conversation.shares(speaker).items())
     return (
-        f'<line class="cv-line" x1="0" x2="{width}" y1="{top + LANE / 2 - 8}" y2="{top + LANE / 2 - 8}"/>'
+        f'<line class="cv-line" x1="0" x2="{width}" y1="{top + LANE / 2 - 8}" y2="{top + LANE / 2 - 8}"/>',
         f'<text class="cv-name" x="2" y="{top - 6}"><tspan translate="no">{escape(speaker)}</tspan>'
-        f'<tspan class="cv-shares" dx="8">{shares}</tspan></text>'
+        f'<tspan class="cv-shares" dx="8">{shares}</tspan></text>',
     )
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 import gradio as gr
 
 from annotations.raters.replies import RATINGS, RatedReply, forget_reply, save_reply
-from ser.config import Settings
+from ser.config import NO_MODEL, Settings
 from ser.conversation.conversation import Conversation, Readers
 from ser.conversation.guard.guard import load_guard
 from ser.conversation.reply.reply import SENTENCES, Reply, compose_reply, languages
@@ -120,13 +120,17 @@ def reply_html(reply: Reply, *, writing: bool) -> str:
     ticks = "".join(
         f'<label><input type="checkbox" value="{purpose}"> {words}</label>' for words, purpose in CONSENT_CHOICES
     )
-    return (
-        f'<p class="cv-strategy quiet" lang="{reply.language}" translate="no">{escape(reply.reason)}</p>'
-        f'<label class="cv-edit">You could say (change it as you like)<textarea rows="3" lang="{reply.language}" '
-        f'translate="no" maxlength="1000">{escape(reply.text)}</textarea></label>{note}{waiting}{source}'
+    listen = (
         f'<p class="cv-speak" data-turn="{number}"><button type="button" class="cv-listen">Listen</button> '
         '<label><input type="checkbox" class="cv-chime"> two notes first</label> '
         '<span class="quiet">A computer voice.</span> <span class="cv-spoken status" role="status"></span></p>'
+        if Settings.from_env().voice != NO_MODEL
+        else ""
+    )
+    return (
+        f'<p class="cv-strategy quiet" lang="{reply.language}" translate="no">{escape(reply.reason)}</p>'
+        f'<label class="cv-edit">You could say (change it as you like)<textarea rows="3" lang="{reply.language}" '
+        f'translate="no" maxlength="1000">{escape(reply.text)}</textarea></label>{note}{waiting}{source}{listen}'
         '<p class="quiet">Offered to you, never sent: a program does not know these people.</p>'
         f'<fieldset class="cv-keep"><legend>{ASK_CONSENT}</legend>{ticks}</fieldset>'
         f'<p class="cv-acts" data-turn="{number}">{buttons}</p><p class="cv-kept status" role="status"></p>'

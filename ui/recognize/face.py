@@ -1,10 +1,13 @@
 """A picture of the face, added to a clip on request: what it shows stands beside voice and words."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import gradio as gr
 
+from annotations.errors import ConsentRequiredError
 from annotations.store.faces import NewFace
 from ser.audio.decoding import decode_file
 from ser.errors import SerError
@@ -12,15 +15,17 @@ from ser.face import FaceAnswer, can_read_faces
 from ser.fusion.rule import with_face
 from ser.serialization import recognition_to_dict
 from ser.types import Recognition
-from ui.backend.identity import charge, label_texts
+from ui.backend.identity import charge, label_texts, person
 from ui.backend.services import Services
 from ui.backend.turns import RECOGNITION, Waiting
+from ui.clips.acts import erase_own_picture
 from ui.parts import presentation
+from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
 from ui.parts.palette import icon
 from ui.parts.presentation import as_written, escape, percent, status_line
 from ui.recognize import cards
-from ui.recognize.form import ASK_FACE, KEEP_FACE, AddedFace, Analysed, Form
+from ui.recognize.form import ASK_FACE, FACE_CONSENTS, AddedFace, Analysed, Form
 
 LIMITS = (
     '<p class="quiet">A face in one moment says little of a feeling, and people differ in what they show. The picture '
@@ -36,12 +41,12 @@ class FacePart:
     Attributes:
         picture: taken or chosen; emptied once it is read.
         said: what was read.
-        keep: the consent to store it.
+        keep: the consents to store it and to pass it on.
     """
 
     picture: gr.Image
     said: gr.HTML
-    keep: gr.Checkbox
+    keep: gr.CheckboxGroup
 
 
 class FaceHandlers:
@@ -76,7 +81,7 @@ class FaceHandlers:
             answer_json=labels.answer(recognition_to_dict(shown, analysed.file)),
             picture=None,
             face=face_row(shown.face or answer, jpeg),
-            keep_face=gr.update(value=False, visible=jpeg is not None and not analysed.example),
+            keep_face=gr.update(value=[], visible=jpeg is not None and not analysed.example),
         )
 
     def recognize_with_face(
@@ -96,9 +101,16 @@ class FaceHandlers:
             *_, answer = (step for step in steps if not isinstance(step, Waiting))
             return self.services.labels.answer(recognition_to_dict(answer, file=path.name))
 
+    def forget_picture(
+        self, clip_id: float | None = None, rater: str = "", request: gr.Request | None = None
+    ) -> dict[str, object]:
+        """Erase the picture of a face that is kept with a clip; the recording and its votes stay."""
+        number = as_whole(clip_id, "clip_id")
+        return erase_own_picture(self.services.store, person(self.services, request, rater), number).as_dict()
+
 
 def _said(words: str) -> Form:
-    return Form(picture=None, face=status_line(words, "gentle"), keep_face=gr.update(value=False, visible=False))
+    return Form(picture=None, face=status_line(words, "gentle"), keep_face=gr.update(value=[], visible=False))
 
 
 def face_row(answer: FaceAnswer, jpeg: bytes | None) -> str:
@@ -116,11 +128,40 @@ def face_row(answer: FaceAnswer, jpeg: bytes | None) -> str:
     )
 
 
-def to_store(analysed: Analysed, keep: bool, given_by: str) -> tuple[Recognition, NewFace | None]:
+def to_store(analysed: Analysed, consent: Sequence[str], given_by: str) -> tuple[Recognition, NewFace | None]:
     """The answer and the picture that may be stored: without a consent of its own nothing that the face has said."""
-    if not keep or analysed.face is None:
+    if analysed.face is None or (face := _agreed(analysed.face.jpeg, consent, given_by)) is None:
         return analysed.recognition, None
-    return analysed.face.recognition, NewFace(analysed.face.jpeg, KEEP_FACE, given_by)
+    return analysed.face.recognition, face
+
+
+def read_agreed(
+    services: Services, answer: Recognition, picture: Path, consent: Sequence[str], given_by: str
+) -> tuple[Recognition, NewFace | None]:
+    """Read a picture that a program sends to be stored.
+
+    Returns:
+        The answer with what the face says, or why it says nothing; the face, if one was read.
+
+    Raises:
+        ConsentRequiredError: if it came without a consent of its own.
+        PictureError: if it is no picture.
+    """
+    recognizer = services.active_model.serving().recognizer
+    if not consent:
+        raise ConsentRequiredError(
+            "No picture is stored without a consent of its own. Send `face_consent` as well, or leave `face` out."
+        )
+    found, face = recognizer.face.look(picture)
+    return with_face(answer, recognizer.fusion, found), _agreed(face.as_jpeg(), consent, given_by) if face else None
+
+
+def _agreed(jpeg: bytes, consent: Sequence[str], given_by: str) -> NewFace | None:
+    unknown = [name for name in consent if name not in FACE_CONSENTS]
+    if unknown:
+        raise SerError(f"A picture may be for {', '.join(FACE_CONSENTS)}; '{unknown[0]}' is none of these.")
+    words = " · ".join(FACE_CONSENTS[name] for name in FACE_CONSENTS if name in consent)
+    return NewFace(jpeg, words, given_by, may_export="export" in consent) if consent else None
 
 
 def build_face(services: Services) -> FacePart:
@@ -138,7 +179,13 @@ def build_face(services: Services) -> FacePart:
             elem_id="face-picture",
         )
         said = gr.HTML(ASK_FACE, elem_id="face-said", apply_default_css=False)
-        keep = gr.Checkbox(False, label=KEEP_FACE, visible=False, elem_id="keep-face")
+        keep = gr.CheckboxGroup(
+            [(words, name) for name, words in FACE_CONSENTS.items()],
+            value=[],
+            label="May we keep this picture? Nothing is kept unless you tick.",
+            visible=False,
+            elem_id="keep-face",
+        )
     return FacePart(picture, said, keep)
 
 
@@ -165,4 +212,15 @@ def connect_face(services: Services, part: FacePart, form: Form) -> None:
         api_name="recognize_with_face",
         api_description=handlers.recognize_with_face.__doc__,
         **RECOGNITION,
+    )
+    with gr.Row(visible=False):
+        clip_id = gr.Number(label="id of the clip that the picture is kept with", value=None, precision=0)
+        rater = gr.Textbox(label="who agreed to keep it; a login takes precedence", value="")
+        erased = gr.JSON(label="what was erased, as `python -m annotations erase --picture ID --json` prints it")
+    trigger.click(
+        shows_errors(handlers.forget_picture),
+        [clip_id, rater],
+        [erased],
+        api_name="forget_picture",
+        api_description=handlers.forget_picture.__doc__,
     )

@@ -20,6 +20,9 @@ ASK_WHY = '<p class="quiet">Record or choose a clip: then press the button to se
 ASK_TIMELINE = '<p class="quiet">Choose a recording of up to 15 minutes: see what is felt when, region by region.</p>'
 ASK_FACE = '<p class="quiet">Take or choose a picture of who speaks, from the front, near, in even light.</p>'
 KEEP_FACE = "Keep this picture of the face with the recording"
+PASS_FACE_ON = "Let exports of the recording have the picture, too"
+FACE_CONSENTS = {"keep": KEEP_FACE, "export": PASS_FACE_ON}
+"""What a person may agree to for a picture, in words; each has its own tick."""
 EXAMPLE_NOT_SAVED = (
     "An example is to listen to: nothing of it is saved. Record or upload a clip of your own to save it."
 )
@@ -129,7 +132,7 @@ def blank(card: str, *, live: str = "", status: str = "") -> Form:
         timeline=ASK_TIMELINE,
         picture=None,
         face=ASK_FACE,
-        keep_face=gr.update(value=False, visible=False),
+        keep_face=gr.update(value=[], visible=False),
     )
 
 

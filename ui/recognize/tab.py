@@ -157,7 +157,7 @@ class RecognizeHandlers:
         rated: bool,
         speaker: str,
         consent: list[str],
-        keep_face: bool,
+        keep_face: list[str],
         who: Who,
         request: gr.Request,
     ) -> Form:

@@ -4,6 +4,12 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from annotations.raters.people import Person
+from annotations.review.items import get_review_item
+from annotations.store import NewVote
+from ser.errors import SerError
+from ui.backend.services import Services
+from ui.parts.calls import as_whole
 from ui.parts.palette import UNSURE
 
 
@@ -69,3 +75,39 @@ def changed_transcript(edited: str, recognised: str) -> str | None:
     """
     edited = " ".join(edited.split())
     return edited if edited != " ".join(recognised.split()) else None
+
+
+def vote_on_stored(
+    services: Services,
+    clip_id: float | None,
+    label: str,
+    rater: Person,
+    transcript: str | None,
+    intensity: float | None,
+) -> dict[str, object]:
+    """Store a vote on a stored clip; returns the numbers of both.
+
+    Raises:
+        SerError: if no clip is named.
+        ClipNotFoundError: if there is none of that number.
+    """
+    if clip_id is None:
+        raise SerError("Neither audio nor clip_id was given. Send a recording, or the id of a stored clip.")
+    item = get_review_item(services.store, as_whole(clip_id, "clip_id"))
+    labels = services.labels
+    prediction = item.prediction and labels.prediction(item.prediction)
+    verdict, vote = verdict_of(label, prediction.label if prediction else None)
+    correction = services.store.add_correction(
+        item.clip.id,
+        NewVote(
+            rater.name,
+            verdict,
+            label=vote,
+            intensity=intensity,
+            transcript=transcript,
+            may_replace=rater.proved,
+            label_set=labels.names,
+        ),
+        prediction_id=prediction.id if prediction else None,
+    )
+    return {"clip_id": item.clip.id, "correction_id": correction.id}

@@ -32,7 +32,7 @@ __all__ = ["FORMATS", "ExportReport", "export_store", "remake_export"]
 SPREADSHEET = "csv for spreadsheets"
 """CSV whose text no spreadsheet takes for formulas; a form of its own, so that an erasure writes it so again."""
 
-_OWN_RECORDING = re.compile(r"[0-9a-f]{64}\.flac")
+_OWN_FILE = re.compile(r"[0-9a-f]{64}\.(flac|jpg)")
 
 OnClip = Callable[[int], None]
 
@@ -83,7 +83,8 @@ def export_store(
 
     `audiofolder` is a folder with `audio/`, the table `metadata.csv` for `datasets`, and `annotations.jsonl`, from
     which an import restores clips, consents, answers, votes and times. `jsonl` is that table with its recordings in
-    a folder beside it. `csv` is a table of clips, with the raw votes in a second one beside it, without recordings.
+    a folder beside it. Both hold the pictures of faces that may be passed on, each next to its recording; the other
+    forms hold none. `csv` is a table of clips, with the raw votes in a second one beside it, without recordings.
     `parquet` is one file with the recordings inside, as `datasets` and the Hub's viewer read it; an import restores
     all from it, too. `audformat` is a folder as the package of that name reads it, and `labelstudio` a list of tasks
     with annotations and predictions. Each comes with a data set card.
@@ -185,10 +186,10 @@ def _put_in_place(scratch: Path, out: Path, form: str) -> None:
 
 
 def _replace_parts(new: Path, old: Path) -> None:
-    """Put the files of a folder in the place of an earlier export's; recordings that are no more in it go."""
-    kept = {path.name for path in new.rglob("*.flac")}
-    for path in list(old.rglob("*.flac")):
-        if _OWN_RECORDING.fullmatch(path.name) and path.name not in kept:
+    """Put the files of a folder in the place of an earlier export's; recordings and pictures no more in it go."""
+    kept = {path.name for path in new.rglob("*.*")}
+    for path in list(old.rglob("*.*")):
+        if _OWN_FILE.fullmatch(path.name) and path.name not in kept:
             path.unlink()
     for path in list(new.rglob("*")):
         if path.is_file():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from annotations.exchange.exports.reading import Exported
+from annotations.exchange.exports.reading import Exported, without_face
 from annotations.exchange.exports.tables import gold_label, purposes_in_force, votes_of
 from ser.labels import EMOTIONS
 from ser.types import SAMPLING_RATE
@@ -60,7 +60,7 @@ def write_parquet(clips: Iterable[Exported], target: Path, labels: Sequence[str]
 
 
 def _row(clip: Exported) -> dict[str, object]:
-    record = clip.record
+    record = without_face(clip.record)
     votes: list[Mapping[str, object]] = votes_of(record)
     return {
         "audio": {"bytes": clip.path.read_bytes(), "path": clip.path.name},

@@ -14,6 +14,7 @@ from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.labels.stored import read_label_set
 from annotations.raters.votes import hard_label, mix_shares
 from annotations.store import AnnotationStore
+from annotations.store.faces import NewFace, read_face
 from annotations.store.masking import mask_transcripts, masking_in_force
 from annotations.store.rows import CLIPS, to_clip
 
@@ -36,6 +37,7 @@ class ExportReport:
         votes: raw votes on them, those taken back included.
         without_consent: clips left out for lack of consent to the purpose.
         missing: (clip, reason) of clips whose recording is gone.
+        pictures: of faces, of those clips.
         clip_ids: of the exported clips.
         published: where it can be seen, of an export to the Hub.
     """
@@ -43,6 +45,7 @@ class ExportReport:
     clips: int = 0
     votes: int = 0
     without_consent: int = 0
+    pictures: int = 0
     missing: list[tuple[str, str]] = field(default_factory=list)
     clip_ids: list[int] = field(default_factory=list)
     published: str | None = None
@@ -51,16 +54,21 @@ class ExportReport:
         """Convert to JSON values."""
         missing = [{"clip": name, "error": reason} for name, reason in self.missing]
         numbers = {"clips": self.clips, "votes": self.votes, "without_consent": self.without_consent}
+        pictures = {"pictures": self.pictures} if self.pictures else {}
         published = {"published": self.published} if self.published else {}
-        return {**numbers, "missing": missing, **published}
+        return {**numbers, **pictures, "missing": missing, **published}
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A clip on its way out: what is said of it, and its file."""
+    """A clip on its way out: what is said of it, its file, and its picture if that may be passed on.
+
+    `record["face"]` names the file of the picture; forms that hold none leave it out by `without_face`.
+    """
 
     record: Record
     path: Path
+    picture: bytes | None = None
 
 
 def read_clips(
@@ -114,7 +122,28 @@ def _read_chunk(
         votes = record["votes"]
         assert isinstance(votes, list)
         report.votes += len(votes)
-        yield Exported(record, path)
+        face = read_face(connection, clip.id)
+        if face is None or not face.may_export:
+            yield Exported(without_face(record), path)
+            continue
+        record["face"] = {"file_name": f"{AUDIO}/{clip.sha256}.jpg", **_agreed(face)}
+        report.pictures += 1
+        yield Exported(record, path, face.jpeg)
+
+
+def without_face(record: Record) -> Record:
+    """The record without its picture, and without what that showed."""
+    answers = record["predictions"]
+    assert isinstance(answers, list)
+    plain = [
+        {**answer, "details": {name: value for name, value in answer["details"].items() if name != "face"}}
+        for answer in answers
+    ]
+    return {name: value for name, value in record.items() if name != "face"} | {"predictions": plain}
+
+
+def _agreed(face: NewFace) -> Record:
+    return {name: getattr(face, name) for name in ("wording", "given_by", "may_export", "created_at")}
 
 
 _RELATED = {

@@ -45,7 +45,7 @@ def write_audiofolder(clips: Iterable[Exported], folder: Path, labels: Sequence[
         writer = csv.writer(table)
         writer.writerow(flat_columns(labels))
         for clip in clips:
-            shutil.copyfile(clip.path, folder / str(clip.record["file_name"]))
+            _copy_files(clip, folder / AUDIO)
             writer.writerow(flatten(clip.record, labels))
             own.write(json.dumps(clip.record, ensure_ascii=False) + "\n")
 
@@ -56,10 +56,21 @@ def write_jsonl(clips: Iterable[Exported], table: Path, labels: Sequence[str] = 
     audio.mkdir()
     with open(table, "w", encoding="utf-8", newline="\n") as own:
         for clip in clips:
-            target = audio / f"{clip.record['sha256']}.flac"
-            shutil.copyfile(clip.path, target)
-            record = {**clip.record, "file_name": f"{audio.name}/{target.name}"}
-            own.write(json.dumps(record, ensure_ascii=False) + "\n")
+            _copy_files(clip, audio)
+            own.write(json.dumps(_moved(clip.record, audio.name), ensure_ascii=False) + "\n")
+
+
+def _copy_files(clip: Exported, folder: Path) -> None:
+    shutil.copyfile(clip.path, folder / f"{clip.record['sha256']}.flac")
+    if clip.picture is not None:
+        (folder / f"{clip.record['sha256']}.jpg").write_bytes(clip.picture)
+
+
+def _moved(record: Record, folder: str) -> Record:
+    """Name the files in another folder."""
+    face = record.get("face")
+    faces = {"face": {**face, "file_name": f"{folder}/{record['sha256']}.jpg"}} if isinstance(face, dict) else {}
+    return {**record, "file_name": f"{folder}/{record['sha256']}.flac", **faces}
 
 
 def write_csv(

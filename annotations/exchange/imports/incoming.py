@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from annotations.exchange.imports.places import Place
 from ser.corpora.corpus import Row
@@ -31,6 +32,12 @@ class Incoming:
     def brings_consent(self) -> bool:
         """True if its description lists purposes that were consented to, or it is stored with its consent already."""
         return self.record is not None or self.sha256 is not None or bool(listed_purposes(self.fact("consent")))
+
+    def read_near(self, file: str) -> bytes:
+        """A further file that the line of an own export names, from where it names its recording."""
+        assert self.record is not None
+        listed = PurePosixPath(str(self.record["file_name"]).replace("\\", "/")).as_posix()
+        return self.place.read(self.name.removesuffix(listed) + file)
 
     def fact(self, name: str) -> str | None:
         """The first that the rows say of the recording by that name; several tables may each say a part."""

@@ -5,10 +5,11 @@ Columns are carried by their names, so that what a later schema keeps of a vote 
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from annotations.errors import ExchangeError
+from annotations.store.faces import NewFace, insert_face, read_face
 from annotations.store.new_records import (
     NewClip,
     NewVersion,
@@ -19,13 +20,13 @@ from annotations.store.new_records import (
     check_verdict,
     grant,
 )
-from annotations.store.rows import insert_retraction, insert_version, normalise_timestamp
+from annotations.store.rows import insert_retraction, insert_version, normalise_timestamp, timestamp
 from ser.labels import EMOTIONS
 
 Values = dict[str, object]
 
 NOT_OF_A_CLIP = frozenset(
-    "file_name sha256 duration label soft_label raters consents gold_marks predictions votes".split()
+    "file_name sha256 duration label soft_label raters consents gold_marks predictions votes face".split()
 )
 """Keys of a line that are no columns of the clip: what the clip is, what follows from its votes, and its parts."""
 
@@ -40,6 +41,7 @@ class OwnRecord:
         gold_marks: rows, oldest first.
         predictions: rows; `version` is a {name, sha256} in each.
         votes: rows, oldest first; `retracted_at`, and `prediction` as a place in `predictions`, in each.
+        face: the picture, if there is one.
     """
 
     clip: Values
@@ -47,6 +49,7 @@ class OwnRecord:
     gold_marks: tuple[Values, ...]
     predictions: tuple[Values, ...]
     votes: tuple[Values, ...]
+    face: NewFace | None = None
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,19 @@ class Restored:
     predictions: int
 
 
-def check_record(record: Mapping[str, object], sha256: str, labels: Sequence[str] = EMOTIONS) -> OwnRecord:
+def check_record(
+    record: Mapping[str, object],
+    sha256: str,
+    labels: Sequence[str] = EMOTIONS,
+    read: Callable[[str], bytes] | None = None,
+) -> OwnRecord:
     """Check a line of an own export before anything of it is stored.
 
     Args:
         record: the line.
         sha256: of the recording beside it.
         labels: that votes and known answers may have.
+        read: gives a further file that the line names; without it no picture is restored.
 
     Raises:
         SerError: if a value cannot be, or the recording is another one; the message names the value.
@@ -91,7 +100,10 @@ def check_record(record: Mapping[str, object], sha256: str, labels: Sequence[str
     predictions = tuple(_check_prediction(answer) for answer in _objects(record, "predictions"))
     votes = tuple(_check_vote(vote, len(predictions), labels) for vote in _objects(record, "votes"))
     marks = tuple(_check_mark(mark, labels) for mark in _objects(record, "gold_marks"))
-    return OwnRecord(clip, consents, marks, predictions, votes)
+    face = record.get("face")
+    return OwnRecord(
+        clip, consents, marks, predictions, votes, _check_face(face, read) if isinstance(face, dict) and read else None
+    )
 
 
 def restore_record(connection: sqlite3.Connection, clip_id: int, record: OwnRecord) -> Restored:
@@ -101,6 +113,8 @@ def restore_record(connection: sqlite3.Connection, clip_id: int, record: OwnReco
             same = {name: value for name, value in row.items() if name in ("purpose", "granted", "label", "created_at")}
             if _find(connection, table, {"clip_id": clip_id, **same}) is None:
                 insert_row(connection, table, {"clip_id": clip_id, **row})
+    if record.face is not None and read_face(connection, clip_id) is None:
+        insert_face(connection, clip_id, record.face, timestamp())
     answers, added = [], 0
     for answer in record.predictions:
         row = {name: value for name, value in answer.items() if name != "version"}
@@ -180,6 +194,16 @@ def _check_consent(given: Mapping[str, object]) -> Values:
         "wording": _text(given, "wording"),
         "created_at": _time(given, "created_at", needed=True),
     }
+
+
+def _check_face(face: Mapping[str, object], read: Callable[[str], bytes]) -> NewFace:
+    return NewFace(
+        read(_text(face, "file_name") or ""),
+        _text(face, "wording") or "",
+        check_name("The name of who consents", _text(face, "given_by")),
+        face.get("may_export") is True,
+        _time(face, "created_at", needed=True),
+    )
 
 
 def _check_mark(mark: Mapping[str, object], labels: Sequence[str]) -> Values:

@@ -49,7 +49,7 @@ def prepare(item: Incoming, recording: StoredRecording, options: ImportOptions, 
         SerError: if something of it cannot be stored.
     """
     if item.record is not None:
-        own = check_record(item.record, recording.sha256, options.label_set.accepted)
+        own = check_record(item.record, recording.sha256, options.label_set.accepted, item.read_near)
         return Prepared(item, recording, own.clip, own=own)
     checked = NewClip(
         source=item.corpus,

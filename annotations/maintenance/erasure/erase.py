@@ -1,17 +1,17 @@
 """Erases a clip, a speaker, a rater, or what a withdrawn consent covered, everywhere and for good, and reports it.
 
 First the rows go, in one transaction that also notes what is left to do; then the recordings, what was made from them,
-copies of the database, and exports. What was interrupted is finished by the next erasure, repair or retention sweep.
+copies of the database, and exports.
 """
 
 import json
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from annotations.errors import ClipNotFoundError, ConsentRequiredError
-from annotations.exchange.exports.exporting import remake_export
-from annotations.exchange.registry import exports_with_clips, exports_with_rater, remake_exports
+from annotations.exchange.registry import exports_with_clips, exports_with_rater
+from annotations.maintenance.erasure.performing import finish_erasures, perform
 from annotations.maintenance.erasure.report import ErasureReport
 from annotations.maintenance.erasure.rows import (
     anonymise_person,
@@ -21,26 +21,19 @@ from annotations.maintenance.erasure.rows import (
     forget_sources,
     words_of,
 )
-from annotations.maintenance.erasure.traces import (
-    Traces,
-    erase_in_copies,
-    find_traces,
-    redact_logs,
-    remove_derived,
-    remove_recordings,
-    scrub,
-)
+from annotations.maintenance.erasure.traces import find_traces
 from annotations.store import AnnotationStore
-from annotations.store.database import plain_os_errors
-from annotations.store.erasure_log import hash_recording, hash_subject, mark_runs
+from annotations.store.erasure_log import hash_recording, mark_runs
+from annotations.store.faces import delete_faces
 from annotations.store.new_records import check_consent, check_rater
 from annotations.store.records import CONSENT_PURPOSES
-from annotations.store.rows import insert_row, timestamp
+from annotations.store.rows import timestamp
 
 __all__ = [
     "ErasureReport",
     "erase_clip",
     "erase_clips",
+    "erase_picture",
     "erase_rater",
     "erase_recording",
     "erase_speaker",
@@ -48,10 +41,6 @@ __all__ = [
     "withdraw_consent",
     "withdraw_from_clips",
 ]
-
-
-class _DryRunError(Exception):
-    """Undoes the transaction of an erasure that is only to be counted."""
 
 
 def erase_clip(store: AnnotationStore, clip_id: int, *, by: str, dry_run: bool = False) -> ErasureReport:
@@ -152,7 +141,7 @@ def erase_rater(
             "needles": [rater],
         }
 
-    return _erase(store, "rater", rater, begin, by, dry_run)
+    return perform(store, "rater", rater, begin, by, dry_run)
 
 
 def withdraw_consent(
@@ -225,7 +214,7 @@ def withdraw_from_clips(
         report.rows = {"consents": withdrawn}
         return {"features": traces, "exports": sorted(exports)}
 
-    return _erase(store, "consent", subject, begin, by, dry_run)
+    return perform(store, "consent", subject, begin, by, dry_run)
 
 
 def erase_clips(
@@ -272,77 +261,31 @@ def erase_clips(
         recordings, named = [trace.as_dict() for trace in traces], subject if speaker else None
         return {"recordings": recordings, "exports": exports, "needles": needles, "speaker": named}
 
-    return _erase(store, kind, subject, begin, by, dry_run)
+    return perform(store, kind, subject, begin, by, dry_run)
 
 
-def finish_erasures(store: AnnotationStore) -> int:
-    """Finish what an interruption left of earlier erasures; returns how many there were."""
-    rows = store.fetch("SELECT id, pending FROM erasures WHERE pending IS NOT NULL")
-    for row in rows:
-        _finish(store, row["id"], json.loads(row["pending"]), ErasureReport("clip", "interrupted"))
-    if rows:
-        scrub(store.database)
-    return len(rows)
+def erase_picture(store: AnnotationStore, clip_id: int, *, by: str, dry_run: bool = False) -> ErasureReport:
+    """Erase the picture of a face that is kept with a clip, and what it showed; recording and votes stay.
 
+    An answer in which the face counted keeps the label it was given.
 
-Begin = Callable[[sqlite3.Connection, int, ErasureReport], Mapping[str, object]]
+    Args:
+        store: see `erase_clip`.
+        clip_id: of the clip.
+        by: who erases.
+        dry_run: only count.
 
+    Raises:
+        ClipNotFoundError: if there is no such clip, or no picture with it.
+    """
+    clip = store.get_clip(clip_id)
 
-def _erase(store: AnnotationStore, kind: str, subject: str, begin: Begin, by: str, dry_run: bool) -> ErasureReport:
-    by = check_rater(by)
-    if not dry_run:
-        finish_erasures(store)
-    report = ErasureReport(kind, subject, dry_run=dry_run)
-    try:
-        with store.database.writing() as connection:
-            connection.execute("PRAGMA secure_delete = ON")
-            log = {"kind": kind, "subject": hash_subject(subject), "erased_by": by, "created_at": timestamp()}
-            number = insert_row(connection, "erasures", counts={}, **log)
-            pending = begin(connection, number, report)
-            if dry_run:
-                raise _DryRunError
-            connection.execute(
-                "UPDATE erasures SET counts = ?, pending = ? WHERE id = ?",
-                (json.dumps(report.counts()), json.dumps(pending), number),
-            )
-    except _DryRunError:
-        return report
-    _finish(store, number, pending, report)
-    report.remains += scrub(store.database)
-    return report
+    def begin(connection: sqlite3.Connection, number: int, report: ErasureReport) -> dict[str, object]:
+        deleted = delete_faces(connection, "clip_id = ?", (clip_id,))
+        if not deleted:
+            raise ClipNotFoundError(f"No picture is kept with clip {clip_id}. The clip itself is there.")
+        report.rows = {"faces": deleted}
+        exports = exports_with_clips(connection, [clip_id], CONSENT_PURPOSES)
+        return {"pictures": [clip.sha256], "exports": exports}
 
-
-def _finish(store: AnnotationStore, number: int, pending: Mapping[str, object], report: ErasureReport) -> None:
-    """Do what is left to do outside of the rows, and note that it is done."""
-    recordings = [Traces(**trace) for trace in pending.get("recordings", [])]  # type: ignore[attr-defined]
-    features = [Traces(**trace) for trace in pending.get("features", [])]  # type: ignore[attr-defined]
-    with plain_os_errors(store.data_dir):
-        removed = remove_recordings(store, recordings)
-        report.recordings = max(report.recordings, removed)
-        report.files += remove_derived(store.data_dir, recordings) if recordings else []
-        report.files += redact_logs(store.data_dir, pending.get("needles", []))  # type: ignore[arg-type]
-        report.files += remove_derived(store.data_dir, features, features_only=True) if features else []
-        copies, remains = erase_in_copies(store.data_dir, lambda connection: _erase_again(connection, pending))
-        report.files += copies
-        report.remains += remains
-    exports = pending.get("exports", [])
-    assert isinstance(exports, list)
-    remade = remake_exports(store, exports, lambda export, clips: remake_export(store, export, clips))
-    report.exports += remade.remade
-    report.elsewhere += remade.elsewhere
-    report.remains += remade.remains
-    with store.database.writing() as connection:
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("UPDATE erasures SET pending = NULL WHERE id = ?", (number,))
-
-
-def _erase_again(connection: sqlite3.Connection, pending: Mapping[str, object]) -> Mapping[str, int]:
-    """The rows of the same erasure in a copy of the database, whose ids may be others."""
-    connection.execute("PRAGMA secure_delete = ON")
-    if "rater" in pending:
-        change = anonymise_person if pending["keep_votes"] else delete_person
-        return change(connection, str(pending["rater"]), str(pending["pseudonym"]))
-    hashes = json.dumps([trace["sha256"] for trace in pending.get("recordings", [])])  # type: ignore[attr-defined]
-    chosen = connection.execute("SELECT id FROM clips WHERE sha256 IN (SELECT value FROM json_each(?))", (hashes,))
-    deleted = delete_clips(connection, [row["id"] for row in chosen])
-    return deleted + delete_voices(connection, str(pending.get("speaker") or ""))
+    return perform(store, "consent", f"clip {clip_id}", begin, by, dry_run)

@@ -49,12 +49,23 @@ class ErasureReport:
     def lines(self) -> list[str]:
         """Describe it for people, a sentence a line."""
         said = "would be erased" if self.dry_run else "erased"
+        if not self.clips and set(self.rows) == {"faces"}:
+            return self._and_beyond(
+                [
+                    f"The picture of {self.subject} would be erased; the recording and its votes would stay."
+                    if self.dry_run
+                    else f"The picture of {self.subject} is erased; the recording and its votes stay."
+                ]
+            )
         rows = ", ".join(f"{count} of {table}" for table, count in sorted(self.rows.items())) or "none"
         lines = [
             f"{self.subject}: {counted(self.clips, 'clip')}, {counted(self.recordings, 'recording')} and "
             f"{counted(self.votes, 'vote')} {said}.",
             f"Rows {'that would be ' if self.dry_run else ''}erased or changed: {rows}.",
         ]
+        return self._and_beyond(lines)
+
+    def _and_beyond(self, lines: list[str]) -> list[str]:
         lines += [f"Erased in or with: {path}" for path in self.files]
         lines += [f"Export made anew without it: {path}" for path in self.exports]
         if self.versions:

@@ -7,11 +7,13 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from annotations.store.faces import delete_faces
+
 WHOSE = "rater"
 """A row of any table with this column belongs to that person."""
 
-OWN_ROWS = (("role_grants", "name"), ("rater_names", "name"), ("faces", "given_by"))
-"""Further rows that belong to a person: (table, column). A picture does to who agreed to keep it."""
+OWN_ROWS = (("role_grants", "name"), ("rater_names", "name"))
+"""Further rows that belong to a person: (table, column)."""
 
 NEVER_ANONYMOUS = ("voices",)
 """Tables whose rows go with their rater even where votes are kept: a voice says who somebody is."""
@@ -81,6 +83,8 @@ def text_indexes(connection: sqlite3.Connection) -> list[str]:
 def _forget_name(connection: sqlite3.Connection, name: str, pseudonym: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     existing = tables(connection)
+    # A picture belongs to who agreed to keep it.
+    counts["faces"] += delete_faces(connection, "given_by = ?", (name,))
     for table, column in OWN_ROWS:
         if table in existing:
             counts[table] += connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,)).rowcount

@@ -25,10 +25,9 @@ HOMES = {"zh": "CN"}
 """Country whose help lines come first, by language."""
 
 CHECKED_TURNS = 6
-"""Turns up to the answered one that the guard reads: what was said a moment ago still counts."""
+"""Turns up to the answered one that the guard reads: what was said a moment ago still counts.
 
-BEYOND_DOUBT = 0.95
-"""Probability from which an alarm in an earlier turn counts: six turns would raise six times the false alarms."""
+Of earlier turns only an alarm beyond doubt counts: six turns would raise six times the false alarms."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def find_alarm(conversation: Conversation, place: int, guard: Guard) -> Alarm | 
     """Look for talk of self-harm, violence or abuse in a turn, and for what is beyond doubt in the few before it."""
     for number in range(place, max(-1, place - CHECKED_TURNS), -1):
         alarm = guard.check(conversation.turns[number].turn.words)
-        if alarm is not None and (number == place or alarm.probability >= BEYOND_DOUBT):
+        if alarm is not None and (number == place or alarm.beyond_doubt):
             return alarm
     return None
 
