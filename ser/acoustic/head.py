@@ -61,7 +61,8 @@ class ClassifierHead:
             labels only.
         encoder: name of the encoder as `ser.encoder.loading.load_encoder` takes it.
         encoder_sha256: of that encoder; embeddings of another one are refused by the model around the head.
-        means: {label of an answer: emotions that it means} of a head with labels of its own; None without.
+        means: {label of an answer: emotions of the seven that it means} of a head with labels of its own, in order;
+            None for a head that answers with the seven.
         ratings: {rating, such as valence: its concordance with raters of other speakers}, in order.
         rating_weights: of the ratings from 0 to 100, shape (size, ratings); None if it has none.
         rating_bias: of the same, shape (ratings,).
@@ -153,13 +154,10 @@ class ClassifierHead:
         return 0.0 if self.places is None else 1.0 - float(self.places.familiarity(self.standardise(embeddings)).mean())
 
     def logits(self, embeddings: Array, center: Array | None = None) -> Array:
-        """Logits as their place asks, shape (clips, outputs); arguments as `standardise`'s."""
+        """Logits divided by the temperature of their place, shape (clips, outputs); arguments as `standardise`'s."""
         scores = self.scores(embeddings, center) / self.temperature
-        if self.places is None:
-            return scores
-        # A profile knows neutral from its clips. Its mean is of no account here: it is what tells the place.
-        lifted = np.array([center is None and name == "neutral" for name in self.output_emotions])
-        return self.places.place(scores, self.standardise(embeddings), lifted)
+        # A profile's mean is of no account here: it is what tells the place.
+        return scores if self.places is None else scores / self.places.divisors(self.standardise(embeddings))
 
     def probabilities(self, embeddings: Array, center: Array | None = None) -> npt.NDArray[np.float64]:
         """Probabilities of `classes`, shape (clips, classes), rows of sum 1; arguments as `standardise`'s."""
@@ -324,6 +322,7 @@ def emotion_of(label: str) -> str:
 
 OWN_LABELS = "own_labels"
 """Key of the meta file's `config`: labels of the head's own, each with the emotions that it means."""
+
 
 RATINGS = "ratings"
 """Key of the meta file's `config`: ratings that the head predicts, each with its concordance with raters."""

@@ -1,8 +1,7 @@
 """Known places: how near a clip is to the corpora that a head was trained on, and how sure its answers may be there.
 
 A head that was trained on a corpus is right more often on its microphone, room and language than anywhere else, so one
-temperature would leave it unsure where it is right or too sure where it is not. Elsewhere people also speak neutrally
-more often than actors in a corpus do.
+temperature would leave it unsure where it is right or too sure where it is not.
 """
 
 from collections.abc import Mapping
@@ -31,14 +30,12 @@ class KnownPlaces:
         centers: of the corpora there, shape (corpora, directions).
         spreads: mean squared distance of the clips of each from its center, shape (corpora,).
         sharpening: the head's temperature is divided by it where the place is known.
-        neutral_lift: added to the logits of neutral, at the head's temperature, where it is not.
     """
 
     basis: Array
     centers: Array
     spreads: Array
     sharpening: float = 1.0
-    neutral_lift: float = 0.0
 
     def familiarity(self, standard: Array) -> npt.NDArray[np.float64]:
         """How far clips are of a known place, 0..1, shape (clips,), from their standardised embeddings."""
@@ -46,16 +43,9 @@ class KnownPlaces:
         nearest = ((apart.astype(np.float64) ** 2).sum(axis=2) / self.spreads).min(axis=1)
         return np.asarray(1.0 / (1.0 + (nearest / BORDER) ** STEEPNESS))
 
-    def place(self, logits: Array, standard: Array, neutral: npt.NDArray[np.bool_]) -> Array:
-        """Bring logits to the temperature and the odds of neutral of their place, shape (clips, outputs).
-
-        Args:
-            logits: at the head's temperature.
-            standard: standardised embeddings of the clips.
-            neutral: the outputs that count as neutral, shape (outputs,); none of them if their odds are to stay.
-        """
-        known = self.familiarity(standard)[:, None]
-        return np.asarray(logits * self.sharpening**known + self.neutral_lift * (1.0 - known) * neutral, np.float32)
+    def divisors(self, standard: Array) -> Array:
+        """Divisor of the logits in addition to the temperature, shape (clips, 1)."""
+        return np.asarray(self.sharpening ** -self.familiarity(standard)[:, None], dtype=np.float32)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What the file of a head holds of it."""
@@ -64,7 +54,6 @@ class KnownPlaces:
             "places_centers": self.centers,
             "places_spreads": self.spreads,
             "places_sharpening": np.array([self.sharpening], dtype=np.float32),
-            "places_neutral_lift": np.array([self.neutral_lift], dtype=np.float32),
         }
 
     @classmethod
@@ -73,8 +62,7 @@ class KnownPlaces:
         if "places_basis" not in arrays:
             return None
         basis, centers, spreads = (arrays[f"places_{name}"] for name in ("basis", "centers", "spreads"))
-        lift = float(arrays["places_neutral_lift"][0]) if "places_neutral_lift" in arrays else 0.0
-        return cls(basis.astype(np.float32), centers, spreads, float(arrays["places_sharpening"][0]), lift)
+        return cls(basis.astype(np.float32), centers, spreads, float(arrays["places_sharpening"][0]))
 
 
 def to_half(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

@@ -5,7 +5,7 @@ loaded; see `ser.encoder.embedded` and `ser.text.embedded`. Run `python -m ser.e
 it writes is part of the repository.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,7 @@ def pipeline_graph(head: ClassifierHead, *, int8: bool) -> bytes:
     temperature = graph.constant("head/temperature", np.array(head.temperature, dtype=np.float32))
     logits = graph.node("Div", [logits, temperature], "head/tempered")
     if head.places is not None:
-        logits = _placed(graph, logits, clip, head.places, head.output_emotions)
+        logits = graph.node("Mul", [logits, _sharpening(graph, clip, head.places)], "head/placed")
     shares = graph.node("Softmax", [logits], "head/shares", axis=1)
     table = np.zeros((len(head.labels), len(EMOTIONS)), dtype=np.float32)
     for row, label in enumerate(head.labels):
@@ -217,8 +217,8 @@ def _with_hidden_layer(graph: Graph, clip: str, layer: HiddenLayer) -> str:
     return graph.node("Concat", [clip, graph.node("Relu", [inner], "hidden/features")], "head/features", axis=1)
 
 
-def _placed(graph: Graph, logits: str, clip: str, places: KnownPlaces, emotions: Sequence[str]) -> str:
-    """Add `KnownPlaces.place`; `emotions` are those that the outputs count as."""
+def _sharpening(graph: Graph, clip: str, places: KnownPlaces) -> str:
+    """Add the inverse of `KnownPlaces.divisors`."""
 
     def constant(name: str, value: npt.ArrayLike) -> str:
         return graph.constant(f"places/{name}", np.array(value, dtype=np.float32))
@@ -229,12 +229,9 @@ def _placed(graph: Graph, logits: str, clip: str, places: KnownPlaces, emotions:
     relative = graph.node("Div", [sums, constant("spreads", places.spreads[:, None])], "places/relative")
     nearest = graph.node("ReduceMin", [relative], "places/nearest")
     ratio = graph.node("Div", [nearest, constant("border", BORDER)], "places/ratio")
-    power, unit = graph.node("Pow", [ratio, constant("steepness", STEEPNESS)], "places/power"), constant("unit", 1.0)
-    known = graph.node("Reciprocal", [graph.node("Add", [power, unit], "places/more")], "places/known")
-    factor = graph.node("Pow", [constant("sharpening", places.sharpening), known], "places/factor")
-    lifts = constant("lifts", [[places.neutral_lift * (emotion == "neutral") for emotion in emotions]])
-    lifted = graph.node("Mul", [graph.node("Sub", [unit, known], "places/unknown"), lifts], "places/lifted")
-    return graph.node("Add", [graph.node("Mul", [logits, factor], "head/sharp"), lifted], "head/placed")
+    power = graph.node("Pow", [ratio, constant("steepness", STEEPNESS)], "places/power")
+    known = graph.node("Reciprocal", [graph.node("Add", [power, constant("unit", 1.0)], "places/more")], "places/known")
+    return graph.node("Pow", [constant("sharpening", places.sharpening), known], "places/factor")
 
 
 def _encode(graph: Graph) -> list[str]:

@@ -28,9 +28,6 @@ KNOWN_SHARE = 0.997
 PLACE_DIRECTIONS = 64
 """Directions in which the distance from known corpora is measured; 32 and 128 calibrate within 0.02 of it."""
 
-NEUTRAL_LIFT = 0.4
-"""Log-odds by which neutral is likelier in unknown places than in corpora, where actors were asked for feelings."""
-
 Array = npt.NDArray[np.float32]
 
 
@@ -79,7 +76,7 @@ def calibrate_head(
         return head
     both = len(parts) == 2
     temperature, sharpening = _fit_temperatures(head.labels, parts, both)
-    known_places = replace(places, sharpening=sharpening, neutral_lift=NEUTRAL_LIFT) if both else None
+    known_places = replace(places, sharpening=sharpening) if both else None
     return replace(head, temperature=temperature, places=known_places)
 
 

@@ -190,8 +190,6 @@ def fine_tune_head(
 ) -> ClassifierHead:
     """Fine-tune a head on feedback, near to its old weights, replaying clips of the base.
 
-    The odds of neutral in unknown places are then what the feedback says.
-
     Args:
         head: to begin with; it is not changed.
         embeddings: of the clips, shape (clips, size).
@@ -220,8 +218,7 @@ def fine_tune_head(
         offsets[len(embeddings) :, ~np.asarray(rehearsal.targets.any(axis=0))[places]] = UNTOLD
     how = HeadConfig(penalty=config.penalty, iterations=config.iterations)
     table = minimise(values, spread, total, offsets, start, how) * head.temperature
-    told = None if head.places is None else replace(head.places, neutral_lift=0.0)
-    return replace(head, weights=table[:-1].astype(np.float32), bias=table[-1].astype(np.float32), places=told)
+    return replace(head, weights=table[:-1].astype(np.float32), bias=table[-1].astype(np.float32))
 
 
 def principal_components(values: Array, count: int) -> tuple[Array, Array]:

@@ -42,12 +42,12 @@ def test_the_exported_pipeline_answers_as_the_model(model: HeadModel, tmp_path: 
     assert load_meta(tmp_path / "out").metrics["export"]["source_sha256"] == model.sha256  # type: ignore[index]
 
 
-def test_the_exported_pipeline_tells_places_apart(model: HeadModel, tmp_path: Path) -> None:
+def test_the_exported_pipeline_is_as_sure_in_known_places(model: HeadModel, tmp_path: Path) -> None:
     clip = synthetic_speech(1.0, seed=4)
     standard = model.head.standardise(model.embed_batch([clip]))
     basis = np.random.default_rng(0).standard_normal((standard.shape[1], 3)).astype(np.float32) / 100.0
     centers = np.concatenate([standard @ basis + 0.6, standard @ basis - 5.0])
-    head = replace(model.head, places=KnownPlaces(basis, centers, np.array([1.2, 0.8], np.float32), 3.0, 0.7))
+    head = replace(model.head, places=KnownPlaces(basis, centers, np.array([1.2, 0.8], np.float32), 3.0))
     placed = HeadModel(head, model.encoder, model.meta)
     assert 0.05 < head.places.familiarity(standard)[0] < 0.999, "no edge case"
     head.save(tmp_path / "head", model.meta)

@@ -12,7 +12,7 @@ from ser.checkpoints.folder import Meta
 from ser.errors import ModelUnavailableError
 from ser.labels import EMOTIONS
 from ser.training.embeddings import EmbeddingSet
-from ser.training.head_calibration import NEUTRAL_LIFT, calibrate_head
+from ser.training.head_calibration import calibrate_head
 from ser.training.heads import FineTuneConfig, HeadConfig, HiddenConfig, fine_tune_head, fit_head
 from ser.training.rehearsal import REHEARSAL_FILE, KeptRehearsal, Rehearsal, draw_rehearsal, load_rehearsal
 
@@ -106,35 +106,10 @@ def test_answers_are_surer_in_known_places_only() -> None:
     far = replace(development, embeddings=development.embeddings + np.float16(3.0))
     near, away = (head.places.familiarity(head.standardise(part.plain)) for part in (development, far))
     assert np.median(near) > 0.8 and np.median(away) < 0.1
-    sharp = replace(head, places=replace(head.places, sharpening=2.0, neutral_lift=0.0))
+    sharp = replace(head, places=replace(head.places, sharpening=2.0))
     scores = sharp.scores(far.plain) / sharp.temperature
     assert np.allclose(sharp.logits(far.plain)[away < 1e-3], scores[away < 1e-3], rtol=1e-3)
     assert (np.abs(sharp.logits(development.plain)) >= np.abs(sharp.scores(development.plain)) / head.temperature).all()
-
-
-def test_neutral_is_likelier_in_unknown_places_until_votes_tell() -> None:
-    data = joined(*(clips(name, LABELS, 120, noise=2.0) for name in ("one", "two")))
-    head = calibrate_head(fitted(data), data, clips("one", LABELS, 60, seed=1, noise=2.0), HeadConfig())
-    assert head.places is not None and head.places.neutral_lift == NEUTRAL_LIFT
-    plain = replace(head, places=replace(head.places, neutral_lift=0.0))
-    far = data.plain + np.float32(6.0)
-    neutral = np.array([name == "neutral" for name in head.output_emotions])
-    assert np.allclose(head.logits(far) - plain.logits(far), NEUTRAL_LIFT * neutral, atol=1e-3)
-    assert np.allclose(head.logits(far, head.mean), plain.logits(far, head.mean)), "a profile knows its neutral"
-    known = head.places.familiarity(head.standardise(data.plain)) > 0.99
-    assert known.any()
-    assert np.allclose(head.logits(data.plain)[known], plain.logits(data.plain)[known], atol=0.01)
-    votes = np.eye(len(EMOTIONS), dtype=np.float32)[: len(far)]
-    told = fine_tune_head(
-        head,
-        far[: len(votes)],
-        votes,
-        np.ones(len(votes), np.float32),
-        groups=["a"] * len(votes),
-        rehearsal=None,
-        config=FineTuneConfig(),
-    )
-    assert told.places is not None and told.places.neutral_lift == 0.0
 
 
 def test_known_places_survive_the_file_of_a_head(tmp_path: Path) -> None:
@@ -142,7 +117,7 @@ def test_known_places_survive_the_file_of_a_head(tmp_path: Path) -> None:
     head = calibrate_head(fitted(data), data, clips("one", LABELS, seed=1), HeadConfig())
     head.save(tmp_path / "head", Meta("made up", LABELS))
     read, _ = load_head(tmp_path / "head")
-    assert read.places is not None and read.places.neutral_lift == pytest.approx(NEUTRAL_LIFT)
+    assert read.places is not None
     assert np.allclose(read.logits(data.plain), head.logits(data.plain), atol=1e-6)
 
 
