@@ -52,6 +52,7 @@ def test_too_little_feedback_says_what_is_missing(page: Page) -> None:
         expect(page.locator(part).first).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_retrain_to_its_end_through_a_reload(votes: None, open_page: Callable[..., Page], services: Services) -> None:
     page = open_page()
     open_train(page)

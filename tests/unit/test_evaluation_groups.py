@@ -67,7 +67,7 @@ def test_what_the_corpus_does_not_say_is_counted(shared_data: Path, capsys: pyte
     ]
     assert main([*command, "--labels", "anger,neutral"]) == 0
     printed = capsys.readouterr().out
-    assert "by gender" in printed and "1 speakers of emodb-full" in printed and "by age" in printed
+    assert "by gender" in printed and "1 speaker of emodb-full" in printed and "by age" in printed
     assert main([*command[:-1], "shoes"]) == 2
     with pytest.raises(SettingsError, match="expected some of gender, age, language, emotion"):
         figures_by(answers({"a male": 1.0}, {"a": ("male",)}, 1), "shoes")

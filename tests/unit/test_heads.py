@@ -105,7 +105,7 @@ def test_answers_are_surer_in_known_places_only() -> None:
     assert head.places is not None and head.places.sharpening >= 1.0
     far = replace(development, embeddings=development.embeddings + np.float16(3.0))
     near, away = (head.places.familiarity(head.standardise(part.plain)) for part in (development, far))
-    assert np.median(near) > 0.8 and np.median(away) < 0.1
+    assert np.median(near) > 0.5 and np.median(away) < 0.1
     sharp = replace(head, places=replace(head.places, sharpening=2.0))
     scores = sharp.scores(far.plain) / sharp.temperature
     assert np.allclose(sharp.logits(far.plain)[away < 1e-3], scores[away < 1e-3], rtol=1e-3)

@@ -66,7 +66,7 @@ def test_anchor_sentences_are_of_common_whole_words() -> None:
 
 
 def test_a_checkpoint_of_transformers_and_too_few_sentences_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingDataError, match="3 clips of 1 different labels .* 20 clips of 2 labels are needed"):
+    with pytest.raises(TrainingDataError, match="train on: 3, of different labels: 1; 20 clips of 2 labels are needed"):
         adapt_text_model(
             "embedded", ["a", "b", "c"], shares(["fear"] * 3), tmp_path / "v2", around=Surroundings(Processes())
         )
@@ -105,7 +105,7 @@ def test_a_run_learns_from_written_words_and_counts_the_clips_without(job: Train
 def test_sentences_that_were_trained_on_are_not_compared_on(job: TrainingJob) -> None:
     holdout = job.holdout
     same = tuple(dataclasses.replace(e, transcript=holdout.training[0].transcript) for e in holdout.held_out)
-    with pytest.raises(TrainingDataError, match="0 held-out clips .* more say what a training clip says"):
+    with pytest.raises(TrainingDataError, match="trained on: 0, .* more say what a training clip says"):
         held_out_sentences(dataclasses.replace(holdout, held_out=same))
 
 

@@ -71,7 +71,7 @@ def test_the_same_seed_makes_the_same_weights(tmp_path: Path) -> None:
 def test_too_few_clips_and_a_stop_request(tmp_path: Path) -> None:
     folder = write_wav2vec2(tmp_path / "base")
     long = SpokenText(synthetic_speech(29.0), WORDS)
-    with pytest.raises(TrainingDataError, match="19 clips of at most 28 s .* 20 are needed"):
+    with pytest.raises(TrainingDataError, match="Clips of at most 28 s .*: 19; 20 are needed"):
         train_transcriber(folder, [*clips(19), long], tmp_path / "v2", name="v2", around=watched([]))
     with pytest.raises(TrainingCancelledError):
         train_transcriber(

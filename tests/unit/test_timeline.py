@@ -299,7 +299,7 @@ def test_the_command_goes_on_after_a_bad_file_and_names_each_file_it_writes(
         assert main(arguments) == 1
         assert (folder / f"talk.wav{ending}").stat().st_size and (folder / f"talk.wav.2{ending}").stat().st_size
         printed = capsys.readouterr()
-        assert "it is text" in printed.out and "1 of 3 recordings" in printed.err
+        assert "it is text" in printed.out and "Recordings without a timeline: 1 of 3." in printed.err
     assert main(["timeline", str(tmp_path / "b"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["regions"]
     assert main(["timeline", str(tmp_path / "b"), "--format", "srt"]) == 2

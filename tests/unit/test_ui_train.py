@@ -140,7 +140,7 @@ def refused(scripted: Services) -> int:
 def test_the_decision_is_shown_with_all_its_checks(scripted: Services, refused: int) -> None:
     run = queries.list_training_runs(scripted.store)[0]
     card = run_card(TrainingStatus(state="refused", run_id=run.id, message="Refused: no better."), run)
-    assert "UAR 58\xa0% → 60\xa0%, <strong>+2.0</strong> points [−1.0, +5.0], 4 speakers" in card
+    assert "<strong>+2.0</strong> points [−1.0, +5.0] · UAR 58\xa0% → 60\xa0% · 4 speakers" in card
     assert "Old skills: <strong>−0.3</strong> points, 420 test items" in card
     assert "12 more held-out clips from at least 2 more speakers: about 48 more labelled clips" in card
     assert '<span class="number">+8</span>' in card and '<span class="number">−1</span>' in card
