@@ -272,8 +272,8 @@ def _embed(split: Split, how: EmbeddingPlan) -> tuple[EmbeddingSet, EmbeddingSet
 
 
 def _plain(config: Mapping[str, object]) -> dict[str, object]:
-    """Values that JSON knows: folders as texts."""
-    return {key: str(value) if isinstance(value, Path) else value for key, value in config.items()}
+    """Values that JSON knows: of folders their names."""
+    return {key: value.name if isinstance(value, Path) else value for key, value in config.items()}
 
 
 def plainly_labelled(examples: Sequence[Example]) -> list[Example]:

@@ -124,6 +124,7 @@ def test_escape_closes_every_panel(page: Page, fill: Callable) -> None:
     page.keyboard.press("Escape")
     expect(page.locator("#review-filters")).not_to_have_attribute("open", "")
     assert page.evaluate("document.activeElement.matches('#review-filters summary')"), "the focus is not lost"
+    expect(page.locator("#review-more")).not_to_have_attribute("inert", "")
     page.keyboard.press("d")
     expect(page.locator("#review-more")).to_have_attribute("open", "")
     page.locator("#review-more textarea").focus()
