@@ -242,9 +242,9 @@ def save(store, seed):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A real disk of 1 MB."""
+    """A real disk of 2 MB."""
     made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(tmp_path)], capture_output=True, check=False
     )
     if made.returncode:
         pytest.skip("a small disk can only be made by root")
