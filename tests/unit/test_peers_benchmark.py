@@ -50,7 +50,8 @@ def separable(count=60, features=40):
     return values, truth
 
 
-@pytest.mark.parametrize("module", [peers, peers_folds, opensmile])
+# Of librosa's features the first takes half a minute to compile.
+@pytest.mark.parametrize("module", [pytest.param(peers, marks=pytest.mark.slow), peers_folds, opensmile])
 def test_the_examples_in_the_docstrings_hold(module):
     assert doctest.testmod(module).failed == 0
 
@@ -103,6 +104,7 @@ def test_a_constant_feature_does_not_explode():
     assert np.array_equal(standardise(reference, np.array([[0.2]], np.float32)), [[0.0]])
 
 
+@pytest.mark.slow
 def test_mfcc_and_perceptron_are_scored_and_timed(folds):
     results = run_mfcc(folds, [decode_file(path).signal for path in folds.paths[:2]], seed=0)
     assert list(results) == ["MLP", "MLP, features standardised"]
@@ -136,6 +138,7 @@ def test_a_folder_without_ravdess_is_said(tmp_path, capsys):
     assert "There is no emobox_folds.csv in" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_prints_one_object(data, capsys, tmp_path):
     assert main(["--data", str(data), "--peers", "mfcc", "--quick", "--cache", str(tmp_path), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
