@@ -223,8 +223,8 @@ class Recognizer:
             if answer.text is not None:
                 made.add(remark(answer.acoustic, answer.text, answer.text_weight))
             notes = [*(note for note in answer.notes if note not in made), *sound.notes]
-            heard = combine(answer, self.fusion, sound.scores, sound.novelty, notes)
-            adapted.append(with_face(replace(heard, profile=sound.profile), self.fusion, answer.face))
+            joined = combine(answer, self.fusion, sound.scores, sound.novelty, notes)
+            adapted.append(with_face(replace(joined, profile=sound.profile), self.fusion, answer.face))
         return adapted
 
     def recognize_many(

@@ -44,7 +44,7 @@ def own_consents(store: AnnotationStore, name: str, clip_id: int) -> tuple[str, 
 
 
 def own_picture(store: AnnotationStore, person: Person, clip_id: int) -> bytes | None:
-    """The picture that is kept with a clip, for who may erase it: who agreed to keep it, and whoever erases clips."""
+    """The picture stored with a clip, for those who may erase it: who consented, and all who may erase clips."""
     with store.reading() as connection:
         face = read_face(connection, clip_id)
     theirs = face is not None and person.proved and face.given_by == person.name

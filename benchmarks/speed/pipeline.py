@@ -33,7 +33,7 @@ STEPS = ("decode", "vad", "transcription", "acoustic", "text")
 """Fields of `ser.types.Timings`."""
 
 EXPLAINED = 10
-"""Clips whose answers are explained, too: that takes several times as long."""
+"""Clips whose answers are also explained, which takes several times as long."""
 
 HEAVY = ("torch", "transformers", "peft", "librosa", "datasets")
 """Packages that answering must not import; see the contracts in pyproject.toml."""

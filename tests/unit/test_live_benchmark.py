@@ -10,10 +10,10 @@ from ser.testing import synthetic_speech
 
 def test_missing_sound_is_counted_wherever_the_microphone_was_in_its_recording() -> None:
     played = synthetic_speech(4.0, seed=3).signal
-    heard = np.tile(played, 5)[20_000 : 20_000 + 10 * 16_000]
-    assert arrived(heard, played) == 1.0
-    assert arrived(0.5 * heard + 0.001 * np.random.default_rng(0).standard_normal(len(heard)), played) == 1.0
-    lost = np.concatenate([heard[:40_000], heard[56_000:100_000], heard[108_000:]])
+    recorded = np.tile(played, 5)[20_000 : 20_000 + 10 * 16_000]
+    assert arrived(recorded, played) == 1.0
+    assert arrived(0.5 * recorded + 0.001 * np.random.default_rng(0).standard_normal(len(recorded)), played) == 1.0
+    lost = np.concatenate([recorded[:40_000], recorded[56_000:100_000], recorded[108_000:]])
     assert arrived(lost, played) == pytest.approx(1 - 1.5 / 10, abs=0.005)
     assert arrived(np.random.default_rng(0).standard_normal(50_000).astype(np.float32), played) == 0.0
 

@@ -6,7 +6,7 @@
     setTimeout(() => URL.revokeObjectURL(anchor.href), 10000);
   };
   const cell = (part) => {
-    // A figure with its interval is three numbers, written beside what is shown.
+    // A figure with its interval is three numbers, kept next to the text shown.
     if (part.dataset && part.dataset.values) return part.dataset.values;
     let text = part.textContent.trim().replace(/\s+/g, " ");
     if (/^[−\d.,]+( %)?$/.test(text)) text = text.replace("−", "-").replace(/[, ]/g, "");

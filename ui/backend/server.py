@@ -104,7 +104,7 @@ def _build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
 
 def _add_network_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
-    """Where the page listens, who is let in, and what is offered beside it."""
+    """Add the options for address, login, proxy and further endpoints."""
     # A Space is reached from outside its container; a machine of one's own is not, unless asked.
     default_host = "0.0.0.0" if environ.get("SYSTEM") == "spaces" else "127.0.0.1"
     parser.add_argument(
@@ -142,7 +142,7 @@ def _add_network_options(parser: argparse.ArgumentParser, environ: Mapping[str, 
 
 
 def _add_store_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
-    """Where the data lies, and where it is saved besides."""
+    """Add the options for the data folder and its copy elsewhere."""
     parser.add_argument(
         "--data-dir",
         default=environ.get("SER_DATA_DIR") or "data",

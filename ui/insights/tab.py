@@ -54,11 +54,11 @@ class InsightsHandlers:
                 summary=insights_cards.summary_card(found, everybody, reviews)
             )
         raters = found.raters if everybody else [rater for rater in found.raters if rater.rater == visitor.name]
-        heard = found.disputed[:LISTENED]
+        listed = found.disputed[:LISTENED]
         shown = (
             insights_cards.disputed_card(
                 found.disputed,
-                {clip.clip_id: "" for clip in heard} | clip_players(self.services.store, heard),
+                {clip.clip_id: "" for clip in listed} | clip_players(self.services.store, listed),
                 found.labels,
             )
             if everybody

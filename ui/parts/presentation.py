@@ -139,7 +139,7 @@ def answer_card(recognition: Recognition, labels: LabelSet = DEFAULT, texts: Tex
     text = None if words is None else labels.scores(words)
     others = {"opinion": recognition.opinion, "face": recognition.face}
     further = {name: labels.scores(one.scores.as_dict()) for name, one in others.items() if one and one.scores}
-    # What the place of the transcript and the hint beside the label say is not said again.
+    # What the place of the transcript and the hint next to the label say is not said again.
     repeated = (NO_WORDS, "Voice and words disagree")[: 1 + disagree(acoustic, text, labels.meaning("neutral"))]
     notes = [note for note in recognition.notes if not note.startswith(repeated)]
     return (

@@ -205,6 +205,9 @@ def connect_face(services: Services, part: FacePart, form: Form) -> None:
         recording = gr.Audio(label="a recording of speech, at most a minute", type="filepath")
         picture = gr.File(label="a picture of who speaks")
         answer = gr.JSON(label="the answer with `face`, as `python -m ser recognize --face PICTURE --json` prints it")
+        clip_id = gr.Number(label="id of the clip that the picture is kept with", value=None, precision=0)
+        rater = gr.Textbox(label="who agreed to keep it; a login takes precedence", value="")
+        erased = gr.JSON(label="what was erased, as `python -m annotations erase --picture ID --json` prints it")
     trigger.click(
         shows_errors(handlers.recognize_with_face),
         [recording, picture],
@@ -213,10 +216,6 @@ def connect_face(services: Services, part: FacePart, form: Form) -> None:
         api_description=handlers.recognize_with_face.__doc__,
         **RECOGNITION,
     )
-    with gr.Row(visible=False):
-        clip_id = gr.Number(label="id of the clip that the picture is kept with", value=None, precision=0)
-        rater = gr.Textbox(label="who agreed to keep it; a login takes precedence", value="")
-        erased = gr.JSON(label="what was erased, as `python -m annotations erase --picture ID --json` prints it")
     trigger.click(
         shows_errors(handlers.forget_picture),
         [clip_id, rater],

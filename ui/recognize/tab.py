@@ -48,7 +48,6 @@ from ui.recognize.why import build_why
 from ui.timeline.panel import TimelineHandlers, build_timeline
 
 ASK = "Erase the clip that you have just saved, with everything made of it? This cannot be undone."
-NOT_STORED = "not stored"
 LEAD = (
     '<p class="lead">Record or upload speech: see which emotion it sounds like, how sure that is, and what was said. '
     "Then correct it.</p>"
@@ -220,10 +219,10 @@ class RecognizeHandlers:
         limit = recognizer.max_duration
         with self.services.measures.timed("decode"):
             audio = decode_beginning(path, limit) if cut and limit else decode_file(path, max_duration=limit)
-            heard = denoise(audio) if clean else audio
+            sound = denoise(audio) if clean else audio
         decoding = time.perf_counter() - start
         shown: Recognition | None = None
-        for step in self.services.answers(session, audio.duration, lambda: recognizer.recognize_steps(heard, profiles)):
+        for step in self.services.answers(session, audio.duration, lambda: recognizer.recognize_steps(sound, profiles)):
             if isinstance(step, Waiting):
                 yield Form(card=cards.listening_card(self._texts(request), step.place))
                 continue
@@ -240,7 +239,7 @@ class RecognizeHandlers:
         form = Form(
             card=presentation.answer_card(answer, labels, texts),
             clip_line=cards.clip_line(
-                answer.duration, analysed.audio.notes if analysed.audio else (), analysed.example or NOT_STORED
+                answer.duration, analysed.audio.notes if analysed.audio else (), analysed.example or "not stored"
             ),
         )
         # Filled when its value first comes, so that nothing a person has typed meanwhile is overwritten.
@@ -308,11 +307,10 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
     _connect_clip(handlers, form, [capture.audio, adapt, clean, speaker, who], capture, recorded)
     connect_face(services, face, form)
     # Pressed by the page's script as well, when the labels have changed.
-    labels_changed = gr.Button("", elem_id="labels-changed", elem_classes="pressed-by-script")
+    relabelled = gr.Button("", elem_id="labels-changed", elem_classes="pressed-by-script")
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     # Not queued: answers of the queue come uncompressed, and this one comes with every first load.
-    opened = [demo.load, labels_changed.click]
-    gr.on(opened, shows_errors(handlers.on_labels), analysed, list(form), queue=False, **quiet)
+    gr.on([demo.load, relabelled.click], shows_errors(handlers.on_labels), analysed, list(form), queue=False, **quiet)
     withdraw.click(
         shows_errors(handlers.on_withdraw),
         # What the server keeps is out of a script's reach: whether they are sure travels on its own.

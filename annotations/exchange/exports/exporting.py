@@ -82,9 +82,9 @@ def export_store(
     """Write clips with their votes, raw and taken together.
 
     `audiofolder` is a folder with `audio/`, the table `metadata.csv` for `datasets`, and `annotations.jsonl`, from
-    which an import restores clips, consents, answers, votes and times. `jsonl` is that table with its recordings in
-    a folder beside it. Both hold the pictures of faces that may be passed on, each next to its recording; the other
-    forms hold none. `csv` is a table of clips, with the raw votes in a second one beside it, without recordings.
+    which an import restores clips, consents, answers, votes and times. `jsonl` is that table with a
+    folder of its recordings. Both hold the pictures of faces that may be passed on, each next to its recording; other
+    forms hold none. `csv` is a table of clips, with the raw votes in a second table, without recordings.
     `parquet` is one file with the recordings inside, as `datasets` and the Hub's viewer read it; an import restores
     all from it, too. `audformat` is a folder as the package of that name reads it, and `labelstudio` a list of tasks
     with annotations and predictions. Each comes with a data set card.

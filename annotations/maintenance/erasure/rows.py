@@ -60,7 +60,7 @@ def anonymise_person(connection: sqlite3.Connection, name: str, pseudonym: str) 
 
 
 def delete_voices(connection: sqlite3.Connection, speaker: str) -> Counter[str]:
-    """Delete the kept voices of a speaker, whoever keeps them; returns {table: rows}."""
+    """Delete a speaker's stored voices of all owners; returns {table: rows}."""
     if "voices" not in tables(connection):  # A copy of an older store.
         return Counter()
     return +Counter(voices=connection.execute("DELETE FROM voices WHERE speaker = ?", (speaker,)).rowcount)

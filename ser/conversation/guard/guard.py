@@ -145,7 +145,7 @@ def find_plain(sentence: str) -> str | None:
 
 
 def is_latin(sentence: str) -> bool:
-    """True if most letters are of the script that the encoder was trained on; of others it makes nothing but chance.
+    """True if most letters are of the script that the encoder was trained on; embeddings of others mean nothing.
 
     >>> is_latin("Café, 8 o'clock"), is_latin("我快饿死了 OK")
     (True, False)
