@@ -4,9 +4,9 @@ Imports neither torch nor transformers. Decides a recording's windows and what c
 the search and the alignment are faster-whisper's.
 """
 
-import math
 import re
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import TranscriptionOptions, get_suppressed_tokens
 
 from ser.errors import ModelUnavailableError
+from ser.transcription.windows import REGION_MARGIN, cut_recording, halve_window
 from ser.types import SAMPLING_RATE, Audio, Segment, Signal, SpeechRegion, Transcript
 
 SILENCE = 12.0
@@ -31,13 +32,6 @@ WINDOW = 30.0
 
 Source: Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak Supervision",
 https://arxiv.org/abs/2212.04356, section 2.2."""
-
-MAX_CLIP_DURATION = 28.0
-"""Seconds; longer recordings are cut in pauses."""
-
-MAX_PAUSE, REGION_MARGIN = 5.0, 0.5
-"""Seconds. A longer pause ends a window of a long recording. The margin is kept around speech there, as closer cuts
-lose first words; a word further than that from any speech is left out."""
 
 BEAM_SIZE = 5
 
@@ -53,6 +47,10 @@ MAX_COMPRESSION_RATIO = 2.4
 NO_REPEAT_NGRAM_SIZE = 3
 """Tokens in a row that may not come again in the second search for a window whose text repeats itself. In place of
 Whisper's sampling at higher temperatures, which answers differently each time."""
+
+SHORT_WINDOW = 10.0
+"""Seconds. Longer windows whose text repeats itself are halved in a pause: people do say the same sentence again, and
+a search that runs in circles in a long window rarely does in a short one."""
 
 EXTRA_TOKENS, TOKENS_PER_SECOND = 20, 12
 """Bound on a window's tokens: hasty speech has some six words a second of 1.3 tokens each; more is repetition."""
@@ -105,22 +103,29 @@ class FasterWhisperTranscriber:
         """Transcribe a recording; words far from any region of speech are left out.
 
         Args:
-            audio: of any length; transcribed whole up to `MAX_CLIP_DURATION`, as cuts close to speech lose words.
+            audio: of any length; transcribed whole up to 28 s, as cuts close to speech lose words.
             regions: where speech is; without any there are no words.
 
         Raises:
             ModelUnavailableError: at the first call, as `load`.
         """
         language, words = self._language, list[Segment]()
-        for window in cut_recording(regions, audio.duration):
+        windows = deque(cut_recording(regions, audio.duration))
+        while windows:
+            window = windows.popleft()
             self.load()
             language = language or (None if self._model.model.is_multilingual else "en")
             inside = [r for r in regions if r.end > window.start and r.start < window.end]
             part = audio.crop(window.start, window.end)
             encoded = self._model.encode(self._features(part.signal))
             language = language or self._detect_language(encoded)
-            found = self._words(encoded, part.duration, language, _shift(inside, -window.start))
-            words += [word for word in as_segments(found, window, language) if _is_near(word, inside)]
+            parts = halve_window(window, inside) if part.duration > SHORT_WINDOW else ()
+            speech = _shift(inside, -window.start)
+            found = self._words(encoded, part.duration, language, speech, divisible=bool(parts))
+            if found is None:
+                windows.extendleft(reversed(parts))
+            else:
+                words += [word for word in as_segments(found, window, language) if _is_near(word, inside)]
         between = "" if language in UNSPACED else " "
         return Transcript(between.join(word.text for word in words), language, tuple(words), self.name)
 
@@ -141,9 +146,18 @@ class FasterWhisperTranscriber:
         return str(self._model.model.detect_language(encoded)[0][0][0]).strip("<|>")
 
     def _words(
-        self, encoded: ctranslate2.StorageView, duration: float, language: str, speech: Sequence[SpeechRegion]
-    ) -> list[dict[str, Any]]:
-        """Search the likeliest words of a window and align them; none where they are no speech."""
+        self,
+        encoded: ctranslate2.StorageView,
+        duration: float,
+        language: str,
+        speech: Sequence[SpeechRegion],
+        *,
+        divisible: bool,
+    ) -> list[dict[str, Any]] | None:
+        """Search the likeliest words of a window and align them; none where they are no speech.
+
+        None if they repeat themselves and the window is divisible.
+        """
         model = self._model
         tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, "transcribe", language)
         prompt = model.get_prompt(tokenizer, [], without_timestamps=True)
@@ -151,9 +165,11 @@ class FasterWhisperTranscriber:
         for ngram_size in (0, NO_REPEAT_NGRAM_SIZE):
             options = _search_options(tokenizer, max_tokens, ngram_size)
             result, log_probability, _, ratio = model.generate_with_fallback(encoded, prompt, tokenizer, options)
+            text = tokenizer.decode(result.sequences_ids[0])
+            if divisible and (ratio > MAX_COMPRESSION_RATIO or repeats_itself(text)):
+                return None
             if ratio <= MAX_COMPRESSION_RATIO:
                 break
-        text = tokenizer.decode(result.sequences_ids[0])
         if ratio > MAX_COMPRESSION_RATIO or not is_speech(text, log_probability, result.no_speech_prob):
             return []
         segment = {"seek": 0, "start": speech[0].start, "end": speech[-1].end, "tokens": result.sequences_ids[0]}
@@ -161,59 +177,6 @@ class FasterWhisperTranscriber:
         model.add_word_timestamps([[segment]], tokenizer, encoded, frames, PREPENDED, APPENDED, 0.0)
         words: list[dict[str, Any]] = segment["words"]
         return words
-
-
-def cut_recording(regions: Sequence[SpeechRegion], duration: float) -> tuple[SpeechRegion, ...]:
-    """Cut a recording into the windows that are transcribed: one up to `MAX_CLIP_DURATION`, else cut in pauses.
-
-    >>> cut_recording([SpeechRegion(1.0, 2.0)], 9.0)
-    (SpeechRegion(start=0.0, end=9.0),)
-    >>> cut_recording([SpeechRegion(1.0, 20.0), SpeechRegion(21.0, 40.0)], 60.0)
-    (SpeechRegion(start=0.5, end=20.5), SpeechRegion(start=20.5, end=40.5))
-    """
-    if not regions:
-        return ()
-    if duration <= MAX_CLIP_DURATION:
-        return (SpeechRegion(0.0, duration),)
-    return group_regions(regions, duration, gap=MAX_PAUSE, padding=REGION_MARGIN, longest=MAX_CLIP_DURATION)
-
-
-def group_regions(
-    regions: Sequence[SpeechRegion], duration: float, *, gap: float = 0.5, padding: float = 0.2, longest: float = 28.0
-) -> tuple[SpeechRegion, ...]:
-    """Join regions that belong together and pad them, so that words keep their context.
-
-    Args:
-        regions: in order.
-        duration: of the recording in seconds; no stretch reaches beyond it.
-        gap: regions closer than this are joined, seconds; at least twice `padding`, so that stretches stay apart.
-        padding: seconds added at either side.
-        longest: seconds, padding included; longer stretches are divided, in pauses if there are any.
-
-    >>> group_regions([SpeechRegion(1.0, 2.0), SpeechRegion(2.5, 3.0), SpeechRegion(6.0, 7.0)], 7.1, gap=0.6)
-    (SpeechRegion(start=0.8, end=3.2), SpeechRegion(start=5.8, end=7.1))
-    """
-    groups: list[list[float]] = []
-    for region in regions:
-        fits = groups and region.end - groups[-1][0] <= longest - 2 * padding
-        if fits and region.start - groups[-1][1] < gap:
-            groups[-1][1] = region.end
-        else:
-            groups.append([region.start, region.end])
-    stretches: list[SpeechRegion] = []
-    for index, (start, end) in enumerate(groups):
-        # If a long stretch was divided in a short pause, each side gets half of it.
-        earliest = 0.0 if index == 0 else (groups[index - 1][1] + start) / 2
-        latest = duration if index == len(groups) - 1 else (end + groups[index + 1][0]) / 2
-        stretches += _divide(max(earliest, start - padding), min(latest, end + padding), longest)
-    return tuple(stretches)
-
-
-def _divide(start: float, end: float, longest: float) -> list[SpeechRegion]:
-    """Equal parts no longer than `longest` seconds: a whole half minute without a pause of 0.1 s is rare."""
-    count = max(1, math.ceil((end - start) / longest - 1e-9))
-    edges = [start + (end - start) * part / count for part in range(count)] + [end]
-    return [SpeechRegion(*edges[part : part + 2]) for part in range(count)]
 
 
 def is_speech(text: str, log_probability: float, no_speech_probability: float) -> bool:
@@ -227,10 +190,18 @@ def is_speech(text: str, log_probability: float, no_speech_probability: float) -
     >>> is_speech(" Help me!", -0.3, 0.1), is_speech(" No, no, no, no!", -0.6, 0.3), is_speech(" Yeah.", -0.6, 0.7)
     (True, False, False)
     """
-    words = re.findall(r"\w+", text.lower())
-    repeats = len(words) >= 4 and 2 * len(set(words)) <= len(words)
-    lowest = MIN_REPEATED_LOG_PROBABILITY if repeats else MIN_LOG_PROBABILITY
+    lowest = MIN_REPEATED_LOG_PROBABILITY if repeats_itself(text) else MIN_LOG_PROBABILITY
     return log_probability >= lowest and log_probability - no_speech_probability >= MIN_MARGIN
+
+
+def repeats_itself(text: str) -> bool:
+    """Tell whether at least half of a text's words are repeated ones.
+
+    >>> repeats_itself("No, no, no, no!"), repeats_itself("No, no!"), repeats_itself("Dogs are sitting by the door.")
+    (True, False, False)
+    """
+    words = re.findall(r"\w+", text.lower())
+    return len(words) >= 4 and 2 * len(set(words)) <= len(words)
 
 
 def as_segments(words: Sequence[Mapping[str, Any]], window: SpeechRegion, language: str) -> list[Segment]:

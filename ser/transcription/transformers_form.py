@@ -23,7 +23,7 @@ from ser.checkpoints.hub import pick_device
 from ser.checkpoints.pretrained import LOADING_ERRORS, LOCAL, describe_failure
 from ser.errors import ModelUnavailableError
 from ser.protocols import Transcriber
-from ser.transcription.faster_whisper import group_regions
+from ser.transcription.windows import group_regions
 from ser.types import SAMPLING_RATE, Audio, Segment, SpeechRegion, Transcript
 
 WORD_MARKS = ("Ġ", "▁", " ")

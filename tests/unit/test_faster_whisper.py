@@ -21,7 +21,8 @@ from ser.errors import ModelUnavailableError
 from ser.testing import synthetic_speech
 from ser.transcription import load_transcriber
 from ser.transcription.checkpoint import load_checkpoint
-from ser.transcription.faster_whisper import MAX_CLIP_DURATION, FasterWhisperTranscriber, cut_recording
+from ser.transcription.faster_whisper import FasterWhisperTranscriber
+from ser.transcription.windows import MAX_CLIP_DURATION, cut_recording
 from ser.types import SAMPLING_RATE, Audio, SpeechRegion, Transcript
 from tests.unit.test_transcription import check_form
 
@@ -97,6 +98,18 @@ def test_a_long_recording_is_cut_in_pauses_and_keeps_its_words(
     assert transcript.segments[-1].end > long.duration - 4.0
     said = " ".join(normalize(said) for _, said in read_speech * 2)
     assert jiwer.wer(said, normalize(transcript.text)) < 0.2
+
+
+def test_sentences_that_people_say_again_and_again_keep_their_words(
+    embedded: FasterWhisperTranscriber, shared_data: Path
+) -> None:
+    names = [f"03-01-0{emotion}-01-0{sentence}-01-01" for emotion in (1, 2, 3, 5) for sentence in (1, 2)]
+    clips = [decode_file(next((shared_data / "ravdess" / "audio").glob(f"{name}.*"))) for name in names]
+    long = Audio(np.concatenate([clip.signal for clip in clips]))
+    said = "kids are talking by the door dogs are sitting by the door " * 4
+    transcript = transcribe(embedded, long)
+    check_form(transcript, embedded, long)
+    assert jiwer.wer(said, normalize(transcript.text)) < 0.15
 
 
 def test_no_words_are_invented_on_silence_noise_and_tones(embedded: FasterWhisperTranscriber) -> None:

@@ -12,8 +12,9 @@ from ser.errors import ModelUnavailableError
 from ser.protocols import Transcriber
 from ser.transcription import TranscriberChoice, load_transcriber
 from ser.transcription.checkpoint import load_checkpoint
-from ser.transcription.faster_whisper import FasterWhisperTranscriber, group_regions
+from ser.transcription.faster_whisper import FasterWhisperTranscriber
 from ser.transcription.transformers_form import CtcTranscriber, WhisperTranscriber
+from ser.transcription.windows import group_regions
 from ser.types import Audio, SpeechRegion, Transcript
 from tests.unit.recordings import voice
 from tests.unit.speech_checkpoints import WORDS, write_wav2vec2, write_whisper
