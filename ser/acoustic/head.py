@@ -6,7 +6,7 @@ The folder of a saved head holds `head.safetensors` and `meta.json`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,7 +34,6 @@ class Companion(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write it."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,13 +154,25 @@ class ClassifierHead:
 
     def logits(self, embeddings: Array, center: Array | None = None) -> Array:
         """Logits divided by the temperature of their place, shape (clips, outputs); arguments as `standardise`'s."""
-        scores = self.scores(embeddings, center) / self.temperature
-        # A profile's mean is of no account here: it is what tells the place.
-        return scores if self.places is None else scores / self.places.divisors(self.standardise(embeddings))
+        return self._logits(self.features(embeddings, center), None if center is None else self.standardise(embeddings))
+
+    def _logits(self, features: Array, standard: Array | None) -> Array:
+        """Logits of features; `standard`, the embeddings without a profile's mean, tell the place."""
+        scores = (features @ self.weights + self.bias) / self.temperature
+        if self.places is None:
+            return scores
+        return scores / self.places.divisors(features[:, : len(self.mean)] if standard is None else standard)
 
     def probabilities(self, embeddings: Array, center: Array | None = None) -> npt.NDArray[np.float64]:
         """Probabilities of `classes`, shape (clips, classes), rows of sum 1; arguments as `standardise`'s."""
-        values = self.logits(embeddings, center).astype(np.float64)
+        return self._probabilities(self.logits(embeddings, center))
+
+    def probabilities_of(self, features: Array) -> npt.NDArray[np.float64]:
+        """Likewise of what `features` gives without a center: heads with one hidden layer share them."""
+        return self._probabilities(self._logits(features, None))
+
+    def _probabilities(self, logits: Array) -> npt.NDArray[np.float64]:
+        values = logits.astype(np.float64)
         powers = np.exp(values - values.max(axis=1, keepdims=True))
         answers = np.zeros((len(values), len(self.classes)))
         for output, place in enumerate(self.class_places):
@@ -241,16 +252,8 @@ class ClassifierHead:
             own[OWN_LABELS] = [[name, *means] for name, means in self.means.items()]
         if self.ratings:
             own[RATINGS] = [[name, agreement] for name, agreement in self.ratings.items()]
-        whole = Meta(
-            name=meta.name,
-            labels=self.labels,
-            temperature=self.temperature,
-            config={**meta.config, "encoder": self.encoder, "encoder_sha256": self.encoder_sha256} | own,
-            data=meta.data,
-            metrics=meta.metrics,
-            git_commit=meta.git_commit,
-            created_at=meta.created_at,
-        )
+        config = {**meta.config, "encoder": self.encoder, "encoder_sha256": self.encoder_sha256} | own
+        whole = replace(meta, labels=self.labels, temperature=self.temperature, config=config)
 
         def write(place: Path) -> None:
             save_file(tensors, place / HEAD_FILE)
@@ -275,8 +278,7 @@ def load_head(folder: Path) -> tuple[ClassifierHead, Meta]:
         known = list(means or ()) if means else [label for label in meta.labels if _is_known(label)]
         if not set(meta.labels) <= set(known) or len(set(known if means else map(emotion_of, known))) < 2:
             raise ValueError(f"its labels are {', '.join(meta.labels)}")
-        strong, speech = tensors.get("intensity_weights"), tensors.get("speech_weights")
-        novelty = tensors.get("novelty_basis")
+        strong, speech, novelty = map(tensors.get, ("intensity_weights", "speech_weights", "novelty_basis"))
         head = ClassifierHead(
             labels=meta.labels,
             mean=tensors["mean"],
@@ -322,7 +324,6 @@ def emotion_of(label: str) -> str:
 
 OWN_LABELS = "own_labels"
 """Key of the meta file's `config`: labels of the head's own, each with the emotions that it means."""
-
 
 RATINGS = "ratings"
 """Key of the meta file's `config`: ratings that the head predicts, each with its concordance with raters."""

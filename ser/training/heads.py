@@ -10,18 +10,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
-from scipy.optimize import minimize
 
 from ser.acoustic.head import LIMIT, ClassifierHead
 from ser.acoustic.hidden import HiddenLayer
 from ser.training.embeddings import EmbeddingSet
+from ser.training.logistic import minimise
 from ser.training.rehearsal import Rehearsal
 
 Array = npt.NDArray[np.float32]
 
 BLOCK = 2048
 """Clips that are brought to single precision at once."""
-
 
 UNTOLD = -30.0
 """Added to the logit of an output that a clip says nothing of."""
@@ -184,9 +183,9 @@ def fine_tune_head(
     targets: Array,
     weights: Array,
     *,
-    groups: Sequence[str],
     rehearsal: Rehearsal | None,
     config: FineTuneConfig,
+    replayed: Array | None = None,
 ) -> ClassifierHead:
     """Fine-tune a head on feedback, near to its old weights, replaying clips of the base.
 
@@ -195,13 +194,13 @@ def fine_tune_head(
         embeddings: of the clips, shape (clips, size).
         targets: soft labels of the clips, shape (clips, classes), in the order of the head's classes.
         weights: of each clip, shape (clips,).
-        groups: who speaks in each clip.
         rehearsal: clips of the base; None where there are none.
         config: how.
+        replayed: the head's features of these clips, if they are known.
     """
     values, truth, total = head.features(embeddings), targets, weights / weights.sum()
     if rehearsal is not None and len(rehearsal) and config.rehearsal:
-        values = np.concatenate([values, head.features(rehearsal.embeddings)])
+        values = np.concatenate([values, head.features(rehearsal.embeddings) if replayed is None else replayed])
         truth = np.concatenate([truth, rehearsal.targets])
         total = np.concatenate([total, np.full(len(rehearsal), config.rehearsal / len(rehearsal), np.float32)])
     # Outputs beyond the seven share an emotion's target by what the head before held them for.
@@ -216,8 +215,7 @@ def fine_tune_head(
     if head.means is not None and rehearsal is not None:
         # What a label means that no base clip has, the base cannot tell: there it must not learn that it never occurs.
         offsets[len(embeddings) :, ~np.asarray(rehearsal.targets.any(axis=0))[places]] = UNTOLD
-    how = HeadConfig(penalty=config.penalty, iterations=config.iterations)
-    table = minimise(values, spread, total, offsets, start, how) * head.temperature
+    table = minimise(values, spread, total, offsets, start, config) * head.temperature
     return replace(head, weights=table[:-1].astype(np.float32), bias=table[-1].astype(np.float32))
 
 
@@ -290,44 +288,3 @@ def _intensity_head(
     start = np.zeros((values.shape[1] + 1, 2))
     table = minimise(values[known], targets, weights[known], np.zeros_like(targets), start, config)
     return table[:-1, 1] - table[:-1, 0], float(table[-1, 1] - table[-1, 0])
-
-
-def minimise(
-    values: Array,
-    targets: npt.NDArray[np.floating],
-    weights: npt.NDArray[np.floating],
-    offsets: npt.NDArray[np.floating],
-    start: npt.NDArray[np.float64],
-    config: HeadConfig,
-) -> npt.NDArray[np.float64]:
-    """Minimise the weighted mean cross-entropy plus the penalty on the squared distance from `start`.
-
-    Args:
-        values: shape (clips, size).
-        targets: soft labels, shape (clips, outputs).
-        weights: shape (clips,).
-        offsets: added to the logits, shape (clips, outputs).
-        start: weights and, in the last row, biases: shape (size + 1, outputs). The biases are not penalised.
-        config: penalty and iterations.
-
-    Returns:
-        Of the shape of `start`.
-    """
-    per_clip = (weights / weights.sum()).astype(np.float32)[:, None]
-    truth, fixed = targets.astype(np.float32), offsets.astype(np.float32)
-
-    def loss(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        table = flat.reshape(start.shape)
-        logits = values @ table[:-1].astype(np.float32) + table[-1].astype(np.float32) + fixed
-        logits -= logits.max(axis=1, keepdims=True)
-        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        apart = (np.exp(logs) * truth.sum(axis=1, keepdims=True) - truth) * per_clip
-        gradient = np.vstack([values.T @ apart, apart.sum(axis=0)[None]]).astype(float)
-        distance = table - start
-        distance[-1] = 0.0
-        total = -float((truth * logs * per_clip).sum()) + 0.5 * config.penalty * float((distance**2).sum())
-        return total, (gradient + config.penalty * distance).ravel()
-
-    options = {"maxiter": config.iterations, "maxcor": 20}
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options).x
-    return np.asarray(found.reshape(start.shape))

@@ -10,7 +10,8 @@ from ser.acoustic.head import ClassifierHead
 from ser.audio.augmentation import crop
 from ser.encoder.windows import Encoder, embed_clips
 from ser.training.embeddings import EmbeddingSet
-from ser.training.heads import HeadConfig, minimise, principal_components
+from ser.training.heads import HeadConfig, principal_components
+from ser.training.logistic import minimise
 from ser.types import Signal
 
 PARTS = 3

@@ -109,7 +109,6 @@ def test_own_heads_are_saved_and_fine_tuned(tmp_path: Path, labels: LabelSet) ->
         new.plain,
         targets,
         weights,
-        groups=new.speakers,
         rehearsal=kept and distilled(kept, head),
         config=FineTuneConfig(penalty=1e-3, rehearsal=0.1),
     )
@@ -135,7 +134,6 @@ def test_the_base_does_not_teach_that_new_labels_never_occur() -> None:
         new.plain,
         targets,
         np.ones(40, np.float32),
-        groups=new.speakers,
         rehearsal=replayed,
         config=FineTuneConfig(),
     )

@@ -73,12 +73,19 @@ def distilled(rehearsal: Rehearsal, head: ClassifierHead) -> Rehearsal:
     return replace(rehearsal, targets=targets.astype(np.float32))
 
 
-def predict(head: ClassifierHead, clips: Rehearsal) -> npt.NDArray[np.float64]:
+def predict(
+    head: ClassifierHead, clips: Rehearsal, features: npt.NDArray[np.float32] | None = None
+) -> npt.NDArray[np.float64]:
     """Probabilities of base clips, shape (clips, classes).
 
     Of a head with labels of its own those that some base clip has, brought to sum 1: the base knows no others.
+
+    Args:
+        head: that predicts.
+        clips: of the base.
+        features: the head's features of them, if they are known.
     """
-    rows = head.probabilities(clips.embeddings)
+    rows = head.probabilities_of(head.features(clips.embeddings) if features is None else features)
     if head.means is None:
         return rows
     rows = np.maximum(rows, 1e-30) * np.asarray(clips.targets.any(axis=0))
@@ -96,20 +103,26 @@ def hold_back(head: ClassifierHead, start: ClassifierHead, guard: Rehearsal) -> 
         start: that it was fine-tuned from.
         guard: base clips with their labels.
     """
-    before = by_corpus(start, guard, hard=False)
+    features = start.features(guard.embeddings)
+    before = by_corpus(start, guard, features, hard=False)
     mixed = head
     for share in SHARES:
         weights = start.weights + share * (head.weights - start.weights)
         mixed = replace(head, weights=weights, bias=start.bias + share * (head.bias - start.bias))
-        if by_corpus(mixed, guard, hard=False) >= before - ALLOWED_DROP - 1e-9:
+        if by_corpus(mixed, guard, features, hard=False) >= before - ALLOWED_DROP - 1e-9:
             break
     return mixed
 
 
-def by_corpus(head: ClassifierHead, clips: Rehearsal, *, hard: bool = True) -> float:
-    """Unweighted average recall on base clips, mean over the corpora; or likewise the probability of the truth."""
+def by_corpus(
+    head: ClassifierHead, clips: Rehearsal, features: npt.NDArray[np.float32] | None = None, *, hard: bool = True
+) -> float:
+    """Unweighted average recall on base clips, mean over the corpora; or likewise the probability of the truth.
+
+    Arguments as `predict`'s.
+    """
     truth, corpora = clips.targets.argmax(axis=1), np.array(clips.corpora)
-    said = predict(head, clips)
+    said = predict(head, clips, features)
     right = said.argmax(axis=1) == truth if hard else said[np.arange(len(truth)), truth]
     means = []
     for corpus in np.unique(corpora):

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -160,6 +161,11 @@ class HeadTuner:
             rows, suspects = np.arange(len(feedback)), None
         return TrainingSet(rows, targets[rows], weights[rows], suspects)
 
+    @cached_property
+    def _replayed(self) -> Array | None:
+        """Features of the base clips: all heads that come from one start share them."""
+        return self.start.features(self.rehearsal.embeddings) if self.rehearsal else None
+
     def _doubting(self, feedback: Feedback, targets: Array) -> Array:
         """Soft labels, those of a single vote by what the starting head makes of the clip as well."""
         given = Counter(vote.clip_id for vote in feedback.votes if vote.shares)
@@ -192,9 +198,9 @@ class HeadTuner:
             embeddings.reshape(count * copies, size).astype(np.float32),
             np.repeat(chosen.targets, copies, axis=0),
             np.repeat(chosen.weights / copies, copies),
-            groups=np.repeat([feedback.groups[row] for row in chosen.rows], copies).tolist(),
             rehearsal=self.rehearsal,
             config=self.preset.strengths[strength],
+            replayed=self._replayed,
         )
         return head if self.guard is None else hold_back(head, self.start, self.guard)
 
@@ -245,11 +251,12 @@ class HeadTuner:
         levels = np.zeros((count, len(answers), len(self.start.classes)))
         started, total = time.monotonic(), turn[1] * count * len(answers)
         before = turn[0] * count * len(answers)
+        features = self.start.features(asked)
         for fold, cell in enumerate(cells):
             part, own = feedback.take(np.flatnonzero((places != cell).all(axis=1))), (folds == cell).all(axis=1)
             chosen = self.select(part)
             for strength in range(len(answers)):
-                logs = np.log(np.maximum(self.fit(part, chosen, strength).probabilities(asked), 1e-9))
+                logs = np.log(np.maximum(self.fit(part, chosen, strength).probabilities_of(features), 1e-9))
                 levels[fold, strength] = logs.mean(axis=0)
                 answers[strength, own] = (logs - levels[fold, strength])[own]
                 fits = fold * len(answers) + strength + 1
