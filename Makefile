@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Processes of tests that run side by side, each on one thread; tests of the page wait much, so two cores carry three.
 JOBS ?= 3
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+# Compiled modules are kept even where the environment says otherwise: many tests start interpreters of their own.
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .PHONY: run test test-all check browser lock clean
 

@@ -1,7 +1,5 @@
 """The embedded transcriber on real speech, on what is no speech, and on damaged folders."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -152,21 +150,6 @@ def test_the_settings_name_the_embedded_transcriber() -> None:
         chosen = load_transcriber(Settings(transcriber=name))
         assert isinstance(chosen.transcriber, FasterWhisperTranscriber) and chosen.transcriber.name == NAME
         assert chosen.reason == f"Transcripts by the embedded {NAME}."
-
-
-def test_transcribing_imports_no_torch() -> None:
-    code = """
-import sys
-from ser.audio.vad import SileroDetector
-from ser.config import Settings
-from ser.testing import synthetic_speech
-from ser.transcription import load_transcriber
-from ser.types import SpeechRegion
-load_transcriber(Settings()).transcriber.transcribe(synthetic_speech(1.0), (SpeechRegion(0.0, 1.0),))
-sys.exit(", ".join({"torch", "transformers", "peft"} & set(sys.modules)) or 0)
-"""
-    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.fixture

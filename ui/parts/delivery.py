@@ -47,6 +47,9 @@ SMALLEST = 200
 MOST_KEPT = 400
 """Answers that are kept compressed: some 120 files, and documents, which differ by who is logged in."""
 
+PACKED: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+"""{(digest and quality, coding): what was compressed}, the oldest first; all servers of a process share it."""
+
 CONDITIONS = (b"accept-encoding", b"if-none-match", b"if-modified-since")
 """Headers by which what is within could answer without the whole file."""
 
@@ -93,7 +96,6 @@ class Delivery:
         self._head = f'{ENGLISH}{head}<script defer src="{address}"></script>'.encode()
         told = {name: Sent(body, KINDS[name.rpartition(".")[2]], FOREVER, BEST) for name, body in others.items()}
         self._files = {f"/{name}": sent for name, sent in ({address: file} | told).items()}
-        self._packed: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for a file, put the scripts into a document, and let all else through as it is."""
@@ -154,14 +156,14 @@ class Delivery:
         await response(scope, receive, send)
 
     async def _pack(self, sent: Sent, coding: str) -> bytes:
-        key = (sent.digest, coding)
-        packed = self._packed.pop(key, b"")
+        key = (f"{sent.digest} {sent.quality}", coding)
+        packed = PACKED.pop(key, b"")
         if not packed:
             thread = sent.quality > QUALITY
             packed = await asyncio.to_thread(PACKERS[coding], sent) if thread else PACKERS[coding](sent)
-        self._packed[key] = packed
-        while len(self._packed) > MOST_KEPT:
-            self._packed.popitem(last=False)
+        PACKED[key] = packed
+        while len(PACKED) > MOST_KEPT:
+            PACKED.popitem(last=False)
         return packed
 
 
