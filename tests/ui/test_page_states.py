@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from annotations.raters.people import Access
 from annotations.store import NewVote, queries
@@ -114,6 +114,28 @@ def test_progress_counts_what_the_filters_cover(page: Page, services: Services, 
     page.click("#review-card .clear-filters")
     expect(line).to_contain_text("0 of 4")
     expect(others.nth(1)).to_be_enabled()
+
+
+def test_filters_that_change_while_a_clip_is_on_its_way_are_followed(page: Page, fill: Callable) -> None:
+    fill(6)
+    held: list[Route] = []
+
+    def hold_back(route: Route) -> None:
+        if '"next"' in (route.request.post_data or "") and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    open_review(page)
+    page.wait_for_function("studioReview.state().ready === 2")
+    page.route("**/run/page", hold_back)
+    next_by(page, "1", "Enter")
+    page.click("#review-filters summary")
+    page.fill("#review-filters [name=text]", "nobody says this")
+    page.press("#review-filters [name=text]", "Tab")
+    assert len(held) == 1
+    held[0].continue_()
+    expect(page.locator("#review-card")).to_contain_text("No more clips match these filters")
 
 
 def test_escape_closes_every_panel(page: Page, fill: Callable) -> None:

@@ -47,19 +47,19 @@
       const answer = await session.loading;
       if (turn !== session.turn) {
         if (answer.item) call("release", { clips: [answer.item.clip] }).catch(() => {});
-        return;
-      }
-      progress(answer);
-      window.studioLabels.seen(answer.labels);
-      find("#review-note").textContent = answer.note;
-      session.empty = answer.item ? null : answer.empty;
-      if (answer.item) {
-        answer.item.player = await sound(answer.item);
-        answer.item.asked = Date.now();
-        if (turn === session.turn) session.ready.push(answer.item);
+      } else {
+        progress(answer);
+        window.studioLabels.seen(answer.labels);
+        find("#review-note").textContent = answer.note;
+        session.empty = answer.item ? null : answer.empty;
+        if (answer.item) {
+          answer.item.player = await sound(answer.item);
+          answer.item.asked = Date.now();
+          if (turn === session.turn) session.ready.push(answer.item);
+        }
       }
     } catch (error) {
-      session.empty = `<div class="empty-queue" role="alert"><h3>No clip came</h3><p></p><p><button type="button" class="again">Try again</button></p></div>`;
+      if (turn === session.turn) session.empty = `<div class="empty-queue" role="alert"><h3>No clip came</h3><p></p><p><button type="button" class="again">Try again</button></p></div>`;
       session.trouble = error.message;
     } finally {
       session.loading = null;
