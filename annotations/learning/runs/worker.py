@@ -126,6 +126,7 @@ class Worker:
         decision = trainer.compare(job, version)
         facts = {
             "seconds": round(self.report.seconds, 1),
+            "processor_seconds": round(time.process_time(), 1),
             "clips": len(job.holdout.training),
             "held_out": 0 if job.holdout.cross_fitted else len(job.holdout.held_out),
             "device": job.device,
