@@ -3,11 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from html import escape
+from pathlib import PurePath
+from urllib.parse import quote
 
 from ser.timeline.regions import FeelingRegion, Timeline
+from ser.timeline.segmentation import SegmentationConfig
 
 COLUMNS = ("start", "end", "speaker", "channel", "label", "confidence", "unsure", "transcript")
 
@@ -20,7 +23,9 @@ def to_json(timeline: Timeline, file: str) -> str:
 def to_csv(timeline: Timeline, file: str) -> str:
     """A table of the regions; an unknown speaker and a sure answer are empty cells."""
     table = io.StringIO()
-    writer = csv.DictWriter(table, ("file", *COLUMNS, *timeline.regions[0].scores.as_dict()), lineterminator="\n")
+    # A label that a person chose may be of another set than the model's answers.
+    labels = dict.fromkeys(label for region in timeline.regions for label in region.scores.labels)
+    writer = csv.DictWriter(table, ("file", *COLUMNS, *labels), lineterminator="\n")
     writer.writeheader()
     for region in timeline.as_regions():
         scores = region.pop("scores")
@@ -34,43 +39,56 @@ def to_rttm(timeline: Timeline, file: str) -> str:
 
     Source: NIST, "The 2009 (RT-09) Rich Transcription Meeting Recognition Evaluation Plan", appendix A.
     """
-    name = "_".join(file.split()) or "recording"
-    return "".join(
-        f"SPEAKER {name} {region.channel or 1} {region.start:.3f} {region.end - region.start:.3f} <NA> <NA> "
-        f"{region.label} {region.scores.confidence:.4f} <NA>\n"
-        for region in timeline.regions
-    )
+    return _rttm(timeline.regions, file, lambda region: (region.label, f"{region.scores.confidence:.4f}"))
 
 
 def to_turns(timeline: Timeline, file: str) -> str:
-    """Lines of ten fields as for `to_rttm`, a line for each turn of a speaker, who is named."""
+    """Lines of ten fields as for `to_rttm`, a line for each turn of a speaker, who is named; a long pause ends it."""
     turns = list[FeelingRegion]()
     for region in timeline.regions:
-        if turns and (turns[-1].speaker, turns[-1].channel) == (region.speaker, region.channel):
-            turns[-1] = replace(turns[-1], end=region.end)
+        last = turns[-1] if turns else region
+        same = (last.speaker, last.channel) == (region.speaker, region.channel)
+        if turns and same and region.start - last.end <= SegmentationConfig.max_pause:
+            turns[-1] = replace(last, end=max(last.end, region.end))
         else:
             turns.append(region)
-    name = "_".join(file.split()) or "recording"
-    return "".join(
-        f"SPEAKER {name} {turn.channel or 1} {turn.start:.3f} {turn.end - turn.start:.3f} <NA> <NA> "
-        f"{'_'.join((turn.speaker or 'speaker').replace(',', '').split())} <NA> <NA>\n"
-        for turn in turns
-    )
+    return _rttm(turns, file, lambda turn: ((turn.speaker or "speaker").replace(",", ""), "<NA>"))
+
+
+def _rttm(regions: Iterable[FeelingRegion], file: str, name: Callable[[FeelingRegion], tuple[str, str]]) -> str:
+    """Write a line for each region; scoring tools know recordings by the name of the file without its ending."""
+    lines = list[str]()
+    for region in regions:
+        who, confidence = name(region)
+        times = f"{region.channel or 1} {region.start:.3f} {region.end - region.start:.3f}"
+        lines.append(f"SPEAKER {_field(PurePath(file).stem)} {times} <NA> <NA> {_field(who)} {confidence} <NA>\n")
+    return "".join(lines)
+
+
+def _field(text: str) -> str:
+    """A text as a field between spaces.
+
+    >>> _field("in  distress")
+    'in_distress'
+    """
+    return "_".join(text.split()) or "unnamed"
 
 
 def to_textgrid(timeline: Timeline, file: str) -> str:
     """Praat's long text form: for each speaker a tier of emotions, and one of words if there are any.
 
+    Intervals of a tier cannot overlap: a region that does goes to further tiers of its speaker, which have numbers.
     Source: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
     """
     tiers = list[tuple[str, list[tuple[float, float, str]]]]()
     for speaker in dict.fromkeys(region.speaker for region in timeline.regions):
         own = [region for region in timeline.regions if region.speaker == speaker]
-        suffix = f", {speaker}" if speaker else ""
-        tiers.append((f"emotion{suffix}", _filled(own, timeline.duration, lambda region: region.label)))
-        if any(region.transcript is not None for region in own):
-            words = _filled(own, timeline.duration, lambda region: region.transcript or "")
-            tiers.append((f"transcript{suffix}", words))
+        for number, layer in enumerate(_apart(own), 1):
+            suffix = (f", {speaker}" if speaker else "") + (f" ({number})" if number > 1 else "")
+            tiers.append((f"emotion{suffix}", _filled(layer, timeline.duration, lambda region: region.label)))
+            if any(region.transcript is not None for region in layer):
+                words = _filled(layer, timeline.duration, lambda region: _line(region.transcript or ""))
+                tiers.append((f"transcript{suffix}", words))
     head = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
     span = f"xmin = 0\nxmax = {timeline.duration:.3f}\n"
     lines = [f"{head}{span}tiers? <exists>\nsize = {len(tiers)}\nitem []:\n"]
@@ -82,19 +100,33 @@ def to_textgrid(timeline: Timeline, file: str) -> str:
     return "".join(lines)
 
 
+def _apart(regions: Iterable[FeelingRegion]) -> list[list[FeelingRegion]]:
+    """Share regions out to as few lists as it takes that none overlaps another of its list."""
+    layers = list[list[FeelingRegion]]()
+    for region in regions:
+        free = next((layer for layer in layers if round(layer[-1].end, 3) <= round(region.start, 3)), None)
+        if free is None:
+            layers.append([region])
+        else:
+            free.append(region)
+    return layers
+
+
 def _filled(
     regions: Sequence[FeelingRegion], duration: float, text: Callable[[FeelingRegion], str]
 ) -> list[tuple[float, float, str]]:
     """Intervals that follow each other from 0 to the end, empty between the regions, as tiers have to be."""
-    intervals, time = list[tuple[float, float, str]](), 0.0
+    intervals, time, last = list[tuple[float, float, str]](), 0.0, round(duration, 3)
     for region in regions:
-        start, end = round(region.start, 3), round(min(region.end, duration), 3)
+        start, end = round(region.start, 3), min(round(region.end, 3), last)
+        if start >= end:  # Praat refuses an interval without length.
+            continue
         if start > time:
             intervals.append((time, start, ""))
-        intervals.append((max(start, time), end, text(region)))
+        intervals.append((start, end, text(region)))
         time = end
-    if round(duration, 3) > time:
-        intervals.append((time, round(duration, 3), ""))
+    if last > time:
+        intervals.append((time, last, ""))
     return intervals
 
 
@@ -109,7 +141,7 @@ def to_vtt(timeline: Timeline, file: str) -> str:
     """
     cues = ["WEBVTT\n"]
     for number, region in enumerate(timeline.regions, 1):
-        voice = f"<v {escape(region.speaker)}>" if region.speaker else ""
+        voice = f"<v {escape(region.speaker, quote=False)}>" if region.speaker else ""
         times = f"{_clock_time(region.start, '.')} --> {_clock_time(region.end, '.')}"
         cues.append(f"\n{number}\n{times}\n{voice}{escape(_caption(region), quote=False)}\n")
     return "".join(cues)
@@ -119,7 +151,8 @@ def to_srt(timeline: Timeline, file: str) -> str:
     """SubRip subtitles, one for each region."""
     return "\n".join(
         f"{number}\n{_clock_time(region.start, ',')} --> {_clock_time(region.end, ',')}\n"
-        f"{region.speaker + ': ' if region.speaker else ''}{_caption(region)}\n"
+        # An arrow is read as the times of another subtitle, and cannot be written in another way.
+        f"{region.speaker + ': ' if region.speaker else ''}{_caption(region).replace('-->', '→')}\n"
         for number, region in enumerate(timeline.regions, 1)
     )
 
@@ -129,13 +162,14 @@ def to_audacity(timeline: Timeline, file: str) -> str:
 
     Source: https://manual.audacityteam.org/man/importing_and_exporting_labels.html
     """
-    return "".join(f"{r.start:.6f}\t{r.end:.6f}\t{' '.join(_caption(r).split())}\n" for r in timeline.regions)
+    return "".join(f"{r.start:.6f}\t{r.end:.6f}\t{_caption(r)}\n" for r in timeline.regions)
 
 
 def to_labelstudio(timeline: Timeline, file: str) -> str:
     """A task of Label Studio whose regions are predictions: a label each, with its transcript if there is one.
 
-    The labelling set-up has `Labels` named emotion and, for each region, a `TextArea` named transcript.
+    The labelling set-up has `Labels` named emotion and, for each region, a `TextArea` named transcript; the recording
+    is looked for in the folder of local files (LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT).
     Source: https://labelstud.io/tags/audio (results of regions).
     """
     result = list[dict[str, object]]()
@@ -147,14 +181,20 @@ def to_labelstudio(timeline: Timeline, file: str) -> str:
         if region.transcript:
             text = {**span, "text": [region.transcript]}
             result.append({**common, "from_name": "transcript", "type": "textarea", "value": text})
-    task = {"data": {"audio": file}, "predictions": [{"model_version": "timeline", "result": result}]}
+    audio = f"/data/local-files/?d={quote(file)}"
+    task = {"data": {"audio": audio}, "predictions": [{"model_version": "timeline", "result": result}]}
     return json.dumps([task], ensure_ascii=False) + "\n"
 
 
 def _caption(region: FeelingRegion) -> str:
     doubt = "?" if region.unsure else ""
     words = f": {region.transcript}" if region.transcript else ""
-    return f"[{region.label}{doubt}]{words}"
+    return _line(f"[{region.label}{doubt}]{words}")
+
+
+def _line(text: str) -> str:
+    """A text without line breaks and tabs, which end it in most forms."""
+    return " ".join(text.split())
 
 
 def _clock_time(seconds: float, point: str) -> str:

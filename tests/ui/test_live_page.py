@@ -120,6 +120,12 @@ def test_who_has_to_wait_and_who_closes_the_page(open_page: Callable[..., Page],
             "delete window.MediaStreamTrackProcessor; delete window.AudioWorkletNode",
             "This browser is too old for Live.",
         ),
+        # As in Firefox on a machine that has nothing to play sound on.
+        (
+            "delete window.MediaStreamTrackProcessor; window.AudioContext = class extends AudioContext {"
+            "constructor() { super(); super.suspend(); } resume() { return new Promise(() => {}); } }",
+            "The microphone cannot be used (no sound output).",
+        ),
     ],
 )
 def test_what_keeps_a_microphone_from_being_live_is_said(

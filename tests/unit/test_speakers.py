@@ -111,9 +111,9 @@ def test_speakers_take_turns_and_no_region_is_of_two(tmp_path: Path) -> None:
     assert sum(timeline.summary.values()) == pytest.approx(1.0)
     turns = [line.split() for line in to_turns(timeline, "a call.wav").splitlines()]
     assert [(turn[0], turn[1], turn[7]) for turn in turns] == [
-        ("SPEAKER", "a_call.wav", "speaker_1"),
-        ("SPEAKER", "a_call.wav", "speaker_2"),
-        ("SPEAKER", "a_call.wav", "speaker_1"),
+        ("SPEAKER", "a_call", "speaker_1"),
+        ("SPEAKER", "a_call", "speaker_2"),
+        ("SPEAKER", "a_call", "speaker_1"),
     ]
     assert float(turns[1][3]) == pytest.approx(5.0, abs=0.6) and {len(turn) for turn in turns} == {10}
     assert len(to_rttm(timeline, "a").splitlines()) == len(timeline.regions)

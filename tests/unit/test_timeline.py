@@ -1,12 +1,8 @@
-import csv
-import io
 import json
-import re
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import soundfile
@@ -16,11 +12,10 @@ from ser.errors import AudioError, SettingsError
 from ser.labels import EMOTIONS
 from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, EnergyDetector, FixedTranscriber, WordListModel, fake_recognizer
-from ser.timeline.formats import FORMATS, to_audacity, to_csv, to_rttm, to_srt, to_textgrid, to_vtt
+from ser.timeline.formats import FORMATS
 from ser.timeline.passages import LONGEST, cut_passages
-from ser.timeline.regions import FeelingRegion, Timeline
 from ser.timeline.segmentation import Answer, SegmentationConfig, cut_phrases, list_runs, segment
-from ser.types import SAMPLING_RATE, Audio, EmotionScores, Signal, SpeechRegion, Timings
+from ser.types import SAMPLING_RATE, Audio, EmotionScores, Signal, SpeechRegion
 from tests.unit.recordings import voice
 from ui.recognize.examples import EXAMPLES
 
@@ -219,70 +214,6 @@ def test_one_scene_on_two_channels_is_answered_once(tmp_path: Path) -> None:
     soundfile.write(path, np.stack([signal, -0.5 * np.roll(signal, 40)], axis=1), SAMPLING_RATE)
     timeline = fake_recognizer().timeline(path)
     assert timeline.speakers == [] and timeline.notes == ()
-
-
-SCORES = EmotionScores.from_dict({"anger": 0.7, "neutral": 0.3})
-EXAMPLE = Timeline(
-    9.0,
-    2,
-    (
-        FeelingRegion(0.5, 2.25, "channel 1", 1, SCORES, None, 'He said "no" & left -->'),
-        FeelingRegion(2.25, 4.0, "channel 1", 1, EmotionScores.from_dict({"neutral": 1.0}), "Close call.", ""),
-        FeelingRegion(3.0, 8.5, "channel 2", 2, SCORES, None, "żal, wie\nimmer"),
-    ),
-    Timings(),
-    (),
-)
-
-
-@pytest.mark.parametrize("form, write", [("webvtt", to_vtt), ("srt", to_srt)])
-def test_subtitles_are_read_by_ffmpeg(form: str, write: object) -> None:
-    assert callable(write)
-    with av.open(io.BytesIO(write(EXAMPLE, "talk.wav").encode()), format=form) as container:
-        stream = container.streams[0]
-        cues = [packet for packet in container.demux(stream) if packet.size]
-        assert stream.time_base is not None
-        starts = [float(packet.pts * stream.time_base) for packet in cues]
-        ends = [float((packet.pts + packet.duration) * stream.time_base) for packet in cues]
-    assert starts == [0.5, 2.25, 3.0] and ends == [2.25, 4.0, 8.5]
-
-
-def test_the_table_and_the_labels_read_back() -> None:
-    rows = list(csv.DictReader(io.StringIO(to_csv(EXAMPLE, "talk.wav"))))
-    assert [(float(row["start"]), row["label"], row["transcript"]) for row in rows] == [
-        (region.start, region.label, region.transcript) for region in EXAMPLE.regions
-    ]
-    assert float(rows[0]["anger"]) == 0.7 and rows[1]["unsure"] == "Close call."
-    labels = [line.split("\t") for line in to_audacity(EXAMPLE, "talk.wav").splitlines()]
-    assert [(float(start), float(end)) for start, end, _ in labels] == [(0.5, 2.25), (2.25, 4.0), (3.0, 8.5)]
-
-
-def test_rttm_has_ten_fields_without_spaces_in_them() -> None:
-    lines = [line.split(" ") for line in to_rttm(EXAMPLE, "my talk.wav").splitlines()]
-    assert all(len(line) == 10 and all(line) for line in lines)
-    assert lines[2][:5] == ["SPEAKER", "my_talk.wav", "2", "3.000", "5.500"] and lines[2][7] == "anger"
-
-
-def test_textgrid_tiers_follow_praats_rules() -> None:
-    text = to_textgrid(EXAMPLE, "talk.wav")
-    # Praat reads the free numbers and quoted texts in order, and takes all else for comments.
-    free = re.findall(r'"(?:[^"]|"")*"|<exists>|(?<![\w\[.])-?\d+(?:\.\d+)?(?![\w\].])', text)
-    assert free[:5] == ['"ooTextFile"', '"TextGrid"', "0", "9.000", "<exists>"]
-    tokens, tiers = iter(free[6:]), {}
-    for _ in range(int(free[5])):
-        assert next(tokens) == '"IntervalTier"'
-        name = next(tokens)[1:-1]
-        assert (next(tokens), next(tokens)) == ("0", "9.000")
-        tiers[name] = [
-            (float(next(tokens)), float(next(tokens)), next(tokens)[1:-1].replace('""', '"'))
-            for _ in range(int(next(tokens)))
-        ]
-    assert list(tiers) == [f"{kind}, channel {n}" for n in (1, 2) for kind in ("emotion", "transcript")]
-    for intervals in tiers.values():
-        edges = [intervals[0][0], *(end for _, end, _ in intervals)]
-        assert edges[0] == 0.0 and edges[-1] == 9.0 and [start for start, _, _ in intervals] == edges[:-1]
-        assert all(start < end for start, end, _ in intervals)
-    assert (0.5, 2.25, 'He said "no" & left -->') in tiers["transcript, channel 1"]
 
 
 def test_the_command_goes_on_after_a_bad_file_and_names_each_file_it_writes(

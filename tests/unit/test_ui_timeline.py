@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import gradio as gr
 import numpy as np
 import pytest
 import soundfile
+from fastapi import Request
 
 from annotations.errors import StoreError
 from annotations.exchange.exports.exporting import export_store
@@ -17,6 +19,7 @@ from annotations.exchange.imports.importing import ImportOptions, import_sources
 from annotations.labels.label_set import Label, LabelSet, emotion_label
 from annotations.labels.stored import change_label_set
 from annotations.maintenance.erasure.erase import erase_clip, erase_recording
+from annotations.raters.people import Access
 from annotations.raters.votes import effective_corrections
 from annotations.store import AnnotationStore
 from annotations.store.new_records import Parent
@@ -29,6 +32,7 @@ from ser.timeline.formats import FORMATS
 from ser.types import SAMPLING_RATE
 from tests.unit.language_models import chat_server
 from tests.unit.stored import list_clips
+from ui.backend.limits import Limits, TooMuchError
 from ui.backend.services import Services
 from ui.timeline.panel import TimelineHandlers
 
@@ -105,6 +109,34 @@ def test_corrected_regions_become_clips_of_their_own(
     kept = store.find_clip(whole.sha256)
     assert kept is not None and kept.source == "whole recording" and kept.consent == ("research",)
     assert erase_clip(store, kept.id, by="ann").clips == 3 and list_clips(store) == []
+
+
+def test_a_vote_has_the_words_that_a_person_wrote_and_no_others(
+    shown: tuple[TimelineHandlers, dict[str, Any], Path], page_services: Services
+) -> None:
+    handlers, values, _ = shown
+    model = {**values["regions"][0], "label": "fear", "start": 0.5, "end": 2.5, "transcript": "words of the timeline"}
+    person = {**model, "start": 4.5, "end": 6.5, "transcript": "words of a person", "written": True}
+    saved = handlers.save(given(values, [model, person]), ANN)["clips"]
+    words = {vote.clip_id: vote.transcript for vote in effective_corrections(page_services.store)}
+    assert isinstance(saved, list) and [words[clip] for clip in saved] == [None, "words of a person"]
+
+
+def test_a_hundred_regions_are_saved_at_once_within_the_limits_of_an_annotator(
+    page_services: Services, page_cache: Path
+) -> None:
+    limits = Limits(clock=lambda: 0.0)
+    services = replace(page_services, access=Access(role_without_login="annotator"), limits=limits)
+    scope = {"type": "http", "headers": [], "client": ("203.0.113.9", 1), "query_string": b"", "path": "/"}
+    handlers, bob = TimelineHandlers(services), gr.Request(Request(scope), session_hash="bob")
+    *_, drawn = handlers.on_timeline(talk(page_cache), "auto", "off", bob)
+    values = json.loads(unescape(drawn.split('data-timeline="')[1].split('"')[0]))
+    regions = [{"start": 0.5 + 0.6 * at, "end": 0.9 + 0.6 * at, "label": "fear"} for at in range(100)]
+    saved = [handlers.save(given(values, regions[at : at + 10]), bob)["clips"] for at in range(0, 100, 10)]
+    assert all(isinstance(clips, list) and len(clips) == 10 for clips in saved)
+    with pytest.raises(TooMuchError, match="recognitions a minute"):
+        for at in range(30):
+            handlers.save(given(values, regions[at : at + 1]), bob)
 
 
 @pytest.mark.parametrize(

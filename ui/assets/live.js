@@ -92,14 +92,16 @@ const listen = async (own) => {
   own.stream = await navigator.mediaDevices.getUserMedia({ audio: true });
   const [track] = own.stream.getAudioTracks();
   track.onended = () => end(own, "The microphone has gone: what was recorded until then is kept.");
-  await (window.MediaStreamTrackProcessor ? read(own, track) : record(own));
+  const mute = new Promise((_, fail) => setTimeout(() => fail(new DOMException("", silent(own))), FIRST));
+  await Promise.race([window.MediaStreamTrackProcessor ? read(own, track) : record(own), mute]);
   own.ready = true;
 };
+// The thread for sound stands still where a machine has nothing to play sound on.
+const silent = ({ context }) => (context && context.state !== "running" ? "no sound output" : "NotReadableError");
 // Where a browser offers it: frames wait to be read, however late a busy machine comes to it.
 const read = async (own, track) => {
   const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 100 * LONGEST }).readable.getReader();
-  const mute = new Promise((resolve) => setTimeout(resolve, FIRST, { done: true }));
-  let frame = await Promise.race([reader.read(), mute]);
+  let frame = await reader.read();
   if (frame.done) throw new DOMException("", "NotReadableError");
   own.rate = frame.value.sampleRate;
   const blocks = new Blocks(own.rate, (block) => take(own, block));
@@ -122,10 +124,17 @@ const record = async (own) => {
   await own.context.audioWorklet.addModule(import.meta.url);
   own.rate = Math.round(own.context.sampleRate);
   const node = new AudioWorkletNode(own.context, "live-recorder");
-  node.port.onmessage = ({ data }) => (data ? take(own, data) : own.flushed());
   own.flush = () => node.port.postMessage("end");
+  const first = new Promise((resolve) => {
+    node.port.onmessage = ({ data }) => {
+      resolve();
+      if (data) take(own, data);
+      else own.flushed();
+    };
+  });
   own.context.createMediaStreamSource(own.stream).connect(node).connect(own.context.destination);
   own.context.onstatechange = () => own.context.state !== "running" && own.context.state !== "closed" && own.context.resume();
+  await first;
 };
 const silence = (own) => {
   if (own.stream) own.stream.getTracks().forEach((track) => Object.assign(track, { onended: null }).stop());

@@ -337,6 +337,6 @@
   }, 1000);
   // Clips that others hold come free when they are left alone for long.
   setInterval(() => session.empty !== null && visible(session.shell) && !document.hidden && open(), 20000);
-  addEventListener("beforeunload", (event) => unsent().length && event.preventDefault());
+  window.studio.guard(() => unsent().length);
   addEventListener("pagehide", () => held().length && tell("release", { clips: held() }));
 })();

@@ -87,11 +87,21 @@
     return plain(resource, { ...options, headers });
   };
 
+  // Asks before the page is left with something unsaved. Gradio's client, whose listener comes later, would close its
+  // streams at the question, and the server would let go of the uploads of a person who stays.
+  const guards = [];
+  const guard = (unsaved) => guards.push(unsaved);
+  addEventListener("beforeunload", (event) => {
+    if (!guards.some((unsaved) => unsaved())) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  });
+
   window.studio = {
     get key() {
       return key();
     },
-    read, write, random, call, tell, name,
+    read, write, random, call, tell, name, guard,
     find: (selector) => document.querySelector(selector),
     visible: (element) => Boolean(element && element.offsetParent !== null),
   };

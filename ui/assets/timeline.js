@@ -1,9 +1,9 @@
 // Feeling over time: the strip of a recording, its regions played, corrected, saved and exported. Drawn from values of the server.
 (() => {
-  const { call, find } = window.studio;
-  const SHORTEST = 0.3; // Seconds of a region at least, as on the server.
+  const { call, find, guard } = window.studio;
+  const { SHORTEST, touched, ...edit } = window.studioRegions;
   const NUDGE = 0.05;
-  const BATCH = 5; // Regions that are saved in one call.
+  const BATCH = 10; // Regions that are saved in one call.
   const make = (name, values = {}, ...inside) => {
     const element = document.createElement(name);
     for (const [key, value] of Object.entries(values)) {
@@ -25,7 +25,7 @@
     const data = JSON.parse(root.dataset.timeline);
     const label = (name) => data.labels.find((one) => one.name === name) || { css: "", icon: "", name };
     const lanes = [...new Set(data.regions.map((one) => one.speaker || ""))];
-    let regions = data.regions.map((one) => ({ ...one, touched: false, saved: false }));
+    let regions = data.regions.map((one) => ({ ...one, touched: false, saved: false, written: false }));
     let chosen = null;
     let until = null;
     let zoom = 1;
@@ -49,11 +49,15 @@
       const box = inner.getBoundingClientRect();
       seek((data.duration * (event.clientX - box.left)) / box.width);
     });
+    const scrollTo = (x) => (strip.scrollLeft = x - strip.clientWidth / 2);
+    const inView = (x) => x >= strip.scrollLeft && x <= strip.scrollLeft + strip.clientWidth;
+    const along = (seconds) => (seconds / data.duration) * inner.clientWidth;
     const zoomTo = (factor) => {
-      const middle = (strip.scrollLeft + strip.clientWidth / 2) / inner.clientWidth;
+      const x = inView(along(audio.currentTime)) ? along(audio.currentTime) : strip.scrollLeft + strip.clientWidth / 2;
+      const middle = x / inner.clientWidth;
       zoom = Math.max(1, Math.min(64, factor));
       inner.style.width = `${100 * zoom}%`;
-      strip.scrollLeft = middle * inner.clientWidth - strip.clientWidth / 2;
+      scrollTo(middle * inner.clientWidth);
     };
     const drawLines = () => {
       lines.replaceChildren();
@@ -89,12 +93,9 @@
         const row = list.children[at];
         if (!row || row.classList.contains("now") === inside) return;
         row.classList.toggle("now", inside);
-        if (inside && !audio.paused) list.scrollTop = row.offsetTop - list.offsetTop - list.clientHeight / 3;
+        if (inside && !audio.paused) reveal(row);
       });
-      if (!audio.paused && zoom > 1) {
-        const x = (now / data.duration) * inner.clientWidth;
-        if (x < strip.scrollLeft || x > strip.scrollLeft + strip.clientWidth) strip.scrollLeft = x - 40;
-      }
+      if (!audio.paused && !inView(along(now))) strip.scrollLeft = along(now) - 40;
       if (until !== null && now >= until) {
         audio.pause();
         until = null;
@@ -113,17 +114,14 @@
       act();
       show();
     };
-    const touched = (region) => Object.assign(region, { touched: true, saved: false });
     const setLabel = (name) => chosen !== null && change(() => (touched(regions[chosen]).label = name));
-    // Redrawn once the focus has moved on: what is redrawn meanwhile would lose it.
-    const drawSoon = () => setTimeout(draw, 0);
-    const setBorder = (side, value) => {
-      const region = regions[chosen];
-      const low = side === "start" ? 0 : region.start + SHORTEST;
-      const high = side === "start" ? region.end - SHORTEST : data.duration;
-      if (!Number.isFinite(value)) return drawSoon();
-      change(() => (touched(region)[side] = Math.round(100 * Math.max(low, Math.min(high, value))) / 100), drawSoon);
-    };
+    // Redrawn once the focus has moved on, and the click that moved it has come: what is redrawn meanwhile would lose both.
+    let held = false;
+    root.addEventListener("pointerdown", () => (held = true), true);
+    addEventListener("pointerup", () => (held = false));
+    const drawSoon = () => (held ? addEventListener("pointerup", () => setTimeout(draw, 0), { once: true }) : setTimeout(draw, 0));
+    const setBorder = (side, value) =>
+      Number.isFinite(value) ? change(() => edit.move(regions, regions[chosen], side, value, data.duration), drawSoon) : drawSoon();
     // The border that is nearer to the playhead.
     const nudge = (seconds) => {
       if (chosen === null) return;
@@ -148,35 +146,30 @@
     const split = () => {
       if (chosen === null) return;
       const region = regions[chosen];
-      const now = audio.currentTime;
-      const at = now > region.start + SHORTEST && now < region.end - SHORTEST ? now : (region.start + region.end) / 2;
       if (region.end - region.start < 2 * SHORTEST) return tell(`Parts must last ${SHORTEST} s at least.`, "gentle");
-      change(() => {
-        // Nobody knows which words are in which part.
-        const second = { ...touched(region), start: at, transcript: null };
-        regions.splice(chosen, 1, { ...region, end: at, transcript: null }, second);
-      });
+      change(() => edit.split(regions, region, audio.currentTime));
     };
     const join = () => {
+      if (chosen === null) return;
       const region = regions[chosen];
-      const next = regions.findIndex((one, at) => at > chosen && (one.speaker || "") === (region.speaker || ""));
-      if (chosen === null || next < 0) return tell("There is no later region of this speaker to join.", "gentle");
-      change(() => {
-        const words = [region.transcript, regions[next].transcript].filter(Boolean).join(" ");
-        touched(region).end = Math.max(region.end, regions[next].end);
-        region.transcript = words || null;
-        regions.splice(next, 1);
-      });
+      if (!edit.following(regions, region)) return tell("There is no later region of this speaker to join.", "gentle");
+      change(() => edit.join(regions, region));
+    };
+    const remove = () => chosen !== null && change(() => regions.splice(chosen, 1));
+    const write = (words) => change(() => Object.assign(touched(regions[chosen]), { transcript: words, written: true }), drawSoon);
+    const reveal = (row) => {
+      const top = row.offsetTop - list.offsetTop;
+      if (top < list.scrollTop || top + row.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
     };
     const choose = (at, sound) => {
       if (!regions.length) return;
       chosen = Math.max(0, Math.min(regions.length - 1, at));
       draw();
-      const row = list.children[chosen];
-      const top = row.offsetTop - list.offsetTop;
-      if (top < list.scrollTop || top + row.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
+      const { start, end } = regions[chosen];
+      reveal(list.children[chosen]);
+      if (!inView(along(start)) || !inView(along(end))) scrollTo(along((start + end) / 2));
       if (sound) play(regions[chosen]);
-      else seek(regions[chosen].start);
+      else seek(start);
     };
 
     // Drawing
@@ -217,7 +210,7 @@
     };
     const drawEditor = () => {
       editor.replaceChildren();
-      if (chosen === null || !regions[chosen]) return editor.append(make("p", { class: "quiet" }, "Choose a region to hear and correct it."));
+      if (chosen === null) return editor.append(make("p", { class: "quiet" }, "Choose a region to hear and correct it."));
       const region = regions[chosen];
       const number = (side, text) =>
         make("label", {}, text, make("input", { type: "number", step: "0.05", min: "0", max: String(data.duration), value: region[side].toFixed(2), on: { change: (event) => setBorder(side, parseFloat(event.target.value)) } }));
@@ -227,21 +220,27 @@
         choice.append(face(one), `${one.key.toUpperCase()} ${one.name}`);
         names.append(choice);
       }
-      editor.append(names, make("div", { class: "tl-borders" }, number("start", "from, s"), number("end", "to, s"), button("Split", split), button("Join with next", join), button("Undo", back, { disabled: !undo.length })));
+      editor.append(names, make("div", { class: "tl-borders" }, number("start", "from, s"), number("end", "to, s"), button("Split", split), button("Join with next", join), button("Remove", remove), button("Undo", back, { disabled: !undo.length })));
+      const words = make("input", { type: "text", value: region.transcript || "", on: { change: (event) => write(event.target.value.trim()) } });
+      editor.append(make("label", { class: "tl-transcript" }, "Transcript (edit if wrong)", words));
     };
     const back = () => {
       if (!undo.length) return;
       regions = JSON.parse(undo.pop());
-      chosen = chosen === null ? null : Math.min(chosen, regions.length - 1);
       draw();
     };
     const waiting = () => regions.filter((one) => one.touched && !one.saved);
     const draw = () => {
       const focused = root.contains(document.activeElement);
+      const kept = regions[chosen];
       regions.sort((one, other) => one.start - other.start);
+      if (chosen !== null) chosen = kept ? regions.indexOf(kept) : regions.length - 1;
+      if (chosen < 0) chosen = null;
+      const top = list.scrollTop;
       marks.replaceChildren();
       list.replaceChildren();
       regions.forEach(drawRegion);
+      list.scrollTop = top;
       drawEditor();
       drawLines();
       saveButton.textContent = !waiting().length ? "Save corrected regions" : waiting().length === 1 ? "Save 1 corrected region" : `Save ${waiting().length} corrected regions`;
@@ -252,7 +251,7 @@
     };
 
     // Saving and exporting
-    const plain = (one) => ({ start: one.start, end: one.end, label: one.label, speaker: one.speaker, channel: one.channel, transcript: one.transcript });
+    const plain = (one) => ({ start: one.start, end: one.end, label: one.label, speaker: one.speaker, channel: one.channel, transcript: one.transcript, written: one.written });
     const ticks = data.consent.map(([words, purpose]) => make("label", {}, make("input", { type: "checkbox", value: purpose }), ` ${words}`));
     const whole = make("input", { type: "checkbox" });
     const who = make("input", { type: "text", maxlength: "80", placeholder: "a pseudonym", "aria-label": "Who is speaking? (optional)" });
@@ -267,8 +266,9 @@
         for (let at = 0; at < left.length; at += BATCH) {
           const part = left.slice(at, at + BATCH);
           tell(`Saving ${done} of ${left.length} …`, "quiet");
-          await call("save_regions", { token: data.token, regions: part.map(plain), consent, speaker: who.value, keep: whole.checked && !at }, 120000);
-          part.forEach((one) => (one.saved = true));
+          const sent = part.map(plain);
+          await call("save_regions", { token: data.token, regions: sent, consent, speaker: who.value, keep: whole.checked && !at }, 120000);
+          part.forEach((one, index) => (one.saved = JSON.stringify(plain(one)) === JSON.stringify(sent[index])));
           done += part.length;
         }
         tell(done === 1 ? "1 region is saved as a clip with your vote." : `${done} regions are saved, each as a clip with your vote.`);
@@ -280,6 +280,7 @@
     const saveButton = button("Save", save, { class: "tl-save" });
     const format = make("select", { "aria-label": "Format" }, ...data.formats.map((name) => make("option", { value: name }, name)));
     const download = async () => {
+      if (!regions.length) return tell("There is no region to export.", "gentle");
       try {
         const file = await call("export_timeline", { token: data.token, format: format.value, regions: regions.map(plain) });
         const link = make("a", { href: URL.createObjectURL(new Blob([file.text], { type: "text/plain" })), download: file.name });
@@ -300,7 +301,7 @@
       make("div", { class: "tl-columns" }, list, editor),
       make("fieldset", { class: "tl-consent" }, make("legend", {}, data.question), ...ticks, make("label", {}, whole, " Keep the whole recording, too"), make("label", {}, "Who is speaking? ", who), saveButton),
       status,
-      make("div", { class: "tl-bar" }, make("label", {}, "Export as ", format), button("Download", download), make("span", { class: "quiet" }, "Keys: Space plays, ↑ ↓ choose, 1–7 label, Shift ← → move the nearer border, S splits, J joins, Z undoes, + − zoom"))
+      make("div", { class: "tl-bar" }, make("label", {}, "Export as ", format), button("Download", download), make("span", { class: "quiet" }, "Keys: Space plays, R repeats, ↑ ↓ choose, 1–7 label, Shift ← → move the nearer border, S splits, J joins, Delete removes, Z undoes, + − zoom"))
     );
     root.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input[type=text], input[type=number], select")) return;
@@ -311,7 +312,7 @@
         " ": pressing ? null : toggle, arrowleft: () => seek(audio.currentTime - 2), arrowright: () => seek(audio.currentTime + 2),
         ...(event.shiftKey ? { arrowleft: () => nudge(-NUDGE), arrowright: () => nudge(NUDGE) } : {}),
         arrowup: () => choose((chosen ?? 1) - 1, true), arrowdown: () => choose((chosen ?? -1) + 1, true),
-        s: split, j: join, z: back, "+": () => zoomTo(zoom * 2), "-": () => zoomTo(zoom / 2),
+        r: () => chosen !== null && play(regions[chosen]), s: split, j: join, delete: remove, z: back, "+": () => zoomTo(zoom * 2), "-": () => zoomTo(zoom / 2),
       };
       const act = named ? () => setLabel(named.name) : acts[key];
       // Keys in here are of the timeline alone, not of the tab around it.
@@ -320,7 +321,13 @@
       event.preventDefault();
       act();
     });
+    guard(() => root.isConnected && waiting().length);
     draw();
+    // Shown in full, with its keys at hand, unless somebody does something else meanwhile.
+    if (document.activeElement.matches("body,#show-timeline,#use-timeline")) {
+      root.focus({ preventScroll: true });
+      root.scrollIntoView();
+    }
   };
 
   const watch = () => {

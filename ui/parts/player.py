@@ -93,7 +93,8 @@ def waveform(signal: npt.NDArray[np.float32], bins: int = BINS) -> str:
     stretches = np.array_split(np.abs(signal), bins)
     peaks = np.array([stretch.max() if len(stretch) else 0.0 for stretch in stretches])
     halves = np.maximum(1.0, peaks / max(float(peaks.max()), 1e-6) * (HEIGHT / 2 - 4))
-    step, middle = WIDTH / bins, HEIGHT / 2
+    step, middle, places = WIDTH / bins, HEIGHT / 2, 1 if bins < WIDTH else 2
     return "".join(
-        f"M{(index + 0.5) * step:.1f} {middle - half:.1f}V{middle + half:.1f}" for index, half in enumerate(halves)
+        f"M{(index + 0.5) * step:.{places}f} {middle - half:.1f}V{middle + half:.1f}"
+        for index, half in enumerate(halves)
     )

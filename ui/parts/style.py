@@ -29,6 +29,7 @@ SCRIPTS = (
     "microphone.js",
     "recognize.js",
     "player.js",
+    "regions.js",
     "timeline.js",
     "listen.js",
     "conversation.js",

@@ -13,7 +13,7 @@ from ui.parts.presentation import escape, percent
 from ui.recognize.form import CONSENT_CHOICES, CONSENT_QUESTION
 from ui.timeline.regions import in_labels, page_regions
 
-BINS_A_SECOND, MOST_BINS = 8, 4000
+BINS_A_SECOND, MOST_BINS = 20, 8000
 """Bars of the waveform."""
 
 

@@ -102,7 +102,9 @@ class TimelineHandlers:
         if len(regions) > MOST_SAVED:
             raise SerError(f"{len(regions)} regions came at once; at most {MOST_SAVED} are taken.")
         rater = voter(self.services, request, given.get("who"))
-        charge(self.services, request, "recognitions", amount=float(len(regions)), who=rater)
+        charge(self.services, request, "votes", amount=float(len(regions)), who=rater)
+        sound = sum(region.end - region.start for region in regions)
+        charge(self.services, request, "recognitions", amount=max(1.0, sound / 60.0), who=rater)
         speaker = str(given.get("speaker") or "").strip()
         grants = grant([str(purpose) for purpose in consent], rater.name, consent_words(consent))
         recording = kept.read()
@@ -124,7 +126,8 @@ class TimelineHandlers:
                 rater.name,
                 verdict,
                 label=label,
-                transcript=changed_transcript(region.transcript or "", recognised),
+                # The timeline's own words may differ from the clip's, and are no person's.
+                transcript=changed_transcript(region.transcript or "", recognised) if region.written else None,
                 may_replace=rater.proved,
                 label_set=labels.names,
             )

@@ -28,6 +28,7 @@ class EditedRegion:
         speaker: as the timeline tells them apart, or None.
         channel: counted from 1, or None.
         transcript: as it stands.
+        written: a person wrote the transcript.
     """
 
     start: float
@@ -36,6 +37,7 @@ class EditedRegion:
     speaker: str | None
     channel: int | None
     transcript: str | None
+    written: bool = False
 
 
 def page_regions(timeline: Timeline, labels: LabelSet) -> list[dict[str, object]]:
@@ -64,7 +66,7 @@ def _read_region(given: Any, duration: float, labels: LabelSet) -> EditedRegion:
     start, end = (_seconds(given.get(name), name) for name in ("start", "end"))
     if not 0 <= start < end <= duration + 0.05:
         raise SerError(f"A region lies at {start:g} to {end:g} s; the recording has {duration:.1f} s.")
-    if end - start < SHORTEST:
+    if round(end - start, 3) < SHORTEST:
         raise SerError(f"The region at {start:.1f} s lasts {end - start:.2f} s; at least {SHORTEST:g} s are needed.")
     label, channel = given.get("label"), given.get("channel")
     if label not in (*labels.names, UNSURE):
@@ -73,7 +75,8 @@ def _read_region(given: Any, duration: float, labels: LabelSet) -> EditedRegion:
     if any(text is not None and not isinstance(text, str) for text in texts.values()):
         raise SerError("A region's speaker or transcript is no text. Load the page again.")
     counted = channel if isinstance(channel, int) and not isinstance(channel, bool) and channel > 0 else None
-    return EditedRegion(start, min(end, duration), str(label), texts["speaker"], counted, texts["transcript"])
+    written = given.get("written") is True
+    return EditedRegion(start, min(end, duration), str(label), texts["speaker"], counted, texts["transcript"], written)
 
 
 def _seconds(value: object, name: str) -> float:
