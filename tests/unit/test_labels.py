@@ -27,7 +27,7 @@ from ser.labels import EMOTIONS
 from tests.unit.stored import recording, write_wav
 from tests.unit.test_ui_recognize import analyse, save
 from tests.unit.test_ui_review import Browser
-from ui.api import ApiHandlers
+from ui.api.votes import VoteHandlers
 from ui.backend.services import Services
 from ui.parts.palette import label_choices, palette_css
 from ui.parts.presentation import answer_card, bars
@@ -229,7 +229,7 @@ def test_page_and_programs_see_the_set(
     card = answer_card(analysed.recognition, service)
     assert "not learnt yet" in card and "surprise" not in card.split('class="transcript')[0]
     assert "annoyed" in str(save(page_services, analysed, vote="annoyed").status)
-    handlers = ApiHandlers(page_services)
+    handlers = VoteHandlers(page_services)
     listed = handlers.labels()
     assert [row["name"] for row in listed["labels"]] == list(service.names)  # type: ignore[attr-defined]
     next_item, _ = handlers.next_clip("bob")

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import gradio as gr
@@ -18,6 +18,7 @@ from ui.backend.services import Services
 from ui.maintain.cards import MaintainHandlers
 from ui.maintain.import_mapping import COLUMNS, KEEP, MOST_LABELS, NONE, WORD_JOINER, ImportMapping
 from ui.maintain.importing import ImportHandlers
+from ui.maintain.settings import SettingsForm
 from ui.maintain.upkeep import Upkeep
 from ui.parts.calls import run_act
 from ui.parts.errors import shows_errors
@@ -37,17 +38,17 @@ def annotators(page_services: Services) -> Services:
 
 
 def test_settings_hold_and_their_changes_are_listed(page_services: Services, annotators: Services) -> None:
-    shown = MaintainHandlers(page_services).on_settings(
-        3, 10, True, 5, 30, 50, "02:30", 4, 25, "in exports", "mia", MIA
-    )
+    sent = SettingsForm(3, 10, True, 5, 30, 50, "02:30", 4, 25, "in exports")
+    shown = MaintainHandlers(page_services).on_settings(sent, "mia", MIA)
+    assert shown[:-1] == astuple(sent)
     assert read_settings(page_services.store) == AnnotationSettings(
         3, 0.1, True, 5.0, 30, 50, "02:30", 4, 0.25, "export"
     )
     assert "overlap: None → 3" in str(shown[-1]) and "mia" in str(shown[-1])
     with pytest.raises(gr.Error, match="may not change settings"):
-        shows_errors(MaintainHandlers(annotators).on_settings)(1, 0, False, 5, 0, 0, "", 0, 50, "no", "ann", MIA)
+        shows_errors(MaintainHandlers(annotators).on_settings)(sent, "ann", MIA)
     with pytest.raises(gr.Error, match="lease_minutes"):
-        shows_errors(MaintainHandlers(page_services).on_settings)(1, 0, False, 0, 0, 0, "", 0, 50, "no", "mia", MIA)
+        shows_errors(MaintainHandlers(page_services).on_settings)(replace(sent, lease=0), "mia", MIA)
     assert read_settings(page_services.store).overlap == 3
 
 
@@ -224,7 +225,7 @@ def test_upkeep_erases_what_is_past_its_time(page_services: Services) -> None:
     store.add_clip(synthetic_speech(0.5, seed=1), source="test")
     with store.database.writing() as connection:
         connection.execute("UPDATE clips SET created_at = '2020-01-01T00:00:00.000000+00:00'")
-    MaintainHandlers(page_services).on_settings(0, 0, False, 5, 30, 0, "", 0, 50, "no", "mia", MIA)
+    MaintainHandlers(page_services).on_settings(SettingsForm(0, 0, False, 5, 30, 0, "", 0, 50, "no"), "mia", MIA)
     upkeep = Upkeep(page_services).start()
     for _ in range(100):
         if not list_clips(store):

@@ -109,6 +109,31 @@ class Form(NamedTuple):
     keep_face: object = UNCHANGED
 
 
+@dataclass(frozen=True)
+class SentForm:
+    """Values of the form as a person saves it.
+
+    Attributes:
+        analysed: the clip with its answer; None before there is one.
+        vote: a label, unsure, or None.
+        transcript: as edited.
+        intensity: 0 to 100; counts only if `rated`.
+        rated: whether the slider was moved.
+        speaker: a pseudonym; may be empty.
+        consent: what the clip may be stored for.
+        keep_face: what the picture may be stored for.
+    """
+
+    analysed: Analysed | None
+    vote: str | None
+    transcript: str
+    intensity: float
+    rated: bool
+    speaker: str
+    consent: list[str]
+    keep_face: list[str]
+
+
 def blank(card: str, *, live: str = "", status: str = "") -> Form:
     """Everything but the clip itself as it is before there is an answer."""
     return Form(

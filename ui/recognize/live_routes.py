@@ -14,9 +14,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ser.errors import SerError
-from ui.api import MAX_TIMELINE_DURATION
 from ui.backend.identity import charge, label_texts, owner_of, request_of
-from ui.backend.limits import TooMuchError
+from ui.backend.limits import MAX_TIMELINE_DURATION, TooMuchError
 from ui.backend.services import Services
 from ui.backend.turns import BusyError
 from ui.parts.errors import sentence
