@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotations.errors import StoreError
+from annotations.masking import mask, masking_in_force
 from annotations.store import AnnotationStore
-from annotations.store.masking import mask, masking_in_force
 from annotations.store.new_records import check_consent, check_rater
 from annotations.store.rows import insert_row, timestamp
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from annotations.errors import ClipNotFoundError, StoreError, VersionNotFoundError
+from annotations.masking import mask, mask_transcripts, masking_in_force
 from annotations.store.embeddings import insert_embedding
 from annotations.store.faces import insert_face
-from annotations.store.masking import mask, mask_transcripts, masking_in_force
 from annotations.store.media import media_path
 from annotations.store.new_records import NewClip, NewVersion, NewVote
 from annotations.store.records import CONSENT_PURPOSES, Clip, Correction, ModelVersion, Prediction, TrainingRun
