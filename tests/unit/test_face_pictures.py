@@ -1,7 +1,6 @@
 """A picture that is kept with a clip: erased alone, passed on only where that was agreed to, sent by a program."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,14 +29,9 @@ from ui.api.votes import Correction, VoteHandlers
 from ui.backend.services import Services
 from ui.recognize.face import FaceHandlers
 
+pytestmark = pytest.mark.usefixtures("base_version")
+
 HAPPY = EmotionScores(tuple(0.7 if label == "happiness" else 0.05 for label in EMOTIONS))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AnnotationStore]:
-    with AnnotationStore(tmp_path / "data") as opened:
-        opened.ensure_base_version("embedded", "a" * 64)
-        yield opened
 
 
 def stored_face(store: AnnotationStore, clip_id: int) -> NewFace | None:

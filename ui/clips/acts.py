@@ -335,9 +335,3 @@ def _tell_retracted(job: Job, counts: Sequence[int]) -> None:
 
 def _tell_erasure(job: Job, report: ErasureReport) -> None:
     job.message, *job.lines = report.lines()
-
-
-def report_text(report: ErasureReport) -> str:
-    """Describe an erasure as HTML."""
-    lines = "".join(f"<li>{escape(line)}</li>" for line in report.lines())
-    return f'<ul class="notes erased" role="status">{lines}</ul>'

@@ -102,16 +102,19 @@ def build_settings() -> tuple[list[Component], gr.HTML, gr.Button]:
     return [overlap, gold, blind, lease, retention, after, at, keep, hasty, masked], status, save
 
 
-def changes_table(services: Services, most: int = 5) -> str:
+SHOWN_CHANGES = 5
+
+
+def changes_table(services: Services) -> str:
     """The last changes of the settings: who made what of which."""
-    changes = list_settings_changes(services.store)[: most + 1]
+    changes = list_settings_changes(services.store)[: SHOWN_CHANGES + 1]
     if not changes:
         return ""
     before = [change.settings for change in changes[1:]] + [AnnotationSettings()]
     rows = "".join(
         f"<tr><td>{moment(change.at)}</td><td>{as_written(change.by)}</td>"
         f"<td>{_difference(old, change.settings)}</td></tr>"
-        for change, old in list(zip(changes, before, strict=True))[:most]
+        for change, old in list(zip(changes, before, strict=True))[:SHOWN_CHANGES]
     )
     return f'<table class="plain history"><tbody>{rows}</tbody></table>'
 
