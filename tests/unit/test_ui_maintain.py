@@ -17,7 +17,7 @@ from tests.unit.stored import list_clips
 from ui.backend.services import Services
 from ui.maintain.cards import MaintainHandlers
 from ui.maintain.import_mapping import COLUMNS, KEEP, MOST_LABELS, NONE, WORD_JOINER, ImportMapping
-from ui.maintain.importing import ImportHandlers
+from ui.maintain.importing import ImportForm, ImportHandlers
 from ui.maintain.settings import SettingsForm
 from ui.maintain.upkeep import Upkeep
 from ui.parts.calls import run_act
@@ -90,7 +90,11 @@ def dropped(cache: Path) -> list[str]:
 
 def test_dropped_files_are_imported_and_gone(page_services: Services, page_cache: Path) -> None:
     handlers = ImportHandlers(page_services)
-    steps = list(handlers.on_import(dropped(page_cache), ["research"], "votes", "", ImportMapping(), False, "mia", MIA))
+    steps = list(
+        handlers.on_import(
+            ImportForm(dropped(page_cache), ["research"], "votes", "", ImportMapping()), False, "mia", MIA
+        )
+    )
     assert "3 clips added" in steps[-1][0] and "2 votes added" in steps[-1][0]
     clips = list_clips(page_services.store)
     assert [clip.speaker for clip in clips] == ["s1", "s2", None]
@@ -103,7 +107,7 @@ def test_an_import_that_cannot_be_says_why(page_services: Services, annotators: 
 
     def run(files: list[str], services: Services = page_services, consent: tuple[str, ...] = ("research",)) -> None:
         handler = shows_errors(ImportHandlers(services).on_import)
-        list(handler(files, list(consent), "votes", "", ImportMapping(), False, "ann", MIA))
+        list(handler(ImportForm(files, list(consent), "votes", "", ImportMapping()), False, "ann", MIA))
 
     with pytest.raises(gr.Error, match="ann may not import clips"):
         run(files, annotators)
@@ -126,7 +130,7 @@ def test_a_preview_asks_for_unknown_labels_and_writes_nothing(page_services: Ser
     Path(files[2]).write_text("path,label,who\na.wav,satisfied,s1\nb.wav,Angry,<b>\n")
 
     def preview(consent: list[str], speaker: str = "", mapping: ImportMapping | None = None) -> tuple[object, ...]:
-        return handlers.on_preview(files, consent, "votes", speaker, mapping or ImportMapping(), "mia", MIA)
+        return handlers.on_preview(ImportForm(files, consent, "votes", speaker, mapping or ImportMapping()), "mia", MIA)
 
     card, start, mapping, first, second, *others = preview(["research"])
     assert "3 clips of 0 known speakers would be read, with 1 vote" in str(card)
@@ -149,7 +153,7 @@ def test_a_preview_asks_for_unknown_labels_and_writes_nothing(page_services: Ser
     assert start == gr.update(interactive=False)
     card, start, *_ = preview(["research"], "", mapping)
     assert "3 clips of 2 known speakers" in str(card) and "satisfied → happiness (1)" in str(card)
-    list(handlers.on_import(files, ["research"], "votes", "", mapping, False, "mia", MIA))
+    list(handlers.on_import(ImportForm(files, ["research"], "votes", "", mapping), False, "mia", MIA))
     (vote,) = effective_corrections(page_services.store)
     assert (vote.label, vote.rater[:7]) == ("happiness", "import:")
     assert [clip.speaker for clip in list_clips(page_services.store)] == ["s1", "<b>", None]
@@ -161,7 +165,7 @@ def test_a_table_of_unknown_columns_is_mapped_by_hand(page_services: Services, p
     Path(files[2]).write_text("what,sounds like,label,id\na.wav,fear,x,7\nb.wav,anger,y,8\n".replace("id", "sort"))
 
     def preview(mapping: ImportMapping) -> tuple[object, ...]:
-        return handlers.on_preview(files, ["research"], "votes", "", mapping, "mia", MIA)
+        return handlers.on_preview(ImportForm(files, ["research"], "votes", "", mapping), "mia", MIA)
 
     card, start, mapping, *choices = preview(ImportMapping())
     assert "has the columns what, sounds like, label, sort" in str(card) and "Choose the column of" in str(card)
@@ -179,9 +183,8 @@ def test_a_table_of_unknown_columns_is_mapped_by_hand(page_services: Services, p
 
 def test_speakers_come_from_the_names_of_files(page_services: Services, page_cache: Path) -> None:
     handlers = ImportHandlers(page_services)
-    card, *_ = handlers.on_preview(
-        dropped(page_cache), ["research"], "nothing", r"^(\w)\.wav", ImportMapping(), "mia", MIA
-    )
+    sent = ImportForm(dropped(page_cache), ["research"], "nothing", r"^(\w)\.wav", ImportMapping())
+    card, *_ = handlers.on_preview(sent, "mia", MIA)
     assert "3 clips of 3 known speakers would be read, with 0 votes" in str(card)
     assert "2 labels were not counted" in str(card)
 

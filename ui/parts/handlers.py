@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_type_hints
 
 import gradio as gr
@@ -31,19 +31,29 @@ def from_fields(handler: Callable[..., Any]) -> Callable[..., Any]:
     hints, signature = get_type_hints(handler), inspect.signature(handler)
     first, *rest = signature.parameters.values()
     record = hints[first.name]
-    fields = inspect.signature(record).parameters
-    signature = signature.replace(parameters=[*fields.values(), *rest])
+    fields = [*inspect.signature(record).parameters.values()]
+    if any(one.default is one.empty for one in rest):  # Nothing that may be left out comes before what may not.
+        fields = [field.replace(default=field.empty) for field in fields]
+    signature = signature.replace(parameters=[*fields, *rest])
+
+    def called(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        given = signature.bind(*args, **kwargs).arguments
+        values = {field.name: given.pop(field.name) for field in fields if field.name in given}
+        return handler(record(**values), **given)
 
     @functools.wraps(handler)
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs).arguments
-        values = {name: given.pop(name) for name in fields if name in given}
-        return handler(record(**values), **given)
+        return called(args, kwargs)
 
+    @functools.wraps(handler)
+    def generate(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        yield from called(args, kwargs)
+
+    adapted: Any = generate if inspect.isgeneratorfunction(handler) else call
     # What Gradio reads the parameters and the place of the request from.
-    call.__signature__ = signature  # type: ignore[attr-defined]
-    call.__annotations__ = {**{name: field.annotation for name, field in fields.items()}, **hints}
-    return call
+    adapted.__signature__ = signature
+    adapted.__annotations__ = {**{field.name: field.annotation for field in fields}, **hints}
+    return adapted
 
 
 def add_endpoint(
