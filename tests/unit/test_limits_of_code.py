@@ -1,6 +1,8 @@
 """Limits on the size of files, functions and parameter lists, which CONTRIBUTING.md names."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ FILES = [
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 350, 60, 8
+MAX_WORKER_FILES = 60
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -64,3 +67,14 @@ def test_files_functions_and_parameter_lists_stay_small() -> None:
 )
 def test_what_is_too_large_is_seen(source: str, faults: list[str]) -> None:
     assert [*too_large(source)] == faults
+
+
+def test_the_training_process_imports_few_of_our_files() -> None:
+    count = (
+        "import sys, annotations.learning.runs.worker;"
+        "ours = [sys.modules[name].__file__ or '' for name in sys.modules if name.partition('.')[0] in"
+        " ('annotations', 'ser', 'ui')];"
+        "print(sum(not path.endswith('__init__.py') for path in ours))"
+    )
+    found = subprocess.run([sys.executable, "-c", count], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 30 < int(found.stdout) <= MAX_WORKER_FILES

@@ -33,7 +33,7 @@ from annotations.learning.config import (
     stop_request_of,
     write_json,
 )
-from annotations.learning.promotion.gate import Decision
+from annotations.learning.promotion.decision import Decision
 from annotations.learning.promotion.holdout_store import hold_out, record_holdout
 from annotations.learning.runs import queue as run_queue
 from annotations.learning.runs.process import NICENESS, Spawn, end_with, keep_log, spawn_worker, yield_the_processor
