@@ -63,7 +63,7 @@ class DisputedClip:
 
 @dataclass(frozen=True)
 class Insights:
-    """Everything that the tab of this name shows.
+    """Figures and tables of the tab of this name.
 
     Attributes:
         clips: stored.
@@ -124,7 +124,7 @@ class InsightsDesk:
         self._found: Insights | None = None
 
     def look(self) -> Insights:
-        """The insights as the votes stand; whoever asks meanwhile waits for the same answer."""
+        """Return the insights as the votes stand; callers that come meanwhile wait for the same answer."""
         with self._lock:
             state = _state(self._store)
             if self._found is None or state != self._state:
@@ -133,7 +133,7 @@ class InsightsDesk:
 
 
 def compute_insights(store: AnnotationStore, *, sample: int = SAMPLE) -> Insights:
-    """Everything at once, from the store as it stands.
+    """Compute all insights from the store as it stands.
 
     Args:
         store: to read.

@@ -248,7 +248,7 @@ def build_about_tab(labels: LabelSet) -> gr.HTML:
 
 
 def stored_html(services: Services, environ: Mapping[str, str]) -> str:
-    """Where clips are stored, how long, how transcripts are kept, and whom to ask, as the settings have it now.
+    """Describe where and how long clips are stored, how transcripts are kept, and whom to ask, by the present settings.
 
     Args:
         services: of the page.

@@ -1,4 +1,4 @@
-"""Who writes to a store elsewhere: one program at a time, named in a file there."""
+"""The right to write to a store elsewhere: one program at a time has it, named in a file there."""
 
 import json
 import os

@@ -83,7 +83,7 @@ class Drift:
         return flags
 
     def sentences(self) -> list[str]:
-        """What has drifted, for people; empty if nothing has."""
+        """Describe what has drifted, for people; empty if nothing has."""
         said = []
         for kind, found in self.flags().items():
             if found:

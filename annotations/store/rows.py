@@ -34,7 +34,7 @@ FROM corrections LEFT JOIN correction_retractions ON correction_retractions.corr
 """Columns of a `Correction`; add a WHERE."""
 
 JSON_COLUMNS = frozenset({"scores", "details", "distribution", "metrics", "lineage", "config", "counts"})
-"""Columns that hold JSON, in whatever table."""
+"""Columns that hold JSON, in all tables."""
 
 FLAGS = frozenset({"answer_shown", "overrides"})
 """Columns that hold 0 or 1 for false and true."""

@@ -1,4 +1,4 @@
-"""What is no recording, or a damaged one, is refused in a sentence."""
+"""Files that are no recordings, or damaged ones, are refused in a sentence."""
 
 import os
 import struct

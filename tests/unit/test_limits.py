@@ -1,4 +1,4 @@
-"""What strangers may use up: each limit, its message, and that nobody else notices."""
+"""Limits on what strangers may use up: each one, its message, and that nobody else notices."""
 
 import io
 import time

@@ -78,3 +78,15 @@ def test_the_training_process_imports_few_of_our_files() -> None:
     )
     found = subprocess.run([sys.executable, "-c", count], cwd=ROOT, capture_output=True, text=True, check=True)
     assert 30 < int(found.stdout) <= MAX_WORKER_FILES
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun_phrase() -> None:
+    questions = {"How", "If", "What", "When", "Where", "Whether", "Which", "Who", "Whose", "Why"}
+    documented = ast.Module | ast.ClassDef | Function
+    found = [
+        f"{path.relative_to(ROOT)}: {text.splitlines()[0]}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, documented) and (text := ast.get_docstring(node)) and text.split()[0] in questions
+    ]
+    assert found == []

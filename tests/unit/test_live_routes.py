@@ -61,7 +61,7 @@ class Microphone:
 
 
 def kept(services: Services, microphone: Microphone) -> np.ndarray:
-    """What is kept at the end of a microphone's stream."""
+    """Return the sound kept at the end of a microphone's stream."""
     return services.live.end(microphone.number, KEY).recording()
 
 

@@ -140,7 +140,7 @@ class ConversationHandlers:
         return {"html": reply_html(offered, writing=place in kept.writing), "writing": place in kept.writing}
 
     def written(self, given: Given, request: gr.Request) -> dict[str, object]:
-        """What a language model has written of a reply so far."""
+        """Return what a language model has written of a reply so far."""
         kept, place = self.get(given)
         writing, offered = place in kept.writing, kept.replies.get(place)
         if offered is None:

@@ -1,4 +1,4 @@
-"""Where texts for people are, and which strings are none."""
+"""Modules with texts for people, and strings that are none."""
 
 import re
 

@@ -101,11 +101,11 @@ class ImportHandlers:
         return preview_card(preview), ready, mapping, *mapping.choices(preview, self.services.labels)
 
     def on_files(self) -> tuple[object, ...]:
-        """Something else is to be imported: what was shown and chosen holds no more."""
+        """Forget what was shown and chosen, because other files are to be imported."""
         return *self.on_change(), ImportMapping(), *([gr.update(visible=False, value=None)] * SHOWN)
 
     def on_change(self) -> tuple[object, object]:
-        """It is to be imported in another way: what was shown must be looked at again."""
+        """Ask for another look, because the options of the import have changed."""
         return "", gr.update(interactive=False)
 
     def on_mapping(self, mapping: ImportMapping, *values: str | None) -> tuple[ImportMapping, object]:

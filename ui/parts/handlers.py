@@ -1,4 +1,4 @@
-"""How handlers meet Gradio: records for handlers of many components, endpoints for programs."""
+"""Adapters between handlers and Gradio: records for handlers of many components, endpoints for programs."""
 
 import functools
 import inspect

@@ -1,4 +1,4 @@
-"""A picture of the face, added to a clip on request: what it shows stands beside voice and words."""
+"""A picture of the face, added to a clip on request: shown next to voice and words."""
 
 import base64
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ class FaceHandlers:
         self.services = services
 
     def on_picture(self, path: str | None, analysed: Analysed | None, request: gr.Request) -> Form:
-        """A picture was taken or chosen: read it, delete it, and show what it says beside the answer."""
+        """A picture was taken or chosen: read it, delete it, and show what it says with the answer."""
         if path is None:
             return Form()
         with self.services.uploads.borrow(path) as file:

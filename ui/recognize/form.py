@@ -135,7 +135,7 @@ class SentForm:
 
 
 def blank(card: str, *, live: str = "", status: str = "") -> Form:
-    """Everything but the clip itself as it is before there is an answer."""
+    """Reset everything but the clip itself to its state before an answer."""
     return Form(
         analysed=None,
         card=card,
@@ -169,7 +169,7 @@ class KeptClips:
         self._lock = threading.Lock()
 
     def keep(self, analysed: Analysed) -> None:
-        """Hold a clip, and let go of the oldest ones above `MOST_KEPT`."""
+        """Hold a clip, and release the oldest ones above `MOST_KEPT`."""
         with self._lock:
             self._kept.append(analysed)
             while sum(one.audio.signal.nbytes for one in self._kept if one.audio) > MOST_KEPT and len(self._kept) > 1:
@@ -183,7 +183,7 @@ def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[s
     if analysed.example:
         return EXAMPLE_NOT_SAVED
     if analysed.audio is None:
-        return "This clip was let go to make room for others. Record or choose it again."
+        return "This clip was removed from memory to make room for others. Record or choose it again."
     if vote is None:
         noun = "an emotion" if labels.is_default else "a label"
         return f"Choose {noun} first: keys {key_range(labels)}, or U if you are unsure."

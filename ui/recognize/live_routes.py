@@ -1,4 +1,4 @@
-"""How the sound of live microphones reaches the server: blocks in order, each answered with what is known by then.
+"""The way of live microphones to the server: blocks of sound in order, each answered with what is known by then.
 
 A browser begins a stream, then sends what has been recorded since, one request after the other. Each block says at
 which sample it begins, so that one sent twice is taken once and none is left out.

@@ -93,7 +93,7 @@ class Worker:
         """Do the run and record how it ended; returns the exit code.
 
         Raises:
-            Exception: whatever nobody foresaw, after it was recorded; its trace goes to the run's log.
+            Exception: an unforeseen one, after it was recorded; its trace goes to the run's log.
         """
         try:
             decision, version, facts = self._train_and_compare()
@@ -217,7 +217,7 @@ class Worker:
             holdout=holdout,
             base=self.config.base,
             run_dir=run_folder(self.store.data_dir, self.run.id),
-            # Outside of a slice there is no GPU, whatever it looks like.
+            # Outside of a slice there is no GPU, even if there seems to be one.
             device=device,
             say=self.report.say,
             on_progress=self.report.on_progress,

@@ -38,7 +38,7 @@ def finish_version(store: AnnotationStore, version_id: int | None) -> ModelVersi
 def remove_old_weights(store: AnnotationStore, keep: int) -> list[ModelVersion]:
     """Remove the weights of all but the newest versions of each target; the records and the cards stay.
 
-    Kept besides are the current versions, those they were trained on, the one a roll-back would go to, and those
+    Also kept are the current versions, those they were trained on, the one a roll-back would go to, and those
     that a run under way starts from.
 
     Args:

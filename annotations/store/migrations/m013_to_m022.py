@@ -5,7 +5,7 @@ from annotations.store.migrations import migration
 _NOW = "(SELECT now FROM queue_clock)"
 _BIT = "(CASE {row}.purpose WHEN 'research' THEN 1 WHEN 'training' THEN 2 ELSE 4 END)"
 
-# Labels that a clip came with and that give no vote here, in the words of whoever gave them.
+# Labels that a clip came with and that give no vote here, in the words of who gave them.
 migration(
     "m013_keep_original_labels",
     "ALTER TABLE clips ADD COLUMN original_label TEXT CHECK (length(original_label) > 0)",
@@ -149,7 +149,7 @@ migration(
     """,
 )
 
-# Pictures of faces leave the store with their recordings only if that was agreed to besides keeping them.
+# Pictures of faces leave the store with their recordings only if that was agreed to in addition to keeping them.
 migration(
     "m022_export_faces",
     "ALTER TABLE faces ADD COLUMN may_export INTEGER NOT NULL DEFAULT 0 CHECK (may_export IN (0, 1))",
