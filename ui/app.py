@@ -35,6 +35,7 @@ from ui.parts import style
 from ui.parts.calls import Act, build_calls
 from ui.parts.delivery import Delivery
 from ui.parts.errors import Page, shows_errors
+from ui.parts.handlers import QUIET
 from ui.parts.palette import keys_row
 from ui.parts.presentation import escape
 from ui.recognize.live_routes import LiveRoutes
@@ -117,11 +118,10 @@ def build_app(services: Services) -> gr.Blocks:
             [rater, who, question, visitor_note, stored_note],
             js=identity.WITH_KEY,
             queue=False,
-            show_progress="hidden",
-            api_visibility="private",
+            **QUIET,
         )
         if services.saver is not None:
-            fresh = {"fn": services.header, "outputs": header, "show_progress": "hidden", "api_visibility": "private"}
+            fresh = {"fn": services.header, "outputs": header, **QUIET}
             demo.load(**fresh)
             gr.Timer(HEADER_EVERY).tick(**fresh, trigger_mode="once")
         build_answer_endpoints(services)

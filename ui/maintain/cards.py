@@ -15,7 +15,7 @@ from ui.maintain.labels import label_card
 from ui.maintain.overview import card
 from ui.maintain.settings import SettingsForm, build_settings, changes_table
 from ui.parts.errors import shows_errors
-from ui.parts.handlers import from_fields
+from ui.parts.handlers import QUIET, from_fields
 from ui.parts.presentation import as_written, escape, status_line
 from ui.parts.saving import ago
 from ui.train.run_cards import moment
@@ -155,15 +155,14 @@ def build_maintain_cards(services: Services, demo: gr.Blocks, who: gr.BrowserSta
             save_now = gr.Button(
                 "Save now", elem_id="save-now", scale=0, min_width=120, visible=services.saver is not None
             )
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
     saves = SavingHandlers(services)
-    saving_card.expand(shows_errors(saves.on_open), who, saving, **quiet)
-    save_now.click(shows_errors(saves.on_save), who, saving, **quiet)
+    saving_card.expand(shows_errors(saves.on_open), who, saving, **QUIET)
+    save_now.click(shows_errors(saves.on_save), who, saving, **QUIET)
     shown = [*values, settings_status]
-    demo.load(shows_errors(handlers.on_load), who, [cards, *shown, name, people], **quiet)
-    save.click(shows_errors(from_fields(handlers.on_settings)), [*values, who], shown, **quiet)
-    give.click(shows_errors(handlers.on_role), [name, role, who], [name, people], **quiet)
-    release.click(shows_errors(handlers.on_release), [name, who], [name, people], **quiet)
+    demo.load(shows_errors(handlers.on_load), who, [cards, *shown, name, people], **QUIET)
+    save.click(shows_errors(from_fields(handlers.on_settings)), [*values, who], shown, **QUIET)
+    give.click(shows_errors(handlers.on_role), [name, role, who], [name, people], **QUIET)
+    release.click(shows_errors(handlers.on_release), [name, who], [name, people], **QUIET)
 
 
 GUIDELINES = (

@@ -23,7 +23,7 @@ from ui.backend.services import Services
 from ui.maintain.import_mapping import MOST_LABELS, SHOWN, ImportMapping, build_choices
 from ui.maintain.import_outcome import preview_card, progress, summary
 from ui.parts.errors import shows_errors
-from ui.parts.handlers import from_fields
+from ui.parts.handlers import QUIET, from_fields
 from ui.parts.presentation import status_line
 
 LOOK = 0.3
@@ -263,23 +263,22 @@ def build_import_card(services: Services, who: gr.BrowserState) -> None:
         stop = gr.Button("Stop", elem_id="import-stop", interactive=False, scale=0, min_width=100)
     status = gr.HTML("", elem_id="import-status", apply_default_css=False)
     choices = build_choices(services.labels)
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
     given = [files, consent, labels, speaker, mapping]
     shown = [status, start, mapping, *choices]
-    look.click(shows_errors(from_fields(handlers.on_preview)), [*given, who], shown, trigger_mode="once", **quiet)
-    gr.on([files.upload, files.clear, files.delete], shows_errors(handlers.on_files), None, shown, **quiet)
+    look.click(shows_errors(from_fields(handlers.on_preview)), [*given, who], shown, trigger_mode="once", **QUIET)
+    gr.on([files.upload, files.clear, files.delete], shows_errors(handlers.on_files), None, shown, **QUIET)
     changes = [labels.input, speaker.input, consent.input]
-    gr.on(changes, shows_errors(handlers.on_change), None, [status, start], **quiet)
+    gr.on(changes, shows_errors(handlers.on_change), None, [status, start], **QUIET)
     chosen = [choice.input for choice in choices]
-    gr.on(chosen, shows_errors(handlers.on_mapping), [mapping, *choices], [mapping, start], **quiet)
+    gr.on(chosen, shows_errors(handlers.on_mapping), [mapping, *choices], [mapping, start], **QUIET)
     # Stop has something to stop from here on, and no longer, however the import ends.
-    start.click(lambda: gr.update(interactive=True), None, stop, queue=False, **quiet)
+    start.click(lambda: gr.update(interactive=True), None, stop, queue=False, **QUIET)
     running = start.click(
         shows_errors(from_fields(handlers.on_import)),
         [*given, answer, who],
         [status, files],
         trigger_mode="once",
-        **quiet,
+        **QUIET,
     )
-    running.then(lambda: gr.update(interactive=False), None, stop, queue=False, **quiet)
-    stop.click(shows_errors(handlers.on_stop), who, None, **quiet)
+    running.then(lambda: gr.update(interactive=False), None, stop, queue=False, **QUIET)
+    stop.click(shows_errors(handlers.on_stop), who, None, **QUIET)

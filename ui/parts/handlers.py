@@ -11,6 +11,9 @@ from gradio.components import Component
 from ui.backend.turns import RECOGNITION
 from ui.parts.errors import shows_errors
 
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""Options of an event of the page: no endpoint for programs, and no progress bar of Gradio's."""
+
 
 def from_fields(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Adapt a handler whose first argument is a record to Gradio, which passes one value for each component.

@@ -24,7 +24,7 @@ from ui.clips.acts import withdraw_own
 from ui.parts import presentation
 from ui.parts.calls import Act
 from ui.parts.errors import shows_errors
-from ui.parts.handlers import from_fields
+from ui.parts.handlers import QUIET, from_fields
 from ui.parts.palette import Texts, label_choices
 from ui.parts.presentation import status_line
 from ui.recognize import cards
@@ -51,7 +51,6 @@ from ui.recognize.why import build_why
 from ui.timeline.panel import TimelineHandlers, build_timeline
 
 ASK = "Erase the clip that you have just saved, with everything made of it? This cannot be undone."
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 LEAD = (
     '<p class="lead">Record or upload speech: see which emotion it sounds like, how sure that is, and what was said. '
     "Then correct it.</p>"

@@ -25,7 +25,7 @@ from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.parts.calls import Act, as_whole
 from ui.parts.errors import shows_errors
-from ui.parts.handlers import from_fields
+from ui.parts.handlers import QUIET, from_fields
 from ui.train import run_cards as training_cards
 from ui.train.choices import ENCODER_CHOICES, HEAD_CHOICES, TARGET_NAMES, is_tuned_whole
 from ui.train.versions import VersionHandlers, build_versions
@@ -283,18 +283,17 @@ def build_train_tab(
             seen, timer, feedback, run, versions, guess, retrain, pause, resume, cancel, which, header,
         )
     )  # fmt: skip
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
     now = [seen, preset, target, tune]
-    look = {"fn": shows_errors(from_fields(do.on_tick)), "inputs": now, "outputs": outputs, **quiet}
-    demo.load(shows_errors(do.on_open), who, note, **quiet)
+    look = {"fn": shows_errors(from_fields(do.on_tick)), "inputs": now, "outputs": outputs, **QUIET}
+    demo.load(shows_errors(do.on_open), who, note, **QUIET)
     demo.load(**look)
     tab.select(**look)
     timer.tick(**look, trigger_mode="once")
     preset.change(**look)
     target.change(**look)
     tune.change(**look)
-    target.change(lambda chosen: gr.update(visible=chosen == "acoustic"), target, tune, **quiet)
-    once = {"trigger_mode": "once", **quiet}
+    target.change(lambda chosen: gr.update(visible=chosen == "acoustic"), target, tune, **QUIET)
+    once = {"trigger_mode": "once", **QUIET}
     retrain.click(shows_errors(from_fields(do.on_retrain)), [*now, who], outputs, **once)
     pause.click(shows_errors(from_fields(do.on_pause)), [*now, who], outputs, **once)
     resume.click(shows_errors(from_fields(do.on_resume)), [*now, who], outputs, **once)

@@ -40,7 +40,8 @@ from annotations.learning.runs.process import NICENESS, Spawn, end_with, keep_lo
 from annotations.learning.runs.status import TRAINED_SHARE, RunReport, describe
 from annotations.learning.runs.zero_gpu import on_zero_gpu, run_in_slices, slice_length
 from annotations.learning.trainer import Trainer, TrainingJob, device_of, is_cross_fitted, trainer_of
-from annotations.learning.versions.retention import finish_version, look_after_versions
+from annotations.learning.versions.card import write_card
+from annotations.learning.versions.retention import look_after_versions
 from annotations.raters.votes import training_examples
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
@@ -114,7 +115,8 @@ class Worker:
             run = self.store.finish_training_run(self.run.id, state, metrics, decision.reason, version)
             self.report.say(decision.reason, state=state, progress=1.0, eta=None)
             clear_run(self.store.data_dir, self.run.id)
-        finish_version(self.store, run.new_version_id)
+        if run.new_version_id is not None:
+            write_card(self.store, self.store.get_model_version(run.new_version_id))
         look_after_versions(self.store)
         return 0
 
