@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from annotations.commands import cutting, erasing, exchanging, keeping, labelling, replies, retraining, versions
+from annotations.commands import common, cutting, erasing, exchanging, keeping, labelling, replies, retraining, versions
 from ser.errors import SerError
 from ser.serialization import print_everything
 
@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, tuple[str, Add, Run]] = {
     "prelabel": ("pre-label stored clips with the current model", exchanging.add_prelabel, exchanging.run_prelabel),
     "export": ("write clips with their votes", exchanging.add_export, exchanging.run_export),
     "replies": ("write rated replies as pairs of a better and a worse one", replies.add_replies, replies.run_replies),
-    "stats": ("the store in numbers", keeping.add_stats, keeping.run_stats),
+    "stats": ("the store in numbers", common.add_json, keeping.run_stats),
     "labels": ("the label set: show it, or choose another one", labelling.add_labels, labelling.run_labels),
     "versions": (
         "model versions: list, compare, publish, pull, make room",

@@ -28,7 +28,7 @@ class TrainingInProgressError(SerError):
 
 
 class VersionNotFoundError(SerError):
-    """There is no model version with that id, or no current version yet."""
+    """No model version with that id, or no current version yet."""
 
 
 class ExchangeError(SerError):

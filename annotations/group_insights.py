@@ -78,7 +78,7 @@ def hasty_votes(store: AnnotationStore) -> dict[str, Haste]:
 
 
 def agreement_over_time(
-    store: AnnotationStore, ratings: Ratings, stretches: Sequence[tuple[str, str]], *, seed: int = 0
+    store: AnnotationStore, ratings: Ratings, stretches: Sequence[tuple[str, str]]
 ) -> list[Agreement]:
     """Compute the agreement on the clips whose last vote falls in each stretch of days.
 
@@ -86,7 +86,6 @@ def agreement_over_time(
         store: to read the days of.
         ratings: votes to compute on.
         stretches: (first day, last day), ISO dates.
-        seed: of the intervals.
     """
     last: Mapping[int, str] = dict(
         tuple(row)
@@ -98,8 +97,7 @@ def agreement_over_time(
     )
     days = np.array([last.get(clip, "") for clip in ratings.clips.tolist()], dtype="U10")
     return [
-        label_agreement(ratings.where((days >= first) & (days <= end)), resamples=DRAWS, seed=seed)
-        for first, end in stretches
+        label_agreement(ratings.where((days >= first) & (days <= end)), resamples=DRAWS) for first, end in stretches
     ]
 
 

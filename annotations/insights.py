@@ -63,7 +63,7 @@ class DisputedClip:
 
 @dataclass(frozen=True)
 class Insights:
-    """Everything that the tab of this name shows.
+    """Figures and tables of the tab of this name.
 
     Attributes:
         clips: stored.
@@ -124,7 +124,7 @@ class InsightsDesk:
         self._found: Insights | None = None
 
     def look(self) -> Insights:
-        """The insights as the votes stand; whoever asks meanwhile waits for the same answer."""
+        """Return the insights as the votes stand; callers that come meanwhile wait for the same answer."""
         with self._lock:
             state = _state(self._store)
             if self._found is None or state != self._state:
@@ -132,17 +132,16 @@ class InsightsDesk:
             return self._found
 
 
-def compute_insights(store: AnnotationStore, *, sample: int = SAMPLE, seed: int = 0) -> Insights:
-    """Everything at once, from the store as it stands.
+def compute_insights(store: AnnotationStore, *, sample: int = SAMPLE) -> Insights:
+    """Compute all insights from the store as it stands.
 
     Args:
         store: to read.
         sample: votes that agreement and reliability rest on at most.
-        seed: of the draws.
     """
     ratings = read_ratings(store)
     labelled = ratings.labelled()
-    drawn = draw_clips(ratings, sample, seed)
+    drawn = draw_clips(ratings, sample)
     gold, labels = gold_labels(store), label_set(store)
     with store.reading() as connection:
         clips = connection.execute("SELECT count(*) FROM clips").fetchone()[0]
@@ -160,12 +159,12 @@ def compute_insights(store: AnnotationStore, *, sample: int = SAMPLE, seed: int 
         votes=len(labelled),
         unsure=int(ratings.unsure.sum()),
         periods=periods,
-        over_time=agreement_over_time(store, drawn, [(one.first, one.last) for one in periods], seed=seed),
+        over_time=agreement_over_time(store, drawn, [(one.first, one.last) for one in periods]),
         groups=groups_of_votes(store, labels),
         haste=hasty_votes(store),
-        agreement=label_agreement(drawn, seed=seed),
-        by_label=agreement_by_label(drawn, seed=seed),
-        scales={scale: scale_agreement(drawn, scale, seed=seed) for scale in SCALES},
+        agreement=label_agreement(drawn),
+        by_label=agreement_by_label(drawn),
+        scales={scale: scale_agreement(drawn, scale) for scale in SCALES},
         mistaken=confusion_between_raters(drawn),
         model=_matrix([(row["voted"], row["answered"], row["votes"]) for row in answers], labels),
         labels=labels.names,
@@ -177,12 +176,12 @@ def compute_insights(store: AnnotationStore, *, sample: int = SAMPLE, seed: int 
     )
 
 
-def draw_clips(ratings: Ratings, sample: int, seed: int) -> Ratings:
+def draw_clips(ratings: Ratings, sample: int) -> Ratings:
     """All votes if they are at most `sample`, else those of clips drawn until it is reached."""
     if len(ratings) <= sample:
         return ratings
     clips, counts = np.unique(ratings.clips, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(clips))
+    order = np.random.default_rng(0).permutation(len(clips))
     kept = clips[order[: np.searchsorted(counts[order].cumsum(), sample, side="right")]]
     return ratings.where(np.isin(ratings.clips, kept))
 

@@ -61,7 +61,7 @@ https://arxiv.org/abs/2312.15185; Burkhardt et al. 2005, "A Database of German E
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
         **{name: label for label, names in _SPELLINGS.items() for name in names.split(", ")},
-        # RAVDESS and TurEV: their owners offer calm as a second, softer baseline besides neutral.
+        # RAVDESS and TurEV: their owners offer calm as a second, softer baseline next to neutral.
         # Source: Livingstone & Russo 2018, https://doi.org/10.1371/journal.pone.0196391
         "calm": "neutral",
         "平静": "neutral",

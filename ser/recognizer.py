@@ -113,7 +113,7 @@ class Recognizer:
             source: a path, the bytes of an audio file, or decoded `Audio`.
             profiles: other recordings of the place and of the speaker, to adapt the answer by.
             turns: said before, which a language model reads as well.
-            face: a picture of who speaks; what it shows stands beside the answer, and counts in it once votes say so.
+            face: a picture of the speaker; what it shows comes with the answer, and counts once it was shown to help.
 
         Raises:
             AudioError: if the source is no usable recording, or holds no speech.

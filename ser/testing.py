@@ -102,7 +102,7 @@ class BandEnergyModel:
         return self.classify_batch([audio])[0]
 
     def classify_batch(self, audios: Sequence[Audio]) -> list[EmotionScores]:
-        """One by one."""
+        """Classify one by one."""
         return self.classify_embeddings(self.embed_batch(audios))
 
     def embed_batch(self, audios: Sequence[Audio]) -> npt.NDArray[np.float32]:
@@ -133,7 +133,7 @@ class BandEnergyModel:
         return [None] * len(embeddings)
 
     def speech(self, embeddings: npt.NDArray[np.float32]) -> list[bool]:
-        """Everything passes for speech."""
+        """Take everything for speech."""
         return [True] * len(embeddings)
 
 
@@ -192,7 +192,7 @@ class WordListModel:
         return EmotionScores(tuple(softmax(np.array([2.0 * counts[label] for label in EMOTIONS]))))
 
     def classify_batch(self, texts: Sequence[str]) -> list[EmotionScores]:
-        """One by one."""
+        """Classify one by one."""
         return [self.classify(text) for text in texts]
 
 

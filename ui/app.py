@@ -13,7 +13,9 @@ from starlette.routing import Route
 from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.store.settings import read_settings
 from ser.errors import SerError
-from ui.api import build_api
+from ui.api.answers import build_answer_endpoints
+from ui.api.training import build_training_endpoints
+from ui.api.votes import build_vote_endpoints
 from ui.backend import identity
 from ui.backend.boundary import AT_HOME, Network, guard
 from ui.backend.endpoint_guard import EndpointGuard
@@ -33,6 +35,7 @@ from ui.parts import style
 from ui.parts.calls import Act, build_calls
 from ui.parts.delivery import Delivery
 from ui.parts.errors import Page, shows_errors
+from ui.parts.handlers import QUIET
 from ui.parts.palette import keys_row
 from ui.parts.presentation import escape
 from ui.recognize.live_routes import LiveRoutes
@@ -107,29 +110,25 @@ def build_app(services: Services) -> gr.Blocks:
                 stored_note = build_about_tab(services.labels)
         build_drawer()
         label_handlers = LabelHandlers(services)
+        handlers = PageHandlers(services, label_handlers)
         # One event: the page moves once while it opens, not with each answer.
         demo.load(
-            shows_errors(OpeningHandlers(services, label_handlers).on_load),
+            shows_errors(handlers.on_load),
             who,
             [rater, who, question, visitor_note, stored_note],
             js=identity.WITH_KEY,
             queue=False,
-            show_progress="hidden",
-            api_visibility="private",
+            **QUIET,
         )
         if services.saver is not None:
-            fresh = {"fn": services.header, "outputs": header, "show_progress": "hidden", "api_visibility": "private"}
+            fresh = {"fn": services.header, "outputs": header, **QUIET}
             demo.load(**fresh)
             gr.Timer(HEADER_EVERY).tick(**fresh, trigger_mode="once")
-        build_api(services)
+        build_answer_endpoints(services)
+        build_vote_endpoints(services)
+        build_training_endpoints(services)
         build_calls({**acts, **regions, **told, **GuidelinesHandlers(services).acts(), **label_handlers.acts()})
-
-        def on_unload(request: gr.Request) -> None:
-            services.uploads.release(str(request.session_hash))
-            services.uploads.release(held(str(request.session_hash)))
-            services.profiles.release(str(request.session_hash))
-
-        demo.unload(on_unload)
+        demo.unload(handlers.on_unload)
     # The queue's default of one run at a time per event would make people wait for each other's clicks.
     demo.queue(default_concurrency_limit=16, max_size=MOST_QUEUED)
     return demo
@@ -140,8 +139,8 @@ def heading(name: str) -> None:
     gr.HTML(f"<h2>{name}</h2>", elem_classes="announcer", apply_default_css=False)
 
 
-class OpeningHandlers:
-    """What a person finds when the page opens: their name, and what depends on their role for the page as a whole."""
+class PageHandlers:
+    """Events of the page as a whole: it opens, and shows what depends on a person's role; it closes."""
 
     def __init__(self, services: Services, labels: LabelHandlers) -> None:
         self.services = services
@@ -155,6 +154,13 @@ class OpeningHandlers:
         name, who = identity.IdentityHandlers(self.services).on_load(stored, request)
         question = self.labels.on_question(who, request)
         return name, who, question, self._note(who, request), stored_html(self.services, os.environ)
+
+    def on_unload(self, request: gr.Request) -> None:
+        """Forget what a session has uploaded and the voices that it has adapted to."""
+        session = str(request.session_hash)
+        self.services.uploads.release(session)
+        self.services.uploads.release(held(session))
+        self.services.profiles.release(session)
 
     def _note(self, who: identity.Who, request: gr.Request) -> str:
         try:
@@ -242,7 +248,7 @@ def build_about_tab(labels: LabelSet) -> gr.HTML:
 
 
 def stored_html(services: Services, environ: Mapping[str, str]) -> str:
-    """Where clips are stored, how long, how transcripts are kept, and whom to ask, as the settings have it now.
+    """Describe where and how long clips are stored, how transcripts are kept, and whom to ask, by the present settings.
 
     Args:
         services: of the page.

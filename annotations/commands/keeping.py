@@ -85,11 +85,6 @@ def stats(store: AnnotationStore) -> dict[str, object]:
     }
 
 
-def add_stats(parser: argparse.ArgumentParser) -> None:
-    """The options of `stats`."""
-    add_json(parser)
-
-
 def run_stats(options: argparse.Namespace) -> int:
     """Print the store in numbers."""
     with open_existing(options.data_dir) as store:

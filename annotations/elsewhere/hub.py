@@ -172,7 +172,7 @@ class HubBucket(_HubPlace):
                 self._api.batch_bucket_files(self.name, delete=list(delete))
 
     def forget(self) -> None:
-        """Nothing to do: a bucket keeps no history."""
+        """Do nothing: a bucket keeps no history."""
 
     def _fetch(self, path: str, folder: Path) -> Path | None:
         target = folder / "file"

@@ -69,7 +69,7 @@ def is_kept(connection: sqlite3.Connection) -> bool:
 
 
 def read_state(connection: sqlite3.Connection) -> dict[str, str]:
-    """What this disk knows of its store elsewhere; empty if it has none.
+    """Read the state of the store elsewhere as this disk knows it; empty if there is none.
 
     The names are `store` (of the store elsewhere), `disk` (of this disk), `last` (newest file there that this disk
     goes on from), `due` (if the next thing to save is a snapshot).

@@ -1,4 +1,4 @@
-"""Who writes to a store elsewhere: one program at a time, named in a file there."""
+"""The right to write to a store elsewhere: one program at a time has it, named in a file there."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def read_writer(place: Place) -> Writer | None:
         return None
 
 
-def require_free(place: Place, writer: Writer | None, me: Writer, now: datetime | None = None) -> None:
+def require_free(place: Place, writer: Writer | None, me: Writer) -> None:
     """Refuse to share a store elsewhere.
 
     A new container of the same Space takes it over at once, as does a program on the machine whose writer is dead;
@@ -88,7 +88,7 @@ def require_free(place: Place, writer: Writer | None, me: Writer, now: datetime 
     elif writer.who == me.who:
         return
     until = datetime.fromisoformat(writer.at) + LEASE
-    if not same_machine and (now or datetime.now(UTC)) > until:
+    if not same_machine and datetime.now(UTC) > until:
         return
     where = f"process {writer.pid} of this machine" if same_machine else writer.who
     wait = "" if same_machine else f" If it is gone for good, this store is free from {until:%Y-%m-%d %H:%M} UTC on."

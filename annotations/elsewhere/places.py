@@ -1,4 +1,4 @@
-"""Places that a store can be saved to: a folder, whatever `fsspec` can write to, and (in `hub`) the Hugging Face Hub.
+"""Places that a store can be saved to: a folder, what `fsspec` can write to, and (in `hub`) the Hugging Face Hub.
 
 A place holds files by relative paths. It knows nothing of what is in them.
 """
@@ -203,7 +203,7 @@ class FsspecPlace:
             self._do(lambda path=path: remove(path))  # type: ignore[misc]
 
     def forget(self) -> None:
-        """Nothing to do: a bucket that keeps versions has to be told so by its owner."""
+        """Do nothing: a bucket that keeps versions has to be told so by its owner."""
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"

@@ -27,7 +27,7 @@ UNFINISHED = ".tmp-restored.db"
 
 @dataclass
 class RestoreReport:
-    """What a restoration brought back.
+    """Outcome of a restoration.
 
     Attributes:
         clips: rows of clips.

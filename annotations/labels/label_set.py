@@ -115,7 +115,7 @@ class LabelSet:
 
     @cached_property
     def is_default(self) -> bool:
-        """Whether the labels are the seven emotions in their order, each meaning itself."""
+        """True if the labels are the seven emotions in their order, each meaning itself."""
         return self.names == EMOTIONS and all(label.means == (label.name,) for label in self.labels)
 
     @cached_property

@@ -83,7 +83,7 @@ class Drift:
         return flags
 
     def sentences(self) -> list[str]:
-        """What has drifted, for people; empty if nothing has."""
+        """Describe what has drifted, for people; empty if nothing has."""
         said = []
         for kind, found in self.flags().items():
             if found:
@@ -93,22 +93,17 @@ class Drift:
         return said
 
 
-def read_drift(store: AnnotationStore, *, seed: int = 0) -> Drift:
-    """Compare the last full block of clips that the current model has answered with those before it.
-
-    Args:
-        store: to read.
-        seed: of the permutations.
-    """
+def read_drift(store: AnnotationStore) -> Drift:
+    """Compare the last full block of clips that the current model has answered with those before it."""
     version = store.active_version().id
     (row,) = store.fetch("SELECT count(DISTINCT clip_id) AS n FROM predictions WHERE model_version_id = ?", (version,))
     (votes,) = store.fetch("SELECT count(*) AS n FROM corrections")
     blocks = (row["n"] // BLOCK, votes["n"] // BLOCK)
-    return _read(store, version, blocks, seed) if blocks[0] >= 2 else Drift()
+    return _read(store, version, blocks) if blocks[0] >= 2 else Drift()
 
 
 @lru_cache(maxsize=8)
-def _read(store: AnnotationStore, version: int, blocks: tuple[int, int], seed: int) -> Drift:
+def _read(store: AnnotationStore, version: int, blocks: tuple[int, int]) -> Drift:
     """Read and compare; kept until the next block is full, so that a look at the page costs nothing."""
     rows = store.fetch(CLIPS, (version, BLOCK * (BLOCKS + 1)))
     with store.reading() as connection:
@@ -120,7 +115,7 @@ def _read(store: AnnotationStore, version: int, blocks: tuple[int, int], seed: i
     shares = np.array([[row["label"] == label for label in labels] for row in rows], dtype=float)
     kept = np.array([row["id"] in vectors for row in rows])
     embedded = np.array([vectors[row["id"]] for row in rows if row["id"] in vectors], dtype=float)
-    return compare(recent, voices, corrected, shares, (kept, embedded), seed=seed)
+    return compare(recent, voices, corrected, shares, (kept, embedded))
 
 
 def compare(

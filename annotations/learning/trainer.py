@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from annotations.learning.config import RetrainingConfig, snapshot_path
-from annotations.learning.promotion.gate import Decision
+from annotations.learning.promotion.decision import Decision
 from annotations.learning.promotion.holdout import Holdout
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion

@@ -1,6 +1,6 @@
 """Repairs the damage that `maintenance.inspection` finds; what cannot be repaired is moved to `orphans/`, not deleted.
 
-The store may be in use meanwhile: whatever moves a recording holds the write lock.
+The store may be in use meanwhile: all that moves a recording holds the write lock.
 """
 
 import json
@@ -91,10 +91,10 @@ def repair(store: AnnotationStore, *, contents: bool = True, progress: Progress 
 
 
 def _settle_file(store: AnnotationStore, name: str, report: RepairReport) -> None:
-    """Move a recording to where its content belongs, or to `orphans/` if no clip lacks it."""
+    """Move a recording to where its content belongs, or to `orphans/` if no clip is missing its file."""
     path = store.data_dir / name
     with store.database.writing() as connection:
-        # Under the write lock: whoever is storing this very recording looks for the file once more after us.
+        # Under the write lock: a program that stores this very recording looks for the file once more after us.
         content = content_hash(path) if path.is_file() else None
         if not path.is_file() or (
             path.stem == content and connection.execute("SELECT 1 FROM clips WHERE sha256 = ?", (content,)).fetchone()

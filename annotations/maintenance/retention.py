@@ -11,7 +11,7 @@ from annotations.store.settings import read_settings
 from annotations.store.training_records import PROGRAM
 
 
-def sweep(store: AnnotationStore, *, dry_run: bool = False, now: datetime | None = None) -> ErasureReport | None:
+def sweep(store: AnnotationStore, *, dry_run: bool = False) -> ErasureReport | None:
     """Erase every clip that is older than `retention_days`, and finish erasures that were interrupted.
 
     A clip's age counts from when it was stored. Safe to call at any time and by several processes.
@@ -19,7 +19,6 @@ def sweep(store: AnnotationStore, *, dry_run: bool = False, now: datetime | None
     Args:
         store: others may use it meanwhile.
         dry_run: only count.
-        now: the time to count from; by default the present.
 
     Returns:
         What was erased; None if no period is set or no clip has passed it.
@@ -29,7 +28,7 @@ def sweep(store: AnnotationStore, *, dry_run: bool = False, now: datetime | None
     days = read_settings(store).retention_days
     if days is None:
         return None
-    before = (now or datetime.now(UTC)).astimezone(UTC) - timedelta(days=days)
+    before = datetime.now(UTC) - timedelta(days=days)
     moment = before.isoformat(timespec="microseconds")
     ids = [row["id"] for row in store.fetch("SELECT id FROM clips WHERE created_at < ? ORDER BY id", (moment,))]
     if not ids:

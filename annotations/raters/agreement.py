@@ -57,7 +57,7 @@ class Agreement:
     votes: int
 
 
-def label_agreement(ratings: Ratings, *, resamples: int = RESAMPLES, seed: int = 0) -> Agreement:
+def label_agreement(ratings: Ratings, *, resamples: int = RESAMPLES) -> Agreement:
     """Krippendorff's alpha on the label, over everyone's newest standing votes that carry one.
 
     It is the nominal one where every vote names one label; a vote that spreads over several counts as that
@@ -66,21 +66,20 @@ def label_agreement(ratings: Ratings, *, resamples: int = RESAMPLES, seed: int =
     Args:
         ratings: of all raters.
         resamples: draws for the interval; 0 leaves it out.
-        seed: of the draws.
     """
     votes = ratings.labelled()
-    return agreement(votes.clips, votes.shares, resamples=resamples, seed=seed)
+    return agreement(votes.clips, votes.shares, resamples=resamples)
 
 
-def scale_agreement(ratings: Ratings, scale: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Agreement:
+def scale_agreement(ratings: Ratings, scale: str, *, resamples: int = RESAMPLES) -> Agreement:
     """Agreement on one of `annotations.raters.ratings.SCALES`: interval alpha; votes without a number are left out."""
     values = ratings.scales[scale]
     given = ~np.isnan(values)
-    found = agreement(ratings.clips[given], values[given, None], resamples=resamples, seed=seed)
+    found = agreement(ratings.clips[given], values[given, None], resamples=resamples)
     return Agreement(found.alpha, found.low, found.high, None, found.clips, found.votes)
 
 
-def agreement_by_label(ratings: Ratings, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Agreement]:
+def agreement_by_label(ratings: Ratings, *, resamples: int = RESAMPLES) -> dict[str, Agreement]:
     """Compute, for each emotion, the agreement on its presence.
 
     `share` is here the specific agreement: how often a second rater also names the emotion when a first one did.
@@ -89,14 +88,12 @@ def agreement_by_label(ratings: Ratings, *, resamples: int = RESAMPLES, seed: in
     """
     votes = ratings.labelled()
     return {
-        label: agreement(votes.clips, votes.shares[:, [index]], resamples=resamples, seed=seed, specific=True)
+        label: agreement(votes.clips, votes.shares[:, [index]], resamples=resamples, specific=True)
         for index, label in enumerate(votes.labels)
     }
 
 
-def agreement(
-    clips: Codes, values: Numbers, *, resamples: int = RESAMPLES, seed: int = 0, specific: bool = False
-) -> Agreement:
+def agreement(clips: Codes, values: Numbers, *, resamples: int = RESAMPLES, specific: bool = False) -> Agreement:
     """Krippendorff's alpha with squared Euclidean distance between values.
 
     On one-hot rows that distance is 0 or 2, and alpha is the nominal one; on one column of numbers it is the
@@ -113,7 +110,6 @@ def agreement(
         clips: of each vote, shape (votes,).
         values: of each vote, shape (votes, dimensions).
         resamples: draws for the interval; 0 leaves it out.
-        seed: of the draws.
         specific: give as `share` the specific agreement on a single 0/1 column.
 
     >>> same, split = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])
@@ -133,7 +129,7 @@ def agreement(
         return Agreement(None, None, None, share, *size)
     if not resamples or len(units) == 1:
         return Agreement(alpha, None, None, share, *size)
-    drawn = _alphas(_resample(units, resamples, seed))
+    drawn = _alphas(_resample(units, resamples))
     # A draw of clips on which everybody says the same has no alpha.
     known = drawn[~np.isnan(drawn)]
     if not len(known):
@@ -213,9 +209,9 @@ def _specific(total: Numbers) -> float | None:
     return None if named < 1e-9 else 1 - float(total[1]) / (2 * named)
 
 
-def _resample(units: Numbers, resamples: int, seed: int) -> Numbers:
+def _resample(units: Numbers, resamples: int) -> Numbers:
     """Sums over clips drawn with replacement, shape (resamples, columns)."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     if len(units) > GROUPS:
         # Sums over clips thrown together by lot vary as the clips do: the width is right to some 2 %, at a price
         # that does not grow with the votes.
@@ -243,7 +239,7 @@ class PairAgreement:
     kappa: float | None
 
 
-def pairwise_kappa(ratings: Ratings, *, least: int = MIN_SHARED, most: int = MAX_RATERS) -> list[PairAgreement]:
+def pairwise_kappa(ratings: Ratings, *, least: int = MIN_SHARED) -> list[PairAgreement]:
     """Compute Cohen's kappa of every pair of raters.
 
     Of a distribution over labels the largest share counts.
@@ -253,14 +249,13 @@ def pairwise_kappa(ratings: Ratings, *, least: int = MIN_SHARED, most: int = MAX
     Args:
         ratings: everyone's standing votes; those without a label do not count.
         least: clips that a pair must share to be listed.
-        most: greatest number of raters, those with the most votes.
 
     Returns:
         Pairs in alphabetical order.
     """
     votes = ratings.labelled()
     counts = np.bincount(votes.raters, minlength=len(ratings.names))
-    chosen = sorted(np.argsort(-counts, kind="stable")[:most].tolist(), key=lambda rater: ratings.names[rater])
+    chosen = sorted(np.argsort(-counts, kind="stable")[:MAX_RATERS].tolist(), key=lambda rater: ratings.names[rater])
     _, clips = np.unique(votes.clips, return_inverse=True)
     labels = votes.shares.argmax(1)
     table = np.full((len(ratings.names), clips.max() + 1 if len(clips) else 0), -1, dtype=np.int8)

@@ -41,6 +41,10 @@ class Priors:
 DEFAULT = Priors()
 """Chosen on simulated listeners (`benchmarks.raters`)."""
 
+MAX_ROUNDS = 200
+TOLERANCE = 1e-4
+"""Change of every probability below which the fit ends."""
+
 
 @dataclass(frozen=True)
 class Votes:
@@ -80,9 +84,7 @@ class Fit:
     rounds: int
 
 
-def fit(
-    votes: Votes, gold: Codes, raters: int, *, priors: Priors = DEFAULT, rounds: int = 200, tolerance: float = 1e-4
-) -> Fit:
+def fit(votes: Votes, gold: Codes, raters: int, *, priors: Priors = DEFAULT) -> Fit:
     """Find the labels and the raters' confusion that explain the votes best.
 
     Args:
@@ -90,38 +92,35 @@ def fit(
         gold: the known label of each clip, -1 where it is not known, shape (clips,).
         raters: how many there are.
         priors: in imagined votes.
-        rounds: at most.
-        tolerance: ends when no probability changes by more.
     """
     table = _tabulate(votes, len(gold), raters)
     truth = _with_gold(_rows(table.sums + TINY), gold)
     done = 0
-    while done < rounds:
+    while done < MAX_ROUNDS:
         done += 1
         shares, pooled, pseudo_votes = _maximise(table, truth, priors)
         confusion = _rows(pseudo_votes)
         logits = np.log(np.maximum(shares, TINY)) + _log_likelihood(table, confusion)
         odds = np.exp(logits - logits.max(1, keepdims=True))
         before, truth = truth, _with_gold(_rows(odds), gold)
-        if np.abs(truth - before).max(initial=0.0) < tolerance:
+        if np.abs(truth - before).max(initial=0.0) < TOLERANCE:
             break
     return Fit(truth, confusion, pseudo_votes, pooled, shares, done)
 
 
-def vote_likelihood(votes: Votes, truth: Numbers, raters: int, priors: Priors = DEFAULT) -> Numbers:
+def vote_likelihood(votes: Votes, truth: Numbers, raters: int) -> Numbers:
     """Compute the likelihood of the votes on each clip given each label, scaled to a largest value of 1.
 
     Args:
         votes: as columns.
         truth: present estimate, shape (clips, labels); the raters' confusion is fitted to it.
         raters: how many there are.
-        priors: of that confusion.
 
     Returns:
         Shape (clips, labels).
     """
     table = _tabulate(votes, len(truth), raters)
-    logits = _log_likelihood(table, _rows(_maximise(table, truth, priors)[2]))
+    logits = _log_likelihood(table, _rows(_maximise(table, truth, DEFAULT)[2]))
     return np.asarray(np.exp(logits - logits.max(1, keepdims=True)))
 
 

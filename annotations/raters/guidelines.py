@@ -21,7 +21,7 @@ A cheerful sentence in a tired voice is tired.
 
 1. Listen to the whole clip once; twice if you hesitate. Use headphones, and leave the volume alone.
 2. Choose the one emotion that fits best. Your first impression is usually the one others share.
-3. If two fit, choose the stronger one, and say the shares under *More*.
+3. If two fit, choose the stronger one, and give the percentages under *More*.
 4. If nothing fits, or you cannot tell, choose **unsure** (U). If the clip itself is unusable (noise, several
    people, no speech), **skip** it (S).
 

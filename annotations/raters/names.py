@@ -174,5 +174,5 @@ def rename_person(connection: Connection, name: str, new: str) -> None:
         for (column,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall():
             if column == "rater" or column.endswith("_by") or (table, column) == ("rater_names", "name"):
                 connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (new, name))
-    # Whoever keeps in memory what a rater has labelled looks again.
+    # Readers that keep in memory what a rater has labelled look again.
     connection.execute("UPDATE queue_clock SET now = now + 1, forgotten = forgotten + 1")

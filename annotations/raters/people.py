@@ -75,7 +75,7 @@ class Person:
         return ROLES.index(self.role) >= ROLES.index(ACTS[act])
 
     def require(self, act: str) -> "Person":
-        """The person themselves, if they may.
+        """Return the person if they may do something.
 
         Raises:
             NotAllowedError: otherwise.
@@ -105,9 +105,9 @@ class Access:
     """Rules for giving roles if the store says nothing.
 
     Attributes:
-        maintainers: logins that are maintainers whatever the store says, so that nobody is locked out.
+        maintainers: logins that are maintainers even if the store says otherwise, so that nobody is locked out.
         role_without_login: of people whose name nothing proves.
-        declared: whether whoever runs the server has chosen that role, so that it holds for a network, too.
+        declared: whether the operator of the server has chosen that role, so that it holds for a network, too.
     """
 
     maintainers: frozenset[str] = field(default_factory=frozenset)
@@ -123,7 +123,7 @@ class Access:
 
     @property
     def trusting(self) -> bool:
-        """True where whoever asks is maintainer: names need no proof there."""
+        """True if everybody is maintainer: names need no proof then."""
         return self.role_without_login == "maintainer"
 
     def from_network(self) -> "Access":
@@ -136,7 +136,7 @@ def identify(
 ) -> Person:
     """A person with their role.
 
-    A login takes its name even from a key: whoever had it goes on as `name-2` with all that is theirs, unless the key
+    A login takes its name even from a key: its owner goes on as `name-2` with all that is theirs, unless the key
     comes with the login.
 
     Args:
@@ -219,8 +219,8 @@ def access_from(environ: Mapping[str, str], *, host: str, logins: Iterable[str],
     """Read the rules for roles from the environment of this server.
 
     `SER_MAINTAINERS` names logins, with commas. Without it the first maintainer is the first of the login list, or
-    the owner of the Space. `SER_ROLE_WITHOUT_LOGIN` says what people are whom no login proves; without it whoever
-    sits at the machine itself is maintainer, and people from a network are annotators, or visitors where they
+    the owner of the Space. `SER_ROLE_WITHOUT_LOGIN` says the role of people without a login; by default somebody
+    at the machine itself is maintainer, and people from a network are annotators, or visitors where they
     could sign in.
 
     Args:

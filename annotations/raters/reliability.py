@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.raters import consensus
-from annotations.raters.consensus import Fit, Priors, Votes
+from annotations.raters.consensus import Fit, Votes
 from annotations.raters.ratings import Ratings
 from ser.labels import EMOTIONS
 
@@ -69,14 +69,12 @@ class Consensus:
     confusion: Numbers = field(compare=False)
 
 
-def agree(ratings: Ratings, gold: Mapping[int, str], priors: Priors = consensus.DEFAULT, *, seed: int = 0) -> Consensus:
+def agree(ratings: Ratings, gold: Mapping[int, str]) -> Consensus:
     """Fit the model to votes.
 
     Args:
         ratings: as `read_ratings` gives them.
         gold: {clip: known label}.
-        priors: in imagined votes.
-        seed: of the draws for the intervals.
     """
     given = ratings.labelled()
     if not len(given):
@@ -86,9 +84,9 @@ def agree(ratings: Ratings, gold: Mapping[int, str], priors: Priors = consensus.
     known = np.array([place[gold[clip]] if clip in gold else -1 for clip in clips.tolist()], dtype=np.int64)
     weights = np.where(given.unsure, UNSURE_WEIGHT, 1.0)
     votes = Votes(places, given.raters, given.shares, weights)
-    fitted = consensus.fit(votes, known, len(given.names), priors=priors)
+    fitted = consensus.fit(votes, known, len(given.names))
     labels = {clip: to_soft_label(row, given.labels) for clip, row in zip(clips.tolist(), fitted.truth, strict=True)}
-    return Consensus(labels, _raters(given, votes, known, fitted, seed), fitted.pooled)
+    return Consensus(labels, _raters(given, votes, known, fitted), fitted.pooled)
 
 
 def to_soft_label(row: Numbers, labels: Sequence[str] = EMOTIONS) -> dict[str, float]:
@@ -98,12 +96,10 @@ def to_soft_label(row: Numbers, labels: Sequence[str] = EMOTIONS) -> dict[str, f
     return {label: float(share) for label, share in zip(labels, kept, strict=True) if share > 0}
 
 
-def _raters(
-    given: Ratings, votes: Votes, known: npt.NDArray[np.int64], fitted: Fit, seed: int
-) -> list[RaterReliability]:
+def _raters(given: Ratings, votes: Votes, known: npt.NDArray[np.int64], fitted: Fit) -> list[RaterReliability]:
     # A label that hardly any clip has says nothing of a rater: there only the prior would speak.
     occurs = fitted.truth.sum(0) >= min(1.0, fitted.truth.sum(0).max())
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     gold = known[votes.clips]
     right = (gold >= 0) & (votes.shares.argmax(1) == gold)
     size = len(given.names)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotations.errors import StoreError
+from annotations.masking import mask, masking_in_force
 from annotations.store import AnnotationStore
-from annotations.store.masking import mask, masking_in_force
 from annotations.store.new_records import check_consent, check_rater
 from annotations.store.rows import insert_row, timestamp
 
-RATINGS = HELPFUL, OFF, UNSAFE = ("helpful", "off", "unsafe")
+HELPFUL = "helpful"
+RATINGS = (HELPFUL, "off", "unsafe")
 
 MOST_LETTERS = 20_000
 """Of the turns that are kept with a reply; earlier ones are cut off."""

@@ -28,8 +28,8 @@ BUSY_TIMEOUT = 30.0
 """Seconds that a writer waits for others."""
 
 RETRY_MS = (0.5, 3.0)
-"""Shortest and longest pause before the next attempt to write. SQLite's own pauses grow to 100 ms, so that whoever has
-waited longest asks least often; with 20 annotators voting without a pause, one of them waited 3 s."""
+"""Shortest and longest pause before the next attempt to write. SQLite's own pauses grow to 100 ms, so that who waited
+longest asks least often; with 20 annotators voting without a pause, one of them waited 3 s."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -62,7 +62,7 @@ class StoreDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees one state of the database throughout, whatever others write meanwhile."""
+        """A connection that sees one state of the database throughout, even while others write."""
         with self.plain_errors():
             connection = self._connect()
             try:

@@ -36,7 +36,7 @@ class ErasureEntry:
 
 
 def hash_recording(sha256: str) -> str:
-    """Hash a recording for the log: whoever has the recording can ask for it, nobody can go back to it.
+    """Hash a recording for the log: with the recording one can ask for it; nobody can get it back from the hash.
 
     >>> len(hash_recording("ab" * 32))
     64

@@ -334,7 +334,7 @@ class NewVersion:
         name: new among the versions, such as `v2`.
         sha256: of the weights file.
         path: the version's folder relative to the store's folder; empty for weights that are not in the store.
-        lineage: facts of its origin besides those of its run.
+        lineage: facts of its origin in addition to those of its run.
         metrics: figures as JSON values.
         parent_id: id of the version that training started from.
         run_id: id of the run that made it.

@@ -11,7 +11,7 @@ CONSENT_PURPOSES = ("research", "training", "publication")
 """Purposes that a speaker can consent to; without any of them nothing is stored."""
 
 WHOLE = "whole recording"
-"""Source of recordings that are kept whole besides the clips cut from them: nobody labels them, no model answers."""
+"""Source of recordings that are kept whole next to the clips cut from them: nobody labels them, no model answers."""
 
 RUN_STATUSES = ("queued", "running", "paused", "promoted", "refused", "cancelled", "failed", "interrupted")
 UNFINISHED = ("queued", "running", "paused")
@@ -121,7 +121,7 @@ class Correction:
         valence: from 0, most unpleasant, by 50, neutral, to 100, most pleasant, or None if not given. A point n of
             a nine-point scale, such as that of the self-assessment manikins, is `round((n - 1) * 12.5)`.
         arousal: from 0, calm, to 100, excited, likewise.
-        comment: what the rater wanted to say besides, or None.
+        comment: a remark of the rater, or None.
         seconds: the time from the clip's appearance to the vote, or None if not measured.
         answer_shown: whether the rater saw the answer before they voted, False in blind mode; None if not known.
         hasty: whether it came before half of the clip had been played, as far as `votes.effective_corrections` read it.

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from annotations.errors import ClipNotFoundError, StoreError, VersionNotFoundError
+from annotations.masking import mask, mask_transcripts, masking_in_force
 from annotations.store.embeddings import insert_embedding
 from annotations.store.faces import insert_face
-from annotations.store.masking import mask, mask_transcripts, masking_in_force
 from annotations.store.media import media_path
 from annotations.store.new_records import NewClip, NewVersion, NewVote
 from annotations.store.records import CONSENT_PURPOSES, Clip, Correction, ModelVersion, Prediction, TrainingRun
@@ -34,7 +34,7 @@ FROM corrections LEFT JOIN correction_retractions ON correction_retractions.corr
 """Columns of a `Correction`; add a WHERE."""
 
 JSON_COLUMNS = frozenset({"scores", "details", "distribution", "metrics", "lineage", "config", "counts"})
-"""Columns that hold JSON, in whatever table."""
+"""Columns that hold JSON, in all tables."""
 
 FLAGS = frozenset({"answer_shown", "overrides"})
 """Columns that hold 0 or 1 for false and true."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from sqlite3 import Connection
 
 from annotations.errors import InvalidSettingError
-from annotations.store.masking import MASKING
+from annotations.masking import MASKING
 from annotations.store.new_records import check_rater
 from annotations.store.rows import insert_row, timestamp
 from annotations.store.store import AnnotationStore

@@ -1,4 +1,4 @@
-"""On a corpus that training never saw: `python -m benchmarks.cross_corpus --data DATA [--quick] [--json]`.
+"""Accuracy on a corpus that training never saw: `python -m benchmarks.cross_corpus --data DATA [--quick] [--json]`.
 
 Leaves each corpus out in turn, fits the shipped head's configuration on the others of `TRAINED_ON`, and answers with
 one of anger, happiness, neutral and sadness: plain, adapted to the corpus as a source, and to each speaker, too

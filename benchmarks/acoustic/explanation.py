@@ -181,7 +181,7 @@ def _speech_of(recognizer: Recognizer, audio: Audio) -> Signal:
 
 
 def find_planted(recognizer: Recognizer, audio: Audio, span: Span) -> bool:
-    """Whether the middle of the moment that speaks most for anger lies in a span."""
+    """Tell if the middle of the moment that speaks most for anger lies in a span."""
     explanation = recognizer.explain(audio, label=LABEL)
     best = max(explanation.moments, key=lambda part: part.effect)
     return span[0] <= (best.start + best.end) / 2 * SAMPLING_RATE <= span[1]

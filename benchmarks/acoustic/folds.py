@@ -72,7 +72,7 @@ class FoldAnswers:
         return {name: round(value, 4) for name, value in ({"plain": self.uar(self.logits)} | adapted).items()}
 
     def uar(self, rows: npt.NDArray[np.float32]) -> float:
-        """Of answers to the clips."""
+        """UAR of answers to the clips."""
         return uar_of(confusion(labels_of(self.truth), labels_of(rows.argmax(axis=1)), RAVDESS_EIGHT))
 
 

@@ -66,7 +66,7 @@ LEAST_ALIKE, QUIET = 0.8, 0.002
 
 @dataclass(frozen=True)
 class Followed:
-    """What a page has seen of its microphone.
+    """Record of a microphone as its page has seen it.
 
     Attributes:
         arrived: share of what was played that is in the recording.

@@ -24,7 +24,7 @@ from benchmarks.store.table import time_table
 Numbers = dict[str, object]
 
 OTHERS = 20
-"""Raters besides the veteran whose votes are in the store beforehand."""
+"""Raters other than the veteran whose votes are in the store beforehand."""
 
 
 SIZES = {"clips": (1_000_000, 20_000), "kills": (500, 20), "votes": (30, 4), "rounds": (4, 1)}

@@ -1,4 +1,4 @@
-"""How a voice follows the tones: `python -m benchmarks.speaking [--voice NAME] [--quick] [--json]`.
+"""Tones as a synthetic voice speaks them, measured: `python -m benchmarks.speaking [--voice NAME] [--quick] [--json]`.
 
 Speaks the same sentences in every tone and measures what comes out: pitch, rate and pauses, the time until the first
 sentence can be played, and whether the recogniser's scores tell the tones apart (nearest mean of the other sentences'

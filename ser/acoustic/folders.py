@@ -1,4 +1,4 @@
-"""Where an acoustic model lies on this machine, and of what kind it is; loads none."""
+"""Folders of acoustic models on this machine and their kinds; loads no model."""
 
 import json
 from pathlib import Path

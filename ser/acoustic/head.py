@@ -129,7 +129,7 @@ class ClassifierHead:
         return np.clip((embeddings - mean) / self.scale, -LIMIT, LIMIT)
 
     def features(self, embeddings: Array, center: Array | None = None) -> Array:
-        """What the weights are multiplied with: standardised embeddings and, next to them, the hidden layer's features.
+        """Return the inputs of the linear map: standardised embeddings and, next to them, the hidden layer's features.
 
         Args:
             embeddings: shape (clips, size).

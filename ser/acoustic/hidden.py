@@ -57,7 +57,7 @@ class HiddenLayer:
         return np.maximum(standard @ components @ weights + self.bias, np.float32(0.0))
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What the file of a head holds of it."""
+        """Return its arrays as the file of a head holds them."""
         return {f"hidden_{attribute.name}": getattr(self, attribute.name) for attribute in fields(self)}
 
     @classmethod

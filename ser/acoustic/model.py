@@ -70,7 +70,7 @@ class HeadModel:
 
     @property
     def adapts_to_any_mix(self) -> bool:
-        """Whether the head has what adaptation to clips of an unknown label mix starts from."""
+        """True if the head has the prior that adaptation to an unknown label mix starts from."""
         return self.head.prior is not None
 
     def novelty(self, embeddings: Array, center: Array | None = None) -> Sequence[float | None]:
@@ -79,7 +79,7 @@ class HeadModel:
         return [None] * len(embeddings) if values is None else values.tolist()
 
     def speech(self, embeddings: Array) -> Sequence[bool]:
-        """Whether each embedding is of speech, as far as the head tells; of one that is not, answers mean nothing."""
+        """Tell of each embedding if it is of speech; if it is not, its scores mean nothing."""
         return self.head.speech(embeddings).tolist()
 
     def classify(self, audio: Audio) -> EmotionScores:

@@ -39,7 +39,7 @@ class KnownPlaces:
     sharpening: float = 1.0
 
     def familiarity(self, standard: Array) -> npt.NDArray[np.float64]:
-        """How far clips are of a known place, 0..1, shape (clips,), from their standardised embeddings."""
+        """Familiarity of clips, 0 to 1, shape (clips,), from their standardised embeddings; 1 at a known place."""
         apart = (standard @ self.basis)[:, None] - self.centers[None]
         nearest = ((apart.astype(np.float64) ** 2).sum(axis=2) / self.spreads).min(axis=1)
         return np.asarray(1.0 / (1.0 + (nearest / BORDER) ** STEEPNESS))
@@ -49,7 +49,7 @@ class KnownPlaces:
         return np.asarray(self.sharpening ** -self.familiarity(standard)[:, None], dtype=np.float32)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What the file of a head holds of it."""
+        """Return its arrays as the file of a head holds them."""
         return {
             "places_basis": to_half(self.basis),
             "places_centers": self.centers,

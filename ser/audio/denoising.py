@@ -25,7 +25,7 @@ NOTE = "Noise was reduced before the analysis."
 
 
 class Suppressor(Protocol):
-    """As much of the package's `AudioProcessor` as is used."""
+    """The part of the package's `AudioProcessor` that is used."""
 
     def Process10ms(self, samples: bytes) -> Any:  # noqa: N802
         """Take 160 samples of 16 bits; the result's `audio` has as many."""

@@ -48,7 +48,7 @@ Block = npt.NDArray[np.float32]
 
 
 class UnreadableError(Exception):
-    """This reader cannot read the file; the message says what it is where that is known, else it is empty."""
+    """A file that a reader cannot read; the message names its kind if that is known, else it is empty."""
 
 
 @dataclass

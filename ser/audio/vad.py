@@ -66,7 +66,7 @@ class SileroDetector:
 
     def __init__(self) -> None:
         options = onnxruntime.SessionOptions()
-        # One thread that sleeps when idle: beside other work, more threads or spinning ones were slower.
+        # One thread that sleeps when idle: on a busy machine, more threads or spinning ones were slower.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

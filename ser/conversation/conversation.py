@@ -114,12 +114,12 @@ class Conversation:
 
     @property
     def speakers(self) -> list[str]:
-        """Who speaks, in order of their first words."""
+        """Speakers in order of their first words."""
         return list(dict.fromkeys(one.turn.speaker for one in self.turns))
 
     @property
     def chains(self) -> list[Chain]:
-        """For each turn of feeling that another turn caused: cause, feeling, response; by turn."""
+        """Chains of cause, feeling and response: one for each turn whose feeling another turn caused, in order."""
         found = []
         for place in range(len(self.turns)):
             cause = next((c.source for c in self.causes if c.turn == place and c.source != place), None)

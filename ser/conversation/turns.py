@@ -38,7 +38,7 @@ class TranscriptError(SerError):
 
 @dataclass(frozen=True)
 class Turn:
-    """What one person says before another speaks.
+    """Words of one person until another speaks.
 
     Attributes:
         speaker: who.

@@ -4,7 +4,7 @@ Pure; knows nothing of corpora or splits.
 
 A fingerprint is a 32-bit word for every 10 ms: each bit says whether the energy difference of two neighbouring bands
 rises or falls. Gain cancels, codecs and resampling flip few bits, and another take of the same sentence flips nearly
-half of them. Two recordings are compared by the share of bits that differ where they lie best upon each other.
+half of them. Two recordings are compared by the share of bits that differ at their best alignment.
 Source: Haitsma & Kalker 2002, "A Highly Robust Audio Fingerprinting System", ISMIR, for the bits, the table of words
 in which candidates are looked up, and the bit error rate. Ours: shorter windows (their 0.37 s would leave a spoken
 word two of them), the silent frames left out, and the thresholds, measured by `python -m benchmarks.fingerprints`.
@@ -39,7 +39,7 @@ that were re-encoded, resampled, cut and made louder lie below (most of them und
 other takes, of a sentence acted twice or a carrier phrase spoken evenly, at 0.24 and above."""
 
 MIN_FRAMES = 20
-"""Frames that must lie upon each other and be loud in both; fewer say nothing."""
+"""Frames that must overlap and be loud in both; fewer say nothing."""
 
 MIN_OVERLAP = 0.8
 """Share of the loud frames of the recording with fewer that must lie upon the other's: a trimmed copy lies there whole,
@@ -119,7 +119,7 @@ def error_rate(first: Fingerprint, second: Fingerprint, shift: int) -> float:
     """The share of bits that differ where the second lies `shift` frames later than the first.
 
     Returns:
-        0 to 1; 1 if too little lies upon each other.
+        0 to 1; 1 if the overlap is too short.
     """
     start, end = max(0, shift), min(len(first.words), shift + len(second.words))
     if end - start < MIN_FRAMES:

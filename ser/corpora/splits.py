@@ -234,7 +234,7 @@ def report_leaks(
 
 
 def _identical(files_of: Mapping[str, Mapping[str, list[str]]]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """{hash: one file of each part} where there are several parts, and sentences on the copies of one part."""
+    """Find equal files: {hash: one file of each part}, if in several parts, and sentences on copies within a part."""
     across = {
         digest: tuple(sorted(files[0] for files in parts.values()))
         for digest, parts in sorted(files_of.items())

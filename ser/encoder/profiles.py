@@ -89,7 +89,7 @@ class Profile:
         return replace(self, embeddings=rows, clips=self.clips + newer.clips)
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Return what a store keeps besides kind and encoder: embeddings in half precision, and the count."""
+        """Return what a store keeps apart from kind and encoder: embeddings in half precision, and the count."""
         return {"embeddings": self.embeddings.astype(np.float16), "clips": np.array(self.clips)}
 
     @classmethod
@@ -142,7 +142,7 @@ PLAIN = Profiles()
 
 
 class Head(Protocol):
-    """As much of `ser.acoustic.head.ClassifierHead` as a profile needs."""
+    """The part of `ser.acoustic.head.ClassifierHead` that a profile needs."""
 
     @property
     def mean(self) -> Array:
@@ -150,7 +150,7 @@ class Head(Protocol):
 
     @property
     def scale(self) -> Array:
-        """The scale that they are divided by, shape (size,)."""
+        """The scale that centred embeddings are divided by, shape (size,)."""
 
     @property
     def weights(self) -> Array:
@@ -186,7 +186,7 @@ class Head(Protocol):
         """Share of clips whose place is not known, 0..1."""
 
     def __hash__(self) -> int:
-        """By identity."""
+        """Hash by identity."""
 
 
 def combine(head: Head, profiles: Profiles) -> Array | None:

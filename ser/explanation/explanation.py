@@ -130,7 +130,7 @@ def _rounded(value: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Answerers:
-    """What the answer was made with."""
+    """Models that gave the answer."""
 
     acoustic: AcousticModel
     text: TextModel | None

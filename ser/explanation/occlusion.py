@@ -133,7 +133,7 @@ class Voice:
         return self._model.classify_embeddings(self._model.embed_batch(audios), self._center) if audios else []
 
     def moment_effects(self, spans: Sequence[Span], probability: Callable[[EmotionScores], float]) -> Effects:
-        """How much each moment raises a probability, shape (moments,).
+        """Effect of each moment on a probability, shape (moments,); positive if it raises it.
 
         The weights of a linear model of the answers to random halves of the moments, each half with its complement;
         of a long recording, what is lost without the moment.
@@ -185,7 +185,7 @@ class Voice:
 
 
 def _draw_halves(moments: int) -> npt.NDArray[np.bool_]:
-    """Which moments stay, shape (`DRAWS`, moments); neither all nor none of them do."""
+    """Draw which moments stay, shape (`DRAWS`, moments); never all or none of them."""
     generator = np.random.default_rng(0)
     rows = list[npt.NDArray[np.bool_]]()
     while len(rows) < DRAWS:

@@ -108,7 +108,7 @@ def export_model(
         out: the new folder.
         form: `onnx` or `torchscript`.
         int8: whether to quantise the weights of matrix products; of ONNX only.
-        clips: real speech, cut to its regions, to compare answers on besides synthetic speech.
+        clips: real speech, cut to its regions, to compare answers on, in addition to synthetic speech.
         tolerance: greatest difference of any probability that is accepted; `TOLERANCES` if left out.
 
     Raises:

@@ -101,7 +101,7 @@ class FaceReader:
         """Read a picture; returns the answer, and the face that it is about if there is one."""
         if self.name == NO_MODEL:
             raise SettingsError("A picture came, but no model reads faces: SER_FACE is none. Set it to 'embedded'.")
-        # Whoever adds no picture waits for no library of pictures.
+        # Without a picture, nobody waits for the libraries that read them.
         pixels = importlib.import_module("ser.face.picture").read_picture(picture)
         finder, network = self._load()
         found = finder.find(pixels)

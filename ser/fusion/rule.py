@@ -114,7 +114,7 @@ def fuse(acoustic: EmotionScores, text: EmotionScores, weight: float) -> Emotion
 
 
 def _filled(own: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
-    """One opinion with the labels it does not know taken from the other, times `share`; sum 1."""
+    """Fill in the labels that one opinion does not know from the other, times `share`; sum 1."""
     unknown = own == 0
     borrowed = np.where(unknown, other * share, 0.0)
     return own * (1.0 - borrowed.sum()) + borrowed
@@ -224,7 +224,7 @@ def combine(
         rule: to put them together by.
         acoustic: scores of the voice.
         novelty: of the recording; None if the model has none.
-        notes: what a person should know besides.
+        notes: remarks for a person.
     """
     fused, weight, opinion = rule.temper_acoustic(acoustic), 0.0, answer.opinion
     if answer.text is not None and answer.transcript is not None:

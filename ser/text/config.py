@@ -19,7 +19,7 @@ class TextTrainConfig(LoopConfig):
         max_tokens: longer texts are cut.
         class_balance: 0 weighs every row of a file alike, 1 every class; a row weighs its class's rarity to this power.
         transcript_share: share of training rows shown without case and punctuation.
-        noise_share: share of training rows shown with errors of a recogniser besides.
+        noise_share: share of training rows shown a second time, with errors of a recogniser.
         noise_rate: largest share of wrong words in such a row; drawn evenly from 0 on.
         fine_weight: of the loss of an auxiliary head on labels finer than the seven, for files that have them; the
             embedded model's only.

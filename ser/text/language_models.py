@@ -1,4 +1,4 @@
-"""Pretrained language models besides the classifier: more sentences to train on, and adaptation to a domain.
+"""Pretrained language models other than the classifier: more sentences to train on, and adaptation to a domain.
 
 Near words and translation there and back give new rows with the labels of the old ones, drawn by the seed.
 """

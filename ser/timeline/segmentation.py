@@ -195,7 +195,7 @@ def _neutral_of(scores: EmotionScores) -> npt.NDArray[np.bool_]:
 
 
 def with_shares(scores: EmotionScores, powers: npt.NDArray[np.float64]) -> EmotionScores:
-    """Scores over the same labels with other probabilities, brought to a sum of 1; what else they hold is let go."""
+    """Scores over the same labels with other probabilities, brought to a sum of 1; without what else they hold."""
     return EmotionScores(tuple((powers / powers.sum()).tolist()), labels=scores.labels, means=scores.means)
 
 

@@ -72,7 +72,7 @@ def find_speakers(
     """Tell the voices of a channel apart.
 
     Args:
-        passages: of the channel, in order; each is let go when it was embedded.
+        passages: of the channel, in order; each is released once it is embedded.
         encoder: of voices.
         speakers: their number; None estimates it.
         segmentation: that phrases are cut by.

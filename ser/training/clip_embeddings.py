@@ -81,7 +81,7 @@ class CopyPlan:
     cache_dir: Path | None = None
 
     def changes(self, noise_key: str) -> list[str]:
-        """Describe each copy, whatever other copies are asked for; the untouched recording, first, is `0`."""
+        """Describe each copy, independent of the others that are asked for; the untouched recording, first, is `0`."""
         before = [self.augmentations[:place].count(change) for place, change in enumerate(self.augmentations)]
         copies = zip(before, self.augmentations, strict=True)
         return ["0", *(f"{number} {self.seed} {noise_key} {asdict(change)}" for number, change in copies)]

@@ -28,7 +28,7 @@ UNTOLD = -30.0
 
 @dataclass(frozen=True)
 class HiddenConfig:
-    """How the hidden layer of a head is trained, by gradient and with a linear map past it.
+    """Settings of a head's hidden layer, trained by gradient with a linear map past it.
 
     Attributes:
         dimensions: principal components that go into it.
@@ -57,7 +57,7 @@ class HiddenConfig:
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """How a head is fitted.
+    """Settings of fitting a head.
 
     Attributes:
         dimensions: principal components of the embeddings that the head is fitted in; fewer components fit faster and
@@ -86,7 +86,7 @@ class HeadConfig:
 
 @dataclass(frozen=True)
 class FineTuneConfig:
-    """How a head is fine-tuned from feedback.
+    """Settings of fine-tuning a head on feedback.
 
     Attributes:
         penalty: on the squared distance from the weights before.

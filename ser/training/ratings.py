@@ -46,7 +46,7 @@ class RatingFit:
 
     @property
     def kept(self) -> bool:
-        """Whether it agrees well enough with raters to be shown."""
+        """True if it agrees well enough with raters to be shown."""
         return self.concordance >= LEAST_CONCORDANCE
 
 

@@ -57,7 +57,7 @@ HEAD_LABELS = tuple(dict.fromkeys([*RAVDESS_EIGHT, *EXTRA_LABELS]))
 
 @dataclass(frozen=True)
 class RecipeResult:
-    """What a run of the recipe left.
+    """Result of a run of the recipe.
 
     Attributes:
         folder: of the model.
@@ -102,7 +102,7 @@ HEAD = HeadConfig(corpora={"cremad": 2.0, "emodb-full": 0.5}, hidden=HiddenConfi
 
 @dataclass(frozen=True)
 class HeadRecipe:
-    """How a head is trained from corpora.
+    """Settings of training a head on corpora.
 
     Attributes:
         encoder: frozen under it: `embedded`, or folder or hub id.
@@ -279,7 +279,7 @@ def _plain(config: Mapping[str, object]) -> dict[str, object]:
 def plainly_labelled(examples: Sequence[Example]) -> list[Example]:
     """The examples of one corpus, with finer labels only where the corpus itself draws the distinction.
 
-    Calm beside neutral is another way of speaking; calm in place of neutral (TurEV) is what others call neutral.
+    Calm is a label of its own where neutral is one, too; without neutral (TurEV) it is what others call neutral.
     """
     labels = {example.hard_label for example in examples}
     plain = {label: to_emotion(label) for label in labels}

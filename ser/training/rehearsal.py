@@ -85,7 +85,7 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class KeptRehearsal:
-    """The clips that lie with one head, to be laid with another as they are: rounding again would blur them."""
+    """Rehearsal clips stored with one head, copied unchanged to another: rounding them again would lose precision."""
 
     source: Path
 

@@ -46,7 +46,7 @@ def open_log(kind: str, folder: Path, name: str, config: Mapping[str, object]) -
         kind: one of `PACKAGES`.
         folder: for its files.
         name: of the run.
-        config: shown beside the curves.
+        config: shown with the curves.
 
     Raises:
         SettingsError: if its package is not installed, or the kind is unknown.

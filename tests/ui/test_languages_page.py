@@ -53,7 +53,7 @@ COMPOSED = (
 
 
 def _english(page: Page) -> set[str]:
-    """What has words in Latin letters that neither a translation nor an example has."""
+    """List texts with words in Latin letters that neither a translation nor an example has."""
     spoken = " ".join(example.transcript for example in EXAMPLES.values())
     kept = set(re.findall(r"[A-Za-z_]{2,}", " ".join([spoken, *list_languages()[0].texts.values()])))
     return {text for text in page.evaluate(ENGLISH) if set(re.findall(r"[A-Za-z_]{2,}", text)) - kept}

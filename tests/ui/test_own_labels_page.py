@@ -1,4 +1,4 @@
-"""A page with labels of the store's own: chosen and changed on it, its buttons and keys, what is not learnt yet."""
+"""A page with labels of the store's own: chosen and changed on it, its buttons and keys, what is not trained yet."""
 
 import csv
 import re
@@ -44,7 +44,7 @@ def test_own_labels_by_their_keys(own: tuple[str, ...], page: Page, services: Se
     open_review(page)
     expect(page.locator("#review-vote label")).to_have_count(len(own) + 1)
     expect(page.locator("#review-card .bars li")).to_have_count(len(own))
-    expect(page.locator("#review-card .unlearnt")).to_have_text("not learnt yet")
+    expect(page.locator("#review-card .unlearnt")).to_have_text("not trained yet")
     next_by(page, "c", "Enter")
     next_by(page, "3", "Enter")
     page.keyboard.press("u")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from annotations.store import AnnotationStore
 from ser.config import Settings
 from ser.testing import fake_recognizer, synthetic_speech
 from tests.unit.forked_workers import end_leftovers
+from tests.unit.stored import write_wav
 from ui.backend.services import Services
 from ui.backend.startup import load_parts
 
@@ -28,6 +30,27 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AnnotationStore]:
+    """An empty store."""
+    with AnnotationStore(tmp_path / "store") as opened:
+        yield opened
+
+
+@pytest.fixture
+def base_version(store: AnnotationStore) -> None:
+    """The version that comes with the program, in the empty store."""
+    store.ensure_base_version("embedded", "a" * 64)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with three recordings to import."""
+    for seed in range(3):
+        write_wav(tmp_path / "in" / "audio" / f"{seed}.wav", seed)
+    return tmp_path / "in"
 
 
 @pytest.fixture

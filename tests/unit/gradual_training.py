@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from annotations.learning.config import RetrainingConfig
-from annotations.learning.promotion.gate import Decision
+from annotations.learning.promotion.decision import Decision
 from annotations.learning.promotion.holdout import Holdout
 from annotations.learning.targets.acoustic import AcousticTrainer
 from annotations.learning.targets.feedback_embeddings import embed_feedback

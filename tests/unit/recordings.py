@@ -8,6 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from ser.audio.formats import FORMATS
+
+CONTAINERS = ["wav", "flac", "ogg", "opus", "mp3", "aiff", "caf", "m4a", "aac", "webm", "wma", "mkv"]
+AGAIN = f"Expected {FORMATS}. Record again, or choose another file."
+NO_LEVELS = (
+    "The recording holds samples that are no sound levels (not a number, infinite or absurdly large); "
+    "values within ±1 are expected. Export it again."
+)
+
+
 ENCODERS = {"m4a": ("ipod", "aac", 44_100), "aac": ("adts", "aac", 44_100), "webm": ("webm", "libopus", 48_000)}
 ENCODERS |= {"wma": ("asf", "wmav2", 44_100), "mkv": ("matroska", "pcm_s16le", 16_000)}
 
@@ -64,3 +74,7 @@ def silent_film() -> bytes:
             output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         output.mux(stream.encode(None))
     return buffer.getvalue()
+
+
+def pcm(signal: np.ndarray) -> bytes:
+    return np.rint(np.clip(signal, -1, 1) * 32767).astype("<i2").tobytes()

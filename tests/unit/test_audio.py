@@ -10,20 +10,9 @@ import pytest
 import soundfile
 
 from ser.audio.decoding import decode_bytes, decode_file
-from ser.audio.formats import AUDIO_SUFFIXES, FORMATS
+from ser.audio.formats import AUDIO_SUFFIXES
 from ser.errors import AudioError
-from tests.unit.recordings import encode, voice, wav_header
-
-CONTAINERS = ["wav", "flac", "ogg", "opus", "mp3", "aiff", "caf", "m4a", "aac", "webm", "wma", "mkv"]
-AGAIN = f"Expected {FORMATS}. Record again, or choose another file."
-NO_LEVELS = (
-    "The recording holds samples that are no sound levels (not a number, infinite or absurdly large); "
-    "values within ±1 are expected. Export it again."
-)
-
-
-def pcm(signal: np.ndarray) -> bytes:
-    return np.rint(np.clip(signal, -1, 1) * 32767).astype("<i2").tobytes()
+from tests.unit.recordings import CONTAINERS, encode, pcm, voice, wav_header
 
 
 @pytest.mark.parametrize("extension", CONTAINERS)

@@ -1,4 +1,4 @@
-"""What is no recording, or a damaged one, is refused in a sentence."""
+"""Files that are no recordings, or damaged ones, are refused in a sentence."""
 
 import os
 import struct
@@ -8,20 +8,8 @@ import numpy as np
 import pytest
 
 from ser.audio.decoding import decode_bytes, decode_file
-from ser.audio.formats import FORMATS
 from ser.errors import AudioError
-from tests.unit.recordings import encode, silent_film, voice, wav_header
-
-CONTAINERS = ["wav", "flac", "ogg", "opus", "mp3", "aiff", "caf", "m4a", "aac", "webm", "wma", "mkv"]
-AGAIN = f"Expected {FORMATS}. Record again, or choose another file."
-NO_LEVELS = (
-    "The recording holds samples that are no sound levels (not a number, infinite or absurdly large); "
-    "values within ±1 are expected. Export it again."
-)
-
-
-def pcm(signal: np.ndarray) -> bytes:
-    return np.rint(np.clip(signal, -1, 1) * 32767).astype("<i2").tobytes()
+from tests.unit.recordings import AGAIN, NO_LEVELS, encode, pcm, silent_film, voice, wav_header
 
 
 def nan_wav(value: float) -> bytes:

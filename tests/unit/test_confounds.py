@@ -1,4 +1,4 @@
-"""What predicts labels without being voice: the channel of a recording, and the words."""
+"""Confounds, which predict labels without being voice: the channel of a recording, and the words."""
 
 import numpy as np
 import pytest

@@ -7,7 +7,7 @@ from annotations.learning.drift import BLOCK, BLOCKS, LEVEL, Drift, compare, rea
 from annotations.store import NewVote
 from ser.testing import fake_recognizer, synthetic_speech
 from ui.backend.services import Services
-from ui.train.tab import TrainHandlers
+from ui.train.tab import Shown, TrainHandlers
 
 CLIPS = BLOCK * (BLOCKS + 1)
 
@@ -71,5 +71,5 @@ def test_train_shows_what_drifted(page_services: Services) -> None:
     drift = read_drift(store)
     assert drift.clips == BLOCK and drift.before == BLOCK
     assert drift.flags() == {"corrections": True, "labels": False, "embeddings": False}
-    shown = TrainHandlers(page_services).on_tick({}, "quick", "acoustic")
+    shown = TrainHandlers(page_services).on_tick(Shown({}, "quick", "acoustic"))
     assert "0% to 100%" in str(shown.feedback) and "correct the answers" in str(shown.feedback)

@@ -1,4 +1,4 @@
-"""What was saved elsewhere comes back on an empty disk, and what was erased is nowhere."""
+"""Stores saved elsewhere come back on an empty disk, and what was erased is nowhere."""
 
 import json
 import shutil

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,21 +24,20 @@ from ui.backend.services import Services
 from ui.backend.startup import Saving, load_parts
 
 EVERYBODY, REVIEWERS, MAINTAINERS = "visitor", "annotator", "maintainer"
-PROOF = "who proves the name"
 PROVED_REVIEWERS = "annotators who prove the name"
 
 DECLARED = {
-    "ApiHandlers.control_training": MAINTAINERS,
+    "TrainingHandlers.control_training": MAINTAINERS,
     # Of a stored clip; everybody may give a recording of their own.
-    "ApiHandlers.correct": REVIEWERS,
-    "ApiHandlers.explain": EVERYBODY,
-    "ApiHandlers.labels": EVERYBODY,
-    "ApiHandlers.next_clip": REVIEWERS,
-    "ApiHandlers.recognize": EVERYBODY,
-    "ApiHandlers.register": EVERYBODY,
-    "ApiHandlers.retrain": MAINTAINERS,
-    "ApiHandlers.timeline": EVERYBODY,
-    "ApiHandlers.training_status": EVERYBODY,
+    "VoteHandlers.correct": REVIEWERS,
+    "AnswerHandlers.explain": EVERYBODY,
+    "VoteHandlers.labels": EVERYBODY,
+    "VoteHandlers.next_clip": REVIEWERS,
+    "AnswerHandlers.recognize": EVERYBODY,
+    "VoteHandlers.register": EVERYBODY,
+    "TrainingHandlers.retrain": MAINTAINERS,
+    "AnswerHandlers.timeline": EVERYBODY,
+    "TrainingHandlers.training_status": EVERYBODY,
     "ConversationHandlers.converse": EVERYBODY,
     "ConversationHandlers.on_read": EVERYBODY,
     # Of who agreed to keep it; a maintainer may erase any.
@@ -65,7 +64,7 @@ DECLARED = {
     "NeutralHandlers.on_open": EVERYBODY,
     "NeutralHandlers.on_use": EVERYBODY,
     # The question about labels is empty for everybody but a maintainer.
-    "OpeningHandlers.on_load": EVERYBODY,
+    "PageHandlers.on_load": EVERYBODY,
     "RecognizeHandlers.on_audio": EVERYBODY,
     # Of a stream that the same browser began, by a number that nobody can guess.
     "LiveHandlers.on_stop": EVERYBODY,
@@ -93,7 +92,7 @@ DECLARED = {
     "TrainHandlers.on_tick": EVERYBODY,
     "TimelineHandlers.on_timeline": EVERYBODY,
     "WhyHandlers.on_why": EVERYBODY,
-    "build_app.<locals>.on_unload": EVERYBODY,
+    "PageHandlers.on_unload": EVERYBODY,
     # Lights the stop button of the browser that asks, and nothing else.
     "build_import_card.<locals>.<lambda>": EVERYBODY,
     "build_train_tab.<locals>.<lambda>": EVERYBODY,
@@ -143,12 +142,12 @@ DECLARED = {
 """{endpoint: the least that it asks for}: a new one belongs here before it is served."""
 
 ARGUMENTS = {
-    "ApiHandlers.control_training": {"pause, resume or cancel": "cancel"},
-    "ApiHandlers.correct": {
+    "TrainingHandlers.control_training": {"pause, resume or cancel": "cancel"},
+    "VoteHandlers.correct": {
         "id of a stored clip, or null for a new recording": 1,
         "one of the labels that /labels lists, or unsure": "fear",
     },
-    "ApiHandlers.register": {"the name to vote under": "newcomer"},
+    "VoteHandlers.register": {"the name to vote under": "newcomer"},
     "TrainHandlers.on_log": {"": ""},
     "TrainHandlers.on_tick": {"": {}, "Effort": "quick", "What to train": "acoustic", "Layers to train": "auto"},
 }
@@ -291,8 +290,8 @@ def arguments(name: str, function: BlockFunction, act: str | None, caller: Calle
 
 
 def expected(least: str, caller: Caller) -> bool:
-    if least in (PROOF, PROVED_REVIEWERS):
-        return caller.proves and (least == PROOF or caller.role != "visitor")
+    if least == PROVED_REVIEWERS:
+        return caller.proves and caller.role != "visitor"
     order = (EVERYBODY, REVIEWERS, MAINTAINERS)
     return order.index(caller.role) >= order.index(least)
 
@@ -330,9 +329,6 @@ def test_behind_a_login_list_nobody_else_is_answered(servers: dict[bool, Server]
         answer = server.call(function, arguments(name, function, act, CALLERS[3]))
         assert answer.status_code == 401, name
     assert all(secret not in server.client.get(server.url).text for secret in SECRETS)
-
-
-Do = Callable[..., httpx.Response]
 
 
 def test_a_stranger_cannot_act_under_a_name_that_has_a_key(servers: dict[bool, Server], services: Services) -> None:

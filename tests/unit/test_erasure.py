@@ -41,12 +41,6 @@ def _own_caches(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "page"))
 
 
-@pytest.fixture
-def store(tmp_path):
-    with AnnotationStore(tmp_path / "store") as opened:
-        yield opened
-
-
 def fill(store, clips=6):
     """Clips of two speakers; the first clip says and is voted on with what must not be found again."""
     version = store.ensure_base_version("embedded", "a" * 64)

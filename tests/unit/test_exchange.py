@@ -32,12 +32,6 @@ WHOLE_VOTE = {
 
 
 @pytest.fixture
-def store(tmp_path):
-    with AnnotationStore(tmp_path / "store") as opened:
-        yield opened
-
-
-@pytest.fixture
 def other(tmp_path):
     with AnnotationStore(tmp_path / "other") as opened:
         yield opened

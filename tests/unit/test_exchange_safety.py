@@ -7,16 +7,9 @@ import soundfile
 
 from annotations.errors import ExchangeError
 from annotations.exchange.imports.importing import ImportOptions, import_sources
-from annotations.store import AnnotationStore
 from tests.unit.stored import list_clips, recording, write_wav
 
 RESEARCH = ImportOptions(consent=("research",))
-
-
-@pytest.fixture
-def store(tmp_path):
-    with AnnotationStore(tmp_path / "store") as opened:
-        yield opened
 
 
 def make_zip(path, members, links=()):

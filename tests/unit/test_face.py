@@ -27,7 +27,7 @@ from tests.unit.test_face_pictures import is_nowhere, stored_face
 from tests.unit.test_ui_recognize import ANN, analyse
 from ui.backend.services import Services
 from ui.recognize.face import FaceHandlers
-from ui.recognize.form import FACE_CONSENTS, Analysed, Form
+from ui.recognize.form import FACE_CONSENTS, Analysed, Form, SentForm
 from ui.recognize.tab import RecognizeHandlers
 
 needs_opencv = pytest.mark.skipif(
@@ -187,7 +187,7 @@ def test_the_page_keeps_a_picture_only_by_its_own_tick(
     assert not path.exists() and "face: happiness 90" in str(form.card) and "not counted" in str(form.face)
     assert form.keep_face == gr.update(value=[], visible=True)
     saved = RecognizeHandlers(page_services).on_save(
-        analysed, "fear", "hello there", 50.0, False, "", ["training"], keep, "ann", ANN
+        SentForm(analysed, "fear", "hello there", 50.0, False, "", ["training"], keep), "ann", ANN
     )
     store = page_services.store
     kept = stored_face(store, int(str(saved.saved)))

@@ -1,7 +1,6 @@
 """A picture that is kept with a clip: erased alone, passed on only where that was agreed to, sent by a program."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,18 +25,13 @@ from ser.labels import EMOTIONS
 from ser.types import EmotionScores
 from tests.unit.stored import answer, list_clips, recording, write_wav
 from tests.unit.test_ui_clips import ANN, asking, settled
-from ui.api import ApiHandlers
+from ui.api.votes import Correction, VoteHandlers
 from ui.backend.services import Services
 from ui.recognize.face import FaceHandlers
 
+pytestmark = pytest.mark.usefixtures("base_version")
+
 HAPPY = EmotionScores(tuple(0.7 if label == "happiness" else 0.05 for label in EMOTIONS))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AnnotationStore]:
-    with AnnotationStore(tmp_path / "data") as opened:
-        opened.ensure_base_version("embedded", "a" * 64)
-        yield opened
 
 
 def stored_face(store: AnnotationStore, clip_id: int) -> NewFace | None:
@@ -164,7 +158,7 @@ def test_a_program_sends_a_picture_with_a_consent_of_its_own_and_erases_it(
     page_services: Services, page_cache: Path
 ) -> None:
     page_services.recognizer.face = HappyReader()
-    store, api = page_services.store, ApiHandlers(page_services)
+    store, api = page_services.store, VoteHandlers(page_services)
 
     def send(pixels: np.ndarray, face_consent: list[str], seed: int = 0) -> dict[str, object]:
         sound, picture = page_cache / "sent" / "clip.wav", page_cache / "sent" / "me.png"
@@ -172,10 +166,8 @@ def test_a_program_sends_a_picture_with_a_consent_of_its_own_and_erases_it(
         write_wav(sound, seed)
         Image.fromarray(pixels).save(picture)
         try:
-            return api.correct(
-                str(sound), None, "fear", "ann", consent=["research"], face=str(picture), face_consent=face_consent,
-                request=ANN,
-            )  # fmt: skip
+            given = {"consent": ["research"], "face": str(picture), "face_consent": face_consent}
+            return api.correct(Correction(str(sound), None, "fear", "ann", **given), ANN)
         finally:
             assert not sound.exists() and not picture.exists()
 
@@ -195,7 +187,7 @@ def test_a_program_sends_a_picture_with_a_consent_of_its_own_and_erases_it(
     alone = page_cache / "alone.png"
     Image.fromarray(noise()).save(alone)
     with pytest.raises(SerError, match="A picture belongs to a new recording"):
-        api.correct(None, 1, "fear", "ann", face=str(alone), request=ANN)
+        api.correct(Correction(None, 1, "fear", "ann", face=str(alone)), ANN)
     assert not alone.exists()
     report = FaceHandlers(page_services).forget_picture(clip_id, "ann", ANN)
     assert report["rows"] == {"faces": 1} and is_nowhere(store, kept) and len(list_clips(store)) == 2

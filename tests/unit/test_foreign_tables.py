@@ -21,19 +21,6 @@ from tests.unit.test_exchange import everything, fill
 LABELS = ImportOptions(consent=("research",), labels=True)
 
 
-@pytest.fixture
-def store(tmp_path):
-    with AnnotationStore(tmp_path / "store") as opened:
-        yield opened
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for seed in range(3):
-        write_wav(tmp_path / "in" / "audio" / f"{seed}.wav", seed)
-    return tmp_path / "in"
-
-
 def votes(store):
     return [(vote.clip_id, vote.rater, vote.label) for vote in effective_corrections(store)]
 

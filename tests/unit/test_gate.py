@@ -15,22 +15,10 @@ from ser.types import EmotionScores
 CONFIDENCE = {"confidence": 0.9, "min_gain": 0.01}
 
 
-def decide(
-    truth,
-    before,
-    after,
-    groups,
-    *,
-    unit="speaker",
-    probabilities=None,
-    base=None,
-    gold=None,
-    looks=0.0,
-    hints=None,
-    **rule,
-) -> Decision:
+def decide(truth, before, after, groups, *, unit="speaker", probabilities=None, **given) -> Decision:
     answers = Answers(truth, before, after, groups, unit, probabilities=probabilities)
-    return gate.decide(answers, PromotionRule(**rule), base=base, gold=gold, looks=looks, hints=hints or {})
+    tests = {name: given.pop(name) for name in ("base", "gold", "looks", "hints") if name in given}
+    return gate.decide(answers, PromotionRule(**given), **tests)
 
 
 def answers(truth: list[str], accuracy: float, seed: int) -> list[str]:

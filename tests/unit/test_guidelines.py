@@ -1,6 +1,3 @@
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from annotations.raters.guidelines import DEFAULT, MAX_LENGTH, list_guidelines, read_guidelines, write_guidelines
@@ -10,12 +7,6 @@ from ser.errors import SerError
 from ser.labels import EMOTIONS
 
 MIA = Person("mia", "maintainer")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AnnotationStore]:
-    with AnnotationStore(tmp_path) as store:
-        yield store
 
 
 def test_there_is_a_text_from_the_start(store: AnnotationStore) -> None:

@@ -25,12 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 RESEARCH = ImportOptions(consent=("research",))
 
 
-@pytest.fixture
-def store(tmp_path):
-    with AnnotationStore(tmp_path / "store") as opened:
-        yield opened
-
-
 def write_wavs(folder, count, first=0):
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + count):

@@ -27,7 +27,7 @@ from ser.labels import EMOTIONS
 from tests.unit.stored import recording, write_wav
 from tests.unit.test_ui_recognize import analyse, save
 from tests.unit.test_ui_review import Browser
-from ui.api import ApiHandlers
+from ui.api.votes import VoteHandlers
 from ui.backend.services import Services
 from ui.parts.palette import label_choices, palette_css
 from ui.parts.presentation import answer_card, bars
@@ -221,15 +221,15 @@ def test_page_and_programs_see_the_set(
     change_label_set(page_services.store, service, by="mia")
     browser = Browser(page_services)
     item = browser("next")["item"]
-    assert "not learnt yet" in item["answer"] and "in distress" in item["answer"]
+    assert "not trained yet" in item["answer"] and "in distress" in item["answer"]
     saved = browser.vote(item, "in distress")
     assert "Saved clip" in saved["said"]
     assert "expected one of satisfied" in browser.vote(item, "anger")["error"]
     analysed = analyse(page_services, page_cache)
     card = answer_card(analysed.recognition, service)
-    assert "not learnt yet" in card and "surprise" not in card.split('class="transcript')[0]
+    assert "not trained yet" in card and "surprise" not in card.split('class="transcript')[0]
     assert "annoyed" in str(save(page_services, analysed, vote="annoyed").status)
-    handlers = ApiHandlers(page_services)
+    handlers = VoteHandlers(page_services)
     listed = handlers.labels()
     assert [row["name"] for row in listed["labels"]] == list(service.names)  # type: ignore[attr-defined]
     next_item, _ = handlers.next_clip("bob")
@@ -244,7 +244,7 @@ def test_a_set_that_the_model_knows_nothing_of_says_so(page_services: Services, 
     change_label_set(page_services.store, nothing, by="mia")
     analysed = analyse(page_services, page_cache)
     card = answer_card(analysed.recognition, nothing)
-    assert "Not learnt yet" in card and card.count(">not learnt yet<") == 2
+    assert "Not trained yet" in card and card.count(">not trained yet<") == 2
     assert "yes" in str(save(page_services, analysed, vote="yes").status)
 
 

@@ -1,4 +1,4 @@
-"""What strangers may use up: each limit, its message, and that nobody else notices."""
+"""Limits on what strangers may use up: each one, its message, and that nobody else notices."""
 
 import io
 import time
@@ -14,7 +14,8 @@ from fastapi import Request
 
 from annotations.raters.people import Access
 from ser.testing import synthetic_speech
-from ui.api import ApiHandlers
+from ui.api.answers import AnswerHandlers
+from ui.api.votes import VoteHandlers
 from ui.app import build_app, launch_options
 from ui.backend.boundary import Network
 from ui.backend.identity import person, voter
@@ -69,7 +70,7 @@ def test_an_address_is_limited_whoever_asks_from_it(clock: list[float]) -> None:
 
 
 def test_the_addresses_of_one_subscriber_are_one(shared: Services) -> None:
-    handlers = ApiHandlers(shared)
+    handlers = VoteHandlers(shared)
     for number in range(int(LIMITS["names"].address)):
         handlers.register(f"rater {number}", sent(f"2001:db8:1:2::{number + 1:x}"))
     with pytest.raises(TooMuchError, match="all that your network"):
@@ -103,7 +104,7 @@ def test_votes_by_keys_are_fast_enough_and_floods_are_not(
 
 
 def test_one_address_gets_few_new_names_a_day(shared: Services, clock: list[float]) -> None:
-    handlers = ApiHandlers(shared)
+    handlers = VoteHandlers(shared)
     for number in range(int(LIMITS["names"].address)):
         assert handlers.register(f"rater {number}", sent("1.2.3.4"))["key"]
     with pytest.raises(TooMuchError, match="more than 40 new names a day, which is all that your network"):
@@ -124,16 +125,16 @@ def test_recognitions_are_limited_for_strangers_and_not_at_ones_own_machine(
 ) -> None:
     path = tmp_path_factory.mktemp("elsewhere") / "clip.wav"
     soundfile.write(path, synthetic_speech(0.5, seed=1).signal, 16_000)
-    own = str(ApiHandlers(shared).register("ann", sent("1.1.1.1"))["key"])
+    own = str(VoteHandlers(shared).register("ann", sent("1.1.1.1"))["key"])
     for number in range(int(LIMITS["recognitions"].person)):
-        ApiHandlers(shared).recognize(str(path), request=sent(f"2.2.2.{number}", own))
+        AnswerHandlers(shared).recognize(str(path), request=sent(f"2.2.2.{number}", own))
     with pytest.raises(TooMuchError, match="more than 30 recognitions a minute, which is all that you may use"):
-        ApiHandlers(shared).recognize(str(path), request=sent("3.3.3.3", own))
+        AnswerHandlers(shared).recognize(str(path), request=sent("3.3.3.3", own))
     for _ in range(int(LIMITS["recognitions"].address)):
-        ApiHandlers(shared).recognize(str(path), request=sent("1.2.3.4"))
+        AnswerHandlers(shared).recognize(str(path), request=sent("1.2.3.4"))
     with pytest.raises(TooMuchError, match="more than 90 recognitions a minute, which is all that your network"):
-        ApiHandlers(shared).recognize(str(path), request=sent("1.2.3.4"))
-    alone = ApiHandlers(page_services)
+        AnswerHandlers(shared).recognize(str(path), request=sent("1.2.3.4"))
+    alone = AnswerHandlers(page_services)
     for _ in range(int(LIMITS["recognitions"].address) + 1):
         alone.recognize(str(path), request=sent("127.0.0.1"))
     assert person(page_services, sent("127.0.0.1"), "ann").role == "maintainer"

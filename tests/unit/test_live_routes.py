@@ -10,9 +10,8 @@ import pytest
 
 from annotations.raters.people import Access
 from ser.testing import synthetic_speech
-from ui.api import MAX_TIMELINE_DURATION
 from ui.app import build_app, launch_options
-from ui.backend.limits import Limit, Limits
+from ui.backend.limits import MAX_TIMELINE_DURATION, Limit, Limits
 from ui.backend.logins import HASHER, Logins
 from ui.backend.services import Services
 from ui.recognize.live_routes import LARGEST
@@ -62,7 +61,7 @@ class Microphone:
 
 
 def kept(services: Services, microphone: Microphone) -> np.ndarray:
-    """What is kept at the end of a microphone's stream."""
+    """Return the sound kept at the end of a microphone's stream."""
     return services.live.end(microphone.number, KEY).recording()
 
 

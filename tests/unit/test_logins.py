@@ -39,7 +39,7 @@ def in_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def tried(logins: Logins, name: str, password: str, address: str = "1.2.3.4") -> bool | int:
-    """What a login gives: right, wrong, or the seconds to wait."""
+    """Outcome of a login: right, wrong, or the seconds to wait."""
 
     async def run() -> bool | int:
         ADDRESS.set(address)

@@ -8,8 +8,8 @@ import pytest
 
 from annotations.errors import InvalidSettingError
 from annotations.exchange.exports.exporting import export_store
+from annotations.masking import mask, mask_words
 from annotations.store import AnnotationStore, NewVote
-from annotations.store.masking import mask, mask_words
 from annotations.store.settings import AnnotationSettings, change_settings
 from ser.testing import fake_recognizer, synthetic_speech
 from ser.types import Recognition, Segment, Transcript

@@ -9,34 +9,9 @@ from annotations.errors import ExchangeError
 from annotations.exchange.imports.importing import ImportOptions, ImportReport, import_sources
 from annotations.exchange.imports.options import failure_lines
 from annotations.exchange.imports.preview import preview_sources
-from annotations.raters.votes import effective_corrections
-from annotations.store import AnnotationStore
 from ser.errors import SerError
 from tests.unit.stored import list_clips, write_wav
-
-LABELS = ImportOptions(consent=("research",), labels=True)
-
-
-@pytest.fixture
-def store(tmp_path):
-    with AnnotationStore(tmp_path / "store") as opened:
-        yield opened
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for seed in range(3):
-        write_wav(tmp_path / "in" / "audio" / f"{seed}.wav", seed)
-    return tmp_path / "in"
-
-
-def votes(store):
-    return [(vote.clip_id, vote.rater, vote.label) for vote in effective_corrections(store)]
-
-
-def original_labels(store):
-    with store.reading() as connection:
-        return [row["original_label"] for row in connection.execute("SELECT original_label FROM clips ORDER BY id")]
+from tests.unit.test_foreign_tables import LABELS
 
 
 def test_speakers_from_names_and_columns(store, folder):

@@ -1,6 +1,3 @@
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from annotations.errors import InvalidVoteError, StoreError
@@ -22,12 +19,6 @@ from ser.testing import synthetic_speech
 
 OPEN = Access(role_without_login="annotator")
 MIA = Person("mia", "maintainer")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AnnotationStore]:
-    with AnnotationStore(tmp_path) as store:
-        yield store
 
 
 @pytest.fixture

@@ -8,17 +8,12 @@ from annotations.errors import ClipNotFoundError, InvalidVoteError
 from annotations.raters.votes import effective_corrections, feedback_summary, training_examples
 from annotations.review.items import get_review_item
 from annotations.review.queue import next_clip, queue_length
-from annotations.store import AnnotationStore, NewVote, queries
+from annotations.store import NewVote, queries
 from annotations.store.new_records import NewVersion
 from ser.labels import EMOTIONS
 from tests.unit.stored import answer, begin_run, label_counts, newest_prediction, promote, recording
 
-
-@pytest.fixture
-def store(tmp_path):
-    with AnnotationStore(tmp_path) as opened:
-        opened.ensure_base_version("embedded", "a" * 64)
-        yield opened
+pytestmark = pytest.mark.usefixtures("base_version")
 
 
 def add(store, seed, confidence=None, **details):

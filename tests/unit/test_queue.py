@@ -14,12 +14,7 @@ from annotations.store.settings import AnnotationSettings, change_settings
 from tests.unit.queued import add, page, predict, scores, vote
 from tests.unit.stored import answer
 
-
-@pytest.fixture
-def store(tmp_path):
-    with AnnotationStore(tmp_path) as opened:
-        opened.ensure_base_version("embedded", "a" * 64)
-        yield opened
+pytestmark = pytest.mark.usefixtures("base_version")
 
 
 def test_filters_choose_among_the_clips_and_count_them(store):
@@ -70,7 +65,7 @@ def test_the_words_that_are_searched_follow_corrections_and_their_undoing(store)
 
 def test_another_store_on_the_same_folder_sees_every_change(store, tmp_path):
     first, second = add(store, 0, 0.2), add(store, 1, 0.4)
-    with AnnotationStore(tmp_path) as other:
+    with AnnotationStore(store.data_dir) as other:
         assert page(other) == [first, second]
         vote(store, first, "ann")
         assert page(other) == [second]

@@ -9,18 +9,12 @@ from annotations.review.order import POOL, best_places, covering
 from annotations.review.queue import QueueOrder, next_clip, order_note, release_lease
 from annotations.review.second_votes import GivenVote, label_certainty
 from annotations.review.suspects import Suspect, record_suspects
-from annotations.store import AnnotationStore
 from ser.labels import EMOTIONS
 from ser.types import Embedding
 from tests.unit.queued import add, page, predict, scores, vote
 from tests.unit.stored import add_embedding, begin_run
 
-
-@pytest.fixture
-def store(tmp_path):
-    with AnnotationStore(tmp_path) as opened:
-        opened.ensure_base_version("embedded", "a" * 64)
-        yield opened
+pytestmark = pytest.mark.usefixtures("base_version")
 
 
 def test_each_order_puts_first_what_it_promises(store):

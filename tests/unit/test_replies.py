@@ -28,7 +28,7 @@ from ser.language_model.client import Message, Reply
 from ser.testing import WordListModel
 from ser.types import EmotionScores
 from ui.backend.services import Services
-from ui.conversation.endpoint import OWN_WORDS, ReplyHandlers
+from ui.conversation.endpoint import OWN_WORDS, Rating, ReplyHandlers
 from ui.conversation.tab import ConversationHandlers
 
 ANN = gr.Request(session_hash="ann")
@@ -225,9 +225,9 @@ def test_programs_are_offered_replies_rate_them_and_take_them_back(page_services
             api.reply(*wrong)
     text = str(offered["text"])
     with pytest.raises(ConsentRequiredError):
-        api.rate_reply(said, 1, text, "off", "Mine.", [], "ann")
-    number = api.rate_reply(said, 1, text, "off", "Mine.", ["training"], "ann")["id"]
-    api.rate_reply(said, 1, "Of my own.", "helpful", "", ["training"], "ann")
+        api.rate_reply(Rating(said, 1, text, "off", "Mine.", [], "ann"))
+    number = api.rate_reply(Rating(said, 1, text, "off", "Mine.", ["training"], "ann"))["id"]
+    api.rate_reply(Rating(said, 1, "Of my own.", "helpful", "", ["training"], "ann"))
     kept = list_replies(page_services.store)
     assert [(one["transcript"], one["edited"], one["source"]) for one in kept] == [
         ("Ann: I lost my keys.", "Mine.", SENTENCES),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from annotations.learning.config import RetrainingConfig, candidate_path, checkpoint_folder, snapshot_path
-from annotations.learning.promotion.gate import Decision
+from annotations.learning.promotion.decision import Decision
 from annotations.learning.runs import queue as run_queue
 from annotations.learning.runs.status import read_status, write_status
 from annotations.learning.runs.worker import Worker

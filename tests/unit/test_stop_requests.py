@@ -1,18 +1,11 @@
 """Runs that were asked to stop and whose process was killed before it noticed."""
 
-from pathlib import Path
-
 import pytest
 
 from annotations.learning.config import run_folder, stop_request_path
 from annotations.learning.runs import queue as run_queue
 from annotations.learning.runs.status import TrainingStatus, write_status
 from annotations.store import AnnotationStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> AnnotationStore:
-    return AnnotationStore(tmp_path)
 
 
 def killed_run(store: AnnotationStore) -> int:

@@ -24,12 +24,6 @@ from ser.labels import EMOTIONS
 from tests.unit.stored import add_version, answer, begin_run, list_clips, newest_prediction, promote, recording
 
 
-@pytest.fixture
-def store(tmp_path):
-    with AnnotationStore(tmp_path) as opened:
-        yield opened
-
-
 def files(store):
     return sorted(path.name for path in (store.data_dir / "clips").rglob("*") if path.is_file())
 
@@ -250,7 +244,7 @@ def test_a_snapshot_is_one_file_of_one_moment(store, tmp_path):
     clip = store.add_clip(recording(), source="page")
     path = store.snapshot(tmp_path / "copies" / "today.db")
     store.add_clip(recording(1), source="page")
-    with AnnotationStore(tmp_path, database=path) as copy:
+    with AnnotationStore(store.data_dir, database=path) as copy:
         assert list_clips(copy) == [clip]
         assert copy.clip_path(clip).is_file()
     store.snapshot(path)

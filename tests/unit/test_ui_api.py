@@ -20,7 +20,8 @@ from ser.config import Settings
 from ser.labels import EMOTIONS
 from ser.testing import fake_recognizer, synthetic_speech
 from tests.unit.stored import list_clips
-from ui.api import ApiHandlers
+from ui.api.training import TrainingHandlers
+from ui.api.votes import Correction, VoteHandlers
 from ui.app import build_app, launch_options
 from ui.backend.logins import HASHER, Logins
 from ui.backend.services import Services
@@ -202,19 +203,20 @@ def test_next_clip_gives_the_recording(client: Client, services: Services) -> No
 
 
 def test_what_programs_may_not(services: Services) -> None:
-    shared = ApiHandlers(replace(services, access=Access(role_without_login="visitor")))
+    shared = replace(services, access=Access(role_without_login="visitor"))
+    votes, training = VoteHandlers(shared), TrainingHandlers(shared)
     for forbidden in (
-        shared.next_clip,
-        shared.retrain,
-        lambda: shared.control_training("cancel"),
-        lambda: shared.correct(clip_id=1, label="fear"),
+        votes.next_clip,
+        training.retrain,
+        lambda: training.control_training("cancel"),
+        lambda: votes.correct(Correction(clip_id=1, label="fear")),
     ):
         with pytest.raises(NotAllowedError, match="sign in first"):
             forbidden()
 
 
 def test_blind_holds_for_programs(services: Services, cache: Path) -> None:
-    handlers = ApiHandlers(services)
+    handlers = VoteHandlers(services)
     audio = synthetic_speech(0.9, seed=21)
     clip = services.store.add_clip(audio, source="import")
     services.store.add_prediction(clip.id, fake_recognizer().recognize(audio), services.store.active_version().id)

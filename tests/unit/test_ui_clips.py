@@ -146,7 +146,7 @@ def test_a_voice_is_described_against_its_source(page_services: Services) -> Non
     for seed in range(5):
         store.add_clip(synthetic_speech(1.0, seed=seed), source="studio", consent=("research",))
         said = str(ask("clip_cues", clip=seed + 1)["said"])
-        assert said.startswith("Too few clips of studio" if seed < 3 else "Against the usual of studio: "), seed
+        assert said.startswith("Too few clips of studio" if seed < 3 else "Compared with other clips of studio: "), seed
     quiet = synthetic_speech(1.0, seed=2)
     whispered = store.add_clip(Audio(0.2 * quiet.signal), source="studio", consent=("research",))
     assert "quieter (" in str(ask("clip_cues", clip=whispered.id)["said"])

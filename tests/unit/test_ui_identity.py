@@ -1,4 +1,4 @@
-"""Who is before the page, and in which role."""
+"""People before the page, and their roles."""
 
 import time
 from dataclasses import replace

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import gradio as gr
@@ -17,7 +17,8 @@ from tests.unit.stored import list_clips
 from ui.backend.services import Services
 from ui.maintain.cards import MaintainHandlers
 from ui.maintain.import_mapping import COLUMNS, KEEP, MOST_LABELS, NONE, WORD_JOINER, ImportMapping
-from ui.maintain.importing import ImportHandlers
+from ui.maintain.importing import ImportForm, ImportHandlers
+from ui.maintain.settings import SettingsForm
 from ui.maintain.upkeep import Upkeep
 from ui.parts.calls import run_act
 from ui.parts.errors import shows_errors
@@ -37,17 +38,17 @@ def annotators(page_services: Services) -> Services:
 
 
 def test_settings_hold_and_their_changes_are_listed(page_services: Services, annotators: Services) -> None:
-    shown = MaintainHandlers(page_services).on_settings(
-        3, 10, True, 5, 30, 50, "02:30", 4, 25, "in exports", "mia", MIA
-    )
+    sent = SettingsForm(3, 10, True, 5, 30, 50, "02:30", 4, 25, "in exports")
+    shown = MaintainHandlers(page_services).on_settings(sent, "mia", MIA)
+    assert shown[:-1] == astuple(sent)
     assert read_settings(page_services.store) == AnnotationSettings(
         3, 0.1, True, 5.0, 30, 50, "02:30", 4, 0.25, "export"
     )
     assert "overlap: None → 3" in str(shown[-1]) and "mia" in str(shown[-1])
     with pytest.raises(gr.Error, match="may not change settings"):
-        shows_errors(MaintainHandlers(annotators).on_settings)(1, 0, False, 5, 0, 0, "", 0, 50, "no", "ann", MIA)
+        shows_errors(MaintainHandlers(annotators).on_settings)(sent, "ann", MIA)
     with pytest.raises(gr.Error, match="lease_minutes"):
-        shows_errors(MaintainHandlers(page_services).on_settings)(1, 0, False, 0, 0, 0, "", 0, 50, "no", "mia", MIA)
+        shows_errors(MaintainHandlers(page_services).on_settings)(replace(sent, lease=0), "mia", MIA)
     assert read_settings(page_services.store).overlap == 3
 
 
@@ -89,7 +90,11 @@ def dropped(cache: Path) -> list[str]:
 
 def test_dropped_files_are_imported_and_gone(page_services: Services, page_cache: Path) -> None:
     handlers = ImportHandlers(page_services)
-    steps = list(handlers.on_import(dropped(page_cache), ["research"], "votes", "", ImportMapping(), False, "mia", MIA))
+    steps = list(
+        handlers.on_import(
+            ImportForm(dropped(page_cache), ["research"], "votes", "", ImportMapping()), False, "mia", MIA
+        )
+    )
     assert "3 clips added" in steps[-1][0] and "2 votes added" in steps[-1][0]
     clips = list_clips(page_services.store)
     assert [clip.speaker for clip in clips] == ["s1", "s2", None]
@@ -102,7 +107,7 @@ def test_an_import_that_cannot_be_says_why(page_services: Services, annotators: 
 
     def run(files: list[str], services: Services = page_services, consent: tuple[str, ...] = ("research",)) -> None:
         handler = shows_errors(ImportHandlers(services).on_import)
-        list(handler(files, list(consent), "votes", "", ImportMapping(), False, "ann", MIA))
+        list(handler(ImportForm(files, list(consent), "votes", "", ImportMapping()), False, "ann", MIA))
 
     with pytest.raises(gr.Error, match="ann may not import clips"):
         run(files, annotators)
@@ -125,7 +130,7 @@ def test_a_preview_asks_for_unknown_labels_and_writes_nothing(page_services: Ser
     Path(files[2]).write_text("path,label,who\na.wav,satisfied,s1\nb.wav,Angry,<b>\n")
 
     def preview(consent: list[str], speaker: str = "", mapping: ImportMapping | None = None) -> tuple[object, ...]:
-        return handlers.on_preview(files, consent, "votes", speaker, mapping or ImportMapping(), "mia", MIA)
+        return handlers.on_preview(ImportForm(files, consent, "votes", speaker, mapping or ImportMapping()), "mia", MIA)
 
     card, start, mapping, first, second, *others = preview(["research"])
     assert "3 clips of 0 known speakers would be read, with 1 vote" in str(card)
@@ -148,7 +153,7 @@ def test_a_preview_asks_for_unknown_labels_and_writes_nothing(page_services: Ser
     assert start == gr.update(interactive=False)
     card, start, *_ = preview(["research"], "", mapping)
     assert "3 clips of 2 known speakers" in str(card) and "satisfied → happiness (1)" in str(card)
-    list(handlers.on_import(files, ["research"], "votes", "", mapping, False, "mia", MIA))
+    list(handlers.on_import(ImportForm(files, ["research"], "votes", "", mapping), False, "mia", MIA))
     (vote,) = effective_corrections(page_services.store)
     assert (vote.label, vote.rater[:7]) == ("happiness", "import:")
     assert [clip.speaker for clip in list_clips(page_services.store)] == ["s1", "<b>", None]
@@ -160,7 +165,7 @@ def test_a_table_of_unknown_columns_is_mapped_by_hand(page_services: Services, p
     Path(files[2]).write_text("what,sounds like,label,id\na.wav,fear,x,7\nb.wav,anger,y,8\n".replace("id", "sort"))
 
     def preview(mapping: ImportMapping) -> tuple[object, ...]:
-        return handlers.on_preview(files, ["research"], "votes", "", mapping, "mia", MIA)
+        return handlers.on_preview(ImportForm(files, ["research"], "votes", "", mapping), "mia", MIA)
 
     card, start, mapping, *choices = preview(ImportMapping())
     assert "has the columns what, sounds like, label, sort" in str(card) and "Choose the column of" in str(card)
@@ -178,9 +183,8 @@ def test_a_table_of_unknown_columns_is_mapped_by_hand(page_services: Services, p
 
 def test_speakers_come_from_the_names_of_files(page_services: Services, page_cache: Path) -> None:
     handlers = ImportHandlers(page_services)
-    card, *_ = handlers.on_preview(
-        dropped(page_cache), ["research"], "nothing", r"^(\w)\.wav", ImportMapping(), "mia", MIA
-    )
+    sent = ImportForm(dropped(page_cache), ["research"], "nothing", r"^(\w)\.wav", ImportMapping())
+    card, *_ = handlers.on_preview(sent, "mia", MIA)
     assert "3 clips of 3 known speakers would be read, with 0 votes" in str(card)
     assert "2 labels were not counted" in str(card)
 
@@ -224,7 +228,7 @@ def test_upkeep_erases_what_is_past_its_time(page_services: Services) -> None:
     store.add_clip(synthetic_speech(0.5, seed=1), source="test")
     with store.database.writing() as connection:
         connection.execute("UPDATE clips SET created_at = '2020-01-01T00:00:00.000000+00:00'")
-    MaintainHandlers(page_services).on_settings(0, 0, False, 5, 30, 0, "", 0, 50, "no", "mia", MIA)
+    MaintainHandlers(page_services).on_settings(SettingsForm(0, 0, False, 5, 30, 0, "", 0, 50, "no"), "mia", MIA)
     upkeep = Upkeep(page_services).start()
     for _ in range(100):
         if not list_clips(store):

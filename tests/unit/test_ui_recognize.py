@@ -21,6 +21,7 @@ from ser.types import AppliedProfile
 from tests.unit.stored import list_clips
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
+from ui.parts.handlers import from_fields
 from ui.recognize.form import UNCHANGED, Form
 from ui.recognize.neutral import NeutralHandlers
 from ui.recognize.tab import Analysed, RecognizeHandlers
@@ -59,7 +60,7 @@ def save(services: Services, analysed: Analysed | None, **changes: object) -> Fo
         "who": "ann",
         "request": ANN,
     }
-    return RecognizeHandlers(services).on_save(analysed, **{**given, **changes})  # type: ignore[arg-type]
+    return from_fields(RecognizeHandlers(services).on_save)(analysed, **{**given, **changes})
 
 
 def test_the_answer_grows_from_sound_to_words(page_services: Services, page_cache: Path) -> None:

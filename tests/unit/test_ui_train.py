@@ -27,7 +27,7 @@ from ui.backend.services import Services
 from ui.parts.errors import shows_errors
 from ui.train.choices import is_tuned_whole
 from ui.train.run_cards import run_card
-from ui.train.tab import FAST, UNCHANGED, TrainHandlers
+from ui.train.tab import FAST, UNCHANGED, Shown, TrainHandlers
 
 ANN = gr.Request(session_hash="ann")
 
@@ -68,7 +68,7 @@ def scripted(page_services: Services) -> Services:
 
 
 def test_training_tab_shows_what_is_missing(scripted: Services) -> None:
-    form = TrainHandlers(scripted).on_tick({})
+    form = TrainHandlers(scripted).on_tick(Shown({}))
     assert "needed" in str(form.feedback)
     assert form.retrain == gr.update(interactive=False)
     assert "embedded" in str(form.versions) and "in use" in str(form.versions)
@@ -76,25 +76,25 @@ def test_training_tab_shows_what_is_missing(scripted: Services) -> None:
 
 def test_a_run_is_followed_and_cancelled(scripted: Services) -> None:
     handlers = TrainHandlers(scripted)
-    seen = handlers.on_tick({}).seen
-    running = handlers.on_retrain(seen, "quick", "acoustic", "auto", "ann", ANN)  # type: ignore[arg-type]
+    seen = handlers.on_tick(Shown({})).seen
+    running = handlers.on_retrain(Shown(seen, "quick", "acoustic", "auto"), "ann", ANN)  # type: ignore[arg-type]
     assert "epoch 7 of 20" in str(running.run) and "0:48 left" in str(running.run)
     assert running.timer == gr.update(value=FAST) and running.cancel == gr.update(interactive=True)
-    assert handlers.on_tick(running.seen) == handlers.on_tick(running.seen)._replace(seen=UNCHANGED)  # type: ignore[arg-type]
-    ended = handlers.on_cancel(running.seen, "quick", "acoustic", "auto", None, "ann", ANN)  # type: ignore[arg-type]
+    assert handlers.on_tick(Shown(running.seen)) == handlers.on_tick(Shown(running.seen))._replace(seen=UNCHANGED)  # type: ignore[arg-type]
+    ended = handlers.on_cancel(Shown(running.seen, "quick", "acoustic", "auto"), None, "ann", ANN)  # type: ignore[arg-type]
     assert "Cancelled" in str(ended.run) and ended.cancel == gr.update(interactive=False)
 
 
 def test_a_page_that_knows_everything_gets_nothing(scripted: Services) -> None:
     handlers = TrainHandlers(scripted)
-    from_scratch = handlers.on_tick({})
-    assert all(part == UNCHANGED for part in handlers.on_tick(from_scratch.seen))  # type: ignore[arg-type]
+    from_scratch = handlers.on_tick(Shown({}))
+    assert all(part == UNCHANGED for part in handlers.on_tick(Shown(from_scratch.seen)))  # type: ignore[arg-type]
 
 
 def test_too_little_feedback_is_shown_as_an_error(page_services: Services) -> None:
     handlers = TrainHandlers(page_services)
     with pytest.raises(gr.Error, match="needed"):
-        shows_errors(handlers.on_retrain)({}, "quick", "acoustic", "auto", "ann", ANN)
+        shows_errors(handlers.on_retrain)(Shown({}), "ann", ANN)
 
 
 def test_what_can_learn_is_that_of_the_model_which_answers(scripted: Services, tmp_path: Path) -> None:
@@ -108,10 +108,10 @@ def test_another_version_is_put_to_use(scripted: Services) -> None:
     handlers = TrainHandlers(scripted)
     store = scripted.store
     other = add_version(store, "v2", "0" * 64, {"after": {"uar": 0.63}})
-    seen = handlers.on_tick({})
+    seen = handlers.on_tick(Shown({}))
     assert "63\xa0%" in str(seen.versions)
     said = handlers.versions.on_use({"who": "ann", "version": other.id}, ANN)
-    form = handlers.on_tick(seen.seen)  # type: ignore[arg-type]
+    form = handlers.on_tick(Shown(seen.seen))  # type: ignore[arg-type]
     assert "v2 is in use" in said and "Roll back to" in str(form.versions)
     assert store.active_version().name == "v2" and "v2" in str(form.header)
     assert scripted.recognizer.acoustic.name == "band energy, seed 1"
@@ -121,10 +121,8 @@ def test_another_version_is_put_to_use(scripted: Services) -> None:
 def test_only_maintainers_train(scripted: Services, act: str) -> None:
     handlers = TrainHandlers(replace(scripted, access=Access(role_without_login="annotator")))
     done = {
-        "retrain": lambda: shows_errors(handlers.on_retrain)({}, "quick", "acoustic", "auto", "ann", ANN),
-        "stop a training run": lambda: shows_errors(handlers.on_cancel)(
-            {}, "quick", "acoustic", "auto", None, "ann", ANN
-        ),
+        "retrain": lambda: shows_errors(handlers.on_retrain)(Shown({}), "ann", ANN),
+        "stop a training run": lambda: shows_errors(handlers.on_cancel)(Shown({}), None, "ann", ANN),
         "choose the current model": lambda: shows_errors(handlers.versions.on_use)({"who": "ann", "version": 1}, ANN),
     }[act]
     with pytest.raises(gr.Error, match=f"ann may not {act}: only a maintainer may"):
@@ -148,11 +146,11 @@ def test_the_decision_is_shown_with_all_its_checks(scripted: Services, refused: 
 
 def test_a_run_rests_and_goes_on(scripted: Services) -> None:
     handlers = TrainHandlers(scripted)
-    running = handlers.on_retrain({}, "thorough", "text", "auto", "ann", ANN)
+    running = handlers.on_retrain(Shown({}, "thorough", "text", "auto"), "ann", ANN)
     assert running.pause == gr.update(interactive=True)
-    paused = handlers.on_pause(running.seen, "thorough", "text", "auto", "ann", ANN)  # type: ignore[arg-type]
+    paused = handlers.on_pause(Shown(running.seen, "thorough", "text", "auto"), "ann", ANN)  # type: ignore[arg-type]
     assert "its progress is kept" in str(paused.run) and paused.pause == gr.update(interactive=False)
-    assert "Training" in str(handlers.on_resume(paused.seen, "thorough", "text", "auto", "ann", ANN).run)  # type: ignore[arg-type]
+    assert "Training" in str(handlers.on_resume(Shown(paused.seen, "thorough", "text", "auto"), "ann", ANN).run)  # type: ignore[arg-type]
 
 
 def test_the_log_is_shown_and_can_be_kept(scripted: Services) -> None:
@@ -174,7 +172,7 @@ def test_labels_that_are_probably_mistakes_are_sent_to_review(
     page_fill(1)
     clip = list_clips(scripted.store)[0]
     record_suspects(scripted.store, 1, [Suspect(clip.id, "anger", "fear", 0.8)])
-    assert "1 label is probably a mistake" in str(TrainHandlers(scripted).on_tick({}).feedback)
+    assert "1 label is probably a mistake" in str(TrainHandlers(scripted).on_tick(Shown({})).feedback)
 
 
 def enough_for_sound(services: Services) -> None:
@@ -201,24 +199,24 @@ def test_why_a_target_cannot_be_trained_is_said_before_the_click(
     monkeypatch.setenv("SER_WHISPER_MODEL", "/nowhere/whisper")
     enough_for_sound(page_services)
     handlers = TrainHandlers(page_services)
-    assert handlers.on_tick({}, "quick", "acoustic").retrain == gr.update(interactive=True)
-    form = handlers.on_tick({}, "quick", target)
+    assert handlers.on_tick(Shown({}, "quick", "acoustic")).retrain == gr.update(interactive=True)
+    form = handlers.on_tick(Shown({}, "quick", target))
     assert why in str(form.estimate) and "Not yet for the" in str(form.estimate)
     assert form.retrain == gr.update(interactive=False)
     # Whoever asks all the same, by another way, gets the same sentence, and no run that is bound to fail.
     with pytest.raises(gr.Error, match=why[:30]):
-        shows_errors(handlers.on_retrain)({}, "quick", target, "auto", "ann", ANN)
+        shows_errors(handlers.on_retrain)(Shown({}, "quick", target), "ann", ANN)
     assert queries.list_training_runs(page_services.store) == []
 
 
 def test_what_was_missing_is_looked_into_again_when_it_has_come(page_services: Services) -> None:
     enough_for_sound(page_services)
     handlers = TrainHandlers(page_services)
-    seen = handlers.on_tick({}, "quick", "fusion").seen
-    assert "an answer" in str(handlers.on_tick({}, "quick", "fusion").estimate)
+    seen = handlers.on_tick(Shown({}, "quick", "fusion")).seen
+    assert "an answer" in str(handlers.on_tick(Shown({}, "quick", "fusion")).estimate)
     for clip in range(1, 41):
         page_services.store.add_prediction(clip, answer(), page_services.store.active_version().id)
-    form = handlers.on_tick(seen, "quick", "fusion")  # type: ignore[arg-type]
+    form = handlers.on_tick(Shown(seen, "quick", "fusion"))  # type: ignore[arg-type]
     assert "about" in str(form.estimate) and form.retrain == gr.update(interactive=True)
 
 
@@ -231,9 +229,11 @@ def test_a_run_that_says_nothing_for_a_while_waits_for_the_machine() -> None:
 
 
 def test_when_training_begins_by_itself_stands_with_the_feedback(scripted: Services) -> None:
-    assert "only on request" in str(TrainHandlers(scripted).on_tick({}).feedback)
+    assert "only on request" in str(TrainHandlers(scripted).on_tick(Shown({})).feedback)
     change_settings(scripted.store, AnnotationSettings(retrain_after=50, retrain_at="02:30"), by="mia")
-    assert "by itself after 50 new votes and daily at 02:30 UTC" in str(TrainHandlers(scripted).on_tick({}).feedback)
+    assert "by itself after 50 new votes and daily at 02:30 UTC" in str(
+        TrainHandlers(scripted).on_tick(Shown({})).feedback
+    )
 
 
 def test_the_message_of_a_run_stands_there_without_the_number_of_the_epoch() -> None:

@@ -3,17 +3,12 @@ import pytest
 from annotations.errors import InvalidSettingError, InvalidVoteError
 from annotations.learning.labels.soft_labels import weigh_votes
 from annotations.raters.votes import effective_corrections, feedback_summary, training_examples
-from annotations.store import AnnotationStore, NewClip, NewVote, grant, queries
+from annotations.store import NewClip, NewVote, grant, queries
 from annotations.store.settings import AnnotationSettings, change_settings, list_settings_changes, read_settings
 from ser.testing import synthetic_speech
 from tests.unit.stored import answer, recording
 
-
-@pytest.fixture
-def store(tmp_path):
-    with AnnotationStore(tmp_path) as opened:
-        opened.ensure_base_version("embedded", "a" * 64)
-        yield opened
+pytestmark = pytest.mark.usefixtures("base_version")
 
 
 def test_a_vote_holds_all_that_was_said_and_the_answer_that_was_kept_from_the_rater(store):

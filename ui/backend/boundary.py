@@ -257,7 +257,7 @@ def sender(forwarded: str, proxies: Proxies = ()) -> str:
 
 
 def shared_address(address: str) -> str:
-    """What limits count an address as: each subscriber of IPv6 has a /64 network to choose addresses from.
+    """Return what limits count an address as: each subscriber of IPv6 has a /64 network to choose addresses from.
 
     >>> shared_address("2001:db8:1:2:3::4"), shared_address("::ffff:9.9.9.9"), shared_address("9.9.9.9")
     ('2001:db8:1:2::/64', '9.9.9.9', '9.9.9.9')

@@ -82,7 +82,7 @@ def request_of(web: Request) -> gr.Request:
 
 
 def owner_of(request: gr.Request | None) -> str:
-    """Whose something is that goes with the browser: the login, else the browser's key."""
+    """Return the owner of what belongs to a browser: the login, else the browser's key."""
     return signed_in(request) or said(None, request)[1]
 
 
@@ -130,7 +130,7 @@ def person(services: Services, request: gr.Request | None, who: Who, *, claim: b
 def charge(
     services: Services, request: gr.Request | None, what: str, who: Person | None = None, amount: float = 1.0
 ) -> None:
-    """Count what a request uses up; maintainers, and so whoever is at the machine itself, have no limits.
+    """Count what a request uses up; maintainers, and so people at the machine itself, have no limits.
 
     Args:
         services: keep the count.

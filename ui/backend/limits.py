@@ -47,6 +47,15 @@ LIMITS: Mapping[str, Limit] = {
     "names": Limit(5, 40, DAY, "{:.0f} new names a day"),
 }
 
+MAX_TIMELINE_DURATION = 15 * MINUTE
+"""Seconds of a recording that a request may have answered over time; longer ones are for the command line."""
+
+TIMELINE_BUDGET = 5 * MINUTE
+"""Seconds that its answer may take: three times what a quarter of an hour takes on one busy core."""
+
+EXPLANATION_COST = 4.0
+"""Recognitions that an explanation counts as: it takes several times as long."""
+
 REMEMBERED = 20_000
 """Persons and addresses; the one that was seen longest ago goes first."""
 

@@ -50,6 +50,12 @@ class Waiting:
     place: int
 
 
+def last_step(steps: Iterator[T | Waiting]) -> T:
+    """Return the last of the steps of an answer, once it is there."""
+    *_, answer = (step for step in steps if not isinstance(step, Waiting))
+    return answer
+
+
 @dataclass(eq=False)
 class _Job(Generic[T]):
     seconds: float

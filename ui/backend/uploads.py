@@ -1,7 +1,7 @@
 """Keeps track of the uploaded files of each browser session and deletes them as soon as they are not needed.
 
 Gradio writes an upload to its cache folder under a name made from its content, so that two people who
-upload the same recording share one file: it is deleted when the last of them lets go of it, those included whose
+upload the same recording share one file: it is deleted when the last of them releases it, those included whose
 upload has just come and is not in use yet. Knows no component.
 """
 
@@ -58,7 +58,7 @@ class Uploads:
                 self._waiting.setdefault(path, []).append(time.time())
 
     def hold(self, session: str, path: str | Path) -> None:
-        """Keep one file for a session; the one it held before is let go."""
+        """Keep one file for a session; the one it held before is released."""
         new = Path(path)
         with self._lock:
             self._use(new)

@@ -119,7 +119,7 @@ class Changes:
             person.require(NEEDED[act])
 
     def _losses(self, act: str, person: Person, clips: Sequence[int]) -> list[str]:
-        """What stands now and is lost or overwritten, in sentences."""
+        """Describe what the act loses or overwrites, in sentences."""
         store = self.services.store
         if act == "erase":
             report = batch.erase_many(store, clips, by=person.name, dry_run=True)
@@ -156,7 +156,7 @@ class Changes:
         return []
 
     def _work(self, asked: Asked, values: Mapping[str, object], person: Person) -> Callable[[Job], None]:
-        """What the job does; values are checked before it begins."""
+        """Return the work of the job; values are checked before it begins."""
         store, clips, by = self.services.store, asked.clips, person.name
         if asked.act == "retract":
             return lambda job: _tell_retracted(job, [store.retract_votes(clip_id, by) for clip_id in clips])
@@ -296,7 +296,9 @@ def _pictured(store: AnnotationStore, person: Person, clips: Sequence[int]) -> i
     if len(clips) != 1:
         raise SerError("A picture is erased from one clip at a time. Open it first.")
     if own_picture(store, person, clips[0]) is None:
-        raise SerError(f"Clip {clips[0]} has no picture that you may erase: who agreed to keep it can, and who erases.")
+        raise SerError(
+            f"Clip {clips[0]} has no picture that you may erase. Who agreed to keep it can, and maintainers."
+        )
     return clips[0]
 
 
@@ -335,9 +337,3 @@ def _tell_retracted(job: Job, counts: Sequence[int]) -> None:
 
 def _tell_erasure(job: Job, report: ErasureReport) -> None:
     job.message, *job.lines = report.lines()
-
-
-def report_text(report: ErasureReport) -> str:
-    """Describe an erasure as HTML."""
-    lines = "".join(f"<li>{escape(line)}</li>" for line in report.lines())
-    return f'<ul class="notes erased" role="status">{lines}</ul>'

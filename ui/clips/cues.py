@@ -28,7 +28,7 @@ Detect = Callable[[Audio], Sequence[SpeechRegion]]
 
 @dataclass(frozen=True)
 class Wording:
-    """How a difference is said: from which size on, and in which words below and above the usual."""
+    """Words for a difference below and above the usual, from a least size on."""
 
     least: float
     below: str
@@ -72,7 +72,7 @@ class SourceCues:
         if usual is None:
             return f"Too few clips of {clip.source} to say what is usual there."
         said = differences(own, usual)
-        return f"Against the usual of {clip.source}: {', '.join(said) if said else 'nothing stands out'}."
+        return f"Compared with other clips of {clip.source}: {', '.join(said) if said else 'nothing stands out'}."
 
     def _usual_of(self, source: str) -> VoiceCues | None:
         (row,) = self._store.fetch("SELECT count(*) AS clips FROM clips WHERE source = ?", (source,))

@@ -30,7 +30,7 @@ def shell() -> str:
 
 @dataclass(frozen=True)
 class ClipView:
-    """What a person may see of a clip.
+    """The part of a clip that a person may see.
 
     Attributes:
         clip: the recording.

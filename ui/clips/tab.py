@@ -119,7 +119,7 @@ class ClipsHandlers:
         }
 
     def on_cues(self, given: Given, request: gr.Request) -> dict[str, object]:
-        """How the voice of a clip differs from what is usual for its source, in words."""
+        """Describe how the voice of a clip differs from what is usual for its source."""
         clip = self._visible(self._person(given, request), whole_number(given, "clip"))
         return {"said": self.cues.describe(clip)}
 
@@ -140,7 +140,7 @@ class ClipsHandlers:
         return {"job": self.changes.do(str(given.get("token")), fields_of(given, "values"), doing)}
 
     def on_job(self, given: Given, request: gr.Request) -> dict[str, object]:
-        """How far a change is, or what it has come to."""
+        """Return the progress of a change, or its outcome."""
         number = str(given.get("job"))
         job = self.services.jobs.get(number, self._person(given, request).name)
         return {

@@ -52,7 +52,7 @@ def conversation_html(conversation: Conversation, summary: Sequence[Sentence], *
 
 
 def limits_html() -> str:
-    """What the tab cannot know, and must not be used for."""
+    """Draw what the tab cannot know, and must not be used for."""
     return '<div class="cv-limits">' + "".join(f"<p>{escape(one)}</p>" for one in LIMITS) + "</div>"
 
 
@@ -193,7 +193,7 @@ def why_html(
     one: FeltTurn,
     causes: Sequence[tuple[int, float, Sequence[tuple[str, float]]]],
 ) -> str:
-    """Why a turn is what it is.
+    """Draw the reasons for a turn's feeling.
 
     Args:
         one: the turn.

@@ -4,6 +4,7 @@ A program holds no session: it sends the transcript each time. The components ar
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import gradio as gr
 
@@ -21,13 +22,38 @@ from ser.timeline.speakers import OFF
 from ser.timeline.timeline import AUTO, CHANNEL_MODES
 from ui.backend.identity import charge, voter
 from ui.backend.services import Services
-from ui.backend.turns import RECOGNITION, Waiting
+from ui.backend.turns import last_step
 from ui.conversation.replies import find_language_model
 from ui.parts.calls import as_whole
-from ui.parts.errors import shows_errors
+from ui.parts.handlers import add_endpoint, from_fields
 
 OWN_WORDS = "api"
 """Source of a rated reply that is not the one that would be offered."""
+
+
+@dataclass(frozen=True)
+class Rating:
+    """A rating of a reply as a program sends it.
+
+    Attributes:
+        transcript: each line a name, a colon and words.
+        turn: that is answered, from 1; 0 for the last.
+        reply: that is rated.
+        rating: one of `RATINGS`.
+        edited: what should be said instead; may be empty.
+        consent: what reply and turns may be kept for.
+        rater: who rates; a login takes precedence.
+        language: of the reply.
+    """
+
+    transcript: str = ""
+    turn: float = 0
+    reply: str = ""
+    rating: str = ""
+    edited: str = ""
+    consent: Sequence[str] = ()
+    rater: str = ""
+    language: str = "en"
 
 
 class ReplyHandlers:
@@ -50,28 +76,15 @@ class ReplyHandlers:
         *_, written = write_reply(conversation, plain, model, guard)
         return written.as_dict()
 
-    def rate_reply(
-        self,
-        transcript: str = "",
-        turn: float = 0,
-        reply: str = "",
-        rating: str = "",
-        edited: str = "",
-        consent: Sequence[str] = (),
-        rater: str = "",
-        language: str = "en",
-        request: gr.Request | None = None,
-    ) -> dict[str, object]:
+    def rate_reply(self, sent: Rating, request: gr.Request | None = None) -> dict[str, object]:
         """Keep what somebody thinks of a reply to a turn, and what they would say instead; only with consent."""
-        if not reply.strip():
+        if not sent.reply.strip():
             raise SerError("No reply was given. Send the reply that is rated under `reply`.")
-        name = voter(self.services, request, rater).name
-        conversation, readers, place = self._read(transcript, turn, request)
-        offered = compose_reply(conversation, place, readers, load_guard(), language)
-        number = save_reply(
-            self.services.store, rated_reply(conversation, offered, reply.strip(), rating, edited), name, list(consent)
-        )
-        return {"id": number}
+        name = voter(self.services, request, sent.rater).name
+        conversation, readers, place = self._read(sent.transcript, sent.turn, request)
+        offered = compose_reply(conversation, place, readers, load_guard(), sent.language)
+        rated = rated_reply(conversation, offered, sent.reply.strip(), sent.rating, sent.edited)
+        return {"id": save_reply(self.services.store, rated, name, list(sent.consent))}
 
     def forget_reply(
         self, number: float | None = None, rater: str = "", request: gr.Request | None = None
@@ -98,7 +111,7 @@ class ReplyHandlers:
         steps = self.services.answers(
             connection, 1.0, lambda: iter([build_conversation(turns[: max(0, place) + 1], readers)])
         )
-        (conversation,) = (step for step in steps if not isinstance(step, Waiting))
+        conversation = last_step(steps)
         if not 0 <= place < len(turns):
             raise SerError(f"There is no turn {place + 1}; the conversation has {len(turns)}.")
         return conversation, readers, place
@@ -128,7 +141,6 @@ def build_endpoints(converse: Callable[..., dict[str, object]], services: Servic
     """
     replies = ReplyHandlers(services)
     with gr.Row(visible=False):
-        # Each endpoint has components of its own: a shared one would give a parameter the wrong words in the docs.
         trigger = gr.Button()
         written = gr.Textbox(label="a transcript; empty if audio is given", value="")
         talk = gr.Audio(label="a recording of at most 15 minutes, or null", type="filepath", value=None)
@@ -156,17 +168,7 @@ def build_endpoints(converse: Callable[..., dict[str, object]], services: Servic
         number = gr.Number(label="id of a rated reply of one's own", value=None, precision=0)
         owner = gr.Textbox(label="its rater; a login takes precedence", value="")
         gone = gr.JSON(label="{forgotten}")
-    for name, handler, inputs, output in (
-        ("converse", converse, [written, talk, way, voices], answer),
-        ("reply", replies.reply, [*asked, tongue], offered),
-        ("rate_reply", replies.rate_reply, rated, kept),
-        ("forget_reply", replies.forget_reply, [number, owner], gone),
-    ):
-        trigger.click(
-            shows_errors(handler),
-            inputs,
-            [output],
-            api_name=name,
-            api_description=handler.__doc__,
-            **RECOGNITION,
-        )
+    add_endpoint(trigger, converse, [written, talk, way, voices], [answer], heavy=True)
+    add_endpoint(trigger, replies.reply, [*asked, tongue], [offered], heavy=True)
+    add_endpoint(trigger, from_fields(replies.rate_reply), rated, [kept], heavy=True)
+    add_endpoint(trigger, replies.forget_reply, [number, owner], [gone], heavy=True)

@@ -23,8 +23,8 @@ from ser.recognizer import Recognizer
 from ser.serialization import printable
 from ser.timeline.speakers import OFF
 from ser.timeline.timeline import AUTO
-from ui.api import MAX_TIMELINE_DURATION, TIMELINE_BUDGET
 from ui.backend.identity import charge
+from ui.backend.limits import MAX_TIMELINE_DURATION, TIMELINE_BUDGET
 from ui.backend.services import Services
 from ui.backend.turns import PRESSED, Waiting
 from ui.conversation.drawing import conversation_html, limits_html, why_html
@@ -140,7 +140,7 @@ class ConversationHandlers:
         return {"html": reply_html(offered, writing=place in kept.writing), "writing": place in kept.writing}
 
     def written(self, given: Given, request: gr.Request) -> dict[str, object]:
-        """What a language model has written of a reply so far."""
+        """Return what a language model has written of a reply so far."""
         kept, place = self.get(given)
         writing, offered = place in kept.writing, kept.replies.get(place)
         if offered is None:

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Language:
-    """A language of the page besides English.
+    """A language of the page other than English.
 
     Attributes:
         path: of its file, `LANGUAGE.json` with `name`, `tag` and `texts`.
@@ -33,7 +33,7 @@ class Language:
 
     @property
     def name(self) -> str:
-        """Its name in itself."""
+        """The name of the language in the language itself."""
         return self._content["name"]
 
     @property
@@ -48,7 +48,7 @@ class Language:
 
     @property
     def address(self) -> str:
-        """Where browsers find the file, relative to the page; it changes with the file, so that they keep it."""
+        """The address of the file, relative to the page; it changes with the file, so that they keep it."""
         return f"studio/{self.code}.{hashlib.sha256(self.path.read_bytes()).hexdigest()[:12]}.json"
 
     def packed(self) -> bytes:
@@ -58,12 +58,12 @@ class Language:
 
 
 def list_languages() -> list[Language]:
-    """The languages besides English, by code."""
+    """The languages other than English, by code."""
     return [Language(path) for path in sorted(FOLDER.glob("*.json"))]
 
 
 def settings(labels: LabelSet) -> str:
-    """What `assets/translate.js` knows of the languages, as JSON.
+    """The languages as `assets/translate.js` takes them, as JSON.
 
     Args:
         labels: of the store; their own names in a language go before the file's.

@@ -50,7 +50,7 @@ def texts(root: Path = ROOT) -> dict[str, str]:
 
 
 def untranslated(language: Language) -> dict[str, list[str]]:
-    """What is wrong with a language's file: {kind: texts}, empty if nothing is.
+    """Find what is wrong with a language's file: {kind: texts}, empty if nothing is.
 
     Args:
         language: to compare with the source.
@@ -225,7 +225,7 @@ class _Reader(ast.NodeVisitor):
 
 
 def _inner(node: ast.AST) -> Iterator[ast.AST]:
-    """What is within the holes of a text."""
+    """Yield the nodes within the holes of a text."""
     for part in ast.iter_child_nodes(node):
         if isinstance(part, ast.JoinedStr | ast.BinOp):
             yield from _inner(part)

@@ -1,4 +1,4 @@
-"""Where texts for people are, and which strings are none."""
+"""Modules with texts for people, and strings that are none."""
 
 import re
 
@@ -46,7 +46,7 @@ COMMAND_LINE = (
     "ser/training/recipe.py",
     "ser/training/run_logs.py",
     "ser/transcription/conversion.py",
-    "ui/api.py",
+    "ui/api",
     "ui/backend/boundary.py",
     "ui/backend/endpoint_guard.py",
     "ui/backend/logins.py",

@@ -1,21 +1,21 @@
 """The manage tab, for maintainers: clips in and out, how people annotate, who they are, what is stored."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import astuple, fields
 
 import gradio as gr
 
 from annotations.raters.names import NameTakenError, release_name
 from annotations.raters.people import ROLES, list_people, set_role
-from annotations.store.settings import AnnotationSettings, change_settings, list_settings_changes, read_settings
+from annotations.store.settings import change_settings, read_settings
 from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.maintain.importing import build_import_card
 from ui.maintain.labels import label_card
 from ui.maintain.overview import card
-from ui.parts.calls import as_whole
+from ui.maintain.settings import SettingsForm, build_settings, changes_table
 from ui.parts.errors import shows_errors
+from ui.parts.handlers import QUIET, from_fields
 from ui.parts.presentation import as_written, escape, status_line
 from ui.parts.saving import ago
 from ui.train.run_cards import moment
@@ -23,10 +23,7 @@ from ui.train.run_cards import moment
 SAVING_PATIENCE = 20.0
 """Seconds that *Save now* waits for the end of the save."""
 
-MASKED = {"do not mask": None, "in exports": "export", "when stored, and in exports": "store"}
-"""{words: value of the setting}"""
-
-SHOWN = len(fields(AnnotationSettings)) + 3
+SHOWN = len(fields(SettingsForm)) + 3
 """Values of the cards: the settings, their changes, the choice of names, and the people."""
 
 
@@ -46,37 +43,10 @@ class MaintainHandlers:
             return gr.update(visible=False), *[gr.skip()] * SHOWN
         return gr.update(visible=True), *self._settings_shown(), *self._people_shown()
 
-    def on_settings(
-        self,
-        overlap: float | None,
-        gold: float,
-        blind: bool,
-        lease: float,
-        retention: float | None,
-        retrain_after: float | None,
-        retrain_at: str,
-        keep: float | None,
-        hasty: float,
-        masked: str,
-        who: Who,
-        request: gr.Request,
-    ) -> tuple[object, ...]:
+    def on_settings(self, sent: SettingsForm, who: Who, request: gr.Request) -> tuple[object, ...]:
         """Let other settings hold."""
         editor = person(self.services, request, who).require("change settings")
-        settings = replace(
-            read_settings(self.services.store),
-            overlap=whole(overlap),
-            gold_rate=float(gold or 0) / 100,
-            blind=bool(blind),
-            lease_minutes=float(lease or 0),
-            retention_days=whole(retention),
-            retrain_after=whole(retrain_after),
-            retrain_at=retrain_at.strip() or None,
-            keep_versions=whole(keep),
-            hasty_weight=float(hasty or 0) / 100,
-            mask_transcripts=MASKED.get(masked),
-        )
-        change_settings(self.services.store, settings, by=editor.name)
+        change_settings(self.services.store, sent.applied(read_settings(self.services.store)), by=editor.name)
         return self._settings_shown("Saved. It holds from the next clip on.")
 
     def on_role(self, name: str | None, role: str, who: Who, request: gr.Request) -> tuple[object, ...]:
@@ -92,20 +62,8 @@ class MaintainHandlers:
         return self._people_shown(f"{name} can be taken by the next browser that asks for it.")
 
     def _settings_shown(self, said: str = "") -> tuple[object, ...]:
-        settings = read_settings(self.services.store)
-        return (
-            settings.overlap or 0,
-            round(100 * settings.gold_rate),
-            settings.blind,
-            settings.lease_minutes,
-            settings.retention_days or 0,
-            settings.retrain_after or 0,
-            settings.retrain_at or "",
-            settings.keep_versions or 0,
-            round(100 * settings.hasty_weight),
-            next(words for words, value in MASKED.items() if value == settings.mask_transcripts),
-            (status_line(said) if said else "") + changes_table(self.services),
-        )
+        shown = SettingsForm.of(read_settings(self.services.store))
+        return *astuple(shown), (status_line(said) if said else "") + changes_table(self.services)
 
     def _people_shown(self, said: str = "") -> tuple[object, ...]:
         people = list_people(self.services.store, self.services.access)
@@ -161,34 +119,6 @@ class SavingHandlers:
         return f'<table class="plain"><tbody>{lines}</tbody></table>'
 
 
-def whole(number: float | None) -> int | None:
-    """A count as the settings want it; nothing and zero are no limit.
-
-    >>> whole(3.0), whole(0), whole(None)
-    (3, None, None)
-    """
-    return as_whole(number, "A number of the settings") if number else None
-
-
-def changes_table(services: Services, most: int = 5) -> str:
-    """The last changes of the settings: who made what of which."""
-    changes = list_settings_changes(services.store)[: most + 1]
-    if not changes:
-        return ""
-    before = [change.settings for change in changes[1:]] + [AnnotationSettings()]
-    rows = "".join(
-        f"<tr><td>{moment(change.at)}</td><td>{as_written(change.by)}</td>"
-        f"<td>{_difference(old, change.settings)}</td></tr>"
-        for change, old in list(zip(changes, before, strict=True))[:most]
-    )
-    return f'<table class="plain history"><tbody>{rows}</tbody></table>'
-
-
-def _difference(old: AnnotationSettings, new: AnnotationSettings) -> str:
-    names: Sequence[str] = [field.name for field in fields(new) if getattr(old, field.name) != getattr(new, field.name)]
-    return ", ".join(f"{name}: {getattr(old, name)} → {getattr(new, name)}" for name in names) or "nothing changed"
-
-
 def build_maintain_cards(services: Services, demo: gr.Blocks, who: gr.BrowserState) -> None:
     """Lay out the cards and connect their events.
 
@@ -210,7 +140,7 @@ def build_maintain_cards(services: Services, demo: gr.Blocks, who: gr.BrowserSta
         with gr.Accordion("Guidelines", open=False, elem_id="maintain-guidelines"):
             gr.HTML(GUIDELINES, apply_default_css=False)
         with gr.Accordion("Settings for everybody who annotates", open=False, elem_id="maintain-settings"):
-            values, settings_status, save = _build_settings()
+            values, settings_status, save = build_settings()
         heading("People and store")
         with gr.Accordion("People", open=False, elem_id="maintain-people"):
             with gr.Row(elem_classes="save-row"):
@@ -225,15 +155,14 @@ def build_maintain_cards(services: Services, demo: gr.Blocks, who: gr.BrowserSta
             save_now = gr.Button(
                 "Save now", elem_id="save-now", scale=0, min_width=120, visible=services.saver is not None
             )
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
     saves = SavingHandlers(services)
-    saving_card.expand(shows_errors(saves.on_open), who, saving, **quiet)
-    save_now.click(shows_errors(saves.on_save), who, saving, **quiet)
+    saving_card.expand(shows_errors(saves.on_open), who, saving, **QUIET)
+    save_now.click(shows_errors(saves.on_save), who, saving, **QUIET)
     shown = [*values, settings_status]
-    demo.load(shows_errors(handlers.on_load), who, [cards, *shown, name, people], **quiet)
-    save.click(shows_errors(handlers.on_settings), [*values, who], shown, **quiet)
-    give.click(shows_errors(handlers.on_role), [name, role, who], [name, people], **quiet)
-    release.click(shows_errors(handlers.on_release), [name, who], [name, people], **quiet)
+    demo.load(shows_errors(handlers.on_load), who, [cards, *shown, name, people], **QUIET)
+    save.click(shows_errors(from_fields(handlers.on_settings)), [*values, who], shown, **QUIET)
+    give.click(shows_errors(handlers.on_role), [name, role, who], [name, people], **QUIET)
+    release.click(shows_errors(handlers.on_release), [name, who], [name, people], **QUIET)
 
 
 GUIDELINES = (
@@ -251,31 +180,3 @@ def html_card(title: str, name: str) -> None:
     """A card whose content the page's script asks for."""
     with gr.Accordion(title, open=False, elem_id=f"maintain-{name}"):
         gr.HTML(card(name), apply_default_css=False)
-
-
-def _build_settings() -> tuple[list[gr.components.Component], gr.HTML, gr.Button]:
-    count = {"precision": 0, "minimum": 0}
-    with gr.Row():
-        overlap = gr.Number(0, label="Votes wanted per clip (0 = no limit)", elem_id="set-overlap", **count)
-        gold = gr.Slider(0, 50, 0, step=1, label="Gold clips (%)", elem_id="set-gold")
-        lease = gr.Number(10, minimum=0.05, label="Reserve a clip for (minutes)", elem_id="set-lease")
-    with gr.Row():
-        retention = gr.Number(0, label="Erase clips after days (0 = never)", elem_id="set-retention", **count)
-        blind = gr.Checkbox(False, label="Hide the model answer from everybody until they vote", elem_id="set-blind")
-    with gr.Row():
-        after = gr.Number(
-            0, label="Retrain after new votes (0 = only on request)", elem_id="set-retrain-after", **count
-        )
-        at = gr.Textbox("", label="Retrain daily at (HH:MM, UTC; empty = never)", max_lines=1, elem_id="set-retrain-at")
-        keep = gr.Number(0, label="Newest versions that keep their weights (0 = all)", elem_id="set-keep", **count)
-        hasty = gr.Slider(0, 100, 50, step=5, label="Votes within half of the clip count (%)", elem_id="set-hasty")
-    masked = gr.Radio(
-        list(MASKED),
-        value=next(iter(MASKED)),
-        label="Mask names and numbers in English transcripts",
-        info="By rules, which miss some names and mask other words: it anonymises nobody.",
-        elem_id="set-masked",
-    )
-    save = gr.Button("Save settings", variant="primary", scale=0, min_width=160, elem_id="set-save")
-    status = gr.HTML("", elem_id="settings-status", apply_default_css=False)
-    return [overlap, gold, blind, lease, retention, after, at, keep, hasty, masked], status, save

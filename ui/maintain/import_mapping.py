@@ -51,7 +51,7 @@ class ImportMapping:
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def label_map(self) -> dict[str, str | None]:
-        """What labels mean, as an import takes it."""
+        """The meaning of labels as an import takes it."""
         return {name: {KEEP: None, OUT: ""}.get(label, label) for name, label in self.labels.items()}
 
     def after(self, preview: Preview) -> "ImportMapping":

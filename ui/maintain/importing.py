@@ -5,6 +5,7 @@ import queue
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,12 +23,58 @@ from ui.backend.services import Services
 from ui.maintain.import_mapping import MOST_LABELS, SHOWN, ImportMapping, build_choices
 from ui.maintain.import_outcome import preview_card, progress, summary
 from ui.parts.errors import shows_errors
+from ui.parts.handlers import QUIET, from_fields
 from ui.parts.presentation import status_line
 
 LOOK = 0.3
 """Seconds between two pictures of the progress."""
 
-NO_FILES = "Drop recordings, a zip archive, or recordings with their table first."
+
+@dataclass(frozen=True)
+class ImportForm:
+    """Values of the card.
+
+    Attributes:
+        files: that were dropped, in the upload cache.
+        consent: of the speakers.
+        labels: what labels in the table become: votes, gold answers, or nothing.
+        speaker: a column of the table, or a pattern in the names of files; may be empty.
+        mapping: what columns and labels of the table mean.
+    """
+
+    files: Sequence[str] | None
+    consent: list[str]
+    labels: str
+    speaker: str
+    mapping: ImportMapping
+
+    def paths(self) -> list[Path]:
+        """Return the files.
+
+        Raises:
+            SerError: if there are none.
+        """
+        if not self.files:
+            raise SerError("Drop recordings, a zip archive, or recordings with their table first.")
+        return [Path(name) for name in self.files]
+
+    def options(self, services: Services, by: str) -> ImportOptions:
+        """Return the options of an import by somebody."""
+        speaker = self.speaker.strip()
+        # A name of a column holds none of these.
+        pattern = speaker if any(mark in speaker for mark in "()[]^$\\+*") else None
+        columns = {"speaker": speaker} if speaker and pattern is None else {}
+        return ImportOptions(
+            consent=tuple(self.consent),
+            consent_by=by,
+            labels=self.labels == "votes",
+            gold=self.labels == "gold",
+            max_duration=services.recognizer.max_duration,
+            label_map=self.mapping.label_map(),
+            columns={**columns, **self.mapping.columns},
+            speaker_from=pattern,
+            label_set=services.labels,
+        )
 
 
 class ImportHandlers:
@@ -37,25 +84,14 @@ class ImportHandlers:
         self.services = services
         self._stopping: dict[str, threading.Event] = {}
 
-    def on_preview(
-        self,
-        files: Sequence[str] | None,
-        consent: list[str],
-        labels: str,
-        speaker: str,
-        mapping: ImportMapping,
-        who: Who,
-        request: gr.Request,
-    ) -> tuple[object, ...]:
+    def on_preview(self, sent: ImportForm, who: Who, request: gr.Request) -> tuple[object, ...]:
         """Show what an import would do, with a choice for each column and each label whose meaning is not plain."""
         importer = person(self.services, request, who).require("import clips")
-        if not files:
-            raise SerError(NO_FILES)
-        options = self._options(importer.name, consent, labels, speaker, mapping)
+        mapping, options = sent.mapping, sent.options(self.services, importer.name)
         stopped = gr.update(interactive=False)
         with scratch("preview") as folder:
             try:
-                preview = preview_sources(gather([Path(name) for name in files], folder), options)
+                preview = preview_sources(gather(sent.paths(), folder), options)
             except UnmappedTableError as error:
                 said = status_line(f"{error} Choose the column of recordings below, then press Preview.", "gentle")
                 hidden = [gr.update(visible=False)] * MOST_LABELS
@@ -65,56 +101,26 @@ class ImportHandlers:
         return preview_card(preview), ready, mapping, *mapping.choices(preview, self.services.labels)
 
     def on_files(self) -> tuple[object, ...]:
-        """Something else is to be imported: what was shown and chosen holds no more."""
+        """Forget what was shown and chosen, because other files are to be imported."""
         return *self.on_change(), ImportMapping(), *([gr.update(visible=False, value=None)] * SHOWN)
 
     def on_change(self) -> tuple[object, object]:
-        """It is to be imported in another way: what was shown must be looked at again."""
+        """Ask for another look, because the options of the import have changed."""
         return "", gr.update(interactive=False)
 
     def on_mapping(self, mapping: ImportMapping, *values: str | None) -> tuple[ImportMapping, object]:
         """Let a label or a column of the table mean something else; what was shown must be looked at again."""
         return mapping.chosen(values), gr.update(interactive=False)
 
-    def _options(
-        self, by: str, consent: Sequence[str], labels: str, speaker: str, mapping: ImportMapping
-    ) -> ImportOptions:
-        # A name of a column holds none of these.
-        pattern = speaker.strip() if any(mark in speaker for mark in "()[]^$\\+*") else None
-        columns = {"speaker": speaker.strip()} if speaker.strip() and pattern is None else {}
-        return ImportOptions(
-            consent=tuple(consent),
-            consent_by=by,
-            labels=labels == "votes",
-            gold=labels == "gold",
-            max_duration=self.services.recognizer.max_duration,
-            label_map=mapping.label_map(),
-            columns={**columns, **mapping.columns},
-            speaker_from=pattern,
-            label_set=self.services.labels,
-        )
-
-    def on_import(
-        self,
-        files: Sequence[str] | None,
-        consent: list[str],
-        labels: str,
-        speaker: str,
-        mapping: ImportMapping,
-        answer: bool,
-        who: Who,
-        request: gr.Request,
-    ) -> Iterator[tuple[str, object]]:
+    def on_import(self, sent: ImportForm, answer: bool, who: Who, request: gr.Request) -> Iterator[tuple[str, object]]:
         """Import what was dropped; yields the progress, at the end what was done."""
         importer = person(self.services, request, who).require("import clips")
-        if not files:
-            raise SerError(NO_FILES)
-        options = self._options(importer.name, consent, labels, speaker, mapping)
+        options = sent.options(self.services, importer.name)
         stop = self._stopping[str(request.session_hash)] = threading.Event()
         with scratch("import") as folder:
             keeps = False
             try:
-                sources = gather([Path(name) for name in files], folder)
+                sources = gather(sent.paths(), folder)
                 for step in self._run(sources, options, stop):
                     if isinstance(step, ImportReport):
                         background = answer and start_prelabelling(self.services.store)
@@ -128,7 +134,7 @@ class ImportHandlers:
             finally:
                 # A closed page ends the generator, and the import with it: what is stored stays.
                 stop.set()
-                for name in () if keeps else files:
+                for name in () if keeps else sent.files or ():
                     with self.services.uploads.borrow(name):
                         pass
 
@@ -257,19 +263,22 @@ def build_import_card(services: Services, who: gr.BrowserState) -> None:
         stop = gr.Button("Stop", elem_id="import-stop", interactive=False, scale=0, min_width=100)
     status = gr.HTML("", elem_id="import-status", apply_default_css=False)
     choices = build_choices(services.labels)
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
     given = [files, consent, labels, speaker, mapping]
     shown = [status, start, mapping, *choices]
-    look.click(shows_errors(handlers.on_preview), [*given, who], shown, trigger_mode="once", **quiet)
-    gr.on([files.upload, files.clear, files.delete], shows_errors(handlers.on_files), None, shown, **quiet)
+    look.click(shows_errors(from_fields(handlers.on_preview)), [*given, who], shown, trigger_mode="once", **QUIET)
+    gr.on([files.upload, files.clear, files.delete], shows_errors(handlers.on_files), None, shown, **QUIET)
     changes = [labels.input, speaker.input, consent.input]
-    gr.on(changes, shows_errors(handlers.on_change), None, [status, start], **quiet)
+    gr.on(changes, shows_errors(handlers.on_change), None, [status, start], **QUIET)
     chosen = [choice.input for choice in choices]
-    gr.on(chosen, shows_errors(handlers.on_mapping), [mapping, *choices], [mapping, start], **quiet)
+    gr.on(chosen, shows_errors(handlers.on_mapping), [mapping, *choices], [mapping, start], **QUIET)
     # Stop has something to stop from here on, and no longer, however the import ends.
-    start.click(lambda: gr.update(interactive=True), None, stop, queue=False, **quiet)
+    start.click(lambda: gr.update(interactive=True), None, stop, queue=False, **QUIET)
     running = start.click(
-        shows_errors(handlers.on_import), [*given, answer, who], [status, files], trigger_mode="once", **quiet
+        shows_errors(from_fields(handlers.on_import)),
+        [*given, answer, who],
+        [status, files],
+        trigger_mode="once",
+        **QUIET,
     )
-    running.then(lambda: gr.update(interactive=False), None, stop, queue=False, **quiet)
-    stop.click(shows_errors(handlers.on_stop), who, None, **quiet)
+    running.then(lambda: gr.update(interactive=False), None, stop, queue=False, **QUIET)
+    stop.click(shows_errors(handlers.on_stop), who, None, **QUIET)

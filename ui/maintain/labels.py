@@ -71,7 +71,7 @@ class LabelHandlers:
         }
 
     def on_labels(self, given: Given, request: gr.Request) -> dict[str, object]:
-        """Everything of the page that depends on the labels and is drawn by its scripts."""
+        """Return what the page's scripts draw that depends on the labels."""
         labels = self.services.labels
         texts = label_texts(labels, request)
         return {
@@ -146,7 +146,7 @@ class LabelHandlers:
         return parse_labels({"labels": rows, "mapping": kept}), forget
 
     def _moves(self, moves: list[Move], labels: LabelSet) -> list[dict[str, object]]:
-        """What the editor draws of each label that votes were given with."""
+        """Describe each label that votes were given with, for the editor."""
         return [
             {
                 "given": move.given,
@@ -161,7 +161,7 @@ class LabelHandlers:
 
 
 def summary(labels: LabelSet, moves: list[Move]) -> str:
-    """What a change would do, in a sentence or two."""
+    """Describe what a change would do, in a sentence or two."""
     moved = sum(move.votes for move in moves if move.after is not None and move.after != (move.before or move.given))
     lost = sum(move.votes for move in moves if move.after is None)
     unknown = [label.name for label in labels if not label.means]
@@ -169,7 +169,7 @@ def summary(labels: LabelSet, moves: list[Move]) -> str:
         f"{counted(moved, 'vote')} would count as another label, {lost:,} as none; all are kept as they were given."
     ]
     if unknown:
-        parts.append(f"Not learnt yet until votes were trained on: {', '.join(unknown)}.")
+        parts.append(f"Without scores until a model is trained on votes for them: {', '.join(unknown)}.")
     return " ".join(parts)
 
 

@@ -58,7 +58,7 @@ class Finding:
     do: str = ""
 
     def line(self) -> str:
-        """For people.
+        """Describe it in a line for people.
 
         >>> Finding("disk", WRONG, "3 MB are free.", "Make room.").line()
         'wrong   disk: 3 MB are free. -> Make room.'

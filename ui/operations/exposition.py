@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -145,15 +144,6 @@ def exposition(collector: StudioCollector) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(collector)
     return bytes(generate_latest(registry))
-
-
-ENDINGS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
-"""Ends of the names of a metric's samples, by its type. Source: the OpenMetrics specification."""
-
-
-def metric_names(families: Iterable[Any]) -> set[str]:
-    """Names of the samples of some metrics, as queries use them, without a value yet or with."""
-    return {family.name + end for family in families for end in ENDINGS[family.type]}
 
 
 def _counter(name: str, words: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:

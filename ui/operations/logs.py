@@ -52,11 +52,11 @@ def without_addresses(text: str) -> str:
     )
 
 
-def write_json_logs(level: int = logging.INFO) -> None:
+def write_json_logs() -> None:
     """Write the records of all loggers to standard error as JSON lines, requests included."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("page").setLevel(logging.DEBUG)
     for chatty in ("httpx", "httpx2", "httpcore", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -38,7 +38,7 @@ EVERY = 10.0
 
 @dataclass(frozen=True)
 class Webhook:
-    """Where to tell.
+    """A receiver of notifications.
 
     Attributes:
         url: address of the receiver.

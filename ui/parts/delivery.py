@@ -1,4 +1,4 @@
-"""What browsers are sent: the document with the page's own scripts, and files that are compressed and fetched once.
+"""Delivery to browsers: the document with the page's own scripts, and files that are compressed and fetched once.
 
 Gradio's interface begins in English wherever the page is opened, and is translated like the page: by itself it
 follows the browser's language, before any script of the page runs.

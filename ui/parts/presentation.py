@@ -38,7 +38,7 @@ def escape(text: object) -> str:
 
 
 def as_written(text: object) -> str:
-    """What a person or a model wrote, for HTML: it is shown as it is in every language.
+    """Mark text that a person or a model wrote, for HTML: it is shown as it is in every language.
 
     >>> as_written("hi & you")
     '<span translate="no">hi &amp; you</span>'
@@ -194,7 +194,7 @@ def headline(
     label = top(fused)
     if not label:
         return (
-            '<div class="headline unsure"><div><p class="label"><strong>Not learnt yet</strong></p><p class="parts">'
+            '<div class="headline unsure"><div><p class="label"><strong>Not trained yet</strong></p><p class="parts">'
             "The model knows none of these labels. Label some clips, then retrain.</p></div></div>"
         )
     parts = [f"voice: {said(acoustic, texts)}"] if known(acoustic) else []
@@ -244,7 +244,7 @@ def bars(
         if p is None:
             rows.append(
                 f'<li class="{css_class(label)}">{icon(label)}<span class="name">{name_shown}</span>'
-                f'<span class="track unlearnt">not learnt yet</span><span class="number">–</span></li>'
+                f'<span class="track unlearnt">not trained yet</span><span class="number">–</span></li>'
             )
             continue
         marked = [

@@ -123,7 +123,7 @@ def css(labels: LabelSet = DEFAULT) -> str:
 
 
 def head() -> str:
-    """What surrounds the page on a phone, and the fonts, as they stand in the document's head.
+    """Return the document's head: colours around the page on a phone, and the fonts.
 
     The browser would ask for the fonts only once the page is drawn, and lines would move when they come.
     """
@@ -150,7 +150,7 @@ def live_script() -> str:
 
 
 def live_address() -> str:
-    """Where browsers find it, relative to the page; it changes with the script, so that they keep it."""
+    """The address of the live script, relative to the page; it changes with the script, so that they keep it."""
     return f"studio/live.{hashlib.sha256(live_script().encode()).hexdigest()[:12]}.js"
 
 

@@ -1,4 +1,4 @@
-"""Where a clip comes from on the recognise tab: drop zone, microphone with its limit, examples. Knows no handler."""
+"""Sources of a clip on the recognise tab: drop zone, microphone with its limit, examples. Knows no handler."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A picture of the face, added to a clip on request: what it shows stands beside voice and words."""
+"""A picture of the face, added to a clip on request: shown next to voice and words."""
 
 import base64
 from collections.abc import Sequence
@@ -17,11 +17,12 @@ from ser.serialization import recognition_to_dict
 from ser.types import Recognition
 from ui.backend.identity import charge, label_texts, person
 from ui.backend.services import Services
-from ui.backend.turns import RECOGNITION, Waiting
+from ui.backend.turns import last_step
 from ui.clips.acts import erase_own_picture
 from ui.parts import presentation
 from ui.parts.calls import as_whole
 from ui.parts.errors import shows_errors
+from ui.parts.handlers import add_endpoint
 from ui.parts.palette import icon
 from ui.parts.presentation import as_written, escape, percent, status_line
 from ui.recognize import cards
@@ -56,7 +57,7 @@ class FaceHandlers:
         self.services = services
 
     def on_picture(self, path: str | None, analysed: Analysed | None, request: gr.Request) -> Form:
-        """A picture was taken or chosen: read it, delete it, and show what it says beside the answer."""
+        """A picture was taken or chosen: read it, delete it, and show what it says with the answer."""
         if path is None:
             return Form()
         with self.services.uploads.borrow(path) as file:
@@ -98,8 +99,7 @@ class FaceHandlers:
             steps = self.services.answers(
                 connection, recording.duration, lambda: recognizer.recognize_steps(recording, face=picture)
             )
-            *_, answer = (step for step in steps if not isinstance(step, Waiting))
-            return self.services.labels.answer(recognition_to_dict(answer, file=path.name))
+            return self.services.labels.answer(recognition_to_dict(last_step(steps), file=path.name))
 
     def forget_picture(
         self, clip_id: float | None = None, rater: str = "", request: gr.Request | None = None
@@ -208,18 +208,5 @@ def connect_face(services: Services, part: FacePart, form: Form) -> None:
         clip_id = gr.Number(label="id of the clip that the picture is kept with", value=None, precision=0)
         rater = gr.Textbox(label="who agreed to keep it; a login takes precedence", value="")
         erased = gr.JSON(label="what was erased, as `python -m annotations erase --picture ID --json` prints it")
-    trigger.click(
-        shows_errors(handlers.recognize_with_face),
-        [recording, picture],
-        [answer],
-        api_name="recognize_with_face",
-        api_description=handlers.recognize_with_face.__doc__,
-        **RECOGNITION,
-    )
-    trigger.click(
-        shows_errors(handlers.forget_picture),
-        [clip_id, rater],
-        [erased],
-        api_name="forget_picture",
-        api_description=handlers.forget_picture.__doc__,
-    )
+    add_endpoint(trigger, handlers.recognize_with_face, [recording, picture], [answer], heavy=True)
+    add_endpoint(trigger, handlers.forget_picture, [clip_id, rater], [erased])

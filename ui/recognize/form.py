@@ -109,8 +109,33 @@ class Form(NamedTuple):
     keep_face: object = UNCHANGED
 
 
+@dataclass(frozen=True)
+class SentForm:
+    """Values of the form as a person saves it.
+
+    Attributes:
+        analysed: the clip with its answer; None before there is one.
+        vote: a label, unsure, or None.
+        transcript: as edited.
+        intensity: 0 to 100; counts only if `rated`.
+        rated: whether the slider was moved.
+        speaker: a pseudonym; may be empty.
+        consent: what the clip may be stored for.
+        keep_face: what the picture may be stored for.
+    """
+
+    analysed: Analysed | None
+    vote: str | None
+    transcript: str
+    intensity: float
+    rated: bool
+    speaker: str
+    consent: list[str]
+    keep_face: list[str]
+
+
 def blank(card: str, *, live: str = "", status: str = "") -> Form:
-    """Everything but the clip itself as it is before there is an answer."""
+    """Reset everything but the clip itself to its state before an answer."""
     return Form(
         analysed=None,
         card=card,
@@ -144,7 +169,7 @@ class KeptClips:
         self._lock = threading.Lock()
 
     def keep(self, analysed: Analysed) -> None:
-        """Hold a clip, and let go of the oldest ones above `MOST_KEPT`."""
+        """Hold a clip, and release the oldest ones above `MOST_KEPT`."""
         with self._lock:
             self._kept.append(analysed)
             while sum(one.audio.signal.nbytes for one in self._kept if one.audio) > MOST_KEPT and len(self._kept) > 1:
@@ -158,7 +183,7 @@ def what_is_missing(analysed: Analysed | None, vote: str | None, consent: list[s
     if analysed.example:
         return EXAMPLE_NOT_SAVED
     if analysed.audio is None:
-        return "This clip was let go to make room for others. Record or choose it again."
+        return "This clip was removed from memory to make room for others. Record or choose it again."
     if vote is None:
         noun = "an emotion" if labels.is_default else "a label"
         return f"Choose {noun} first: keys {key_range(labels)}, or U if you are unsure."

@@ -10,8 +10,8 @@ import gradio as gr
 
 from ser.timeline.live import LiveAnswer
 from ser.types import SAMPLING_RATE
-from ui.api import MAX_TIMELINE_DURATION
 from ui.backend.identity import owner_of
+from ui.backend.limits import MAX_TIMELINE_DURATION
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
 from ui.parts.palette import Texts, css_class, icon

@@ -1,4 +1,4 @@
-"""How the sound of live microphones reaches the server: blocks in order, each answered with what is known by then.
+"""The way of live microphones to the server: blocks of sound in order, each answered with what is known by then.
 
 A browser begins a stream, then sends what has been recorded since, one request after the other. Each block says at
 which sample it begins, so that one sent twice is taken once and none is left out.
@@ -14,9 +14,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ser.errors import SerError
-from ui.api import MAX_TIMELINE_DURATION
 from ui.backend.identity import charge, label_texts, owner_of, request_of
-from ui.backend.limits import TooMuchError
+from ui.backend.limits import MAX_TIMELINE_DURATION, TooMuchError
 from ui.backend.services import Services
 from ui.backend.turns import BusyError
 from ui.parts.errors import sentence

@@ -16,6 +16,7 @@ from ser.wording import counted
 from ui.backend.identity import ANONYMOUS, Who, charge, person, voter
 from ui.backend.services import Services
 from ui.parts.errors import shows_errors
+from ui.parts.handlers import QUIET
 from ui.parts.presentation import status_line
 from ui.recognize.form import Analysed
 
@@ -135,10 +136,9 @@ def build_neutral(services: Services, analysed: gr.State, who: gr.BrowserState) 
                 again = gr.Button("Use this voice", size="sm", elem_id="use-kept-voice")
                 delete = gr.Button("Delete it for good", size="sm", scale=0, min_width=160, elem_id="delete-voice")
         said = gr.HTML(status_line("", "quiet"), elem_id="neutral-status", apply_default_css=False)
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
     taken = [analysed, speaker, keep, who]
-    use.click(shows_errors(handlers.on_neutral), taken, [said, kept, shelf], trigger_mode="once", **quiet)
-    part.expand(shows_errors(handlers.on_open), who, [kept, shelf], **quiet)
-    again.click(shows_errors(handlers.on_use), [kept, who], said, **quiet)
-    delete.click(shows_errors(handlers.on_delete), [kept, who], [said, kept, shelf], trigger_mode="once", **quiet)
-    forget.click(shows_errors(handlers.on_forget), None, said, **quiet)
+    use.click(shows_errors(handlers.on_neutral), taken, [said, kept, shelf], trigger_mode="once", **QUIET)
+    part.expand(shows_errors(handlers.on_open), who, [kept, shelf], **QUIET)
+    again.click(shows_errors(handlers.on_use), [kept, who], said, **QUIET)
+    delete.click(shows_errors(handlers.on_delete), [kept, who], [said, kept, shelf], trigger_mode="once", **QUIET)
+    forget.click(shows_errors(handlers.on_forget), None, said, **QUIET)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
@@ -23,6 +24,7 @@ from ui.clips.acts import withdraw_own
 from ui.parts import presentation
 from ui.parts.calls import Act
 from ui.parts.errors import shows_errors
+from ui.parts.handlers import QUIET, from_fields
 from ui.parts.palette import Texts, label_choices
 from ui.parts.presentation import status_line
 from ui.recognize import cards
@@ -35,6 +37,7 @@ from ui.recognize.form import (
     Analysed,
     Form,
     KeptClips,
+    SentForm,
     blank,
     build_consent,
     build_details,
@@ -147,27 +150,16 @@ class RecognizeHandlers:
         self.services.uploads.release(str(request.session_hash))
         return blank(cards.empty_card(self._texts(request)))._replace(audio=None)
 
-    def on_save(
-        self,
-        analysed: Analysed | None,
-        vote: str | None,
-        transcript: str,
-        intensity: float,
-        rated: bool,
-        speaker: str,
-        consent: list[str],
-        keep_face: list[str],
-        who: Who,
-        request: gr.Request,
-    ) -> Form:
+    def on_save(self, sent: SentForm, who: Who, request: gr.Request) -> Form:
         """Store clip, answer and vote, given consent; without consent say so and store nothing."""
-        refusal = what_is_missing(analysed, vote, consent, self.services.labels)
-        if analysed is None or analysed.audio is None or vote is None or refusal:
+        analysed, labels = sent.analysed, self.services.labels
+        refusal = what_is_missing(analysed, sent.vote, sent.consent, labels)
+        if analysed is None or analysed.audio is None or sent.vote is None or refusal:
             return Form(status=status_line(refusal, "gentle"))
-        rater, labels = voter(self.services, request, who), self.services.labels
-        recognition, face = to_store(analysed, keep_face, rater.name)
+        rater = voter(self.services, request, who)
+        recognition, face = to_store(analysed, sent.keep_face, rater.name)
         recognised = recognition.transcript.text if recognition.transcript else ""
-        verdict, label = verdict_of(vote, labels.most_probable(recognition.fused.as_dict()))
+        verdict, label = verdict_of(sent.vote, labels.most_probable(recognition.fused.as_dict()))
         clip, _ = self.services.store.save_feedback(
             analysed.audio,
             recognition,
@@ -175,16 +167,16 @@ class RecognizeHandlers:
                 rater.name,
                 verdict,
                 label=label,
-                intensity=intensity_of(intensity, rated),
-                transcript=changed_transcript(transcript, recognised),
+                intensity=intensity_of(sent.intensity, sent.rated),
+                transcript=changed_transcript(sent.transcript, recognised),
                 may_replace=rater.proved,
                 label_set=labels.names,
             ),
             NewClip(
                 "page",
-                speaker=speaker.strip() or None,
+                speaker=sent.speaker.strip() or None,
                 session=str(request.session_hash),
-                grants=grant(consent, rater.name, consent_words(consent)),
+                grants=grant(sent.consent, rater.name, consent_words(sent.consent)),
                 face=face,
             ),
             model_version_id=analysed.model_version_id,
@@ -295,7 +287,6 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
     over_time = build_timeline(timelines, capture)
     adapt, clean, details, answer_json = build_details()
     saved = gr.State(None)
-    sure = gr.Checkbox(False, visible=False)
 
     voting = (fields.vote, fields.transcript, fields.intensity, fields.rated)
     form = Form(
@@ -308,27 +299,28 @@ def build_recognize_tab(services: Services, demo: gr.Blocks, who: gr.BrowserStat
     connect_face(services, face, form)
     # Pressed by the page's script as well, when the labels have changed.
     relabelled = gr.Button("", elem_id="labels-changed", elem_classes="pressed-by-script")
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
     # Not queued: answers of the queue come uncompressed, and this one comes with every first load.
-    gr.on([demo.load, relabelled.click], shows_errors(handlers.on_labels), analysed, list(form), queue=False, **quiet)
+    gr.on([demo.load, relabelled.click], shows_errors(handlers.on_labels), analysed, list(form), queue=False, **QUIET)
+    sent = [analysed, *voting, speaker, consent, face.keep, who]
+    _connect_saving(handlers, form, sent, [save.click, fields.transcript.submit, speaker.submit], withdraw)
+    return timelines.acts()
+
+
+def _connect_saving(
+    handlers: RecognizeHandlers, form: Form, sent: list[Component], saves: list[Any], withdraw: gr.Button
+) -> None:
+    """The form is saved, or the clip that was just saved is taken back."""
+    who, sure = sent[-1], gr.Checkbox(False, visible=False)
+    gr.on(saves, shows_errors(from_fields(handlers.on_save)), sent, list(form), trigger_mode="once", **QUIET)
     withdraw.click(
         shows_errors(handlers.on_withdraw),
         # What the server keeps is out of a script's reach: whether they are sure travels on its own.
-        [saved, who, sure],
+        [form.saved, who, sure],
         list(form),
         js=f"(saved, who) => [saved, who, confirm({ASK!r})]",
         trigger_mode="once",
-        **quiet,
+        **QUIET,
     )
-    gr.on(
-        [save.click, fields.transcript.submit, speaker.submit],
-        shows_errors(handlers.on_save),
-        [analysed, *voting, speaker, consent, face.keep, who],
-        list(form),
-        trigger_mode="once",
-        **quiet,
-    )
-    return timelines.acts()
 
 
 def _connect_clip(
@@ -336,8 +328,7 @@ def _connect_clip(
 ) -> None:
     """A clip comes, is taken away by the player's own cross, or is cleared."""
     outputs, audio = list(form), capture.audio
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    heavy = {**RECOGNITION, **quiet}
+    heavy = {**RECOGNITION, **QUIET}
     answering = [
         audio.input(shows_errors(handlers.on_audio), given, outputs, trigger_mode="always_last", **heavy),
         recorded.then(shows_errors(handlers.on_audio), given, outputs, **heavy),
@@ -346,5 +337,5 @@ def _connect_clip(
             shows_errors(handlers.on_example), capture.examples, outputs, trigger_mode="always_last", **heavy
         ),
     ]
-    audio.change(shows_errors(handlers.on_change), [audio, form.analysed], outputs, queue=False, **quiet)
-    capture.clear.click(shows_errors(handlers.on_clear), None, outputs, cancels=answering, **quiet)
+    audio.change(shows_errors(handlers.on_change), [audio, form.analysed], outputs, queue=False, **QUIET)
+    capture.clear.click(shows_errors(handlers.on_clear), None, outputs, cancels=answering, **QUIET)

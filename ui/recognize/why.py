@@ -7,8 +7,8 @@ import gradio as gr
 from ser.explanation.cues import CUES
 from ser.explanation.explanation import Cue, Explanation, Part, Word
 from ser.types import Audio
-from ui.api import EXPLANATION_COST
 from ui.backend.identity import charge
+from ui.backend.limits import EXPLANATION_COST
 from ui.backend.services import Services
 from ui.backend.turns import PRESSED, Waiting
 from ui.parts.errors import shows_errors

@@ -71,7 +71,7 @@ class ReviewHandlers:
         }
 
     def on_next(self, given: Given, request: gr.Request) -> dict[str, object]:
-        """A clip to label that is none of `exclude`, lent to this rater until they vote, let go or are long gone."""
+        """Return a clip to label, none of `exclude`, reserved for this rater until they vote, release it or leave."""
         reviewer = self._reviewer(given, request)
         order, filters = self._choice(given, reviewer)
         exclude = whole_numbers(given, "exclude")

@@ -19,8 +19,8 @@ from ser.timeline.regions import Timeline
 from ser.timeline.speakers import OFF
 from ser.timeline.timeline import AUTO
 from ser.types import Audio, Recognition
-from ui.api import MAX_TIMELINE_DURATION, TIMELINE_BUDGET
 from ui.backend.identity import charge, voter
+from ui.backend.limits import MAX_TIMELINE_DURATION, TIMELINE_BUDGET
 from ui.backend.services import Services
 from ui.backend.turns import PRESSED, Waiting
 from ui.parts.calls import Act, Given

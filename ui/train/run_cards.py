@@ -194,16 +194,19 @@ def drift_line(drifted: Sequence[str]) -> str:
     )
 
 
-def log_card(name: str, text: str, encoded: bytes, lines: int = 30) -> str:
+LOG_LINES = 30
+"""Lines of a log that are shown."""
+
+
+def log_card(name: str, text: str, encoded: bytes) -> str:
     """The last lines of a log, and all of it to download.
 
     Args:
         name: of the file.
         text: what it holds.
         encoded: the same in base64.
-        lines: how many are shown.
     """
-    end = "\n".join(text.splitlines()[-lines:])
+    end = "\n".join(text.splitlines()[-LOG_LINES:])
     return (
         f'<p><a class="file" download="{escape(name)}" href="data:text/plain;base64,{encoded.decode("ascii")}">'
         f"Download {escape(name)}</a></p>"

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 import gradio as gr
@@ -25,6 +25,7 @@ from ui.backend.identity import Who, person
 from ui.backend.services import Services
 from ui.parts.calls import Act, as_whole
 from ui.parts.errors import shows_errors
+from ui.parts.handlers import QUIET, from_fields
 from ui.train import run_cards as training_cards
 from ui.train.choices import ENCODER_CHOICES, HEAD_CHOICES, TARGET_NAMES, is_tuned_whole
 from ui.train.versions import VersionHandlers, build_versions
@@ -58,6 +59,23 @@ class Form(NamedTuple):
     header: object = UNCHANGED
 
 
+@dataclass(frozen=True)
+class Shown:
+    """State of the tab on somebody's page.
+
+    Attributes:
+        seen: what the page shows now; the part that is alike is not sent again.
+        preset: `quick` or `thorough`.
+        target: what a run would train.
+        tune: the layers of an acoustic model that it would train.
+    """
+
+    seen: dict[str, object]
+    preset: str = PRESETS[0]
+    target: str = TARGETS[0]
+    tune: str = BY_PRESET
+
+
 class TrainHandlers:
     """Events of this tab, one method each."""
 
@@ -66,23 +84,10 @@ class TrainHandlers:
         self.versions = VersionHandlers(services)
         self._known: tuple[tuple[object, ...], str | None] = ((), None)
 
-    def on_tick(
-        self,
-        seen: dict[str, object],
-        preset: str = PRESETS[0],
-        target: str = TARGETS[0],
-        tune: str = BY_PRESET,
-    ) -> Form:
-        """Look whether anything is new, and show only that.
-
-        Args:
-            seen: what the page shows now; the part that is alike is not sent again.
-            preset: `quick` or `thorough`.
-            target: what it would train.
-            tune: the layers of an acoustic model that it would train.
-        """
-        asked = replace(self.services.retrainer.config, preset=preset, target=target, tune=tune)
-        now = self._look(asked)
+    def on_tick(self, shown: Shown) -> Form:
+        """Look whether anything is new, and show only that."""
+        asked = replace(self.services.retrainer.config, preset=shown.preset, target=shown.target, tune=shown.tune)
+        now, seen = self._look(asked), shown.seen
         if now == seen:
             return Form()
         form = Form(seen=now)
@@ -121,44 +126,29 @@ class TrainHandlers:
             allowed = False
         return "" if allowed else training_cards.WATCHING
 
-    def on_retrain(
-        self, seen: dict[str, object], preset: str, target: str, tune: str, who: Who, request: gr.Request
-    ) -> Form:
+    def on_retrain(self, shown: Shown, who: Who, request: gr.Request) -> Form:
         """Ask for a run on the feedback as it stands; it waits where another one runs."""
         name = person(self.services, request, who).require("retrain").name
-        self.services.retrainer.start(name, target=target, preset=preset, tune=tune)
-        return self.on_tick(seen, preset, target, tune)
+        self.services.retrainer.start(name, target=shown.target, preset=shown.preset, tune=shown.tune)
+        return self.on_tick(shown)
 
-    def on_pause(
-        self, seen: dict[str, object], preset: str, target: str, tune: str, who: Who, request: gr.Request
-    ) -> Form:
+    def on_pause(self, shown: Shown, who: Who, request: gr.Request) -> Form:
         """Pause the run; its progress is kept."""
         person(self.services, request, who).require("stop a training run")
         self.services.retrainer.pause()
-        return self.on_tick(seen, preset, target, tune)
+        return self.on_tick(shown)
 
-    def on_resume(
-        self, seen: dict[str, object], preset: str, target: str, tune: str, who: Who, request: gr.Request
-    ) -> Form:
+    def on_resume(self, shown: Shown, who: Who, request: gr.Request) -> Form:
         """Let a paused or interrupted run go on."""
         person(self.services, request, who).require("retrain")
         self.services.retrainer.resume()
-        return self.on_tick(seen, preset, target, tune)
+        return self.on_tick(shown)
 
-    def on_cancel(
-        self,
-        seen: dict[str, object],
-        preset: str,
-        target: str,
-        tune: str,
-        run_id: int | None,
-        who: Who,
-        request: gr.Request,
-    ) -> Form:
+    def on_cancel(self, shown: Shown, run_id: int | None, who: Who, request: gr.Request) -> Form:
         """End a run, running, paused or queued; its progress is discarded."""
         person(self.services, request, who).require("stop a training run")
         self.services.retrainer.cancel(as_whole(run_id, "The run") if run_id is not None else None)
-        return self.on_tick(seen, preset, target, tune)
+        return self.on_tick(shown)
 
     def on_log(self, shown: str, who: Who, request: gr.Request) -> str:
         """Draw the end of a run's log, with all of it to download; nothing if that is on the page already."""
@@ -293,22 +283,21 @@ def build_train_tab(
             seen, timer, feedback, run, versions, guess, retrain, pause, resume, cancel, which, header,
         )
     )  # fmt: skip
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
     now = [seen, preset, target, tune]
-    look = {"fn": shows_errors(do.on_tick), "inputs": now, "outputs": outputs, **quiet}
-    demo.load(shows_errors(do.on_open), who, note, **quiet)
+    look = {"fn": shows_errors(from_fields(do.on_tick)), "inputs": now, "outputs": outputs, **QUIET}
+    demo.load(shows_errors(do.on_open), who, note, **QUIET)
     demo.load(**look)
     tab.select(**look)
     timer.tick(**look, trigger_mode="once")
     preset.change(**look)
     target.change(**look)
     tune.change(**look)
-    target.change(lambda chosen: gr.update(visible=chosen == "acoustic"), target, tune, **quiet)
-    once = {"trigger_mode": "once", **quiet}
-    retrain.click(shows_errors(do.on_retrain), [*now, who], outputs, **once)
-    pause.click(shows_errors(do.on_pause), [*now, who], outputs, **once)
-    resume.click(shows_errors(do.on_resume), [*now, who], outputs, **once)
-    cancel.click(shows_errors(do.on_cancel), [*now, which, who], outputs, **once)
+    target.change(lambda chosen: gr.update(visible=chosen == "acoustic"), target, tune, **QUIET)
+    once = {"trigger_mode": "once", **QUIET}
+    retrain.click(shows_errors(from_fields(do.on_retrain)), [*now, who], outputs, **once)
+    pause.click(shows_errors(from_fields(do.on_pause)), [*now, who], outputs, **once)
+    resume.click(shows_errors(from_fields(do.on_resume)), [*now, who], outputs, **once)
+    cancel.click(shows_errors(from_fields(do.on_cancel)), [*now, which, who], outputs, **once)
     log_button.click(shows_errors(do.on_log), [log, who], log, **once)
     changed.click(**look)
     return do.versions.acts()

@@ -21,7 +21,7 @@ from annotations.store.records import CONSENT_PURPOSES
 CARD = "README.md"
 
 NO_LICENCE = (
-    "No licence was named. What the speakers consented to is below; whoever passes the recordings on needs their "
+    "No licence was named. What the speakers consented to is below; to pass the recordings on needs their "
     "licence for it."
 )
 

@@ -45,8 +45,8 @@ class Form:
 
     Attributes:
         write: makes it, given a scratch folder, or in that the main file, and the labels of the store.
-        is_folder: whether it is a folder; otherwise it is a file, and perhaps `partners` beside it.
-        partners: from the file's name to those of the files and folders beside it.
+        is_folder: whether it is a folder; otherwise it is a file, and perhaps `partners` next to it.
+        partners: from the file's name to those of the files and folders next to it.
     """
 
     write: Write

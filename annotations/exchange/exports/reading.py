@@ -12,10 +12,10 @@ from pathlib import Path
 from annotations.errors import ClipNotFoundError
 from annotations.labels.label_set import DEFAULT, LabelSet
 from annotations.labels.stored import read_label_set
+from annotations.masking import mask_transcripts, masking_in_force
 from annotations.raters.votes import hard_label, mix_shares
 from annotations.store import AnnotationStore
 from annotations.store.faces import NewFace, read_face
-from annotations.store.masking import mask_transcripts, masking_in_force
 from annotations.store.rows import CLIPS, to_clip
 
 AUDIO = "audio"

@@ -1,4 +1,4 @@
-"""Descriptions of recordings to import, whatever they come from. Reads nothing."""
+"""Descriptions of recordings to import, from any source. Reads nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

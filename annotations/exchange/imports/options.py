@@ -226,15 +226,15 @@ NAMED = 3
 """Examples that are named of what may be thousands."""
 
 
-def first_of(names: Iterable[str], most: int = NAMED) -> str:
+def first_of(names: Iterable[str]) -> str:
     """The first of some names, and how many more there are.
 
     >>> first_of("abcde")
     'a, b, c and 2 more'
     """
     names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def failure_lines(failed: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

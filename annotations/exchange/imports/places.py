@@ -29,7 +29,7 @@ BOMB_RATIO = 100
 """Unpacked bytes a byte of the archive. Recordings seldom pass 3, tables of text 20; bombs reach thousands."""
 
 BOMB_FREE = 256 * 2**20
-"""Unpacked bytes that are let through whatever the ratio: silence packs well."""
+"""Unpacked bytes that are let through at any ratio: silence packs well."""
 
 TABLE_FREE = 16 * 2**20
 """Unpacked bytes of a table from which on the ratio counts for it alone: reading rows takes longer than unpacking."""
@@ -147,7 +147,7 @@ class FolderPlace:
         if outside:
             raise ExchangeError(f"{name} lies outside of {self.root}. Only files inside are imported; move it there.")
         if not found:
-            raise ExchangeError(f"{name} is not in {self.root}. Put it there, or take it off the table.")
+            raise ExchangeError(f"{name} is not in {self.root}. Put it there, or remove its row from the table.")
         return path
 
     def _walk(self, refused: list[tuple[str, str]]) -> Iterator[str]:
@@ -198,7 +198,7 @@ class ZipPlace:
             ExchangeError: if it is damaged or encrypted, or unpacks to more than a recording could hold.
         """
         if name not in self._members:
-            raise ExchangeError(f"{name} is not in {self._path.name}. Put it there, or take it off the table.")
+            raise ExchangeError(f"{name} is not in {self._path.name}. Put it there, or remove its row from the table.")
         # One at a time, so that the allowance is kept; unpacking is quick compared with decoding.
         with self._lock:
             return self._unpack(name)

@@ -134,7 +134,7 @@ def _add(preview: Preview, item: Incoming, options: ImportOptions) -> None:
     report = preview.report
     if item.sha256 is None and not item.place.has(item.name):
         report.failed.append(
-            (item.name, f"{item.name} is not in {item.place.name}. Put it there, or take it off the table.")
+            (item.name, f"{item.name} is not in {item.place.name}. Put it there, or remove its row from the table.")
         )
         return
     preview.clips += 1

@@ -71,7 +71,7 @@ def check_record(
 
     Args:
         record: the line.
-        sha256: of the recording beside it.
+        sha256: of the recording next to it.
         labels: that votes and known answers may have.
         read: gives a further file that the line names; without it no picture is restored.
 

@@ -1,7 +1,7 @@
 """Recordings that lie in the rows of a table: own Parquet exports, other Parquet files, and sets of `datasets`.
 
 Imported only when such a source is named: the libraries are slow to load. Recordings are taken as bytes and decoded by
-`ser.audio.decoding`, whatever the set says of its own decoding.
+`ser.audio.decoding`, even if the set names a decoding of its own.
 """
 
 import threading

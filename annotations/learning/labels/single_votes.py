@@ -1,7 +1,7 @@
 """Soft labels of clips with a single vote: as far as raters turn out to be as unsure as listeners usually are.
 
 Nobody else says if a lone vote is right, but a model that was trained elsewhere knows a little of it. A careful rater's
-votes are likelier if they are taken as they are; those of people who hear an emotion rightly every other time, and say
+votes are likelier if they are taken as they are; those of people who are right every other time, and say
 neutral when in doubt, are likelier if that is taken into account. Pure.
 """
 
@@ -14,7 +14,7 @@ Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 HIT, NEUTRAL = 0.45, 0.3
-"""Share of votes for the right label and for neutral among listeners who hear the voice alone; near those of CREMA-D's
+"""Share of votes for the right label and for neutral among listeners to the voice alone; near those of CREMA-D's
 listeners, 0.41 and 0.38 (Cao et al. 2014, "CREMA-D", https://doi.org/10.1109/TAFFC.2014.2336244)."""
 
 SLIP = 0.03

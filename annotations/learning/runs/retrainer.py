@@ -155,7 +155,7 @@ class Retrainer:
         elif run.status == "running":
             status = with_processor_use(status)
         elif run.status != "running" and status.state != run.status:
-            # The record is written before the file: what is decided is done, whatever the file still says.
+            # The record is written before the file: what is decided is done, even if the file says otherwise.
             done = 1.0 if run.status in ("promoted", "refused") else status.progress
             status = status.changed(state=run.status, message=run.reason or "", eta=None, progress=done)
         log = log_path(self.store.data_dir, run.id)
@@ -253,7 +253,7 @@ class Retrainer:
                 psutil.wait_procs([process], timeout=interval)
             else:
                 time.sleep(interval)
-        # Whoever recorded the end removes the run's files under this lock.
+        # The process that recorded the end removes the run's files under this lock.
         with run_queue.queue_lock(self.store):
             on_status(status)
         return status

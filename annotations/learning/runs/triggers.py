@@ -101,7 +101,7 @@ def is_time(setting: str, now: datetime, last: TriggerReport | None) -> bool:
 
 
 def count_new(examples: Sequence[FeedbackExample], run: TrainingRun | None, store: AnnotationStore) -> int:
-    """Votes that the last run did not read, whatever became of it."""
+    """Count the votes that the last run did not read, whatever its outcome."""
     votes = {vote for example in examples for vote in example.correction_ids}
     if run is None:
         return len(votes)

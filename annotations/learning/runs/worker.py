@@ -33,14 +33,15 @@ from annotations.learning.config import (
     stop_request_of,
     write_json,
 )
-from annotations.learning.promotion.gate import Decision
+from annotations.learning.promotion.decision import Decision
 from annotations.learning.promotion.holdout_store import hold_out, record_holdout
 from annotations.learning.runs import queue as run_queue
 from annotations.learning.runs.process import NICENESS, Spawn, end_with, keep_log, spawn_worker, yield_the_processor
 from annotations.learning.runs.status import TRAINED_SHARE, RunReport, describe
 from annotations.learning.runs.zero_gpu import on_zero_gpu, run_in_slices, slice_length
 from annotations.learning.trainer import Trainer, TrainingJob, device_of, is_cross_fitted, trainer_of
-from annotations.learning.versions.retention import finish_version, look_after_versions
+from annotations.learning.versions.card import write_card
+from annotations.learning.versions.retention import look_after_versions
 from annotations.raters.votes import training_examples
 from annotations.store import AnnotationStore
 from annotations.store.new_records import NewVersion
@@ -93,7 +94,7 @@ class Worker:
         """Do the run and record how it ended; returns the exit code.
 
         Raises:
-            Exception: whatever nobody foresaw, after it was recorded; its trace goes to the run's log.
+            Exception: an unforeseen one, after it was recorded; its trace goes to the run's log.
         """
         try:
             decision, version, facts = self._train_and_compare()
@@ -114,7 +115,8 @@ class Worker:
             run = self.store.finish_training_run(self.run.id, state, metrics, decision.reason, version)
             self.report.say(decision.reason, state=state, progress=1.0, eta=None)
             clear_run(self.store.data_dir, self.run.id)
-        finish_version(self.store, run.new_version_id)
+        if run.new_version_id is not None:
+            write_card(self.store, self.store.get_model_version(run.new_version_id))
         look_after_versions(self.store)
         return 0
 
@@ -218,7 +220,7 @@ class Worker:
             holdout=holdout,
             base=self.config.base,
             run_dir=run_folder(self.store.data_dir, self.run.id),
-            # Outside of a slice there is no GPU, whatever it looks like.
+            # Outside of a slice there is no GPU, even if there seems to be one.
             device=device,
             say=self.report.say,
             on_progress=self.report.on_progress,

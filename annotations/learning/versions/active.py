@@ -1,6 +1,6 @@
 """Keeps a recogniser on the current model versions of the store.
 
-Whoever promotes a version, on this page, on another, or in the training process, only writes to the
+A promotion, on this page, on another, or in the training process, only writes to the
 store; every process that answers finds out here, at its next answer.
 """
 
@@ -47,7 +47,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Serving:
-    """A recogniser that is never changed any more, and the versions that it is made of.
+    """A recogniser that is never changed, and the versions that it is made of.
 
     Attributes:
         recognizer: its models belong together; another version is another recogniser.
@@ -145,7 +145,7 @@ class ActiveModel:
         """Answer with the current versions; go back to a target's base if its version cannot be loaded any more.
 
         Returns:
-            What a person should know of the latter, None otherwise; the store keeps it as the promotion's reason.
+            A sentence on what was gone back from, else None; the store keeps it as the promotion's reason.
         """
         remarks = []
         for target, part in self._parts.items():

@@ -105,7 +105,7 @@ def card_text(entry: VersionEntry, root: str, licence: str | None) -> str:
     parts.append(
         f"`{licence}`."
         if licence
-        else "Not known. What the speakers consented to binds whoever passes the weights on; name it with --licence."
+        else "Not known. What the speakers consented to binds those who pass the weights on; name it with --licence."
     )
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -36,7 +36,7 @@ class VersionEntry:
             came with the program.
         reason: of that decision, in a sentence.
         votes: how many its run read.
-        override: the reason of whoever promoted it against the comparison, if somebody did.
+        override: the reason of who promoted it against the comparison, if somebody did.
         erased: clips and votes that it trained on and that were erased since; None if there are none.
         retired: whether it is a network of an earlier version of the program, which nothing can run any more.
     """
@@ -210,7 +210,7 @@ def promote_version(
 ) -> Promotion:
     """Promote a version; one that the comparison refused needs a reason, which is kept.
 
-    Whoever answers finds out at the next answer: see `annotations.learning.versions.active`.
+    Processes that answer find out at their next answer: see `annotations.learning.versions.active`.
 
     Args:
         store: to write to.

@@ -1,4 +1,4 @@
-"""Upkeep of versions: a card for each new one, and removal of old weights; every record stays.
+"""Removal of old weights of versions; every record stays.
 
 Called when a run has ended and, now and then, while the page is served.
 """
@@ -6,7 +6,6 @@ Called when a run has ended and, now and then, while the page is served.
 import shutil
 
 from annotations.errors import StoreError, VersionNotFoundError
-from annotations.learning.versions.card import write_card
 from annotations.learning.versions.registry import HEAVY, active_versions, way_back
 from annotations.store import AnnotationStore
 from annotations.store.queries import list_versions
@@ -26,19 +25,10 @@ def look_after_versions(store: AnnotationStore) -> list[str]:
     return [f"The weights of {', '.join(removed)} were removed; the newest {keep} are kept."] if removed else []
 
 
-def finish_version(store: AnnotationStore, version_id: int | None) -> ModelVersion | None:
-    """Write the card of a version that a run has just made; does nothing without one."""
-    if version_id is None:
-        return None
-    version = store.get_model_version(version_id)
-    write_card(store, version)
-    return version
-
-
 def remove_old_weights(store: AnnotationStore, keep: int) -> list[ModelVersion]:
     """Remove the weights of all but the newest versions of each target; the records and the cards stay.
 
-    Kept besides are the current versions, those they were trained on, the one a roll-back would go to, and those
+    Also kept are the current versions, those they were trained on, the one a roll-back would go to, and those
     that a run under way starts from.
 
     Args:

@@ -151,5 +151,5 @@ def words_of(connection: sqlite3.Connection, listed: str) -> list[str]:
 
 
 def forget_sources(connection: sqlite3.Connection, name: str) -> None:
-    """A folder that was imported may be named after a person."""
+    """Erase a name from the sources of imports: a folder may be named after a person."""
     connection.execute("UPDATE imports SET source = 'erased' WHERE instr(source, ?)", (name,))

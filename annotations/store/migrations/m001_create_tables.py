@@ -126,7 +126,7 @@ migration(
         CHECK ((status = 'running') = (finished_at IS NULL))
     ) STRICT
     """,
-    # The database itself refuses a second run at a time, whoever writes to it.
+    # The database itself refuses a second run at a time, from any writer.
     "CREATE UNIQUE INDEX training_runs_one_running ON training_runs (status) WHERE status = 'running'",
     """
     CREATE TABLE training_run_corrections (

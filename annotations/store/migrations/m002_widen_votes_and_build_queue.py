@@ -1,7 +1,7 @@
 """Votes that say more, marks of gold clips, leases, settings, embeddings, and what the review queue reads.
 
 The queue's tables repeat what clips, predictions and votes say, in the shape that the queue needs. Triggers keep them,
-so that whoever writes a row keeps them right; `queue_clock` numbers the changes, so that a reader that holds a copy
+so that they are right after every write; `queue_clock` numbers the changes, so that a reader that holds a copy
 in memory asks for what is newer than it.
 """
 

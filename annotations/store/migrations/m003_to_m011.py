@@ -181,7 +181,7 @@ migration(
     FROM kept_training_runs
     """,
     "DROP TABLE kept_training_runs",
-    # The database itself refuses a second run at a time, whoever writes to it; others wait in the order they came.
+    # The database itself refuses a second run at a time, from any writer; others wait in the order they came.
     "CREATE UNIQUE INDEX training_runs_one_running ON training_runs (status) WHERE status = 'running'",
     "CREATE INDEX training_runs_status ON training_runs (status, id)",
     "ALTER TABLE model_versions ADD COLUMN target TEXT NOT NULL DEFAULT 'acoustic' CHECK (length(target) > 0)",

@@ -74,7 +74,7 @@ _PATTERNS = {
 
 @dataclass(frozen=True)
 class Alarm:
-    """What was found.
+    """Finding of the guard.
 
     Attributes:
         kind: one of `KINDS`.

@@ -214,7 +214,7 @@ class DialogueTask(Task):
         return felt + self.config.cause_weight * caused
 
     def evaluate(self, network: nn.Module) -> DevFigures:
-        """Measure the mean of both macro-F1."""
+        """Return the mean of the two macro-F1 scores."""
         assert isinstance(network, DialogueNetwork)
         emotions, pairs = answer(network, self.dev, self.device).score()
         return DevFigures((emotions + pairs) / 2, {"dev_macro_f1": emotions, "dev_pairs_macro_f1": pairs})

@@ -1,1 +1,1 @@
-"""What a good listener might say next: offered to a person, never sent by itself."""
+"""Replies that a good listener might give: offered to a person, never sent by itself."""

@@ -49,7 +49,7 @@ class HelpLine:
 
 @dataclass(frozen=True)
 class Reply:
-    """What could be said next.
+    """A reply that is offered.
 
     Attributes:
         text: of it.

@@ -20,7 +20,7 @@ LASTING = 3
 
 @dataclass(frozen=True)
 class Situation:
-    """What a reply is chosen from.
+    """Facts that a reply is chosen by.
 
     Attributes:
         place: of the turn that is answered, counted from 0.

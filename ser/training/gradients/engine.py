@@ -26,7 +26,7 @@ STATE_SECONDS = 120.0
 
 KEPT_VALUES = ("epoch", "place", "step", "losses", "loss", "score", "curve", "best_epoch", "best", "parts")
 KEPT_OBJECTS = ("optimizer", "schedule", "scaler")
-"""Attributes of a run that its state on disk holds, besides weights and random generators."""
+"""Attributes of a run that its state on disk holds, apart from weights and random generators."""
 
 
 def optimise(network: torch.nn.Module, task: Task, config: LoopConfig, around: Surroundings) -> Outcome:

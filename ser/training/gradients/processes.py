@@ -78,7 +78,7 @@ class Processes:
             return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=True)
 
     def apart(self, wrapped: torch.nn.Module, last: bool) -> AbstractContextManager[None]:
-        """Only add up the gradients of this process in all parts of a step but the last."""
+        """Accumulate gradients without exchanging them between processes, until the last part of a step."""
         if last or not isinstance(wrapped, DistributedDataParallel):
             return nullcontext()
         quiet: AbstractContextManager[None] = wrapped.no_sync()

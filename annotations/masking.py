@@ -1,7 +1,7 @@
-"""Masks names and numbers in English transcripts by rules, before they are stored or exported, if the settings say so.
+"""Masking of names and numbers in English transcripts by rules, before they are stored or exported.
 
-The rules miss names at the beginning of a sentence, names written in lower case, and whatever else tells who somebody
-is; they mask some words that are no names. They make it harder to find a person, and anonymise nobody.
+The settings switch it on. The rules miss names at the beginning of a sentence, names in lower case, and all else that
+identifies a person; they mask some words that are no names. They make it harder to find a person, and anonymise nobody.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MASKING = ("export", "store")
-"""What the setting may be besides nothing: masked in exports, or already when stored."""
+"""Values of the setting other than None: masked in exports, or already when stored."""
 
 NAME, NUMBER, ADDRESS = "[name]", "[number]", "[address]"
 
@@ -94,7 +94,7 @@ def _masked(key: str, value: Any, inside: bool) -> Any:
 
 
 def _runs(flags: Sequence[bool]) -> list[bool]:
-    """Of flags those in a row of at least `LEAST_SPOKEN`.
+    """Keep the flags that stand in a row of at least `LEAST_SPOKEN`.
 
     >>> _runs([True, True, False, True, True, True])
     [False, False, False, True, True, True]
