@@ -27,6 +27,7 @@ from ui.conversation.tab import build_conversation_tab, held
 from ui.conversation.tab import is_on as conversation_is_on
 from ui.insights.tab import build_insights_tab
 from ui.languages import catalogue
+from ui.live.routes import LiveRoutes
 from ui.maintain.cards import build_maintain_cards
 from ui.maintain.labels import LabelHandlers, labels_dialog
 from ui.maintain.overview import OverviewHandlers
@@ -38,7 +39,6 @@ from ui.parts.errors import Page, shows_errors
 from ui.parts.handlers import QUIET
 from ui.parts.palette import keys_row
 from ui.parts.presentation import escape
-from ui.recognize.live_routes import LiveRoutes
 from ui.recognize.tab import build_recognize_tab
 from ui.review.guidelines import GuidelinesHandlers, guidelines_dialog
 from ui.review.tab import build_review_tab

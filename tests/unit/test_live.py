@@ -12,8 +12,8 @@ from ser.recognizer import Recognizer
 from ser.testing import BandEnergyModel, FixedTranscriber, WordListModel, synthetic_speech
 from ser.timeline.live import LiveAnswer, LiveTimeline
 from ser.types import SAMPLING_RATE, Audio, Signal, SpeechRegion
-from ui.recognize.live import live_state
-from ui.recognize.live_streams import LiveStreams, NotLiveError
+from ui.live.panel import live_state
+from ui.live.streams import LiveStreams, NotLiveError
 
 
 class LoudDetector:

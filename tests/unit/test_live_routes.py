@@ -14,8 +14,8 @@ from ui.app import build_app, launch_options
 from ui.backend.limits import MAX_TIMELINE_DURATION, Limit, Limits
 from ui.backend.logins import HASHER, Logins
 from ui.backend.services import Services
-from ui.recognize.live_routes import LARGEST
-from ui.recognize.live_streams import LiveStreams
+from ui.live.routes import LARGEST
+from ui.live.streams import LiveStreams
 
 SOUND = np.rint(synthetic_speech(6.0, seed=2).signal * 32767).astype("<i2")
 KEY = "the key of a browser"

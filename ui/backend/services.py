@@ -19,10 +19,10 @@ from ui.backend.jobs import Jobs
 from ui.backend.limits import Limits
 from ui.backend.turns import Turns, Waiting
 from ui.backend.uploads import Uploads
+from ui.live.streams import LiveStreams
 from ui.operations.measures import Measures
 from ui.parts.presentation import as_written, escape
 from ui.parts.saving import saved_line
-from ui.recognize.live_streams import LiveStreams
 from ui.recognize.session_profiles import SessionProfiles
 
 T = TypeVar("T")

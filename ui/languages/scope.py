@@ -59,7 +59,7 @@ COMMAND_LINE = (
     "ui/operations",
     "ui/parts/delivery.py",
     "ui/parts/style.py",
-    "ui/recognize/live_routes.py",
+    "ui/live/routes.py",
 )
 """What only programs and terminals meet; there it is English."""
 

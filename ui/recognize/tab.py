@@ -21,6 +21,7 @@ from ui.backend.identity import Who, charge, label_texts, person, voter
 from ui.backend.services import Services
 from ui.backend.turns import RECOGNITION, Waiting
 from ui.clips.acts import withdraw_own
+from ui.live.panel import build_live
 from ui.parts import presentation
 from ui.parts.calls import Act
 from ui.parts.errors import shows_errors
@@ -44,7 +45,6 @@ from ui.recognize.form import (
     consent_words,
     what_is_missing,
 )
-from ui.recognize.live import build_live
 from ui.recognize.neutral import adapted_to, build_neutral
 from ui.recognize.votes import build_vote_fields, changed_transcript, intensity_of, verdict_of
 from ui.recognize.why import build_why

@@ -1,6 +1,6 @@
 """A live microphone: the answer rolls, a strip grows, and what was said goes on as a recording.
 
-The sound comes by `ui.recognize.live_routes`; what stands on the page is drawn by `assets/live.js`.
+The sound comes by `ui.live.routes`; what stands on the page is drawn by `assets/live.js`.
 """
 
 from collections.abc import Callable

@@ -18,10 +18,10 @@ from ui.backend.identity import charge, label_texts, owner_of, request_of
 from ui.backend.limits import MAX_TIMELINE_DURATION, TooMuchError
 from ui.backend.services import Services
 from ui.backend.turns import BusyError
+from ui.live.panel import live_state
+from ui.live.streams import LiveStream, MissingSoundError, NotLiveError
 from ui.parts.errors import sentence
 from ui.parts.presentation import clock
-from ui.recognize.live import live_state
-from ui.recognize.live_streams import LiveStream, MissingSoundError, NotLiveError
 
 STREAMS = "/studio/live"
 
