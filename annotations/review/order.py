@@ -37,7 +37,8 @@ RETURNED_FIRST = (QueueOrder.LEAST_CERTAIN, QueueOrder.MOST_INFORMATIVE, QueueOr
 """Orders that give suspected label errors, and what was queued again, before all others."""
 
 DEFAULT_ORDER = QueueOrder.MOST_INFORMATIVE
-"""The order with the best model for a number of votes, of those that were measured: see `covering`."""
+"""Suspected label errors first, then clips that are unlike each other. No order trained a better model than chance did
+(benchmarks/README.md, "Retraining")."""
 
 POOL = 512
 """Clips that are drawn for `MOST_INFORMATIVE`; they stand for all that nobody has labelled."""

@@ -16,7 +16,7 @@ ORDER_NAMES = {
     QueueOrder.SMALLEST_MARGIN: "Close calls",
     QueueOrder.SOUND_AGAINST_WORDS: "Voice and words disagree",
     QueueOrder.MOST_DISPUTED: "Raters disagree",
-    QueueOrder.MOST_INFORMATIVE: "Best for training",
+    QueueOrder.MOST_INFORMATIVE: "Typical first",
     QueueOrder.NEW_OR_SECOND: "New clips, doubtful ones again",
     QueueOrder.RANDOM: "Random",
     QueueOrder.OLDEST: "Oldest first",
