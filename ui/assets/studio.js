@@ -39,7 +39,10 @@
     const config = window.gradio_config || {};
     return `${(config.root || "").replace(/\/$/, "")}${config.api_prefix || "/gradio_api"}/run/${endpoint}`;
   };
-  const body = (act, given) => JSON.stringify({ data: [act, { who: { name: name(), key: key() }, ...given }] });
+  // These calls hold no state: all go by one session. Without any, Gradio makes a new one, a copy of every part, for each.
+  const SESSION = "page";
+  const body = (act, given) =>
+    JSON.stringify({ session_hash: SESSION, data: [act, { who: { name: name(), key: key() }, ...given }] });
 
   // Resolves to what the server answers; rejects with `.answered` true where it refused, false where it was not reached.
   const call = async (act, given = {}, timeout = 30000) => {
