@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Processes of tests that run side by side, each on one thread; tests of the page wait much, so two cores carry three.
-JOBS ?= 3
+# Processes of tests that run side by side, each on one thread; tests of the page wait much, so two cores carry four.
+JOBS ?= 4
 # Compiled modules are kept even where the environment says otherwise: many tests start interpreters of their own.
-PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+# Temporary stores lie in memory where there is enough of it: tests then do not wait for the disk to keep what they throw away.
+SHM := $(shell [ "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 8000000 ] 2>/dev/null && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
+PYTEST = $(SHM) PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .PHONY: run test test-all check browser lock clean
 

@@ -175,6 +175,7 @@ def test_a_name_that_was_bound_to_this_machine_gets_nothing(context: BrowserCont
     page.wait_for_selector("#answer-card .bars")
 
 
+@pytest.mark.slow
 def test_a_login_that_has_to_wait_says_so(context: BrowserContext, studio: str) -> None:
     page = context.new_page()
     page.set_default_timeout(PATIENCE)

@@ -188,6 +188,7 @@ class TestAnnotators:
         expect(page.locator("#clips-table")).to_contain_text("No clip fits")
         assert not re.search(r"\bbob\b", page.content())
 
+    @pytest.mark.slow
     def test_a_phone_shows_table_and_drawer_within_its_width(
         self, labelled: None, open_page: Callable[..., Page]
     ) -> None:

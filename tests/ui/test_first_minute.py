@@ -61,7 +61,12 @@ def test_an_example_is_not_saved(page: Page, services: Services) -> None:
     expect(page.locator("#answer-card .empty")).to_be_visible()
 
 
-@pytest.mark.parametrize("viewport", [{"width": 1280, "height": 800}, PHONE, {"width": 640, "height": 400}])
+WIDE, ZOOMED = {"width": 1280, "height": 800}, {"width": 640, "height": 400}
+
+
+@pytest.mark.parametrize(
+    "viewport", [pytest.param(WIDE, marks=pytest.mark.slow), PHONE, pytest.param(ZOOMED, marks=pytest.mark.slow)]
+)
 def test_what_to_do_first_can_be_seen_and_touched(open_page: Callable[..., Page], viewport: dict[str, int]) -> None:
     page = open_page(viewport=viewport)
     zone = page.locator("#recognize-audio .upload-container")
@@ -93,7 +98,10 @@ def test_recording_ends_by_itself_at_the_limit_and_is_analysed(
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("NotAllowedError", "may not use the microphone"), ("NotFoundError", "No microphone was found")],
+    [
+        ("NotAllowedError", "may not use the microphone"),
+        pytest.param("NotFoundError", "No microphone was found", marks=pytest.mark.slow),
+    ],
 )
 def test_a_microphone_that_is_refused_or_missing_is_explained(
     open_page: Callable[..., Page], name: str, sentence: str

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from annotations.store import NewVote
@@ -113,6 +114,7 @@ def test_a_browser_in_chinese_finds_a_page_in_chinese(open_page: Callable[..., P
     expect(page.get_by_text("没有片段 99。它可能已被删除；请选择其他片段。").first).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_choice_is_kept_and_english_is_as_it_was(open_page: Callable[..., Page], services: Services) -> None:
     fill_labelled(services)
     page = open_page(locale="de-DE")

@@ -115,16 +115,18 @@ def test_who_has_to_wait_and_who_closes_the_page(open_page: Callable[..., Page],
     ("before", "sentence"),
     [
         (REFUSED.format("NotAllowedError"), "The browser may not use the microphone."),
-        (REFUSED.format("NotFoundError"), "No microphone was found."),
-        (
+        pytest.param(REFUSED.format("NotFoundError"), "No microphone was found.", marks=pytest.mark.slow),
+        pytest.param(
             "delete window.MediaStreamTrackProcessor; delete window.AudioWorkletNode",
             "This browser is too old for Live.",
+            marks=pytest.mark.slow,
         ),
         # As in Firefox on a machine that has nothing to play sound on.
-        (
+        pytest.param(
             "delete window.MediaStreamTrackProcessor; window.AudioContext = class extends AudioContext {"
             "constructor() { super(); super.suspend(); } resume() { return new Promise(() => {}); } }",
             "The microphone cannot be used (no sound output).",
+            marks=pytest.mark.slow,
         ),
     ],
 )

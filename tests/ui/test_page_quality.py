@@ -39,7 +39,7 @@ def axe() -> str:
         pytest.skip("axe-playwright-python is not installed: pip install -r requirements-dev.txt")
 
 
-@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+@pytest.mark.parametrize("locale", ["en-GB", pytest.param("zh-CN", marks=pytest.mark.slow)])
 def test_the_first_load_is_light_and_a_repeat_next_to_nothing(browser: Browser, url: str, locale: str) -> None:
     weights = load(browser, url, locale)
     assert 100_000 < weights["first_bytes"] <= MOST_FIRST
@@ -89,7 +89,8 @@ def barriers(page: Page, axe: str, looks: list[tuple[str, str]]) -> dict[str, li
     return found
 
 
-@pytest.mark.parametrize("locale", ["en-GB", pytest.param("zh-CN", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
 def test_axe_finds_no_barrier(open_page: Callable[..., Page], services: Services, axe: str, locale: str) -> None:
     fill_labelled(services)
     assert barriers(open_page(locale=locale), axe, LOOKS[locale]) == {}

@@ -38,7 +38,7 @@ def pixels(element: Locator) -> np.ndarray:
     return np.array(shown[1]).reshape(-1, shown[0], 4)[..., :3].mean(axis=2)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
 def test_a_tick_can_be_seen_in_both_themes(open_page: Callable[..., Page], fill: Callable, theme: str) -> None:
     fill(1)
     page = open_page(viewport=DESKTOP, color_scheme=theme)
@@ -52,7 +52,7 @@ def test_a_tick_can_be_seen_in_both_themes(open_page: Callable[..., Page], fill:
         assert inside.max() - inside.min() > 120, "the mark stands out from what it stands on"
 
 
-@pytest.mark.parametrize("viewport", [ZOOMED, LANDSCAPE])
+@pytest.mark.parametrize("viewport", [ZOOMED, pytest.param(LANDSCAPE, marks=pytest.mark.slow)])
 def test_the_votes_stand_beside_the_clip_on_a_low_screen(
     open_page: Callable[..., Page], fill: Callable, viewport: dict[str, int]
 ) -> None:
@@ -187,6 +187,7 @@ def test_a_recording_that_a_browser_cannot_play_has_no_player(page: Page, fill: 
     page.keyboard.press("Space")
 
 
+@pytest.mark.slow
 def test_every_button_is_large_enough(open_page: Callable[..., Page], fill: Callable) -> None:
     fill(1)
     page = open_page(viewport=DESKTOP)

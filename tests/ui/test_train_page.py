@@ -131,7 +131,7 @@ def test_back_and_forth_between_versions(page: Page, services: Services) -> None
     expect(page.locator("#train-versions tr.marked")).to_contain_text("v2")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_what_a_target_lacks_stands_there_before_the_click(
     votes: None, open_page: Callable[..., Page], scheme: str, tmp_path: Path
 ) -> None:
@@ -164,6 +164,7 @@ def test_a_card_is_read_and_trouble_stays_where_it_arose(page: Page, services: S
     expect(page.locator("#train-versions tr.active").get_by_text("Use", exact=True)).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_the_layers_to_train_are_chosen_and_described(votes: None, page: Page, tmp_path: Path) -> None:
     open_train(page)
     expect(page.locator("#train-estimate")).to_contain_text("Trains the classifier head; the encoder is frozen.")

@@ -128,26 +128,40 @@ def test_over_the_network_no_act_is_a_server_error(page: httpx.Client) -> None:
         assert answer.status_code < 500, (act, given, answer.text)
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "sentence"),
-    [
-        ("run/page", {"data": []}, "takes 2 values"),
-        ("run/page/", {"data": ["next"]}, "takes 2 values"),
-        ("api/page", {"data": ["next"]}, "takes 2 values"),
-        ("run/recognize", {"data": []}, "takes 2 values"),
-        ("run/page", {"data": [], "fn_index": 9999}, "no endpoint '9999'"),
-        ("run/predict", {"data": [], "fn_index": -1}, "no endpoint '-1'"),
-        ("run/nothing", {"data": []}, "no endpoint 'nothing'"),
-        ("call/nothing", {"data": []}, "no endpoint 'nothing'"),
-        ("call/v2/nothing", {}, "no endpoint 'nothing'"),
-        ("call/v2/page", {}, "no endpoint 'page'"),
-        ("queue/join", {"data": [], "fn_index": 9999, "session_hash": "s"}, "no endpoint '9999'"),
-        ("run/page", {"data": [["next"], [{}]], "batched": True}, "takes batches"),
-    ],
+REFUSED = (
+    ("run/page", {"data": []}, "takes 2 values"),
+    ("run/page/", {"data": ["next"]}, "takes 2 values"),
+    ("api/page", {"data": ["next"]}, "takes 2 values"),
+    ("run/recognize", {"data": []}, "takes 2 values"),
+    ("run/page", {"data": [], "fn_index": 9999}, "no endpoint '9999'"),
+    ("run/predict", {"data": [], "fn_index": -1}, "no endpoint '-1'"),
+    ("run/nothing", {"data": []}, "no endpoint 'nothing'"),
+    ("call/nothing", {"data": []}, "no endpoint 'nothing'"),
+    ("call/v2/nothing", {}, "no endpoint 'nothing'"),
+    ("call/v2/page", {}, "no endpoint 'page'"),
+    ("queue/join", {"data": [], "fn_index": 9999, "session_hash": "s"}, "no endpoint '9999'"),
+    ("run/page", {"data": [["next"], [{}]], "batched": True}, "takes batches"),
 )
-def test_what_gradio_would_fail_at_is_refused(page: httpx.Client, path: str, body: object, sentence: str) -> None:
-    answer = page.post(f"/gradio_api/{path}", json=body)
-    assert answer.status_code == 422 and sentence in answer.text
+
+CLOSED = (
+    "gradio_api/dev/reload",
+    "gradio_api//dev/reload",
+    "gradio_api/deep_link?session_hash=s",
+    "gradio_api/proxy=https://example.org/",
+    "gradio_api/file=https://example.org/",
+    "gradio_api/vibe-code",
+    "monitoring",
+    "monitoring/summary",
+)
+
+
+def test_what_gradio_would_fail_at_is_refused_and_what_the_page_has_no_use_for_is_closed(page: httpx.Client) -> None:
+    for path, body, sentence in REFUSED:
+        answer = page.post(f"/gradio_api/{path}", json=body)
+        assert answer.status_code == 422 and sentence in answer.text, (path, body)
+    for path in CLOSED:
+        assert page.get(f"/{path}").status_code == 404, path
+    assert page.post("/gradio_api/component_server", json={}).status_code == 404
 
 
 def test_calls_that_are_right_pass_the_guard(page: httpx.Client) -> None:
@@ -158,22 +172,3 @@ def test_calls_that_are_right_pass_the_guard(page: httpx.Client) -> None:
     for broken in (b"", b"{", b"[1]", b"\xff", b"null", b"[" * 100_000):
         answer = page.post("/gradio_api/run/page", content=broken)
         assert answer.status_code == 422 and "of the request" in answer.text
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "gradio_api/dev/reload",
-        "gradio_api//dev/reload",
-        "gradio_api/deep_link?session_hash=s",
-        "gradio_api/proxy=https://example.org/",
-        "gradio_api/file=https://example.org/",
-        "gradio_api/vibe-code",
-        "monitoring",
-        "monitoring/summary",
-    ],
-)
-def test_routes_that_the_page_has_no_use_for_are_closed(page: httpx.Client, path: str) -> None:
-    answer = page.get(f"/{path}")
-    assert answer.status_code == 404
-    assert page.post("/gradio_api/component_server", json={}).status_code == 404

@@ -190,9 +190,9 @@ def retrained(active: ActiveModel, config: RetrainingConfig | None = None) -> Tr
 @pytest.mark.parametrize(
     ("labels", "names"),
     [
-        (NOTHING, {"sadness": "resting", "happiness": "calling"}),
-        (SERVICE, {"sadness": "confused", "happiness": "satisfied"}),
-        (FOUR, {"sadness": "sadness", "happiness": "happiness"}),
+        pytest.param(NOTHING, {"sadness": "resting", "happiness": "calling"}, marks=pytest.mark.slow),
+        pytest.param(SERVICE, {"sadness": "confused", "happiness": "satisfied"}, marks=pytest.mark.slow),
+        pytest.param(FOUR, {"sadness": "sadness", "happiness": "happiness"}, marks=pytest.mark.slow),
         (EXTENDED, {"sadness": "boredom", "happiness": "calm"}),
     ],
     ids=["nothing mapped", "partly mapped", "four classes", "extended"],

@@ -43,7 +43,7 @@ def watched(losses: list[float]) -> Surroundings:
     return Surroundings(Processes(), on_progress=keep)
 
 
-@pytest.mark.parametrize("write", [write_whisper, write_wav2vec2])
+@pytest.mark.parametrize("write", [pytest.param(write_whisper, marks=pytest.mark.slow), write_wav2vec2])
 def test_a_checkpoint_is_trained_and_written_in_the_form_it_had(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     folder, losses = write(tmp_path / "base"), []
     meta = train_transcriber(
