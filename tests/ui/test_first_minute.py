@@ -158,6 +158,7 @@ def test_a_broken_file_leaves_no_broken_player(page: Page, tmp_path: Path, speec
     wait_for_answer(page)
 
 
+@pytest.mark.slow
 def test_details_stand_below_the_form(page: Page) -> None:
     form, details = (
         page.locator("#recognize-form").first.bounding_box(),

@@ -90,6 +90,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> TrainingJob:
     return job_of(store, "text", "embedded", folder / "run")
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_written_words_and_counts_the_clips_without(job: TrainingJob) -> None:
     messages: list[str] = []
     trainer = TextTrainer()
